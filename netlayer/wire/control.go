@@ -1,0 +1,266 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// ControlVersion is the first byte of every control body.
+const ControlVersion uint8 = 1
+
+// Marshal encodes a control message: the version byte, then msgpack with structs as arrays. Messages hold no maps, so
+// the bytes are stable. It panics on a type that msgpack cannot encode, which is a fault of the program.
+func Marshal(v any) []byte {
+	var buf bytes.Buffer
+	buf.WriteByte(ControlVersion)
+	enc := msgpack.NewEncoder(&buf)
+	enc.UseArrayEncodedStructs(true)
+	enc.UseCompactInts(true)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("wire: encode %T: %v", v, err))
+	}
+	return buf.Bytes()
+}
+
+// Unmarshal decodes a control message and refuses another version and trailing bytes. The error is of KindBadRequest.
+func Unmarshal(b []byte, v any) error {
+	if len(b) == 0 {
+		return Errorf(KindBadRequest, "%T: empty body", v)
+	}
+	if b[0] != ControlVersion {
+		return Errorf(KindBadRequest, "%T: control version %d, want %d", v, b[0], ControlVersion)
+	}
+	r := bytes.NewReader(b[1:])
+	if err := msgpack.NewDecoder(r).Decode(v); err != nil {
+		return Errorf(KindBadRequest, "%T: %v", v, err)
+	}
+	if r.Len() != 0 {
+		return Errorf(KindBadRequest, "%T: %d bytes behind the message", v, r.Len())
+	}
+	return nil
+}
+
+// Hello is the first frame of a connection, both ways.
+type Hello struct {
+	Protocol uint8
+	Cluster  string // cluster id: strangers are refused
+	Role     Role
+	Node     NodeID
+	Session  uint64 // random, per client object: survives reconnects, so retries can be recognised
+	Token    string // a shared secret; empty if the cluster has none
+}
+
+// Member is a component as its manager knows it.
+type Member struct {
+	ID       NodeID
+	Role     Role
+	Addr     string // "unix:/path", "tcp:127.0.0.1:7001", "inproc:name"
+	Rack     string // failure domain
+	Capacity Capacity
+	Epoch    Epoch // given at registration
+}
+
+// Capacity is what a component offers. Fields that its role does not have are 0.
+type Capacity struct {
+	Cores            uint32 // pComponent: processors
+	ExCacheLines     uint64 // pComponent: lines of 4 KiB for all its processes
+	MemoryBytes      uint64 // mComponent
+	RegionBytes      uint64 // mComponent: the size of a vRegion
+	BufferCacheBytes uint64 // mComponent
+	StorageBytes     uint64 // sComponent
+}
+
+// Load is what a component reports with each heartbeat; counters are cumulative since its start.
+type Load struct {
+	Processes     uint32
+	Threads       uint32
+	BusyCores     float64 // pComponent: thread time not waiting / wall time, over the last interval
+	ReservedBytes uint64
+	ResidentBytes uint64
+	Misses        uint64
+	Flushes       uint64
+	BlockOps      uint64
+}
+
+// Heartbeat goes to every manager each HeartbeatMS; loads are soft state there.
+type Heartbeat struct {
+	Member Member
+	Load   Load
+}
+
+// HeartbeatMS is the interval of heartbeats in ms (legoos.md §2).
+const HeartbeatMS = 500
+
+// HeartbeatRep tells the component whether the manager's state has it under this epoch.
+type HeartbeatRep struct {
+	Known bool
+}
+
+// ProposeReq asks the leader of a manager to apply a command. (Client, Seq) makes it at-most-once.
+type ProposeReq struct {
+	Manager Manager
+	Client  uint64
+	Seq     uint64
+	Command []byte // encoded by the manager's package
+}
+
+// ProposeRep is the command's result, encoded by the manager's package.
+type ProposeRep struct {
+	Result []byte
+}
+
+// QueryReq asks a manager for a linearisable (or, if Stale, local) read.
+type QueryReq struct {
+	Manager Manager
+	Stale   bool
+	Query   []byte
+}
+
+// QueryRep is the answer, encoded by the manager's package.
+type QueryRep struct {
+	Leader NodeID // as known by the answering node
+	Term   uint64
+	Result []byte
+}
+
+// Owner says who serves a vRegion of a process.
+type Owner struct {
+	Region RegionNo
+	Node   NodeID
+	Addr   string
+	Epoch  Epoch
+}
+
+// ProcessOpenReq tells the home mComponent of a new process.
+type ProcessOpenReq struct {
+	PID   PID
+	Epoch Epoch
+}
+
+// MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit.
+type MmapReq struct {
+	PID      PID
+	Epoch    Epoch
+	Addr     uint64 // multiple of PageSize
+	Length   uint64 // > 0, rounded up to PageSize
+	Anon     bool
+	Writable bool
+	Name     string
+}
+
+// MmapRep gives the mapped address and the owners of every vRegion of the range.
+type MmapRep struct {
+	Addr   uint64
+	Owners []Owner
+}
+
+// MunmapReq removes [Addr, Addr+Length).
+type MunmapReq struct {
+	PID    PID
+	Epoch  Epoch
+	Addr   uint64
+	Length uint64
+}
+
+// MunmapRep says how many pages were freed at the owners.
+type MunmapRep struct {
+	Freed uint64
+}
+
+// BrkReq moves the end of the heap. The first call of a process sets its start.
+type BrkReq struct {
+	PID   PID
+	Epoch Epoch
+	End   uint64
+}
+
+// OwnersReq asks for the owners of the vRegions of a range, after a redirect.
+type OwnersReq struct {
+	PID    PID
+	Addr   uint64
+	Length uint64
+}
+
+// ProcessExitReq ends a process: its vmas and pages are freed. At the home it also goes to every owner.
+type ProcessExitReq struct {
+	PID   PID
+	Epoch Epoch
+	Owner bool // sent by the home to an owner
+}
+
+// RegionMapReq adds a part of a vma to a vRegion at its owner, activating the vRegion there if it is new.
+type RegionMapReq struct {
+	PID         PID
+	Region      RegionNo
+	RegionEpoch Epoch
+	Start       uint64
+	Length      uint64
+	Anon        bool
+	Writable    bool
+}
+
+// RegionUnmapReq removes a part of a vRegion at its owner and frees its pages.
+type RegionUnmapReq struct {
+	PID    PID
+	Region RegionNo
+	Start  uint64
+	Length uint64
+}
+
+// VolumeRef names a volume.
+type VolumeRef struct {
+	Volume VolumeID
+	Epoch  Epoch
+}
+
+// VolumeAttachReq makes an mComponent the buffer cache of a volume.
+type VolumeAttachReq struct {
+	Volume      VolumeID
+	Epoch       Epoch
+	SizeBytes   uint64
+	Storage     NodeID
+	StorageAddr string
+}
+
+// VolumeCreateReq makes a volume at an sComponent.
+type VolumeCreateReq struct {
+	Volume    VolumeID
+	Epoch     Epoch
+	Name      string
+	SizeBytes uint64
+}
+
+// ProcessRef names a process.
+type ProcessRef struct {
+	PID PID
+}
+
+// ProcessStartReq starts a process at its pComponent. Spec is encoded by sim/replay, which the pComponent does not read.
+type ProcessStartReq struct {
+	PID  PID
+	Spec []byte
+}
+
+// ProcessStatusRep is the progress of a process. Status is encoded by sim/replay.
+type ProcessStatusRep struct {
+	Status []byte
+}
+
+// NodeStatsReq asks a node for its counters.
+type NodeStatsReq struct{}
+
+// Counter is one named number of a node.
+type Counter struct {
+	Name  string
+	Value float64
+}
+
+// NodeStatsRep holds a node's counters, sorted by name.
+type NodeStatsRep struct {
+	Node     NodeID
+	Role     Role
+	Epoch    Epoch
+	Counters []Counter
+}

@@ -1,0 +1,91 @@
+package wire
+
+import "fmt"
+
+// Op names an operation. Replies carry the op of their request and FlagReply.
+type Op uint8
+
+// The operations. Numbers are explicit and never reused; the comment gives the direction.
+const (
+	OpHello Op = 1 // both: first frame of a connection
+	OpPing  Op = 2 // any→any: liveness, and the floor of the benchmarks
+
+	// Hot operations: fixed layouts, idempotent by version.
+	OpMiss       Op = 16 // P→M: Miss → page
+	OpFlush      Op = 17 // P→M: Flush + page → (empty)
+	OpMissFlush  Op = 18 // P→M: Miss, Paired and Flush + page → reply to the miss, then a reply to the flush under its own call id
+	OpBlockRead  Op = 19 // P→M, M→S: Block → data
+	OpBlockWrite Op = 20 // P→M, M→S: Block + data → (empty)
+	OpBlockFlush Op = 21 // P→M, M→S: Block → (empty) after fdatasync
+
+	// Memory maps.
+	OpMmap        Op = 32 // P→M (home): MmapReq → MmapRep
+	OpMunmap      Op = 33 // P→M (home): MunmapReq → MunmapRep
+	OpBrk         Op = 34 // P→M (home): BrkReq → MmapRep
+	OpOwners      Op = 35 // P→M (home): OwnersReq → MmapRep
+	OpProcessOpen Op = 36 // P→M (home): ProcessOpenReq → (empty)
+	OpProcessExit Op = 37 // P→M (home), M→M (owner): ProcessExitReq → (empty)
+	OpRegionMap   Op = 38 // M→M (home → owner): RegionMapReq → (empty)
+	OpRegionUnmap Op = 39 // M→M (home → owner): RegionUnmapReq → (empty)
+
+	// Volumes.
+	OpVolumeAttach Op = 48 // P→M (buffer cache): VolumeAttachReq → (empty)
+	OpVolumeDetach Op = 49 // P→M (buffer cache): VolumeRef → (empty); dirty blocks are written back first
+	OpVolumeCreate Op = 50 // client→S: VolumeCreateReq → (empty)
+	OpVolumeDelete Op = 51 // client→S: VolumeRef → (empty)
+
+	// Processes.
+	OpProcessStart  Op = 64 // client→P: ProcessStartReq → (empty)
+	OpProcessStatus Op = 65 // client→P: ProcessRef → ProcessStatusRep
+	OpProcessStop   Op = 66 // client→P: ProcessRef → (empty)
+
+	// Managers.
+	OpPropose   Op = 80 // any→G: ProposeReq → ProposeRep
+	OpQuery     Op = 81 // any→G: QueryReq → QueryRep
+	OpHeartbeat Op = 82 // any→G: Heartbeat → HeartbeatRep
+	OpRaft      Op = 83 // G→G: a batch of Raft messages → none
+	OpRaftChunk Op = 84 // G→G: a chunk of a Raft snapshot → none
+
+	// Every node.
+	OpNodeStats Op = 96 // client→any: NodeStatsReq → NodeStatsRep
+)
+
+var opNames = map[Op]string{
+	OpHello: "hello", OpPing: "ping", OpMiss: "miss", OpFlush: "flush", OpMissFlush: "miss_flush", OpBlockRead: "block_read",
+	OpBlockWrite: "block_write", OpBlockFlush: "block_flush", OpMmap: "mmap", OpMunmap: "munmap", OpBrk: "brk", OpOwners: "owners",
+	OpProcessOpen: "process_open", OpProcessExit: "process_exit", OpRegionMap: "region_map", OpRegionUnmap: "region_unmap",
+	OpVolumeAttach: "volume_attach", OpVolumeDetach: "volume_detach", OpVolumeCreate: "volume_create", OpVolumeDelete: "volume_delete",
+	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
+	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats",
+}
+
+func (o Op) String() string {
+	if s, ok := opNames[o]; ok {
+		return s
+	}
+	return fmt.Sprintf("op(%d)", uint8(o))
+}
+
+// Known reports whether o is an operation of this version of the protocol.
+func (o Op) Known() bool { _, ok := opNames[o]; return ok }
+
+// Once reports whether a request of o must be executed at most once however often it is sent: its effect is not
+// idempotent, so the server deduplicates retries by (session, call).
+func (o Op) Once() bool {
+	switch o {
+	case OpMmap, OpMunmap, OpBrk, OpProcessStart, OpProcessOpen, OpVolumeAttach, OpVolumeDetach, OpVolumeCreate, OpVolumeDelete:
+		return true
+	}
+	return false
+}
+
+// Flags are bits of a frame.
+type Flags uint16
+
+// The flags.
+const (
+	FlagReply  Flags = 1 << 0 // the frame answers a call
+	FlagError  Flags = 1 << 1 // the reply's body is an error: kind in Header.Status, text in the body
+	FlagRetry  Flags = 1 << 2 // the request was sent before under the same session and call id
+	FlagOneWay Flags = 1 << 3 // no reply is expected
+)
