@@ -1,0 +1,5 @@
+//go:build !race
+
+package excache
+
+const raceEnabled = false
