@@ -1,0 +1,224 @@
+package configs
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+)
+
+// faults collects what is wrong in one file, in the order in which it is found.
+type faults struct {
+	file    string
+	origins map[string]string // keys that were set elsewhere than in the file, and where
+	list    []string
+}
+
+func newFaults(file string) *faults { return &faults{file: file, origins: map[string]string{}} }
+
+func (f *faults) add(key, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	switch origin, ok := f.origins[key]; {
+	case ok:
+		text = origin + ": " + text
+	case key != "":
+		text = f.file + ": " + key + ": " + text
+	default:
+		text = f.file + ": " + text
+	}
+	f.list = append(f.list, text)
+}
+
+// addErr adds every error that err joins, each with prefix before it.
+func (f *faults) addErr(prefix string, err error) {
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			f.addErr(prefix, e)
+		}
+		return
+	}
+	key, text, ok := strings.Cut(prefix+err.Error(), ": ")
+	if !ok {
+		key, text = "", key
+	}
+	f.add(key, "%s", text)
+}
+
+// err is nil if nothing is wrong.
+func (f *faults) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	return &FaultsError{Faults: f.list}
+}
+
+// FaultsError is what a bad configuration gives: every fault, one a line, each with its file and key.
+type FaultsError struct {
+	Faults []string
+}
+
+func (e *FaultsError) Error() string { return strings.Join(e.Faults, "\n") }
+
+// checkSection compares a section as it was read with the struct that it is for and returns it with every value in the
+// type that the struct has. Faults are added, not returned: the caller wants them all.
+func checkSection(fs *faults, prefix string, raw map[string]any, t reflect.Type, skip ...string) map[string]any {
+	known := map[string]field{}
+	var names []string
+	for _, f := range fieldsOf(t) {
+		known[f.key] = f
+		names = append(names, f.key)
+	}
+	skipped := map[string]bool{}
+	for _, k := range skip {
+		skipped[k] = true
+	}
+	out := map[string]any{}
+	for _, k := range sortedKeys(raw) {
+		f, ok := known[k]
+		switch {
+		case skipped[k]:
+		case !ok:
+			fs.add(prefix+k, "%s", suggest(k, names))
+		default:
+			if v, ok := checkValue(fs, prefix+k, raw[k], f); ok {
+				out[k] = v
+			}
+		}
+	}
+	return out
+}
+
+// checkValue compares one value with its field. Nothing is converted weakly: "5" is no number and 5 is no size.
+func checkValue(fs *faults, key string, v any, f field) (any, bool) {
+	if v == nil {
+		fs.add(key, "no value, want %s; leave the key out for its default", wanted(f))
+		return nil, false
+	}
+	switch f.typ.Kind() {
+	case reflect.Struct:
+		m, ok := v.(map[string]any)
+		if !ok {
+			fs.add(key, "%s, want a section of keys", show(v))
+			return nil, false
+		}
+		return checkSection(fs, key+".", m, f.typ), true
+	case reflect.String:
+		if s, ok := v.(string); ok {
+			return s, true
+		}
+	case reflect.Bool:
+		if b, ok := v.(bool); ok {
+			return b, true
+		}
+	case reflect.Float32, reflect.Float64:
+		switch n := v.(type) {
+		case float64:
+			if !math.IsNaN(n) && !math.IsInf(n, 0) {
+				return n, true
+			}
+		case int:
+			return float64(n), true
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return checkInteger(fs, key, v, f)
+	default:
+		panic(fmt.Sprintf("configs: %s has type %s, which no file can hold", key, f.typ))
+	}
+	fs.add(key, "%s, want %s", show(v), wanted(f))
+	return nil, false
+}
+
+func checkInteger(fs *faults, key string, v any, f field) (any, bool) {
+	if isBytes(f.key) {
+		s, ok := v.(string)
+		if !ok {
+			fs.add(key, "%s, want %s", show(v), wanted(f))
+			return nil, false
+		}
+		n, err := ParseBytes(s)
+		if err != nil {
+			fs.add(key, "%s", err)
+			return nil, false
+		}
+		return checkRange(fs, key, v, n, false, f)
+	}
+	switch n := v.(type) {
+	case int:
+		if n < 0 {
+			return checkRange(fs, key, v, uint64(-int64(n)), true, f)
+		}
+		return checkRange(fs, key, v, uint64(n), false, f)
+	case int64:
+		return checkRange(fs, key, v, uint64(n), false, f) // yaml gives int64 only to what is too large for an int
+	case uint64:
+		return checkRange(fs, key, v, n, false, f)
+	}
+	fs.add(key, "%s, want %s", show(v), wanted(f))
+	return nil, false
+}
+
+// checkRange returns the integer of the given magnitude and sign in the field's own type.
+func checkRange(fs *faults, key string, shown any, magnitude uint64, negative bool, f field) (any, bool) {
+	r := reflect.New(f.typ).Elem()
+	if r.CanUint() {
+		if !negative && !r.OverflowUint(magnitude) {
+			r.SetUint(magnitude)
+			return r.Interface(), true
+		}
+		if negative {
+			fs.add(key, "%s, want a number of at least 0", show(shown))
+			return nil, false
+		}
+	} else if magnitude <= math.MaxInt64 {
+		n := int64(magnitude)
+		if negative {
+			n = -n
+		}
+		if !r.OverflowInt(n) {
+			r.SetInt(n)
+			return r.Interface(), true
+		}
+	}
+	fs.add(key, "%s, which is too large", show(shown))
+	return nil, false
+}
+
+// wanted says in words what a field takes.
+func wanted(f field) string {
+	switch f.typ.Kind() {
+	case reflect.Struct:
+		return "a section of keys"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	switch {
+	case isBytes(f.key):
+		return "a size with its unit, as in 64MiB"
+	case strings.HasSuffix(f.key, "_ms"):
+		return "a whole number of milliseconds"
+	}
+	return "a whole number"
+}
+
+// show prints a value as it may stand in a file.
+func show(v any) string {
+	switch v := v.(type) {
+	case string:
+		return fmt.Sprintf("%q", v)
+	case map[string]any:
+		return "a section"
+	case []any:
+		return "a list"
+	}
+	return fmt.Sprint(v)
+}

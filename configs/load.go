@@ -1,0 +1,126 @@
+package configs
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+)
+
+// bundled holds the files that come with the program.
+//
+//go:embed clusters workloads traces prometheus
+var bundled embed.FS
+
+// LoadCluster reads a cluster by path or by the name of a bundled one. The error is a *FaultsError with every fault.
+func LoadCluster(name string, over Overrides) (*Cluster, error) {
+	src, err := openSource("clusters", name)
+	if err != nil {
+		return nil, err
+	}
+	fs := newFaults(src.label)
+	raw := parseYAML(fs, src.text)
+	apply(fs, raw, over.forFile(fs, false, leaves(reflect.TypeFor[Cluster](), "", nil)))
+	c := DefaultCluster()
+	top := checkSection(fs, "", raw, reflect.TypeFor[Cluster](), "nodes")
+	fs.decode(top, &c)
+	c.Nodes = loadNodes(fs, &c, raw["nodes"])
+	if len(fs.list) == 0 { // bounds are only worth telling of values that could be read
+		c.validate(fs)
+	}
+	if err := fs.err(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// LoadWorkload reads a workload by path or by the name of a bundled one. The error is a *FaultsError with every fault.
+func LoadWorkload(name string, over Overrides) (*Workload, error) {
+	src, err := openSource("workloads", name)
+	if err != nil {
+		return nil, err
+	}
+	fs := newFaults(src.label)
+	raw := parseYAML(fs, src.text)
+	apply(fs, raw, over.forFile(fs, true, leaves(reflect.TypeFor[Workload](), "", nil)))
+	w := DefaultWorkload()
+	w.dir, w.files = src.dir, src.files
+	top := checkSection(fs, "", raw, reflect.TypeFor[Workload](), "vnodes")
+	fs.decode(top, &w)
+	w.Vnodes = loadVnodes(fs, raw["vnodes"])
+	if len(fs.list) == 0 {
+		w.validate(fs)
+	}
+	if err := fs.err(); err != nil {
+		return nil, err
+	}
+	return &w, nil
+}
+
+// source is a configuration file and where the paths in it start.
+type source struct {
+	label string // how faults name the file
+	text  []byte
+	files fs.FS  // the bundled files, or nil for the machine's
+	dir   string // folder of the file
+}
+
+// openSource finds a configuration: a bare name is a bundled file unless a file of that name lies in the current folder.
+func openSource(kind, name string) (source, error) {
+	text, err := os.ReadFile(name)
+	if err == nil {
+		return source{label: filepath.Base(name), text: text, dir: filepath.Dir(name)}, nil
+	}
+	if !strings.ContainsAny(name, `/\.`) {
+		if text, err := bundled.ReadFile(kind + "/" + name + ".yaml"); err == nil {
+			return source{label: name + ".yaml", text: text, files: bundled, dir: kind}, nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return source{}, &FaultsError{[]string{fmt.Sprintf("%s: no such file, want a path or one of the bundled %s: %s",
+			name, kind, strings.Join(bundledNames(kind), ", "))}}
+	}
+	return source{}, &FaultsError{[]string{fmt.Sprintf("%s: cannot be read: %s", name, err)}}
+}
+
+func bundledNames(kind string) []string {
+	entries, err := bundled.ReadDir(kind)
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	var names []string
+	for _, e := range entries {
+		if n, ok := strings.CutSuffix(e.Name(), ".yaml"); ok {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// decode writes checked values over the defaults in into. checkSection has seen every key and type before, so an error
+// here is a fault of the program that would otherwise lose a setting silently.
+func (f *faults) decode(checked map[string]any, into any) {
+	v := viper.NewWithOptions(viper.KeyDelimiter("\x00")) // keys are never split: a dot in a name is a dot
+	if err := v.MergeConfigMap(checked); err != nil {
+		f.add("", "%s", err)
+		return
+	}
+	err := v.UnmarshalExact(into, func(c *mapstructure.DecoderConfig) {
+		c.TagName = "yaml"
+		c.WeaklyTypedInput = false
+		c.DecodeHook = nil // viper's own would make 5 ns of `timeout: 5`
+		c.MatchName = func(key, name string) bool { return key == name || key == snake(name) }
+	})
+	if err != nil {
+		f.add("", "%s", err)
+	}
+}

@@ -1,0 +1,240 @@
+package configs
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"splitkernel/pcomponent/excache"
+)
+
+// MaxVnodes bounds the vNodes of a workload.
+const MaxVnodes = 1024
+
+// Orders of a replay.
+const (
+	// OrderTrace has one access outstanding, in the order of the trace: the logical counters are then the same in every run.
+	OrderTrace = "trace"
+	// OrderThreads runs the threads of the trace concurrently.
+	OrderThreads = "threads"
+)
+
+// Workload is what to run: a set of vNodes, each the replay of one trace.
+type Workload struct {
+	// Name is used for the run's folder and in the report.
+	Name string
+	// Seed is the source of all chance of the run; the report carries it.
+	Seed uint64
+	// Vnodes start together.
+	Vnodes []VNode
+
+	files fs.FS  // where traces are read, nil for the machine's files
+	dir   string // traces are relative to this folder
+}
+
+// VNode is one program: a process, its memory and, if the trace has block records, its volumes.
+type VNode struct {
+	Name string
+	// Trace is a path relative to the workload file.
+	Trace string
+	// Format of the trace; empty lets the reader recognise it.
+	Format string
+	// Threads spreads the references over so many threads; 0 keeps the trace's own.
+	Threads int
+	// Order is OrderTrace (the default) or OrderThreads.
+	Order string
+	// Repeat replays the trace so many times, one after the other, in one process.
+	Repeat int
+	// MaxRefs ends each repetition after so many references; 0 is all.
+	MaxRefs uint64
+	// Excache is the process's share of its pComponent's cache.
+	Excache ExCache
+}
+
+// ExCache is excache.Options with another way to say the size: a share of what the trace touches.
+type ExCache struct {
+	excache.Options `yaml:",squash"`
+	// SharePercent sets Lines to this share of the pages that the trace touches; 0 takes Lines as it stands. The share
+	// decides, so Ways may be raised to make sets of equal size.
+	SharePercent float64
+}
+
+// DefaultWorkload is an empty workload of seed 1.
+func DefaultWorkload() Workload { return Workload{Seed: 1} }
+
+// DefaultVNode replays in the order of the trace, once, with the ExCache at its defaults.
+func DefaultVNode() VNode {
+	return VNode{Order: OrderTrace, Repeat: 1, Excache: ExCache{Options: excache.DefaultOptions()}}
+}
+
+// MaxThreads bounds the threads of a vNode.
+const MaxThreads = 1024
+
+func loadVnodes(fs *faults, raw any) []VNode {
+	list, ok := raw.([]any)
+	if !ok || len(list) == 0 {
+		fs.add("vnodes", "%s, want a list of at least one vNode", show(raw))
+		return nil
+	}
+	var vnodes []VNode
+	for i, e := range list {
+		m, ok := e.(map[string]any)
+		if !ok {
+			fs.add(fmt.Sprintf("vnodes[%d]", i), "%s, want a section of keys", show(e))
+			continue
+		}
+		prefix := fmt.Sprintf("vnodes[%d].", i)
+		if name, ok := m["name"].(string); ok {
+			prefix = "vnodes." + name + "."
+		}
+		v := DefaultVNode()
+		fs.decode(checkSection(fs, prefix, m, reflect.TypeFor[VNode]()), &v)
+		if x, ok := m["excache"].(map[string]any); ok && x["lines"] != nil && x["share_percent"] != nil {
+			fs.add(prefix+"excache", "both lines and share_percent, want one of them")
+		}
+		vnodes = append(vnodes, v)
+	}
+	return vnodes
+}
+
+func (w *Workload) validate(fs *faults) {
+	checkName(fs, "name", w.Name)
+	if len(w.Vnodes) > MaxVnodes {
+		fs.add("vnodes", "%d, want at most %d", len(w.Vnodes), MaxVnodes)
+	}
+	seen := map[string]bool{}
+	for i := range w.Vnodes {
+		v := &w.Vnodes[i]
+		prefix := "vnodes." + v.Name + "."
+		if v.Name == "" {
+			prefix = fmt.Sprintf("vnodes[%d].", i)
+		}
+		checkName(fs, prefix+"name", v.Name)
+		if seen[v.Name] {
+			fs.add(prefix+"name", "%q is there twice, want each name once", v.Name)
+		}
+		seen[v.Name] = true
+		if v.Trace == "" {
+			fs.add(prefix+"trace", "missing, want the path of a trace")
+		} else if err := w.checkTrace(v.Trace); err != nil {
+			fs.add(prefix+"trace", "%q: %s", v.Trace, err)
+		}
+		if v.Order != OrderTrace && v.Order != OrderThreads {
+			fs.add(prefix+"order", "%q, want one of %s, %s", v.Order, OrderThreads, OrderTrace)
+		}
+		if v.Threads < 0 || v.Threads > MaxThreads {
+			fs.add(prefix+"threads", "%d, want 0 (as in the trace) to %d", v.Threads, MaxThreads)
+		}
+		if v.Repeat < 1 {
+			fs.add(prefix+"repeat", "%d, want at least 1", v.Repeat)
+		}
+		v.Excache.validate(fs, prefix+"excache.")
+	}
+}
+
+func (x ExCache) validate(fs *faults, prefix string) {
+	o := x.Options
+	if x.SharePercent < 0 || x.SharePercent > 1000 {
+		fs.add(prefix+"share_percent", "%v, want above 0 to 1000, or leave it out and set lines", x.SharePercent)
+		return
+	}
+	if x.SharePercent > 0 {
+		if o.Ways < 0 || o.Ways > excache.MaxLines {
+			fs.add(prefix+"ways", "%d, want 0 (fully associative) to %d", o.Ways, excache.MaxLines)
+		}
+		o.Ways = 0
+		o.Lines = 1 // both follow from the share once the trace has been read
+	}
+	fs.addErr(prefix, o.Validate())
+}
+
+// Sized gives the options of the cache for a trace that touches footprint pages.
+func (x ExCache) Sized(footprint uint64) excache.Options {
+	o := x.Options
+	if x.SharePercent == 0 {
+		return o
+	}
+	want := uint64(float64(footprint) * x.SharePercent / 100)
+	lines := int(min(max(want, 1), excache.MaxLines))
+	if o.Ways == 0 {
+		o.Lines = lines
+		return o
+	}
+	sets := 1
+	for sets*2*o.Ways <= lines {
+		sets *= 2
+	}
+	o.Ways = max(lines/sets, 1)
+	o.Lines = o.Ways * sets
+	return o
+}
+
+// checkTrace reports a trace that cannot be opened, before anything is started.
+func (w *Workload) checkTrace(name string) error {
+	f, err := w.openTrace(name)
+	if err != nil {
+		return fmt.Errorf("cannot be opened: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	if st.IsDir() {
+		return fmt.Errorf("is a folder, want a trace")
+	}
+	return nil
+}
+
+func (w *Workload) openTrace(name string) (fs.File, error) {
+	if w.files != nil {
+		return w.files.Open(path.Join(w.dir, name))
+	}
+	return os.Open(w.onDisk(name))
+}
+
+func (w *Workload) onDisk(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(w.dir, name)
+}
+
+// TracePath gives the path of v's trace on this machine. A bundled trace is written to dir first.
+func (w *Workload) TracePath(v *VNode, dir string) (string, error) {
+	if w.files == nil {
+		p, err := filepath.Abs(w.onDisk(v.Trace))
+		if err != nil {
+			return "", fmt.Errorf("trace %s: %w", v.Trace, err)
+		}
+		return p, nil
+	}
+	text, err := fs.ReadFile(w.files, path.Join(w.dir, v.Trace))
+	if err != nil {
+		return "", fmt.Errorf("bundled trace %s: %w", v.Trace, err)
+	}
+	p := filepath.Join(dir, path.Base(v.Trace))
+	if st, err := os.Stat(p); err == nil && st.Size() == int64(len(text)) {
+		return p, nil // another vNode replays the same trace
+	}
+	if err := os.WriteFile(p, text, 0o600); err != nil {
+		return "", fmt.Errorf("write bundled trace %s: %w", v.Trace, err)
+	}
+	return p, nil
+}
+
+// checkName keeps names fit for file names, metrics and keys.
+func checkName(fs *faults, key, name string) {
+	const max = 32
+	ok := name != "" && len(name) <= max && !slices.ContainsFunc([]byte(name), func(c byte) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
+	}) && !strings.HasPrefix(name, "-")
+	if !ok {
+		fs.add(key, "%q, want 1 to %d letters, digits, - or _", name, max)
+	}
+}
