@@ -1,0 +1,93 @@
+package gmm
+
+import (
+	"splitkernel/gmanagers/internal/codec"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// CommandVersion is the format version of requests, commands and results.
+const CommandVersion uint8 = 1
+
+// Op says what a request asks.
+type Op uint8
+
+// The operations. Numbers are wire numbers, never reused.
+const (
+	OpRegister  Op = 1 // Member → Result.Epoch
+	OpPlaceHome Op = 2 // PID → Result.Home
+	OpActivate  Op = 3 // PID, Region → Result.Owner
+	OpRelease   Op = 4 // PID
+)
+
+// Home says which mComponent is the home of a process.
+type Home struct {
+	Node        wire.NodeID
+	Addr        string
+	Epoch       wire.Epoch // of the home: 1 at first, more after each move
+	RegionBytes uint64     // the size of every vRegion of the cluster
+}
+
+// Request is what a client asks. Fields that Op does not name are zero.
+type Request struct {
+	Op     Op
+	Member wire.Member
+	PID    wire.PID
+	Region wire.RegionNo
+}
+
+// Command is a request as replicated: the proposer added who asks and its stamp.
+type Command struct {
+	Client     uint64
+	Seq        uint64
+	Stamp      membership.Stamp
+	Overcommit uint64 // thousandths: 4000 lets an mComponent own vRegions of 4 times its memory
+	Request    Request
+}
+
+// Result is the answer to a command. Kind is wire.KindNone if it was carried out.
+type Result struct {
+	Kind  wire.Kind
+	Text  string
+	Epoch wire.Epoch
+	Home  Home
+	Owner wire.Owner
+}
+
+// Err returns the result's error, nil if the command was carried out.
+func (r Result) Err() error {
+	if r.Kind == wire.KindNone {
+		return nil
+	}
+	return &wire.Error{Kind: r.Kind, Text: r.Text}
+}
+
+// failed makes the result of a refused command.
+func failed(err error) Result { return Result{Kind: wire.KindOf(err), Text: membership.TextOf(err)} }
+
+// Encode encodes a request for wire.ProposeReq.Command.
+func (q Request) Encode() []byte { return codec.Encode(CommandVersion, q) }
+
+// DecodeRequest decodes a request.
+func DecodeRequest(b []byte) (q Request, err error) {
+	err = codec.Decode(b, CommandVersion, "gmm request", &q)
+	return q, err
+}
+
+// Encode encodes a command for the log.
+func (c Command) Encode() []byte { return codec.Encode(CommandVersion, c) }
+
+// DecodeCommand decodes a command.
+func DecodeCommand(b []byte) (c Command, err error) {
+	err = codec.Decode(b, CommandVersion, "gmm command", &c)
+	return c, err
+}
+
+// Encode encodes a result for wire.ProposeRep.Result.
+func (r Result) Encode() []byte { return codec.Encode(CommandVersion, r) }
+
+// DecodeResult decodes a result.
+func DecodeResult(b []byte) (r Result, err error) {
+	err = codec.Decode(b, CommandVersion, "gmm result", &r)
+	return r, err
+}

@@ -1,0 +1,68 @@
+package gsm
+
+import (
+	"fmt"
+
+	"splitkernel/gmanagers/internal/codec"
+	"splitkernel/gmanagers/internal/dedup"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// SnapshotVersion is the format version of snapshots.
+const SnapshotVersion uint8 = 1
+
+// saved is a snapshot: everything that is replicated, in sorted slices.
+type saved struct {
+	Next     uint64
+	Members  []wire.Member // ascending by ID
+	Volumes  []Volume      // ascending by Volume
+	Sessions dedup.Saved[Result]
+}
+
+// Snapshot returns the state as bytes; equal states give equal bytes.
+func (s *State) Snapshot() []byte {
+	return codec.Encode(SnapshotVersion, saved{
+		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Sessions: s.sessions.Save(),
+	})
+}
+
+// Restore replaces the state by that of a snapshot. After an error the state is as it was.
+func (s *State) Restore(b []byte) error {
+	var v saved
+	if err := codec.Decode(b, SnapshotVersion, "gsm snapshot", &v); err != nil {
+		return err
+	}
+	members, err := membership.Load(wire.RoleStorage, v.Members)
+	if err != nil {
+		return fmt.Errorf("gsm snapshot: %w", err)
+	}
+	sessions, err := dedup.Load(v.Sessions)
+	if err != nil {
+		return fmt.Errorf("gsm snapshot: %w", err)
+	}
+	n := &State{members: members, next: v.Next, volumes: v.Volumes, sessions: sessions}
+	n.count()
+	if err := n.CheckInvariants(); err != nil {
+		return fmt.Errorf("gsm snapshot: %w", err)
+	}
+	*s = *n
+	return nil
+}
+
+// ApplyBytes applies an encoded command and returns the encoded result. It never panics on bytes of others.
+func (s *State) ApplyBytes(b []byte) []byte {
+	cmd, err := DecodeCommand(b)
+	if err != nil {
+		return failed(err).Encode()
+	}
+	return s.Apply(cmd).Encode()
+}
+
+// Query answers with the volumes.
+func (s *State) Query(q membership.Query) ([]byte, error) {
+	if q.Kind != membership.QueryListing {
+		return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d", q.Kind, membership.QueryListing)
+	}
+	return membership.EncodeAnswer(s.Volumes(wire.VolumeID(q.ID))), nil
+}

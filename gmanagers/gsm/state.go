@@ -1,0 +1,243 @@
+package gsm
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"splitkernel/gmanagers/internal/dedup"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+// MaxVolumes bounds the volumes that exist at a time.
+const MaxVolumes = 1 << 16
+
+// Volume is a volume, as listings and snapshots hold it.
+type Volume struct {
+	Volume    wire.VolumeID
+	Epoch     wire.Epoch
+	Name      string
+	SizeBytes uint64
+	PID       wire.PID
+	Storage   wire.NodeID
+	Cache     wire.NodeID
+	CacheAddr string // as stamped when it was placed
+	PlacedMS  int64  // ms since 1970 by the clock of the leader that placed it
+}
+
+// State is the replicated state. Make one with New.
+type State struct {
+	members  *membership.Table
+	next     uint64                 // the next volume id; 2^32 if all are used up
+	volumes  []Volume               // ascending by Volume
+	reserved map[wire.NodeID]uint64 // derived: bytes of the volumes at an sComponent; only looked up
+	stored   map[wire.NodeID]uint64 // derived: volumes at an sComponent; only looked up
+	cached   map[wire.NodeID]uint64 // derived: volumes of a buffer cache; only looked up
+	sessions *dedup.Table[Result]
+}
+
+// New returns the state of a manager that has seen no command.
+func New() *State {
+	s := &State{members: membership.NewTable(wire.RoleStorage), next: 1, sessions: dedup.NewTable[Result]()}
+	s.count()
+	return s
+}
+
+// count derives the counters from the volumes.
+func (s *State) count() {
+	s.reserved, s.stored, s.cached = map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}
+	for _, v := range s.volumes {
+		s.reserved[v.Storage] += v.SizeBytes
+		s.stored[v.Storage]++
+		s.cached[v.Cache]++
+	}
+}
+
+// Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
+func (s *State) Apply(cmd Command) Result {
+	return s.sessions.Once(cmd.Client, cmd.Seq, failed, func() Result { return s.apply(cmd) })
+}
+
+func (s *State) apply(cmd Command) Result {
+	q := cmd.Request
+	switch q.Op {
+	case OpRegister:
+		epoch, err := s.members.Register(q.Member)
+		if err != nil {
+			return failed(err)
+		}
+		return Result{Epoch: epoch}
+	case OpCreate:
+		return s.create(q.Spec, cmd)
+	case OpDelete:
+		return s.remove(q.Volume)
+	}
+	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, want 1 to 3", q.Op))
+}
+
+func (s *State) create(spec VolumeSpec, cmd Command) Result {
+	switch {
+	case len(spec.Name) > MaxNameBytes:
+		return failed(wire.Errorf(wire.KindBadRequest, "volume name of %d bytes, want at most %d", len(spec.Name), MaxNameBytes))
+	case spec.SizeBytes == 0 || spec.SizeBytes > math.MaxInt64:
+		return failed(wire.Errorf(wire.KindBadRequest, "volume %q: size_bytes: %d, want 1 to %d", spec.Name, spec.SizeBytes, int64(math.MaxInt64)))
+	case len(s.volumes) >= MaxVolumes || s.next > math.MaxUint32:
+		return failed(wire.Errorf(wire.KindNoRoom, "volume table: %d volumes, at most %d, and ids up to %d", len(s.volumes), MaxVolumes, uint32(math.MaxUint32)))
+	}
+	size := (spec.SizeBytes + wire.PageSize - 1) / wire.PageSize * wire.PageSize
+	storage, err := s.chooseStorage(spec.Name, size, cmd.Stamp)
+	if err != nil {
+		return failed(err)
+	}
+	cache, err := s.chooseCache(spec.Name, cmd)
+	if err != nil {
+		return failed(err)
+	}
+	v := Volume{
+		Volume: wire.VolumeID(s.next), Epoch: 1, Name: spec.Name, SizeBytes: size, PID: spec.PID,
+		Storage: storage.ID, Cache: cache.ID, CacheAddr: cache.Addr, PlacedMS: cmd.Stamp.NowMS,
+	}
+	s.next++
+	s.volumes = append(s.volumes, v) // ids only grow
+	s.reserved[v.Storage] += size
+	s.stored[v.Storage]++
+	s.cached[v.Cache]++
+	return Result{Volume: VolumePlacement{
+		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: size,
+		Storage: storage.ID, StorageAddr: storage.Addr, Cache: cache.ID, CacheAddr: cache.Addr,
+	}}
+}
+
+func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) (wire.Member, error) {
+	policy, err := placement.New(stamp.Policy)
+	if err != nil {
+		return wire.Member{}, err
+	}
+	live := membership.Traffic(stamp.Live)
+	var candidates []placement.Candidate
+	var why membership.Refusals
+	for _, m := range s.members.Members() {
+		capacity, reserved := m.Capacity.StorageBytes, s.reserved[m.ID]
+		free := capacity - min(capacity, reserved) // it may have registered again with less
+		traffic, ok := live.Of(m)
+		switch {
+		case !ok:
+			why.Silent(m.ID)
+		case free < size:
+			why.Short(m.ID, free, capacity)
+		default:
+			candidates = append(candidates, placement.Candidate{ID: m.ID, Reserved: reserved, Capacity: capacity, Volumes: s.stored[m.ID], Traffic: traffic})
+		}
+	}
+	i := placement.Choose(policy, candidates)
+	if i < 0 {
+		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.String())
+	}
+	m, _ := s.members.Get(candidates[i].ID)
+	return m, nil
+}
+
+func (s *State) chooseCache(name string, cmd Command) (membership.Live, error) {
+	policy, err := placement.New(cmd.CachePolicy)
+	if err != nil {
+		return membership.Live{}, err
+	}
+	var candidates []placement.Candidate
+	for _, l := range cmd.Caches {
+		candidates = append(candidates, placement.Candidate{ID: l.ID, Volumes: s.cached[l.ID], Traffic: l.Traffic})
+	}
+	i := placement.Choose(policy, candidates)
+	if i < 0 {
+		return membership.Live{}, wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive", name)
+	}
+	l := cmd.Caches[i]
+	if l.ID == "" || len(l.ID) > membership.MaxIDBytes || l.Addr == "" || len(l.Addr) > membership.MaxAddrBytes {
+		return membership.Live{}, wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q: want an id and an address", l.ID, l.Addr)
+	}
+	return l, nil
+}
+
+func (s *State) find(id wire.VolumeID) (int, bool) {
+	return slices.BinarySearchFunc(s.volumes, id, func(v Volume, id wire.VolumeID) int { return cmp.Compare(v.Volume, id) })
+}
+
+func (s *State) remove(id wire.VolumeID) Result {
+	i, ok := s.find(id)
+	if !ok {
+		return failed(wire.Errorf(wire.KindNotFound, "volume %d does not exist", id))
+	}
+	v := s.volumes[i]
+	s.reserved[v.Storage] -= v.SizeBytes
+	s.stored[v.Storage]--
+	s.cached[v.Cache]--
+	s.volumes = slices.Delete(s.volumes, i, i+1)
+	return Result{}
+}
+
+// Members returns the sComponents, ascending by id.
+func (s *State) Members() []wire.Member { return s.members.Members() }
+
+// Volumes returns the volumes, ascending by id; id selects one, 0 all.
+func (s *State) Volumes(id wire.VolumeID) []Volume {
+	if id == 0 {
+		return append([]Volume{}, s.volumes...) // never nil: equal states give equal snapshots
+	}
+	i, ok := s.find(id)
+	if !ok {
+		return nil
+	}
+	return []Volume{s.volumes[i]}
+}
+
+// CheckCapacity returns an error if the volumes of an sComponent take more bytes than it offers. It is apart from
+// CheckInvariants because an sComponent may register again with less than its volumes take.
+func (s *State) CheckCapacity() error {
+	for _, m := range s.members.Members() {
+		if s.reserved[m.ID] > m.Capacity.StorageBytes {
+			return fmt.Errorf("gsm: the volumes at %q take %d bytes of %d", m.ID, s.reserved[m.ID], m.Capacity.StorageBytes)
+		}
+	}
+	return nil
+}
+
+// CheckInvariants returns the first broken rule: order, limits, and counts that do not fit the volumes.
+func (s *State) CheckInvariants() error {
+	if err := s.members.CheckInvariants(); err != nil {
+		return err
+	}
+	if err := s.sessions.CheckInvariants(); err != nil {
+		return err
+	}
+	if len(s.volumes) > MaxVolumes || s.next == 0 || s.next > math.MaxUint32+1 {
+		return fmt.Errorf("gsm: %d volumes, at most %d; next id %d", len(s.volumes), MaxVolumes, s.next)
+	}
+	for i, v := range s.volumes {
+		_, ok := s.members.Get(v.Storage)
+		switch {
+		case i > 0 && s.volumes[i-1].Volume >= v.Volume:
+			return fmt.Errorf("gsm: volume %d is out of order", v.Volume)
+		case v.Volume == 0 || uint64(v.Volume) >= s.next:
+			return fmt.Errorf("gsm: volume %d, the next is %d", v.Volume, s.next)
+		case !ok || v.Cache == "" || v.CacheAddr == "":
+			return fmt.Errorf("gsm: volume %d is at %q, which never was, or has no cache (%q at %q)", v.Volume, v.Storage, v.Cache, v.CacheAddr)
+		case v.Epoch == 0 || v.SizeBytes == 0 || v.SizeBytes%wire.PageSize != 0 || v.SizeBytes > 1<<63 || len(v.Name) > MaxNameBytes:
+			return fmt.Errorf("gsm: volume %d: epoch %d, %d bytes, name of %d bytes", v.Volume, v.Epoch, v.SizeBytes, len(v.Name))
+		}
+	}
+	was := *s
+	was.count()
+	for _, m := range s.members.Members() {
+		if s.reserved[m.ID] != was.reserved[m.ID] || s.stored[m.ID] != was.stored[m.ID] {
+			return fmt.Errorf("gsm: %q counts %d volumes of %d bytes, has %d of %d", m.ID, s.stored[m.ID], s.reserved[m.ID], was.stored[m.ID], was.reserved[m.ID])
+		}
+	}
+	for _, v := range s.volumes {
+		if s.cached[v.Cache] != was.cached[v.Cache] {
+			return fmt.Errorf("gsm: cache %q counts %d volumes, has %d", v.Cache, s.cached[v.Cache], was.cached[v.Cache])
+		}
+	}
+	return nil
+}
