@@ -80,17 +80,18 @@ func (l *lists) remove(line uint32) {
 // moveFront moves a line that is in its list to the front; at the front already
 // it touches nothing, which is the common case of a program's references.
 func (l *lists) moveFront(line uint32) {
-	n := l.nodes[line]
+	nodes := l.nodes // a local slice is not loaded again after each store
+	n := nodes[line]
 	if n.prev >= l.lines {
 		return
 	}
 	s := l.sentinelOf(line)
-	first := l.nodes[s].next
-	l.nodes[n.prev].next = n.next
-	l.nodes[n.next].prev = n.prev
-	l.nodes[line] = node{prev: s, next: first}
-	l.nodes[first].prev = line
-	l.nodes[s].next = line
+	first := nodes[s].next
+	nodes[n.prev].next = n.next
+	nodes[n.next].prev = n.prev
+	nodes[line] = node{prev: s, next: first}
+	nodes[first].prev = line
+	nodes[s].next = line
 }
 
 // lastIdle returns the line nearest to the back that is not busy.
