@@ -11,7 +11,7 @@
 // shell gmanagers (which locks it) and by the virtual cluster.
 //
 //	watch.Heard(now, hb.Member, hb.Load)                 // on each heartbeat, at every manager
-//	watch.Lead(now)                                      // when this manager becomes leader
-//	stamp.Live = watch.Live(now, table.Members())        // when it proposes a placement
+//	watch.Lead(wire.GMM, now)                            // when this manager becomes leader
+//	stamp.Live = watch.Live(wire.GMM, now, members)      // when it proposes a placement
 //	epoch, err := table.Register(member)                 // in Apply, on every replica
 package membership

@@ -51,17 +51,23 @@ type heard struct {
 // concurrent use.
 type Watch struct {
 	lease time.Duration
-	grace time.Duration // until then nobody is called silent
+	grace [wire.GSM + 1]time.Duration // by manager: until then nobody is called silent
 	heard map[wire.NodeID]heard
 }
 
 // NewWatch returns a watch with a lease, in grace until now + lease: whoever just started has heard nobody.
 func NewWatch(lease, now time.Duration) *Watch {
-	return &Watch{lease: lease, grace: now + lease, heard: map[wire.NodeID]heard{}}
+	w := &Watch{lease: lease, heard: map[wire.NodeID]heard{}}
+	for g := range w.grace {
+		w.grace[g] = now + lease
+	}
+	return w
 }
 
-// Lead begins a new grace: a new leader waits one lease before it calls anybody silent.
-func (w *Watch) Lead(now time.Duration) { w.grace = max(w.grace, now+w.lease) }
+// Lead begins a new grace for a group: a new leader waits one lease before it calls anybody silent.
+func (w *Watch) Lead(group wire.Manager, now time.Duration) {
+	w.grace[group] = max(w.grace[group], now+w.lease)
+}
 
 // Heard notes a heartbeat or a registration of m under m.Epoch. An older epoch than the one known is ignored: it is a
 // previous incarnation. It returns false if it was ignored, for age or because MaxMembers components of each of the
@@ -76,12 +82,12 @@ func (w *Watch) Heard(now time.Duration, m wire.Member, load wire.Load) bool {
 }
 
 // Live returns those of members that were heard of within the lease under their present epoch, or all of them while a
-// grace lasts, in the order of members.
-func (w *Watch) Live(now time.Duration, members []wire.Member) []Live {
+// grace of the group lasts, in the order of members.
+func (w *Watch) Live(group wire.Manager, now time.Duration, members []wire.Member) []Live {
 	out := make([]Live, 0, len(members))
 	for _, m := range members {
 		h, ok := w.known(m)
-		if now < w.grace || ok && now-h.at <= w.lease {
+		if now < w.grace[group] || ok && now-h.at <= w.lease {
 			out = append(out, Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Traffic: h.load.Misses + h.load.Flushes})
 		}
 	}
@@ -98,10 +104,10 @@ func (w *Watch) known(m wire.Member) (heard, bool) {
 }
 
 // Statuses returns members with what was heard of them, in the order of members.
-func (w *Watch) Statuses(now time.Duration, members []wire.Member) []Status {
+func (w *Watch) Statuses(group wire.Manager, now time.Duration, members []wire.Member) []Status {
 	out := make([]Status, 0, len(members))
 	for _, m := range members {
-		st := Status{Member: m, AgeMS: -1, Alive: now < w.grace}
+		st := Status{Member: m, AgeMS: -1, Alive: now < w.grace[group]}
 		if h, ok := w.known(m); ok {
 			st.Load, st.AgeMS = h.load, (now - h.at).Milliseconds()
 			st.Alive = st.Alive || now-h.at <= w.lease

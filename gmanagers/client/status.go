@@ -1,0 +1,147 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// Heartbeat sends m's load to every manager, as a best effort: each manager keeps loads for itself, so that whoever
+// leads next has them. Known is false if a majority of the managers answered and none has m under its epoch: m must
+// register again. The error is not nil if no manager answered within wire.HeartbeatMS.
+//
+// A manager that has not answered the last heartbeat is not sent another one meanwhile.
+func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (known bool, err error) {
+	type answer struct {
+		known bool
+		err   error
+	}
+	answers := make(chan answer, len(c.peers))
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return false, wire.Errorf(wire.KindUnavailable, "the client is closed")
+	}
+	sent := 0
+	for _, p := range c.peers {
+		if !p.beating.CompareAndSwap(false, true) {
+			continue
+		}
+		sent++
+		c.wg.Add(1)
+		go func() {
+			defer c.wg.Done()
+			defer p.beating.Store(false)
+			// Not under the caller's context: a slow manager may still answer, and count, after the caller went on.
+			call, cancel := context.WithTimeout(c.ctx, ms(c.o.CallTimeoutMS))
+			defer cancel()
+			var rep wire.HeartbeatRep
+			err := p.Control(call, wire.OpHeartbeat, m.Epoch, &wire.Heartbeat{Member: m, Load: load}, &rep)
+			answers <- answer{rep.Known, err}
+		}()
+	}
+	c.mu.Unlock()
+	limit := time.NewTimer(wire.HeartbeatMS * time.Millisecond)
+	defer limit.Stop()
+	answered := 0
+	last := error(wire.Errorf(wire.KindBusy, "all managers still owe the answer to an earlier heartbeat"))
+	for range sent {
+		select {
+		case a := <-answers:
+			if a.err != nil {
+				last = a.err
+				continue
+			}
+			answered++
+			known = known || a.known
+			continue
+		case <-limit.C:
+			last = wire.Errorf(wire.KindTimeout, "no manager answered a heartbeat within %d ms", wire.HeartbeatMS)
+		case <-ctx.Done():
+			last = ctx.Err()
+		}
+		break
+	}
+	if answered == 0 {
+		return false, last
+	}
+	return known || answered <= len(c.peers)/2, nil
+}
+
+// GroupStatus is one manager's Raft group as its replicas see it.
+type GroupStatus struct {
+	Manager       wire.Manager
+	Leader        wire.NodeID // as the replica with the newest term knows it; empty if it knows none
+	Term          uint64
+	LeaderChanges uint64                   // the most that any replica saw since it started
+	Replicas      []membership.GroupStatus // of the manager processes that answered, in the order of Options.Managers
+}
+
+// Status asks every manager process for its groups. Those that do not answer within Options.CallTimeoutMS are left out;
+// the error is not nil if none answers.
+func (c *Client) Status(ctx context.Context) ([]GroupStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, ms(c.o.CallTimeoutMS))
+	defer cancel()
+	q := membership.Query{Kind: membership.QueryGroup}.Encode()
+	replies := make([][]membership.GroupStatus, len(c.peers))
+	errs := make([]error, len(c.peers))
+	done := make(chan struct{}, len(c.peers))
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, wire.Errorf(wire.KindUnavailable, "the client is closed")
+	}
+	for i, p := range c.peers {
+		c.wg.Add(1)
+		go func() {
+			defer c.wg.Done()
+			defer func() { done <- struct{}{} }()
+			for _, m := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
+				var rep wire.QueryRep
+				err := p.Control(ctx, wire.OpQuery, 0, &wire.QueryReq{Manager: m, Stale: true, Query: q}, &rep)
+				var g membership.GroupStatus
+				if err == nil {
+					err = membership.DecodeAnswer(rep.Result, &g)
+				}
+				if err != nil {
+					errs[i] = err
+					return
+				}
+				replies[i] = append(replies[i], g)
+			}
+		}()
+	}
+	c.mu.Unlock()
+	for range c.peers {
+		<-done // bounded by ctx
+	}
+	var out []GroupStatus
+	for _, m := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
+		g := GroupStatus{Manager: m}
+		for _, r := range replies {
+			for _, st := range r {
+				if st.Manager == m {
+					g.add(st)
+				}
+			}
+		}
+		if len(g.Replicas) > 0 {
+			out = append(out, g)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	return out, nil
+}
+
+func (g *GroupStatus) add(st membership.GroupStatus) {
+	g.Replicas = append(g.Replicas, st)
+	g.LeaderChanges = max(g.LeaderChanges, st.LeaderChanges)
+	if st.Term > g.Term || st.Term == g.Term && g.Leader == "" {
+		g.Term, g.Leader = st.Term, st.Leader
+	}
+}
