@@ -1,0 +1,350 @@
+package vregion
+
+import (
+	"fmt"
+	"slices"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Home is the home role of one mComponent: the address spaces of the processes that live here. Its methods append to out
+// what must happen next and never block. Use one goroutine at a time.
+type Home struct {
+	opt         Options
+	procs       map[wire.PID]*process // looked up, never ranged over to make an effect
+	calls       map[uint64]outCall    // outstanding effects by ID
+	lastID      uint64
+	outstanding int
+	backlog     []Effect // asks and requests beyond MaxOutstanding, in order; those before next are gone
+	next        int
+	stats       Stats
+}
+
+// Stats counts what Home did since its start.
+type Stats struct {
+	Processes   int    // alive now
+	Regions     int    // active now, of all processes
+	MappedBytes uint64 // now
+	Mmaps       uint64
+	Munmaps     uint64
+	Brks        uint64
+	Activations uint64 // owners that GMM named
+	Asks        uint64 // asks sent to GMM
+	SharedAsks  uint64 // operations that waited for an ask of another
+	BestFits    uint64 // placements into an active vRegion
+	Failed      uint64 // operations answered with an error
+	BacklogPeak int    // most effects that ever waited for MaxOutstanding
+	Backlogged  uint64 // effects that had to wait for MaxOutstanding
+	RefusedBusy uint64 // operations refused by MaxOperations
+}
+
+// region is a vRegion of a process: being asked for (waiters) or active (owner).
+type region struct {
+	owner   wire.Owner
+	active  bool
+	waiters []*operation
+}
+
+type process struct {
+	pid       wire.PID
+	epoch     wire.Epoch
+	tree      Tree
+	regions   map[wire.RegionNo]*region
+	active    []wire.RegionNo // sorted
+	ops       []*operation    // in the order of arrival, running and waiting
+	heapStart uint64          // 0 before the first brk
+	heapEnd   uint64
+	exited    bool // an exit has begun; only its retry is served
+}
+
+type outCall struct {
+	op     *operation
+	p      *process
+	kind   EffectKind
+	region wire.RegionNo
+}
+
+// NewHome makes the home role. opt has been validated.
+func NewHome(opt Options) *Home {
+	return &Home{opt: opt, procs: map[wire.PID]*process{}, calls: map[uint64]outCall{}}
+}
+
+// Stats returns the counts.
+func (h *Home) Stats() Stats { return h.stats }
+
+// Open makes this mComponent the home of a process. Opening again under the same or a newer epoch changes nothing but the epoch.
+func (h *Home) Open(req wire.ProcessOpenReq) error {
+	p, ok := h.procs[req.PID]
+	if !ok {
+		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, regions: map[wire.RegionNo]*region{}}
+		h.stats.Processes++
+		return nil
+	}
+	if p.exited {
+		return wire.Errorf(wire.KindNotFound, "process %d has ended", req.PID)
+	}
+	return p.admit(req.Epoch)
+}
+
+// admit checks the epoch of a request against the newest seen.
+func (p *process) admit(e wire.Epoch) error {
+	if e < p.epoch {
+		return wire.Errorf(wire.KindStale, "process %d: epoch %d, want at least %d", p.pid, e, p.epoch)
+	}
+	p.epoch = e
+	return nil
+}
+
+// Mmap maps a range. Address 0 is placed by best fit; any other address replaces what was mapped there, as MAP_FIXED does.
+func (h *Home) Mmap(call uint64, req wire.MmapReq, out []Effect) []Effect {
+	length, err := pageRound(req.Addr, req.Length)
+	if err != nil {
+		return h.refuse(call, err, out)
+	}
+	h.stats.Mmaps++
+	return h.submit(req.PID, req.Epoch, &operation{
+		call: call, kind: opMmap, start: req.Addr, end: req.Addr + length, choose: req.Addr == 0,
+		vma: VMA{Anon: req.Anon, Writable: req.Writable, Name: req.Name},
+	}, out)
+}
+
+// Munmap removes a range, which may be unmapped in part or in whole.
+func (h *Home) Munmap(call uint64, req wire.MunmapReq, out []Effect) []Effect {
+	length, err := pageRound(req.Addr, req.Length)
+	if err != nil {
+		return h.refuse(call, err, out)
+	}
+	h.stats.Munmaps++
+	return h.submit(req.PID, req.Epoch, &operation{call: call, kind: opMunmap, start: req.Addr, end: req.Addr + length}, out)
+}
+
+// Brk moves the end of the heap. The first brk of a process sets its start. The reply's address is the new end.
+func (h *Home) Brk(call uint64, req wire.BrkReq, out []Effect) []Effect {
+	if req.End == 0 || req.End > AddressEnd {
+		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "brk of process %d to %#x, want an address up to %#x", req.PID, req.End, AddressEnd), out)
+	}
+	h.stats.Brks++
+	return h.submit(req.PID, req.Epoch, &operation{call: call, kind: opBrk, brk: req.End, vma: VMA{Anon: true, Writable: true, Name: "[heap]"}}, out)
+}
+
+// Owners answers at once with the owners of the active vRegions of a range.
+func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
+	length, err := pageRound(req.Addr, max(req.Length, 1))
+	if err != nil {
+		return h.refuse(call, err, out)
+	}
+	p, ok := h.procs[req.PID]
+	if !ok || p.exited {
+		return h.refuse(call, notHome(req.PID), out)
+	}
+	rep := wire.MmapRep{Addr: req.Addr, Owners: h.owners(p, req.Addr, req.Addr+length)}
+	if len(rep.Owners) == 0 {
+		return h.refuse(call, wire.Errorf(wire.KindUnmapped, "process %d has no active vRegion in [%#x, %#x)", req.PID, req.Addr, req.Addr+length), out)
+	}
+	return append(out, Effect{Kind: Reply, Call: call, PID: req.PID, Rep: rep})
+}
+
+// Exit ends a process: after the operations before it have ended, every owner frees its pages. The exit of an unknown
+// process succeeds, so a retry does. If an owner cannot be reached the reply is an error, and a retry tries the rest.
+func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect {
+	p, ok := h.procs[req.PID]
+	if !ok {
+		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
+	}
+	if err := p.admit(req.Epoch); err != nil {
+		return h.refuse(call, err, out)
+	}
+	p.exited = true
+	op := &operation{call: call, kind: opExit, end: AddressEnd}
+	p.ops = append(p.ops, op)
+	return h.advance(p, out)
+}
+
+func notHome(pid wire.PID) error {
+	return wire.Errorf(wire.KindNotFound, "process %d is not at home here: open it first", pid)
+}
+
+// pageRound checks a range and rounds its length up to pages.
+func pageRound(addr, length uint64) (uint64, error) {
+	if addr%wire.PageSize != 0 {
+		return 0, wire.Errorf(wire.KindBadRequest, "address %#x, want a multiple of %d", addr, wire.PageSize)
+	}
+	if length == 0 || length > AddressEnd || addr > AddressEnd-length {
+		return 0, wire.Errorf(wire.KindBadRequest, "range of %d bytes at %#x, want 1 byte or more below %#x", length, addr, AddressEnd)
+	}
+	return (length + wire.PageSize - 1) &^ (wire.PageSize - 1), nil
+}
+
+func (h *Home) refuse(call uint64, err error, out []Effect) []Effect {
+	h.stats.Failed++
+	return append(out, Effect{Kind: Reply, Call: call, Err: err})
+}
+
+func (h *Home) submit(pid wire.PID, epoch wire.Epoch, op *operation, out []Effect) []Effect {
+	p, ok := h.procs[pid]
+	if !ok || p.exited {
+		return h.refuse(op.call, notHome(pid), out)
+	}
+	if err := p.admit(epoch); err != nil {
+		return h.refuse(op.call, err, out)
+	}
+	if len(p.ops) >= h.opt.MaxOperations {
+		h.stats.RefusedBusy++
+		return h.refuse(op.call, wire.Errorf(wire.KindBusy, "process %d has %d memory-map operations outstanding, at most %d", pid, len(p.ops), h.opt.MaxOperations), out)
+	}
+	p.ops = append(p.ops, op)
+	return h.advance(p, out)
+}
+
+func (h *Home) regionOf(addr uint64) wire.RegionNo { return wire.RegionNo(addr / h.opt.RegionBytes) }
+
+// clip returns the part of [start, end) inside region r.
+func (h *Home) clip(r wire.RegionNo, start, end uint64) (uint64, uint64) {
+	lo := uint64(r) * h.opt.RegionBytes
+	return max(start, lo), min(end, lo+h.opt.RegionBytes)
+}
+
+// owners lists the owners of the active vRegions that [start, end) touches, in the order of addresses.
+func (h *Home) owners(p *process, start, end uint64) []wire.Owner {
+	if start >= end {
+		return nil
+	}
+	i, _ := slices.BinarySearch(p.active, h.regionOf(start))
+	var list []wire.Owner
+	for ; i < len(p.active) && p.active[i] <= h.regionOf(end-1); i++ {
+		list = append(list, p.regions[p.active[i]].owner)
+	}
+	return list
+}
+
+// place chooses the address of a mapping: the smallest gap of an active vRegion that holds it, else the lowest run of
+// vRegions without any mapping.
+func (h *Home) place(p *process, length uint64) (uint64, error) {
+	var addr, size uint64
+	found := false
+	first, _ := slices.BinarySearch(p.active, h.regionOf(h.opt.PlaceBase))
+	for _, r := range p.active[first:] {
+		if length > h.opt.RegionBytes {
+			break
+		}
+		lo := uint64(r) * h.opt.RegionBytes
+		if a, g, ok := p.tree.Gap(lo, lo+h.opt.RegionBytes, length); ok && (!found || g < size) {
+			addr, size, found = a, g, true
+		}
+	}
+	if found {
+		h.stats.BestFits++
+		return addr, nil
+	}
+	// Vmas are ordered, so each one met moves the candidate past itself: one pass over the tree.
+	round := func(a uint64) uint64 { return (a + h.opt.RegionBytes - 1) &^ (h.opt.RegionBytes - 1) }
+	addr = h.opt.PlaceBase
+	for i := p.tree.after(addr); i < p.tree.Len() && p.tree.vmas[i].Start < round(addr+length); i++ {
+		addr = round(p.tree.vmas[i].End)
+	}
+	if addr > AddressEnd || length > AddressEnd-addr {
+		return 0, wire.Errorf(wire.KindNoMemory, "process %d: no free address range of %d bytes", p.pid, length)
+	}
+	return addr, nil
+}
+
+// emit appends an effect that will be answered, or keeps it back while too many are outstanding.
+func (h *Home) emit(e Effect, op *operation, p *process, out []Effect) []Effect {
+	h.lastID++
+	e.ID = h.lastID
+	h.calls[e.ID] = outCall{op: op, p: p, kind: e.Kind, region: e.Region}
+	if h.outstanding >= h.opt.MaxOutstanding {
+		h.backlog = append(h.backlog, e)
+		h.stats.Backlogged++
+		h.stats.BacklogPeak = max(h.stats.BacklogPeak, len(h.backlog)-h.next)
+		return out
+	}
+	h.outstanding++
+	return append(out, e)
+}
+
+// Done reports the outcome of the effect id. An unknown id is ignored.
+func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
+	c, ok := h.calls[id]
+	if !ok {
+		return out
+	}
+	delete(h.calls, id)
+	h.outstanding--
+	if h.next < len(h.backlog) {
+		out = append(out, h.backlog[h.next])
+		h.outstanding++
+		if h.next++; h.next == len(h.backlog) {
+			h.backlog, h.next = h.backlog[:0], 0
+		}
+	}
+	if c.kind == AskOwner {
+		h.activated(c.p, c.region, res)
+	} else {
+		h.answered(c, res)
+	}
+	return h.advance(c.p, out)
+}
+
+// activated stores the owner that GMM named, or drops the vRegion, and releases everyone who waited for it.
+func (h *Home) activated(p *process, r wire.RegionNo, res Result) {
+	reg := p.regions[r]
+	if res.Err == nil {
+		reg.owner, reg.active = res.Owner, true
+		reg.owner.Region = r
+		i, _ := slices.BinarySearch(p.active, r)
+		p.active = slices.Insert(p.active, i, r)
+		h.stats.Activations++
+		h.stats.Regions++
+	} else {
+		delete(p.regions, r)
+	}
+	for _, op := range reg.waiters {
+		op.pending--
+		if res.Err != nil && op.err == nil {
+			op.err = res.Err
+		}
+	}
+	reg.waiters = nil
+}
+
+// CheckInvariants checks the trees, that mapped ranges lie in known vRegions, and the counts.
+func (h *Home) CheckInvariants() error {
+	regions, outstanding := 0, 0
+	for _, p := range h.procs {
+		if err := p.tree.CheckInvariants(); err != nil {
+			return fmt.Errorf("process %d: %w", p.pid, err)
+		}
+		if !slices.IsSorted(p.active) {
+			return fmt.Errorf("vregion: process %d: active vRegions out of order", p.pid)
+		}
+		for _, r := range p.active {
+			if reg := p.regions[r]; reg == nil || !reg.active || reg.owner.Node == "" {
+				return fmt.Errorf("vregion: process %d: vRegion %d is active without an owner", p.pid, r)
+			}
+		}
+		for r, reg := range p.regions {
+			if !reg.active && len(reg.waiters) == 0 {
+				return fmt.Errorf("vregion: process %d: vRegion %d is asked for and nobody waits", p.pid, r)
+			}
+		}
+		if len(p.ops) == 0 && !p.exited {
+			for _, v := range p.tree.All() {
+				for r := h.regionOf(v.Start); r <= h.regionOf(v.End-1); r++ {
+					if reg := p.regions[r]; reg == nil || !reg.active {
+						return fmt.Errorf("vregion: process %d: [%#x, %#x) is mapped in vRegion %d, which is not active", p.pid, v.Start, v.End, r)
+					}
+				}
+			}
+		}
+		regions += len(p.active)
+	}
+	outstanding = len(h.calls) - (len(h.backlog) - h.next)
+	if outstanding != h.outstanding || outstanding > h.opt.MaxOutstanding {
+		return fmt.Errorf("vregion: %d effects outstanding, counted as %d, at most %d", outstanding, h.outstanding, h.opt.MaxOutstanding)
+	}
+	if regions != h.stats.Regions {
+		return fmt.Errorf("vregion: %d active vRegions, counted as %d", regions, h.stats.Regions)
+	}
+	return nil
+}
