@@ -29,6 +29,7 @@ type Info struct {
 	BlockReadBytes  uint64
 	BlockWriteBytes uint64
 	BlockTimeNs     uint64       // time of the last block event
+	ExitCode        int          // of a captured program; 0 elsewhere
 	Volumes         []VolumeInfo // SizeBytes at least the largest end of a request
 }
 
