@@ -79,7 +79,7 @@ func (h *Header) Put(b []byte) {
 
 // FrameError says why bytes are not a frame. Reason is a bounded label for a counter.
 type FrameError struct {
-	Reason string // "magic", "version", "checksum", "op", "length", "body_checksum", "reserved"
+	Reason string // "magic", "version", "checksum", "op", "flags", "length", "body_checksum", "reserved", "direction", "body"
 	Text   string
 }
 
@@ -108,6 +108,9 @@ func ParseHeader(b []byte) (Header, error) {
 	if !h.Op.Known() {
 		return Header{}, &FrameError{"op", fmt.Sprintf("operation %d is unknown", b[3])}
 	}
+	if h.Flags&^flagsKnown != 0 {
+		return Header{}, &FrameError{"flags", fmt.Sprintf("flags %#04x, known are %#04x", uint16(h.Flags), uint16(flagsKnown))}
+	}
 	if le.Uint32(b[40:]) != 0 {
 		return Header{}, &FrameError{"reserved", "reserved bytes are not zero"}
 	}
@@ -118,4 +121,9 @@ func ParseHeader(b []byte) (Header, error) {
 		return Header{}, &FrameError{"length", fmt.Sprintf("payload of %d bytes, at most %d", h.PayloadLen, MaxPayload)}
 	}
 	return h, nil
+}
+
+// FrameLen gives the length of the frame that begins with the header in b, which must be one that Put wrote.
+func FrameLen(b []byte) int {
+	return HeaderLen + int(binary.LittleEndian.Uint32(b[24:])) + int(binary.LittleEndian.Uint32(b[28:]))
 }

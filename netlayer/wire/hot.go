@@ -75,10 +75,29 @@ func ParseFlush(b []byte) (f Flush, ok bool) {
 	return Flush{PID(le.Uint64(b)), PageNo(le.Uint64(b[8:])), Epoch(le.Uint32(b[16:])), Epoch(le.Uint32(b[20:])), le.Uint64(b[24:])}, true
 }
 
-// A MissFlush body is a Miss, the call id (8 bytes) under which the flush is acknowledged, and a Flush.
-
-// MissFlushLen is the length of the body of OpMissFlush in bytes.
+// MissFlushLen is the length of the body of OpMissFlush in bytes: a Miss, the call id under which the flush is
+// acknowledged, and a Flush.
+//
+//	0      24              32      64
+//	+------+---------------+-------+
+//	| miss | flush call id | flush |
+//	+------+---------------+-------+
 const MissFlushLen = MissLen + PairedLen + FlushLen
+
+// AppendMissFlush appends the body of OpMissFlush to b. miss and flush are encoded bodies of MissLen and FlushLen bytes.
+func AppendMissFlush(b, miss []byte, flushCall uint64, flush []byte) []byte {
+	b = append(b, miss...)
+	b = binary.LittleEndian.AppendUint64(b, flushCall)
+	return append(b, flush...)
+}
+
+// SplitMissFlush gives the parts of the body of OpMissFlush; ok is false if b has another length.
+func SplitMissFlush(b []byte) (miss []byte, flushCall uint64, flush []byte, ok bool) {
+	if len(b) != MissFlushLen {
+		return nil, 0, nil, false
+	}
+	return b[:MissLen], binary.LittleEndian.Uint64(b[MissLen:]), b[MissLen+PairedLen:], true
+}
 
 // Block addresses a part of one 4 KiB block of a volume. Offset and Length are multiples of SectorSize and do not cross
 // a multiple of PageSize; a flush has Length 0 and means the whole volume.

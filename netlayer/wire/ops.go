@@ -50,7 +50,8 @@ const (
 	OpNodeStats Op = 96 // client→any: NodeStatsReq → NodeStatsRep
 )
 
-var opNames = map[Op]string{
+// opNames is an array because every frame asks it whether its op is known.
+var opNames = [256]string{
 	OpHello: "hello", OpPing: "ping", OpMiss: "miss", OpFlush: "flush", OpMissFlush: "miss_flush", OpBlockRead: "block_read",
 	OpBlockWrite: "block_write", OpBlockFlush: "block_flush", OpMmap: "mmap", OpMunmap: "munmap", OpBrk: "brk", OpOwners: "owners",
 	OpProcessOpen: "process_open", OpProcessExit: "process_exit", OpRegionMap: "region_map", OpRegionUnmap: "region_unmap",
@@ -60,14 +61,14 @@ var opNames = map[Op]string{
 }
 
 func (o Op) String() string {
-	if s, ok := opNames[o]; ok {
+	if s := opNames[o]; s != "" {
 		return s
 	}
 	return fmt.Sprintf("op(%d)", uint8(o))
 }
 
 // Known reports whether o is an operation of this version of the protocol.
-func (o Op) Known() bool { _, ok := opNames[o]; return ok }
+func (o Op) Known() bool { return opNames[o] != "" }
 
 // Once reports whether a request of o must be executed at most once however often it is sent: its effect is not
 // idempotent, so the server deduplicates retries by (session, call).
@@ -89,3 +90,6 @@ const (
 	FlagRetry  Flags = 1 << 2 // the request was sent before under the same session and call id
 	FlagOneWay Flags = 1 << 3 // no reply is expected
 )
+
+// flagsKnown are the flags of this version of the protocol; a frame with another flag is refused.
+const flagsKnown = FlagReply | FlagError | FlagRetry | FlagOneWay

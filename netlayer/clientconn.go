@@ -1,0 +1,167 @@
+package netlayer
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"splitkernel/netlayer/session"
+	"splitkernel/netlayer/wire"
+)
+
+// errClosed is the cause of a connection's end by Peer.Close.
+var errClosed = errors.New("closed by this side")
+
+// clientConn is a connection of a Peer after its hello. The fields are under the peer's mutex, except in, which belongs to
+// whoever set reading, and the buffer that is being written.
+type clientConn struct {
+	nc   net.Conn
+	poll *poller
+	in   *frameReader
+	peer wire.Hello
+	err  error // why it ended
+
+	out, spare []byte // appended frames; the buffer to append to while out is written
+	flushing   bool
+	flushSince time.Duration
+
+	reading     bool
+	leader      *Call         // for whom is read; nil is the housekeeper or somebody who waits for room
+	leaderLimit time.Duration // when the reader must be called back
+	calledBack  bool          // the read deadline was set to the past for that
+	parked      int32         // the newest follower
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+func (cn *clientConn) append(h *wire.Header, body, page []byte) {
+	cn.out = appendFrame(cn.out, h, body, page)
+}
+
+func (cn *clientConn) appendPair(h *wire.Header, miss []byte, flushCall uint64, flush, page []byte) {
+	n := len(cn.out)
+	cn.out = h.Append(cn.out)
+	cn.out = wire.AppendMissFlush(cn.out, miss, flushCall, flush)
+	h.BodyCRC = wire.Checksum(cn.out[n+wire.HeaderLen:])
+	h.Put(cn.out[n:])
+	cn.out = append(cn.out, page...)
+}
+
+// read reads once, for the call c or for nobody, and delivers what came. The mutex is held before and after, and given up
+// while reading.
+func (p *Peer) read(cn *clientConn, c *Call, limit time.Duration) {
+	cn.reading, cn.leader, cn.leaderLimit = true, c, limit
+	buf := cn.in.space()
+	p.mu.Unlock()
+	n, err := cn.nc.Read(buf)
+	p.received(cn, n, err)
+}
+
+// pollRead reads what is there without waiting.
+func (p *Peer) pollRead(cn *clientConn) {
+	cn.reading, cn.leader, cn.leaderLimit = true, nil, forever
+	for {
+		buf := cn.in.space()
+		p.mu.Unlock()
+		n, err := cn.poll.tryRead(buf)
+		full := n == len(buf)
+		p.received(cn, n, err)
+		if !full || cn.err != nil {
+			return
+		}
+		cn.reading = true
+	}
+}
+
+const forever = time.Duration(1<<63 - 1)
+
+// received takes n bytes that were read and the error of the read. The mutex is not held before and held after.
+func (p *Peer) received(cn *clientConn, n int, err error) {
+	cn.in.filled(n)
+	var bad error
+	for more := n > 0; more && bad == nil; {
+		var frames []frame
+		frames, bad = cn.in.next() // checksums are taken without the mutex
+		more = len(frames) == batch
+		p.mu.Lock()
+		for i := range frames {
+			if e := p.deliver(cn, &frames[i]); e != nil {
+				bad = e
+				break
+			}
+		}
+		p.mu.Unlock()
+	}
+	p.mu.Lock()
+	p.stats.reads++
+	cn.reading, cn.leader = false, nil
+	switch {
+	case bad != nil:
+		p.stats.badFrame(bad)
+		p.fail(cn, bad)
+	case errors.Is(err, os.ErrDeadlineExceeded) && cn.calledBack:
+		cn.calledBack = false
+		cn.nc.SetReadDeadline(time.Time{})
+	case err != nil:
+		p.fail(cn, err)
+	}
+}
+
+// deliver completes the call that fr answers.
+func (p *Peer) deliver(cn *clientConn, fr *frame) error {
+	h := &fr.h
+	p.stats.in(h.Op, wire.HeaderLen+len(fr.body)+len(fr.payload))
+	if h.Flags&wire.FlagReply == 0 {
+		return &wire.FrameError{Reason: "direction", Text: "a request of " + h.Op.String() + " came to a client"}
+	}
+	i := session.ID(h.Call).Slot()
+	if i >= len(p.slots) {
+		return &wire.FrameError{Reason: "call", Text: "a reply to a call that was never made"}
+	}
+	s := &p.slots[i]
+	c := s.call
+	if c == nil || s.id != session.ID(h.Call) || s.cn != cn {
+		p.stats.late++ // its deadline passed, or a retry was answered twice
+		return nil
+	}
+	var err error
+	switch {
+	case h.Flags&wire.FlagError != 0:
+		err = &wire.Error{Kind: max(h.Status, wire.KindInternal), Text: string(fr.body)}
+	case fr.corrupt:
+		err = wire.Errorf(wire.KindCorrupt, "%v from %s: the payload of %d bytes does not fit its checksum %#08x", h.Op, p.addr, len(fr.payload), h.PayloadCRC)
+	case len(fr.payload) > len(c.Into):
+		err = wire.Errorf(wire.KindInternal, "%v from %s: payload of %d bytes, room for %d", h.Op, p.addr, len(fr.payload), len(c.Into))
+	default:
+		c.Reply = append(c.Reply[:0], fr.body...)
+		c.N = copy(c.Into, fr.payload)
+		c.PageCRC = h.PayloadCRC
+	}
+	p.complete(int32(i), err)
+	return nil
+}
+
+// callBack makes the reader of cn return from its read.
+func (p *Peer) callBack(cn *clientConn) {
+	if cn.reading && !cn.calledBack {
+		cn.calledBack = true
+		cn.nc.SetReadDeadline(longAgo)
+	}
+}
+
+// abort ends c with err if it has not completed.
+func (p *Peer) abort(c *Call, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.slots[c.id.Slot()]
+	if !c.held || s.call != c {
+		return
+	}
+	cn := s.cn
+	p.complete(int32(c.id.Slot()), err)
+	if cn.leader == c {
+		p.callBack(cn)
+	}
+}

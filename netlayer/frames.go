@@ -1,0 +1,133 @@
+package netlayer
+
+import (
+	"fmt"
+	"io"
+
+	"splitkernel/netlayer/wire"
+)
+
+// readBuffer is the size of a connection's read buffer in bytes: room for 15 pages with their headers.
+const readBuffer = 64 << 10
+
+// keepBuffer bounds the write buffers that are kept for the next write, in bytes; larger ones go to the collector.
+const keepBuffer = 1 << 20
+
+// batch bounds the frames that are taken from the read buffer at once.
+const batch = 64
+
+// frame is a parsed frame; its parts lie in the read buffer.
+type frame struct {
+	h       wire.Header
+	body    []byte
+	payload []byte
+	corrupt bool // the payload does not fit its checksum
+}
+
+// frameReader cuts a stream of bytes into frames. It allocates nothing, except a larger buffer for a frame that does not
+// fit into the usual one; the frame's lengths were checked before. maxBody bounds the bodies.
+type frameReader struct {
+	buf     []byte
+	r, w    int // buf[r:w] was read and not parsed
+	usual   []byte
+	maxBody uint32
+	frames  [batch]frame
+}
+
+func newFrameReader(size int, maxBody uint32) *frameReader {
+	b := make([]byte, size)
+	return &frameReader{buf: b, usual: b, maxBody: maxBody}
+}
+
+// space gives room for the next read. Frames that were parsed before are invalid from now on.
+func (f *frameReader) space() []byte {
+	if f.r == f.w {
+		f.buf, f.r, f.w = f.usual, 0, 0
+	} else if f.r > 0 && len(f.buf)-f.w < len(f.buf)/2 {
+		f.w = copy(f.buf, f.buf[f.r:f.w])
+		f.r = 0
+	}
+	return f.buf[f.w:]
+}
+
+// filled notes that n bytes were read into space.
+func (f *frameReader) filled(n int) { f.w += n }
+
+// partial reports whether a frame has begun and not ended.
+func (f *frameReader) partial() bool { return f.r < f.w }
+
+// next parses up to batch whole frames. It gives fewer only if no further whole frame is there. The error is a
+// *wire.FrameError; frames before the bad one are given with it.
+func (f *frameReader) next() ([]frame, error) {
+	k := 0
+	for k < batch && f.w-f.r >= wire.HeaderLen {
+		h, err := wire.ParseHeader(f.buf[f.r:f.w])
+		if err != nil {
+			return f.frames[:k], err
+		}
+		if h.BodyLen > f.maxBody {
+			return f.frames[:k], &wire.FrameError{Reason: "length", Text: fmt.Sprintf("body of %d bytes, at most %d here", h.BodyLen, f.maxBody)}
+		}
+		body := wire.HeaderLen + int(h.BodyLen)
+		n := body + int(h.PayloadLen)
+		if f.w-f.r < n {
+			if n > len(f.buf) {
+				// The frames of this call keep pointing into the old buffer.
+				b := make([]byte, n)
+				f.w = copy(b, f.buf[f.r:f.w])
+				f.r, f.buf = 0, b
+			}
+			break
+		}
+		b := f.buf[f.r : f.r+n]
+		fr := &f.frames[k]
+		fr.h, fr.body, fr.payload = h, b[wire.HeaderLen:body:body], b[body:n:n]
+		if wire.Checksum(fr.body) != h.BodyCRC {
+			return f.frames[:k], &wire.FrameError{Reason: "body_checksum", Text: fmt.Sprintf("body checksum of a frame of %v does not fit", h.Op)}
+		}
+		fr.corrupt = h.PayloadCRC != wire.Checksum(fr.payload)
+		f.r += n
+		k++
+	}
+	return f.frames[:k], nil
+}
+
+// readHello reads one frame of at most maxHello bytes of body, nothing behind it being read.
+func readHello(r io.Reader) (wire.Header, []byte, error) {
+	var head [wire.HeaderLen]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return wire.Header{}, nil, err
+	}
+	h, err := wire.ParseHeader(head[:])
+	if err != nil {
+		return h, nil, err
+	}
+	if h.Op != wire.OpHello {
+		return h, nil, &wire.FrameError{Reason: "no_hello", Text: fmt.Sprintf("the first frame is %v, want hello", h.Op)}
+	}
+	if h.BodyLen > maxHello || h.PayloadLen != 0 {
+		return h, nil, &wire.FrameError{Reason: "length", Text: fmt.Sprintf("hello of %d and %d bytes, at most %d and 0", h.BodyLen, h.PayloadLen, maxHello)}
+	}
+	body := make([]byte, h.BodyLen)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return h, nil, err
+	}
+	if wire.Checksum(body) != h.BodyCRC {
+		return h, nil, &wire.FrameError{Reason: "body_checksum", Text: "body checksum of the hello does not fit"}
+	}
+	return h, body, nil
+}
+
+// appendFrame appends a frame to b. The lengths and the checksum of the payload are in h; the body's is computed.
+func appendFrame(b []byte, h *wire.Header, body, payload []byte) []byte {
+	h.BodyCRC = wire.Checksum(body)
+	b = h.Append(b)
+	b = append(b, body...)
+	return append(b, payload...)
+}
+
+// errorFrame appends the reply that carries err.
+func errorFrame(b []byte, op wire.Op, call uint64, err error) []byte {
+	kind, text := wire.KindOf(err), errorText(err)
+	return appendFrame(b, &wire.Header{Op: op, Flags: wire.FlagReply | wire.FlagError, Status: kind, Call: call, BodyLen: uint32(len(text))}, []byte(text), nil)
+}

@@ -1,0 +1,115 @@
+package netlayer
+
+import (
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// tick is how often a peer with calls in flight looks after deadlines and after calls that nobody waits for.
+const tick = 10 * time.Millisecond
+
+// idleTicks is after how many ticks without a call the housekeeper sleeps until the next one: a component with ten idle
+// peers should not wake a thousand times a second.
+const idleTicks = 100
+
+// rouse starts or wakes the housekeeper. The mutex is held.
+func (p *Peer) rouse() {
+	if !p.idle || p.closed {
+		return
+	}
+	p.idle = false
+	p.now = time.Since(p.t0)
+	if !p.running {
+		p.running = true
+		p.wg.Add(1)
+		go p.housekeep()
+	}
+	select {
+	case p.wakeup <- struct{}{}:
+	default:
+	}
+	if p.cn != nil && !p.cn.reading {
+		// The other side may have gone while nobody looked: better to find out now and connect again than to lose a call.
+		cn := p.cn
+		p.pollRead(cn)
+		p.handOver(cn)
+	}
+}
+
+func (p *Peer) housekeep() {
+	defer p.wg.Done()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	quiet, sent := 0, uint64(0)
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		p.mu.Lock()
+		p.now = time.Since(p.t0)
+		p.expire()
+		p.look()
+		if n := p.stats.framesOut(); p.inFlight > 0 || p.waiters > 0 || p.dialing || n != sent {
+			quiet, sent = 0, n
+		} else {
+			quiet++
+		}
+		sleep := quiet >= idleTicks
+		if sleep {
+			p.idle = true
+			select {
+			case <-p.wakeup: // of the rouse that started this round of ticks
+			default:
+			}
+		}
+		p.mu.Unlock()
+		if sleep {
+			ticker.Stop()
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-p.wakeup:
+			}
+			ticker.Reset(tick)
+			quiet = 0
+		}
+	}
+}
+
+// expire ends the calls whose deadline has passed.
+func (p *Peer) expire() {
+	for i := range p.slots {
+		if s := &p.slots[i]; s.call != nil && s.deadline <= p.now {
+			p.stats.timeouts++
+			p.complete(int32(i), wire.Errorf(wire.KindTimeout, "%v to %s: no reply before the deadline", s.call.Op, p.addr))
+		}
+	}
+	if p.waiters > 0 {
+		p.room.Broadcast() // their deadlines
+	}
+}
+
+// look calls back a reader whose deadline has passed, closes a connection that takes nothing, and reads for calls that
+// nobody waits for.
+func (p *Peer) look() {
+	cn := p.cn
+	if cn == nil {
+		return
+	}
+	if cn.flushing && p.now-cn.flushSince > ms(p.o.WriteTimeoutMS) {
+		p.stats.writeTimeouts++
+		p.fail(cn, errWriteTimeout)
+		return
+	}
+	if cn.reading {
+		if cn.leaderLimit <= p.now {
+			p.callBack(cn)
+		}
+		return
+	}
+	p.pollRead(cn)
+	p.handOver(cn)
+}

@@ -1,0 +1,110 @@
+package netlayer
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Handler serves requests.
+type Handler interface {
+	// Inline reports whether requests of op are served on the connection's own goroutine, in order and in batches, which
+	// is for operations that do not wait for anything. Others go to the workers. It is asked for every request.
+	Inline(op wire.Op) bool
+
+	// Serve serves one request. It fills rep, or returns an error, which crosses the wire by kind and text; what was put
+	// into rep is then dropped. It is called by many goroutines. req, its slices and rep are valid until it returns. ctx
+	// ends when the server stops, for workers also at the request's deadline. Serve is never called for OpPing, OpHello
+	// and OpMissFlush: the server answers the first two and cuts the last into an OpMiss and an OpFlush.
+	Serve(ctx context.Context, req *Request, rep *Reply) error
+}
+
+// Request is a request as its handler sees it.
+type Request struct {
+	Op       wire.Op
+	Epoch    wire.Epoch
+	Session  uint64 // of the client: survives its reconnects
+	Call     uint64
+	Body     []byte
+	Page     []byte     // payload; at most a page
+	PageCRC  uint32     // of Page, verified
+	From     wire.Hello // of the client
+	Deadline time.Time  // zero if there is none
+	OneWay   bool       // nobody reads the reply
+}
+
+// Reply is built by a handler, in place in the connection's write buffer.
+type Reply struct {
+	buf   []byte // buf[start:] is this frame
+	start int
+	body  int // bytes
+	page  int // bytes, -1 while there is no page
+	crc   uint32
+	known bool // crc was given
+}
+
+func (r *Reply) begin(buf []byte) {
+	r.buf, r.start = append(buf, zeroHeader[:]...), len(buf)
+	r.body, r.page, r.crc, r.known = 0, -1, 0, false
+}
+
+var zeroHeader [wire.HeaderLen]byte
+
+// AppendBody appends to the body. It must come before Page.
+func (r *Reply) AppendBody(b []byte) {
+	if r.page >= 0 {
+		panic("netlayer: the body of a reply grows after its page was taken")
+	}
+	if r.body+len(b) > wire.MaxBody {
+		panic("netlayer: the body of a reply is longer than wire.MaxBody")
+	}
+	r.buf = append(r.buf, b...)
+	r.body += len(b)
+}
+
+// SetBody replaces the body. It must come before Page.
+func (r *Reply) SetBody(b []byte) {
+	if r.page < 0 {
+		r.buf, r.body = r.buf[:r.start+wire.HeaderLen], 0
+	}
+	r.AppendBody(b)
+}
+
+// SetControl sets the body to an encoded control message.
+func (r *Reply) SetControl(v any) { r.SetBody(wire.Marshal(v)) }
+
+// Page gives n bytes inside the write buffer, at most a page, for the caller to fill before Serve returns. Their content
+// before is undefined. It is called at most once, after the body.
+func (r *Reply) Page(n int) []byte {
+	if r.page >= 0 || n < 0 || n > wire.MaxPayload {
+		panic("netlayer: the page of a reply is taken twice or has a bad length")
+	}
+	r.page = n
+	m := len(r.buf)
+	r.buf = slices.Grow(r.buf, n)[:m+n]
+	return r.buf[m : m+n : m+n]
+}
+
+// SetPageCRC gives the checksum that is kept with the page, so that it is not computed again, and so that the reader
+// notices if the page changed while it lay here.
+func (r *Reply) SetPageCRC(crc uint32) { r.crc, r.known = crc, true }
+
+// end completes the frame and gives the buffer back. With an error the frame carries that instead.
+func (r *Reply) end(op wire.Op, call uint64, err error) []byte {
+	if err != nil {
+		r.buf = errorFrame(r.buf[:r.start], op, call, err)
+		return r.buf
+	}
+	body := r.buf[r.start+wire.HeaderLen:]
+	h := wire.Header{Op: op, Flags: wire.FlagReply, Call: call, BodyLen: uint32(r.body), BodyCRC: wire.Checksum(body[:r.body])}
+	if r.page > 0 {
+		h.PayloadLen = uint32(r.page)
+		if h.PayloadCRC = r.crc; !r.known {
+			h.PayloadCRC = wire.Checksum(body[r.body:])
+		}
+	}
+	h.Put(r.buf[r.start:])
+	return r.buf
+}

@@ -1,0 +1,429 @@
+package netlayer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"splitkernel/netlayer/session"
+	"splitkernel/netlayer/wire"
+)
+
+// writeBatch is how many bytes of replies are collected before they are written, in bytes: a batch of pages.
+const writeBatch = batch * (wire.HeaderLen + wire.PageSize)
+
+// serverConn is a connection of a Server. Its goroutine reads, serves inline requests and writes their replies in one
+// write per batch; workers write their replies themselves.
+type serverConn struct {
+	t     *listening
+	s     *Server
+	nc    net.Conn
+	hello wire.Hello
+	in    *frameReader
+
+	out     []byte // replies of the batch
+	req     Request
+	rep     Reply
+	inTally tally
+	pending sync.WaitGroup // requests at the workers
+
+	wmu        sync.Mutex
+	writeLimit time.Time // the write deadline that is set
+}
+
+// run is the connection's goroutine.
+func (c *serverConn) run() {
+	defer c.nc.Close()
+	if !c.shakeHands() {
+		return
+	}
+	err := c.loop()
+	c.inTally.flushTo(&c.s.stats.in)
+	var bad *wire.FrameError
+	switch {
+	case errors.As(err, &bad):
+		c.refuse(bad.Reason, err)
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.t.closing.Load():
+		c.refuse("frame_timeout", errors.New("a frame began and did not end"))
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !c.t.closing.Load():
+		c.s.log.Info("connection lost", "from", c.name(), "cause", err)
+	}
+	if err != nil && !c.t.closing.Load() {
+		c.nc.Close() // workers need not write to it any more
+	}
+	c.pending.Wait()
+	c.s.onceMu.Lock()
+	c.s.once.Close(c.hello.Session)
+	c.s.onceMu.Unlock()
+	c.s.mu.Lock()
+	c.s.members--
+	c.s.mu.Unlock()
+}
+
+// refuse counts and logs why a connection is closed.
+func (c *serverConn) refuse(reason string, err error) {
+	c.s.stats.refuse(reason)
+	c.s.log.Warn("connection closed", "from", c.name(), "reason", reason, "cause", err)
+}
+
+func (c *serverConn) name() string {
+	n := c.nc.RemoteAddr().Network() + ":" + c.nc.RemoteAddr().String()
+	if c.hello.Node != "" {
+		n = string(c.hello.Node) + " at " + n
+	}
+	return n
+}
+
+// shakeHands exchanges hellos within hello_timeout_ms. Bytes that are no hello are not answered.
+func (c *serverConn) shakeHands() bool {
+	defer func() {
+		c.s.mu.Lock()
+		c.s.handshakes--
+		c.s.mu.Unlock()
+	}()
+	c.nc.SetDeadline(time.Now().Add(ms(c.s.o.HelloTimeoutMS)))
+	if c.t.closing.Load() {
+		return false
+	}
+	h, body, err := readHello(c.nc)
+	var bad *wire.FrameError
+	switch {
+	case c.t.closing.Load():
+		return false
+	case errors.As(err, &bad):
+		c.refuse(bad.Reason, err)
+		return false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.refuse("hello_timeout", errors.New("no hello in time"))
+		return false
+	case err != nil:
+		c.refuse("hello_closed", err)
+		return false
+	}
+	var hello wire.Hello
+	if err := wire.Unmarshal(body, &hello); err != nil {
+		c.turnAway(h.Call, "body", err.Error())
+		return false
+	}
+	reason, text := helloFault(hello, c.s.o.Cluster, c.s.o.Token)
+	if reason == "" && (len(hello.Node) > maxName || h.Flags != 0) {
+		reason, text = "body", "its node id is too long or it has flags"
+	}
+	if reason == "" {
+		reason, text = c.s.welcome(hello.Session)
+	}
+	if reason != "" {
+		c.turnAway(h.Call, reason, text)
+		return false
+	}
+	c.hello = hello
+	me := wire.Hello{Protocol: wire.Version, Cluster: c.s.o.Cluster, Role: c.s.o.Role, Node: c.s.o.Node, Token: c.s.o.Token}
+	c.nc.Write(helloFrame(me, wire.FlagReply)) // a failure shows at the first read
+	c.nc.SetDeadline(time.Time{})
+	c.in = newFrameReader(readBuffer, wire.MaxBody)
+	return true
+}
+
+// turnAway answers a hello that is refused, so that the operator of the other side reads why.
+func (c *serverConn) turnAway(call uint64, reason, text string) {
+	kind := wire.KindHello
+	if reason == "too_many_conns" || reason == "hello_sessions" {
+		kind = wire.KindUnavailable // may pass
+	}
+	c.refuse(reason, errors.New(text))
+	c.nc.Write(errorFrame(nil, wire.OpHello, call, wire.Errorf(kind, "%s", text)))
+}
+
+// loop reads and serves until the connection or the server ends.
+func (c *serverConn) loop() error {
+	var limit time.Time // the deadline for the rest of a frame, zero if none is set
+	for {
+		if c.t.closing.Load() {
+			return nil
+		}
+		n, err := c.nc.Read(c.in.space())
+		c.in.filled(n)
+		served := 0
+		if n > 0 {
+			var e error
+			if served, e = c.serveAll(); e != nil {
+				return e
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if !c.in.partial() {
+			if !limit.IsZero() {
+				limit = time.Time{}
+				c.nc.SetReadDeadline(limit)
+			}
+			continue
+		}
+		// A frame has begun. If others ended since the deadline was set, this one is younger: it gets a new deadline,
+		// but not with each read, because setting it costs as much as a small request.
+		timeout := ms(c.s.o.FrameTimeoutMS)
+		if limit.IsZero() || served > 0 && time.Until(limit) < timeout-timeout/4 {
+			limit = time.Now().Add(timeout)
+			c.nc.SetReadDeadline(limit)
+		}
+	}
+}
+
+// serveAll serves every whole frame in the buffer and counts them.
+func (c *serverConn) serveAll() (served int, bad error) {
+	for more := true; more && bad == nil; {
+		var frames []frame
+		frames, bad = c.in.next()
+		more = len(frames) == batch
+		served += len(frames)
+		var now time.Time
+		if len(frames) > 0 {
+			now = time.Now()
+		}
+		for i := range frames {
+			if e := c.take(&frames[i], now); e != nil {
+				bad = e
+				break
+			}
+			if len(c.out) >= writeBatch {
+				if e := c.flush(); e != nil {
+					return served, e
+				}
+			}
+		}
+	}
+	if e := c.flush(); e != nil && bad == nil {
+		bad = e
+	}
+	return served, bad
+}
+
+// flush writes the replies of the batch.
+func (c *serverConn) flush() error {
+	c.inTally.flushTo(&c.s.stats.in)
+	if len(c.out) == 0 {
+		return nil
+	}
+	err := c.write(c.out)
+	if c.out = c.out[:0]; cap(c.out) > keepBuffer {
+		c.out = nil
+	}
+	return err
+}
+
+// write writes whole frames. The write deadline is renewed when a quarter of it has passed, because setting it costs as
+// much as a small request.
+func (c *serverConn) write(b []byte) error {
+	var out tally
+	for rest := b; len(rest) > 0; {
+		n := wire.FrameLen(rest)
+		out.add(wire.Op(rest[3]), n)
+		rest = rest[n:]
+	}
+	c.wmu.Lock()
+	now, limit := time.Now(), ms(c.s.o.WriteTimeoutMS)
+	if c.writeLimit.Sub(now) < limit-limit/4 {
+		c.writeLimit = now.Add(limit)
+		c.nc.SetWriteDeadline(c.writeLimit)
+	}
+	_, err := c.nc.Write(b)
+	if err != nil {
+		c.nc.Close() // part of a frame may have been written
+		c.writeLimit = now.Add(limit)
+	}
+	c.wmu.Unlock()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.refuse("write_timeout", errors.New("the peer does not take its replies"))
+	}
+	out.flushTo(&c.s.stats.out)
+	return err
+}
+
+// take serves a request here or gives it to the workers. The error closes the connection.
+func (c *serverConn) take(fr *frame, now time.Time) error {
+	h := &fr.h
+	c.inTally.add(h.Op, wire.HeaderLen+len(fr.body)+len(fr.payload))
+	if h.Flags&(wire.FlagReply|wire.FlagError) != 0 {
+		return &wire.FrameError{Reason: "direction", Text: "a reply to " + h.Op.String() + " came to a server"}
+	}
+	if h.Op == wire.OpHello {
+		return &wire.FrameError{Reason: "direction", Text: "a second hello"}
+	}
+	var deadline time.Time
+	if h.TimeoutUS != 0 {
+		deadline = now.Add(time.Duration(h.TimeoutUS) * time.Microsecond)
+	}
+	if fr.corrupt {
+		c.s.stats.corrupt.Add(1)
+		c.out = c.decline(c.out, h, fr.body, wire.Errorf(wire.KindCorrupt, "%v: the payload of %d bytes does not fit its checksum %#08x", h.Op, len(fr.payload), h.PayloadCRC))
+		return nil
+	}
+	if h.Op == wire.OpPing {
+		if h.Flags&wire.FlagOneWay == 0 {
+			c.out = appendFrame(c.out, &wire.Header{Op: h.Op, Flags: wire.FlagReply, Call: h.Call, BodyLen: h.BodyLen, PayloadLen: h.PayloadLen, PayloadCRC: h.PayloadCRC}, fr.body, fr.payload)
+		}
+		return nil
+	}
+	if onlyOnce(h) {
+		run, err := c.begin(h)
+		if err != nil {
+			c.s.stats.errors.Add(1)
+			c.out = errorFrame(c.out, h.Op, h.Call, err)
+		}
+		if !run {
+			return nil
+		}
+	}
+	if c.s.h.Inline(h.Op) {
+		c.out = c.serve(c.t.ctx, c.out, &c.req, &c.rep, h, fr.body, fr.payload, deadline, nil)
+		return nil
+	}
+	t := c.s.tasks.Get().(*task)
+	t.c, t.h, t.deadline = c, *h, deadline
+	t.buf = append(append(t.buf[:0], fr.body...), fr.payload...)
+	t.body, t.page = t.buf[:len(fr.body):len(fr.body)], t.buf[len(fr.body):]
+	c.pending.Add(1)
+	select {
+	case c.s.queue <- t:
+	default:
+		c.pending.Done()
+		t.c = nil
+		c.s.tasks.Put(t)
+		c.s.stats.queueFull.Add(1)
+		c.out = c.declineBegun(c.out, h, fr.body, wire.Errorf(wire.KindBusy, "%s: %d requests wait for its %d workers", c.s.o.Node, c.s.o.QueueLen, c.s.o.Workers))
+	}
+	return nil
+}
+
+// begin asks whether an at-most-once request is to be executed; if not, the answer was appended, or is err, or will come
+// from the execution that runs.
+func (c *serverConn) begin(h *wire.Header) (run bool, err error) {
+	s := c.s
+	s.onceMu.Lock()
+	defer s.onceMu.Unlock()
+	verdict, reply := s.once.Begin(c.hello.Session, session.ID(h.Call), h.Flags&wire.FlagRetry != 0)
+	key := onceKey{c.hello.Session, h.Call}
+	switch verdict {
+	case session.Execute:
+		s.answer[key] = c
+		return true, nil
+	case session.InProgress:
+		s.answer[key] = c
+		return false, nil
+	case session.Replay:
+		s.stats.replayed.Add(1)
+		c.out = append(c.out, reply...)
+		return false, nil
+	case session.TooOld:
+		return false, wire.Errorf(wire.KindUnknownState, "%v: the server no longer knows whether it executed this request", h.Op)
+	}
+	return false, wire.Errorf(wire.KindBusy, "%v: %d requests of this session are running", h.Op, s.o.DedupeWindow)
+}
+
+// end keeps the reply of an at-most-once request and says who gets it now. A request that was declined is forgotten.
+func (c *serverConn) end(h *wire.Header, reply []byte, executed bool) *serverConn {
+	s := c.s
+	s.onceMu.Lock()
+	defer s.onceMu.Unlock()
+	key := onceKey{c.hello.Session, h.Call}
+	to := s.answer[key]
+	delete(s.answer, key)
+	if executed {
+		s.once.End(c.hello.Session, session.ID(h.Call), append([]byte(nil), reply...))
+	} else {
+		s.once.Forget(c.hello.Session, session.ID(h.Call))
+	}
+	return to
+}
+
+// decline appends the answers to a request that is not executed: for a pair, to both halves.
+func (c *serverConn) decline(out []byte, h *wire.Header, body []byte, err error) []byte {
+	if h.Flags&wire.FlagOneWay != 0 {
+		return out
+	}
+	c.s.stats.errors.Add(1)
+	out = errorFrame(out, h.Op, h.Call, err)
+	if h.Op == wire.OpMissFlush {
+		if _, flushCall, _, ok := wire.SplitMissFlush(body); ok {
+			out = errorFrame(out, h.Op, flushCall, err)
+		}
+	}
+	return out
+}
+
+// declineBegun is decline for a request that has passed begin.
+func (c *serverConn) declineBegun(out []byte, h *wire.Header, body []byte, err error) []byte {
+	start := len(out)
+	out = c.decline(out, h, body, err)
+	if onlyOnce(h) {
+		out = c.settle(out, start, h, false)
+	}
+	return out
+}
+
+// onlyOnce reports whether a request is remembered, so that it is executed at most once.
+func onlyOnce(h *wire.Header) bool { return h.Op.Once() && h.Flags&wire.FlagOneWay == 0 }
+
+// settle ends an at-most-once request whose reply is out[start:]. If another connection of the session waits for it, it
+// is sent there instead.
+func (c *serverConn) settle(out []byte, start int, h *wire.Header, executed bool) []byte {
+	if to := c.end(h, out[start:], executed); to != c {
+		to.write(out[start:])
+		out = out[:start]
+	}
+	return out
+}
+
+// serve executes a request and appends its reply, or the two of a pair, to out. early, if not nil, sends the reply to the
+// miss of a pair before its flush is executed.
+func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *Reply, h *wire.Header, body, page []byte, deadline time.Time, early func([]byte) error) []byte {
+	*req = Request{
+		Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: body, Page: page, PageCRC: h.PayloadCRC,
+		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0,
+	}
+	if h.Op == wire.OpMissFlush {
+		miss, flushCall, flush, ok := wire.SplitMissFlush(body)
+		if !ok {
+			c.s.stats.errors.Add(1)
+			return errorFrame(out, h.Op, h.Call, wire.Errorf(wire.KindBadRequest, "%v: body of %d bytes, want %d", h.Op, len(body), wire.MissFlushLen))
+		}
+		req.Op, req.Body, req.Page, req.PageCRC = wire.OpMiss, miss, nil, 0
+		out = c.one(ctx, out, req, rep, h.Op)
+		if early != nil {
+			early(out)
+			out = out[:0]
+		}
+		req.Op, req.Call, req.Body, req.Page, req.PageCRC = wire.OpFlush, flushCall, flush, page, h.PayloadCRC
+		return c.one(ctx, out, req, rep, h.Op)
+	}
+	start := len(out)
+	out = c.one(ctx, out, req, rep, h.Op)
+	if onlyOnce(h) {
+		out = c.settle(out, start, h, true)
+	}
+	return out
+}
+
+// one calls the handler and appends the reply; op is that of the frame.
+func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Reply, op wire.Op) []byte {
+	start := len(out)
+	rep.begin(out)
+	err := c.s.h.Serve(ctx, req, rep)
+	if err != nil {
+		c.s.stats.errors.Add(1)
+	}
+	out = rep.end(op, req.Call, err)
+	rep.buf = nil
+	if req.OneWay {
+		if err != nil {
+			c.s.log.Debug("a request without reply failed", "from", c.name(), "op", req.Op, "error", err)
+		}
+		return out[:start]
+	}
+	return out
+}
