@@ -1,0 +1,237 @@
+package pagestore
+
+import (
+	"fmt"
+
+	"splitkernel/mcomponent/pairindex"
+	"splitkernel/netlayer/wire"
+)
+
+// Frame numbers the pages of the arena.
+type Frame = uint32
+
+// Action says what the caller must do with the frame.
+type Action uint8
+
+// The actions.
+const (
+	Hit   Action = 1 // copy the frame out
+	Fresh Action = 2 // zero the frame, then copy it out
+	Apply Action = 3 // copy the page into the frame
+	Old   Action = 4 // nothing: what is stored is as new or newer
+	Full  Action = 5 // nothing: no frame is free
+)
+
+const none = ^uint32(0)
+
+// meta describes one frame. Frames of a group form a ring-less doubly linked list, so that a group is freed in the time of its pages.
+type meta struct {
+	pid        wire.PID
+	page       wire.PageNo
+	version    uint64
+	epoch      wire.Epoch
+	sum        uint32
+	group      uint32
+	prev, next uint32 // in the group's list; next also links free frames
+	used       bool
+	flushed    bool // a flush was applied; without it the page is zeros of no version
+}
+
+// group is the pages of one vRegion of one process.
+type group struct {
+	head  uint32
+	count uint32
+}
+
+// Stats counts what the store did since its start.
+type Stats struct {
+	Capacity    int // pages
+	Used        int // pages now
+	Peak        int // most pages ever
+	Misses      uint64
+	ZeroFills   uint64 // misses that found no page
+	Flushes     uint64 // applied
+	OldFlushes  uint64 // acknowledged without effect
+	OutOfMemory uint64
+	Freed       uint64 // pages
+}
+
+// Store is the index of the pages. Use one goroutine at a time.
+type Store struct {
+	index  *pairindex.Index
+	frames []meta
+	groups []group
+	fresh  uint32 // frames from here on were never used: low ones first, so that the arena stays small
+	free   uint32 // list of used frames
+	stats  Stats
+}
+
+// New makes a store of capacity pages.
+func New(capacity int) *Store {
+	return &Store{index: pairindex.New(capacity), frames: make([]meta, capacity), free: none, stats: Stats{Capacity: capacity}}
+}
+
+// Stats returns the counts.
+func (s *Store) Stats() Stats { return s.stats }
+
+// Miss finds the page or allocates a zeroed one. sum is the checksum to send with it.
+func (s *Store) Miss(g uint32, pid wire.PID, page wire.PageNo) (f Frame, sum uint32, a Action) {
+	s.stats.Misses++
+	if f, ok := s.index.Get(uint64(pid), uint64(page)); ok {
+		return f, s.frames[f].sum, Hit
+	}
+	f, ok := s.allocate(g, pid, page)
+	if !ok {
+		return 0, 0, Full
+	}
+	s.stats.ZeroFills++
+	s.frames[f].sum = wire.ZeroPageChecksum
+	return f, wire.ZeroPageChecksum, Fresh
+}
+
+// Flush stores version, epoch and checksum of a newer page.
+func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch, version uint64, sum uint32) (f Frame, a Action) {
+	f, ok := s.index.Get(uint64(pid), uint64(page))
+	if !ok {
+		if f, ok = s.allocate(g, pid, page); !ok {
+			return 0, Full
+		}
+	}
+	m := &s.frames[f]
+	if m.flushed && (epoch < m.epoch || epoch == m.epoch && version <= m.version) {
+		s.stats.OldFlushes++
+		return f, Old
+	}
+	m.epoch, m.version, m.sum, m.flushed = epoch, version, sum, true
+	s.stats.Flushes++
+	return f, Apply
+}
+
+// Flushed reports whether the page in frame f was ever flushed.
+func (s *Store) Flushed(f Frame) bool { return s.frames[f].flushed }
+
+// allocate takes a frame for the page, the last freed first as its memory is warm.
+func (s *Store) allocate(g uint32, pid wire.PID, page wire.PageNo) (Frame, bool) {
+	f := s.free
+	switch {
+	case f != none:
+		s.free = s.frames[f].next
+	case int(s.fresh) < len(s.frames):
+		f = s.fresh
+		s.fresh++
+	default:
+		s.stats.OutOfMemory++
+		return 0, false
+	}
+	for uint32(len(s.groups)) <= g {
+		s.groups = append(s.groups, group{head: none})
+	}
+	gr := &s.groups[g]
+	s.frames[f] = meta{pid: pid, page: page, group: g, prev: none, next: gr.head, used: true}
+	if gr.head != none {
+		s.frames[gr.head].prev = f
+	}
+	gr.head = f
+	gr.count++
+	s.index.Put(uint64(pid), uint64(page), f)
+	s.stats.Used++
+	s.stats.Peak = max(s.stats.Peak, s.stats.Used)
+	return f, true
+}
+
+func (s *Store) release(f Frame) {
+	m := &s.frames[f]
+	gr := &s.groups[m.group]
+	if m.prev != none {
+		s.frames[m.prev].next = m.next
+	} else {
+		gr.head = m.next
+	}
+	if m.next != none {
+		s.frames[m.next].prev = m.prev
+	}
+	gr.count--
+	s.index.Delete(uint64(m.pid), uint64(m.page))
+	*m = meta{next: s.free}
+	s.free = f
+	s.stats.Used--
+	s.stats.Freed++
+}
+
+// Unmap frees the pages of [first, first+n) of a group. It looks at the pages of the range or at those of the group,
+// whichever are fewer, so its time is bounded by what is resident.
+func (s *Store) Unmap(g uint32, pid wire.PID, first wire.PageNo, n uint64) (freed uint64) {
+	if uint64(len(s.groups)) <= uint64(g) {
+		return 0
+	}
+	if n <= uint64(s.groups[g].count) {
+		for p := first; p < first+wire.PageNo(n); p++ {
+			if f, ok := s.index.Get(uint64(pid), uint64(p)); ok {
+				s.release(f)
+				freed++
+			}
+		}
+		return freed
+	}
+	for f := s.groups[g].head; f != none; {
+		m := &s.frames[f]
+		next := m.next
+		if m.page >= first && m.page-first < wire.PageNo(n) {
+			s.release(f)
+			freed++
+		}
+		f = next
+	}
+	return freed
+}
+
+// FreeGroup frees at most limit pages of a group and reports how many; fewer than limit means that none is left. The
+// bound lets the caller give up its lock between batches.
+func (s *Store) FreeGroup(g uint32, limit int) (freed int) {
+	for freed < limit && uint64(g) < uint64(len(s.groups)) && s.groups[g].head != none {
+		s.release(s.groups[g].head)
+		freed++
+	}
+	return freed
+}
+
+// CheckInvariants checks that index, lists and counts agree and that each frame is used once.
+func (s *Store) CheckInvariants() error {
+	if err := s.index.CheckInvariants(); err != nil {
+		return err
+	}
+	used := 0
+	for f := range s.frames {
+		m := &s.frames[f]
+		if !m.used {
+			continue
+		}
+		used++
+		if got, ok := s.index.Get(uint64(m.pid), uint64(m.page)); !ok || got != uint32(f) {
+			return fmt.Errorf("pagestore: frame %d holds page %#x of process %d, which the index puts elsewhere", f, m.page, m.pid)
+		}
+	}
+	inGroups := 0
+	for g, gr := range s.groups {
+		n, prev := uint32(0), none
+		for f := gr.head; f != none; f = s.frames[f].next {
+			if m := &s.frames[f]; !m.used || m.group != uint32(g) || m.prev != prev {
+				return fmt.Errorf("pagestore: frame %d is out of place in the list of group %d", f, g)
+			}
+			prev = f
+			n++
+		}
+		if n != gr.count {
+			return fmt.Errorf("pagestore: group %d has %d pages, counted as %d", g, n, gr.count)
+		}
+		inGroups += int(n)
+	}
+	free := 0
+	for f := s.free; f != none; f = s.frames[f].next {
+		free++
+	}
+	if used != s.stats.Used || used != s.index.Len() || used != inGroups || used+free != int(s.fresh) {
+		return fmt.Errorf("pagestore: %d pages used, %d counted, %d indexed, %d in groups, %d free of %d ever used", used, s.stats.Used, s.index.Len(), inGroups, free, s.fresh)
+	}
+	return nil
+}
