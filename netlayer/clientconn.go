@@ -30,6 +30,7 @@ type clientConn struct {
 	leader      *Call         // for whom is read; nil is the housekeeper or somebody who waits for room
 	leaderLimit time.Duration // when the reader must be called back
 	calledBack  bool          // the read deadline was set to the past for that
+	forRoom     bool          // the reader waits for room
 	parked      int32         // the newest follower
 }
 
@@ -164,4 +165,5 @@ func (p *Peer) abort(c *Call, err error) {
 	if cn.leader == c {
 		p.callBack(cn)
 	}
+	p.roomChanged(cn)
 }

@@ -52,7 +52,7 @@ func (p *Peer) housekeep() {
 		p.now = time.Since(p.t0)
 		p.expire()
 		p.look()
-		if n := p.stats.framesOut(); p.inFlight > 0 || p.waiters > 0 || p.dialing || n != sent {
+		if n := p.stats.framesOut(); p.inFlight > 0 || p.waiters > 0 || p.dialing || n != sent || p.cn != nil && p.cn.flushing {
 			quiet, sent = 0, n
 		} else {
 			quiet++
@@ -87,9 +87,7 @@ func (p *Peer) expire() {
 			p.complete(int32(i), wire.Errorf(wire.KindTimeout, "%v to %s: no reply before the deadline", s.call.Op, p.addr))
 		}
 	}
-	if p.waiters > 0 {
-		p.room.Broadcast() // their deadlines
-	}
+	p.roomChanged(p.cn) // those who wait look at their deadlines
 }
 
 // look calls back a reader whose deadline has passed, closes a connection that takes nothing, and reads for calls that
@@ -111,5 +109,12 @@ func (p *Peer) look() {
 		return
 	}
 	p.pollRead(cn)
+	// Somebody writes and nobody reads: if the server cannot write its replies either, only reading on moves both. A tick
+	// is spent on it at most, because deadlines wait meanwhile.
+	for cn.flushing && !cn.reading && cn.err == nil && time.Since(p.t0)-p.now < tick {
+		cn.calledBack = true
+		cn.nc.SetReadDeadline(time.Now().Add(tick))
+		p.read(cn, nil, forever)
+	}
 	p.handOver(cn)
 }

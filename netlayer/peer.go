@@ -229,17 +229,29 @@ func (p *Peer) admit(deadline time.Duration, need, n int) (*clientConn, error) {
 			waited = true
 			p.stats.roomWaits++
 		}
-		if cn.reading {
+		if cn.reading || p.inFlight == 0 {
 			p.waitRoom()
 		} else {
-			// Nobody reads, so nobody makes room: this caller does. Without this a burst of calls that nobody waits for
-			// yet would stand still, and so would a server that cannot write its replies.
+			// Replies will come and nobody reads, so nobody makes room: this caller does. Without this a burst of calls
+			// that nobody waits for yet would stand still, and so would a server that cannot write its replies.
+			cn.forRoom = true
 			p.read(cn, nil, deadline)
+			cn.forRoom = false
 		}
 	}
 }
 
 func fits(have, n, limit int) bool { return have == 0 || have+n <= limit }
+
+// roomChanged tells those who wait for room, when it was not a reader that made some.
+func (p *Peer) roomChanged(cn *clientConn) {
+	if p.waiters > 0 {
+		p.room.Broadcast()
+	}
+	if cn != nil && cn.forRoom {
+		p.callBack(cn)
+	}
+}
 
 func (p *Peer) waitRoom() {
 	p.waiters++
@@ -275,9 +287,7 @@ func (p *Peer) flush(cn *clientConn) {
 		}
 	}
 	cn.flushing = false
-	if p.waiters > 0 {
-		p.room.Broadcast()
-	}
+	p.roomChanged(cn)
 }
 
 // Done reports whether c has completed. It never blocks. A call that nobody waits for completes when the waiter of

@@ -94,6 +94,7 @@ type PeerStats struct {
 	BadFrames     []Refusal // by reason, those that occurred
 	InFlight      int       // calls now
 	InFlightBytes int
+	FreeSlots     int
 }
 
 // peerStats are the counters under the peer's mutex.
@@ -135,7 +136,7 @@ func (p *Peer) Stats() PeerStats {
 	r := PeerStats{
 		In: s.inT, Out: s.outT, Connects: s.connects, DialFailures: s.dialFailures, Lost: s.lost, Unavailable: s.unavailable, Timeouts: s.timeouts,
 		Late: s.late, Retries: s.retries, RoomWaits: s.roomWaits, HandOvers: s.handOvers, Reads: s.reads, Writes: s.writes,
-		WriteTimeouts: s.writeTimeouts, InFlight: p.inFlight, InFlightBytes: p.inBytes,
+		WriteTimeouts: s.writeTimeouts, InFlight: p.inFlight, InFlightBytes: p.inBytes, FreeSlots: len(p.free),
 	}
 	for i, reason := range badReasons {
 		if s.bad[i] > 0 {
