@@ -1,0 +1,170 @@
+package pcomponent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// Volume is a volume that a process has attached: its requests go to the mComponent that holds its buffer cache.
+type Volume struct {
+	p         *Process
+	id        wire.VolumeID
+	epoch     wire.Epoch
+	sizeBytes uint64
+	node      wire.NodeID
+	cache     *netlayer.Peer
+	parts     []part
+	version   uint64
+}
+
+// part is one 4 KiB block of a request under way.
+type part struct {
+	call  netlayer.Call
+	body  [wire.BlockLen]byte
+	tries int
+	err   error
+}
+
+// VolumeOptions name a volume and where GSM put it.
+type VolumeOptions struct {
+	ID          wire.VolumeID
+	Epoch       wire.Epoch
+	SizeBytes   uint64
+	Storage     wire.NodeID
+	StorageAddr string
+	Cache       wire.NodeID
+	CacheAddr   string
+}
+
+// Attach makes a volume usable by the process.
+func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) {
+	v := &Volume{p: p, id: o.ID, epoch: o.Epoch, sizeBytes: o.SizeBytes, node: o.Cache, cache: p.c.peer(o.CacheAddr), parts: make([]part, BlockWindow)}
+	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr}
+	if err := v.cache.Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
+		return nil, fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+	}
+	p.mu.Lock()
+	p.volumes[o.ID] = v
+	p.mu.Unlock()
+	return v, nil
+}
+
+func (p *Process) sortedVolumes() []*Volume {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	vs := make([]*Volume, 0, len(p.volumes))
+	for _, v := range p.volumes {
+		vs = append(vs, v)
+	}
+	sort.Slice(vs, func(i, j int) bool { return vs[i].id < vs[j].id })
+	return vs
+}
+
+// Read reads b at offset. offset and len(b) are multiples of the sector size. One goroutine uses a volume at a time.
+func (v *Volume) Read(ctx context.Context, offset uint64, b []byte) error {
+	return v.transfer(ctx, wire.OpBlockRead, BlockRead, offset, b)
+}
+
+// Write writes b at offset into the buffer cache; Flush makes it durable.
+func (v *Volume) Write(ctx context.Context, offset uint64, b []byte) error {
+	return v.transfer(ctx, wire.OpBlockWrite, BlockWrite, offset, b)
+}
+
+// Flush returns when everything written before is on the storage component's disk.
+func (v *Volume) Flush(ctx context.Context) error {
+	began := time.Now()
+	p := &v.parts[0]
+	v.start(p, wire.OpBlockFlush, wire.Block{Volume: v.id, VolumeEpoch: v.epoch, PID: v.p.o.PID}, nil)
+	err := v.finish(ctx, p)
+	v.count(BlockFlush, began)
+	if err != nil {
+		return fmt.Errorf("volume %d: flush at %s: %w", v.id, v.node, err)
+	}
+	return nil
+}
+
+// transfer splits a request at the 4 KiB blocks and keeps up to BlockWindow parts under way.
+func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offset uint64, b []byte) error {
+	if offset%wire.SectorSize != 0 || len(b)%wire.SectorSize != 0 || len(b) == 0 {
+		return fmt.Errorf("volume %d: %s of %d bytes at %d, want multiples of %d", v.id, kind, len(b), offset, wire.SectorSize)
+	}
+	if end := offset + uint64(len(b)); end > v.sizeBytes {
+		return fmt.Errorf("volume %d: %s of %d bytes at %d goes beyond its end at %d", v.id, kind, len(b), offset, v.sizeBytes)
+	}
+	began := time.Now()
+	var errs []error
+	first, next := 0, 0 // parts under way: first ≤ i < next, each in slot i % BlockWindow
+	for at := 0; at < len(b); next++ {
+		n := min(len(b)-at, wire.PageSize-int((offset+uint64(at))%wire.PageSize))
+		if next-first == BlockWindow {
+			errs = append(errs, v.finish(ctx, &v.parts[first%BlockWindow]))
+			first++
+		}
+		v.version++
+		v.start(&v.parts[next%BlockWindow], op, wire.Block{Volume: v.id, VolumeEpoch: v.epoch, Version: v.version, Offset: offset + uint64(at), Length: uint32(n), PID: v.p.o.PID}, b[at:at+n])
+		at += n
+	}
+	for ; first < next; first++ {
+		errs = append(errs, v.finish(ctx, &v.parts[first%BlockWindow]))
+	}
+	v.count(kind, began)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("volume %d: %s of %d bytes at %d by %s: %w", v.id, kind, len(b), offset, v.node, err)
+	}
+	return nil
+}
+
+// start sends one part; b is where a read goes or what a write brings.
+func (v *Volume) start(p *part, op wire.Op, k wire.Block, b []byte) {
+	p.call.Op, p.call.Epoch, p.call.Err, p.call.Page, p.call.Into = op, v.p.o.Epoch, nil, nil, nil
+	p.call.Body = k.Append(p.body[:0])
+	p.tries = 0
+	if op == wire.OpBlockRead {
+		p.call.Into = b
+	} else {
+		p.call.Page = b
+	}
+	p.err = v.cache.Start(&p.call)
+}
+
+// finish waits for one part, and sends it again while the mComponent cannot be reached: block requests are idempotent.
+func (v *Volume) finish(ctx context.Context, p *part) error {
+	deadline := time.Now().Add(time.Duration(v.p.c.o.BlockPatienceMS) * time.Millisecond)
+	for {
+		err := p.err
+		if err == nil {
+			err = v.cache.Wait(&p.call)
+		}
+		if err == nil {
+			if n := len(p.call.Into); p.call.N != n {
+				return wire.Errorf(wire.KindBadRequest, "%d bytes came, want %d", p.call.N, n)
+			}
+			return nil
+		}
+		switch wire.KindOf(err) {
+		case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
+		default:
+			return err
+		}
+		if ctx.Err() != nil || v.p.ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		p.tries++
+		pause(ctx, min(time.Duration(p.tries)*StewardInterval, time.Second))
+		p.call.Err = nil
+		p.err = v.cache.Start(&p.call)
+	}
+}
+
+func (v *Volume) count(kind BlockKind, began time.Time) {
+	v.p.nBlocks.Add(1)
+	v.p.mu.Lock()
+	record(v.p.blocks[kind], time.Since(began))
+	v.p.mu.Unlock()
+}

@@ -1,0 +1,260 @@
+package pcomponent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/fault"
+)
+
+// Component is one pComponent. Safe for concurrent use.
+type Component struct {
+	o Options
+
+	mu    sync.Mutex // guards what follows; taken before no other lock
+	peers map[string]*netlayer.Peer
+	procs map[wire.PID]*Process
+	past  totals // of processes that were closed
+	lines uint64 // of the ExCaches open now
+	dead  bool
+
+	metrics *metrics
+	scrape  rates // since the last scrape
+	beat    rates // since the last heartbeat
+}
+
+// New makes a pComponent without processes.
+func New(o Options) (*Component, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.Net.RetryAttempts = retryAttempts
+	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, metrics: newMetrics()}, nil
+}
+
+// peer gives the connection to an address, made at the first call. The connections live until Close.
+func (c *Component) peer(addr string) *netlayer.Peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.peers[addr]
+	if p == nil {
+		p = netlayer.NewPeer(netlayer.Addr(addr), c.o.Net)
+		c.peers[addr] = p
+	}
+	return p
+}
+
+// Open makes a process, its page memory and its steward, and tells its home. The error says if the ExCache does not fit.
+func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error) {
+	cache, err := excache.New(o.ExCache)
+	if err != nil {
+		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
+	}
+	o.Fault.Threads = o.Threads
+	core, err := fault.New(o.Fault, cache)
+	if err != nil {
+		return nil, fmt.Errorf("process %s: %w", o.Name, err)
+	}
+	if err := c.reserve(o); err != nil {
+		return nil, err
+	}
+	frames, err := arena.New(cache.Frames())
+	if err != nil {
+		c.release(o.PID, o.ExCache.Lines, totals{})
+		return nil, fmt.Errorf("process %s: %w", o.Name, err)
+	}
+	p := newProcess(c, o, core, frames)
+	if err := p.home.Control(ctx, wire.OpProcessOpen, o.Epoch, wire.ProcessOpenReq{PID: o.PID, Epoch: o.Epoch}, nil); err != nil {
+		c.release(o.PID, o.ExCache.Lines, totals{})
+		return nil, errors.Join(fmt.Errorf("process %s: its home %s: %w", o.Name, o.Home.Node, err), frames.Close())
+	}
+	c.mu.Lock()
+	c.procs[o.PID] = p
+	c.mu.Unlock()
+	p.startSteward()
+	return p, nil
+}
+
+// reserve books the lines of a process's ExCache.
+func (c *Component) reserve(o ProcessOptions) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		return wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+	}
+	if _, ok := c.procs[o.PID]; ok {
+		return wire.Errorf(wire.KindExists, "process %d runs at %s already", o.PID, c.o.ID)
+	}
+	room := c.o.ExCacheBytes / wire.PageSize
+	if c.lines+uint64(o.ExCache.Lines) > room {
+		return wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free; raise pcomponent.excache_bytes",
+			c.o.ID, o.ExCache.Lines, o.Name, room-c.lines, room)
+	}
+	c.lines += uint64(o.ExCache.Lines)
+	c.procs[o.PID] = nil // reserved
+	return nil
+}
+
+// release takes a process out of the books and keeps its totals.
+func (c *Component) release(pid wire.PID, lines int, t totals) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.procs, pid)
+	c.lines -= uint64(lines)
+	c.past.add(t)
+}
+
+// open gives the processes in the order of their pids.
+func (c *Component) open() []*Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ps := make([]*Process, 0, len(c.procs))
+	for _, p := range c.procs {
+		if p != nil {
+			ps = append(ps, p)
+		}
+	}
+	sort.Slice(ps, func(i, j int) bool { return ps[i].o.PID < ps[j].o.PID })
+	return ps
+}
+
+// totals are what a component sums over processes, the closed ones included.
+type totals struct {
+	cache  excache.Stats
+	faults fault.Stats
+	blocks uint64
+	busy   time.Duration // thread time not waiting
+}
+
+func (t *totals) add(u totals) {
+	t.cache = addCache(t.cache, u.cache)
+	t.faults.Retries += u.faults.Retries
+	t.faults.Redirects += u.faults.Redirects
+	t.faults.Damaged += u.faults.Damaged
+	t.blocks += u.blocks
+	t.busy += u.busy
+}
+
+func addCache(a, b excache.Stats) excache.Stats {
+	a.Accesses += b.Accesses
+	a.Reads += b.Reads
+	a.Writes += b.Writes
+	a.Hits += b.Hits
+	a.Misses += b.Misses
+	a.PLocal += b.PLocal
+	a.Fetches += b.Fetches
+	a.Coalesced += b.Coalesced
+	a.VictimHits += b.VictimHits
+	a.Evictions += b.Evictions
+	a.Flushes += b.Flushes
+	a.FinalFlushes += b.FinalFlushes
+	a.Piggybacked += b.Piggybacked
+	return a
+}
+
+// rates turns totals into rates since the last time that it was asked.
+type rates struct {
+	mu   sync.Mutex
+	when time.Time
+	last totals
+}
+
+// at gives the processors kept busy and the page bytes moved per second since the last call.
+func (r *rates) at(t totals) (busyCores, linkBytes float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if !r.when.IsZero() {
+		s := max(now.Sub(r.when).Seconds(), 1e-9)
+		busyCores = (t.busy - r.last.busy).Seconds() / s
+		linkBytes = float64(t.pages()-r.last.pages()) * wire.PageSize / s
+	}
+	r.when, r.last = now, t
+	return busyCores, linkBytes
+}
+
+// pages is how many pages were fetched and flushed.
+func (t *totals) pages() uint64 { return t.cache.Fetches + t.cache.Flushes + t.cache.FinalFlushes }
+
+func (c *Component) totals() totals {
+	ps := c.open()
+	c.mu.Lock()
+	t := c.past
+	c.mu.Unlock()
+	for _, p := range ps {
+		t.add(p.totals())
+	}
+	return t
+}
+
+// Capacity is what it offers.
+func (c *Component) Capacity() wire.Capacity {
+	return wire.Capacity{Cores: uint32(c.o.Cores), ExCacheLines: c.o.ExCacheBytes / wire.PageSize}
+}
+
+// Load is what it does now, for a heartbeat: BusyCores is since the last call.
+func (c *Component) Load() wire.Load {
+	l := c.load()
+	l.BusyCores, _ = c.beat.at(c.totals())
+	return l
+}
+
+func (c *Component) load() wire.Load {
+	ps := c.open()
+	t := c.totals()
+	l := wire.Load{Processes: uint32(len(ps)), Misses: t.cache.Misses, Flushes: t.cache.Flushes + t.cache.FinalFlushes, BlockOps: t.blocks}
+	for _, p := range ps {
+		l.Threads += uint32(p.o.Threads)
+	}
+	c.mu.Lock()
+	l.ReservedBytes = c.lines * wire.PageSize
+	c.mu.Unlock()
+	l.ResidentBytes = l.ReservedBytes
+	return l
+}
+
+// Counters gives its counters by the names of the report, sorted.
+func (c *Component) Counters() []wire.Counter {
+	t := c.totals()
+	s := t.cache
+	cs := []wire.Counter{
+		{Name: "accesses", Value: float64(s.Accesses)}, {Name: "reads", Value: float64(s.Reads)}, {Name: "writes", Value: float64(s.Writes)},
+		{Name: "hits", Value: float64(s.Hits)}, {Name: "misses", Value: float64(s.Misses)}, {Name: "p_local", Value: float64(s.PLocal)},
+		{Name: "fetches", Value: float64(s.Fetches)}, {Name: "coalesced", Value: float64(s.Coalesced)}, {Name: "victim_hits", Value: float64(s.VictimHits)},
+		{Name: "evictions", Value: float64(s.Evictions)}, {Name: "flushes", Value: float64(s.Flushes)}, {Name: "final_flushes", Value: float64(s.FinalFlushes)},
+		{Name: "piggybacked", Value: float64(s.Piggybacked)}, {Name: "fetched_bytes", Value: float64(s.Fetches * wire.PageSize)},
+		{Name: "flushed_bytes", Value: float64((s.Flushes + s.FinalFlushes) * wire.PageSize)},
+		{Name: "retries", Value: float64(t.faults.Retries)}, {Name: "redirects", Value: float64(t.faults.Redirects)},
+		{Name: "damaged_pages", Value: float64(t.faults.Damaged)}, {Name: "block_ops", Value: float64(t.blocks)},
+	}
+	sort.Slice(cs, func(i, j int) bool { return cs[i].Name < cs[j].Name })
+	return cs
+}
+
+// Close ends the processes that still run and closes the connections.
+func (c *Component) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.dead = true
+	c.mu.Unlock()
+	var errs []error
+	for _, p := range c.open() {
+		p.Stop(wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID))
+		errs = append(errs, p.Close(ctx))
+	}
+	c.mu.Lock()
+	peers := c.peers
+	c.peers = map[string]*netlayer.Peer{}
+	c.mu.Unlock()
+	for _, p := range peers {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(errs...)
+}

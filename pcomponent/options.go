@@ -1,0 +1,84 @@
+package pcomponent
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/fault"
+)
+
+// Names of limits.
+const (
+	// MaxCores bounds the processors that a pComponent may offer.
+	MaxCores = 4096
+	// BlockWindow is how many 4 KiB parts of one block request are under way at once.
+	BlockWindow = 16
+	// retryAttempts is the most that netlayer allows: the patience of a process bounds its retries, not their number.
+	retryAttempts = 1000
+	// StewardInterval is how often a process looks for answers that nobody waits for and for pauses that have ended.
+	StewardInterval = 10 * time.Millisecond
+)
+
+// Options are the settings of a pComponent.
+type Options struct {
+	// ID is the node's name in the cluster file.
+	ID wire.NodeID
+	// Cores is the number of processors that it offers; utilisation is measured against it.
+	Cores int
+	// ExCacheBytes is what the ExCaches of all its processes may hold together.
+	ExCacheBytes uint64
+	// LinkBytesPerSecond is the configured capacity of its link, for the utilisation metric; 0 is unknown.
+	LinkBytesPerSecond uint64
+	// BlockPatienceMS is how long a block request is retried before it fails, in ms.
+	BlockPatienceMS int
+	// Net are the settings of its connections.
+	Net netlayer.Options
+}
+
+// DefaultOptions are those of a small pComponent.
+func DefaultOptions() Options {
+	return Options{Cores: 2, ExCacheBytes: 256 << 20, LinkBytesPerSecond: 5_000_000_000, BlockPatienceMS: 20_000, Net: netlayer.DefaultOptions()}
+}
+
+// Validate reports every setting out of bounds.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Cores < 1 || o.Cores > MaxCores {
+		errs = append(errs, fmt.Errorf("cores: %d, want 1 to %d", o.Cores, MaxCores))
+	}
+	if o.ExCacheBytes < wire.PageSize || o.ExCacheBytes > excache.MaxLines*wire.PageSize {
+		errs = append(errs, fmt.Errorf("excache_bytes: %d, want %d to %d", o.ExCacheBytes, wire.PageSize, uint64(excache.MaxLines)*wire.PageSize))
+	}
+	if o.BlockPatienceMS < 1 {
+		errs = append(errs, fmt.Errorf("block_patience_ms: %d, want at least 1", o.BlockPatienceMS))
+	}
+	return errors.Join(errs...)
+}
+
+// ProcessOptions say what a process is. GPM and GMM decided PID, Epoch and Home.
+type ProcessOptions struct {
+	PID     wire.PID
+	Epoch   wire.Epoch
+	Name    string
+	Home    wire.Owner // the home mComponent; Region is not used
+	Threads int
+	ExCache excache.Options
+	Fault   fault.Options
+	// OnDamaged hears of each page that came with a wrong checksum. It is called with the process's lock held.
+	OnDamaged func(page wire.PageNo, owner wire.NodeID, err error)
+	// OnEvent hears of each fetch and flush, for the history of a page; nil is off. Called with the process's lock held.
+	OnEvent func(Event)
+}
+
+// Event is one thing that happened to a page of a process.
+type Event struct {
+	At      time.Duration // since the process was opened
+	What    string        // "p_local", "fetch", "take_back", "flush", "flush_acked", "unmap"
+	Page    wire.PageNo
+	Version uint64 // of a flush
+	Node    wire.NodeID
+}

@@ -1,0 +1,472 @@
+package pcomponent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+)
+
+// Process is one process: its ExCache, its threads and what it has under way. Threads are driven by their owner; the
+// other methods are safe for concurrent use unless they say otherwise.
+type Process struct {
+	c      *Component
+	o      ProcessOptions
+	home   *netlayer.Peer
+	frames *arena.Arena
+	opened time.Time
+
+	mu      sync.Mutex // guards everything below and all threads' mail
+	core    *fault.Core
+	threads []*Thread
+	active  []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
+	spare   []*flushCall
+	asks    []wire.PageNo // vRegions whose owner the steward asks for
+	out     []fault.Effect
+	faults  [len(faultNames)]*hdrhistogram.Histogram
+	blocks  [blockKinds]*hdrhistogram.Histogram
+	observe [len(faultNames)]observer // the component's histograms
+	heapEnd uint64
+	volumes map[wire.VolumeID]*Volume
+	busy    time.Duration // thread time not waiting, of batches that have ended
+
+	nBlocks atomic.Uint64
+	stop    context.CancelFunc
+	ctx     context.Context // ends with Stop or Close
+	steward sync.WaitGroup
+}
+
+// observer takes a latency in seconds.
+type observer interface{ Observe(seconds float64) }
+
+// flushCall is a flush under way: its message and what it needs to be sent.
+type flushCall struct {
+	flush  fault.Flush
+	peer   *netlayer.Peer
+	call   netlayer.Call
+	body   [wire.FlushLen]byte
+	waited bool // a thread waits in the message layer for it
+	failed error
+}
+
+func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.Arena) *Process {
+	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), frames: frames, opened: time.Now(), core: core, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}}
+	for k := range p.faults {
+		p.faults[k] = newHistogram()
+	}
+	for k := range p.blocks {
+		p.blocks[k] = newHistogram()
+	}
+	for i := range o.Threads {
+		p.threads = append(p.threads, &Thread{p: p, id: i, wake: make(chan struct{}, 1)})
+	}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	return p
+}
+
+func (p *Process) now() time.Duration { return time.Since(p.opened) }
+
+// Thread gives thread i. One goroutine drives a thread at a time.
+func (p *Process) Thread(i int) *Thread { return p.threads[i] }
+
+// startSteward starts the goroutine that takes answers nobody waits for, sends again what has paused, and asks for owners.
+func (p *Process) startSteward() {
+	p.steward.Add(1)
+	go func() {
+		defer p.steward.Done()
+		tick := time.NewTicker(StewardInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-tick.C:
+			}
+			p.mu.Lock()
+			p.settle()
+			asks := p.asks
+			p.asks = nil
+			p.mu.Unlock()
+			for _, page := range asks {
+				p.askOwner(page)
+			}
+		}
+	}()
+}
+
+// settle takes what has been answered and what is due, and performs what follows. The lock is held.
+func (p *Process) settle() {
+	p.out = p.core.Tick(p.now(), p.reap(p.out[:0]))
+	p.perform(fault.NoThread, p.out)
+}
+
+// reap takes the answers of flushes that have come. The lock is held.
+func (p *Process) reap(out []fault.Effect) []fault.Effect {
+	kept := p.active[:0]
+	for _, f := range p.active {
+		if f.waited || f.failed == nil && !f.peer.Done(&f.call) {
+			kept = append(kept, f)
+			continue
+		}
+		err := f.failed
+		if err == nil {
+			err = f.call.Err
+		}
+		if err == nil && p.o.OnEvent != nil {
+			p.o.OnEvent(Event{At: p.now(), What: "flush_acked", Page: f.flush.Page, Version: f.flush.ID})
+		}
+		out = p.core.FlushDone(p.now(), f.flush.ID, wireError(err), out)
+		p.spare = append(p.spare, f)
+	}
+	for i := len(kept); i < len(p.active); i++ {
+		p.active[i] = nil
+	}
+	p.active = kept
+	return out
+}
+
+// wireError gives err as the core wants it.
+func wireError(err error) *wire.Error {
+	if err == nil {
+		return nil
+	}
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return &wire.Error{Kind: e.Kind, Text: err.Error()}
+	}
+	return wire.Errorf(wire.KindInternal, "%v", err)
+}
+
+// perform does what the core wants, in order. Effects that end or change the wait of a thread other than self go to that
+// thread's mail; the last one for self is returned (Kind 0: none). The lock is held.
+func (p *Process) perform(self int, out []fault.Effect) (own fault.Effect) {
+	for i := range out {
+		e := &out[i]
+		switch e.Kind {
+		case fault.Zero:
+			clear(p.frames.Page(e.Frame)[:])
+			p.event("p_local", e.Page, 0, "")
+			continue
+		case fault.Copy:
+			*p.frames.Page(e.Frame) = *p.frames.Page(e.From)
+			p.event("take_back", e.Page, 0, "")
+			continue
+		case fault.Write:
+			p.write(e)
+			continue
+		case fault.AskOwner:
+			p.asks = append(p.asks, e.Page)
+			continue
+		case fault.Damaged:
+			if p.o.OnDamaged != nil {
+				p.o.OnDamaged(e.Page, e.Owner.Node, e.Err)
+			}
+			continue
+		}
+		if e.Thread == self {
+			own = *e
+		} else if e.Thread >= 0 {
+			p.threads[e.Thread].deliver(*e)
+		}
+	}
+	return own
+}
+
+func (p *Process) event(what string, page wire.PageNo, version uint64, node wire.NodeID) {
+	if p.o.OnEvent != nil {
+		p.o.OnEvent(Event{At: p.now(), What: what, Page: page, Version: version, Node: node})
+	}
+}
+
+// newFlushCall prepares the message of a flush. The lock is held.
+func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
+	var fc *flushCall
+	if n := len(p.spare); n > 0 {
+		fc, p.spare = p.spare[n-1], p.spare[:n-1]
+	} else {
+		fc = &flushCall{}
+	}
+	fc.flush, fc.peer, fc.waited, fc.failed = f, p.c.peer(owner.Addr), false, nil
+	body := wire.Flush{PID: p.o.PID, Page: f.Page, OwnerEpoch: owner.Epoch, ProcessEpoch: p.o.Epoch, Version: f.ID}.Append(fc.body[:0])
+	fc.call.Op, fc.call.Epoch, fc.call.Body, fc.call.Page = wire.OpFlush, p.o.Epoch, body, p.frames.Page(f.Frame)[:]
+	fc.call.Err, fc.call.HavePageCRC = nil, false
+	p.active = append(p.active, fc)
+	p.event("flush", f.Page, f.ID, owner.Node)
+	return fc
+}
+
+// write sends a flush by itself. The lock is held.
+func (p *Process) write(e *fault.Effect) {
+	fc := p.newFlushCall(e.Flush, e.Owner)
+	fc.failed = fc.peer.Start(&fc.call)
+}
+
+// askOwner asks the home for the owner of a page's vRegion. The lock is not held.
+func (p *Process) askOwner(page wire.PageNo) {
+	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(p.o.Fault.MaxBackoffMS)*time.Millisecond)
+	defer cancel()
+	var rep wire.MmapRep
+	err := p.home.Control(ctx, wire.OpOwners, p.o.Epoch, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, &rep)
+	if err == nil && len(rep.Owners) == 0 {
+		err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", p.o.Home.Node, uint64(page))
+	}
+	var owner wire.Owner
+	if err == nil {
+		owner = rep.Owners[0]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.perform(fault.NoThread, p.core.OwnerKnown(p.now(), page, owner, wireError(err), nil))
+}
+
+// patient bounds a question to the home by the patience of a fault: the home may wait for a new leader of GMM.
+func (p *Process) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Duration(p.o.Fault.PatienceMS)*time.Millisecond)
+}
+
+// Map maps [addr, addr+length) at the home; addr 0 lets it choose. It gives the address.
+func (p *Process) Map(ctx context.Context, addr, length uint64, anon, writable bool, name string) (uint64, error) {
+	var rep wire.MmapRep
+	req := wire.MmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: addr, Length: length, Anon: anon, Writable: writable, Name: name}
+	if addr != 0 { // a mapping over an old one replaces it: its pages go first
+		if err := p.forget(ctx, addr, length); err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel := p.patient(ctx)
+	defer cancel()
+	if err := p.home.Control(ctx, wire.OpMmap, p.o.Epoch, req, &rep); err != nil {
+		return 0, fmt.Errorf("mmap of %d bytes at %#x by home %s: %w", length, addr, p.o.Home.Node, err)
+	}
+	first, last := pageRange(rep.Addr, length)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.core.Map(first, last, anon, rep.Owners)
+	return rep.Addr, nil
+}
+
+// pageRange gives the pages of a non-empty byte range.
+func pageRange(addr, length uint64) (first, last wire.PageNo) {
+	return wire.PageNo(addr >> wire.PageShift), wire.PageNo((addr + length - 1) >> wire.PageShift)
+}
+
+// Unmap unmaps [addr, addr+length): cached pages are dropped, dirty or not. No thread may be within an access.
+func (p *Process) Unmap(ctx context.Context, addr, length uint64) error {
+	if err := p.forget(ctx, addr, length); err != nil {
+		return err
+	}
+	ctx, cancel := p.patient(ctx)
+	defer cancel()
+	var rep wire.MunmapRep
+	if err := p.home.Control(ctx, wire.OpMunmap, p.o.Epoch, wire.MunmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: addr, Length: length}, &rep); err != nil {
+		return fmt.Errorf("munmap of %d bytes at %#x by home %s: %w", length, addr, p.o.Home.Node, err)
+	}
+	return nil
+}
+
+// forget drops the cached pages of a range once no flush of them is under way.
+func (p *Process) forget(ctx context.Context, addr, length uint64) error {
+	first, last := pageRange(addr, length)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		id := p.core.PendingIn(first, last)
+		if id == 0 {
+			break
+		}
+		if err := p.awaitFlush(ctx, id); err != nil {
+			return err
+		}
+	}
+	p.core.Unmap(first, last)
+	p.event("unmap", first, 0, "")
+	return nil
+}
+
+// awaitFlush waits until the flush id may have been answered: the caller looks again. The lock is held, and released
+// while it waits.
+func (p *Process) awaitFlush(ctx context.Context, id uint64) error {
+	if err := p.core.Err(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if f := p.inFlight(id); f != nil {
+		p.waitFor(f)
+	} else { // it pauses, or another thread waits for it
+		p.mu.Unlock()
+		pause(ctx, StewardInterval)
+		p.mu.Lock()
+	}
+	p.settle()
+	return nil
+}
+
+// inFlight gives the message of a flush for which nobody waits, or nil. The lock is held.
+func (p *Process) inFlight(id uint64) *flushCall {
+	for _, f := range p.active {
+		if f.flush.ID == id && !f.waited && f.failed == nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// waitFor waits for the answer to a flush, the lock released meanwhile.
+func (p *Process) waitFor(f *flushCall) {
+	f.waited = true
+	p.mu.Unlock()
+	_ = f.peer.Wait(&f.call) // reap takes the error from the call
+	p.mu.Lock()
+	f.waited = false
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// Brk sets the end of the heap; the first call sets where it begins.
+func (p *Process) Brk(ctx context.Context, end uint64) error {
+	p.mu.Lock()
+	old := p.heapEnd
+	p.mu.Unlock()
+	if old != 0 && end < old {
+		if from := roundUp(end); from < old {
+			if err := p.forget(ctx, from, old-from); err != nil {
+				return err
+			}
+		}
+	}
+	ctx, cancel := p.patient(ctx)
+	defer cancel()
+	var rep wire.MmapRep
+	if err := p.home.Control(ctx, wire.OpBrk, p.o.Epoch, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end}, &rep); err != nil {
+		return fmt.Errorf("brk to %#x by home %s: %w", end, p.o.Home.Node, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if from, to := roundUp(old), roundUp(end); old != 0 && to > from {
+		first, last := pageRange(from, to-from)
+		p.core.Map(first, last, true, rep.Owners)
+	}
+	p.heapEnd = end
+	return nil
+}
+
+func roundUp(a uint64) uint64 { return (a + wire.PageSize - 1) &^ uint64(wire.PageSize-1) }
+
+// Drain writes every dirty line back and waits for all acknowledgements. No thread may be within an access.
+func (p *Process) Drain(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		p.perform(fault.NoThread, p.core.Drain(p.now(), nil))
+		if p.core.Drained() {
+			return p.core.Err()
+		}
+		id := p.core.OldestFlush()
+		if id == 0 {
+			return p.core.Err()
+		}
+		if err := p.awaitFlush(ctx, id); err != nil {
+			return err
+		}
+	}
+}
+
+// Stop makes every access of the process fail with err, the waiting ones too.
+func (p *Process) Stop(err *wire.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.core.Err() == nil {
+		p.perform(fault.NoThread, p.core.Fail(err, nil))
+	}
+}
+
+// Close ends the process: its volumes are detached, its memory at the mComponents is freed, and its own. The caller has
+// ended its threads. Dirty lines are not written back: Drain does that.
+func (p *Process) Close(ctx context.Context) error {
+	p.Stop(wire.Errorf(wire.KindFailed, "process %s has ended", p.o.Name))
+	p.stop()
+	p.steward.Wait()
+	var errs []error
+	for _, v := range p.sortedVolumes() {
+		if err := v.cache.Control(ctx, wire.OpVolumeDetach, v.epoch, wire.VolumeRef{Volume: v.id, Epoch: v.epoch}, nil); err != nil {
+			errs = append(errs, fmt.Errorf("process %s: detach of volume %d: %w", p.o.Name, v.id, err))
+		}
+	}
+	p.mu.Lock()
+	for _, f := range p.active { // a frame may not go while a message that reads it is on its way
+		if f.failed == nil {
+			p.waitFor(f)
+		}
+	}
+	p.active = nil
+	p.mu.Unlock()
+	if err := p.home.Control(ctx, wire.OpProcessExit, p.o.Epoch, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
+		errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, p.o.Home.Node, err))
+	}
+	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
+	return errors.Join(append(errs, p.frames.Close())...)
+}
+
+func (p *Process) totals() totals {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return totals{cache: p.core.Cache().Stats(), faults: p.core.Stats(), blocks: p.nBlocks.Load(), busy: p.busy}
+}
+
+// Report is what a process has done so far.
+type Report struct {
+	Counters CacheStats
+	Faults   fault.Stats
+	Owners   []wire.Owner                      // of its vRegions, by region
+	Fault    map[string]*hdrhistogram.Snapshot // latencies in ns, by fault kind: p_local, fetch, coalesced, victim_hit
+	Block    map[string]*hdrhistogram.Snapshot // latencies in ns, by BlockKind
+}
+
+// Report gives the counters and latencies so far.
+func (p *Process) Report() Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := Report{
+		Counters: p.core.Cache().Stats(), Faults: p.core.Stats(), Owners: p.core.Owners(),
+		Fault: map[string]*hdrhistogram.Snapshot{}, Block: map[string]*hdrhistogram.Snapshot{},
+	}
+	for k, h := range p.faults {
+		r.Fault[faultNames[k]] = h.Export()
+	}
+	for k, h := range p.blocks {
+		r.Block[BlockKind(k).String()] = h.Export()
+	}
+	return r
+}
+
+// Counters gives the logical counters so far. The caller may be within Begin and End of no thread.
+func (p *Process) Counters() CacheStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.core.Cache().Stats()
+}
+
+// Regions is the number of vRegions of which the process knows the owner.
+func (p *Process) Regions() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.core.Regions()
+}

@@ -1,0 +1,366 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/check"
+	"splitkernel/sim/trace"
+)
+
+// Names of limits.
+const (
+	// LockBatch is how many accesses are made under one taking of a process's lock: a lock per access costs as much as a hit.
+	LockBatch = 1024
+	// MaxRequestBytes is how much of a block request is moved at a time.
+	MaxRequestBytes = 1 << 20
+	// closeTimeout bounds the freeing of a process's memory after it has ended.
+	closeTimeout = 5 * time.Second
+)
+
+// job is the replay of one process.
+type job struct {
+	spec Spec
+	comp *pcomponent.Component
+	log  *slog.Logger
+	ctx  context.Context
+	stop context.CancelFunc
+
+	done atomic.Uint64
+	proc atomic.Pointer[pcomponent.Process]
+
+	mu     sync.Mutex
+	result *Result
+
+	// With the process's lock held, or before and after all accesses:
+	pages   *check.Pages
+	events  history
+	checked uint64
+	wrong   uint64
+	shown   []string
+
+	volumes []*volume
+	began   bool // an access was made
+	late    uint64
+	blocks  blockCounts
+}
+
+// blockCounts are the block requests of a process.
+type blockCounts struct {
+	reads, writes, flushes, readBytes, writeBytes, sectors uint64
+}
+
+// volume is a volume of the trace, and what its sectors must hold.
+type volume struct {
+	*pcomponent.Volume
+	sectors *check.Sectors
+	buf     []byte
+}
+
+func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.Logger) *job {
+	j := &job{spec: s, comp: comp, log: log, pages: check.NewPages()}
+	j.ctx, j.stop = context.WithCancel(ctx)
+	return j
+}
+
+// status tells how far the process is.
+func (j *job) status() Status {
+	j.mu.Lock()
+	r := j.result
+	j.mu.Unlock()
+	st := Status{State: StateRunning, Done: j.done.Load(), Result: r}
+	switch {
+	case r != nil && r.Error == "":
+		st.State = StateDone
+	case r != nil:
+		st.State = StateFailed
+	}
+	if r != nil {
+		st.Hits = r.Counters.Hits
+	} else if p := j.proc.Load(); p != nil {
+		st.Hits = p.Counters().Hits
+	}
+	return st
+}
+
+// run replays the trace and keeps the result.
+func (j *job) run() {
+	defer j.stop()
+	j.log.Info("process starts", "trace", j.spec.Trace, "order", j.spec.Order, "threads", j.spec.Threads, "lines", j.spec.ExCache.Lines)
+	r := &Result{}
+	err := j.replay(r)
+	if err != nil {
+		r.Error, r.ErrorKind = err.Error(), wire.KindOf(err)
+		j.log.Error("process failed", "error", err)
+	} else {
+		j.log.Info("process ended", "seconds", r.Seconds, "accesses", r.Counters.Accesses, "misses", r.Counters.Misses)
+	}
+	j.mu.Lock()
+	j.result = r
+	j.mu.Unlock()
+}
+
+// replay opens the process, replays, writes back, closes, and fills r, as far as it came.
+func (j *job) replay(r *Result) (err error) {
+	fo := fault.DefaultOptions()
+	fo.RegionBytes = j.spec.RegionBytes
+	p, err := j.comp.Open(j.ctx, pcomponent.ProcessOptions{
+		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, Fault: fo,
+		OnDamaged: j.damaged, OnEvent: j.events.add,
+	})
+	if err != nil {
+		return err
+	}
+	j.proc.Store(p)
+	// A stopped job must not wait for its patience: every access fails at once.
+	unwatch := context.AfterFunc(j.ctx, func() {
+		p.Stop(wire.Errorf(wire.KindUnavailable, "process %s was stopped", j.spec.Name))
+	})
+	defer unwatch()
+	start := time.Now()
+	err = j.attach(p)
+	for i := 0; i < j.spec.Repeat && err == nil; i++ {
+		err = j.once(p, i == j.spec.Repeat-1)
+	}
+	if err == nil {
+		err = p.Drain(j.ctx)
+	}
+	r.Seconds = time.Since(start).Seconds()
+	j.fill(r, p)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), closeTimeout)
+	defer cancel()
+	if cerr := p.Close(ctx); cerr != nil {
+		j.log.Warn("process closed with errors", "error", cerr)
+		if err == nil && j.blocks.writes > 0 {
+			err = cerr // a volume that could not be written back is lost data
+		}
+	}
+	return err
+}
+
+// fill takes over what was counted.
+func (j *job) fill(r *Result, p *pcomponent.Process) {
+	rep := p.Report()
+	c := &r.Counters
+	c.SetCache(rep.Counters)
+	c.Retries, c.Redirects = rep.Faults.Retries, rep.Faults.Redirects
+	c.PagesChecked, c.SectorsChecked, c.IntegrityErrors = j.checked, j.blocks.sectors, j.wrong
+	c.BlockReads, c.BlockWrites, c.BlockFlushes = j.blocks.reads, j.blocks.writes, j.blocks.flushes
+	c.BlockReadBytes, c.BlockWriteBytes = j.blocks.readBytes, j.blocks.writeBytes
+	r.Regions, r.Late, r.Integrity = rep.Owners, j.late, j.shown
+	for _, k := range []string{"p_local", "fetch", "coalesced", "victim_hit"} {
+		r.Fault = append(r.Fault, pack(k, rep.Fault[k]))
+	}
+	for _, k := range []string{"read", "write", "flush"} {
+		r.Block = append(r.Block, pack(k, rep.Block[k]))
+	}
+}
+
+func (j *job) attach(p *pcomponent.Process) error {
+	for _, o := range j.spec.Volumes {
+		v, err := p.Attach(j.ctx, o)
+		if err != nil {
+			return err
+		}
+		j.volumes = append(j.volumes, &volume{Volume: v, sectors: check.NewSectors(o.ID), buf: make([]byte, 0, MaxRequestBytes)})
+	}
+	return nil
+}
+
+// accesses makes the references of a batch; sequential or by threads.
+type accesses interface {
+	// refs makes them; it may return before they are made.
+	refs(rs []trace.Ref, first uint64) error
+	// barrier returns when all are made.
+	barrier() error
+	// close ends its goroutines.
+	close()
+}
+
+// once replays the trace one time. What the trace leaves mapped is unmapped unless this is the last time.
+func (j *job) once(p *pcomponent.Process, last bool) error {
+	src, err := trace.OpenFormat(j.spec.Trace, j.spec.Format)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	var a accesses
+	if j.spec.Order == OrderThreads {
+		a = newThreaded(j, p)
+	} else {
+		a = &sequential{j: j, t: p.Thread(0)}
+	}
+	defer a.close()
+	var maps mapped
+	left := j.spec.MaxRefs
+	for {
+		b, err := src.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		refs := b.Refs
+		if j.spec.MaxRefs > 0 && uint64(len(refs)) > left {
+			refs = refs[:left]
+		}
+		at := 0
+		for i := range b.Events {
+			e := &b.Events[i]
+			if e.At > len(refs) {
+				break
+			}
+			if err := a.refs(refs[at:e.At], b.First+uint64(at)); err != nil {
+				return err
+			}
+			at = e.At
+			if err := a.barrier(); err != nil {
+				return err
+			}
+			if err := j.event(p, e, &maps); err != nil {
+				return describe(j.spec.Trace, b.First+uint64(at), err)
+			}
+		}
+		if err := a.refs(refs[at:], b.First+uint64(at)); err != nil {
+			return err
+		}
+		if left -= uint64(len(refs)); j.spec.MaxRefs > 0 && left == 0 {
+			break
+		}
+	}
+	if err := a.barrier(); err != nil {
+		return err
+	}
+	if last {
+		return nil
+	}
+	for _, m := range maps.ranges {
+		if err := j.unmap(p, m.addr, m.length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event changes the memory map or makes a block request.
+func (j *job) event(p *pcomponent.Process, e *trace.Event, maps *mapped) error {
+	switch e.Kind {
+	case trace.Mmap:
+		before := p.Regions()
+		if _, err := p.Map(j.ctx, e.Addr, e.Len, e.Anon, e.Writable, e.Name); err != nil {
+			return err
+		}
+		if j.began {
+			j.late += uint64(p.Regions() - before)
+		}
+		first, last := e.Addr>>wire.PageShift, (e.Addr+e.Len-1)>>wire.PageShift
+		j.pages.Forget(first, last) // a mapping over an old one is new memory
+		maps.add(e.Addr, e.Len)
+		return nil
+	case trace.Munmap:
+		maps.remove(e.Addr, e.Len)
+		return j.unmap(p, e.Addr, e.Len)
+	case trace.Brk:
+		before := p.Regions()
+		if err := j.brk(p, e.Addr, maps); err != nil {
+			return err
+		}
+		if j.began {
+			j.late += uint64(p.Regions() - before)
+		}
+		return nil
+	}
+	return j.block(e)
+}
+
+func (j *job) unmap(p *pcomponent.Process, addr, length uint64) error {
+	if err := p.Unmap(j.ctx, addr, length); err != nil {
+		return err
+	}
+	j.pages.Forget(addr>>wire.PageShift, (addr+length-1)>>wire.PageShift)
+	return nil
+}
+
+// wrongPage counts and describes a page that failed its check. The process's lock is held.
+func (j *job) wrongPage(page uint64, b *arena.Page, ref uint64) {
+	j.wrong++
+	if len(j.shown) >= IntegrityShown {
+		return
+	}
+	text := fmt.Sprintf("%s: reference %d: %s", j.spec.Name, ref, j.pages.Describe(page, b))
+	h := j.events.of(wire.PageNo(page))
+	j.log.Error("wrong page", "what", text, "history", h)
+	j.shown = append(j.shown, text+"; history: "+h)
+}
+
+// damaged counts a page that came with a wrong checksum. The process's lock is held.
+func (j *job) damaged(page wire.PageNo, owner wire.NodeID, err error) {
+	j.wrong++
+	h := j.events.of(page)
+	j.log.Error("damaged page", "page", fmt.Sprintf("%#x", uint64(page)), "owner", owner, "error", err, "history", h)
+	if len(j.shown) < IntegrityShown {
+		j.shown = append(j.shown, fmt.Sprintf("%s: page %#x from %s: %v; history: %s", j.spec.Name, uint64(page), owner, err, h))
+	}
+}
+
+// sequential makes the accesses one after the other.
+type sequential struct {
+	j *job
+	t *pcomponent.Thread
+}
+
+func (s *sequential) barrier() error { return nil }
+func (s *sequential) close()         {}
+
+func (s *sequential) refs(rs []trace.Ref, first uint64) error {
+	for len(rs) > 0 {
+		n := min(len(rs), LockBatch)
+		if err := s.j.batch(s.t, rs[:n], first); err != nil {
+			return err
+		}
+		rs, first = rs[n:], first+uint64(n)
+	}
+	return nil
+}
+
+// batch makes a few accesses under the process's lock, each checked in the critical section that performs it.
+func (j *job) batch(t *pcomponent.Thread, rs []trace.Ref, first uint64) error {
+	t.Begin()
+	defer t.End()
+	j.began = true
+	for i := range rs {
+		r := &rs[i]
+		page, write := r.Page(), r.Write()
+		b, err := t.Access(page, write)
+		if err != nil {
+			j.checked += uint64(i)
+			j.done.Add(uint64(i))
+			return describe(j.spec.Name, first+uint64(i), err)
+		}
+		ok := false
+		if write {
+			ok = j.pages.Write(page, b)
+		} else {
+			ok = j.pages.Read(page, b)
+		}
+		if !ok {
+			j.wrongPage(page, b, first+uint64(i))
+		}
+	}
+	j.checked += uint64(len(rs))
+	j.done.Add(uint64(len(rs)))
+	return nil
+}
+
+var errNoVolume = errors.New("the trace's header does not name this volume")

@@ -1,0 +1,556 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"splitkernel/configs"
+	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent"
+	"splitkernel/sim/report"
+	"splitkernel/sim/trace"
+)
+
+// Names of limits.
+const (
+	// PollInterval is how often progress is asked for.
+	PollInterval = 100 * time.Millisecond
+	// NodePatience is how long a pComponent may be silent before its processes are given up.
+	NodePatience = 5 * time.Second
+	// CleanupTimeout bounds giving back what a run took of the managers and of the storage components.
+	CleanupTimeout = 5 * time.Second
+	// StopPatience bounds the wait for processes that were told to stop.
+	StopPatience = 3 * time.Second
+)
+
+// Node is a component of the cluster that a run uses.
+type Node struct {
+	ID   wire.NodeID
+	Role wire.Role
+	Addr netlayer.Addr
+}
+
+// RunOptions say what to run, and where.
+type RunOptions struct {
+	Workload     *configs.Workload
+	ClusterName  string
+	Nodes        []Node           // every node of the cluster, managers included
+	Net          netlayer.Options // identity of the caller as a client of the cluster
+	TempDir      string           // where bundled traces are unpacked
+	OutDir       string           // where summary.json and manifest.json go; empty writes none
+	ConfigDigest string
+	Commit       string
+	Version      string
+	Progress     func(Progress) // may be nil; called from Run's goroutine
+	Restarts     func() int     // of components during the run; may be nil
+	Log          *slog.Logger
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Done, Total    uint64 // references
+	AccessesPerSec float64
+	HitRatio       float64
+	Running        int // processes
+}
+
+// vnode is one vNode of a run.
+type vnode struct {
+	v       *configs.VNode
+	spec    Spec
+	info    trace.Info
+	path    string
+	digest  string
+	place   gpm.ProcessPlacement
+	peer    *netlayer.Peer
+	volumes []gsm.VolumePlacement
+	names   []string
+	placed  bool
+	started bool
+	seen    time.Time // last answer of its pComponent
+	status  Status
+	failed  string
+}
+
+// controller is a run under way.
+type controller struct {
+	o      RunOptions
+	gm     *client.Client
+	peers  map[netlayer.Addr]*netlayer.Peer
+	vnodes []*vnode
+	sum    *report.Summary
+	start  time.Time
+}
+
+// Run places the vNodes of a workload, replays them and reports. The error is for what kept the run from being made or
+// from being reported; a vNode that failed is in the summary, whose ExitCode says so. If ctx ends, the processes are
+// stopped and what they did so far is reported with the error.
+func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
+	r := &controller{o: o, peers: map[netlayer.Addr]*netlayer.Peer{}, start: time.Now()}
+	r.sum = &report.Summary{
+		Schema: report.SchemaSummary, Engine: "live", Workload: o.Workload.Name, Cluster: o.ClusterName, Seed: o.Workload.Seed, Commit: o.Commit,
+		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{},
+	}
+	defer r.close()
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	co := client.DefaultOptions()
+	co.Net, co.Seed = o.Net, o.Workload.Seed
+	for _, n := range o.Nodes {
+		if n.Role == wire.RoleManager {
+			co.Managers = append(co.Managers, client.Manager{ID: n.ID, Addr: n.Addr})
+		}
+	}
+	var err error
+	if r.gm, err = client.New(co); err != nil {
+		return nil, err
+	}
+	before, leaders := r.nodeStats(ctx), r.leaders(ctx)
+	for _, v := range r.vnodes {
+		if err := r.place(ctx, v); err != nil {
+			if ctx.Err() != nil {
+				r.cleanup()
+				return nil, err
+			}
+			v.failed = err.Error()
+		}
+	}
+	began := time.Now()
+	for _, v := range r.vnodes {
+		if v.failed == "" {
+			r.launch(ctx, v)
+		}
+	}
+	r.follow(ctx)
+	r.sum.WallSeconds = time.Since(began).Seconds()
+	r.collect(context.WithoutCancel(ctx), before, leaders)
+	r.cleanup()
+	if o.OutDir != "" {
+		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
+			return r.sum, err
+		}
+	}
+	return r.sum, context.Cause(ctx)
+}
+
+func (r *controller) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	r.o.Log.Warn(text)
+	r.sum.Warnings = append(r.sum.Warnings, text)
+}
+
+func (r *controller) peer(a netlayer.Addr) *netlayer.Peer {
+	if r.peers[a] == nil {
+		r.peers[a] = netlayer.NewPeer(a, r.o.Net)
+	}
+	return r.peers[a]
+}
+
+func (r *controller) close() {
+	if r.gm != nil {
+		_ = r.gm.Close() // only ends its goroutines
+	}
+	for _, p := range r.peers {
+		_ = p.Close()
+	}
+}
+
+// prepare reads what must be known of each trace before its process can be placed.
+func (r *controller) prepare() error {
+	for i := range r.o.Workload.Vnodes {
+		v := &vnode{v: &r.o.Workload.Vnodes[i]}
+		var err error
+		if v.path, err = r.o.Workload.TracePath(v.v, r.o.TempDir); err != nil {
+			return err
+		}
+		if v.info, err = known(v.path, v.v.Format); err != nil {
+			return fmt.Errorf("vnode %s: %w", v.v.Name, err)
+		}
+		if v.digest, err = trace.Digest(v.path); err != nil {
+			return fmt.Errorf("vnode %s: %w", v.v.Name, err)
+		}
+		x := v.v.Excache.Sized(v.info.FootprintPages)
+		x.Seed += r.o.Workload.Seed + uint64(i)
+		refs := v.info.Refs
+		if v.v.MaxRefs > 0 {
+			refs = min(refs, v.v.MaxRefs)
+		}
+		threads := v.v.Threads
+		if threads == 0 {
+			threads = max(v.info.Threads, 1)
+		}
+		v.spec = Spec{
+			Name: v.v.Name, Trace: v.path, Format: v.v.Format, Threads: threads, Spread: v.v.Threads != 0, Order: v.v.Order, Repeat: v.v.Repeat,
+			MaxRefs: v.v.MaxRefs, TotalRefs: refs * uint64(v.v.Repeat), ExCache: x,
+		}
+		r.vnodes = append(r.vnodes, v)
+	}
+	return nil
+}
+
+// known gives the totals of a trace: from its header if that has them, else by reading it once.
+func known(path, format string) (trace.Info, error) {
+	src, err := trace.OpenFormat(path, format)
+	if err != nil {
+		return trace.Info{}, err
+	}
+	defer src.Close()
+	h := src.Header()
+	if h.Refs > 0 && h.FootprintPages > 0 && !slices.ContainsFunc(h.Volumes, func(v trace.VolumeInfo) bool { return v.SizeBytes == 0 }) {
+		return trace.Info{Header: h, Refs: h.Refs, FootprintPages: h.FootprintPages, Threads: h.Threads, Volumes: h.Volumes}, nil
+	}
+	return trace.Stat(src)
+}
+
+// place asks the managers where a vNode goes.
+func (r *controller) place(ctx context.Context, v *vnode) error {
+	var err error
+	v.place, err = r.gm.PlaceProcess(ctx, gpm.ProcessSpec{Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines)})
+	if err != nil {
+		return fmt.Errorf("no place for the process: %w", err)
+	}
+	v.placed = true
+	home, err := r.gm.PlaceHome(ctx, v.place.PID)
+	if err != nil {
+		return fmt.Errorf("no home mComponent: %w", err)
+	}
+	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = v.place.PID, v.place.Epoch, home.RegionBytes
+	v.spec.Home = wire.Owner{Node: home.Node, Addr: home.Addr, Epoch: home.Epoch}
+	for _, vol := range v.info.Volumes {
+		size := max(vol.SizeBytes, wire.PageSize)
+		p, err := r.gm.CreateVolume(ctx, gsm.VolumeSpec{Name: v.v.Name + "-" + vol.Name, SizeBytes: size, PID: v.place.PID})
+		if err != nil {
+			return fmt.Errorf("no place for volume %s: %w", vol.Name, err)
+		}
+		v.volumes, v.names = append(v.volumes, p), append(v.names, vol.Name)
+		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: v.v.Name + "-" + vol.Name, SizeBytes: p.SizeBytes}
+		if err := r.peer(netlayer.Addr(p.StorageAddr)).Control(ctx, wire.OpVolumeCreate, p.Epoch, &req, nil); err != nil {
+			return fmt.Errorf("volume %s at %s: %w", vol.Name, p.Storage, err)
+		}
+		v.spec.Volumes = append(v.spec.Volumes, pcomponent.VolumeOptions{
+			ID: p.Volume, Epoch: p.Epoch, SizeBytes: p.SizeBytes, Storage: p.Storage, StorageAddr: p.StorageAddr, Cache: p.Cache, CacheAddr: p.CacheAddr,
+		})
+	}
+	return nil
+}
+
+// launch starts a placed vNode.
+func (r *controller) launch(ctx context.Context, v *vnode) {
+	v.peer = r.peer(netlayer.Addr(v.place.Addr))
+	if err := v.peer.Control(ctx, wire.OpProcessStart, v.spec.Epoch, &wire.ProcessStartReq{PID: v.spec.PID, Spec: wire.Marshal(&v.spec)}, nil); err != nil {
+		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
+		return
+	}
+	v.started, v.seen = true, time.Now()
+	r.sum.ProcessesStarted++
+	r.o.Log.Info("process started", "process", v.v.Name, "pid", v.spec.PID, "pcomponent", v.place.Node, "home", v.spec.Home.Node)
+}
+
+// running reports whether a vNode may still end.
+func (v *vnode) running() bool { return v.started && v.failed == "" && v.status.Result == nil }
+
+// follow asks for progress until every process has ended. If ctx ends it stops them and waits a little.
+func (r *controller) follow(ctx context.Context) {
+	tick := time.NewTicker(PollInterval)
+	defer tick.Stop()
+	stop := ctx.Done()
+	limit := (<-chan time.Time)(nil)
+	last, lastAt := uint64(0), time.Now()
+	rate := 0.0
+	for {
+		running := 0
+		for _, v := range r.vnodes {
+			if v.running() {
+				r.poll(context.WithoutCancel(ctx), v)
+			}
+			if v.running() {
+				running++
+			}
+		}
+		if r.o.Progress != nil {
+			p := Progress{Running: running}
+			var hits uint64
+			for _, v := range r.vnodes {
+				p.Done, p.Total, hits = p.Done+v.status.Done, p.Total+v.spec.TotalRefs, hits+v.status.Hits
+			}
+			if s := time.Since(lastAt).Seconds(); s >= 0.5 || running == 0 {
+				rate, last, lastAt = float64(p.Done-min(last, p.Done))/max(s, 1e-3), p.Done, time.Now()
+			}
+			p.AccessesPerSec = rate
+			if p.Done > 0 {
+				p.HitRatio = float64(hits) / float64(p.Done)
+			}
+			r.o.Progress(p)
+		}
+		if running == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-stop:
+			stop = nil
+			limit = time.After(StopPatience)
+			for _, v := range r.vnodes {
+				if v.running() {
+					c, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+					if err := v.peer.Control(c, wire.OpProcessStop, v.spec.Epoch, &wire.ProcessRef{PID: v.spec.PID}, nil); err != nil {
+						r.warn("process %s could not be stopped: %v", v.v.Name, err)
+					}
+					cancel()
+				}
+			}
+		case <-limit:
+			for _, v := range r.vnodes {
+				if v.running() {
+					v.failed = "was stopped and did not end in time"
+				}
+			}
+			return
+		}
+	}
+}
+
+// poll asks for one process's progress.
+func (r *controller) poll(ctx context.Context, v *vnode) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var rep wire.ProcessStatusRep
+	err := v.peer.Control(ctx, wire.OpProcessStatus, v.spec.Epoch, &wire.ProcessRef{PID: v.spec.PID}, &rep)
+	var st Status
+	if err == nil {
+		err = wire.Unmarshal(rep.Status, &st)
+	}
+	switch {
+	case err == nil:
+		v.status, v.seen = st, time.Now()
+	case errors.Is(err, wire.ErrNotFound):
+		v.failed = fmt.Sprintf("%s was restarted and no longer runs the process", v.place.Node)
+	case time.Since(v.seen) > NodePatience:
+		v.failed = fmt.Sprintf("%s has not answered for %s: %v", v.place.Node, NodePatience, err)
+	}
+}
+
+// collect makes the summary.
+func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.NodeStatsRep, leaders map[wire.Manager]client.GroupStatus) {
+	s := r.sum
+	total := newMerge()
+	byNode := map[wire.NodeID]*merge{}
+	for _, v := range r.vnodes {
+		d := v.describe()
+		if v.failed != "" {
+			s.Failed = append(s.Failed, v.v.Name+": "+v.failed)
+		}
+		if res := v.status.Result; res != nil {
+			if res.Error != "" {
+				s.Failed = append(s.Failed, v.v.Name+": "+res.Error)
+			}
+			s.Integrity = append(s.Integrity, res.Integrity...)
+			own := newMerge()
+			for _, m := range []*merge{own, total, at(byNode, v.place.Node)} {
+				if err := m.add(res); err != nil {
+					r.warn("%s: %v", v.v.Name, err)
+				}
+			}
+			d.Counters = own.counters()
+		}
+		s.VNodes = append(s.VNodes, d)
+	}
+	s.Total = total.counters()
+	if s.WallSeconds > 0 {
+		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
+	}
+	after := r.nodeStats(ctx)
+	var served uint64
+	for _, n := range r.o.Nodes {
+		c := report.Component{ID: n.ID, Role: n.Role.String()}
+		st, ok := after[n.ID]
+		if !ok {
+			if n.Role != wire.RoleManager {
+				r.warn("%s does not answer: its counters are missing", n.ID)
+			} else {
+				r.warn("manager %s does not answer", n.ID)
+			}
+		}
+		c.Epoch = st.Epoch
+		c.Counters, c.Other = counted(before[n.ID].Counters, st.Counters)
+		switch {
+		case n.Role == wire.RoleCompute:
+			c.Counters = at(byNode, n.ID).counters()
+		case n.Role == wire.RoleMemory:
+			served += c.Fetches
+		}
+		s.Components = append(s.Components, c)
+	}
+	for i := range s.Components {
+		if c := &s.Components[i]; c.Role == wire.RoleMemory.String() && served > 0 {
+			c.FetchShare = float64(c.Fetches) / float64(served)
+		}
+	}
+	for m, g := range r.leaders(ctx) {
+		old := leaders[m]
+		if changes := g.LeaderChanges - min(old.LeaderChanges, g.LeaderChanges); changes > 0 {
+			s.LeaderChanges += changes
+		} else if g.Leader != old.Leader {
+			s.LeaderChanges++
+		}
+	}
+	if r.o.Restarts != nil {
+		s.Restarts = r.o.Restarts()
+	}
+}
+
+// describe gives the vNode without its counts.
+func (v *vnode) describe() report.VNode {
+	d := report.VNode{
+		Name: v.v.Name, PID: v.spec.PID, State: StateFailed, Error: v.failed, PComponent: v.place.Node, Home: v.spec.Home.Node, Threads: v.spec.Threads, Order: v.spec.Order,
+		Policy: v.spec.ExCache.Policy, Mechanism: v.spec.ExCache.Mechanism, Lines: v.spec.ExCache.Lines, Ways: v.spec.ExCache.Ways, Footprint: v.info.FootprintPages,
+	}
+	if res := v.status.Result; res != nil {
+		d.State, d.Seconds, d.Activations, d.Late = v.status.State, res.Seconds, uint64(len(res.Regions)), res.Late
+		if res.Error != "" {
+			d.Error = res.Error
+		}
+	}
+	return d
+}
+
+// manifest says how to repeat the run.
+func (r *controller) manifest() *report.Manifest {
+	m := &report.Manifest{
+		Schema: report.SchemaManifest, Seed: r.o.Workload.Seed, Commit: r.o.Commit, Version: r.o.Version, ConfigDigest: r.o.ConfigDigest,
+		Host: report.ThisHost(), Started: r.start.UTC(), Traces: []report.Trace{}, Placement: []report.Placement{},
+	}
+	for _, v := range r.vnodes {
+		m.Traces = append(m.Traces, report.Trace{VNode: v.v.Name, Name: filepath.Base(v.path), Format: v.info.Header.Source, SHA256: v.digest, Refs: v.info.Refs})
+		if !v.placed {
+			continue
+		}
+		p := report.Placement{VNode: v.v.Name, PID: v.spec.PID, PComponent: v.place.Node, Home: v.spec.Home.Node, Regions: []report.Region{}, Volumes: []report.Volume{}}
+		if res := v.status.Result; res != nil {
+			for _, w := range res.Regions {
+				p.Regions = append(p.Regions, report.Region{Number: w.Region, Owner: w.Node, Epoch: w.Epoch})
+			}
+		}
+		for i, vol := range v.volumes {
+			p.Volumes = append(p.Volumes, report.Volume{ID: vol.Volume, Name: v.names[i], Storage: vol.Storage, Cache: vol.Cache})
+		}
+		m.Placement = append(m.Placement, p)
+	}
+	return m
+}
+
+// nodeStats asks every node for its counters; those that do not answer are left out.
+func (r *controller) nodeStats(ctx context.Context) map[wire.NodeID]wire.NodeStatsRep {
+	out := map[wire.NodeID]wire.NodeStatsRep{}
+	for _, n := range r.o.Nodes {
+		c, cancel := context.WithTimeout(ctx, time.Second)
+		var rep wire.NodeStatsRep
+		if err := r.peer(n.Addr).Control(c, wire.OpNodeStats, 0, &wire.NodeStatsReq{}, &rep); err == nil {
+			out[n.ID] = rep
+		}
+		cancel()
+	}
+	return out
+}
+
+func (r *controller) leaders(ctx context.Context) map[wire.Manager]client.GroupStatus {
+	out := map[wire.Manager]client.GroupStatus{}
+	st, err := r.gm.Status(ctx)
+	if err != nil {
+		r.warn("no manager tells its leader: %v", err)
+	}
+	for _, g := range st {
+		out[g.Manager] = g
+	}
+	return out
+}
+
+// cleanup gives back what the vNodes took. The processes have ended, so what fails here loses no result.
+func (r *controller) cleanup() {
+	ctx, cancel := context.WithTimeout(context.Background(), CleanupTimeout)
+	defer cancel()
+	try := func(what string, err error) bool {
+		if err != nil {
+			r.warn("%s: %v", what, err)
+		}
+		return err == nil && ctx.Err() == nil
+	}
+	for _, v := range r.vnodes {
+		for i, vol := range v.volumes {
+			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
+			if !try("delete volume "+v.names[i], err) || !try("forget volume "+v.names[i], r.gm.DeleteVolume(ctx, vol.Volume)) {
+				return
+			}
+		}
+		if v.placed && (!try("release memory of "+v.v.Name, r.gm.ReleaseProcess(ctx, v.place.PID)) || !try("end process "+v.v.Name, r.gm.EndProcess(ctx, v.place.PID))) {
+			return
+		}
+	}
+}
+
+// merge adds up results.
+type merge struct {
+	c     report.Counters
+	fault map[string]*hdrhistogram.Histogram
+	block map[string]*hdrhistogram.Histogram
+}
+
+func newMerge() *merge {
+	return &merge{fault: map[string]*hdrhistogram.Histogram{}, block: map[string]*hdrhistogram.Histogram{}}
+}
+
+// at gives the merge of a node.
+func at(m map[wire.NodeID]*merge, n wire.NodeID) *merge {
+	if m[n] == nil {
+		m[n] = newMerge()
+	}
+	return m[n]
+}
+
+func (m *merge) add(r *Result) error {
+	m.c.Add(r.Counters)
+	return errors.Join(mergeInto(m.fault, r.Fault), mergeInto(m.block, r.Block))
+}
+
+func mergeInto(to map[string]*hdrhistogram.Histogram, hs []Histogram) error {
+	for _, h := range hs {
+		x, err := h.unpack()
+		if err != nil {
+			return err
+		}
+		if to[h.Kind] == nil {
+			to[h.Kind] = x
+		} else {
+			to[h.Kind].Merge(x)
+		}
+	}
+	return nil
+}
+
+func (m *merge) counters() report.Counters {
+	c := m.c
+	c.FaultLatency, c.BlockLatency = latencies(m.fault), latencies(m.block)
+	return c
+}
+
+func latencies(m map[string]*hdrhistogram.Histogram) map[string]report.Latency {
+	out := map[string]report.Latency{}
+	for k, h := range m {
+		if h.TotalCount() > 0 {
+			out[k] = latency(h)
+		}
+	}
+	return out
+}

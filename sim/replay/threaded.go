@@ -1,0 +1,122 @@
+package replay
+
+import (
+	"sync"
+
+	"splitkernel/pcomponent"
+	"splitkernel/sim/trace"
+)
+
+// Names of limits.
+const (
+	// ThreadQueue bounds the runs of references that wait for one thread.
+	ThreadQueue = 4
+	// ThreadRun is how many references one run holds at most.
+	ThreadRun = 4096
+	// SpreadRun is how many consecutive references one thread gets when references are spread over more threads than the
+	// trace has.
+	SpreadRun = 64
+)
+
+// run is references for one thread. Positions within the trace are those of the first of its batch.
+type run struct {
+	refs  []trace.Ref
+	first uint64
+}
+
+// threaded gives each thread its references, which it makes concurrently with the others.
+type threaded struct {
+	j     *job
+	lanes []*lane
+	wg    sync.WaitGroup // the threads
+	busy  sync.WaitGroup // runs handed out and not made
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+// lane is one thread.
+type lane struct {
+	t    *pcomponent.Thread
+	in   chan run
+	free chan []trace.Ref
+	fill []trace.Ref
+}
+
+func newThreaded(j *job, p *pcomponent.Process) *threaded {
+	s := &threaded{j: j}
+	for i := range j.spec.Threads {
+		l := &lane{t: p.Thread(i), in: make(chan run, ThreadQueue), free: make(chan []trace.Ref, ThreadQueue+1)}
+		for range cap(l.free) {
+			l.free <- make([]trace.Ref, 0, ThreadRun)
+		}
+		s.lanes = append(s.lanes, l)
+		s.wg.Add(1)
+		go func() {
+			defer s.wg.Done()
+			for r := range l.in {
+				if s.failed() == nil {
+					s.fail((&sequential{j: j, t: l.t}).refs(r.refs, r.first))
+				}
+				l.free <- r.refs[:0]
+				s.busy.Done()
+			}
+		}()
+	}
+	return s
+}
+
+func (s *threaded) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *threaded) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// refs hands references to their threads.
+func (s *threaded) refs(rs []trace.Ref, first uint64) error {
+	for i := range rs {
+		k := int(rs[i].Thread)
+		if s.j.spec.Spread {
+			k = int((first + uint64(i)) / SpreadRun)
+		}
+		l := s.lanes[k%len(s.lanes)]
+		if l.fill == nil {
+			l.fill = <-l.free
+		}
+		if l.fill = append(l.fill, rs[i]); len(l.fill) == ThreadRun {
+			s.hand(l, first)
+		}
+	}
+	for _, l := range s.lanes {
+		s.hand(l, first)
+	}
+	return s.failed()
+}
+
+func (s *threaded) hand(l *lane, first uint64) {
+	if len(l.fill) > 0 {
+		s.busy.Add(1)
+		l.in <- run{l.fill, first}
+		l.fill = nil
+	}
+}
+
+func (s *threaded) barrier() error {
+	s.busy.Wait()
+	return s.failed()
+}
+
+func (s *threaded) close() {
+	for _, l := range s.lanes {
+		close(l.in)
+	}
+	s.wg.Wait()
+}
