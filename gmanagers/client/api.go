@@ -14,23 +14,10 @@ import (
 // The errors of the calls below are *wire.Error: what the manager refused with (KindNoRoom, KindNotFound, KindFailed,
 // KindBadRequest, …), or KindTimeout if no leader answered before the context ended.
 
-// ManagerOf returns the manager that registers components of a role.
-func ManagerOf(r wire.Role) (wire.Manager, error) {
-	switch r {
-	case wire.RoleCompute:
-		return wire.GPM, nil
-	case wire.RoleMemory:
-		return wire.GMM, nil
-	case wire.RoleStorage:
-		return wire.GSM, nil
-	}
-	return 0, wire.Errorf(wire.KindBadRequest, "no manager registers a %v", r)
-}
-
 // Register enters m at the manager of its role and returns its new epoch. m.Epoch is not read. For an mComponent or a
 // pComponent that was registered before this says that it starts empty.
 func (c *Client) Register(ctx context.Context, m wire.Member) (wire.Epoch, error) {
-	manager, err := ManagerOf(m.Role)
+	manager, err := membership.ManagerOf(m.Role)
 	if err != nil {
 		return 0, err
 	}

@@ -69,3 +69,16 @@ func TextOf(err error) string {
 	}
 	return err.Error()
 }
+
+// ManagerOf returns the manager that registers components of a role.
+func ManagerOf(r wire.Role) (wire.Manager, error) {
+	switch r {
+	case wire.RoleCompute:
+		return wire.GPM, nil
+	case wire.RoleMemory:
+		return wire.GMM, nil
+	case wire.RoleStorage:
+		return wire.GSM, nil
+	}
+	return 0, wire.Errorf(wire.KindBadRequest, "no manager registers a %v", r)
+}

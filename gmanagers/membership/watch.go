@@ -69,7 +69,7 @@ func (w *Watch) Lead(group wire.Manager, now time.Duration) {
 	w.grace[group] = max(w.grace[group], now+w.lease)
 }
 
-// Heard notes a heartbeat or a registration of m under m.Epoch. An older epoch than the one known is ignored: it is a
+// Heard notes a heartbeat of m under m.Epoch. An older epoch than the one known is ignored: it is a
 // previous incarnation. It returns false if it was ignored, for age or because MaxMembers components of each of the
 // three roles are known already.
 func (w *Watch) Heard(now time.Duration, m wire.Member, load wire.Load) bool {
@@ -79,6 +79,15 @@ func (w *Watch) Heard(now time.Duration, m wire.Member, load wire.Load) bool {
 	}
 	w.heard[m.ID] = heard{at: max(now, h.at), epoch: m.Epoch, load: load}
 	return true
+}
+
+// Registered notes that m has just registered under m.Epoch, which is a sign of life without a load.
+func (w *Watch) Registered(now time.Duration, m wire.Member) {
+	load := wire.Load{}
+	if h, ok := w.known(m); ok {
+		load = h.load // a repeated answer to a registration must not take away what was heard since
+	}
+	w.Heard(now, m, load)
 }
 
 // Live returns those of members that were heard of within the lease under their present epoch, or all of them while a

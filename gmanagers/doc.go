@@ -1,0 +1,22 @@
+// Package gmanagers is the shell of a manager process: it hosts one replica of each of the three global managers, GPM
+// (processes), GMM (memory) and GSM (storage), each a Raft group of its own.
+//
+// What the managers decide is in the pure packages gpm, gmm and gsm; how their states are replicated is in
+// internal/raftsm; how others speak to them is in client. The shell stamps commands while it leads a group (the time,
+// the policy's name, who is alive with what load), keeps the heartbeats, and answers the manager operations of the
+// message layer. Managers are off the data path: with all of them dead, running processes go on.
+//
+// It opens no listener: the composition root puts Handler into the process's one netlayer.Server, beside nothing else
+// that serves OpPropose, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk or OpNodeStats. That server needs at least
+// MinWorkers workers, because each proposal holds one while Raft agrees on it.
+//
+// It declares nobody dead, fences, migrates and coordinates nothing between the managers.
+//
+//	m, err := gmanagers.New(options)
+//	server := netlayer.NewServer(m.Handler(), serverOptions)
+//	go server.Serve(ctx, listener)
+//	err = m.Run(ctx) // until ctx ends; its own goroutines have ended then
+//
+// Goroutines: those of raftsm, and handlers called by the server; Run waits for all of them. Lock order: one mutex,
+// taken alone; no call into raftsm is made under it.
+package gmanagers

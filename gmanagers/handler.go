@@ -1,0 +1,270 @@
+package gmanagers
+
+import (
+	"context"
+	"time"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// Handler returns what serves the manager operations. It may be used before, during and after Run: when Run does not
+// serve, it answers with wire.ErrUnavailable.
+func (m *Managers) Handler() netlayer.Handler { return handler{m} }
+
+type handler struct{ m *Managers }
+
+// Inline keeps Raft's messages in order, and heartbeats from waiting behind proposals; neither waits for anything.
+func (handler) Inline(op wire.Op) bool {
+	return op == wire.OpRaft || op == wire.OpRaftChunk || op == wire.OpHeartbeat
+}
+
+// Serve answers one request.
+func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	m := h.m
+	if req.Op == wire.OpNodeStats {
+		rep.SetControl(m.nodeStats())
+		return nil
+	}
+	host, ctx, leave, err := m.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	switch req.Op {
+	case wire.OpRaft, wire.OpRaftChunk:
+		if req.From.Role != wire.RoleManager {
+			return wire.Errorf(wire.KindBadRequest, "%v from %q, a %v: only managers speak Raft", req.Op, req.From.Node, req.From.Role)
+		}
+		return host.Deliver(req.From.Node, req.Op, req.Body)
+	case wire.OpHeartbeat:
+		return m.heartbeat(host, req, rep)
+	case wire.OpPropose:
+		return m.propose(ctx, host, req, rep)
+	case wire.OpQuery:
+		return m.query(ctx, host, req, rep)
+	}
+	return wire.Errorf(wire.KindBadRequest, "a manager does not serve %v", req.Op)
+}
+
+// check refuses a manager that does not exist.
+func check(g wire.Manager) error {
+	if g < wire.GPM || g > wire.GSM {
+		return wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", g)
+	}
+	return nil
+}
+
+func (m *Managers) heartbeat(host *raftsm.Host, req *netlayer.Request, rep *netlayer.Reply) error {
+	var hb wire.Heartbeat
+	if err := wire.Unmarshal(req.Body, &hb); err != nil {
+		return err
+	}
+	g, err := membership.ManagerOf(hb.Member.Role)
+	if err != nil {
+		return err
+	}
+	known := false
+	err = host.Stale(g, func(s raftsm.State) {
+		for _, r := range s.Members() {
+			known = known || r.ID == hb.Member.ID && r.Epoch == hb.Member.Epoch
+		}
+	})
+	if err != nil {
+		return err
+	}
+	m.stats.beats.Add(1)
+	// Also of a member that this replica does not know yet: it may lag behind the leader.
+	m.mu.Lock()
+	heard := m.watch.Heard(m.now(), hb.Member, hb.Load)
+	m.mu.Unlock()
+	if !heard {
+		m.stats.unheard.Add(1)
+	}
+	rep.SetControl(wire.HeartbeatRep{Known: known})
+	return nil
+}
+
+func (m *Managers) propose(ctx context.Context, host *raftsm.Host, req *netlayer.Request, rep *netlayer.Reply) error {
+	var p wire.ProposeReq
+	if err := wire.Unmarshal(req.Body, &p); err != nil {
+		return err
+	}
+	if err := check(p.Manager); err != nil {
+		return err
+	}
+	leader := host.Leader(p.Manager)
+	m.mu.Lock()
+	m.lead(p.Manager, leader == m.o.ID) // the event may come later than the first proposal
+	m.mu.Unlock()
+	if leader != m.o.ID {
+		return &wire.Error{Kind: wire.KindNotLeader, Text: string(leader)}
+	}
+	command, registers, err := m.stamped(host, p)
+	if err != nil {
+		return err
+	}
+	result, err := host.Propose(ctx, p.Manager, command)
+	if err != nil {
+		m.stats.refused[p.Manager].Add(1)
+		return err
+	}
+	m.stats.proposals[p.Manager].Add(1)
+	if registers != nil {
+		m.registered(p.Manager, *registers, result)
+	}
+	rep.SetControl(wire.ProposeRep{Result: result})
+	return nil
+}
+
+// stamped makes the command of a request: it adds the time, the policy and who is alive. If it is a registration, it
+// returns the member too.
+func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte, registers *wire.Member, err error) {
+	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
+	switch p.Manager {
+	case wire.GPM:
+		q, err := gpm.DecodeRequest(p.Command)
+		if err != nil {
+			return nil, nil, err
+		}
+		if q.Op == gpm.OpRegister {
+			registers = &q.Member
+		}
+		if q.Op == gpm.OpPlace {
+			stamp.Policy = m.o.GPMPolicy
+			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
+				return nil, nil, err
+			}
+		}
+		return gpm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Request: q}.Encode(), registers, nil
+	case wire.GMM:
+		q, err := gmm.DecodeRequest(p.Command)
+		if err != nil {
+			return nil, nil, err
+		}
+		if q.Op == gmm.OpRegister {
+			registers = &q.Member
+		}
+		if q.Op == gmm.OpPlaceHome || q.Op == gmm.OpActivate {
+			stamp.Policy = m.o.GMMPolicy
+			if stamp.Live, err = m.live(host, wire.GMM, wire.GMM); err != nil {
+				return nil, nil, err
+			}
+		}
+		return gmm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Overcommit: uint64(m.o.Overcommit * 1000), Request: q}.Encode(), registers, nil
+	}
+	q, err := gsm.DecodeRequest(p.Command)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := gsm.Command{Client: p.Client, Seq: p.Seq, Request: q}
+	if q.Op == gsm.OpRegister {
+		registers = &q.Member
+	}
+	if q.Op == gsm.OpCreate {
+		stamp.Policy, c.CachePolicy = m.o.GSMPolicy, m.o.CachePolicy
+		if stamp.Live, err = m.live(host, wire.GSM, wire.GSM); err != nil {
+			return nil, nil, err
+		}
+		if c.Caches, err = m.live(host, wire.GSM, wire.GMM); err != nil {
+			return nil, nil, err
+		}
+	}
+	c.Stamp = stamp
+	return c.Encode(), registers, nil
+}
+
+// live returns the members of a manager that are candidates for the group that this process leads, as far as this
+// replica knows them.
+func (m *Managers) live(host *raftsm.Host, group, of wire.Manager) ([]membership.Live, error) {
+	var members []wire.Member
+	if err := host.Stale(of, func(s raftsm.State) { members = s.Members() }); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.watch.Live(group, m.now(), members), nil
+}
+
+// registered notes a registration as a sign of life, so that a component can be chosen before its first heartbeat.
+func (m *Managers) registered(g wire.Manager, member wire.Member, result []byte) {
+	var epoch wire.Epoch
+	switch g {
+	case wire.GPM:
+		r, _ := gpm.DecodeResult(result)
+		epoch = r.Epoch
+	case wire.GMM:
+		r, _ := gmm.DecodeResult(result)
+		epoch = r.Epoch
+	case wire.GSM:
+		r, _ := gsm.DecodeResult(result)
+		epoch = r.Epoch
+	}
+	if epoch == 0 {
+		return // refused
+	}
+	member.Epoch = epoch
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.watch.Registered(m.now(), member)
+}
+
+func (m *Managers) query(ctx context.Context, host *raftsm.Host, req *netlayer.Request, rep *netlayer.Reply) error {
+	var q wire.QueryReq
+	if err := wire.Unmarshal(req.Body, &q); err != nil {
+		return err
+	}
+	if err := check(q.Manager); err != nil {
+		return err
+	}
+	query, err := membership.DecodeQuery(q.Query)
+	if err != nil {
+		return err
+	}
+	result, err := m.answer(ctx, host, q, query)
+	if err != nil {
+		return err
+	}
+	m.stats.queries[q.Manager].Add(1)
+	st := host.Status(q.Manager)
+	body := wire.Marshal(wire.QueryRep{Leader: st.Leader, Term: st.Term, Result: result})
+	if len(body) > wire.MaxBody {
+		return wire.Errorf(wire.KindBadRequest, "%v: the listing has %d bytes, at most %d fit into a reply: ask for one by its id", q.Manager, len(body), wire.MaxBody)
+	}
+	rep.SetBody(body)
+	return nil
+}
+
+func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryReq, query membership.Query) (result []byte, err error) {
+	if query.Kind == membership.QueryGroup {
+		return membership.EncodeAnswer(m.status(host, q.Manager)), nil
+	}
+	var members []wire.Member
+	var failed error
+	read := func(s raftsm.State) {
+		if query.Kind == membership.QueryMembers {
+			members = s.Members()
+		} else {
+			result, failed = s.Query(query)
+		}
+	}
+	if q.Stale {
+		err = host.Stale(q.Manager, read)
+	} else {
+		err = host.Read(ctx, q.Manager, read)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if query.Kind == membership.QueryMembers {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return membership.EncodeAnswer(m.watch.Statuses(q.Manager, m.now(), members)), nil
+	}
+	return result, failed
+}

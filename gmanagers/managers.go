@@ -1,0 +1,220 @@
+package gmanagers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// groups are the managers, in the order of their numbers.
+var groups = [...]wire.Manager{wire.GPM, wire.GMM, wire.GSM}
+
+// Managers is the replicas of one manager process. Make one with New and run it once.
+type Managers struct {
+	o     Options
+	log   *slog.Logger
+	start time.Time
+	stats stats
+
+	mu      sync.Mutex
+	host    *raftsm.Host // while Run serves
+	serving context.Context
+	calls   sync.WaitGroup // handlers that use host
+	watch   *membership.Watch
+	leading [wire.GSM + 1]bool
+}
+
+// stats counts what the shell did; metrics.go exports it.
+type stats struct {
+	proposals [wire.GSM + 1]atomic.Uint64 // answered
+	refused   [wire.GSM + 1]atomic.Uint64 // failed here: no leader, busy, outcome unknown
+	queries   [wire.GSM + 1]atomic.Uint64
+	beats     atomic.Uint64
+	unheard   atomic.Uint64 // heartbeats of an older epoch or beyond the bound
+}
+
+// New makes the replicas of a manager process; nothing runs yet.
+func New(o Options) (*Managers, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Managers{o: o, log: log, start: time.Now(), watch: membership.NewWatch(ms(o.LeaseMS), 0)}, nil
+}
+
+// now is the time of the watch.
+func (m *Managers) now() time.Duration { return time.Since(m.start) }
+
+// Run runs the replicas until ctx ends. It returns nil then, or why they cannot run, for example that the data folder
+// is in use. It must be called once.
+func (m *Managers) Run(ctx context.Context) error {
+	links := newLinks(m.o)
+	defer links.close()
+	config := raftsm.Config{
+		Self: m.o.ID, Dir: m.o.DataDir, FS: m.o.FS, Deployment: deployment(m.o.Net.Cluster), Connect: links.connect, Log: m.log,
+		OnLeader: m.leaderChanged, RTTMillisecond: uint64(m.o.TickMS), ElectionRTT: uint64(m.o.ElectionTicks),
+		HeartbeatRTT: uint64(m.o.HeartbeatTicks), SnapshotEntries: uint64(m.o.SnapshotEntries), CompactionOverhead: uint64(m.o.CompactionEntries),
+		Groups: []raftsm.Group{
+			{Manager: wire.GPM, New: func() raftsm.State { return gpm.New() }},
+			{Manager: wire.GMM, New: func() raftsm.State { return gmm.New() }},
+			{Manager: wire.GSM, New: func() raftsm.State { return gsm.New() }},
+		},
+	}
+	for _, p := range m.o.Peers {
+		config.Replicas = append(config.Replicas, raftsm.Replica{Node: p.ID, ID: p.ReplicaID})
+	}
+	host, err := raftsm.Open(config)
+	if err != nil {
+		return fmt.Errorf("manager %s: %w", m.o.ID, err)
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.mu.Lock()
+	if m.serving != nil {
+		m.mu.Unlock()
+		cancel()
+		host.Close()
+		return errors.New("gmanagers: Run was called twice")
+	}
+	m.host, m.serving = host, serving
+	m.watch = membership.NewWatch(ms(m.o.LeaseMS), m.now()) // the grace begins when others can be heard
+	m.mu.Unlock()
+
+	<-ctx.Done()
+
+	m.mu.Lock()
+	m.host = nil
+	m.mu.Unlock()
+	cancel()
+	m.calls.Wait()
+	links.close() // so that no sender waits for a peer
+	host.Close()
+	return nil
+}
+
+// enter gives the host to a handler, which must call leave. The context ends with Run, too.
+func (m *Managers) enter(ctx context.Context) (host *raftsm.Host, joined context.Context, leave func(), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.host == nil {
+		return nil, nil, nil, wire.Errorf(wire.KindUnavailable, "manager %s is starting or stopping", m.o.ID)
+	}
+	m.calls.Add(1)
+	joined, cancel := context.WithTimeout(ctx, ms(m.o.ProposeTimeoutMS))
+	stop := context.AfterFunc(m.serving, cancel)
+	return m.host, joined, func() { stop(); cancel(); m.calls.Done() }, nil
+}
+
+// deployment makes dragonboat drop the messages of another cluster, should the hello ever let them pass.
+func deployment(cluster string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(cluster))
+	return max(1, h.Sum64())
+}
+
+// leaderChanged is called when Raft tells of a leader.
+func (m *Managers) leaderChanged(g wire.Manager, leader wire.NodeID) {
+	m.log.Info("leader", "manager", g.String(), "leader", string(leader))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lead(g, leader == m.o.ID)
+}
+
+// lead notes whether this process leads a group; a new leader calls nobody silent for one lease. m.mu is held.
+func (m *Managers) lead(g wire.Manager, leads bool) {
+	if leads && !m.leading[g] {
+		m.watch.Lead(g, m.now())
+	}
+	m.leading[g] = leads
+}
+
+// Ready reports whether every group knows a leader.
+func (m *Managers) Ready() bool {
+	for _, s := range m.Status() {
+		if !s.Ready {
+			return false
+		}
+	}
+	return true
+}
+
+// Status returns the groups as this replica sees them.
+func (m *Managers) Status() []membership.GroupStatus {
+	m.mu.Lock()
+	host := m.host
+	m.mu.Unlock()
+	out := make([]membership.GroupStatus, 0, len(groups))
+	for _, g := range groups {
+		out = append(out, m.status(host, g))
+	}
+	return out
+}
+
+func (m *Managers) status(host *raftsm.Host, g wire.Manager) membership.GroupStatus {
+	st := membership.GroupStatus{Manager: g, Node: m.o.ID}
+	if host != nil {
+		s := host.Status(g)
+		st.Leader, st.Term, st.Applied, st.LeaderChanges, st.Ready = s.Leader, s.Term, s.Applied, s.LeaderChanges, s.Leader != ""
+	}
+	return st
+}
+
+// links are the connections to the other manager processes.
+type links struct {
+	mu     sync.Mutex
+	peers  map[wire.NodeID]*netlayer.Peer
+	addrs  map[wire.NodeID]netlayer.Addr
+	o      netlayer.Options
+	closed bool
+}
+
+// raftSlots is how many calls a connection to another manager may have open: Raft's messages are one way and need none.
+const raftSlots = 1
+
+func newLinks(o Options) *links {
+	l := &links{peers: map[wire.NodeID]*netlayer.Peer{}, addrs: map[wire.NodeID]netlayer.Addr{}, o: o.Net}
+	l.o.Slots = raftSlots
+	for _, p := range o.Peers {
+		l.addrs[p.ID] = p.Addr
+	}
+	return l
+}
+
+// connect gives the connection to a manager process.
+func (l *links) connect(id wire.NodeID) (raftsm.Sender, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	addr, ok := l.addrs[id]
+	if !ok || l.closed {
+		return nil, wire.Errorf(wire.KindUnavailable, "no way to manager %q", id)
+	}
+	if l.peers[id] == nil {
+		l.peers[id] = netlayer.NewPeer(addr, l.o)
+	}
+	return l.peers[id], nil
+}
+
+// close ends the connections; it may be called again.
+func (l *links) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, p := range l.peers {
+		p.Close()
+	}
+}

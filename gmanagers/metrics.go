@@ -1,0 +1,124 @@
+package gmanagers
+
+import (
+	"io"
+	"sort"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/netlayer/wire"
+)
+
+// WriteHealthMetrics appends dragonboat's own metrics of this process to a page of metrics in Prometheus' text format.
+// They come from another library, so they cannot be registered.
+func WriteHealthMetrics(w io.Writer) { raftsm.WriteHealthMetrics(w) }
+
+// RegisterMetrics registers the metrics of the managers.
+func (m *Managers) RegisterMetrics(r prometheus.Registerer) error { return r.Register(collector{m}) }
+
+// collector reads the counters when they are asked for.
+type collector struct{ m *Managers }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName("splitkernel", "manager", name), help, labels, nil)
+}
+
+var (
+	leaderDesc    = desc("leads", "1 if this process leads the group.", "manager")
+	readyDesc     = desc("has_leader", "1 if this process knows a leader of the group.", "manager")
+	termDesc      = desc("term", "Raft term of the group.", "manager")
+	appliedDesc   = desc("applied_commands_total", "Commands applied over the life of the group.", "manager")
+	changesDesc   = desc("leader_changes_total", "Changes of leader seen since this process started.", "manager")
+	proposalsDesc = desc("proposals_total", "Proposals by outcome: answered, or failed here (no leader, busy, unknown).", "manager", "outcome")
+	queriesDesc   = desc("queries_total", "Queries answered.", "manager")
+	beatsDesc     = desc("heartbeats_total", "Heartbeats of components.")
+	unheardDesc   = desc("heartbeats_ignored_total", "Heartbeats of an older epoch, or of components beyond the bound.")
+	raftDesc      = desc("raft_messages_total", "Raft message batches and snapshot chunks by what became of them.", "event")
+)
+
+// Describe sends the descriptions.
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc, raftDesc,
+	} {
+		ch <- d
+	}
+}
+
+// Collect sends the present values.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	m := c.m
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, s := range m.Status() {
+		g := s.Manager.String()
+		gauge(leaderDesc, flag(s.Leader == m.o.ID), g)
+		gauge(readyDesc, flag(s.Ready), g)
+		gauge(termDesc, float64(s.Term), g)
+		counter(appliedDesc, s.Applied, g)
+		counter(changesDesc, s.LeaderChanges, g)
+		counter(proposalsDesc, m.stats.proposals[s.Manager].Load(), g, "answered")
+		counter(proposalsDesc, m.stats.refused[s.Manager].Load(), g, "failed")
+		counter(queriesDesc, m.stats.queries[s.Manager].Load(), g)
+	}
+	counter(beatsDesc, m.stats.beats.Load())
+	counter(unheardDesc, m.stats.unheard.Load())
+	for _, e := range m.raftEvents() {
+		counter(raftDesc, uint64(e.Value), e.Name)
+	}
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// raftEvents returns the transport's counters, by name; none while Run does not serve.
+func (m *Managers) raftEvents() []wire.Counter {
+	m.mu.Lock()
+	host := m.host
+	m.mu.Unlock()
+	if host == nil {
+		return nil
+	}
+	s := host.Stats()
+	return []wire.Counter{
+		{Name: "batches_received", Value: float64(s.BatchesReceived.Load())},
+		{Name: "batches_sent", Value: float64(s.BatchesSent.Load())},
+		{Name: "chunks_dropped", Value: float64(s.ChunksDropped.Load())},
+		{Name: "chunks_received", Value: float64(s.ChunksReceived.Load())},
+		{Name: "chunks_refused", Value: float64(s.ChunksRefused.Load())},
+		{Name: "chunks_sent", Value: float64(s.ChunksSent.Load())},
+		{Name: "fragments_dropped", Value: float64(s.FragmentsDropped.Load())},
+		{Name: "send_errors", Value: float64(s.SendErrors.Load())},
+	}
+}
+
+// nodeStats returns the counters of this process for wire.OpNodeStats.
+func (m *Managers) nodeStats() wire.NodeStatsRep {
+	rep := wire.NodeStatsRep{Node: m.o.ID, Role: wire.RoleManager}
+	add := func(name string, v float64) { rep.Counters = append(rep.Counters, wire.Counter{Name: name, Value: v}) }
+	for _, s := range m.Status() {
+		g := s.Manager.String() + "_"
+		add(g+"applied", float64(s.Applied))
+		add(g+"leader_changes", float64(s.LeaderChanges))
+		add(g+"leads", flag(s.Leader == m.o.ID))
+		add(g+"proposals", float64(m.stats.proposals[s.Manager].Load()))
+		add(g+"proposals_failed", float64(m.stats.refused[s.Manager].Load()))
+		add(g+"queries", float64(m.stats.queries[s.Manager].Load()))
+		add(g+"term", float64(s.Term))
+	}
+	add("heartbeats", float64(m.stats.beats.Load()))
+	for _, e := range m.raftEvents() {
+		add("raft_"+e.Name, e.Value)
+	}
+	sort.Slice(rep.Counters, func(i, j int) bool { return rep.Counters[i].Name < rep.Counters[j].Name })
+	return rep
+}

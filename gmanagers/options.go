@@ -1,0 +1,140 @@
+package gmanagers
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// Peer is one manager process of the cluster.
+type Peer struct {
+	ID        wire.NodeID
+	Addr      netlayer.Addr
+	ReplicaID uint64 // its Raft node id: above 0, never given to another, not even after it is gone
+}
+
+// FS is a file system for Raft's log and snapshots, for tests.
+type FS = raftsm.FS
+
+// Options are the settings of a manager process. Who we are is set by the program; the rest may come from a file.
+type Options struct {
+	ID      wire.NodeID      `mapstructure:"-" yaml:"-"`
+	Peers   []Peer           `mapstructure:"-" yaml:"-"` // every manager process, this one included; the same at each
+	DataDir string           `mapstructure:"-" yaml:"-"` // of this process alone
+	Net     netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
+	Log     *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
+	FS      FS               `mapstructure:"-" yaml:"-"` // nil is the disk
+
+	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
+	// long before it calls anybody silent. Default: six heartbeats.
+	LeaseMS int `mapstructure:"lease_ms" yaml:"lease_ms"`
+	// GPMPolicy, GMMPolicy and GSMPolicy place processes, homes and vRegions, and volumes; CachePolicy chooses buffer
+	// caches. One of placement.Names. The leader's setting decides.
+	GPMPolicy   string `mapstructure:"gpm_policy" yaml:"gpm_policy"`
+	GMMPolicy   string `mapstructure:"gmm_policy" yaml:"gmm_policy"`
+	GSMPolicy   string `mapstructure:"gsm_policy" yaml:"gsm_policy"`
+	CachePolicy string `mapstructure:"cache_policy" yaml:"cache_policy"`
+	// Overcommit is how many times its memory an mComponent may own in vRegions, 1 to 1000, kept to a thousandth. vRegions
+	// are address space, of which programs touch a part, so the default is 4; what is really full says the mComponent.
+	Overcommit float64 `mapstructure:"overcommit" yaml:"overcommit"`
+
+	// TickMS is Raft's clock, in ms. Default 10: at 5 leaders change under load (dependencies design notes).
+	TickMS int `mapstructure:"tick_ms" yaml:"tick_ms"`
+	// ElectionTicks is how long a follower waits for a leader, in ticks, at least five times HeartbeatTicks. Default 20:
+	// elections take 200 to 400 ms.
+	ElectionTicks int `mapstructure:"election_ticks" yaml:"election_ticks"`
+	// HeartbeatTicks is the interval of a leader's heartbeats, in ticks.
+	HeartbeatTicks int `mapstructure:"heartbeat_ticks" yaml:"heartbeat_ticks"`
+	// SnapshotEntries is how many commands lie between two snapshots of a group.
+	SnapshotEntries int `mapstructure:"snapshot_entries" yaml:"snapshot_entries"`
+	// CompactionEntries is how many commands stay in the log behind a snapshot, so that a replica that was away shortly
+	// catches up from the log.
+	CompactionEntries int `mapstructure:"compaction_entries" yaml:"compaction_entries"`
+	// ProposeTimeoutMS bounds one proposal or read at this process, in ms; less than a client's attempt, so that a leader
+	// that was cut off sends its clients away.
+	ProposeTimeoutMS int `mapstructure:"propose_timeout_ms" yaml:"propose_timeout_ms"`
+}
+
+// MinWorkers is how many workers the server of a manager process should have: one for each proposal that waits for
+// Raft, several components' worth of them.
+const MinWorkers = 64
+
+// maxPeers bounds the manager processes.
+const maxPeers = 7
+
+// DefaultOptions gives the settings without an identity.
+func DefaultOptions() Options {
+	return Options{
+		Net:     netlayer.DefaultOptions(),
+		LeaseMS: int(membership.DefaultLease / time.Millisecond), GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
+		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
+		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
+	}
+}
+
+// Validate reports every fault by key.
+func (o Options) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	between := func(key string, v, lo, hi int) {
+		if v < lo || v > hi {
+			fault("%s: %d, want %d to %d", key, v, lo, hi)
+		}
+	}
+	if len(o.Peers) == 0 || len(o.Peers) > maxPeers || len(o.Peers)%2 == 0 {
+		fault("peers: %d managers, want an odd number up to %d", len(o.Peers), maxPeers)
+	}
+	if !slices.ContainsFunc(o.Peers, func(p Peer) bool { return p.ID == o.ID && p.ID != "" }) {
+		fault("id: %q, want the id of one of the peers", o.ID)
+	}
+	ids, replicas := map[wire.NodeID]bool{}, map[uint64]bool{}
+	for i, p := range o.Peers {
+		if p.ID == "" || len(p.ID) > membership.MaxIDBytes || ids[p.ID] {
+			fault("peers[%d].id: %q, want 1 to %d bytes that no other peer has", i, p.ID, membership.MaxIDBytes)
+		}
+		if p.ReplicaID == 0 || replicas[p.ReplicaID] {
+			fault("peers[%d].replica_id: %d, want a number above 0 that no other peer has", i, p.ReplicaID)
+		}
+		if err := p.Addr.Validate(); err != nil {
+			fault("peers[%d].addr: %w", i, err)
+		}
+		ids[p.ID], replicas[p.ReplicaID] = true, true
+	}
+	if o.DataDir == "" {
+		fault("data_dir: empty, want a folder of this process alone")
+	}
+	if err := o.Net.Validate(); err != nil {
+		fault("net: %w", err)
+	}
+	if err := membership.CheckLease("lease_ms", ms(o.LeaseMS)); err != nil {
+		faults = append(faults, err)
+	}
+	for _, p := range []struct{ key, name string }{
+		{"gpm_policy", o.GPMPolicy}, {"gmm_policy", o.GMMPolicy}, {"gsm_policy", o.GSMPolicy}, {"cache_policy", o.CachePolicy},
+	} {
+		if _, err := placement.New(p.name); err != nil {
+			fault("%s: %q, want one of %v", p.key, p.name, placement.Names())
+		}
+	}
+	if m := o.Overcommit * 1000; !(m >= gmm.MinOvercommit && m <= gmm.MaxOvercommit) {
+		fault("overcommit: %g, want %d to %d", o.Overcommit, gmm.MinOvercommit/1000, gmm.MaxOvercommit/1000)
+	}
+	between("tick_ms", o.TickMS, 1, 1000)
+	between("heartbeat_ticks", o.HeartbeatTicks, 1, 1000)
+	between("election_ticks", o.ElectionTicks, 5*o.HeartbeatTicks, 10_000)
+	between("snapshot_entries", o.SnapshotEntries, 16, 1<<24)
+	between("compaction_entries", o.CompactionEntries, 16, 1<<24)
+	between("propose_timeout_ms", o.ProposeTimeoutMS, 10*o.TickMS, 600_000)
+	return errors.Join(faults...)
+}
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
