@@ -13,5 +13,6 @@
 //	when Retry{thread} came out: begin again with Hit
 //	when Done{thread} came out: frame, out = core.Finish(thread, out)
 //
-// Effects of a thread that another thread's event released carry that thread's number.
+// Zero, Copy, Write and Fetch are performed before any thread goes on, since another thread may find its page in a frame of
+// the same batch. Effects of a thread that another thread's event released carry that thread's number.
 package fault
