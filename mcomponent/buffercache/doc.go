@@ -1,0 +1,31 @@
+// Package buffercache decides what the buffer cache of volumes does: which blocks it holds, which sectors of them are
+// valid and which are dirty, whom to evict, what to write back and when a flush is done. It is a pure core: no
+// goroutines, no locks, no clock, and no bytes: those lie in an arena of the shell (package mcomponent), one page per
+// slot, and are moved as the effects say.
+//
+// A block is 4 KiB, a sector 512 bytes. Validity and dirtiness are kept per sector, so a write of a part of a block needs
+// no read before it. Concurrent reads of one missing block make one read at the sComponent. A block written while its
+// write-back is under way stays dirty. Eviction takes the least recently used clean block; a block that was written back
+// counts as just used. Dirty blocks are at most three quarters of the cache, and of one volume at most its share of that,
+// so that a volume whose disk is full stops its own writers and nobody else's.
+//
+// Rule 6 of the protocols, writes that were not flushed may die with this cache, but never silently: writes belong to
+// generations. Before the first write of a generation is acknowledged, the sComponent is told (MarkStorage) that
+// unflushed writes of it exist; a flush names the generation that it completes, and the sComponent forgets the mark if no
+// later one was set. An attach that finds a mark fails the volume. So a flush always separates two generations, and a
+// write beside a running flush belongs to the next one and is announced by itself.
+//
+// Effects are performed in order, and CopyIn, Fill, CopyOut and the reading of a WriteStorage's bytes before the next
+// event, under whatever lock excludes it:
+//
+//	out = c.Read(call, block, out[:0])
+//	for _, e := range out {
+//		switch e.Kind {
+//		case buffercache.CopyIn:  // sectors e.Mask of the payload of e.Call into slot e.Slot
+//		case buffercache.CopyOut: // sectors e.Mask of slot e.Slot are the reply to e.Call
+//		case buffercache.Fill:    // sectors e.Mask of what ReadStorage e.ID brought into slot e.Slot
+//		case buffercache.Reply:   // answer e.Call with e.Err
+//		default:                  // AttachStorage, MarkStorage, ReadStorage, WriteStorage, FlushStorage:
+//		}                         // start it; when it has ended call c.Done(e.ID, err, out)
+//	}
+package buffercache
