@@ -24,6 +24,7 @@ type flush struct {
 	frame   uint32
 	owner   bool // nobody else holds the frame: it is free after the acknowledgement
 	mustAck bool
+	stale   bool // a newer flush of the page was acknowledged: these are not its newest bytes
 }
 
 func (f *flush) order() FlushOrder {
@@ -47,6 +48,9 @@ func (c *Cache) startFlush(f flush) FlushOrder {
 func (c *Cache) newestFlush(page uint64) *flush {
 	for i := len(c.pending) - 1; i >= 0; i-- {
 		if c.pending[i].page == page {
+			if c.pending[i].stale {
+				return nil // and so are all older ones
+			}
 			return &c.pending[i]
 		}
 	}
@@ -77,6 +81,11 @@ func (c *Cache) FlushAcked(id uint64) {
 		}
 		f := c.pending[i]
 		c.pending = append(c.pending[:i], c.pending[i+1:]...)
+		for k := range c.pending[:i] {
+			if c.pending[k].page == f.page {
+				c.pending[k].stale = true
+			}
+		}
 		if f.owner {
 			c.frames = append(c.frames, f.frame)
 		} else if line, ok := c.index.find(f.page); ok && c.hot[line]&hotFrame == f.frame {
