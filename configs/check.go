@@ -65,11 +65,10 @@ func (e *FaultsError) Error() string { return strings.Join(e.Faults, "\n") }
 // checkSection compares a section as it was read with the struct that it is for and returns it with every value in the
 // type that the struct has. Faults are added, not returned: the caller wants them all.
 func checkSection(fs *faults, prefix string, raw map[string]any, t reflect.Type, skip ...string) map[string]any {
+	fields := fieldsOf(t)
 	known := map[string]field{}
-	var names []string
-	for _, f := range fieldsOf(t) {
+	for _, f := range fields {
 		known[f.key] = f
-		names = append(names, f.key)
 	}
 	skipped := map[string]bool{}
 	for _, k := range skip {
@@ -81,7 +80,7 @@ func checkSection(fs *faults, prefix string, raw map[string]any, t reflect.Type,
 		switch {
 		case skipped[k]:
 		case !ok:
-			fs.add(prefix+k, "%s", suggest(k, names))
+			fs.add(prefix+k, "%s", suggest(k, keysOf(fields)))
 		default:
 			if v, ok := checkValue(fs, prefix+k, raw[k], f); ok {
 				out[k] = v

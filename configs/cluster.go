@@ -6,7 +6,11 @@ import (
 	"reflect"
 	"strings"
 
+	"splitkernel/gmanagers"
+	"splitkernel/gmanagers/client"
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent"
 )
 
 // MaxNodes bounds the nodes of a cluster of processes on one machine.
@@ -29,8 +33,27 @@ type Cluster struct {
 	Token string
 	// RegionBytes is the size of a vRegion, a power of two of at least a page; LegoOS has 1 GiB.
 	RegionBytes uint64
+	// Netlayer are the bounds of connections, at every node.
+	Netlayer Netlayer
+	// Client are the bounds of calls to the managers, at every component and in the command line.
+	Client client.Options
+	// Manager are the defaults of the managers.
+	Manager gmanagers.Options
+	// Pcomponent are the defaults of the compute components.
+	Pcomponent pcomponent.Options
 	// Nodes in the order of the file.
 	Nodes []Node
+}
+
+// Netlayer are the two ends of a connection.
+type Netlayer struct {
+	Peer   netlayer.Options
+	Server netlayer.ServerOptions
+}
+
+// derived are the settings of rooms that follow from the rest of the cluster, so that no file can contradict itself.
+var derived = map[reflect.Type][]string{
+	reflect.TypeFor[pcomponent.Options](): {"id", "net"},
 }
 
 // Node is one process of the cluster.
@@ -43,11 +66,20 @@ type Node struct {
 	Rack string
 	// Listen is a TCP address such as "127.0.0.1:7001"; empty lets the launcher choose a free port.
 	Listen string
+
+	// settings are the section of the role with the node's own keys over it: a pointer to that section's type.
+	settings any
 }
 
 // DefaultCluster has no nodes.
 func DefaultCluster() Cluster {
-	return Cluster{Transport: TransportUnix, RegionBytes: 1 << 30}
+	return Cluster{
+		Transport: TransportUnix, RegionBytes: 1 << 30,
+		Netlayer:   Netlayer{netlayer.DefaultOptions(), netlayer.DefaultServerOptions()},
+		Client:     client.DefaultOptions(),
+		Manager:    gmanagers.DefaultOptions(),
+		Pcomponent: pcomponent.DefaultOptions(),
+	}
 }
 
 // Roles are the roles of a cluster file in the order in which nodes are started.
@@ -88,11 +120,39 @@ func loadNodes(fs *faults, c *Cluster, raw any) []Node {
 		if id, ok := m["id"].(string); ok {
 			prefix = "nodes." + id + "."
 		}
-		var n Node
-		fs.decode(checkSection(fs, prefix, m, reflect.TypeFor[Node]()), &n)
-		nodes = append(nodes, n)
+		nodes = append(nodes, loadNode(fs, c, prefix, m))
 	}
 	return nodes
+}
+
+// loadNode reads a node's own keys and those that override its section.
+func loadNode(fs *faults, c *Cluster, prefix string, m map[string]any) Node {
+	var n Node
+	name, _ := m["role"].(string)
+	role, known := ParseRole(name)
+	if !known {
+		fs.add(prefix+"role", "%s, want one of %s", show(m["role"]), roleNames())
+		return n
+	}
+	section := reflect.ValueOf(c.section(role)).Elem()
+	own, over := map[string]any{}, map[string]any{}
+	ownFields, overFields := fieldsOf(reflect.TypeFor[Node]()), fieldsOf(section.Type())
+	for _, k := range sortedKeys(m) {
+		switch {
+		case hasKey(ownFields, k):
+			own[k] = m[k]
+		case hasKey(overFields, k):
+			over[k] = m[k]
+		default:
+			fs.add(prefix+k, "%s", suggest(k, append(keysOf(ownFields), keysOf(overFields)...)))
+		}
+	}
+	fs.decode(checkSection(fs, prefix, own, reflect.TypeFor[Node]()), &n)
+	settings := reflect.New(section.Type())
+	settings.Elem().Set(section)
+	fs.decode(checkSection(fs, prefix, over, section.Type()), settings.Interface())
+	n.settings = settings.Interface()
+	return n
 }
 
 func (c *Cluster) validate(fs *faults) {
@@ -103,6 +163,7 @@ func (c *Cluster) validate(fs *faults) {
 	if c.RegionBytes < wire.PageSize || c.RegionBytes&(c.RegionBytes-1) != 0 {
 		fs.add("region_bytes", "%s, want a power of two of at least %s", FormatBytes(c.RegionBytes), FormatBytes(wire.PageSize))
 	}
+	c.validateSections(fs)
 	c.validateNodes(fs)
 }
 
@@ -121,11 +182,9 @@ func (c *Cluster) validateNodes(fs *faults) {
 			fs.add(prefix+"id", "%q is there twice, want each id once", n.ID)
 		}
 		seen[n.ID] = true
-		role, ok := ParseRole(n.Role)
-		if !ok {
-			fs.add(prefix+"role", "%q, want one of %s", n.Role, roleNames())
-		}
+		role, _ := ParseRole(n.Role)
 		count[role]++
+		c.validateOverrides(fs, prefix, n)
 		if n.Listen == "" {
 			continue
 		}

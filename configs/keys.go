@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -42,13 +43,13 @@ type field struct {
 }
 
 // fieldsOf lists the keys of a struct type in the order of the code, those of an embedded struct as its own. Fields
-// tagged `yaml:"-"` are no keys.
+// tagged `yaml:"-"` and those that follow from the rest of the cluster are no keys.
 func fieldsOf(t reflect.Type) []field {
 	var fs []field
 	for i := range t.NumField() {
 		f := t.Field(i)
 		switch {
-		case !f.IsExported() || keyOf(f) == "-":
+		case !f.IsExported() || keyOf(f) == "-" || slices.Contains(derived[t], keyOf(f)):
 		case f.Anonymous:
 			for _, e := range fieldsOf(f.Type) {
 				fs = append(fs, field{e.key, append([]int{i}, e.index...), e.typ})
@@ -58,6 +59,18 @@ func fieldsOf(t reflect.Type) []field {
 		}
 	}
 	return fs
+}
+
+func hasKey(fs []field, key string) bool {
+	return slices.ContainsFunc(fs, func(f field) bool { return f.key == key })
+}
+
+func keysOf(fs []field) []string {
+	var keys []string
+	for _, f := range fs {
+		keys = append(keys, f.key)
+	}
+	return keys
 }
 
 // isBytes reports whether a key holds a byte size, which is written with a unit.

@@ -26,8 +26,13 @@ func LoadCluster(name string, over Overrides) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs := newFaults(src.label)
-	raw := parseYAML(fs, src.text)
+	return ParseCluster(src.label, src.text, over)
+}
+
+// ParseCluster reads a cluster from text; faults name it by label. What Cluster.YAML wrote is read without overrides.
+func ParseCluster(label string, text []byte, over Overrides) (*Cluster, error) {
+	fs := newFaults(label)
+	raw := parseYAML(fs, text)
 	apply(fs, raw, over.forFile(fs, false, leaves(reflect.TypeFor[Cluster](), "", nil)))
 	c := DefaultCluster()
 	top := checkSection(fs, "", raw, reflect.TypeFor[Cluster](), "nodes")
@@ -123,4 +128,13 @@ func (f *faults) decode(checked map[string]any, into any) {
 	if err != nil {
 		f.add("", "%s", err)
 	}
+}
+
+// PrometheusYAML is the bundled configuration of Prometheus; it reads targets.json beside it.
+func PrometheusYAML() []byte {
+	text, err := bundled.ReadFile("prometheus/prometheus.yml")
+	if err != nil {
+		panic(err) // the file is embedded
+	}
+	return text
 }

@@ -94,8 +94,11 @@ func loadVnodes(fs *faults, raw any) []VNode {
 		}
 		v := DefaultVNode()
 		fs.decode(checkSection(fs, prefix, m, reflect.TypeFor[VNode]()), &v)
-		if x, ok := m["excache"].(map[string]any); ok && x["lines"] != nil && x["share_percent"] != nil {
-			fs.add(prefix+"excache", "both lines and share_percent, want one of them")
+		if x, ok := m["excache"].(map[string]any); ok && v.Excache.SharePercent != 0 {
+			if n, given := x["lines"]; given && n != 0 {
+				fs.add(prefix+"excache", "both lines and share_percent, want one of them")
+			}
+			v.Excache.Lines = 0 // follows from the share
 		}
 		vnodes = append(vnodes, v)
 	}

@@ -1,0 +1,102 @@
+package configs
+
+import (
+	"splitkernel/gmanagers"
+	"splitkernel/gmanagers/client"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent"
+)
+
+// section gives the defaults of a role, as a pointer.
+func (c *Cluster) section(r wire.Role) any {
+	switch r {
+	case wire.RoleManager:
+		return &c.Manager
+	case wire.RoleCompute:
+		return &c.Pcomponent
+	}
+	return &struct{}{}
+}
+
+// Resolved is what one process needs to know of its cluster: its node, with every setting decided. Of the components only
+// the one of its role is there.
+type Resolved struct {
+	Cluster     string // name of the cluster file
+	Transport   string
+	Token       string
+	RegionBytes uint64
+	ID          wire.NodeID
+	Role        wire.Role
+	Rack        string
+	Netlayer    Netlayer
+	Client      client.Options
+	Manager     *gmanagers.Options  `json:",omitempty"`
+	Compute     *pcomponent.Options `json:",omitempty"`
+}
+
+// Resolve gives the settings of the node of an id, which must be one of the cluster's.
+func (c *Cluster) Resolve(id string) Resolved {
+	n, ok := c.Node(id)
+	if !ok {
+		panic("configs: no node " + id)
+	}
+	role, _ := ParseRole(n.Role)
+	r := Resolved{
+		Cluster: c.Name, Transport: c.Transport, Token: c.Token, RegionBytes: c.RegionBytes,
+		ID: wire.NodeID(n.ID), Role: role, Rack: n.Rack, Netlayer: c.Netlayer, Client: c.Client,
+	}
+	switch o := n.settings.(type) {
+	case *gmanagers.Options:
+		r.Manager = o
+		r.Netlayer.Server.Workers = max(r.Netlayer.Server.Workers, gmanagers.MinWorkers)
+	case *pcomponent.Options:
+		own := *o
+		own.ID = r.ID
+		r.Compute = &own
+	}
+	return r
+}
+
+// validator is what every section of the file is.
+type validator interface{ Validate() error }
+
+// validateSections reports the faults of the sections. What follows from the rest of the cluster is set first, as a
+// process will have it.
+func (c *Cluster) validateSections(fs *faults) {
+	peer, server := c.Netlayer.Peer, c.Netlayer.Server
+	peer.Cluster, server.Cluster = c.Name, c.Name
+	peer.Token, server.Token = c.Token, c.Token
+	fs.addErr("netlayer.peer.", peer.Validate())
+	fs.addErr("netlayer.server.", server.Validate())
+	cl := c.Client
+	cl.Net = peer
+	cl.Managers = []client.Manager{{ID: "g", Addr: "inproc:g"}} // the nodes are checked apart
+	fs.addErr("client.", cl.Validate())
+	for _, r := range Roles {
+		fs.addErr(r.String()+".", c.validateSettings(c.section(r)))
+	}
+}
+
+// validateSettings reports the faults of a section, or of a node's own. What the launcher will fill in is filled in
+// here too, for a component cannot judge its settings without.
+func (c *Cluster) validateSettings(settings any) error {
+	peer := c.Netlayer.Peer
+	peer.Cluster = c.Name
+	switch o := settings.(type) {
+	case *gmanagers.Options:
+		own := *o
+		own.ID, own.DataDir, own.Net = "g", "data", peer
+		own.Peers = []gmanagers.Peer{{ID: "g", Addr: "inproc:g", ReplicaID: 1}}
+		return own.Validate()
+	case validator:
+		return o.Validate()
+	}
+	return nil
+}
+
+// validateOverrides reports the faults that a node adds to its section's.
+func (c *Cluster) validateOverrides(fs *faults, prefix string, n Node) {
+	if len(c.overrides(&n)) > 0 {
+		fs.addErr(prefix, c.validateSettings(n.settings))
+	}
+}

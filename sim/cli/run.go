@@ -1,0 +1,271 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"splitkernel/configs"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/sim/launcher"
+	"splitkernel/sim/replay"
+	"splitkernel/sim/report"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	configFlags
+	on   string
+	keep bool
+	out  string
+	seed uint64
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [WORKLOAD]",
+		Short: "Start a cluster, replay a workload on it, report, and stop everything",
+		Long: `run starts a cluster, replays a workload (a file, or the name of a bundled one; default: programs) with every page
+checked, prints the report and stops everything. --on uses a cluster that "up" has started, --keep leaves one running.
+The folder of the run gets summary.json, manifest.json and the logs.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			if err := f.check(cmd); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("seed") {
+				f.set = append(f.set, "workload.seed="+strconv.FormatUint(f.seed, 10))
+			}
+			return a.run(cmd.Context(), &f, workloadArg(args))
+		}),
+	}
+	f.configFlags.add(cmd)
+	cmd.Flags().StringVar(&f.on, "on", "", "name of a cluster that `up` has started")
+	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave the cluster running, as `up` does")
+	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
+	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
+	return cmd
+}
+
+// check finds flags that contradict each other: a running cluster has its configuration.
+func (f *runFlags) check(cmd *cobra.Command) error {
+	if f.on == "" {
+		return nil
+	}
+	if f.keep {
+		return usage("--on and --keep: a cluster that is up stays up anyway, want one of them")
+	}
+	if cmd.Flags().Changed("cluster") {
+		return usage("--on and --cluster: the cluster that is up has its configuration, want one of them")
+	}
+	for _, s := range f.set {
+		if !strings.HasPrefix(s, "workload.") {
+			return usage("--on and --set %s: the cluster that is up has its configuration, only keys of the workload can be set", s)
+		}
+	}
+	return nil
+}
+
+// target is the cluster that a run uses.
+type target struct {
+	cluster  *configs.Cluster
+	id       string
+	nodes    []launcher.NodeInfo
+	temp     string                      // folder for unpacked traces, on the machine of the nodes
+	restarts func() int                  // may be nil
+	stop     func(context.Context) error // takes it down, or lets it be
+}
+
+func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error) {
+	w, c, err := a.loadRun(f, workload)
+	if err != nil {
+		return err
+	}
+	if f.out, err = makeOut(f.out, w.Name); err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(f.out, "run.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("open the log of the run: %w", err)
+	}
+	defer logFile.Close()
+	log := slog.New(slog.NewJSONHandler(logFile, nil)).With("node", "run")
+
+	t, err := a.target(ctx, f, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if stopErr := t.stop(a.kill); stopErr != nil {
+			err = errors.Join(err, stopErr)
+		}
+	}()
+	sum, err := a.replay(ctx, f, w, t, log)
+	if sum != nil {
+		if printErr := a.printSummary(sum, f.out); printErr != nil {
+			err = errors.Join(err, printErr)
+		}
+	}
+	return outcome(sum, err)
+}
+
+// outcome gives the error, and with it the exit code, of a run. A wrong page outweighs whatever else failed.
+func outcome(sum *report.Summary, err error) error {
+	if sum == nil {
+		return err
+	}
+	if code := sum.ExitCode(); code == exitWrongPage {
+		return &codeError{exitWrongPage, errors.Join(fmt.Errorf("%d wrong pages were seen", sum.Total.IntegrityErrors), err)}
+	} else if code != exitOK && err == nil {
+		return &codeError{code, fmt.Errorf("%d of %d vNodes failed", len(sum.Failed), len(sum.VNodes))}
+	}
+	return err
+}
+
+// loadRun reads what the run needs; of a cluster that is up only the workload is read here.
+func (a *app) loadRun(f *runFlags, workload string) (*configs.Workload, *configs.Cluster, error) {
+	if f.on == "" {
+		c, w, err := a.loadBoth(&f.configFlags, workload)
+		return w, c, err
+	}
+	w, err := configs.LoadWorkload(workload, a.overrides(&f.configFlags))
+	return w, nil, err
+}
+
+// makeOut makes the folder of the run. One that was not named is always a new one.
+func makeOut(out, name string) (string, error) {
+	named := out != ""
+	if !named {
+		out = defaultOut(name)
+	}
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return "", fmt.Errorf("find the current folder: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return "", fmt.Errorf("make the folder of the run (want an --out that can be written): %w", err)
+	}
+	for path, n := out, 2; ; path, n = fmt.Sprintf("%s-%d", out, n), n+1 {
+		err := os.Mkdir(path, 0o755)
+		if err == nil || named && errors.Is(err, os.ErrExist) {
+			return path, nil
+		}
+		if !errors.Is(err, os.ErrExist) {
+			return "", fmt.Errorf("make the folder of the run (want an --out that can be written): %w", err)
+		}
+	}
+}
+
+// target starts or finds the cluster.
+func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
+	if f.on == "" && !f.keep {
+		return a.ownTarget(ctx, f, c, log)
+	}
+	var st *launcher.State
+	var err error
+	if f.keep {
+		up := upFlags{configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, out: filepath.Join(f.out, "cluster")}
+		if st, err = a.up(ctx, &up); err == nil {
+			a.say("cluster %s stays up: `splitkernel down %s` stops it", st.Name, st.Name)
+		}
+	} else {
+		st, err = launcher.Find(f.on)
+	}
+	if err != nil {
+		return nil, err
+	}
+	temp, err := os.MkdirTemp(st.Dir, "run-") // goes with the cluster at the latest
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the bundled traces: %w", err)
+	}
+	return &target{
+		cluster: st.Cluster, id: st.ClusterID, nodes: st.Nodes, temp: temp,
+		stop: func(context.Context) error { return os.RemoveAll(temp) },
+	}, nil
+}
+
+// clusterSets leaves out the keys of the workload.
+func clusterSets(set []string) []string {
+	var out []string
+	for _, s := range set {
+		if !strings.HasPrefix(s, "workload.") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// ownTarget starts a cluster for this run and reports nodes that die meanwhile.
+func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	nodes := cl.Nodes()
+	a.say("cluster %s is ready: %d processes, %s", c.Name, len(nodes), c.Transport)
+	temp := filepath.Join(cl.Dir(), "traces")
+	if err := errors.Join(os.Mkdir(temp, 0o700), launcher.WriteTargets(f.out, c.Name, nodes)); err != nil {
+		return nil, errors.Join(err, cl.Stop(a.kill))
+	}
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case d := <-cl.Died():
+				a.say("node %s (process %d) ended during the run: %s; its log is %s", d.ID, d.PID, d.How, d.Log)
+			case <-ended:
+				return
+			}
+		}
+	})
+	return &target{
+		cluster: c, id: cl.ID(), nodes: nodes, temp: temp, restarts: cl.Restarts,
+		stop: func(kill context.Context) error {
+			close(ended)
+			watching.Wait()
+			return cl.Stop(kill)
+		},
+	}, nil
+}
+
+// replay makes the run on a cluster that is ready.
+func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, t *target, log *slog.Logger) (*report.Summary, error) {
+	net := t.cluster.Netlayer.Peer
+	net.Cluster, net.Token, net.Role, net.Node, net.Log = t.id, t.cluster.Token, wire.RoleClient, "run", log
+	o := replay.RunOptions{
+		Workload: w, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
+		ConfigDigest: configs.RunDigest(t.cluster, w), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+	}
+	for _, n := range t.nodes {
+		role, _ := configs.ParseRole(n.Role)
+		o.Nodes = append(o.Nodes, replay.Node{ID: wire.NodeID(n.ID), Role: role, Addr: netlayer.Addr(n.Addr)})
+	}
+	p := a.newProgress()
+	o.Progress = p.show
+	sum, err := replay.Run(ctx, o)
+	p.end()
+	return sum, err
+}
+
+func (a *app) printSummary(sum *report.Summary, out string) error {
+	if a.output == "json" {
+		return a.print(sum, func(io.Writer) {})
+	}
+	if err := report.WriteTable(a.stdout, sum); err != nil {
+		return err
+	}
+	a.say("report, manifest and logs: %s", out)
+	return nil
+}

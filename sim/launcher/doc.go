@@ -1,0 +1,18 @@
+// Package launcher runs a whole cluster as processes of this program's own executable, one per node.
+//
+// It knows nothing of what a node does: it gives each a configuration file, a listening socket and a pipe to report on,
+// waits until all are ready, watches them, and takes them down. Sockets, configurations and data lie in one private
+// temporary folder that goes away with the cluster; logs stay in the run's folder.
+//
+// Whoever dies, nothing is left. A child's stdin is a pipe whose other end only the launcher holds: when the launcher
+// dies, however, each child sees its end, stops, and removes the temporary folder. All of them hold one lock in that folder
+// open; a folder whose lock is free belongs to nobody alive and the next Start removes it.
+//
+// Goroutines: one per child, which ends with the child; Stop waits for all of them. Lock: Cluster.mu, never held over a wait.
+//
+//	c, err := launcher.Start(ctx, launcher.Options{Cluster: cluster, Out: out, Log: log})
+//	if err != nil { ... }             // says which node did not start, and why
+//	defer c.Stop(ctx)
+//	for _, n := range c.Nodes() { fmt.Println(n.ID, n.Addr, n.PID) }
+//	death := <-c.Died()
+package launcher

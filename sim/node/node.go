@@ -1,0 +1,179 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// closeTimeout bounds how long a component may take to flush and close, within shutdownTimeout.
+const closeTimeout = 2 * time.Second
+
+// process is one running node and what it must take down.
+type process struct {
+	cfg     *Config
+	log     *slog.Logger
+	monitor *monitor
+	part    *part
+	member  *membership // nil at a manager
+}
+
+// Run is the life of one process of a cluster: it returns when ctx ends or the launcher has died, after all that it started
+// has ended, or with the reason why it could not start.
+func Run(ctx context.Context, cfg *Config, in *Inherited, stdin io.Reader, log *slog.Logger) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchParent(stdin, cancel)
+	orphaned := func() bool { return errors.Is(context.Cause(ctx), errOrphan) }
+	// Whatever hangs, this process ends: a launcher would kill it, an orphan has nobody else.
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(shutdownTimeout, func() {
+			log.Error("the shut-down hangs", "after", shutdownTimeout.String())
+			if orphaned() {
+				os.RemoveAll(cfg.RuntimeDir)
+			}
+			os.Exit(1)
+		})
+	})
+
+	err := serve(ctx, cfg, in, log.With("node", cfg.Node.ID, "role", cfg.Node.Role.String()))
+	if err != nil && ctx.Err() == nil {
+		in.Report(Report{State: StateFailed, Error: err.Error()})
+	}
+	if orphaned() {
+		// All orphans do this after their own end. The last one leaves nothing; the others' may fail, for the last ones
+		// still write there.
+		os.RemoveAll(cfg.RuntimeDir)
+		log.Warn("ended, for the launcher has died", "node", cfg.Node.ID)
+	}
+	return err
+}
+
+// serve builds the node from the bottom up, runs it, and takes it down from the top.
+func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (err error) {
+	mon, err := newMonitor()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, mon.close()) }() // metrics last
+	log.Info("starting", "pid", os.Getpid(), "metrics", mon.addr(), "cluster", cfg.ClusterID)
+
+	pt, err := newPart(cfg, log)
+	if err != nil {
+		return err
+	}
+	p := &process{cfg: cfg, log: log, monitor: mon, part: pt}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, pt.close(closing))
+	}()
+	if err := pt.register(mon.registry); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	mon.serve(pt.health)
+	in.Report(Report{State: StateListening, Metrics: mon.addr()})
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats}, cfg.serverOptions(log))
+	if pt.member {
+		if p.member, err = newMembership(cfg, pt, log); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.member.close()) }()
+	}
+	return p.run(ctx, in, server)
+}
+
+// run runs the node's goroutines until ctx ends or one fails. Those that call end before those that are called: the
+// membership and the server first, then Raft.
+func (p *process) run(ctx context.Context, in *Inherited, server *netlayer.Server) error {
+	front, stopFront := context.WithCancel(ctx)
+	defer stopFront()
+	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBack()
+	var fronts, backs sync.WaitGroup
+	failed := make(chan error, 4) // one for each goroutine
+	spawn := func(group *sync.WaitGroup, ctx context.Context, what string, run func(context.Context) error) {
+		group.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	if p.part.run != nil {
+		spawn(&backs, back, "raft", p.part.run)
+	}
+	spawn(&fronts, front, "serve", func(ctx context.Context) error { return server.Serve(ctx, in.Listener) })
+	if p.member != nil {
+		spawn(&fronts, front, "membership", p.member.run)
+	}
+	spawn(&fronts, front, "start", func(ctx context.Context) error { return p.announce(ctx, in) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+		p.log.Info("stopping", "why", context.Cause(ctx).Error())
+	case err = <-failed:
+	}
+	p.monitor.ready.Store(false)
+	stopFront()
+	fronts.Wait()
+	stopBack()
+	backs.Wait()
+	return err
+}
+
+// announce tells the launcher once the node is of use.
+func (p *process) announce(ctx context.Context, in *Inherited) error {
+	ready := p.part.ready
+	if p.member != nil {
+		ready = p.member.joined
+	}
+	if err := ready(ctx); err != nil {
+		return err
+	}
+	p.monitor.ready.Store(true)
+	in.Report(Report{State: StateReady})
+	p.log.Info("ready", "epoch", p.epoch())
+	return nil
+}
+
+func (p *process) epoch() wire.Epoch {
+	if p.member == nil {
+		return 0
+	}
+	return p.member.epoch()
+}
+
+func (p *process) stats() wire.NodeStatsRep {
+	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: p.epoch(), Counters: p.part.counters()}
+}
+
+// mux answers what every node answers and gives the rest to the component.
+type mux struct {
+	part  *part
+	stats func() wire.NodeStatsRep
+}
+
+// Inline implements netlayer.Handler. Counting takes the component's locks, so it goes to a worker.
+func (m *mux) Inline(op wire.Op) bool { return op != wire.OpNodeStats && m.part.handler.Inline(op) }
+
+// Serve implements netlayer.Handler.
+func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	if req.Op != wire.OpNodeStats || m.part.counters == nil { // a manager counts by itself
+		return m.part.handler.Serve(ctx, req, rep)
+	}
+	var q wire.NodeStatsReq
+	if err := wire.Unmarshal(req.Body, &q); err != nil {
+		return err
+	}
+	rep.SetControl(m.stats())
+	return nil
+}

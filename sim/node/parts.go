@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"splitkernel/gmanagers"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent"
+	"splitkernel/sim/replay"
+)
+
+// part is the component of a node as the composition root sees it, whatever its role.
+type part struct {
+	handler  netlayer.Handler
+	register func(registerer) error
+	counters func() []wire.Counter // nil if the handler answers OpNodeStats itself
+	health   func(io.Writer)       // metrics of another library, appended to /metrics; may be nil
+	close    func(context.Context) error
+
+	// Of a component that a manager registers.
+	member   bool
+	capacity func() wire.Capacity
+	load     func() wire.Load
+
+	// Of a manager.
+	run   func(context.Context) error // nil if the part needs no goroutine of its own
+	ready func(context.Context) error
+}
+
+// newPart builds the component of the node's role.
+func newPart(cfg *Config, log *slog.Logger) (*part, error) {
+	switch {
+	case cfg.Node.Manager != nil:
+		return newManager(cfg, log)
+	case cfg.Node.Compute != nil:
+		return newCompute(cfg, log)
+	}
+	return nil, fmt.Errorf("the configuration of node %s has no section for its role %s", cfg.Node.ID, cfg.Node.Role)
+}
+
+// readyTick is how often a starting manager looks whether its groups have leaders; elections take 200 to 400 ms.
+const readyTick = 5 * time.Millisecond
+
+// newManager is the replicas of GPM, GMM and GSM.
+func newManager(cfg *Config, log *slog.Logger) (*part, error) {
+	o := *cfg.Node.Manager
+	o.ID, o.DataDir, o.Log, o.Net = cfg.Node.ID, cfg.DataDir, log, cfg.peerOptions(log)
+	for i, m := range cfg.Managers() {
+		o.Peers = append(o.Peers, gmanagers.Peer{ID: m.ID, Addr: netlayer.Addr(m.Addr), ReplicaID: uint64(i + 1)})
+	}
+	m, err := gmanagers.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("manager: %w", err)
+	}
+	return &part{
+		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return m.RegisterMetrics(r) },
+		health: gmanagers.WriteHealthMetrics,
+		ready: func(ctx context.Context) error {
+			tick := time.NewTicker(readyTick)
+			defer tick.Stop()
+			for !m.Ready() {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return nil
+		},
+		close: func(context.Context) error { return nil }, // Run has closed all
+	}, nil
+}
+
+// newCompute is a pComponent and the host that drives its processes with traces.
+func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
+	o := *cfg.Node.Compute
+	o.Net = cfg.peerOptions(log)
+	comp, err := pcomponent.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("pcomponent: %w", err)
+	}
+	host := replay.NewHost(comp, log)
+	return &part{
+		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
+		member: true, capacity: comp.Capacity, load: comp.Load,
+		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
+	}, nil
+}
