@@ -24,7 +24,9 @@ type clientConn struct {
 
 	out, spare []byte // appended frames; the buffer to append to while out is written
 	flushing   bool
-	flushSince time.Duration
+	writes     uint64 // writes begun
+	seenWrites uint64 // writes at the last tick
+	stuckTicks int    // ticks since the write in progress began
 
 	reading     bool
 	leader      *Call         // for whom is read; nil is the housekeeper or somebody who waits for room

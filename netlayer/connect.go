@@ -20,18 +20,18 @@ func (p *Peer) connect(deadline time.Duration) error {
 		}
 		return nil
 	}
-	if since := time.Since(p.t0); p.dialErr != nil && since-p.dialedAt < ms(p.o.RetryBaseMS) {
+	if now := p.clock(); p.dialErr != nil && now-p.dialedAt < ms(p.o.RetryBaseMS) {
 		return p.dialErr
 	}
 	p.dialing = true
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(p.ctx, deadline-p.sinceStart(deadline))
+	ctx, cancel := context.WithTimeout(p.ctx, max(deadline-p.clock(), 0))
 	cn, err := p.dial(ctx)
 	cancel()
 	p.mu.Lock()
 	p.dialing = false
 	p.dials++
-	p.dialErr, p.dialedAt = err, time.Since(p.t0)
+	p.dialErr, p.dialedAt = err, p.clock()
 	if err == nil && p.closed {
 		cn.nc.Close()
 		err = wire.Errorf(wire.KindUnavailable, "%s: this side has closed the connection", p.addr)
@@ -45,9 +45,6 @@ func (p *Peer) connect(deadline time.Duration) error {
 	p.room.Broadcast()
 	return err
 }
-
-// sinceStart gives the time on the peer's clock, at most limit.
-func (p *Peer) sinceStart(limit time.Duration) time.Duration { return min(time.Since(p.t0), limit) }
 
 // dial connects and exchanges hellos. The error is of KindUnavailable or, if a side refuses the other, KindHello.
 func (p *Peer) dial(ctx context.Context) (*clientConn, error) {

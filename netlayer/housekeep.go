@@ -19,7 +19,6 @@ func (p *Peer) rouse() {
 		return
 	}
 	p.idle = false
-	p.now = time.Since(p.t0)
 	if !p.running {
 		p.running = true
 		p.wg.Add(1)
@@ -49,9 +48,9 @@ func (p *Peer) housekeep() {
 		case <-ticker.C:
 		}
 		p.mu.Lock()
-		p.now = time.Since(p.t0)
-		p.expire()
-		p.look()
+		now := p.clock()
+		p.expire(now)
+		p.look(now)
 		if n := p.stats.framesOut(); p.inFlight > 0 || p.waiters > 0 || p.dialing || n != sent || p.cn != nil && p.cn.flushing {
 			quiet, sent = 0, n
 		} else {
@@ -80,9 +79,9 @@ func (p *Peer) housekeep() {
 }
 
 // expire ends the calls whose deadline has passed.
-func (p *Peer) expire() {
+func (p *Peer) expire(now time.Duration) {
 	for i := range p.slots {
-		if s := &p.slots[i]; s.call != nil && s.deadline <= p.now {
+		if s := &p.slots[i]; s.call != nil && s.deadline <= now {
 			p.stats.timeouts++
 			p.complete(int32(i), wire.Errorf(wire.KindTimeout, "%v to %s: no reply before the deadline", s.call.Op, p.addr))
 		}
@@ -92,18 +91,21 @@ func (p *Peer) expire() {
 
 // look calls back a reader whose deadline has passed, closes a connection that takes nothing, and reads for calls that
 // nobody waits for.
-func (p *Peer) look() {
+func (p *Peer) look(now time.Duration) {
 	cn := p.cn
 	if cn == nil {
 		return
 	}
-	if cn.flushing && p.now-cn.flushSince > ms(p.o.WriteTimeoutMS) {
+	// Ticks are counted, not time: when the whole process was stopped for a while, the writer is not to blame.
+	if !cn.flushing || cn.writes != cn.seenWrites {
+		cn.seenWrites, cn.stuckTicks = cn.writes, 0
+	} else if cn.stuckTicks++; time.Duration(cn.stuckTicks)*tick > ms(p.o.WriteTimeoutMS) {
 		p.stats.writeTimeouts++
 		p.fail(cn, errWriteTimeout)
 		return
 	}
 	if cn.reading {
-		if cn.leaderLimit <= p.now {
+		if cn.leaderLimit <= now {
 			p.callBack(cn)
 		}
 		return
@@ -111,7 +113,7 @@ func (p *Peer) look() {
 	p.pollRead(cn)
 	// Somebody writes and nobody reads: if the server cannot write its replies either, only reading on moves both. A tick
 	// is spent on it at most, because deadlines wait meanwhile.
-	for cn.flushing && !cn.reading && cn.err == nil && time.Since(p.t0)-p.now < tick {
+	for cn.flushing && !cn.reading && cn.err == nil && p.clock()-now < tick {
 		cn.calledBack = true
 		cn.nc.SetReadDeadline(time.Now().Add(tick))
 		p.read(cn, nil, forever)

@@ -48,8 +48,7 @@ type Peer struct {
 	dialErr  error  // of the last attempt
 	dialedAt time.Duration
 
-	// now is the time since t0 at the last tick. While nothing is in flight nobody ticks: idle is set.
-	now     time.Duration
+	// While nothing is in flight nobody ticks: idle is set.
 	idle    bool
 	running bool // the housekeeper was started
 	wakeup  chan struct{}
@@ -60,7 +59,7 @@ type slot struct {
 	call     *Call
 	id       session.ID
 	cn       *clientConn
-	deadline time.Duration // on the clock of Peer.now
+	deadline time.Duration // since Peer.t0
 	bytes    int
 	// parked says that the waiter of the call is in the list of followers and sleeps on wake. Whoever takes it off the
 	// list sends exactly one token, so wake never blocks.
@@ -95,6 +94,9 @@ func NewPeer(addr Addr, o Options) *Peer {
 
 // Addr gives the address of the peer.
 func (p *Peer) Addr() Addr { return p.addr }
+
+// clock gives the time since the peer was made.
+func (p *Peer) clock() time.Duration { return time.Since(p.t0) }
 
 // Start sends c. It blocks only while there is no connection, no free slot or too many bytes in flight, and then up to the
 // deadline of c. An error completes c.
@@ -142,7 +144,7 @@ func (p *Peer) send(c, flush *Call) error {
 
 	p.mu.Lock()
 	p.rouse()
-	deadline := p.now + timeout
+	deadline := p.clock() + timeout
 	cn, err := p.admit(deadline, need, n)
 	if err != nil {
 		p.mu.Unlock()
@@ -177,7 +179,7 @@ func (p *Peer) Send(op wire.Op, body []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rouse()
-	cn, err := p.admit(p.now+ms(p.o.CallTimeoutMS), 0, wire.HeaderLen+len(body))
+	cn, err := p.admit(p.clock()+ms(p.o.CallTimeoutMS), 0, wire.HeaderLen+len(body))
 	if err != nil {
 		return err
 	}
@@ -206,15 +208,16 @@ func (p *Peer) occupy(c *Call, cn *clientConn, deadline time.Duration, n int) se
 // admit returns the connection once there are need free slots and room for n bytes. The mutex is held; it is given up
 // while waiting.
 func (p *Peer) admit(deadline time.Duration, need, n int) (*clientConn, error) {
-	waited := false
+	waited, counted := false, false
 	for {
 		cn := p.cn
 		switch {
 		case p.closed:
 			return nil, wire.Errorf(wire.KindUnavailable, "%s: this side has closed the connection", p.addr)
-		case p.now >= deadline:
+		case waited && p.clock() >= deadline:
 			return nil, wire.Errorf(wire.KindTimeout, "%s: the deadline passed before the request was sent (%d calls with %d bytes in flight)", p.addr, p.inFlight, p.inBytes)
 		case cn == nil:
+			waited = true
 			if err := p.connect(deadline); err != nil {
 				return nil, err
 			}
@@ -225,8 +228,8 @@ func (p *Peer) admit(deadline time.Duration, need, n int) (*clientConn, error) {
 			}
 			return cn, nil
 		}
-		if !waited {
-			waited = true
+		if !counted {
+			waited, counted = true, true
 			p.stats.roomWaits++
 		}
 		if cn.reading || p.inFlight == 0 {
@@ -265,7 +268,7 @@ func (p *Peer) flush(cn *clientConn) {
 	if cn.flushing {
 		return
 	}
-	cn.flushing, cn.flushSince = true, p.now
+	cn.flushing = true
 	if p.inFlight > 1 {
 		p.mu.Unlock()
 		runtime.Gosched()
@@ -274,7 +277,7 @@ func (p *Peer) flush(cn *clientConn) {
 	for len(cn.out) > 0 && cn.err == nil {
 		buf := cn.out
 		cn.out = cn.spare[:0]
-		cn.flushSince = p.now
+		cn.writes++
 		p.stats.writes++
 		p.mu.Unlock()
 		_, err := cn.nc.Write(buf)

@@ -36,6 +36,30 @@ func Run(t *testing.T, addr NewAddr) {
 		{"echo", echo},
 		{"pipelining", pipelining},
 		{"pages", pages},
+		{"errors", errorsCross},
+		{"one way", oneWay},
+		{"detached", detached},
+		{"hand over", handOver},
+		{"pairs", pairs},
+		{"slots full", slotsFull},
+		{"bytes full", bytesFull},
+		{"both sides writing", bothWriting},
+		{"server busy", serverBusy},
+		{"deadlines", deadlines},
+		{"cancel", cancelled},
+		{"shutdown", shutdown},
+		{"restart", restart},
+		{"connection lost", lost},
+		{"once after loss", onceAfterLoss},
+		{"once while running", onceWhileRunning},
+		{"close", closePeer},
+		{"nobody there", nobodyThere},
+		{"hello refused", helloRefused},
+		{"strangers", strangers},
+		{"silent stranger", silentStranger},
+		{"frame cut short", frameCutShort},
+		{"too many", tooMany},
+		{"address in use", addressInUse},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
@@ -214,7 +238,7 @@ func pipelining(t *testing.T, addr NewAddr) {
 	defer s.Stop(t)
 	p := netlayer.NewPeer(s.Addr, Options())
 	defer p.Close()
-	const callers, calls = 64, 200
+	const callers, calls = 64, 50
 	var wg sync.WaitGroup
 	var bad atomic.Pointer[error]
 	for g := range callers {
