@@ -1,0 +1,150 @@
+package volume
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"splitkernel/netlayer/wire"
+)
+
+// The checksum file `vol-<id>.crc`, version 1. All numbers are little-endian.
+//
+//	0        512      1024        4096
+//	+--------+--------+-----------+-----------+-----------+---
+//	| header | header | zeros     | sector 0  | sector 1  | …   4 bytes per sector of the volume
+//	| even   | odd    |           |           |           |
+//	+--------+--------+-----------+-----------+-----------+---
+//
+// A header is written to the slot of its sequence number's parity, so a torn write leaves the older one whole; the valid
+// header with the larger sequence counts.
+//
+//	0       8         12     16         24     32           40      44       46        48     112       368     508
+//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+-------+----------+
+//	| magic | format  | id   | sequence | size | open       | epoch | name   | failure | name | failure | zeros | CRC32C   |
+//	|       | version |      |          |      | generation |       | length | length  |      |         |       | of 0–507 |
+//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+-------+----------+
+//
+// A sector's entry is the CRC32C of its 512 bytes XOR the CRC32C of 512 zeros. So a hole of the file, which reads as 0, is
+// the entry of a sector of zeros: what was never written reads as zeros and is checked like everything else.
+const (
+	FormatVersion uint32 = 1
+	HeaderLen            = 512
+	SumsOffset           = 4096
+	SumLen               = 4
+	MaxName              = 64
+	maxFailure           = 256
+)
+
+var magic = [8]byte{'S', 'K', 'V', 'O', 'L', 'U', 'M', 'E'}
+
+// Meta is the durable knowledge about a volume.
+type Meta struct {
+	ID        wire.VolumeID
+	Name      string
+	SizeBytes uint64 // a multiple of wire.PageSize
+	Epoch     wire.Epoch
+	Open      uint64 // newest generation with unflushed writes at its buffer cache; 0 is none
+	Failure   string // why the volume serves no more; empty while it does
+	Sequence  uint64 // of the header
+}
+
+// ImageName, SumsName and NewName are the files of a volume: its bytes, its checksums, and the latter while it is made.
+func ImageName(id wire.VolumeID) string { return fmt.Sprintf("vol-%d.img", id) }
+func SumsName(id wire.VolumeID) string  { return fmt.Sprintf("vol-%d.crc", id) }
+func NewName(id wire.VolumeID) string   { return fmt.Sprintf("vol-%d.new", id) }
+
+// ParseName gives the volume and the kind ("img", "crc", "new") of a file; ok is false for a file that is none of a volume.
+func ParseName(name string) (id wire.VolumeID, kind string, ok bool) {
+	var n uint32
+	if _, err := fmt.Sscanf(name, "vol-%d.%s", &n, &kind); err != nil {
+		return 0, "", false
+	}
+	id = wire.VolumeID(n)
+	return id, kind, name == ImageName(id) || name == SumsName(id) || name == NewName(id)
+}
+
+// SumsSize is the size of the checksum file of a volume.
+func SumsSize(sizeBytes uint64) int64 { return SumsOffset + int64(sizeBytes/wire.SectorSize)*SumLen }
+
+// SumOffset is where the entry of the sector at a byte of the volume lies.
+func SumOffset(offset uint64) int64 { return SumsOffset + int64(offset/wire.SectorSize)*SumLen }
+
+// Append appends the 512 bytes of a header.
+func (m Meta) Append(b []byte) []byte {
+	n := len(b)
+	b = append(b, make([]byte, HeaderLen)...)
+	h := b[n:]
+	le := binary.LittleEndian
+	copy(h, magic[:])
+	le.PutUint32(h[8:], FormatVersion)
+	le.PutUint32(h[12:], uint32(m.ID))
+	le.PutUint64(h[16:], m.Sequence)
+	le.PutUint64(h[24:], m.SizeBytes)
+	le.PutUint64(h[32:], m.Open)
+	le.PutUint32(h[40:], uint32(m.Epoch))
+	le.PutUint16(h[44:], uint16(len(m.Name)))
+	le.PutUint16(h[46:], uint16(len(m.Failure)))
+	copy(h[48:112], m.Name)
+	copy(h[112:368], m.Failure)
+	le.PutUint32(h[508:], wire.Checksum(h[:508]))
+	return b
+}
+
+// parseHeader reads one header.
+func parseHeader(h []byte) (Meta, error) {
+	le := binary.LittleEndian
+	if len(h) != HeaderLen || [8]byte(h[:8]) != magic {
+		return Meta{}, fmt.Errorf("no header of a volume")
+	}
+	if got, want := le.Uint32(h[508:]), wire.Checksum(h[:508]); got != want {
+		return Meta{}, fmt.Errorf("header checksum %#08x, want %#08x", got, want)
+	}
+	if v := le.Uint32(h[8:]); v != FormatVersion {
+		return Meta{}, fmt.Errorf("format version %d, want %d", v, FormatVersion)
+	}
+	name, failure := int(le.Uint16(h[44:])), int(le.Uint16(h[46:]))
+	if name > MaxName || failure > maxFailure {
+		return Meta{}, fmt.Errorf("name of %d and failure of %d bytes, at most %d and %d", name, failure, MaxName, maxFailure)
+	}
+	return Meta{
+		ID: wire.VolumeID(le.Uint32(h[12:])), Sequence: le.Uint64(h[16:]), SizeBytes: le.Uint64(h[24:]), Open: le.Uint64(h[32:]),
+		Epoch: wire.Epoch(le.Uint32(h[40:])), Name: string(h[48 : 48+name]), Failure: string(h[112 : 112+failure]),
+	}, nil
+}
+
+// ParseHeaders reads the first 1024 bytes of a checksum file and gives the newer valid header.
+func ParseHeaders(b []byte) (Meta, error) {
+	if len(b) < 2*HeaderLen {
+		return Meta{}, fmt.Errorf("%d bytes, want two headers of %d", len(b), HeaderLen)
+	}
+	even, err0 := parseHeader(b[:HeaderLen])
+	odd, err1 := parseHeader(b[HeaderLen : 2*HeaderLen])
+	m := even
+	switch {
+	case err0 != nil && err1 != nil:
+		return Meta{}, fmt.Errorf("even: %w; odd: %w", err0, err1)
+	case err0 != nil || err1 == nil && odd.Sequence > even.Sequence:
+		m = odd
+	}
+	if m.SizeBytes == 0 || m.SizeBytes%wire.PageSize != 0 || m.SizeBytes > MaxSize {
+		return Meta{}, fmt.Errorf("size of %d bytes, want a multiple of %d up to %d", m.SizeBytes, wire.PageSize, uint64(MaxSize))
+	}
+	return m, nil
+}
+
+// MaxSize bounds a volume, in bytes: 16 TiB, as ext4 bounds a file.
+const MaxSize = 1 << 44
+
+// Entries puts the entries of the checksums sums into b, 4 bytes each.
+func Entries(b []byte, sums []uint32) {
+	for i, s := range sums {
+		binary.LittleEndian.PutUint32(b[i*SumLen:], s^wire.ZeroSectorChecksum)
+	}
+}
+
+// Sums puts the checksums of the entries b into sums.
+func Sums(sums []uint32, b []byte) {
+	for i := range sums {
+		sums[i] = binary.LittleEndian.Uint32(b[i*SumLen:]) ^ wire.ZeroSectorChecksum
+	}
+}
