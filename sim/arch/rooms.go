@@ -1,0 +1,107 @@
+package arch
+
+import "strings"
+
+// module is the path of this module.
+const module = "splitkernel"
+
+// Levels of packages; lower never imports higher.
+const (
+	levelWire    = 0
+	levelCore    = 1 // pure
+	levelNet     = 2 // netlayer, its transports, and the callers' half of the managers
+	levelShell   = 3 // component shells and managers, never each other
+	levelConfigs = 4
+	levelSim     = 5
+	levelMain    = 6
+)
+
+// cores are the pure packages; what lies below one is pure too.
+var cores = []string{
+	"netlayer/session", "netlayer/link",
+	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault",
+	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
+	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
+	"scomponent/volume", "scomponent/iosched", "scomponent/replica",
+	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
+	"gmanagers/internal/codec", "gmanagers/internal/dedup",
+}
+
+// shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
+var shells = []string{
+	"pcomponent", "mcomponent", "scomponent", "gmanagers",
+	"scomponent/blockdev", "gmanagers/internal/raftsm",
+}
+
+// virtual are the packages of sim that see levels 0 and 1 only, because they are the other world in which cores live.
+var virtual = []string{"sim/vtime", "sim/vcluster"}
+
+// level gives the level of a package by its folder, or false for one that the plan does not know.
+func level(pkg string) (int, bool) {
+	switch {
+	case pkg == "":
+		return levelMain, true
+	case within(pkg, "netlayer/wire"):
+		return levelWire, true
+	case isCore(pkg):
+		return levelCore, true
+	case within(pkg, "netlayer"), pkg == "gmanagers/client":
+		return levelNet, true
+	case contains(shells, pkg):
+		return levelShell, true
+	case within(pkg, "configs"):
+		return levelConfigs, true
+	case within(pkg, "sim"):
+		return levelSim, true
+	}
+	return 0, false
+}
+
+func isCore(pkg string) bool {
+	for _, c := range cores {
+		if within(pkg, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// room is the top folder of a package.
+func room(pkg string) string {
+	top, _, _ := strings.Cut(pkg, "/")
+	return top
+}
+
+func within(pkg, dir string) bool { return pkg == dir || strings.HasPrefix(pkg, dir+"/") }
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// importers says where a library may be imported: in a package or below it, or in files of some names.
+var importers = []struct {
+	library string
+	dir     string   // "" is anywhere
+	files   []string // nil is any
+}{
+	{"github.com/spf13/viper", "configs", []string{"load.go"}},
+	{"github.com/lni/dragonboat", "gmanagers", nil},
+	{"github.com/vmihailenco/msgpack", "netlayer/wire", nil},
+	{"github.com/prometheus", "", []string{"metrics.go", "metrics_test.go"}},
+}
+
+// bannedImports are what a pure core may not import, with what lies below.
+var bannedImports = []string{"net", "os", "sync", "context", "log", "syscall", "io/ioutil", "runtime"}
+
+// allowedOf are the only names that a core may use of a package: durations, and chance that somebody else has seeded.
+var allowedOf = map[string][]string{
+	"time":         {"Duration", "Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"},
+	"math/rand":    {"New", "NewSource", "NewZipf", "Rand", "Source", "Source64", "Zipf"},
+	"math/rand/v2": {"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "Source", "PCG", "ChaCha8", "Zipf"},
+	"crypto/rand":  {},
+}

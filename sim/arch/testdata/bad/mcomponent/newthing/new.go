@@ -1,0 +1,1 @@
+package newthing // want: package mcomponent/newthing is not in the plan
