@@ -12,8 +12,9 @@ type FlushOrder struct {
 	ID    uint64
 	Page  uint64
 	Frame uint32
-	// MustAckFirst: the line that the page left may be filled only after the
-	// acknowledgement (write-protect).
+	// MustAckFirst: the fill of the line that the page left starts only after the
+	// acknowledgement (write-protect). With a take-back there is no fill, and
+	// nothing waits.
 	MustAckFirst bool
 }
 

@@ -153,6 +153,9 @@ func (w *world) run(i int) {
 		if m.Kind == StallFlush && !w.waiting(m.StallOn) {
 			w.t.Fatalf("page %d waits for flush %d, which is not pending", th.page, m.StallOn)
 		}
+		if own, ok := w.c.PendingFlush(th.page); m.Kind == StallFlush && len(w.flushes) < w.c.Options().FlushFrames && (!ok || own.ID != m.StallOn) {
+			w.t.Fatalf("page %d waits for flush %d, its own is %+v, %t, and there is room for more", th.page, m.StallOn, own, ok)
+		}
 		th.stallOn = m.StallOn
 		return
 	case MissPresent:

@@ -1,0 +1,380 @@
+package pcomponent
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+)
+
+func background(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func mapPages(t testing.TB, p *Process, first, n uint64, anon bool) {
+	t.Helper()
+	if _, err := p.Map(background(t), first*wire.PageSize, n*wire.PageSize, anon, true, "test"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestThreadsSeeEachOthersWrites runs threads over few lines and two owners, for each mechanism; every access must find
+// the last write and the owners must hold all of it in the end.
+func TestThreadsSeeEachOthersWrites(t *testing.T) {
+	for _, mech := range excache.Mechanisms() {
+		t.Run(mech, func(t *testing.T) {
+			os := startOwners(t, 2)
+			const threads, pages, accesses = 4, 300, 3000
+			p := open(t, os[0], small(16, mech), threads, nil)
+			mapPages(t, p, 1000, pages/2, true)
+			mapPages(t, p, 1000+pages/2, pages/2, false)
+			w := counts{}
+			var wg sync.WaitGroup
+			for i := range threads {
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					rng := rand.New(rand.NewPCG(1, uint64(i)))
+					th := p.Thread(i)
+					for n := 0; n < accesses; {
+						th.Begin()
+						for range 8 {
+							// A few hot pages, so that threads meet on them.
+							page := 1000 + uint64(rng.IntN(pages))
+							if rng.IntN(3) == 0 {
+								page = 1000 + uint64(rng.IntN(8))*32
+							}
+							if n++; !w.touch(t, th, page, rng.IntN(2) == 0) {
+								th.End()
+								return
+							}
+						}
+						th.End()
+					}
+				}()
+			}
+			wg.Wait()
+			if err := p.Drain(background(t)); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.core.CheckInvariants(); err != nil {
+				t.Fatal(err)
+			}
+			s := p.Counters()
+			if s.Accesses != threads*accesses || s.Accesses != s.Hits+s.Misses || s.Misses != s.PLocal+s.Fetches+s.Coalesced+s.VictimHits {
+				t.Fatalf("counters do not add up: %+v", s)
+			}
+			for page, v := range w {
+				o := os[page*wire.PageSize/testRegion%2]
+				o.mu.Lock()
+				b := o.pages[wire.PageNo(page)]
+				if b == nil || binary.LittleEndian.Uint64(b[:]) != v {
+					t.Errorf("page %d: its owner %s does not hold version %d", page, o.id, v)
+				}
+				o.mu.Unlock()
+			}
+			if r := p.Report(); len(r.Owners) < 2 {
+				t.Errorf("owners %v", r.Owners)
+			}
+		})
+	}
+}
+
+// TestOwnerGoesAndComes restarts the owner's server in the middle of a run: nothing is lost and nobody is told.
+func TestOwnerGoesAndComes(t *testing.T) {
+	os := startOwners(t, 1)
+	// The first server is replaced by one that this test stops.
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	mapPages(t, p, 0, 200, false)
+	w := counts{}
+	fail := 0
+	os[0].mu.Lock()
+	os[0].refuse = func(op wire.Op, page wire.PageNo) error {
+		if fail++; fail%7 == 0 {
+			return wire.Errorf(wire.KindUnavailable, "test")
+		}
+		if fail%11 == 0 {
+			return wire.Errorf(wire.KindNotOwner, "test")
+		}
+		return nil
+	}
+	os[0].mu.Unlock()
+	rng := rand.New(rand.NewPCG(3, 3))
+	th := p.Thread(0)
+	th.Begin()
+	for range 300 {
+		if !w.touch(t, th, uint64(rng.IntN(200)), rng.IntN(2) == 0) {
+			break
+		}
+	}
+	th.End()
+	if err := p.Drain(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.Report(); r.Faults.Retries == 0 || r.Faults.Redirects == 0 {
+		t.Fatalf("nothing was retried or redirected: %+v", r.Faults)
+	}
+}
+
+func TestErrorsOfTheOwnerEndTheProcess(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	mapPages(t, p, 0, 10, false)
+	os[0].refuse = func(op wire.Op, page wire.PageNo) error {
+		return wire.Errorf(wire.KindNoMemory, "m1: out of memory: capacity 1 MiB")
+	}
+	th := p.Thread(0)
+	th.Begin()
+	_, err := th.Access(3, false)
+	_, err2 := th.Access(4, false)
+	th.End()
+	if !errors.Is(err, wire.ErrNoMemory) || !strings.Contains(err.Error(), "capacity 1 MiB") || err2 == nil {
+		t.Fatalf("%v, then %v", err, err2)
+	}
+}
+
+// TestStopFreesWaitingThreads: a process whose owner never answers can be stopped.
+func TestStopFreesWaitingThreads(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(8, "list"), 2, nil)
+	mapPages(t, p, 0, 10, false)
+	asked := make(chan struct{}, 100)
+	os[0].refuse = func(wire.Op, wire.PageNo) error {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return wire.ErrBusy
+	}
+	errs := make(chan error, 2)
+	for i := range 2 {
+		go func() {
+			th := p.Thread(i)
+			th.Begin()
+			_, err := th.Access(5, false)
+			th.End()
+			errs <- err
+		}()
+	}
+	<-asked
+	p.Stop(wire.Errorf(wire.KindFailed, "stopped"))
+	for range 2 {
+		if err := <-errs; !errors.Is(err, wire.ErrFailed) {
+			t.Fatalf("%v", err)
+		}
+	}
+}
+
+func TestUnmapAndBrk(t *testing.T) {
+	os := startOwners(t, 2)
+	p := open(t, os[0], small(4, "list"), 1, nil)
+	ctx := background(t)
+	mapPages(t, p, 0, 100, true)
+	w := counts{}
+	th := p.Thread(0)
+	all := func(first, n uint64, write bool) {
+		th.Begin()
+		defer th.End()
+		for k := first; k < first+n; k++ {
+			w.touch(t, th, k, write)
+		}
+	}
+	all(0, 100, true)
+	if err := p.Unmap(ctx, 10*wire.PageSize, 80*wire.PageSize); err != nil {
+		t.Fatal(err)
+	}
+	for k := uint64(10); k < 90; k++ {
+		delete(w, k)
+	}
+	mapPages(t, p, 20, 20, true)
+	all(20, 20, false) // new memory is zero
+	all(0, 10, false)  // what stayed is there
+	// A mapping over an old one is new memory too.
+	mapPages(t, p, 0, 5, true)
+	for k := uint64(0); k < 5; k++ {
+		delete(w, k)
+	}
+	all(0, 10, false)
+
+	heap := uint64(1000) * wire.PageSize
+	for _, end := range []uint64{heap, heap + 100, heap + 6*wire.PageSize} {
+		if err := p.Brk(ctx, end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all(1000, 6, true)
+	if err := p.Brk(ctx, heap+2*wire.PageSize); err != nil {
+		t.Fatal(err)
+	}
+	all(1000, 2, false)
+	th.Begin()
+	_, err := th.Access(1003, false)
+	th.End()
+	if !errors.Is(err, wire.ErrUnmapped) {
+		t.Fatalf("beyond the heap: %v", err)
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(4, "list"), 1, nil)
+	ctx := background(t)
+	v, err := p.Attach(ctx, VolumeOptions{ID: 3, Epoch: 1, SizeBytes: 1 << 20, Cache: os[0].id, CacheAddr: string(os[0].addr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := make([]byte, 1<<20)
+	rng := rand.New(rand.NewPCG(5, 5))
+	buf := make([]byte, 1<<18)
+	for range 60 {
+		off := uint64(rng.IntN(len(model)/512-1)) * 512
+		n := min(1+rng.IntN(200), (len(model)-int(off))/512) * 512
+		b := buf[:n]
+		if rng.IntN(2) == 0 {
+			for i := range b {
+				b[i] = byte(rng.Uint32())
+			}
+			copy(model[off:], b)
+			err = v.Write(ctx, off, b)
+		} else if err = v.Read(ctx, off, b); err == nil && !bytes.Equal(b, model[off:int(off)+n]) {
+			t.Fatalf("read of %d bytes at %d differs", n, off)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Flush(ctx); err != nil || os[0].durable != 1 {
+		t.Fatalf("flush: %v, %d flushes arrived", err, os[0].durable)
+	}
+	for _, bad := range []struct {
+		off uint64
+		n   int
+	}{{1, 512}, {0, 100}, {0, 0}, {1 << 20, 512}} {
+		if err := v.Read(ctx, bad.off, buf[:bad.n]); err == nil {
+			t.Errorf("a read of %d bytes at %d was allowed", bad.n, bad.off)
+		}
+	}
+}
+
+func TestExCacheIsBounded(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(64, "list"), 1, nil)
+	po := p.o
+	po.PID, po.Name = 8, "greedy"
+	po.ExCache.Lines = int(p.c.o.ExCacheBytes / wire.PageSize)
+	if _, err := p.c.Open(background(t), po); !errors.Is(err, wire.ErrNoRoom) || !strings.Contains(err.Error(), "greedy") {
+		t.Fatalf("%v", err)
+	}
+	po = p.o
+	if _, err := p.c.Open(background(t), po); !errors.Is(err, wire.ErrExists) {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(4, "list"), 1, nil)
+	mapPages(t, p, 0, 64, true)
+	w := counts{}
+	th := p.Thread(0)
+	th.Begin()
+	for k := range uint64(64) {
+		w.touch(t, th, k%32, true)
+	}
+	th.End()
+	r := prometheus.NewPedanticRegistry()
+	if err := p.c.Register(r); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := testutil.GatherAndLint(r)
+	if err != nil || len(problems) > 0 {
+		t.Fatalf("%v %v", problems, err)
+	}
+	want := `
+# HELP splitkernel_pcomponent_faults_total Misses of the ExCache by what they came to.
+# TYPE splitkernel_pcomponent_faults_total counter
+splitkernel_pcomponent_faults_total{kind="coalesced"} 0
+splitkernel_pcomponent_faults_total{kind="fetch"} 32
+splitkernel_pcomponent_faults_total{kind="p_local"} 32
+splitkernel_pcomponent_faults_total{kind="victim_hit"} 0
+`
+	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "splitkernel_pcomponent_faults_total"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := testutil.GatherAndCount(r, "splitkernel_pcomponent_fault_seconds"); err != nil || n != 4 {
+		t.Fatalf("%d series, %v", n, err)
+	}
+}
+
+// TestMissAllocatesNothing counts allocations of both ends over many misses with dirty victims.
+func TestMissAllocatesNothing(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(4, "list"), 1, nil)
+	const pages = 32
+	mapPages(t, p, 0, pages, true)
+	w := counts{}
+	th := p.Thread(0)
+	k := uint64(0)
+	round := func() {
+		th.Begin()
+		for range pages {
+			w.touch(t, th, k%pages, true)
+			k++
+		}
+		th.End()
+	}
+	for range 10 {
+		round()
+	}
+	// The fake owner allocates once per flush to keep the page; the component itself nothing.
+	if n := testing.AllocsPerRun(20, round) / pages; n > 1.1 {
+		t.Fatalf("%.2f allocations per miss with a flush, want at most the fake owner's own", n)
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	os := startOwners(b, 1)
+	p := open(b, os[0], excache.DefaultOptions(), 1, nil)
+	const pages = 4096
+	mapPages(b, p, 0, pages, true)
+	w := counts{}
+	th := p.Thread(0)
+	th.Begin()
+	defer th.End()
+	for k := range uint64(pages) {
+		w.touch(b, th, k, true)
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		if _, err := th.Access(uint64(i*7)%pages, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+func BenchmarkMissInproc(b *testing.B) {
+	os := startOwners(b, 1)
+	p := open(b, os[0], small(4, "list"), 1, nil)
+	const pages = 32
+	mapPages(b, p, 0, pages, true)
+	w := counts{}
+	th := p.Thread(0)
+	th.Begin()
+	defer th.End()
+	b.ReportAllocs()
+	for i := range b.N {
+		w.touch(b, th, uint64(i)%pages, true)
+	}
+}
