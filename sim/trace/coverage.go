@@ -35,7 +35,7 @@ func (c *coverage) has(addr uint64) bool {
 
 // within appends to out the covered parts of lo..hi.
 func (c *coverage) within(lo, hi uint64, out []span) []span {
-	for i := c.find(lo); i < len(c.spans) && c.spans[i].lo < hi; i++ {
+	for i := c.find(lo); lo < hi && i < len(c.spans) && c.spans[i].lo < hi; i++ {
 		out = append(out, span{max(lo, c.spans[i].lo), min(hi, c.spans[i].hi)})
 	}
 	return out

@@ -112,7 +112,7 @@ func (s *sktSource) firstBad(off, size uint64, cause error) error {
 		h, err := s.record(magicBlock, off, size)
 		if err != nil {
 			if off == size || h.magic == magicIndex {
-				return fmt.Errorf("after block %d (reference %d): index and trailer expected: %w", n-1, refs, cause)
+				return fmt.Errorf("after %d blocks (%d references): index and trailer expected: %w", n, refs, cause)
 			}
 			return fmt.Errorf("block %d (reference %d): %w", n, refs, err)
 		}
@@ -150,8 +150,8 @@ func (s *sktSource) record(want uint32, off, end uint64) (recordHead, error) {
 	if err := zh.Decode(body); err != nil {
 		return h, fmt.Errorf("zstd: %w", err)
 	}
-	if zh.HasFCS && zh.FrameContentSize != uint64(h.rawLen) {
-		return h, fmt.Errorf("unpacks to %d bytes, expected %d", zh.FrameContentSize, h.rawLen)
+	if !zh.HasFCS || zh.FrameContentSize != uint64(h.rawLen) {
+		return h, fmt.Errorf("the frame says %d bytes, expected %d", zh.FrameContentSize, h.rawLen)
 	}
 	s.raw, err = s.dec.DecodeAll(body, grow(s.raw, int(h.rawLen))[:0])
 	if err != nil {

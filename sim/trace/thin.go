@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"io"
 	"math"
 )
 
@@ -93,3 +94,83 @@ func (t *thinner) reset() {
 	t.recent = t.recent[:0]
 	t.has = false
 }
+
+// Thin returns src with repeats left out as Capture does with CaptureOptions.Thin;
+// n is 1 to MaxThin pages. The header says how. Thinning a thinned trace again
+// is refused, because its header could not say what was left out.
+func Thin(src Source, n int) (Source, error) {
+	if n < 1 || n > MaxThin {
+		return nil, fmt.Errorf("thin: %d, want 1 to %d pages", n, MaxThin)
+	}
+	if was := src.Header().Thinning; was != "" {
+		return nil, fmt.Errorf("thin: the trace is thinned out already: %s", was)
+	}
+	s := &thinSource{src: src}
+	s.thin = thinner{n: n, out: func(r Ref) error { s.batch.Refs = append(s.batch.Refs, r); return nil }}
+	return s, nil
+}
+
+type thinSource struct {
+	src   Source
+	thin  thinner
+	batch Batch
+	refs  uint64 // handed out
+	ended bool
+}
+
+func (s *thinSource) Header() Header {
+	h := s.src.Header()
+	h.Thinning = thinningText(s.thin.n)
+	// The totals are of the whole trace.
+	h.Refs, h.Reads, h.Writes, h.Instructions, h.FootprintPages, h.Threads = 0, 0, 0, 0, 0, 0
+	return h
+}
+
+func (s *thinSource) Next() (*Batch, error) {
+	s.refs += uint64(len(s.batch.Refs))
+	s.batch = Batch{Refs: s.batch.Refs[:0], Events: s.batch.Events[:0], First: s.refs}
+	for len(s.batch.Refs)+len(s.batch.Events) == 0 {
+		if s.ended {
+			return nil, io.EOF
+		}
+		b, err := s.src.Next()
+		if err == io.EOF {
+			s.ended = true
+			if err := s.thin.finish(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := s.take(b); err != nil {
+			return nil, err
+		}
+	}
+	return &s.batch, nil
+}
+
+func (s *thinSource) take(b *Batch) error {
+	next := 0
+	for _, e := range b.Events {
+		for ; next < e.At; next++ {
+			if err := s.thin.ref(b.Refs[next]); err != nil {
+				return err
+			}
+		}
+		if e.Kind.IsMap() {
+			s.thin.reset()
+		}
+		e.At = len(s.batch.Refs)
+		s.batch.Events = append(s.batch.Events, e)
+	}
+	for ; next < len(b.Refs); next++ {
+		if err := s.thin.ref(b.Refs[next]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *thinSource) Close() error { return s.src.Close() }

@@ -47,7 +47,7 @@ func Create(path string, h Header) (*Writer, error) {
 	h.Threads, h.Maps, h.BlockOps = 0, 0, 0
 	h.Volumes = append([]VolumeInfo(nil), h.Volumes...)
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false))
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		return nil, fmt.Errorf("%s: zstd: %w", path, err)
 	}
