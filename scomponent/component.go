@@ -1,0 +1,243 @@
+package scomponent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/blockdev"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/volume"
+)
+
+// Component is an sComponent.
+type Component struct {
+	o       Options
+	log     *slog.Logger
+	store   blockdev.Store
+	metrics *metrics
+	counts  counts
+
+	mu       sync.RWMutex
+	vols     map[wire.VolumeID]*vol
+	reserved uint64 // sum of the sizes
+}
+
+// New opens the data folder and every volume in it. It panics if the options are not valid.
+func New(o Options) (*Component, error) {
+	if err := o.Validate(); err != nil {
+		panic("scomponent: options: " + err.Error())
+	}
+	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), vols: map[wire.VolumeID]*vol{}}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.store == nil {
+		d, err := blockdev.OpenDir(o.DataDir)
+		if err != nil {
+			return nil, fmt.Errorf("%s: data_dir: %w", o.Node, err)
+		}
+		c.store = d
+	}
+	if err := c.scan(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: data_dir %s: %w", o.Node, c.store.Place(), err), c.Close(context.Background()))
+	}
+	return c, nil
+}
+
+// scan opens the volumes and removes the files of volumes that were never completely made or not completely deleted. A
+// checksum file is what makes a volume: it gets its name last and loses it first.
+func (c *Component) scan() error {
+	names, err := c.store.List()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		id, kind, ok := volume.ParseName(name)
+		switch {
+		case !ok:
+			c.log.Warn("a file that is none of a volume is left alone", "file", name, "folder", c.store.Place())
+		case kind == "crc":
+			v := c.open(id)
+			c.vols[id] = v
+			if v.broken == nil {
+				c.reserved += v.core.Meta().SizeBytes
+			} else {
+				c.log.Error("a volume cannot be served", "volume", id, "cause", v.broken)
+			}
+		case kind == "new", !slices.Contains(names, volume.SumsName(id)):
+			c.log.Info("a left-over of an unfinished volume is removed", "file", name)
+			if err := c.store.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// open opens the files of a volume. One that cannot be opened is kept as broken, so that the others are served.
+func (c *Component) open(id wire.VolumeID) *vol {
+	v := c.newVol(id)
+	head := make([]byte, 2*volume.HeaderLen)
+	var meta volume.Meta
+	sums, err := c.store.Open(volume.SumsName(id))
+	if err == nil {
+		v.sums = sums
+		_, err = sums.ReadAt(head, 0)
+	}
+	if err == nil {
+		meta, err = volume.ParseHeaders(head)
+	}
+	if err == nil && meta.ID != id {
+		err = fmt.Errorf("its header is that of volume %d", meta.ID)
+	}
+	if err == nil {
+		v.core = volume.New(meta)
+		v.img, err = c.store.Open(volume.ImageName(id))
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		v.broken = wire.Errorf(wire.KindFailed, "volume %d at %s: a file is missing: %v", id, c.o.Node, err)
+	case err != nil:
+		v.broken = wire.Errorf(wire.KindCorrupt, "volume %d at %s: %s: %v", id, c.o.Node, volume.SumsName(id), err)
+	}
+	return v
+}
+
+func (c *Component) newVol(id wire.VolumeID) *vol {
+	return &vol{node: c.o.Node, id: id, sched: iosched.New(c.o.FlushQueue), waiting: map[uint64]*flushWait{}}
+}
+
+func (c *Component) find(id wire.VolumeID) (*vol, error) {
+	c.mu.RLock()
+	v, ok := c.vols[id]
+	c.mu.RUnlock()
+	if !ok {
+		return nil, wire.Errorf(wire.KindNotFound, "volume %d is not at %s", id, c.o.Node)
+	}
+	return v, nil
+}
+
+// create makes a volume. Making it again with the same properties succeeds.
+func (c *Component) create(req wire.VolumeCreateReq) error {
+	meta, err := volume.Check(req)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.vols[req.Volume]; ok {
+		if v.broken != nil {
+			return v.broken
+		}
+		v.st.Lock()
+		old := v.core.Meta()
+		v.st.Unlock()
+		if old.Name != meta.Name || old.SizeBytes != meta.SizeBytes {
+			return wire.Errorf(wire.KindExists, "volume %d at %s exists as %q with %d bytes, wanted is %q with %d", req.Volume, c.o.Node, old.Name, old.SizeBytes, meta.Name, meta.SizeBytes)
+		}
+		return nil
+	}
+	if len(c.vols) >= c.o.MaxVolumes {
+		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", c.o.Node, len(c.vols), c.o.MaxVolumes)
+	}
+	if meta.SizeBytes > c.o.CapacityBytes || c.reserved > c.o.CapacityBytes-meta.SizeBytes {
+		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", c.o.Node, meta.SizeBytes, c.reserved, c.o.CapacityBytes)
+	}
+	v := c.newVol(req.Volume)
+	v.core = volume.New(meta)
+	if err := c.make(v, meta); err != nil {
+		err = v.ioError("it cannot be made", err)
+		v.close()
+		c.store.Remove(volume.NewName(v.id)) // what stays is removed at the next start
+		c.store.Remove(volume.ImageName(v.id))
+		return err
+	}
+	c.vols[v.id] = v
+	c.reserved += meta.SizeBytes
+	c.log.Info("volume made", "volume", v.id, "name", meta.Name, "size_bytes", meta.SizeBytes, "epoch", meta.Epoch)
+	return nil
+}
+
+// make writes the files; the renaming of the second makes the volume exist.
+func (c *Component) make(v *vol, meta volume.Meta) (err error) {
+	if v.img, err = c.store.Create(volume.ImageName(v.id)); err != nil {
+		return err
+	}
+	if v.sums, err = c.store.Create(volume.NewName(v.id)); err != nil {
+		return err
+	}
+	head, off := v.core.Header()
+	if _, err = v.sums.WriteAt(head, off); err != nil {
+		return err
+	}
+	return firstError(
+		func() error { return v.sums.Truncate(volume.SumsSize(meta.SizeBytes)) },
+		func() error { return v.img.Truncate(int64(meta.SizeBytes)) },
+		v.sync,
+		func() error { return c.store.Rename(volume.NewName(v.id), volume.SumsName(v.id)) },
+		c.store.Sync,
+	)
+}
+
+func firstError(steps ...func() error) error {
+	for _, f := range steps {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove deletes a volume. A request that runs ends first.
+func (c *Component) remove(ref wire.VolumeRef) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.vols[ref.Volume]
+	if !ok {
+		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", ref.Volume, c.o.Node)
+	}
+	size := uint64(0)
+	if v.broken == nil {
+		v.st.Lock()
+		meta := v.core.Meta()
+		v.st.Unlock()
+		if ref.Epoch < meta.Epoch {
+			return wire.Errorf(wire.KindStale, "volume %d (%s): delete under epoch %d, want at least %d", v.id, meta.Name, ref.Epoch, meta.Epoch)
+		}
+		size = meta.SizeBytes
+	}
+	v.close()
+	delete(c.vols, v.id)
+	c.reserved -= size
+	if err := c.store.Remove(volume.SumsName(v.id)); err != nil {
+		return v.ioError("delete", err)
+	}
+	if err := c.store.Remove(volume.ImageName(v.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return v.ioError("delete", err)
+	}
+	c.log.Info("volume deleted", "volume", v.id)
+	return c.store.Sync()
+}
+
+// Close closes every file and gives up the folder. Call it after the server has ended; a request that still runs is waited
+// for, which takes as long as its disk, so the context is not needed.
+func (c *Component) Close(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, v := range c.vols {
+		errs = append(errs, v.close())
+	}
+	clear(c.vols)
+	if c.store != nil {
+		errs = append(errs, c.store.Close())
+		c.store = nil
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,70 @@
+package scomponent
+
+import (
+	"context"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// Handler serves the operations of an sComponent.
+func (c *Component) Handler() netlayer.Handler { return handler{c} }
+
+type handler struct{ c *Component }
+
+// Inline is false: each operation may wait for a disk.
+func (handler) Inline(wire.Op) bool { return false }
+
+func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	c := h.c
+	switch req.Op {
+	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
+		begin := time.Now()
+		err := c.block(req, rep)
+		c.metrics.observe(req.Op, time.Since(begin))
+		c.counts.op(req, err)
+		return err
+	case wire.OpVolumeAttach:
+		var m wire.VolumeAttachReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		v, err := c.find(m.Volume)
+		if err != nil {
+			return err
+		}
+		return v.attach(m)
+	case wire.OpVolumeCreate:
+		var m wire.VolumeCreateReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		return c.create(m)
+	case wire.OpVolumeDelete:
+		var m wire.VolumeRef
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		return c.remove(m)
+	}
+	return wire.Errorf(wire.KindBadRequest, "%s is an sComponent and does not serve %v", c.o.Node, req.Op)
+}
+
+func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
+	k, ok := wire.ParseBlock(req.Body)
+	if !ok {
+		return wire.Errorf(wire.KindBadRequest, "%v: a body that is no block, or off its alignment of %d bytes", req.Op, wire.SectorSize)
+	}
+	v, err := c.find(k.Volume)
+	if err != nil {
+		return err
+	}
+	switch req.Op {
+	case wire.OpBlockRead:
+		return v.read(k, rep)
+	case wire.OpBlockWrite:
+		return v.write(k, req.Page)
+	}
+	return v.flush(k)
+}

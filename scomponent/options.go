@@ -1,0 +1,49 @@
+package scomponent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/blockdev"
+)
+
+// Options are the settings of an sComponent. Who it is is set by the program, the rest may come from a file.
+type Options struct {
+	Node    wire.NodeID    `mapstructure:"-" yaml:"-"`
+	Log     *slog.Logger   `mapstructure:"-" yaml:"-"` // nil discards
+	Devices blockdev.Store `mapstructure:"-" yaml:"-"` // nil is the folder data_dir; tests bring others. Close closes it.
+
+	// DataDir is the folder of the volumes' files. It is made if need be and locked against a second process.
+	DataDir string `mapstructure:"data_dir" yaml:"data_dir"`
+	// CapacityBytes bounds the sum of the sizes of the volumes, in bytes. Files are sparse: it is what may be promised.
+	CapacityBytes uint64 `mapstructure:"capacity_bytes" yaml:"capacity_bytes"`
+	// FlushQueue bounds the flushes of one volume that wait for the next fdatasync; one more is refused as busy.
+	FlushQueue int `mapstructure:"flush_queue" yaml:"flush_queue"`
+	// MaxVolumes bounds the volumes, each of which holds two files open.
+	MaxVolumes int `mapstructure:"max_volumes" yaml:"max_volumes"`
+}
+
+// DefaultOptions returns the defaults: 16 GiB of promises, and 256 flushes as many as a server's queue holds.
+func DefaultOptions() Options {
+	return Options{DataDir: "data", CapacityBytes: 16 << 30, FlushQueue: 256, MaxVolumes: 256}
+}
+
+// Validate returns every fault, by key.
+func (o Options) Validate() error {
+	var errs []error
+	if o.DataDir == "" && o.Devices == nil {
+		errs = append(errs, errors.New("data_dir: empty, want a folder"))
+	}
+	if o.CapacityBytes < wire.PageSize || o.CapacityBytes > 1<<60 {
+		errs = append(errs, fmt.Errorf("capacity_bytes: %d, want %d to %d", o.CapacityBytes, wire.PageSize, uint64(1<<60)))
+	}
+	if o.FlushQueue < 1 || o.FlushQueue > 1<<16 {
+		errs = append(errs, fmt.Errorf("flush_queue: %d, want 1 to %d", o.FlushQueue, 1<<16))
+	}
+	if o.MaxVolumes < 1 || o.MaxVolumes > 1<<16 {
+		errs = append(errs, fmt.Errorf("max_volumes: %d, want 1 to %d", o.MaxVolumes, 1<<16))
+	}
+	return errors.Join(errs...)
+}
