@@ -212,12 +212,17 @@ func wanted(f field) string {
 // show prints a value as it may stand in a file.
 func show(v any) string {
 	switch v := v.(type) {
+	case nil:
+		return "missing"
 	case string:
 		return fmt.Sprintf("%q", v)
+	case []any:
+		if len(v) == 0 {
+			return "an empty list"
+		}
+		return "a list"
 	case map[string]any:
 		return "a section"
-	case []any:
-		return "a list"
 	}
 	return fmt.Sprint(v)
 }

@@ -94,7 +94,11 @@ func leaves(t reflect.Type, prefix string, out []string) []string {
 func suggest(key string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
-		if d := editDistance(key, k); d < distance {
+		d := editDistance(key, k)
+		if strings.HasPrefix(k, key+"_") { // the unit was left out
+			d = 1
+		}
+		if d < distance {
 			best, distance = k, d
 		}
 	}

@@ -115,19 +115,22 @@ func setPath(at map[string]any, path []string, value any) error {
 	}
 }
 
-// parseYAML reads one document whose top is a section.
-func parseYAML(fs *faults, text []byte) map[string]any {
+// parseYAML reads one document whose top is a section; without one, every other fault would be an echo.
+func parseYAML(fs *faults, text []byte) (map[string]any, error) {
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	var raw map[string]any
 	if err := dec.Decode(&raw); err != nil {
 		fs.add("", "%s, want a section of keys", firstLine(err))
-		return map[string]any{}
+		return nil, fs.err()
 	}
 	var more any
 	if err := dec.Decode(&more); err == nil {
 		fs.add("", "a second document after ---, want one")
 	}
-	return raw
+	if raw == nil { // an empty section
+		raw = map[string]any{}
+	}
+	return raw, nil
 }
 
 func firstLine(err error) string {

@@ -32,7 +32,10 @@ func LoadCluster(name string, over Overrides) (*Cluster, error) {
 // ParseCluster reads a cluster from text; faults name it by label. What Cluster.YAML wrote is read without overrides.
 func ParseCluster(label string, text []byte, over Overrides) (*Cluster, error) {
 	fs := newFaults(label)
-	raw := parseYAML(fs, text)
+	raw, err := parseYAML(fs, text)
+	if err != nil {
+		return nil, err
+	}
 	apply(fs, raw, over.forFile(fs, false, leaves(reflect.TypeFor[Cluster](), "", nil)))
 	c := DefaultCluster()
 	top := checkSection(fs, "", raw, reflect.TypeFor[Cluster](), "nodes")
@@ -54,7 +57,10 @@ func LoadWorkload(name string, over Overrides) (*Workload, error) {
 		return nil, err
 	}
 	fs := newFaults(src.label)
-	raw := parseYAML(fs, src.text)
+	raw, err := parseYAML(fs, src.text)
+	if err != nil {
+		return nil, err
+	}
 	apply(fs, raw, over.forFile(fs, true, leaves(reflect.TypeFor[Workload](), "", nil)))
 	w := DefaultWorkload()
 	w.dir, w.files = src.dir, src.files

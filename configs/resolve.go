@@ -3,6 +3,7 @@ package configs
 import (
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/client"
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 )
@@ -69,23 +70,28 @@ func (c *Cluster) validateSections(fs *faults) {
 	fs.addErr("netlayer.peer.", peer.Validate())
 	fs.addErr("netlayer.server.", server.Validate())
 	cl := c.Client
-	cl.Net = peer
+	cl.Net = validPeer()
 	cl.Managers = []client.Manager{{ID: "g", Addr: "inproc:g"}} // the nodes are checked apart
 	fs.addErr("client.", cl.Validate())
 	for _, r := range Roles {
-		fs.addErr(r.String()+".", c.validateSettings(c.section(r)))
+		fs.addErr(r.String()+".", validateSettings(c.section(r)))
 	}
+}
+
+// validPeer stands for netlayer.peer in the sections that hold a copy of it, so that its faults are told once.
+func validPeer() netlayer.Options {
+	o := netlayer.DefaultOptions()
+	o.Cluster = "c"
+	return o
 }
 
 // validateSettings reports the faults of a section, or of a node's own. What the launcher will fill in is filled in
 // here too, for a component cannot judge its settings without.
-func (c *Cluster) validateSettings(settings any) error {
-	peer := c.Netlayer.Peer
-	peer.Cluster = c.Name
+func validateSettings(settings any) error {
 	switch o := settings.(type) {
 	case *gmanagers.Options:
 		own := *o
-		own.ID, own.DataDir, own.Net = "g", "data", peer
+		own.ID, own.DataDir, own.Net = "g", "data", validPeer()
 		own.Peers = []gmanagers.Peer{{ID: "g", Addr: "inproc:g", ReplicaID: 1}}
 		return own.Validate()
 	case validator:
@@ -97,6 +103,6 @@ func (c *Cluster) validateSettings(settings any) error {
 // validateOverrides reports the faults that a node adds to its section's.
 func (c *Cluster) validateOverrides(fs *faults, prefix string, n Node) {
 	if len(c.overrides(&n)) > 0 {
-		fs.addErr(prefix, c.validateSettings(n.settings))
+		fs.addErr(prefix, validateSettings(n.settings))
 	}
 }

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -181,6 +182,10 @@ func (x ExCache) Sized(footprint uint64) excache.Options {
 func (w *Workload) checkTrace(name string) error {
 	f, err := w.openTrace(name)
 	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) { // the message names the path already
+			err = path.Err
+		}
 		return fmt.Errorf("cannot be opened: %w", err)
 	}
 	defer f.Close()
