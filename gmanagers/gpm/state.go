@@ -14,6 +14,9 @@ import (
 // MaxProcesses bounds the processes that are placed at a time.
 const MaxProcesses = 1 << 16
 
+// maxPID bounds process ids: at a million processes a second they last 290 000 years.
+const maxPID wire.PID = 1 << 63
+
 // Process is a placed process, as listings and snapshots hold it.
 type Process struct {
 	PID          wire.PID
@@ -84,7 +87,7 @@ func (s *State) place(spec ProcessSpec, stamp membership.Stamp) Result {
 		return failed(wire.Errorf(wire.KindBadRequest, "process %q: threads: 0, want at least 1", spec.Name))
 	case spec.ExCacheLines == 0:
 		return failed(wire.Errorf(wire.KindBadRequest, "process %q: excache_lines: 0, want at least 1", spec.Name))
-	case len(s.processes) >= MaxProcesses:
+	case len(s.processes) >= MaxProcesses || s.nextPID >= maxPID:
 		return failed(wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses))
 	}
 	policy, err := placement.New(stamp.Policy)
@@ -170,6 +173,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if err := s.sessions.CheckInvariants(); err != nil {
 		return err
+	}
+	if s.nextPID == 0 || s.nextPID > maxPID {
+		return fmt.Errorf("gpm: the next process is %d, want 1 to %d", s.nextPID, uint64(maxPID))
 	}
 	if len(s.processes) > MaxProcesses {
 		return fmt.Errorf("gpm: %d processes, at most %d", len(s.processes), MaxProcesses)

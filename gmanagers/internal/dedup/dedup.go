@@ -196,6 +196,9 @@ func (t *Table[R]) CheckInvariants() error {
 	if len(t.sessions) > MaxClients || t.results > MaxResults {
 		return fmt.Errorf("dedup: %d clients and %d results, at most %d and %d", len(t.sessions), t.results, MaxClients, MaxResults)
 	}
+	if t.clock > 1<<63 {
+		return fmt.Errorf("dedup: clock %d, want at most 2^63", t.clock)
+	}
 	used := make(map[uint64]bool, len(t.sessions))
 	n := 0
 	for c, s := range t.sessions {

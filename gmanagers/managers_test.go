@@ -1,0 +1,202 @@
+package gmanagers_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/netlayer/wire"
+)
+
+func TestPlacesAndLists(t *testing.T) {
+	c := startCluster(t, nil)
+	cl := c.client()
+	ctx := within(t)
+	for i := 1; i <= 2; i++ {
+		if e, err := cl.Register(ctx, pcomponent(i, 1000)); err != nil || e != 1 {
+			t.Fatalf("register p%d: epoch %d, %v", i, e, err)
+		}
+	}
+	for i := 1; i <= 3; i++ {
+		if e, err := cl.Register(ctx, mcomponent(i, 4<<20)); err != nil || e != 1 {
+			t.Fatalf("register m%d: epoch %d, %v", i, e, err)
+		}
+	}
+	for i := 1; i <= 2; i++ {
+		if e, err := cl.Register(ctx, scomponent(i, 1<<30)); err != nil || e != 1 {
+			t.Fatalf("register s%d: epoch %d, %v", i, e, err)
+		}
+	}
+
+	a, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "a", Threads: 2, ExCacheLines: 600})
+	if err != nil || a.PID != 1 || a.Node != "p1" || a.Addr != "inproc:p1" || a.Epoch != 1 {
+		t.Fatalf("process a: %+v, %v", a, err)
+	}
+	b, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "b", Threads: 1, ExCacheLines: 600})
+	if err != nil || b.PID != 2 || b.Node != "p2" {
+		t.Fatalf("process b: %+v, %v", b, err)
+	}
+	_, err = cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "c", Threads: 1, ExCacheLines: 600})
+	if !errors.Is(err, wire.ErrNoRoom) || !has(err, `excache_lines: process "c" wants 600 at one pComponent: p1 has 400 of 1000 free, p2 has 400 of 1000 free`) {
+		t.Fatalf("process c: %v", err)
+	}
+	if err := cl.EndProcess(ctx, a.PID); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.EndProcess(ctx, a.PID); !errors.Is(err, wire.ErrNotFound) {
+		t.Fatalf("ended twice: %v", err)
+	}
+
+	home, err := cl.PlaceHome(ctx, b.PID)
+	if err != nil || home.Node != "m1" || home.Addr != "inproc:m1" || home.Epoch != 1 || home.RegionBytes != 1<<20 {
+		t.Fatalf("home: %+v, %v", home, err)
+	}
+	perNode := map[wire.NodeID]int{}
+	for r := range wire.RegionNo(9) {
+		o, err := cl.ActivateRegion(ctx, b.PID, r)
+		if err != nil || o.Region != r || o.Epoch != 1 {
+			t.Fatalf("region %d: %+v, %v", r, o, err)
+		}
+		perNode[o.Node]++
+	}
+	if perNode["m1"] != 3 || perNode["m2"] != 3 || perNode["m3"] != 3 {
+		t.Errorf("regions per mComponent %v, want 3 each", perNode)
+	}
+
+	v, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: "v", SizeBytes: 5000})
+	if err != nil || v.Volume != 1 || v.Storage != "s1" || v.StorageAddr != "inproc:s1" || v.SizeBytes != 8192 || v.Cache != "m1" || v.CacheAddr != "inproc:m1" {
+		t.Fatalf("volume: %+v, %v", v, err)
+	}
+
+	m1 := mcomponent(1, 4<<20)
+	m1.Epoch = 1
+	if known, err := cl.Heartbeat(ctx, m1, wire.Load{Misses: 7}); err != nil || !known {
+		t.Fatalf("heartbeat: known %v, %v", known, err)
+	}
+	m1.Epoch = 9
+	until(t, "an epoch that nobody gave is unknown", func() bool {
+		known, err := cl.Heartbeat(ctx, m1, wire.Load{})
+		return err == nil && !known
+	})
+	members, err := cl.Members(ctx, wire.GMM)
+	if err != nil || len(members) != 3 || members[0].Member.ID != "m1" || members[2].Member.ID != "m3" || !members[1].Alive {
+		t.Fatalf("members: %+v, %v", members, err)
+	}
+	ps, err := cl.Processes(ctx)
+	if err != nil || len(ps) != 1 || ps[0].Name != "b" || ps[0].PlacedMS == 0 {
+		t.Fatalf("processes: %+v, %v", ps, err)
+	}
+	rs, err := cl.Regions(ctx, b.PID)
+	if err != nil || len(rs) != 1 || len(rs[0].Regions) != 9 {
+		t.Fatalf("regions: %+v, %v", rs, err)
+	}
+	vs, err := cl.Volumes(ctx)
+	if err != nil || len(vs) != 1 || vs[0].Name != "v" {
+		t.Fatalf("volumes: %+v, %v", vs, err)
+	}
+	until(t, "all replicas report the leader of all groups", func() bool {
+		st, err := cl.Status(ctx)
+		if err != nil || len(st) != 3 {
+			return false
+		}
+		for _, g := range st {
+			if g.Leader == "" || g.Term == 0 || len(g.Replicas) != 3 {
+				return false
+			}
+			for _, r := range g.Replicas {
+				if r.Leader != g.Leader || !r.Ready {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// TestLeaderEndsWhileActivating: with 32 activations outstanding the leader of GMM ends. Every activation must be
+// answered, each region must have one owner, and every replica must agree. Then the node comes back from its folder.
+func TestLeaderEndsWhileActivating(t *testing.T) {
+	c := startCluster(t, nil)
+	cl := c.client()
+	ctx := within(t)
+	for i := 1; i <= 3; i++ {
+		if _, err := cl.Register(ctx, mcomponent(i, 64<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const callers, each = 32, 8
+	for pid := wire.PID(1); pid <= callers; pid++ {
+		if _, err := cl.PlaceHome(ctx, pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leader := c.leader(wire.GMM)
+	if leader < 0 {
+		t.Fatal("nobody leads GMM after it answered")
+	}
+
+	owners := make([][each]wire.Owner, callers)
+	var out sync.WaitGroup
+	half := make(chan struct{}, callers*each)
+	for i := range callers {
+		out.Add(1)
+		go func() {
+			defer out.Done()
+			for r := range each {
+				o, err := cl.ActivateRegion(ctx, wire.PID(i+1), wire.RegionNo(r))
+				if err != nil {
+					t.Errorf("region %d of process %d: %v", r, i+1, err)
+				}
+				owners[i][r] = o
+				half <- struct{}{}
+			}
+		}()
+	}
+	for range callers { // each caller still has most of its regions to activate: 32 are outstanding
+		<-half
+	}
+	c.stop(leader)
+	out.Wait()
+	if t.Failed() {
+		return
+	}
+	check := func() error {
+		ps, err := cl.Regions(ctx, 0)
+		if err != nil {
+			return err
+		}
+		if len(ps) != callers {
+			return fmt.Errorf("%d processes, want %d", len(ps), callers)
+		}
+		for i, p := range ps {
+			if len(p.Regions) != each {
+				return fmt.Errorf("process %d: %d regions, want %d", p.PID, len(p.Regions), each)
+			}
+			for r, reg := range p.Regions {
+				if o := owners[i][r]; reg.Node != o.Node || reg.Epoch != o.Epoch || reg.Region != o.Region {
+					return fmt.Errorf("process %d region %d: state %+v, answered %+v", p.PID, r, reg, o)
+				}
+			}
+		}
+		return nil
+	}
+	if err := check(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range owners { // asked again, the same answer
+		o, err := cl.ActivateRegion(ctx, wire.PID(i+1), 0)
+		if err != nil || o != owners[i][0] {
+			t.Fatalf("process %d region 0 again: %+v, %v; want %+v", i+1, o, err, owners[i][0])
+		}
+	}
+	c.start(leader)
+	until(t, "the node that came back has applied what the others have", func() bool {
+		return c.applied(leader, wire.GMM) == c.applied((leader+1)%3, wire.GMM) && c.applied(leader, wire.GMM) > callers*each
+	})
+	if err := check(); err != nil {
+		t.Fatal(err)
+	}
+}

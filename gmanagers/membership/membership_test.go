@@ -1,0 +1,160 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+func memory(id string) wire.Member {
+	return wire.Member{ID: wire.NodeID(id), Role: wire.RoleMemory, Addr: "inproc:" + id, Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}
+}
+
+func TestRegisterGivesEpochs(t *testing.T) {
+	tab := NewTable(wire.RoleMemory)
+	for want := wire.Epoch(1); want <= 3; want++ {
+		for _, id := range []string{"m2", "m1"} {
+			m := memory(id)
+			m.Epoch = 77 // is not read
+			if e, err := tab.Register(m); err != nil || e != want {
+				t.Fatalf("%s: epoch %d, %v, want %d", id, e, err, want)
+			}
+			if !tab.Current(m.ID, want) || tab.Current(m.ID, want-1) {
+				t.Errorf("%s: not current under %d alone", id, want)
+			}
+		}
+	}
+	ms := tab.Members()
+	if len(ms) != 2 || ms[0].ID != "m1" || ms[1].ID != "m2" {
+		t.Errorf("members %+v, want m1 and m2 in order", ms)
+	}
+	again, err := Load(wire.RoleMemory, tab.Members())
+	if err != nil || !reflect.DeepEqual(again, tab) {
+		t.Errorf("restored: %+v, %v", again, err)
+	}
+	if _, err := Load(wire.RoleStorage, tab.Members()); err == nil {
+		t.Error("mComponents were restored at GSM")
+	}
+}
+
+func TestRegisterRefuses(t *testing.T) {
+	for want, edit := range map[string]func(*wire.Member){
+		"id of 0 bytes":                   func(m *wire.Member) { m.ID = "" },
+		"address of 0 bytes":              func(m *wire.Member) { m.Addr = "" },
+		"rack of 65 bytes":                func(m *wire.Member) { m.Rack = strings.Repeat("r", 65) },
+		"is a pcomponent":                 func(m *wire.Member) { m.Role = wire.RoleCompute },
+		"region_bytes: 65537":             func(m *wire.Member) { m.Capacity.RegionBytes++ },
+		"region_bytes: 0":                 func(m *wire.Member) { m.Capacity.RegionBytes = 0 },
+		"memory_bytes: 0":                 func(m *wire.Member) { m.Capacity.MemoryBytes = 0 },
+		"want a power of two of at least": func(m *wire.Member) { m.Capacity.RegionBytes = 2048 },
+	} {
+		m := memory("m1")
+		edit(&m)
+		if _, err := NewTable(wire.RoleMemory).Register(m); !errors.Is(err, wire.ErrBadRequest) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	tab := NewTable(wire.RoleMemory)
+	for i := range MaxMembers {
+		if _, err := tab.Register(memory(fmt.Sprint("m", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tab.Register(memory("one more")); !errors.Is(err, wire.ErrNoRoom) {
+		t.Errorf("one more than %d: %v", MaxMembers, err)
+	}
+	if e, err := tab.Register(memory("m7")); err != nil || e != 2 {
+		t.Errorf("m7 again: %d, %v", e, err)
+	}
+}
+
+func ids(live []Live) string {
+	var s []string
+	for _, l := range live {
+		s = append(s, string(l.ID))
+	}
+	return strings.Join(s, " ")
+}
+
+func TestWatch(t *testing.T) {
+	const lease = 3 * time.Second
+	a, b := memory("m1"), memory("m2")
+	a.Epoch, b.Epoch = 1, 1
+	members := []wire.Member{a, b}
+	w := NewWatch(lease, 0)
+	if got := ids(w.Live(wire.GMM, lease-1, members)); got != "m1 m2" {
+		t.Errorf("in the first lease %q are alive, want all", got)
+	}
+	if got := ids(w.Live(wire.GMM, lease, members)); got != "" {
+		t.Errorf("after a silent lease %q are alive, want none", got)
+	}
+	now := 10 * time.Second
+	w.Heard(now, a, wire.Load{Misses: 3, Flushes: 4})
+	if got := w.Live(wire.GMM, now+lease, members); len(got) != 1 || got[0] != (Live{ID: "m1", Epoch: 1, Addr: "inproc:m1", Traffic: 7}) {
+		t.Errorf("alive: %+v, want m1 with traffic 7", got)
+	}
+	if got := ids(w.Live(wire.GMM, now+lease+1, members)); got != "" {
+		t.Errorf("%q are alive after their lease", got)
+	}
+	w.Lead(wire.GMM, now+lease)
+	if got := ids(w.Live(wire.GMM, now+2*lease-1, members)); got != "m1 m2" {
+		t.Errorf("a new leader calls all but %q silent", got)
+	}
+	if got := ids(w.Live(wire.GSM, now+2*lease-1, members)); got != "" {
+		t.Errorf("the grace of GMM's leader covers %q for GSM", got)
+	}
+
+	// Another incarnation.
+	a.Epoch, now = 2, now+3*lease
+	members[0] = a
+	w.Heard(now, a, wire.Load{})
+	old := a
+	old.Epoch = 1
+	if w.Heard(now, old, wire.Load{Misses: 99}) {
+		t.Error("a heartbeat of an older epoch was heard")
+	}
+	if got := w.Live(wire.GMM, now, members); len(got) != 1 || got[0].Epoch != 2 || got[0].Traffic != 0 {
+		t.Errorf("alive: %+v, want m1 under epoch 2", got)
+	}
+	members[0].Epoch = 3
+	if got := ids(w.Live(wire.GMM, now, members)); got != "" {
+		t.Errorf("%q was not heard under its present epoch", got)
+	}
+	w.Registered(now, members[0])
+	st := w.Statuses(wire.GMM, now+time.Second, members)
+	if len(st) != 2 || !st[0].Alive || st[0].AgeMS != 1000 || st[1].Alive || st[1].AgeMS != -1 {
+		t.Errorf("statuses %+v", st)
+	}
+}
+
+func TestCheckLease(t *testing.T) {
+	if err := CheckLease("lease_ms", DefaultLease); err != nil {
+		t.Error(err)
+	}
+	if err := CheckLease("lease_ms", time.Millisecond); err == nil || err.Error() != "lease_ms: 1, want 1000 to 300000" {
+		t.Error(err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	var r Refusals
+	if r.String() != "no component is registered" {
+		t.Error(r.String())
+	}
+	r.Short("m1", 2, 9)
+	r.Silent("m2")
+	if want := "m1 has 2 of 9 free, m2 is silent"; r.String() != want {
+		t.Errorf("%q, want %q", r.String(), want)
+	}
+	for range 100 {
+		r.Silent("m3")
+	}
+	if got := r.String(); !strings.HasSuffix(got, "m3 is silent and 86 more without room") {
+		t.Error(got)
+	}
+}
