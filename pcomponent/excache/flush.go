@@ -44,8 +44,9 @@ func (c *Cache) startFlush(f flush) FlushOrder {
 	return f.order()
 }
 
-// newestFlush returns the pending flush of a page with the highest version, or
-// nil. It is valid until the next change of the pending flushes.
+// newestFlush returns the pending flush that has the newest bytes of a page, or
+// nil if the owner has them. It is valid until the next change of the pending
+// flushes.
 func (c *Cache) newestFlush(page uint64) *flush {
 	for i := len(c.pending) - 1; i >= 0; i-- {
 		if c.pending[i].page == page {
@@ -82,7 +83,7 @@ func (c *Cache) FlushAcked(id uint64) {
 		}
 		f := c.pending[i]
 		c.pending = append(c.pending[:i], c.pending[i+1:]...)
-		for k := range c.pending[:i] {
+		for k := range c.pending[:i] { // those with lower ids
 			if c.pending[k].page == f.page {
 				c.pending[k].stale = true
 			}
@@ -116,7 +117,8 @@ func (c *Cache) OldestFlush() (FlushOrder, bool) {
 	return c.pending[0].order(), true
 }
 
-// PendingFlush returns the newest unacknowledged flush of a page.
+// PendingFlush returns the newest flush of a page unless it is acknowledged. An
+// older one that is still under way then does not matter: the owner ignores it.
 func (c *Cache) PendingFlush(page uint64) (FlushOrder, bool) {
 	if f := c.newestFlush(page); f != nil {
 		return f.order(), true
