@@ -24,7 +24,9 @@ func Marshal(v any) []byte {
 	return buf.Bytes()
 }
 
-// Unmarshal decodes a control message and refuses another version and trailing bytes. The error is of KindBadRequest.
+// Unmarshal decodes a control message. It refuses another version and anything that Marshal would not have written for
+// the same value, such as another number of fields, which msgpack would fill with zeros or skip, or trailing bytes. The
+// error is of KindBadRequest.
 func Unmarshal(b []byte, v any) error {
 	if len(b) == 0 {
 		return Errorf(KindBadRequest, "%T: empty body", v)
@@ -38,6 +40,9 @@ func Unmarshal(b []byte, v any) error {
 	}
 	if r.Len() != 0 {
 		return Errorf(KindBadRequest, "%T: %d bytes behind the message", v, r.Len())
+	}
+	if !bytes.Equal(Marshal(v), b) {
+		return Errorf(KindBadRequest, "%T: the %d bytes are not in the form of this version, for example in their number of fields", v, len(b))
 	}
 	return nil
 }

@@ -1,0 +1,367 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write testdata anew")
+
+// sample is a request and its reply. A nil message is an empty body, bytes are a fixed layout.
+type sample struct {
+	op             Op
+	req, rep       any
+	reqPay, repPay int
+}
+
+var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5}
+
+var member = Member{ID: "m2", Role: RoleMemory, Addr: "tcp:127.0.0.1:7002", Rack: "r1", Capacity: Capacity{MemoryBytes: 1 << 30, RegionBytes: 1 << 20, BufferCacheBytes: 1 << 24}, Epoch: 4}
+
+var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12}
+
+var (
+	miss  = Miss{PID: 7, Page: 0x4033, OwnerEpoch: 5}
+	flush = Flush{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9}
+	block = Block{Volume: 6, VolumeEpoch: 1, Version: 8, Offset: 4096 + 512, Length: 1024, PID: 7}
+	sync_ = Block{Volume: 6, VolumeEpoch: 1, PID: 7}
+)
+
+var mmapRep = MmapRep{Addr: 0x7000_0000, Owners: []Owner{owner}}
+
+var samples = []sample{
+	{op: OpHello, req: Hello{Protocol: Version, Cluster: "laptop", Role: RoleCompute, Node: "p1", Session: 0x1122334455667788, Token: "t"},
+		rep: Hello{Protocol: Version, Cluster: "laptop", Role: RoleMemory, Node: "m2", Token: "t"}},
+	{op: OpPing, req: []byte("ping"), rep: []byte("ping")},
+	{op: OpMiss, req: miss.Append(nil), repPay: PageSize},
+	{op: OpFlush, req: flush.Append(nil), reqPay: PageSize},
+	{op: OpMissFlush, req: AppendMissFlush(nil, miss.Append(nil), 0x0000_0000_0003_0001, flush.Append(nil)), reqPay: PageSize, repPay: PageSize},
+	{op: OpBlockRead, req: block.Append(nil), repPay: 1024},
+	{op: OpBlockWrite, req: block.Append(nil), reqPay: 1024},
+	{op: OpBlockFlush, req: sync_.Append(nil)},
+	{op: OpMmap, req: MmapReq{PID: 7, Epoch: 2, Length: 8192, Anon: true, Writable: true, Name: "heap"}, rep: mmapRep},
+	{op: OpMunmap, req: MunmapReq{PID: 7, Epoch: 2, Addr: 0x7000_0000, Length: 8192}, rep: MunmapRep{Freed: 2}},
+	{op: OpBrk, req: BrkReq{PID: 7, Epoch: 2, End: 0x5000}, rep: mmapRep},
+	{op: OpOwners, req: OwnersReq{PID: 7, Addr: 0x7000_0000, Length: 8192}, rep: mmapRep},
+	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2}},
+	{op: OpProcessExit, req: ProcessExitReq{PID: 7, Epoch: 2, Owner: true}},
+	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true}},
+	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
+	{op: OpVolumeAttach, req: VolumeAttachReq{Volume: 6, Epoch: 1, SizeBytes: 1 << 30, Storage: "s1", StorageAddr: "unix:/run/s1"}},
+	{op: OpVolumeDetach, req: VolumeRef{Volume: 6, Epoch: 1}},
+	{op: OpVolumeCreate, req: VolumeCreateReq{Volume: 6, Epoch: 1, Name: "v", SizeBytes: 1 << 30}},
+	{op: OpVolumeDelete, req: VolumeRef{Volume: 6, Epoch: 1}},
+	{op: OpProcessStart, req: ProcessStartReq{PID: 7, Spec: []byte{1, 2, 3}}},
+	{op: OpProcessStatus, req: ProcessRef{PID: 7}, rep: ProcessStatusRep{Status: []byte{4, 5}}},
+	{op: OpProcessStop, req: ProcessRef{PID: 7}},
+	{op: OpPropose, req: ProposeReq{Manager: GMM, Client: 77, Seq: 3, Command: []byte{9}}, rep: ProposeRep{Result: []byte{8}}},
+	{op: OpQuery, req: QueryReq{Manager: GPM, Stale: true, Query: []byte{9}}, rep: QueryRep{Leader: "g3", Term: 2, Result: []byte{8}}},
+	{op: OpHeartbeat, req: Heartbeat{Member: member, Load: load}, rep: HeartbeatRep{Known: true}},
+	{op: OpRaft, req: []byte("raft batch")},
+	{op: OpRaftChunk, req: []byte("raft chunk")},
+	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
+}
+
+func body(v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []byte:
+		return v
+	}
+	return Marshal(v)
+}
+
+func payload(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7)
+	}
+	return b
+}
+
+func encode(h Header, body, payload []byte) []byte {
+	h.BodyLen, h.BodyCRC, h.PayloadLen, h.PayloadCRC = uint32(len(body)), Checksum(body), uint32(len(payload)), Checksum(payload)
+	return append(append(h.Append(nil), body...), payload...)
+}
+
+func oneWay(op Op) bool { return op == OpRaft || op == OpRaftChunk }
+
+// golden prints the frames of every op as hex: header, then body; of a payload its length and checksum.
+func golden() string {
+	var b strings.Builder
+	b.WriteString("# One request and one reply of every operation: header, body, payload length (bytes 0, 7, 14, … mod 256).\n# Written by: go test ./netlayer/wire -run Golden -rewrite\n")
+	put := func(what string, h Header, body []byte, n int) {
+		f := encode(h, body, payload(n))
+		fmt.Fprintf(&b, "%v %s\n  %x\n  %x\n  %d\n", h.Op, what, f[:HeaderLen], body, n)
+	}
+	for _, s := range samples {
+		h := Header{Op: s.op, Call: 0x0000_0000_0002_0003, Epoch: 4, TimeoutUS: 2_000_000}
+		switch {
+		case s.op == OpHello:
+			h = Header{Op: s.op}
+		case oneWay(s.op):
+			h = Header{Op: s.op, Flags: FlagOneWay}
+		case s.op.Once():
+			h.Flags = FlagRetry
+		}
+		put("request", h, body(s.req), s.reqPay)
+		if !oneWay(s.op) {
+			put("reply", Header{Op: s.op, Flags: FlagReply, Call: h.Call}, body(s.rep), s.repPay)
+		}
+	}
+	put("error", Header{Op: OpMiss, Flags: FlagReply | FlagError, Status: KindNotOwner, Call: 0x0000_0000_0002_0003}, []byte("region 3 is served by m2"), 0)
+	return b.String()
+}
+
+func TestGoldenFrames(t *testing.T) {
+	path := filepath.Join("testdata", "golden.txt")
+	got := golden()
+	if *rewrite {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gl, wl := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(gl), len(wl)) {
+		if i >= len(gl) || i >= len(wl) || gl[i] != wl[i] {
+			t.Fatalf("the wire has changed at line %d of %s; old peers would not understand. If that is meant, raise Version and run with -rewrite", i+1, path)
+		}
+	}
+	seen := map[Op]bool{}
+	for _, s := range samples {
+		seen[s.op] = true
+	}
+	for i := range 256 {
+		if op := Op(i); op.Known() != seen[op] {
+			t.Errorf("%v: known %v, in the golden file %v", op, op.Known(), seen[op])
+		}
+	}
+}
+
+// TestGoldenDecodes decodes the golden file by hand, so that the file is checked against the code and not against itself.
+func TestGoldenDecodes(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "golden.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies := map[string][]byte{}
+	lines := strings.Split(string(b), "\n")[2:]
+	for i := 0; i+3 < len(lines); i += 4 {
+		head, err1 := hex.DecodeString(strings.TrimSpace(lines[i+1]))
+		body, err2 := hex.DecodeString(strings.TrimSpace(lines[i+2]))
+		h, err3 := ParseHeader(head)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatalf("%s: %v", lines[i], err)
+		}
+		if name, _, _ := strings.Cut(lines[i], " "); h.Op.String() != name || int(h.BodyLen) != len(body) || h.BodyCRC != Checksum(body) || fmt.Sprint(h.PayloadLen) != strings.TrimSpace(lines[i+3]) {
+			t.Errorf("%s: header %+v does not fit", lines[i], h)
+		}
+		bodies[lines[i]] = body
+	}
+	for _, s := range samples {
+		for what, v := range map[string]any{"request": s.req, "reply": s.rep} {
+			name := s.op.String() + " " + what
+			if _, raw := v.([]byte); raw || v == nil {
+				continue
+			}
+			got := reflect.New(reflect.TypeOf(v))
+			if err := Unmarshal(bodies[name], got.Interface()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if !reflect.DeepEqual(got.Elem().Interface(), v) {
+				t.Errorf("%s: %+v, want %+v", name, got.Elem(), v)
+			}
+		}
+	}
+	if m, ok := ParseMiss(bodies["miss request"]); !ok || m != miss {
+		t.Errorf("miss: %+v", m)
+	}
+	if f, ok := ParseFlush(bodies["flush request"]); !ok || f != flush {
+		t.Errorf("flush: %+v", f)
+	}
+	if k, ok := ParseBlock(bodies["block_write request"]); !ok || k != block {
+		t.Errorf("block: %+v", k)
+	}
+	m, id, f, ok := SplitMissFlush(bodies["miss_flush request"])
+	if gm, ok1 := ParseMiss(m); !ok || !ok1 || gm != miss || id != 0x30001 {
+		t.Errorf("pair: miss %+v, call %#x", gm, id)
+	}
+	if gf, ok := ParseFlush(f); !ok || gf != flush {
+		t.Errorf("pair: flush %+v", gf)
+	}
+}
+
+// TestProtocolNamesEveryOp holds PROTOCOL.md to the code.
+func TestProtocolNamesEveryOp(t *testing.T) {
+	b, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range samples {
+		if row := fmt.Sprintf("| %d | %v |", uint8(s.op), s.op); !strings.Contains(string(b), row) {
+			t.Errorf("PROTOCOL.md has no row %q", row)
+		}
+	}
+	for k := KindNone; int(k) < len(kindNames); k++ {
+		if row := fmt.Sprintf("| %d | %v |", uint16(k), k); !strings.Contains(string(b), row) {
+			t.Errorf("PROTOCOL.md has no row %q", row)
+		}
+	}
+}
+
+func TestHeaderFaults(t *testing.T) {
+	good := (&Header{Op: OpPing, Call: 1}).Append(nil)
+	for _, tc := range []struct {
+		reason string
+		at     int
+		to     byte
+		resum  bool
+	}{
+		{"magic", 0, 0, true}, {"version", 2, 9, true}, {"checksum", 8, 9, false}, {"op", 3, 0, true}, {"flags", 4, 0x10, true},
+		{"reserved", 43, 1, true}, {"length", 27, 1, true}, {"length", 29, 0x11, true},
+	} {
+		b := bytes.Clone(good)
+		b[tc.at] = tc.to
+		if tc.resum {
+			c := Checksum(b[:44])
+			b[44], b[45], b[46], b[47] = byte(c), byte(c>>8), byte(c>>16), byte(c>>24)
+		}
+		_, err := ParseHeader(b)
+		var fe *FrameError
+		if !errors.As(err, &fe) || fe.Reason != tc.reason {
+			t.Errorf("byte %d = %d: %v, want reason %s", tc.at, tc.to, err, tc.reason)
+		}
+	}
+	if _, err := ParseHeader(good[:47]); err == nil {
+		t.Error("a header of 47 bytes is accepted")
+	}
+	for i := range 44 * 8 { // CRC32C finds every damage of one bit
+		b := bytes.Clone(good)
+		b[i/8] ^= 1 << (i % 8)
+		if _, err := ParseHeader(b); err == nil {
+			t.Errorf("bit %d flipped: accepted", i)
+		}
+	}
+}
+
+// FuzzHeader: whatever parses prints back to the same bytes.
+func FuzzHeader(f *testing.F) {
+	for _, s := range samples {
+		f.Add((&Header{Op: s.op, Flags: FlagReply, Call: 1 << 40, Epoch: 3, TimeoutUS: 9, BodyLen: 4, PayloadLen: 4096}).Append(nil))
+	}
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: somewhere.example\r\n\r\n......"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) >= HeaderLen { // else the fuzzer would have to guess a checksum
+			c := Checksum(b[:44])
+			b[44], b[45], b[46], b[47] = byte(c), byte(c>>8), byte(c>>16), byte(c>>24)
+		}
+		h, err := ParseHeader(b)
+		if err != nil {
+			return
+		}
+		if got := h.Append(nil); !bytes.Equal(got, b[:HeaderLen]) {
+			t.Fatalf("%x prints back as %x", b[:HeaderLen], got)
+		}
+		if FrameLen(b) != HeaderLen+int(h.BodyLen)+int(h.PayloadLen) {
+			t.Fatalf("frame length %d", FrameLen(b))
+		}
+	})
+}
+
+// FuzzHot: whatever parses as a fixed layout prints back to the same bytes.
+func FuzzHot(f *testing.F) {
+	f.Add(miss.Append(nil))
+	f.Add(flush.Append(nil))
+	f.Add(block.Append(nil))
+	f.Add(AppendMissFlush(nil, miss.Append(nil), 3, flush.Append(nil)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, ok := ParseMiss(b); ok && !bytes.Equal(m.Append(nil), b) {
+			t.Fatalf("miss %x prints back as %x", b, m.Append(nil))
+		}
+		if m, ok := ParseFlush(b); ok && !bytes.Equal(m.Append(nil), b) {
+			t.Fatalf("flush %x prints back as %x", b, m.Append(nil))
+		}
+		if k, ok := ParseBlock(b); ok {
+			if !bytes.Equal(k.Append(nil), b) {
+				t.Fatalf("block %x prints back as %x", b, k.Append(nil))
+			}
+			if k.Length > 0 && k.Offset>>PageShift != (k.Offset+uint64(k.Length)-1)>>PageShift {
+				t.Fatalf("block %+v crosses a page", k)
+			}
+		}
+		if m, id, fl, ok := SplitMissFlush(b); ok && !bytes.Equal(AppendMissFlush(nil, m, id, fl), b) {
+			t.Fatalf("pair %x does not print back", b)
+		}
+	})
+}
+
+// FuzzControl: no bytes make a decoder panic, and whatever parses prints back to the same bytes.
+func FuzzControl(f *testing.F) {
+	for i, s := range samples {
+		for j, v := range []any{s.req, s.rep} {
+			if _, raw := v.([]byte); !raw && v != nil {
+				f.Add(uint8(i), j == 1, Marshal(v))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, reply bool, b []byte) {
+		s := samples[int(i)%len(samples)]
+		v := s.req
+		if reply {
+			v = s.rep
+		}
+		if _, raw := v.([]byte); raw || v == nil {
+			return
+		}
+		got := reflect.New(reflect.TypeOf(v))
+		if err := Unmarshal(b, got.Interface()); err != nil {
+			if !errors.Is(err, ErrBadRequest) {
+				t.Fatalf("%v, want a bad request", err)
+			}
+			return
+		}
+		if again := Marshal(got.Elem().Interface()); !bytes.Equal(again, b) {
+			t.Fatalf("%x prints back as %x", b, again)
+		}
+	})
+}
+
+func TestControlFaults(t *testing.T) {
+	good := Marshal(ProcessRef{PID: 7})
+	var r ProcessRef
+	for name, b := range map[string][]byte{
+		"empty": nil, "version": append([]byte{9}, good[1:]...), "short": good[:len(good)-1], "long": append(bytes.Clone(good), 0),
+		"another shape": Marshal(NodeStatsReq{}), "no array": {ControlVersion, 0xc3},
+	} {
+		if err := Unmarshal(b, &r); !errors.Is(err, ErrBadRequest) {
+			t.Errorf("%s: %v, want a bad request", name, err)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := Kind(rapid.IntRange(1, 18).Draw(t, "a")), Kind(rapid.IntRange(1, 18).Draw(t, "b"))
+		err := fmt.Errorf("wrapped: %w", Errorf(a, "text"))
+		if errors.Is(err, &Error{Kind: b}) != (a == b) || KindOf(err) != a {
+			t.Fatalf("%v against %v", a, b)
+		}
+	})
+	if KindOf(nil) != KindNone || KindOf(errors.New("x")) != KindInternal {
+		t.Error("kind of nil or of a plain error")
+	}
+}
