@@ -34,7 +34,7 @@ type cluster struct {
 
 type node struct {
 	id     wire.NodeID
-	fs     gmanagers.FS
+	fs     *vfs.MemFS // strict: knows what was synced
 	m      *gmanagers.Managers
 	cancel context.CancelFunc
 	done   chan error // of Run and of the server
@@ -46,7 +46,7 @@ func startCluster(t *testing.T, edit func(*gmanagers.Options)) *cluster {
 	for i := 1; i <= 3; i++ {
 		id := wire.NodeID(fmt.Sprintf("g%d", i))
 		c.peers = append(c.peers, gmanagers.Peer{ID: id, Addr: netlayer.Addr(fmt.Sprintf("inproc:managers-%d-%s", n, id)), ReplicaID: uint64(i)})
-		c.nodes = append(c.nodes, &node{id: id, fs: vfs.NewMem()})
+		c.nodes = append(c.nodes, &node{id: id, fs: vfs.NewStrictMem()})
 	}
 	for i := range c.nodes {
 		c.start(i)
@@ -107,6 +107,33 @@ func (c *cluster) stop(i int) {
 			c.t.Errorf("%s: %v", n.id, err)
 		}
 	}
+}
+
+// crash ends a node so that only what it had synced is left.
+func (c *cluster) crash(i int) {
+	n := c.nodes[i]
+	n.fs.SetIgnoreSyncs(true)
+	c.stop(i)
+	n.fs.ResetToSyncedState()
+	n.fs.SetIgnoreSyncs(false)
+}
+
+// stat returns a counter of a node.
+func (c *cluster) stat(i int, name string) float64 {
+	c.t.Helper()
+	p := netlayer.NewPeer(c.peers[i].Addr, netOptions(wire.RoleClient, "test"))
+	defer p.Close()
+	var rep wire.NodeStatsRep
+	if err := p.Control(within(c.t), wire.OpNodeStats, 0, &wire.NodeStatsReq{}, &rep); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, k := range rep.Counters {
+		if k.Name == name {
+			return k.Value
+		}
+	}
+	c.t.Fatalf("no counter %s in %+v", name, rep)
+	return 0
 }
 
 // client makes a client that is closed at the end of the test.

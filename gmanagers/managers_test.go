@@ -1,11 +1,14 @@
 package gmanagers_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
+	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/netlayer/wire"
@@ -198,5 +201,106 @@ func TestLeaderEndsWhileActivating(t *testing.T) {
 	})
 	if err := check(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCrashLosesNothing: the leader ends as kill -9 and a power cut would, with what it synced alone, and comes back;
+// then all three end and come back. What was answered is there.
+func TestCrashLosesNothing(t *testing.T) {
+	c := startCluster(t, nil)
+	cl := c.client()
+	ctx := within(t)
+	for i := 1; i <= 3; i++ {
+		if _, err := cl.Register(ctx, mcomponent(i, 64<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := cl.PlaceHome(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	owners := map[wire.RegionNo]wire.Owner{}
+	activate := func(n int) {
+		t.Helper()
+		for range n {
+			r := wire.RegionNo(len(owners))
+			o, err := cl.ActivateRegion(ctx, 1, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			owners[r] = o
+		}
+	}
+	activate(20)
+	leader := c.leader(wire.GMM)
+	c.crash(leader)
+	activate(20)
+	c.start(leader)
+	until(t, "the crashed leader catches up", func() bool {
+		return c.applied(leader, wire.GMM) == c.applied((leader+1)%3, wire.GMM) && c.applied(leader, wire.GMM) >= 44
+	})
+	for i := range c.nodes {
+		c.crash(i)
+	}
+	for i := range c.nodes {
+		c.start(i)
+	}
+	activate(5)
+	ps, err := cl.Regions(ctx, 1)
+	if err != nil || len(ps) != 1 || len(ps[0].Regions) != len(owners) {
+		t.Fatalf("%+v, %v", ps, err)
+	}
+	for _, r := range ps[0].Regions {
+		if o := owners[r.Region]; o.Node != r.Node || o.Epoch != r.Epoch {
+			t.Errorf("region %d: %+v, answered %+v", r.Region, r, o)
+		}
+	}
+}
+
+// TestCatchesUpBySnapshot: a node that was away for longer than the others' logs reach gets a snapshot over the message
+// layer, larger than one frame.
+func TestCatchesUpBySnapshot(t *testing.T) {
+	c := startCluster(t, func(o *gmanagers.Options) { o.SnapshotEntries, o.CompactionEntries = 64, 16 })
+	cl := c.client()
+	ctx, cancel := context.WithTimeout(context.Background(), 6*failover)
+	defer cancel()
+	if _, err := cl.Register(ctx, pcomponent(1, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	away := (c.leader(wire.GPM) + 1) % 3
+	c.stop(away)
+	// Names of 250 bytes make the state larger than wire.MaxBody after 4200 processes.
+	const callers, each = 30, 150
+	name := strings.Repeat("n", 250)
+	var out sync.WaitGroup
+	for range callers {
+		out.Add(1)
+		go func() {
+			defer out.Done()
+			for range each {
+				if _, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: name, Threads: 1, ExCacheLines: 1}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	out.Wait()
+	if t.Failed() {
+		return
+	}
+	c.start(away)
+	until(t, "the node that was away has everything", func() bool { return c.applied(away, wire.GPM) == callers*each+1 })
+	if n := c.stat(away, "raft_chunks_received"); n == 0 {
+		t.Error("no snapshot chunk was received: it caught up from the log, which should not reach so far back")
+	}
+	// It serves: the other two lose their majority without it.
+	other := (away + 1) % 3
+	c.stop(other)
+	if p, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "last", Threads: 1, ExCacheLines: 1}); err != nil || p.PID != callers*each+1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	// The listing is larger than a reply may be, which is an error and not a panic.
+	if _, err := cl.Processes(ctx); !errors.Is(err, wire.ErrBadRequest) || !has(err, "ask for one by its id") {
+		t.Errorf("a listing of %d processes: %v", callers*each+1, err)
 	}
 }

@@ -96,7 +96,6 @@ type group struct {
 
 // Open starts or restarts the replica of every group. It returns before a leader is known.
 func Open(c Config) (*Host, error) {
-	routeLogs(c.Log)
 	h := &Host{c: c, nodes: map[uint64]wire.NodeID{}, groups: map[wire.Manager]*group{}}
 	h.t = newTransport(c.Connect, c.Log, &h.stats)
 	members := map[uint64]dragonboat.Target{}
@@ -114,6 +113,7 @@ func Open(c Config) (*Host, error) {
 	for _, g := range c.Groups {
 		h.groups[g.Manager] = &group{}
 	}
+	routeLogs(c.Log)
 	db := config.GetTinyMemLogDBConfig()
 	db.Shards = logShards
 	nh, err := newNodeHost(config.NodeHostConfig{

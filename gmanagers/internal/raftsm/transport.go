@@ -24,7 +24,7 @@ type Sender interface {
 // this is memory too; when it is full a chunk is dropped and Raft sends the snapshot again.
 const chunkQueue = 8
 
-// maxNode bounds the manager processes whose fragments are assembled.
+// maxNodes bounds the manager processes whose fragments are assembled.
 const maxNodes = 16
 
 var errStopped = errors.New("raftsm: the transport is stopped")

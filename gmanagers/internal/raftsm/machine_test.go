@@ -1,0 +1,66 @@
+package raftsm
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/netlayer/wire"
+)
+
+func register(id string) []byte {
+	m := wire.Member{ID: wire.NodeID(id), Role: wire.RoleMemory, Addr: "inproc:" + id, Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}
+	return gmm.Command{Client: 1, Seq: uint64(len(id)), Request: gmm.Request{Op: gmm.OpRegister, Member: m}}.Encode()
+}
+
+func TestMachineSnapshot(t *testing.T) {
+	var na, nb atomic.Uint64
+	a, b := &machine{state: gmm.New(), applied: &na}, &machine{state: gmm.New(), applied: &nb}
+	for _, id := range []string{"m", "mm", "mmm"} {
+		if r, err := a.Update(register(id)); err != nil || len(r.Data) == 0 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	var buf bytes.Buffer
+	if err := a.SaveSnapshot(&buf, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	file := bytes.Clone(buf.Bytes())
+	if err := b.RecoverFromSnapshot(&buf, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if nb.Load() != 3 || !bytes.Equal(a.state.Snapshot(), b.state.Snapshot()) {
+		t.Errorf("restored after %d commands, want 3 and the same state", nb.Load())
+	}
+	for n := range file {
+		if b.RecoverFromSnapshot(bytes.NewReader(file[:n]), nil, nil) == nil {
+			t.Fatalf("a snapshot cut to %d of %d bytes was accepted", n, len(file))
+		}
+	}
+	if _, err := a.Lookup("what"); err == nil {
+		t.Error("looked up a string")
+	}
+}
+
+func TestOpenRefusesReplicas(t *testing.T) {
+	for _, r := range [][]Replica{nil, {{"g2", 1}}, {{"g1", 0}}, {{"g1", 1}, {"g2", 1}}} {
+		if _, err := Open(Config{Self: "g1", Replicas: r, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), `want "g1" among them`) {
+			t.Errorf("%v: %v", r, err)
+		}
+	}
+}
+
+type refuses struct{ err error }
+
+func (r refuses) Send(wire.Op, []byte) error { return r.err }
+
+func TestTransportBeforeStart(t *testing.T) {
+	tr := newTransport(func(wire.NodeID) (Sender, error) { return refuses{wire.ErrUnavailable}, nil }, nil, &Stats{})
+	if err := tr.deliver("g2", wire.OpRaft, nil); !errors.Is(err, wire.ErrUnavailable) {
+		t.Error(err)
+	}
+	tr.Stop() // never started: nothing to wait for
+}
