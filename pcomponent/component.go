@@ -58,8 +58,9 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	if err != nil {
 		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
 	}
-	o.Fault.Threads = o.Threads
-	core, err := fault.New(o.Fault, cache)
+	fo := c.o.Fault
+	fo.Threads, fo.RegionBytes = o.Threads, o.RegionBytes
+	core, err := fault.New(fo, cache)
 	if err != nil {
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}

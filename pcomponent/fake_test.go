@@ -15,7 +15,6 @@ import (
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
-	"splitkernel/pcomponent/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -209,8 +208,7 @@ func open(t testing.TB, home *owner, x excache.Options, threads int, change func
 	if err != nil {
 		t.Fatal(err)
 	}
-	po := ProcessOptions{PID: 7, Epoch: 1, Name: "test", Home: wire.Owner{Node: home.id, Addr: string(home.addr)}, Threads: threads, ExCache: x, Fault: fault.DefaultOptions()}
-	po.Fault.RegionBytes = testRegion
+	po := ProcessOptions{PID: 7, Epoch: 1, Name: "test", Home: wire.Owner{Node: home.id, Addr: string(home.addr)}, Threads: threads, ExCache: x, RegionBytes: testRegion}
 	if change != nil {
 		change(&po)
 	}

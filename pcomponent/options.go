@@ -35,13 +35,15 @@ type Options struct {
 	LinkBytesPerSecond uint64
 	// BlockPatienceMS is how long a block request is retried before it fails, in ms.
 	BlockPatienceMS int
+	// Fault are the settings of the fault protocol of its processes.
+	Fault fault.Options
 	// Net are the settings of its connections.
 	Net netlayer.Options
 }
 
 // DefaultOptions are those of a small pComponent.
 func DefaultOptions() Options {
-	return Options{Cores: 2, ExCacheBytes: 256 << 20, LinkBytesPerSecond: 5_000_000_000, BlockPatienceMS: 20_000, Net: netlayer.DefaultOptions()}
+	return Options{Cores: 2, ExCacheBytes: 256 << 20, LinkBytesPerSecond: 5_000_000_000, BlockPatienceMS: 20_000, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
 }
 
 // Validate reports every setting out of bounds.
@@ -56,6 +58,9 @@ func (o Options) Validate() error {
 	if o.BlockPatienceMS < 1 {
 		errs = append(errs, fmt.Errorf("block_patience_ms: %d, want at least 1", o.BlockPatienceMS))
 	}
+	if err := o.Fault.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("fault: %w", err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -67,7 +72,8 @@ type ProcessOptions struct {
 	Home    wire.Owner // the home mComponent; Region is not used
 	Threads int
 	ExCache excache.Options
-	Fault   fault.Options
+	// RegionBytes is the size of a vRegion in bytes, the same in the whole cluster.
+	RegionBytes uint64
 	// OnDamaged hears of each page that came with a wrong checksum. It is called with the process's lock held.
 	OnDamaged func(page wire.PageNo, owner wire.NodeID, err error)
 	// OnEvent hears of each fetch and flush, for the history of a page; nil is off. Called with the process's lock held.

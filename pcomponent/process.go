@@ -212,7 +212,7 @@ func (p *Process) write(e *fault.Effect) {
 
 // askOwner asks the home for the owner of a page's vRegion. The lock is not held.
 func (p *Process) askOwner(page wire.PageNo) {
-	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(p.o.Fault.MaxBackoffMS)*time.Millisecond)
+	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(p.c.o.Fault.MaxBackoffMS)*time.Millisecond)
 	defer cancel()
 	var rep wire.MmapRep
 	err := p.home.Control(ctx, wire.OpOwners, p.o.Epoch, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, &rep)
@@ -230,7 +230,7 @@ func (p *Process) askOwner(page wire.PageNo) {
 
 // patient bounds a question to the home by the patience of a fault: the home may wait for a new leader of GMM.
 func (p *Process) patient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(p.o.Fault.PatienceMS)*time.Millisecond)
+	return context.WithTimeout(ctx, time.Duration(p.c.o.Fault.PatienceMS)*time.Millisecond)
 }
 
 // Map maps [addr, addr+length) at the home; addr 0 lets it choose. It gives the address.

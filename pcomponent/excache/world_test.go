@@ -1,6 +1,7 @@
 package excache
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -417,31 +418,48 @@ func (w *world) heal() {
 	}
 }
 
-// TestManyThreads runs the world with random threads, for every policy and
-// mechanism.
+// drawWorld draws a small cache and its surroundings, crowded enough that lines,
+// flushing frames and pages are fought for.
+func drawWorld(t rapid.TB, name, mechanism string, draw func(n int) int) *world {
+	o := DefaultOptions()
+	o.Policy, o.Mechanism = name, mechanism
+	o.Ways = 1 + draw(5)
+	o.Lines = o.Ways << draw(3)
+	o.SweepEvery = 1 + draw(20)
+	o.VictimLines = 1 + draw(4)
+	o.FlushFrames = 1 + draw(6)
+	return newWorld(t, o, 1+draw(6), o.Lines+1+draw(o.Lines+4), draw)
+}
+
+// TestManyThreads runs random worlds for every policy and mechanism. The seed of a
+// world is in the name of its test.
 func TestManyThreads(t *testing.T) {
-	eachKind(t, func(t *rapid.T, name, mechanism string) {
-		o := drawOptions(t, name, mechanism)
-		threads := rapid.SampledFrom([]int{1, 2, 3, 4, 6}).Draw(t, "threads")
-		pages := rapid.IntRange(1, 2*o.Lines+8).Draw(t, "pages")
-		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "event seed"), 0))
-		w := newWorld(t, o, threads, pages, rng.IntN)
-		for range rapid.IntRange(200, 800).Draw(t, "events") {
-			w.step()
+	const worlds, events = 40, 600
+	for _, name := range policyNames() {
+		for _, mechanism := range Mechanisms() {
+			for seed := range uint64(worlds) {
+				t.Run(fmt.Sprintf("%s/%s/%d", name, mechanism, seed), func(t *testing.T) {
+					w := drawWorld(t, name, mechanism, rand.New(rand.NewPCG(seed, 0)).IntN)
+					for range events {
+						w.step()
+					}
+					w.heal()
+				})
+			}
 		}
-		w.heal()
-	})
+	}
 }
 
 // FuzzWorld lets the fuzzer choose the cache and every event.
 func FuzzWorld(f *testing.F) {
 	for kind := range byte(15) {
 		rng := rand.New(rand.NewPCG(uint64(kind), 0))
-		events := make([]byte, 400)
-		for i := range events {
-			events[i] = byte(rng.Uint32())
+		choices := make([]byte, 1000)
+		for i := range choices {
+			choices[i] = byte(rng.Uint32())
 		}
-		f.Add(append([]byte{kind, kind}, events...))
+		choices[0], choices[1] = kind, kind // the policy mod 5, the mechanism mod 3
+		f.Add(choices)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// The data are the choices; when they are used up the world heals.
@@ -453,15 +471,7 @@ func FuzzWorld(f *testing.F) {
 			data = data[1:]
 			return int(b) % n
 		}
-		o := DefaultOptions()
-		o.Mechanism = Mechanisms()[draw(3)]
-		o.Policy = policyNames()[draw(5)]
-		o.Ways = 1 + draw(5)
-		o.Lines = o.Ways << draw(3)
-		o.SweepEvery = 1 + draw(20)
-		o.VictimLines = 1 + draw(4)
-		o.FlushFrames = 1 + draw(4)
-		w := newWorld(t, o, 1+draw(5), 1+draw(40), draw)
+		w := drawWorld(t, policyNames()[draw(5)], Mechanisms()[draw(3)], draw)
 		for steps := 0; len(data) > 0 && steps < 2000; steps++ {
 			w.step()
 		}

@@ -17,9 +17,9 @@ const DamagedFetches = 3
 // Options are the settings of the fault protocol of one process.
 type Options struct {
 	// RegionBytes is the size of a vRegion in bytes, a power of two of at least one page.
-	RegionBytes uint64
+	RegionBytes uint64 `yaml:"-"`
 	// Threads is the number of threads that may fault at once, 1 to MaxThreads.
-	Threads int
+	Threads int `yaml:"-"`
 	// Piggyback sends a dirty victim with the miss when both go to the same mComponent (LegoOS, default on).
 	Piggyback bool
 	// PatienceMS is how long a fault or a flush is retried against an mComponent that cannot be reached before the process

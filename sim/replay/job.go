@@ -13,7 +13,6 @@ import (
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
-	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/check"
 	"splitkernel/sim/trace"
 )
@@ -112,10 +111,8 @@ func (j *job) run() {
 
 // replay opens the process, replays, writes back, closes, and fills r, as far as it came.
 func (j *job) replay(r *Result) (err error) {
-	fo := fault.DefaultOptions()
-	fo.RegionBytes = j.spec.RegionBytes
 	p, err := j.comp.Open(j.ctx, pcomponent.ProcessOptions{
-		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, Fault: fo,
+		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, RegionBytes: j.spec.RegionBytes,
 		OnDamaged: j.damaged, OnEvent: j.events.add,
 	})
 	if err != nil {

@@ -53,6 +53,7 @@ type RunOptions struct {
 	Commit       string
 	Version      string
 	Progress     func(Progress) // may be nil; called from Run's goroutine
+	OnPlaced     func()         // may be nil; called when every vNode has its place, before any starts
 	Restarts     func() int     // of components during the run; may be nil
 	Log          *slog.Logger
 }
@@ -126,6 +127,9 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 			}
 			v.failed = err.Error()
 		}
+	}
+	if o.OnPlaced != nil {
+		o.OnPlaced()
 	}
 	began := time.Now()
 	for _, v := range r.vnodes {

@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"splitkernel/sim/replay"
+	"splitkernel/sim/report"
+)
+
+// one is a workload of one vNode over a trace.
+func one(t *testing.T, path string, lines int, more string) string {
+	t.Helper()
+	return fmt.Sprintf("name: one\nseed: 1\nvnodes:\n  - name: one\n    trace: %s\n    excache: {lines: %d, ways: 0, policy: lru%s}\n", path, lines, more)
+}
+
+// managers are the managers of the laptop cluster.
+var managers = []string{"g1", "g2", "g3"}
+
+// TestManagerDiesWhileActivationsWait stops the managers, lets a process ask for 40 vRegions, kills one manager for good,
+// lets the others go on, and wants every logical counter as in an undisturbed run. Each manager is killed once, so the leaders are.
+func TestManagerDiesWhileActivationsWait(t *testing.T) {
+	path := synthetic(t, "wide", 1, 40*256, 0, 60_000, true)
+	text := one(t, path, 512, "")
+	var want report.Counters
+	for _, victim := range append([]string{""}, managers...) {
+		t.Run("kill "+victim, func(t *testing.T) {
+			c := start(t, "laptop")
+			w := workload(t, text)
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			s := c.run(w, func(o *replay.RunOptions) {
+				if victim == "" {
+					return
+				}
+				o.OnPlaced = func() {
+					for _, m := range managers {
+						c.signal(m, syscall.SIGSTOP)
+					}
+					wg.Go(func() {
+						ctx := background(t)
+						eventually(t, "20 activations outstanding", func() bool {
+							sum := 0.0
+							for _, m := range []string{"m1", "m2", "m3"} {
+								n, err := c.counter(ctx, m, "activations_outstanding")
+								if err != nil {
+									t.Error(err)
+									return true
+								}
+								sum += n
+							}
+							return sum >= 20
+						})
+						if err := c.Kill(victim); err != nil {
+							t.Error(err)
+						}
+						for _, m := range managers {
+							if m != victim {
+								c.signal(m, syscall.SIGCONT)
+							}
+						}
+					})
+				}
+			})
+			ok(t, s)
+			if victim == "" {
+				want = logical(s.Total)
+				if want.Fetches == 0 || want.Flushes == 0 || s.VNodes[0].Activations != 40 {
+					t.Fatalf("nothing is tested: %d activations, %+v", s.VNodes[0].Activations, want)
+				}
+				return
+			}
+			if got := logical(s.Total); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+				t.Errorf("counters differ from an undisturbed run:\n%+v\n%+v", got, want)
+			}
+		})
+	}
+}
+
+// TestAllManagersDie kills every manager after the process has all its memory: it must finish, with nothing changed.
+func TestAllManagersDie(t *testing.T) {
+	path := synthetic(t, "long", 2, 4*256, 0, 1_500_000, false)
+	text := one(t, path, 256, "")
+	c := start(t, "laptop")
+	undisturbed := c.run(workload(t, text), nil)
+	ok(t, undisturbed)
+	var once sync.Once
+	var atKill atomic.Uint64
+	s := c.run(workload(t, text), func(o *replay.RunOptions) {
+		o.Progress = func(p replay.Progress) {
+			if p.Done > 0 {
+				once.Do(func() {
+					for _, m := range managers {
+						if err := c.Kill(m); err != nil {
+							t.Error(err)
+						}
+					}
+					atKill.Store(p.Done)
+				})
+			}
+		}
+	})
+	ok(t, s)
+	if n := atKill.Load(); n == 0 || n >= s.Total.Accesses {
+		t.Fatalf("the managers were killed after %d of %d accesses, want in the middle", n, s.Total.Accesses)
+	}
+	if got, want := logical(s.Total), logical(undisturbed.Total); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("counters differ from an undisturbed run:\n%+v\n%+v", got, want)
+	}
+	if len(s.Warnings) == 0 {
+		t.Error("no warning says that the managers did not answer")
+	}
+}
+
+// TestTheCheckCanFail: a byte flipped in an mComponent's memory and a flush that was acknowledged and dropped are each seen.
+func TestTheCheckCanFail(t *testing.T) {
+	path := synthetic(t, "check", 3, 1024, 0, 100_000, true)
+	for _, set := range []string{"nodes.m1.inject.flip_byte_at_miss=10", "nodes.m1.inject.drop_flush_at=50"} {
+		t.Run(set, func(t *testing.T) {
+			c := start(t, onePonem, set)
+			s := c.run(workload(t, one(t, path, 128, "")), nil)
+			if s.ExitCode() != 3 || s.Total.IntegrityErrors == 0 || len(s.Integrity) == 0 {
+				t.Fatalf("exit code %d, %d integrity errors: %q", s.ExitCode(), s.Total.IntegrityErrors, s.Integrity)
+			}
+			if !strings.Contains(s.Integrity[0], "history") || !strings.Contains(s.Integrity[0], "flush") {
+				t.Errorf("the wrong page has no history: %q", s.Integrity[0])
+			}
+		})
+	}
+}
+
+// TestOutOfMemoryEndsOnlyWhoAsked: a vNode larger than the memory fails by name, the other one ends well.
+func TestOutOfMemoryEndsOnlyWhoAsked(t *testing.T) {
+	big := synthetic(t, "big", 4, 6000, 0, 200_000, true)
+	little := synthetic(t, "little", 5, 200, 0, 100_000, true)
+	c := start(t, onePonem, "nodes.m1.memory_bytes=8MiB")
+	s := c.run(workload(t, fmt.Sprintf(`name: two
+seed: 1
+vnodes:
+  - {name: big, trace: %s, excache: {lines: 64, ways: 0}}
+  - {name: little, trace: %s, excache: {lines: 64, ways: 0}}
+`, big, little)), nil)
+	if s.ExitCode() != 1 || len(s.Failed) != 1 || !strings.Contains(s.Failed[0], "big: ") || !strings.Contains(s.Failed[0], "m1: out of memory") {
+		t.Fatalf("exit code %d: %q", s.ExitCode(), s.Failed)
+	}
+	if s.VNodes[1].State != replay.StateDone || s.VNodes[1].Accesses != 100_000 {
+		t.Errorf("the other vNode: %+v", s.VNodes[1])
+	}
+	// Its memory was given back: the little one fits again, and again.
+	for range 3 {
+		ok(t, c.run(workload(t, one(t, little, 64, "")), nil))
+	}
+}
+
+// TestMechanismsAgree replays one trace with each mechanism and policy, in trace order and with threads: every page right.
+func TestMechanismsAgree(t *testing.T) {
+	path := synthetic(t, "mix", 6, 1500, 300, 60_000, true)
+	c := start(t, "laptop")
+	for _, mech := range []string{"list", "write-protect", "victim"} {
+		for _, policy := range []string{"lru", "fifo", "clock", "random", "lru-sweep"} {
+			text := one(t, path, 256, ", mechanism: "+mech+", sweep_every_accesses: 500")
+			text = strings.Replace(text, "policy: lru", "policy: "+policy, 1)
+			first := c.run(workload(t, text), nil)
+			ok(t, first)
+			again := c.run(workload(t, text), nil)
+			if a, b := logical(first.Total), logical(again.Total); fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
+				t.Errorf("%s %s: two runs differ:\n%+v\n%+v", mech, policy, a, b)
+			}
+			if first.VNodes[0].Late == 0 {
+				t.Errorf("%s %s: no vRegion was activated during the run", mech, policy)
+			}
+		}
+		text := strings.Replace(one(t, path, 256, ", mechanism: "+mech), "    excache", "    order: threads\n    threads: 4\n    excache", 1)
+		s := c.run(workload(t, text), nil)
+		ok(t, s)
+		if s.VNodes[0].Threads != 4 || s.Total.Accesses != 60_000 {
+			t.Errorf("%s: %d threads, %d accesses", mech, s.VNodes[0].Threads, s.Total.Accesses)
+		}
+	}
+}
+
+// TestMemoryComponentDies: a killed mComponent loses its memory, so its process must fail by name and not see a wrong page.
+func TestMemoryComponentDies(t *testing.T) {
+	path := synthetic(t, "dies", 7, 2048, 0, 3_000_000, false)
+	c := start(t, onePonem, "pcomponent.fault.patience_ms=1000")
+	var once sync.Once
+	s := c.run(workload(t, one(t, path, 128, "")), func(o *replay.RunOptions) {
+		o.Progress = func(p replay.Progress) {
+			if p.Done > 0 {
+				once.Do(func() {
+					if err := c.Kill("m1"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	})
+	if s.ExitCode() != 1 || len(s.Failed) != 1 || !strings.Contains(s.Failed[0], "m1 did not answer") {
+		t.Fatalf("exit code %d: %q, integrity %q", s.ExitCode(), s.Failed, s.Integrity)
+	}
+}
