@@ -11,6 +11,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/scomponent"
 )
 
 // MaxNodes bounds the nodes of a cluster of processes on one machine.
@@ -41,6 +42,8 @@ type Cluster struct {
 	Manager gmanagers.Options
 	// Pcomponent are the defaults of the compute components.
 	Pcomponent pcomponent.Options
+	// Scomponent are the defaults of the storage components.
+	Scomponent scomponent.Options
 	// Nodes in the order of the file.
 	Nodes []Node
 }
@@ -54,6 +57,7 @@ type Netlayer struct {
 // derived are the settings of rooms that follow from the rest of the cluster, so that no file can contradict itself.
 var derived = map[reflect.Type][]string{
 	reflect.TypeFor[pcomponent.Options](): {"id", "net"},
+	reflect.TypeFor[scomponent.Options](): {"data_dir"},
 }
 
 // Node is one process of the cluster.
@@ -79,6 +83,7 @@ func DefaultCluster() Cluster {
 		Client:     client.DefaultOptions(),
 		Manager:    gmanagers.DefaultOptions(),
 		Pcomponent: pcomponent.DefaultOptions(),
+		Scomponent: scomponent.DefaultOptions(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/scomponent"
 )
 
 // section gives the defaults of a role, as a pointer.
@@ -15,6 +16,8 @@ func (c *Cluster) section(r wire.Role) any {
 		return &c.Manager
 	case wire.RoleCompute:
 		return &c.Pcomponent
+	case wire.RoleStorage:
+		return &c.Scomponent
 	}
 	return &struct{}{}
 }
@@ -33,6 +36,7 @@ type Resolved struct {
 	Client      client.Options
 	Manager     *gmanagers.Options  `json:",omitempty"`
 	Compute     *pcomponent.Options `json:",omitempty"`
+	Storage     *scomponent.Options `json:",omitempty"`
 }
 
 // Resolve gives the settings of the node of an id, which must be one of the cluster's.
@@ -54,6 +58,8 @@ func (c *Cluster) Resolve(id string) Resolved {
 		own := *o
 		own.ID = r.ID
 		r.Compute = &own
+	case *scomponent.Options:
+		r.Storage = o
 	}
 	return r
 }

@@ -12,6 +12,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/scomponent"
 	"splitkernel/sim/replay"
 )
 
@@ -40,6 +41,8 @@ func newPart(cfg *Config, log *slog.Logger) (*part, error) {
 		return newManager(cfg, log)
 	case cfg.Node.Compute != nil:
 		return newCompute(cfg, log)
+	case cfg.Node.Storage != nil:
+		return newStorage(cfg, log)
 	}
 	return nil, fmt.Errorf("the configuration of node %s has no section for its role %s", cfg.Node.ID, cfg.Node.Role)
 }
@@ -90,5 +93,19 @@ func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
 		member: true, capacity: comp.Capacity, load: comp.Load,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
+	}, nil
+}
+
+// newStorage is an sComponent with its volumes in the node's data folder.
+func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
+	o := *cfg.Node.Storage
+	o.Node, o.DataDir, o.Log = cfg.Node.ID, cfg.DataDir, log
+	comp, err := scomponent.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("scomponent: %w", err)
+	}
+	return &part{
+		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
+		member: true, capacity: comp.Capacity, load: comp.Load, close: comp.Close,
 	}, nil
 }
