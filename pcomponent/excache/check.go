@@ -5,19 +5,18 @@ import "fmt"
 // CheckInvariants reports the first inconsistency of the inner state. It costs a
 // walk over everything and is for tests and for debugging.
 func (c *Cache) CheckInvariants() error {
-	held := make([]string, c.Frames()) // by frame: who holds it
-	hold := func(frame uint32, format string, args ...any) error {
-		who := fmt.Sprintf(format, args...)
+	held := make([]holder, c.Frames()) // by frame
+	hold := func(frame uint32, by holder) error {
 		if int(frame) >= len(held) {
-			return fmt.Errorf("excache: %s has frame %d, there are %d", who, frame, len(held))
+			return fmt.Errorf("excache: %s has frame %d, there are %d", by, frame, len(held))
 		}
-		if held[frame] != "" {
-			return fmt.Errorf("excache: frame %d is held by %s and by %s", frame, held[frame], who)
+		if held[frame] != (holder{}) {
+			return fmt.Errorf("excache: frame %d is held by %s and by %s", frame, held[frame], by)
 		}
-		held[frame] = who
+		held[frame] = by
 		return nil
 	}
-	for _, check := range []func(hold func(uint32, string, ...any) error) error{
+	for _, check := range []func(holdFunc) error{
 		c.checkLines, c.checkIndex, c.checkFree, c.checkEntries, c.checkFlushes, c.checkCounts,
 	} {
 		if err := check(hold); err != nil {
@@ -25,14 +24,25 @@ func (c *Cache) CheckInvariants() error {
 		}
 	}
 	for frame, who := range held {
-		if who == "" {
+		if who == (holder{}) {
 			return fmt.Errorf("excache: frame %d is held by nobody and is not free", frame)
 		}
 	}
 	return c.policy.CheckInvariants()
 }
 
-func (c *Cache) checkLines(hold func(uint32, string, ...any) error) error {
+// holder is who holds a frame; a name is made of it only for an error.
+type holder struct {
+	kind string
+	id   uint64
+}
+
+func (h holder) String() string { return fmt.Sprintf("%s %d", h.kind, h.id) }
+
+// holdFunc notes the holder of a frame and refuses a second one.
+type holdFunc func(frame uint32, by holder) error
+
+func (c *Cache) checkLines(hold holdFunc) error {
 	busy := 0
 	for i := range c.lines {
 		line, l, h := uint32(i), &c.lines[i], c.hot[i]
@@ -60,7 +70,7 @@ func (c *Cache) checkLines(hold func(uint32, string, ...any) error) error {
 			busy++
 		}
 		if inUse {
-			if err := hold(h&hotFrame, "line %d", line); err != nil {
+			if err := hold(h&hotFrame, holder{"line", uint64(line)}); err != nil {
 				return err
 			}
 		}
@@ -71,7 +81,7 @@ func (c *Cache) checkLines(hold func(uint32, string, ...any) error) error {
 	return nil
 }
 
-func (c *Cache) checkIndex(func(uint32, string, ...any) error) error {
+func (c *Cache) checkIndex(holdFunc) error {
 	indexed, inUse := 0, 0
 	for _, e := range c.index.table {
 		if e != 0 {
@@ -89,7 +99,7 @@ func (c *Cache) checkIndex(func(uint32, string, ...any) error) error {
 	return nil
 }
 
-func (c *Cache) checkFree(hold func(uint32, string, ...any) error) error {
+func (c *Cache) checkFree(hold holdFunc) error {
 	chained := 0
 	for set, first := range c.free {
 		for line := first; line != none; line = c.lines[line].next {
@@ -110,14 +120,14 @@ func (c *Cache) checkFree(hold func(uint32, string, ...any) error) error {
 		return fmt.Errorf("excache: %d more lines are chained than free", chained)
 	}
 	for _, frame := range c.frames {
-		if err := hold(frame, "the free frames"); err != nil {
+		if err := hold(frame, holder{"free frame", uint64(frame)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Cache) checkEntries(hold func(uint32, string, ...any) error) error {
+func (c *Cache) checkEntries(hold holdFunc) error {
 	if len(c.victims) > 0 && (c.options.Mechanism != MechanismVictim || len(c.victims) > c.options.VictimLines) {
 		return fmt.Errorf("excache: %d victim entries with mechanism %s, at most %d", len(c.victims), c.options.Mechanism, c.options.VictimLines)
 	}
@@ -128,14 +138,14 @@ func (c *Cache) checkEntries(hold func(uint32, string, ...any) error) error {
 		if c.findEntry(e.page) != i {
 			return fmt.Errorf("excache: page %#x is in the victim cache twice", e.page)
 		}
-		if err := hold(e.frame, "the victim entry of page %#x", e.page); err != nil {
+		if err := hold(e.frame, holder{"the victim entry of page", e.page}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Cache) checkFlushes(hold func(uint32, string, ...any) error) error {
+func (c *Cache) checkFlushes(hold holdFunc) error {
 	if len(c.pending) > c.options.FlushFrames {
 		return fmt.Errorf("excache: %d flushes are pending, at most %d", len(c.pending), c.options.FlushFrames)
 	}
@@ -153,7 +163,7 @@ func (c *Cache) checkFlushes(hold func(uint32, string, ...any) error) error {
 		}
 		last = f.id
 		if f.owner {
-			if err := hold(f.frame, "flush %d", f.id); err != nil {
+			if err := hold(f.frame, holder{"flush", f.id}); err != nil {
 				return err
 			}
 			continue
@@ -173,7 +183,7 @@ func (c *Cache) checkFlushes(hold func(uint32, string, ...any) error) error {
 	return nil
 }
 
-func (c *Cache) checkCounts(func(uint32, string, ...any) error) error {
+func (c *Cache) checkCounts(holdFunc) error {
 	open := uint64(0)
 	for i := range c.lines {
 		if c.lines[i].unclassified {

@@ -225,7 +225,7 @@ func TestAgainstModel(t *testing.T) {
 			}
 		}
 		var want Stats
-		for i := range rapid.IntRange(1, 300).Draw(t, "accesses") {
+		for i := range rapid.IntRange(100, 300).Draw(t, "accesses") {
 			page := rapid.Uint64Range(0, pages-1).Draw(t, "page")
 			write := rapid.Bool().Draw(t, "write")
 			w := m.access(page, write)
@@ -257,7 +257,7 @@ func TestAgainstModel(t *testing.T) {
 func TestAcksDoNotMatter(t *testing.T) {
 	eachKind(t, func(t *rapid.T, name, mechanism string) {
 		o := drawOptions(t, name, mechanism)
-		refs := rapid.SliceOfN(rapid.Uint64Range(0, uint64(6*o.Lines+8)), 1, 400).Draw(t, "refs")
+		refs := rapid.SliceOfN(rapid.Uint64Range(0, uint64(6*o.Lines+8)), 100, 400).Draw(t, "refs")
 		run := func(seed uint64, eager int) ([]outcome, Stats) {
 			c, err := New(o)
 			if err != nil {

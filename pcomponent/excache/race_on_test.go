@@ -2,5 +2,5 @@
 
 package excache
 
-// raceEnabled: the race detector makes an access ten times as expensive.
+// raceEnabled: the race detector is on, see raceRequests.
 const raceEnabled = true

@@ -434,7 +434,7 @@ func drawWorld(t rapid.TB, name, mechanism string, draw func(n int) int) *world 
 // TestManyThreads runs random worlds for every policy and mechanism. The seed of a
 // world is in the name of its test.
 func TestManyThreads(t *testing.T) {
-	const worlds, events = 40, 600
+	const worlds, events = 100, 600
 	for _, name := range policyNames() {
 		for _, mechanism := range Mechanisms() {
 			for seed := range uint64(worlds) {
