@@ -33,7 +33,11 @@ func counted(before, after []wire.Counter) (report.Counters, map[string]float64)
 	v := reflect.ValueOf(&r).Elem()
 	for _, c := range after {
 		if i, ok := counterFields[c.Name]; ok {
-			v.Field(i).SetUint(uint64(max(c.Value-old[c.Name], 0)))
+			n := c.Value - old[c.Name]
+			if n < 0 { // it was restarted in between and counted from 0 again
+				n = c.Value
+			}
+			v.Field(i).SetUint(uint64(n))
 		} else {
 			other[c.Name] = c.Value
 		}
