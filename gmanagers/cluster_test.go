@@ -71,6 +71,7 @@ func (c *cluster) start(i int) {
 	n := c.nodes[i]
 	o := gmanagers.DefaultOptions()
 	o.ID, o.Peers, o.DataDir, o.FS = n.id, c.peers, "/"+string(n.id), n.fs
+	o.LeaseMS = 60_000 // most tests send no heartbeats
 	o.Net = netOptions(wire.RoleManager, n.id)
 	if testing.Verbose() {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", n.id)

@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
@@ -259,25 +260,38 @@ func TestCrashLosesNothing(t *testing.T) {
 // TestCatchesUpBySnapshot: a node that was away for longer than the others' logs reach gets a snapshot over the message
 // layer, larger than one frame.
 func TestCatchesUpBySnapshot(t *testing.T) {
-	c := startCluster(t, func(o *gmanagers.Options) { o.SnapshotEntries, o.CompactionEntries = 64, 16 })
+	c := startCluster(t, func(o *gmanagers.Options) {
+		o.LeaseMS, o.SnapshotEntries, o.CompactionEntries = 60_000, 64, 16
+	})
 	cl := c.client()
 	ctx, cancel := context.WithTimeout(context.Background(), 6*failover)
 	defer cancel()
-	if _, err := cl.Register(ctx, pcomponent(1, 1<<40)); err != nil {
-		t.Fatal(err)
+	// Long names and addresses make the state larger than wire.MaxBody after 1100 volumes.
+	long := strings.Repeat("n", 240)
+	m, s := mcomponent(1, 1<<30), scomponent(1, 1<<40)
+	m.Addr, s.Addr = "inproc:"+long, "inproc:"+long
+	for _, member := range []wire.Member{m, s} {
+		if _, err := cl.Register(ctx, member); err != nil {
+			t.Fatal(err)
+		}
 	}
-	away := (c.leader(wire.GPM) + 1) % 3
+	away := (c.leader(wire.GSM) + 1) % 3
+	until(t, "every replica knows the mComponent, so that each may lead", func() bool {
+		return c.applied(0, wire.GMM) > 0 && c.applied(1, wire.GMM) > 0 && c.applied(2, wire.GMM) > 0
+	})
 	c.stop(away)
-	// Names of 250 bytes make the state larger than wire.MaxBody after 4200 processes.
-	const callers, each = 30, 150
-	name := strings.Repeat("n", 250)
+	const callers, each = 32, 40
 	var out sync.WaitGroup
-	for range callers {
+	for i := range callers {
+		cl := cl
+		if i%2 == 0 {
+			cl = c.client() // each client is remembered with its own window of results
+		}
 		out.Add(1)
 		go func() {
 			defer out.Done()
 			for range each {
-				if _, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: name, Threads: 1, ExCacheLines: 1}); err != nil {
+				if _, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: long, SizeBytes: 1}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -289,18 +303,57 @@ func TestCatchesUpBySnapshot(t *testing.T) {
 		return
 	}
 	c.start(away)
-	until(t, "the node that was away has everything", func() bool { return c.applied(away, wire.GPM) == callers*each+1 })
+	until(t, "the node that was away has everything", func() bool { return c.applied(away, wire.GSM) == callers*each+1 })
 	if n := c.stat(away, "raft_chunks_received"); n == 0 {
 		t.Error("no snapshot chunk was received: it caught up from the log, which should not reach so far back")
 	}
-	// It serves: the other two lose their majority without it.
-	other := (away + 1) % 3
-	c.stop(other)
-	if p, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "last", Threads: 1, ExCacheLines: 1}); err != nil || p.PID != callers*each+1 {
-		t.Fatalf("%+v, %v", p, err)
+	// It serves: the other two have no majority without it.
+	c.stop((away + 1) % 3)
+	if v, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: "last", SizeBytes: 1}); err != nil || v.Volume != callers*each+1 {
+		t.Fatalf("%+v, %v", v, err)
 	}
-	// The listing is larger than a reply may be, which is an error and not a panic.
-	if _, err := cl.Processes(ctx); !errors.Is(err, wire.ErrBadRequest) || !has(err, "ask for one by its id") {
-		t.Errorf("a listing of %d processes: %v", callers*each+1, err)
+	vs, err := cl.Volumes(ctx)
+	if err != nil || len(vs) != callers*each+1 {
+		t.Errorf("%d volumes, %v", len(vs), err)
+	}
+}
+
+// TestSilentComponents: a component without heartbeats stops being a candidate after its lease, but not in the first
+// lease of a new leader; with a heartbeat it is one again.
+func TestSilentComponents(t *testing.T) {
+	c := startCluster(t, func(o *gmanagers.Options) { o.LeaseMS = int(membership.MinLease.Milliseconds()) })
+	cl := c.client()
+	ctx := within(t)
+	p1 := pcomponent(1, 1000)
+	epoch, err := cl.Register(ctx, p1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p1.Epoch = epoch
+	place := func() error {
+		p, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Threads: 1, ExCacheLines: 1})
+		if err == nil {
+			return cl.EndProcess(ctx, p.PID)
+		}
+		return err
+	}
+	if err := place(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "p1 is silent", func() bool {
+		err := place()
+		if err != nil && (!errors.Is(err, wire.ErrNoRoom) || !has(err, "p1 is silent")) {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	if ms, err := cl.Members(ctx, wire.GPM); err != nil || len(ms) != 1 || ms[0].Alive || ms[0].AgeMS < membership.MinLease.Milliseconds() && ms[0].AgeMS >= 0 {
+		t.Errorf("%+v, %v", ms, err)
+	}
+	if known, err := cl.Heartbeat(ctx, p1, wire.Load{Threads: 7}); err != nil || !known {
+		t.Fatal(known, err)
+	}
+	if err := place(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -62,7 +62,7 @@ func TestProperties(t *testing.T) {
 		a, b := New(), New()
 		seqs, owners := map[uint64]uint64{}, map[place]wire.Owner{}
 		var last Command
-		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+		for range rapid.IntRange(1, 50).Draw(t, "steps") {
 			c := drawCommand(t, a, seqs)
 			res := a.Apply(c)
 			q := c.Request

@@ -49,7 +49,7 @@ func TestProperties(t *testing.T) {
 		a, b := New(), New()
 		seqs, pids := map[uint64]uint64{}, map[wire.PID]bool{}
 		var last Command
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			c := drawCommand(t, a, seqs)
 			res := a.Apply(c)
 			if p := res.Process.PID; p != 0 {

@@ -52,7 +52,7 @@ func TestProperties(t *testing.T) {
 		a, b := New(), New()
 		seqs, ids := map[uint64]uint64{}, map[wire.VolumeID]bool{}
 		var last Command
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			c := drawCommand(t, a, seqs)
 			res := a.Apply(c)
 			if v := res.Volume.Volume; v != 0 {

@@ -1,0 +1,123 @@
+package gmm
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// TestScripts runs testdata/*: each command is applied to one state. Run with -rewrite to write the answers anew.
+//
+//	register ID memory=PAGES [region=PAGES]   as a new incarnation
+//	silent ID…                                from now on the stamps leave these out
+//	traffic ID=N…                             from now on the stamps say so
+//	place pid=N                               a home
+//	activate pid=N region=N… [seq=N]          seq repeats an old sequence
+//	release pid=N
+//	list
+//	restore                                   goes on with a state restored from a snapshot
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
+		s, seq := New(), uint64(0)
+		overcommit := uint64(1000)
+		silent, traffic := map[wire.NodeID]bool{}, map[wire.NodeID]uint64{}
+		apply := func(q Request, again uint64) Result {
+			c := Command{Client: 1, Overcommit: overcommit, Stamp: membership.Stamp{Policy: "least_loaded"}, Request: q}
+			for _, m := range s.Members() {
+				if !silent[m.ID] {
+					c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Traffic: traffic[m.ID]})
+				}
+			}
+			seq++
+			if c.Seq = seq; again != 0 {
+				c.Seq = again
+			}
+			return s.Apply(c)
+		}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			var pid, memory, region, ratio, again uint64
+			for _, a := range []struct {
+				key string
+				to  *uint64
+			}{{"pid", &pid}, {"memory", &memory}, {"region", &region}, {"ratio", &ratio}, {"seq", &again}} {
+				if d.Cmd == "activate" && a.key == "region" {
+					continue
+				}
+				d.MaybeScanArgs(t, a.key, a.to)
+			}
+			var out strings.Builder
+			say := func(res Result, format string, args ...any) {
+				if err := res.Err(); err != nil {
+					fmt.Fprintf(&out, "%v\n", err)
+				} else {
+					fmt.Fprintf(&out, format+"\n", args...)
+				}
+			}
+			switch d.Cmd {
+			case "overcommit":
+				overcommit = ratio
+			case "register":
+				if region == 0 {
+					region = 1
+				}
+				id := d.CmdArgs[0].Key
+				res := apply(Request{Op: OpRegister, Member: wire.Member{
+					ID: wire.NodeID(id), Role: wire.RoleMemory, Addr: "unix:" + id, Capacity: wire.Capacity{MemoryBytes: memory * wire.PageSize, RegionBytes: region * wire.PageSize},
+				}}, 0)
+				say(res, "epoch %d", res.Epoch)
+			case "silent":
+				for _, a := range d.CmdArgs {
+					silent[wire.NodeID(a.Key)] = true
+				}
+			case "traffic":
+				for _, a := range d.CmdArgs {
+					var n uint64
+					d.ScanArgs(t, a.Key, &n)
+					traffic[wire.NodeID(a.Key)] = n
+				}
+			case "place":
+				res := apply(Request{Op: OpPlaceHome, PID: wire.PID(pid)}, again)
+				say(res, "home %s at %s, epoch %d, vRegions of %d bytes", res.Home.Node, res.Home.Addr, res.Home.Epoch, res.Home.RegionBytes)
+			case "activate":
+				for _, a := range d.CmdArgs {
+					if a.Key != "region" {
+						continue
+					}
+					for _, v := range a.Vals {
+						var r uint64
+						fmt.Sscan(v, &r)
+						res := apply(Request{Op: OpActivate, PID: wire.PID(pid), Region: wire.RegionNo(r)}, again)
+						say(res, "vRegion %d: %s at %s, epoch %d", res.Owner.Region, res.Owner.Node, res.Owner.Addr, res.Owner.Epoch)
+					}
+				}
+			case "release":
+				say(apply(Request{Op: OpRelease, PID: wire.PID(pid)}, again), "released")
+			case "list":
+				for _, p := range s.Processes(0) {
+					fmt.Fprintf(&out, "process %d: home %s", p.PID, p.Home)
+					for _, r := range p.Regions {
+						fmt.Fprintf(&out, ", %d at %s", r.Region, r.Node)
+					}
+					fmt.Fprintln(&out)
+				}
+			case "restore":
+				n := New()
+				if err := n.Restore(s.Snapshot()); err != nil {
+					return err.Error()
+				}
+				s = n
+			default:
+				d.Fatalf(t, "unknown command %q", d.Cmd)
+			}
+			if err := s.CheckInvariants(); err != nil {
+				fmt.Fprintf(&out, "BROKEN: %v\n", err)
+			}
+			return out.String()
+		})
+	})
+}
