@@ -49,7 +49,7 @@ type Options struct {
 	Seed uint64 `yaml:"seed"`
 	// SweepEvery is the number of accesses between two sweeps of lru-sweep, at
 	// least 1; the other policies ignore it. A sweep may walk every line, so the
-	// default keeps its cost below one per cent of the accesses between two with
+	// default keeps its cost to a few per cent of the accesses between two with
 	// the default number of lines.
 	SweepEvery int `yaml:"sweep_every_accesses"`
 	// Mechanism is the eviction mechanism by name: list (the default of LegoOS),
