@@ -70,11 +70,11 @@ func (w *Watch) Lead(group wire.Manager, now time.Duration) {
 }
 
 // Heard notes a heartbeat of m under m.Epoch. An older epoch than the one known is ignored: it is a
-// previous incarnation. It returns false if it was ignored, for age or because MaxMembers components of each of the
-// three roles are known already.
+// previous incarnation. It returns false if it was ignored: for its age, because its id is longer than any
+// that registers, or because MaxMembers components of each of the three roles are known already.
 func (w *Watch) Heard(now time.Duration, m wire.Member, load wire.Load) bool {
 	h, ok := w.heard[m.ID]
-	if ok && m.Epoch < h.epoch || !ok && len(w.heard) >= 3*MaxMembers {
+	if ok && m.Epoch < h.epoch || !ok && len(w.heard) >= 3*MaxMembers || len(m.ID) > MaxIDBytes {
 		return false
 	}
 	w.heard[m.ID] = heard{at: max(now, h.at), epoch: m.Epoch, load: load}
