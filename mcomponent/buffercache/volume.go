@@ -300,3 +300,12 @@ func (c *Cache) drop(v *volume) {
 		c.order = slices.Delete(c.order, i, i+1)
 	}
 }
+
+// Volumes lists the attached volumes by id.
+func (c *Cache) Volumes() []wire.VolumeRef {
+	refs := make([]wire.VolumeRef, len(c.order))
+	for i, id := range c.order {
+		refs[i] = wire.VolumeRef{Volume: id, Epoch: c.volumes[id].req.Epoch}
+	}
+	return refs
+}

@@ -45,15 +45,15 @@ type group struct {
 
 // Stats counts what the store did since its start.
 type Stats struct {
-	Capacity    int // pages
-	Used        int // pages now
-	Peak        int // most pages ever
-	Misses      uint64
-	ZeroFills   uint64 // misses that found no page
-	Flushes     uint64 // applied
-	OldFlushes  uint64 // acknowledged without effect
-	OutOfMemory uint64
-	Freed       uint64 // pages
+	Capacity   int    // pages
+	Used       int    // pages now
+	Peak       int    // most pages ever
+	Misses     uint64 // served
+	ZeroFills  uint64 // misses that found no page
+	Flushes    uint64 // applied
+	OldFlushes uint64 // acknowledged without effect
+	NoFrame    uint64 // misses and flushes for which no frame was free
+	Freed      uint64 // pages
 }
 
 // Store is the index of the pages. Use one goroutine at a time.
@@ -76,14 +76,15 @@ func (s *Store) Stats() Stats { return s.stats }
 
 // Miss finds the page or allocates a zeroed one. sum is the checksum to send with it.
 func (s *Store) Miss(g uint32, pid wire.PID, page wire.PageNo) (f Frame, sum uint32, a Action) {
-	s.stats.Misses++
 	if f, ok := s.index.Get(uint64(pid), uint64(page)); ok {
+		s.stats.Misses++
 		return f, s.frames[f].sum, Hit
 	}
 	f, ok := s.allocate(g, pid, page)
 	if !ok {
 		return 0, 0, Full
 	}
+	s.stats.Misses++
 	s.stats.ZeroFills++
 	s.frames[f].sum = wire.ZeroPageChecksum
 	return f, wire.ZeroPageChecksum, Fresh
@@ -120,7 +121,7 @@ func (s *Store) allocate(g uint32, pid wire.PID, page wire.PageNo) (Frame, bool)
 		f = s.fresh
 		s.fresh++
 	default:
-		s.stats.OutOfMemory++
+		s.stats.NoFrame++
 		return 0, false
 	}
 	for uint32(len(s.groups)) <= g {
@@ -234,4 +235,12 @@ func (s *Store) CheckInvariants() error {
 		return fmt.Errorf("pagestore: %d pages used, %d counted, %d indexed, %d in groups, %d free of %d ever used", used, s.stats.Used, s.index.Len(), inGroups, free, s.fresh)
 	}
 	return nil
+}
+
+// GroupPages is the number of pages of a group.
+func (s *Store) GroupPages(g uint32) int {
+	if uint64(g) >= uint64(len(s.groups)) {
+		return 0
+	}
+	return int(s.groups[g].count)
 }

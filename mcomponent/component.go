@@ -1,0 +1,135 @@
+package mcomponent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/wire"
+)
+
+// stripes is how many locks the frames share.
+const stripes = 64
+
+// maxPeers bounds the other components that this one talks to.
+const maxPeers = 4096
+
+// Component is an mComponent.
+type Component struct {
+	o       Options
+	log     *slog.Logger
+	metrics *metrics
+	counts  counts
+	workers *workers
+
+	mu     sync.Mutex
+	owners *vregion.Owners
+	store  *pagestore.Store
+	seen   Inject // how many misses and flushes the test doors have seen; only counted while a door is open
+	frames [stripes]sync.Mutex
+	pages  *arena.Arena
+
+	homeMu    sync.Mutex
+	home      *vregion.Home
+	homeCalls map[uint64]chan vregion.Effect
+	homeCall  uint64
+	exits     chan struct{} // capacity maxHomeExits
+
+	cacheMu   sync.Mutex
+	cache     *buffercache.Cache
+	blocks    *arena.Arena
+	sums      []uint32 // of the sectors of blocks
+	cacheCall uint64
+	calls     map[uint64]*blockCall
+
+	peersMu sync.Mutex
+	peers   map[string]*netlayer.Peer
+	closed  bool
+
+	ctx  context.Context // ends with Stop: asks and requests of the home
+	stop context.CancelFunc
+	wg   sync.WaitGroup // goroutines of outstanding requests
+}
+
+// New makes an mComponent. It panics if the options are not valid.
+func New(o Options) (*Component, error) {
+	if err := o.Validate(); err != nil {
+		panic("mcomponent: options: " + err.Error())
+	}
+	pages, err := arena.New(int(o.MemoryBytes / wire.PageSize))
+	if err != nil {
+		return nil, fmt.Errorf("%s: memory_bytes: %w", o.Node, err)
+	}
+	blocks, err := arena.New(int(o.BufferCacheBytes / wire.PageSize))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: buffer_cache_bytes: %w", o.Node, err), pages.Close())
+	}
+	c := &Component{
+		o: o, log: o.Log, metrics: newMetrics(), workers: newWorkers(o.Workers),
+		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.New(pages.Frames()), pages: pages,
+		home: vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits),
+		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{},
+		peers: map[string]*netlayer.Peer{},
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	if in := o.Inject; in != (Inject{}) {
+		c.log.Warn("this mComponent is wrong on purpose", "flip_byte_at_miss", in.FlipByteAtMiss, "drop_flush_at", in.DropFlushAt)
+	}
+	return c, nil
+}
+
+// peer gives the peer of an address.
+func (c *Component) peer(addr string) (*netlayer.Peer, error) {
+	c.peersMu.Lock()
+	defer c.peersMu.Unlock()
+	if p, ok := c.peers[addr]; ok {
+		return p, nil
+	}
+	if c.closed {
+		return nil, wire.Errorf(wire.KindUnavailable, "%s stops", c.o.Node)
+	}
+	if err := netlayer.Addr(addr).Validate(); err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	if len(c.peers) >= maxPeers {
+		return nil, wire.Errorf(wire.KindBusy, "%s talks to %d components, at most %d", c.o.Node, len(c.peers), maxPeers)
+	}
+	p := netlayer.NewPeer(netlayer.Addr(addr), c.o.Net)
+	c.peers[addr] = p
+	return p, nil
+}
+
+// Stop ends what the home has asked of managers and owners, so that the requests that wait for it end, and the server's
+// drain with them. Block requests go on.
+func (c *Component) Stop() { c.stop() }
+
+// Close writes back and flushes dirty blocks, as long as ctx lasts, and releases everything. Call it after the server has
+// ended. It may be called again.
+func (c *Component) Close(ctx context.Context) error {
+	c.Stop()
+	c.peersMu.Lock()
+	again := c.closed
+	c.closed = true
+	c.peersMu.Unlock()
+	if again {
+		return nil
+	}
+	err := c.detachAll(ctx)
+	c.peersMu.Lock()
+	for _, p := range c.peers {
+		p.Close() // fails what is still under way
+	}
+	c.peersMu.Unlock()
+	c.wg.Wait()
+	return errors.Join(err, c.pages.Close(), c.blocks.Close())
+}

@@ -1,0 +1,29 @@
+// Package mcomponent is the shell of the memory component: pages of processes, memory maps, and the buffer cache of
+// volumes. What may be served, where a mapping goes, which version wins and which block is evicted is decided by the
+// cores below (vregion, pagestore, buffercache); this package holds the page bytes, the locks, and the calls to other
+// components. The server, the registration and the heartbeats of the process belong to sim/node.
+//
+//	c, err := mcomponent.New(mcomponent.Options{Node: "m1", Managers: client, Net: peerOptions, …})
+//	so.Workers = max(so.Workers, mcomponent.MinServerWorkers)
+//	go netlayer.NewServer(c.Handler(), so).Serve(ctx, l)
+//	…
+//	c.Stop()           // asks to managers and owners end, so that the server's requests do
+//	<-served
+//	err = c.Close(ctx) // dirty blocks are written back and flushed
+//
+// Served inline, on the connection's goroutine, is what waits for nobody: miss, flush, and the owner's side of memory
+// maps. Because that last one is inline, homes that wait for each other's answers cannot starve each other of workers.
+// Block operations and the home's side of memory maps go to the server's workers, as they may wait for an sComponent, GMM
+// or an owner. The exit of a process is not inline at an owner, so at most maxHomeExits wait at a home at once.
+//
+// `workers` bounds how many requests use this component's processors and memory at once, as the worker threads of LegoOS
+// do; a request that waits for another component holds none.
+//
+// Locks: Component.mu covers owners and pagestore and is held for tens of nanoseconds; one of Component.frames, taken
+// while mu is held and kept after it is given up, covers the bytes of a page, so a copy excludes an apply to the same
+// page and nothing else. homeMu covers the home, cacheMu the buffer cache with its bytes, peersMu the peers. None of
+// those three is held together with another lock.
+//
+// Goroutines: one per request to another component that is outstanding, at most max_outstanding of the home and the
+// write-back window plus one per waiting block request of the buffer cache. Close waits for them.
+package mcomponent

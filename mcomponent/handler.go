@@ -1,0 +1,163 @@
+package mcomponent
+
+import (
+	"context"
+	"time"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// Handler serves the operations of an mComponent.
+func (c *Component) Handler() netlayer.Handler { return handler{c} }
+
+type handler struct{ c *Component }
+
+// Inline is true for what waits for no other component.
+func (handler) Inline(op wire.Op) bool {
+	switch op {
+	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners:
+		return true
+	}
+	return false
+}
+
+func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	c := h.c
+	switch req.Op {
+	case wire.OpMiss:
+		return c.miss(req, rep)
+	case wire.OpFlush:
+		return c.flush(req)
+	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
+		return c.block(req, rep)
+	}
+	return c.control(req, rep)
+}
+
+// block serves a block operation. It holds a worker only while it is not waiting: the cache copies under its own lock, so
+// what a worker would bound here is the checking and the checksums.
+func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
+	k, ok := wire.ParseBlock(req.Body)
+	if !ok {
+		return badBody(req)
+	}
+	began := time.Now()
+	var err error
+	switch req.Op {
+	case wire.OpBlockRead:
+		if err = c.blockRead(k, rep); err == nil {
+			c.counts.blockReadBytes.Add(uint64(k.Length))
+		}
+	case wire.OpBlockWrite:
+		if err = c.blockWrite(k, req.Page); err == nil {
+			c.counts.blockWriteBytes.Add(uint64(k.Length))
+		}
+	case wire.OpBlockFlush:
+		err = c.simpleCacheOp(func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+			return ch.Flush(call, k, out)
+		})
+	}
+	c.metrics.observe(req.Op, time.Since(began))
+	if err != nil {
+		c.counts.blockErrors.Add(1)
+	}
+	return err
+}
+
+// control serves the operations with msgpack bodies.
+func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
+	switch req.Op {
+	case wire.OpMmap:
+		return homeCall(c, req, rep, (*vregion.Home).Mmap)
+	case wire.OpBrk:
+		return homeCall(c, req, rep, (*vregion.Home).Brk)
+	case wire.OpMunmap:
+		return homeCall(c, req, rep, (*vregion.Home).Munmap)
+	case wire.OpOwners:
+		return homeCall(c, req, rep, (*vregion.Home).Owners)
+	case wire.OpProcessOpen:
+		var m wire.ProcessOpenReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		c.homeMu.Lock()
+		defer c.homeMu.Unlock()
+		return c.home.Open(m)
+	case wire.OpProcessExit:
+		return c.exit(req)
+	case wire.OpRegionMap:
+		var m wire.RegionMapReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		return c.regionMap(m)
+	case wire.OpRegionUnmap:
+		var m wire.RegionUnmapReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		freed, err := c.regionUnmap(m)
+		rep.SetControl(wire.MunmapRep{Freed: freed})
+		return err
+	case wire.OpVolumeAttach:
+		var m wire.VolumeAttachReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		return c.simpleCacheOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+			return k.Attach(call, m, out)
+		})
+	case wire.OpVolumeDetach:
+		var m wire.VolumeRef
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		return c.simpleCacheOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+			return k.Detach(call, m, out)
+		})
+	}
+	return wire.Errorf(wire.KindBadRequest, "%s is an mComponent and does not serve %v", c.o.Node, req.Op)
+}
+
+// homeCall decodes a request of a memory map, gives it to the home and encodes the reply.
+func homeCall[R any](c *Component, req *netlayer.Request, rep *netlayer.Reply, event func(*vregion.Home, uint64, R, []vregion.Effect) []vregion.Effect) error {
+	var m R
+	if err := wire.Unmarshal(req.Body, &m); err != nil {
+		return err
+	}
+	e := c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect {
+		return event(h, call, m, out)
+	})
+	if e.Err != nil {
+		c.counts.mapErrors.Add(1)
+		return e.Err
+	}
+	if req.Op == wire.OpMunmap {
+		rep.SetControl(wire.MunmapRep{Freed: e.Freed})
+	} else {
+		rep.SetControl(e.Rep)
+	}
+	return nil
+}
+
+// exit ends a process: at an owner at once, at its home after every owner.
+func (c *Component) exit(req *netlayer.Request) error {
+	var m wire.ProcessExitReq
+	if err := wire.Unmarshal(req.Body, &m); err != nil {
+		return err
+	}
+	if m.Owner {
+		c.ownerExit(m.PID)
+		return nil
+	}
+	select {
+	case c.exits <- struct{}{}:
+		defer func() { <-c.exits }()
+	default:
+		return wire.Errorf(wire.KindBusy, "%s: %d exits of processes wait for owners, at most %d", c.o.Node, len(c.exits), maxHomeExits)
+	}
+	return c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect { return h.Exit(call, m, out) }).Err
+}

@@ -1,0 +1,97 @@
+package mcomponent
+
+import (
+	"context"
+	"time"
+
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/wire"
+)
+
+// homeOp gives an event to the home and waits for its reply. Every effect ends within its own timeout or with Stop, so the
+// wait ends too. The request's deadline does not end it: the operation goes on, a retry of the caller waits for its
+// outcome, and an answer of "timeout" would be remembered as that.
+func (c *Component) homeOp(event func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect) vregion.Effect {
+	reply := make(chan vregion.Effect, 1)
+	c.homeMu.Lock()
+	c.homeCall++
+	call := c.homeCall
+	c.homeCalls[call] = reply
+	out := event(c.home, call, nil)
+	c.homeMu.Unlock()
+	c.performHome(out)
+	return <-reply
+}
+
+// performHome performs effects. What this mComponent owns itself is done here and now, the rest by goroutines, of which
+// the home allows max_outstanding.
+func (c *Component) performHome(out []vregion.Effect) {
+	for len(out) > 0 {
+		e := out[0]
+		out = out[1:]
+		switch {
+		case e.Kind == vregion.Reply:
+			c.homeMu.Lock()
+			reply := c.homeCalls[e.Call]
+			delete(c.homeCalls, e.Call)
+			c.homeMu.Unlock()
+			reply <- e
+		case e.Kind != vregion.AskOwner && e.Owner.Node == c.o.Node:
+			out = c.homeDone(e.ID, c.ownerHere(e), out)
+		default:
+			c.wg.Go(func() { c.performHome(c.homeDone(e.ID, c.ownerThere(e), nil)) })
+		}
+	}
+}
+
+func (c *Component) homeDone(id uint64, res vregion.Result, out []vregion.Effect) []vregion.Effect {
+	c.homeMu.Lock()
+	defer c.homeMu.Unlock()
+	return c.home.Done(id, res, out)
+}
+
+// ownerHere performs an effect for a vRegion that this mComponent owns.
+func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result) {
+	switch e.Kind {
+	case vregion.MapAt:
+		res.Err = c.regionMap(e.Map)
+	case vregion.UnmapAt:
+		res.Freed, res.Err = c.regionUnmap(e.Unmap)
+	case vregion.ExitAt:
+		c.ownerExit(e.PID)
+	}
+	return res
+}
+
+// ownerThere asks GMM or the owner.
+func (c *Component) ownerThere(e vregion.Effect) (res vregion.Result) {
+	if e.Kind == vregion.AskOwner {
+		ctx, cancel := context.WithTimeout(c.ctx, time.Duration(c.o.ActivateTimeoutMS)*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		res.Owner, res.Err = c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
+		c.metrics.activation.Observe(time.Since(began).Seconds())
+		if res.Err != nil {
+			c.log.Warn("no owner for a vRegion", "pid", e.PID, "region", e.Region, "cause", res.Err)
+		}
+		return res
+	}
+	p, err := c.peer(e.Owner.Addr)
+	if err != nil {
+		return vregion.Result{Err: err}
+	}
+	switch e.Kind {
+	case vregion.MapAt:
+		err = p.Control(c.ctx, wire.OpRegionMap, e.Owner.Epoch, e.Map, nil)
+	case vregion.UnmapAt:
+		var rep wire.MunmapRep
+		err = p.Control(c.ctx, wire.OpRegionUnmap, e.Owner.Epoch, e.Unmap, &rep)
+		res.Freed = rep.Freed
+	case vregion.ExitAt:
+		err = p.Control(c.ctx, wire.OpProcessExit, e.Owner.Epoch, e.Exit, nil)
+	}
+	if err != nil {
+		res.Err = wire.Errorf(wire.KindOf(err), "%v of vRegion %d at its owner %s: %v", e.Kind, e.Region, e.Owner.Node, err)
+	}
+	return res
+}

@@ -1,0 +1,123 @@
+package mcomponent
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"splitkernel/netlayer/wire"
+)
+
+// metrics are latencies; everything else is read from Stats when it is scraped. Misses and flushes are timed by the
+// pComponent, which sees the whole of them; a clock here would cost as much as the miss.
+type metrics struct {
+	block      *prometheus.HistogramVec
+	toStorage  *prometheus.HistogramVec
+	activation prometheus.Histogram
+	byOp       [3]prometheus.Observer
+	storage    [5]prometheus.Observer // by buffercache.EffectKind - 1
+}
+
+func newMetrics() *metrics {
+	buckets := prometheus.ExponentialBuckets(4e-6, 2, 20) // 4 µs to 2 s
+	m := &metrics{
+		block: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "block_operation_duration_seconds",
+			Help: "Time from the start to the end of a block operation at the buffer cache, by operation.", Buckets: buckets}, []string{"op"}),
+		toStorage: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "storage_operation_duration_seconds",
+			Help: "Time of a request of the buffer cache to an sComponent, retries included, by operation.", Buckets: buckets}, []string{"op"}),
+		activation: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "region_activation_duration_seconds",
+			Help: "Time of an ask to GMM for the owner of a vRegion, retries included.", Buckets: buckets}),
+	}
+	for i, op := range []string{"read", "write", "flush"} {
+		m.byOp[i] = m.block.WithLabelValues(op)
+	}
+	for i, op := range []string{"attach", "mark", "read", "write", "flush"} {
+		m.storage[i] = m.toStorage.WithLabelValues(op)
+	}
+	return m
+}
+
+func (m *metrics) observe(op wire.Op, d time.Duration) {
+	m.byOp[op-wire.OpBlockRead].Observe(d.Seconds())
+}
+
+// Register registers the component's metrics.
+func (c *Component) Register(r prometheus.Registerer) error {
+	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, collector{c}} {
+		if err := r.Register(col); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collector exports Stats.
+type collector struct{ c *Component }
+
+type export struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*Stats, *Options) float64
+}
+
+func gauge(name, help string, value func(*Stats, *Options) float64) export {
+	return export{prometheus.NewDesc(prometheus.BuildFQName("splitkernel", "mcomponent", name), help, nil, nil), prometheus.GaugeValue, value}
+}
+
+func counter(name, help string, value func(*Stats) uint64) export {
+	return export{prometheus.NewDesc(prometheus.BuildFQName("splitkernel", "mcomponent", name), help, nil, nil), prometheus.CounterValue,
+		func(s *Stats, _ *Options) float64 { return float64(value(s)) }}
+}
+
+var exported = []export{
+	gauge("memory_capacity_bytes", "Bytes of pages that it can hold.", func(_ *Stats, o *Options) float64 { return float64(o.MemoryBytes) }),
+	gauge("memory_reserved_bytes", "Bytes mapped in the vRegions that it owns.", func(s *Stats, _ *Options) float64 { return float64(s.MappedBytes) }),
+	gauge("memory_resident_bytes", "Bytes of pages that it holds.", func(s *Stats, _ *Options) float64 { return float64(s.ResidentBytes()) }),
+	gauge("memory_reserved_ratio", "Mapped bytes over capacity; above 1 more is promised than there is.", func(s *Stats, o *Options) float64 { return float64(s.MappedBytes) / float64(o.MemoryBytes) }),
+	gauge("memory_resident_ratio", "Bytes held over capacity.", func(s *Stats, o *Options) float64 { return float64(s.ResidentBytes()) / float64(o.MemoryBytes) }),
+	gauge("owned_regions", "vRegions that it owns.", func(s *Stats, _ *Options) float64 { return float64(s.OwnedRegions) }),
+	gauge("home_processes", "Processes whose home it is.", func(s *Stats, _ *Options) float64 { return float64(s.Home.Processes) }),
+	gauge("workers", "Requests that may be served at once.", func(_ *Stats, o *Options) float64 { return float64(o.Workers) }),
+	gauge("workers_busy", "Requests being served.", func(s *Stats, _ *Options) float64 { return float64(s.WorkersBusy) }),
+	counter("worker_waits_total", "Requests that waited for a worker.", func(s *Stats) uint64 { return s.WorkerWaits }),
+	counter("pages_fetched_total", "Pages sent to pComponents.", func(s *Stats) uint64 { return s.Fetches() }),
+	counter("pages_zero_filled_total", "Pages allocated by a first fault.", func(s *Stats) uint64 { return s.Pages.ZeroFills }),
+	counter("pages_flushed_total", "Flushes applied.", func(s *Stats) uint64 { return s.Pages.Flushes }),
+	counter("pages_flushed_old_total", "Flushes acknowledged without effect because a newer version was there.", func(s *Stats) uint64 { return s.Pages.OldFlushes }),
+	counter("refused_not_owner_total", "Misses and flushes of vRegions of another owner.", func(s *Stats) uint64 { return s.NotOwner }),
+	counter("refused_stale_total", "Misses and flushes under an old owner epoch.", func(s *Stats) uint64 { return s.Stale }),
+	counter("refused_unmapped_total", "Misses and flushes of addresses without a mapping.", func(s *Stats) uint64 { return s.Unmapped }),
+	counter("refused_no_memory_total", "Misses and flushes for which no page was free.", func(s *Stats) uint64 { return s.NoMemory }),
+	counter("region_asks_total", "Asks to GMM for an owner.", func(s *Stats) uint64 { return s.Home.Asks }),
+	counter("home_backlogged_total", "Asks and requests of the home that waited for max_outstanding.", func(s *Stats) uint64 { return s.Home.Backlogged }),
+	counter("map_errors_total", "Memory-map operations answered with an error.", func(s *Stats) uint64 { return s.MapErrors }),
+	gauge("buffer_cache_capacity_bytes", "Bytes of blocks that it can hold.", func(_ *Stats, o *Options) float64 { return float64(o.BufferCacheBytes) }),
+	gauge("buffer_cache_used_bytes", "Bytes of blocks that it holds.", func(s *Stats, _ *Options) float64 { return float64(s.Blocks.Used) * wire.PageSize }),
+	gauge("buffer_cache_dirty_bytes", "Bytes of blocks that are not all at their sComponent.", func(s *Stats, _ *Options) float64 { return float64(s.Blocks.Dirty) * wire.PageSize }),
+	gauge("block_requests_waiting", "Block requests that wait for a free block.", func(s *Stats, _ *Options) float64 { return float64(s.Blocks.Waiting) }),
+	counter("block_waits_total", "Block requests that had to wait for a free block.", func(s *Stats) uint64 { return s.Blocks.Waits }),
+	counter("block_refused_total", "Block requests refused because max_block_waiters waited or nothing could be written back.", func(s *Stats) uint64 { return s.Blocks.RefusedBusy }),
+	counter("block_hits_total", "Block reads served from the cache.", func(s *Stats) uint64 { return s.Blocks.Hits }),
+	counter("block_misses_total", "Block reads that went to the sComponent.", func(s *Stats) uint64 { return s.Blocks.Misses }),
+	counter("block_coalesced_total", "Block reads that waited for another's.", func(s *Stats) uint64 { return s.Blocks.Coalesced }),
+	counter("block_evictions_total", "Clean blocks evicted.", func(s *Stats) uint64 { return s.Blocks.Evictions }),
+	counter("block_writebacks_total", "Writes to sComponents.", func(s *Stats) uint64 { return s.Blocks.StorageWrites }),
+	counter("block_lost_total", "Dirty blocks dropped because their volume failed.", func(s *Stats) uint64 { return s.Blocks.LostBlocks }),
+	counter("block_read_bytes_total", "Bytes of blocks read.", func(s *Stats) uint64 { return s.BlockReadBytes }),
+	counter("block_written_bytes_total", "Bytes of blocks written.", func(s *Stats) uint64 { return s.BlockWriteBytes }),
+	counter("block_errors_total", "Block operations answered with an error.", func(s *Stats) uint64 { return s.BlockErrors }),
+	counter("storage_errors_total", "Requests to sComponents that failed.", func(s *Stats) uint64 { return s.StorageErrors }),
+}
+
+func (k collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, e := range exported {
+		ch <- e.desc
+	}
+}
+
+func (k collector) Collect(ch chan<- prometheus.Metric) {
+	s := k.c.Stats()
+	for _, e := range exported {
+		ch <- prometheus.MustNewConstMetric(e.desc, e.kind, e.value(&s, &k.c.o))
+	}
+}

@@ -1,0 +1,128 @@
+package mcomponent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/wire"
+)
+
+// Managers is what an mComponent needs of the managers; gmanagers/client.Client is one.
+type Managers interface {
+	// ActivateRegion has GMM choose the owner of a vRegion. Asked again it gives the same. It retries until ctx ends.
+	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Owner, error)
+}
+
+// MinServerWorkers is how many workers the server of an mComponent needs at least: more than exits that wait at a home.
+const MinServerWorkers = 2 * maxHomeExits
+
+// maxHomeExits bounds the exits of processes that wait for owners at once; more are refused as busy, which callers retry.
+const maxHomeExits = 8
+
+// Options are the settings of an mComponent. Who it is and whom it talks to is set by the program, the rest may come from a
+// file.
+type Options struct {
+	Node     wire.NodeID      `mapstructure:"-" yaml:"-"`
+	Log      *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
+	Net      netlayer.Options `mapstructure:"-" yaml:"-"` // of the peers to other components
+	Managers Managers         `mapstructure:"-" yaml:"-"`
+
+	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
+	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
+	// RegionBytes is the size of a vRegion, the same in the whole cluster: a power of two of at least a page.
+	RegionBytes uint64 `mapstructure:"region_bytes" yaml:"region_bytes"`
+	// Workers is how many requests are served at once, apart from those that wait for another component.
+	Workers int `mapstructure:"workers" yaml:"workers"`
+	// BufferCacheBytes is how many bytes of blocks it holds, a multiple of the block size; on top of memory_bytes.
+	BufferCacheBytes uint64 `mapstructure:"buffer_cache_bytes" yaml:"buffer_cache_bytes"`
+	// MaxVMAsPerProcess bounds the vma tree of a process at its home.
+	MaxVMAsPerProcess int `mapstructure:"max_vmas_per_process" yaml:"max_vmas_per_process"`
+	// MaxRegionsPerProcess bounds the active vRegions of a process.
+	MaxRegionsPerProcess int `mapstructure:"max_regions_per_process" yaml:"max_regions_per_process"`
+	// MaxOwnedRegions bounds the vRegions that this mComponent owns, of all processes.
+	MaxOwnedRegions int `mapstructure:"max_owned_regions" yaml:"max_owned_regions"`
+	// MaxOutstanding bounds the asks and requests of the home that are outstanding; further ones wait in order.
+	MaxOutstanding int `mapstructure:"max_outstanding" yaml:"max_outstanding"`
+	// WritebackWindowBlocks bounds the blocks being written back at once.
+	WritebackWindowBlocks int `mapstructure:"writeback_window_blocks" yaml:"writeback_window_blocks"`
+	// MaxBlockWaiters bounds the block requests that wait for a free block of the buffer cache.
+	MaxBlockWaiters int `mapstructure:"max_block_waiters" yaml:"max_block_waiters"`
+	// MaxVolumes bounds the volumes whose buffer cache this is.
+	MaxVolumes int `mapstructure:"max_volumes" yaml:"max_volumes"`
+	// ActivateTimeoutMS bounds an ask to GMM, its retries over leader changes included, in ms. An election takes up to 3.5 s
+	// in a bad case, so that several may pass.
+	ActivateTimeoutMS int `mapstructure:"activate_timeout_ms" yaml:"activate_timeout_ms"`
+	// StorageTimeoutMS bounds one request to an sComponent, in ms: a slow disk may take seconds for an fdatasync.
+	StorageTimeoutMS int `mapstructure:"storage_timeout_ms" yaml:"storage_timeout_ms"`
+	// Inject are faults on purpose, for tests of the page check. All zero in any real cluster.
+	Inject Inject `mapstructure:"inject" yaml:"inject"`
+}
+
+// Inject are test doors for law 3: each makes this mComponent wrong once, and the run must notice.
+type Inject struct {
+	// FlipByteAtMiss flips one byte of the stored page before the Nth miss of a page that was flushed before is served; 0 never.
+	FlipByteAtMiss uint64 `mapstructure:"flip_byte_at_miss" yaml:"flip_byte_at_miss"`
+	// DropFlushAt acknowledges the Nth flush without applying it; 0 never.
+	DropFlushAt uint64 `mapstructure:"drop_flush_at" yaml:"drop_flush_at"`
+}
+
+// DefaultOptions returns the defaults: 64 MiB of pages and 16 MiB of blocks, for a cluster on a laptop.
+func DefaultOptions() Options {
+	v, b := vregion.DefaultOptions(), buffercache.DefaultOptions()
+	return Options{
+		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
+		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
+		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
+		ActivateTimeoutMS: 10_000, StorageTimeoutMS: 5_000,
+	}
+}
+
+// Validate returns every fault, by key.
+func (o Options) Validate() error {
+	var errs []error
+	pages := func(key string, v uint64) {
+		if v < wire.PageSize || v%wire.PageSize != 0 || v > arena.MaxFrames*wire.PageSize {
+			errs = append(errs, fmt.Errorf("%s: %d, want a multiple of %d from %d to %d", key, v, wire.PageSize, wire.PageSize, uint64(arena.MaxFrames)*wire.PageSize))
+		}
+	}
+	between := func(key string, v, lo, hi int) {
+		if v < lo || v > hi {
+			errs = append(errs, fmt.Errorf("%s: %d, want %d to %d", key, v, lo, hi))
+		}
+	}
+	pages("memory_bytes", o.MemoryBytes)
+	if r := o.RegionBytes; r < wire.PageSize || r&(r-1) != 0 || r > maxRegionBytes {
+		errs = append(errs, fmt.Errorf("region_bytes: %d, want a power of two from %d to %d", r, wire.PageSize, uint64(maxRegionBytes)))
+	}
+	between("workers", o.Workers, 1, 1024)
+	pages("buffer_cache_bytes", o.BufferCacheBytes)
+	between("max_vmas_per_process", o.MaxVMAsPerProcess, 1, 1<<24)
+	between("max_regions_per_process", o.MaxRegionsPerProcess, 1, 1<<24)
+	between("max_owned_regions", o.MaxOwnedRegions, 1, 1<<24)
+	between("max_outstanding", o.MaxOutstanding, 1, 4096)
+	between("writeback_window_blocks", o.WritebackWindowBlocks, 1, 4096)
+	between("max_block_waiters", o.MaxBlockWaiters, 1, 1<<16)
+	between("max_volumes", o.MaxVolumes, 1, 1<<16)
+	between("activate_timeout_ms", o.ActivateTimeoutMS, 1, 3_600_000)
+	between("storage_timeout_ms", o.StorageTimeoutMS, 1, 3_600_000)
+	return errors.Join(errs...)
+}
+
+// maxRegionBytes keeps vregion's place_base a multiple of every size.
+const maxRegionBytes = 1 << 40
+
+func (o Options) vregion() vregion.Options {
+	v := vregion.DefaultOptions()
+	v.RegionBytes, v.MaxVMAsPerProcess, v.MaxRegionsPerProcess, v.MaxOutstanding = o.RegionBytes, o.MaxVMAsPerProcess, o.MaxRegionsPerProcess, o.MaxOutstanding
+	return v
+}
+
+func (o Options) buffercache() buffercache.Options {
+	return buffercache.Options{Blocks: int(o.BufferCacheBytes / wire.PageSize), Window: o.WritebackWindowBlocks, MaxWaiters: o.MaxBlockWaiters, MaxVolumes: o.MaxVolumes}
+}

@@ -1,0 +1,152 @@
+package mcomponent
+
+import (
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/wire"
+)
+
+// miss sends a page with the checksum that came with it.
+func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
+	m, ok := wire.ParseMiss(req.Body)
+	if !ok {
+		return badBody(req)
+	}
+	to := (*arena.Page)(rep.Page(wire.PageSize)) // may grow the buffer, so not under the locks
+	c.workers.enter()
+	defer c.workers.leave()
+
+	c.mu.Lock()
+	slot, v := c.owners.Check(m.PID, m.Page, m.OwnerEpoch)
+	if v != vregion.Serve {
+		err := c.owners.Error(v, m.PID, m.Page, m.OwnerEpoch)
+		c.mu.Unlock()
+		return c.counts.refused(err)
+	}
+	f, sum, act := c.store.Miss(slot, m.PID, m.Page)
+	if act == pagestore.Full {
+		c.mu.Unlock()
+		return c.counts.refused(c.outOfMemory())
+	}
+	flip := false
+	if c.o.Inject.FlipByteAtMiss > 0 && act == pagestore.Hit && c.store.Flushed(f) {
+		c.seen.FlipByteAtMiss++
+		flip = c.seen.FlipByteAtMiss == c.o.Inject.FlipByteAtMiss
+	}
+	lock := &c.frames[f%stripes]
+	lock.Lock() // before mu is given up, so that no later apply overtakes this copy, and the frame stays this page's
+	c.mu.Unlock()
+	page := c.pages.Page(f)
+	if act == pagestore.Fresh {
+		*page = arena.Page{}
+	}
+	if flip {
+		page[uint64(m.Page)%wire.PageSize] ^= 0x40
+	}
+	*to = *page
+	lock.Unlock()
+	rep.SetPageCRC(sum)
+	return nil
+}
+
+// flush stores a page if it is newer than what is here.
+func (c *Component) flush(req *netlayer.Request) error {
+	m, ok := wire.ParseFlush(req.Body)
+	if !ok || len(req.Page) != wire.PageSize {
+		return badBody(req)
+	}
+	c.workers.enter()
+	defer c.workers.leave()
+
+	c.mu.Lock()
+	slot, v := c.owners.Check(m.PID, m.Page, m.OwnerEpoch)
+	if v != vregion.Serve {
+		err := c.owners.Error(v, m.PID, m.Page, m.OwnerEpoch)
+		c.mu.Unlock()
+		return c.counts.refused(err)
+	}
+	if c.o.Inject.DropFlushAt > 0 {
+		if c.seen.DropFlushAt++; c.seen.DropFlushAt == c.o.Inject.DropFlushAt {
+			c.mu.Unlock()
+			return nil
+		}
+	}
+	f, act := c.store.Flush(slot, m.PID, m.Page, m.ProcessEpoch, m.Version, req.PageCRC)
+	switch act {
+	case pagestore.Full:
+		c.mu.Unlock()
+		return c.counts.refused(c.outOfMemory())
+	case pagestore.Old:
+		c.mu.Unlock()
+		return nil
+	}
+	lock := &c.frames[f%stripes]
+	lock.Lock()
+	c.mu.Unlock()
+	*c.pages.Page(f) = arena.Page(req.Page)
+	lock.Unlock()
+	return nil
+}
+
+func (c *Component) outOfMemory() error {
+	pages := c.o.MemoryBytes / wire.PageSize
+	size, unit := c.o.MemoryBytes>>10, "KiB"
+	if c.o.MemoryBytes%(1<<20) == 0 {
+		size, unit = c.o.MemoryBytes>>20, "MiB"
+	}
+	return wire.Errorf(wire.KindNoMemory, "%s: out of memory: capacity %d %s, all %d pages in use; give the component more memory_bytes or the process fewer pages", c.o.Node, size, unit, pages)
+}
+
+func badBody(req *netlayer.Request) error {
+	return wire.Errorf(wire.KindBadRequest, "%v: a body of %d and a page of %d bytes do not fit the operation", req.Op, len(req.Body), len(req.Page))
+}
+
+// freeBatch is how many pages are freed under one hold of the lock, so that a large munmap does not stall misses.
+const freeBatch = 4096
+
+// regionMap is the owner's side of a mapping.
+func (c *Component) regionMap(req wire.RegionMapReq) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.owners.Map(req)
+}
+
+// regionUnmap is the owner's side of an unmapping. From its first step on no page of the range is served, so the pages may
+// be freed in batches.
+func (c *Component) regionUnmap(req wire.RegionUnmapReq) (freed uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot, ok, err := c.owners.Unmap(req)
+	if err != nil || !ok {
+		return 0, err
+	}
+	first, n := wire.PageNo(req.Start>>wire.PageShift), req.Length>>wire.PageShift
+	for {
+		k := min(n, freeBatch)
+		freed += c.store.Unmap(slot, req.PID, first, k)
+		first, n = first+wire.PageNo(k), n-k
+		if n == 0 {
+			return freed, nil
+		}
+		if c.store.GroupPages(slot) <= freeBatch { // what is left is found faster by the group than by the range
+			return freed + c.store.Unmap(slot, req.PID, first, n), nil
+		}
+		c.mu.Unlock()
+		c.mu.Lock()
+	}
+}
+
+// ownerExit frees what a process has in the vRegions that this mComponent owns.
+func (c *Component) ownerExit(pid wire.PID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, slot := range c.owners.Exit(pid, nil) {
+		for c.store.FreeGroup(slot, freeBatch) == freeBatch {
+			c.mu.Unlock()
+			c.mu.Lock()
+		}
+		c.owners.Release(slot)
+	}
+}

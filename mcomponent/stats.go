@@ -1,0 +1,138 @@
+package mcomponent
+
+import (
+	"sync/atomic"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/wire"
+)
+
+// counts are updated without a lock; what the cores count is not counted again.
+type counts struct {
+	notOwner, stale, unmapped, noMemory   atomic.Uint64
+	mapErrors, blockErrors, storageErrors atomic.Uint64
+	blockReadBytes, blockWriteBytes       atomic.Uint64
+}
+
+// refused counts a refused miss or flush by kind and returns its error.
+func (c *counts) refused(err error) error {
+	switch wire.KindOf(err) {
+	case wire.KindNotOwner:
+		c.notOwner.Add(1)
+	case wire.KindStale:
+		c.stale.Add(1)
+	case wire.KindUnmapped:
+		c.unmapped.Add(1)
+	case wire.KindNoMemory:
+		c.noMemory.Add(1)
+	}
+	return err
+}
+
+// Stats are the numbers of an mComponent; counts are since its start.
+type Stats struct {
+	Pages        pagestore.Stats
+	Home         vregion.Stats
+	Blocks       buffercache.Stats
+	OwnedRegions int
+	MappedBytes  uint64 // in the vRegions that it owns
+	WorkersBusy  int
+	WorkerWaits  uint64 // requests that waited for a worker
+
+	NotOwner, Stale, Unmapped, NoMemory   uint64 // misses and flushes refused
+	MapErrors, BlockErrors, StorageErrors uint64
+	BlockReadBytes, BlockWriteBytes       uint64
+}
+
+// Stats gives the numbers.
+func (c *Component) Stats() Stats {
+	n := &c.counts
+	s := Stats{
+		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(),
+		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
+		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
+		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
+	}
+	c.mu.Lock()
+	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
+	c.mu.Unlock()
+	c.homeMu.Lock()
+	s.Home = c.home.Stats()
+	c.homeMu.Unlock()
+	c.cacheMu.Lock()
+	s.Blocks = c.cache.Stats()
+	c.cacheMu.Unlock()
+	return s
+}
+
+// Fetches is the number of pages sent.
+func (s Stats) Fetches() uint64 { return s.Pages.Misses }
+
+// ResidentBytes is what its pages take.
+func (s Stats) ResidentBytes() uint64 { return uint64(s.Pages.Used) * wire.PageSize }
+
+// Load is what the heartbeat reports.
+func (c *Component) Load() wire.Load {
+	s := c.Stats()
+	return wire.Load{
+		ReservedBytes: s.MappedBytes, ResidentBytes: s.ResidentBytes(), Misses: s.Fetches(), Flushes: s.Pages.Flushes,
+		BlockOps: s.Blocks.Reads + s.Blocks.Writes + s.Blocks.Flushes,
+	}
+}
+
+// Capacity is what the component offers.
+func (c *Component) Capacity() wire.Capacity {
+	return wire.Capacity{MemoryBytes: c.o.MemoryBytes, RegionBytes: c.o.RegionBytes, BufferCacheBytes: c.o.BufferCacheBytes}
+}
+
+// Counters gives the numbers by name, in order.
+func (c *Component) Counters() []wire.Counter {
+	s := c.Stats()
+	b := &s.Blocks
+	return []wire.Counter{
+		{Name: "activations", Value: float64(s.Home.Activations)},
+		{Name: "asks", Value: float64(s.Home.Asks)},
+		{Name: "asks_shared", Value: float64(s.Home.SharedAsks)},
+		{Name: "best_fits", Value: float64(s.Home.BestFits)},
+		{Name: "block_cache_evictions", Value: float64(b.Evictions)},
+		{Name: "block_cache_hits", Value: float64(b.Hits)},
+		{Name: "block_cache_misses", Value: float64(b.Misses)},
+		{Name: "block_coalesced", Value: float64(b.Coalesced)},
+		{Name: "block_errors", Value: float64(s.BlockErrors)},
+		{Name: "block_flushes", Value: float64(b.Flushes)},
+		{Name: "block_lost", Value: float64(b.LostBlocks)},
+		{Name: "block_read_bytes", Value: float64(s.BlockReadBytes)},
+		{Name: "block_reads", Value: float64(b.Reads)},
+		{Name: "block_write_bytes", Value: float64(s.BlockWriteBytes)},
+		{Name: "block_writes", Value: float64(b.Writes)},
+		{Name: "fetched_bytes", Value: float64(s.Fetches() * wire.PageSize)},
+		{Name: "fetches", Value: float64(s.Fetches())},
+		{Name: "flushed_bytes", Value: float64(s.Pages.Flushes * wire.PageSize)},
+		{Name: "flushes", Value: float64(s.Pages.Flushes)},
+		{Name: "flushes_old", Value: float64(s.Pages.OldFlushes)},
+		{Name: "home_processes", Value: float64(s.Home.Processes)},
+		{Name: "home_regions", Value: float64(s.Home.Regions)},
+		{Name: "map_errors", Value: float64(s.MapErrors)},
+		{Name: "mapped_bytes", Value: float64(s.MappedBytes)},
+		{Name: "mmaps", Value: float64(s.Home.Mmaps)},
+		{Name: "munmaps", Value: float64(s.Home.Munmaps)},
+		{Name: "owned_regions", Value: float64(s.OwnedRegions)},
+		{Name: "pages_freed", Value: float64(s.Pages.Freed)},
+		{Name: "pages_peak", Value: float64(s.Pages.Peak)},
+		{Name: "refused_no_memory", Value: float64(s.NoMemory)},
+		{Name: "refused_not_owner", Value: float64(s.NotOwner)},
+		{Name: "refused_stale", Value: float64(s.Stale)},
+		{Name: "refused_unmapped", Value: float64(s.Unmapped)},
+		{Name: "resident_bytes", Value: float64(s.ResidentBytes())},
+		{Name: "storage_errors", Value: float64(s.StorageErrors)},
+		{Name: "storage_flushes", Value: float64(b.StorageFlushes)},
+		{Name: "storage_marks", Value: float64(b.Marks)},
+		{Name: "storage_reads", Value: float64(b.StorageReads)},
+		{Name: "storage_writes", Value: float64(b.StorageWrites)},
+		{Name: "volumes", Value: float64(b.Volumes)},
+		{Name: "worker_waits", Value: float64(s.WorkerWaits)},
+		{Name: "zero_fills", Value: float64(s.Pages.ZeroFills)},
+	}
+}
