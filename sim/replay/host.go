@@ -91,7 +91,20 @@ func (h *Host) job(pid wire.PID) (*job, error) {
 	return nil, wire.Errorf(wire.KindNotFound, "process %d was never started here", pid)
 }
 
-// Start begins the replay of a process. It returns at once; Status tells how it goes.
+// Await replays a process and returns when it has ended.
+func (h *Host) Await(s Spec) Result {
+	if err := h.Start(s); err != nil {
+		return Result{Error: err.Error(), ErrorKind: wire.KindOf(err)}
+	}
+	j, err := h.job(s.PID)
+	if err != nil {
+		return Result{Error: err.Error(), ErrorKind: wire.KindOf(err)}
+	}
+	<-j.ended
+	return *j.status().Result
+}
+
+// Start begins the replay of a process. It returns at once; its status tells how it goes.
 func (h *Host) Start(s Spec) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

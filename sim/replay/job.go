@@ -38,6 +38,7 @@ type job struct {
 	done atomic.Uint64
 	proc atomic.Pointer[pcomponent.Process]
 
+	ended  chan struct{} // closed once there is a result
 	mu     sync.Mutex
 	result *Result
 
@@ -67,7 +68,7 @@ type volume struct {
 }
 
 func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.Logger) *job {
-	j := &job{spec: s, comp: comp, log: log, pages: check.NewPages()}
+	j := &job{ended: make(chan struct{}), spec: s, comp: comp, log: log, pages: check.NewPages()}
 	j.ctx, j.stop = context.WithCancel(ctx)
 	return j
 }
@@ -107,6 +108,7 @@ func (j *job) run() {
 	j.mu.Lock()
 	j.result = r
 	j.mu.Unlock()
+	close(j.ended)
 }
 
 // replay opens the process, replays, writes back, closes, and fills r, as far as it came.
