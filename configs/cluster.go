@@ -8,9 +8,11 @@ import (
 
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/client"
+	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/fault"
 	"splitkernel/scomponent"
 )
 
@@ -42,6 +44,8 @@ type Cluster struct {
 	Manager gmanagers.Options
 	// Pcomponent are the defaults of the compute components.
 	Pcomponent pcomponent.Options
+	// Mcomponent are the defaults of the memory components.
+	Mcomponent mcomponent.Options
 	// Scomponent are the defaults of the storage components.
 	Scomponent scomponent.Options
 	// Nodes in the order of the file.
@@ -57,6 +61,8 @@ type Netlayer struct {
 // derived are the settings of rooms that follow from the rest of the cluster, so that no file can contradict itself.
 var derived = map[reflect.Type][]string{
 	reflect.TypeFor[pcomponent.Options](): {"id", "net"},
+	reflect.TypeFor[fault.Options]():      {"region_bytes", "threads"},
+	reflect.TypeFor[mcomponent.Options](): {"region_bytes"},
 	reflect.TypeFor[scomponent.Options](): {"data_dir"},
 }
 
@@ -83,6 +89,7 @@ func DefaultCluster() Cluster {
 		Client:     client.DefaultOptions(),
 		Manager:    gmanagers.DefaultOptions(),
 		Pcomponent: pcomponent.DefaultOptions(),
+		Mcomponent: mcomponent.DefaultOptions(),
 		Scomponent: scomponent.DefaultOptions(),
 	}
 }

@@ -3,6 +3,7 @@ package configs
 import (
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/client"
+	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
@@ -16,6 +17,8 @@ func (c *Cluster) section(r wire.Role) any {
 		return &c.Manager
 	case wire.RoleCompute:
 		return &c.Pcomponent
+	case wire.RoleMemory:
+		return &c.Mcomponent
 	case wire.RoleStorage:
 		return &c.Scomponent
 	}
@@ -36,6 +39,7 @@ type Resolved struct {
 	Client      client.Options
 	Manager     *gmanagers.Options  `json:",omitempty"`
 	Compute     *pcomponent.Options `json:",omitempty"`
+	Memory      *mcomponent.Options `json:",omitempty"`
 	Storage     *scomponent.Options `json:",omitempty"`
 }
 
@@ -56,8 +60,13 @@ func (c *Cluster) Resolve(id string) Resolved {
 		r.Netlayer.Server.Workers = max(r.Netlayer.Server.Workers, gmanagers.MinWorkers)
 	case *pcomponent.Options:
 		own := *o
-		own.ID = r.ID
+		own.ID, own.Fault.RegionBytes = r.ID, c.RegionBytes
 		r.Compute = &own
+	case *mcomponent.Options:
+		own := *o
+		own.RegionBytes = c.RegionBytes
+		r.Memory = &own
+		r.Netlayer.Server.Workers = max(r.Netlayer.Server.Workers, mcomponent.MinServerWorkers)
 	case *scomponent.Options:
 		r.Storage = o
 	}

@@ -25,17 +25,13 @@ type membership struct {
 	first   chan struct{} // closed by the first registration
 }
 
-func newMembership(cfg *Config, pt *part, log *slog.Logger) (*membership, error) {
+func newMembership(cfg *Config, pt *part, gm *client.Client, log *slog.Logger) (*membership, error) {
 	self, err := cfg.Self()
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(cfg.clientOptions(log))
-	if err != nil {
-		return nil, err
-	}
 	return &membership{
-		client: c, part: pt, log: log, first: make(chan struct{}),
+		client: gm, part: pt, log: log, first: make(chan struct{}),
 		self: wire.Member{ID: self.ID, Role: self.Role, Addr: self.Addr, Rack: cfg.Node.Rack, Capacity: pt.capacity()},
 	}, nil
 }
@@ -99,8 +95,6 @@ func (m *membership) joined(ctx context.Context) error {
 }
 
 func (m *membership) epoch() wire.Epoch { return wire.Epoch(m.current.Load()) }
-
-func (m *membership) close() error { return m.client.Close() }
 
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)

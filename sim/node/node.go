@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
@@ -66,7 +67,14 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (e
 	defer func() { err = errors.Join(err, mon.close()) }() // metrics last
 	log.Info("starting", "pid", os.Getpid(), "metrics", mon.addr(), "cluster", cfg.ClusterID)
 
-	pt, err := newPart(cfg, log)
+	var gm *client.Client
+	if cfg.Node.Role != wire.RoleManager {
+		if gm, err = client.New(cfg.clientOptions(log)); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, gm.Close()) }()
+	}
+	pt, err := newPart(cfg, gm, log)
 	if err != nil {
 		return err
 	}
@@ -82,11 +90,10 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (e
 	mon.serve(pt.health)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
 	server := netlayer.NewServer(&mux{part: pt, stats: p.stats}, cfg.serverOptions(log))
-	if pt.member {
-		if p.member, err = newMembership(cfg, pt, log); err != nil {
+	if gm != nil {
+		if p.member, err = newMembership(cfg, pt, gm, log); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, p.member.close()) }()
 	}
 	return p.run(ctx, in, server)
 }
@@ -123,6 +130,9 @@ func (p *process) run(ctx context.Context, in *Inherited, server *netlayer.Serve
 	case err = <-failed:
 	}
 	p.monitor.ready.Store(false)
+	if p.part.stop != nil {
+		p.part.stop()
+	}
 	stopFront()
 	fronts.Wait()
 	stopBack()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"splitkernel/gmanagers"
+	"splitkernel/gmanagers/client"
+	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
@@ -22,10 +24,10 @@ type part struct {
 	register func(registerer) error
 	counters func() []wire.Counter // nil if the handler answers OpNodeStats itself
 	health   func(io.Writer)       // metrics of another library, appended to /metrics; may be nil
+	stop     func()                // ends what requests wait for, so that the server can drain; may be nil
 	close    func(context.Context) error
 
 	// Of a component that a manager registers.
-	member   bool
 	capacity func() wire.Capacity
 	load     func() wire.Load
 
@@ -34,13 +36,15 @@ type part struct {
 	ready func(context.Context) error
 }
 
-// newPart builds the component of the node's role.
-func newPart(cfg *Config, log *slog.Logger) (*part, error) {
+// newPart builds the component of the node's role. gm is nil at a manager; it is open until the part is closed.
+func newPart(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
 	switch {
 	case cfg.Node.Manager != nil:
 		return newManager(cfg, log)
 	case cfg.Node.Compute != nil:
 		return newCompute(cfg, log)
+	case cfg.Node.Memory != nil:
+		return newMemory(cfg, gm, log)
 	case cfg.Node.Storage != nil:
 		return newStorage(cfg, log)
 	}
@@ -91,8 +95,22 @@ func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		member: true, capacity: comp.Capacity, load: comp.Load,
+		capacity: comp.Capacity, load: comp.Load,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
+	}, nil
+}
+
+// newMemory is an mComponent. It asks GMM for the owners of vRegions by itself.
+func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
+	o := *cfg.Node.Memory
+	o.Node, o.Log, o.Net, o.Managers = cfg.Node.ID, log, cfg.peerOptions(log), gm
+	comp, err := mcomponent.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("mcomponent: %w", err)
+	}
+	return &part{
+		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
+		capacity: comp.Capacity, load: comp.Load, stop: comp.Stop, close: comp.Close,
 	}, nil
 }
 
@@ -106,6 +124,6 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		member: true, capacity: comp.Capacity, load: comp.Load, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, close: comp.Close,
 	}, nil
 }
