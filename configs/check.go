@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -29,22 +30,46 @@ func (f *faults) add(key, format string, args ...any) {
 	f.list = append(f.list, text)
 }
 
-// addErr adds every error that err joins, each with prefix before it.
+// addErr adds every fault of err, each with prefix before its key.
 func (f *faults) addErr(prefix string, err error) {
+	for _, text := range flatten("", err) {
+		key, text, ok := strings.Cut(prefix+text, ": ")
+		if !ok {
+			key, text = "", key
+		}
+		f.add(key, "%s", text)
+	}
+}
+
+// flatten lists the errors that err joins, those of nested sections by their dotted keys.
+func flatten(prefix string, err error) []string {
 	if err == nil {
-		return
+		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var list []string
 		for _, e := range joined.Unwrap() {
-			f.addErr(prefix, e)
+			list = append(list, flatten(prefix, e)...)
 		}
-		return
+		return list
 	}
-	key, text, ok := strings.Cut(prefix+err.Error(), ": ")
-	if !ok {
-		key, text = "", key
+	if name, inner := section(err); inner != nil {
+		return flatten(prefix+name+".", inner)
 	}
-	f.add(key, "%s", text)
+	return []string{prefix + err.Error()}
+}
+
+// section recognises the faults of a nested section, which a room reports as "name: " before them all.
+func section(err error) (name string, inner error) {
+	inner = errors.Unwrap(err)
+	if _, joined := inner.(interface{ Unwrap() []error }); !joined {
+		return "", nil
+	}
+	name, ok := strings.CutSuffix(err.Error(), ": "+inner.Error())
+	if !ok || strings.ContainsAny(name, " \n") {
+		return "", nil
+	}
+	return name, inner
 }
 
 // err is nil if nothing is wrong.

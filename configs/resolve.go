@@ -1,6 +1,9 @@
 package configs
 
 import (
+	"errors"
+	"slices"
+
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/client"
 	"splitkernel/mcomponent"
@@ -117,7 +120,11 @@ func validateSettings(settings any) error {
 
 // validateOverrides reports the faults that a node adds to its section's.
 func (c *Cluster) validateOverrides(fs *faults, prefix string, n Node) {
-	if len(c.overrides(&n)) > 0 {
-		fs.addErr(prefix, validateSettings(n.settings))
+	role, _ := ParseRole(n.Role)
+	ofSection := flatten("", validateSettings(c.section(role)))
+	for _, text := range flatten("", validateSettings(n.settings)) {
+		if !slices.Contains(ofSection, text) {
+			fs.addErr(prefix, errors.New(text))
+		}
 	}
 }
