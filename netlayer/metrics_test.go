@@ -1,0 +1,75 @@
+package netlayer_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	m, err := netlayer.NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := netlayer.NewMetrics(reg); err == nil {
+		t.Error("the same metrics are registered twice")
+	}
+	s, addr := serve(t, newStore(), nil)
+	m.AddServer(s)
+	p := netlayer.NewPeer(addr, peerOptions())
+	m.AddPeer(p)
+	for range 3 {
+		c := &netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{}.Append(nil), Into: make([]byte, wire.PageSize)}
+		if err := p.Do(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Close()
+	m.RemovePeer(p) // what it counted stays
+	want := `
+		# HELP splitkernel_netlayer_peer_connects_total Connections that peers have made.
+		# TYPE splitkernel_netlayer_peer_connects_total counter
+		splitkernel_netlayer_peer_connects_total 1
+		# HELP splitkernel_netlayer_server_hellos_accepted_total Connections that were accepted.
+		# TYPE splitkernel_netlayer_server_hellos_accepted_total counter
+		splitkernel_netlayer_server_hellos_accepted_total 1
+	`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "splitkernel_netlayer_peer_connects_total", "splitkernel_netlayer_server_hellos_accepted_total"); err != nil {
+		t.Error(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, f := range families {
+		if f.GetName() != "splitkernel_netlayer_frames_total" {
+			continue
+		}
+		for _, x := range f.GetMetric() {
+			l := map[string]string{}
+			for _, pair := range x.GetLabel() {
+				l[pair.GetName()] = pair.GetValue()
+			}
+			if l["side"] == "peer" && l["direction"] == "in" && l["kind"] == "page" {
+				found = x.GetCounter().GetValue() == 3
+			}
+		}
+	}
+	if !found {
+		t.Error("the three pages are not in frames_total")
+	}
+	problems, err := testutil.GatherAndLint(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pr := range problems {
+		t.Errorf("%s: %s", pr.Metric, pr.Text)
+	}
+}
