@@ -159,8 +159,14 @@ func (h *Home) start(p *process, op *operation, out []Effect) []Effect {
 	if op.start == op.end {
 		return out
 	}
-	// A removal may split a vma in two, so it needs room for one more as an insertion does.
-	if need := p.tree.Len() + 1; need > h.opt.MaxVMAsPerProcess && (op.grows || p.tree.Overlaps(op.start, op.end)) {
+	need := p.tree.Len()
+	if op.grows {
+		need++
+	}
+	if p.tree.splits(op.start, op.end) {
+		need++
+	}
+	if need > p.tree.Len() && need > h.opt.MaxVMAsPerProcess {
 		op.err = wire.Errorf(wire.KindNoMemory, "process %d has %d vmas, at most max_vmas_per_process %d", p.pid, p.tree.Len(), h.opt.MaxVMAsPerProcess)
 		return out
 	}

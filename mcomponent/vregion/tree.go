@@ -70,6 +70,12 @@ func (t *Tree) Overlaps(start, end uint64) bool {
 	return i < len(t.vmas) && t.vmas[i].Start < end
 }
 
+// splits reports whether taking [start, end) out of a vma leaves a part on either side.
+func (t *Tree) splits(start, end uint64) bool {
+	v, ok := t.Find(start)
+	return ok && v.Start < start && end < v.End
+}
+
 // Remove unmaps [start, end), splitting the vmas at its ends, and returns how many mapped bytes it removed.
 func (t *Tree) Remove(start, end uint64) uint64 {
 	if start >= end {
