@@ -26,7 +26,7 @@ func background(t testing.TB) context.Context {
 
 func mapPages(t testing.TB, p *Process, first, n uint64, anon bool) {
 	t.Helper()
-	if _, err := p.Map(background(t), first*wire.PageSize, n*wire.PageSize, anon, true, "test"); err != nil {
+	if err := p.Map(background(t), first*wire.PageSize, n*wire.PageSize, anon, true, "test"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -226,6 +226,23 @@ func TestUnmapAndBrk(t *testing.T) {
 	if !errors.Is(err, wire.ErrUnmapped) {
 		t.Fatalf("beyond the heap: %v", err)
 	}
+}
+
+func TestMapAnywhere(t *testing.T) {
+	os := startOwners(t, 2)
+	p := open(t, os[0], small(4, "list"), 1, nil)
+	addr, err := p.MapAnywhere(background(t), 3*wire.PageSize, true, true, "test")
+	if err != nil || addr != chosen {
+		t.Fatalf("%#x, %v", addr, err)
+	}
+	th, w := p.Thread(0), counts{}
+	th.Begin()
+	w.touch(t, th, addr/wire.PageSize+2, true)
+	th.End()
+	mapPages(t, p, 0, 2, true) // page 0 is a page like any other
+	th.Begin()
+	w.touch(t, th, 0, true)
+	th.End()
 }
 
 func TestBlocks(t *testing.T) {

@@ -38,7 +38,9 @@ type owner struct {
 	durable int
 }
 
-func (o *owner) Inline(op wire.Op) bool { return op == wire.OpMiss || op == wire.OpFlush || op == wire.OpMissFlush }
+func (o *owner) Inline(op wire.Op) bool {
+	return op == wire.OpMiss || op == wire.OpFlush || op == wire.OpMissFlush
+}
 
 func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	o.mu.Lock()
@@ -85,6 +87,9 @@ func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Re
 				return err
 			}
 			addr, length = q.Addr, q.Length
+			if addr == 0 && !q.Fixed {
+				addr = chosen
+			}
 			o.drop(pageRange(addr, length))
 		case wire.OpOwners:
 			var q wire.OwnersReq
@@ -153,6 +158,9 @@ func (o *owner) drop(first, last wire.PageNo) {
 		}
 	}
 }
+
+// chosen is the address that an owner chooses.
+const chosen = 1 << 30
 
 const testRegion = 64 * wire.PageSize
 

@@ -233,24 +233,31 @@ func (p *Process) patient(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeout(ctx, time.Duration(p.c.o.Fault.PatienceMS)*time.Millisecond)
 }
 
-// Map maps [addr, addr+length) at the home; addr 0 lets it choose. It gives the address.
-func (p *Process) Map(ctx context.Context, addr, length uint64, anon, writable bool, name string) (uint64, error) {
-	var rep wire.MmapRep
-	req := wire.MmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: addr, Length: length, Anon: anon, Writable: writable, Name: name}
-	if addr != 0 { // a mapping over an old one replaces it: its pages go first
-		if err := p.forget(ctx, addr, length); err != nil {
-			return 0, err
-		}
+// MapAnywhere maps length bytes where the home chooses, by best fit, and gives the address.
+func (p *Process) MapAnywhere(ctx context.Context, length uint64, anon, writable bool, name string) (uint64, error) {
+	return p.mmap(ctx, wire.MmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Length: length, Anon: anon, Writable: writable, Name: name})
+}
+
+// Map maps [addr, addr+length). What was mapped there before is replaced.
+func (p *Process) Map(ctx context.Context, addr, length uint64, anon, writable bool, name string) error {
+	if err := p.forget(ctx, addr, length); err != nil {
+		return err
 	}
+	_, err := p.mmap(ctx, wire.MmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: addr, Length: length, Anon: anon, Writable: writable, Name: name, Fixed: true})
+	return err
+}
+
+func (p *Process) mmap(ctx context.Context, req wire.MmapReq) (uint64, error) {
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
+	var rep wire.MmapRep
 	if err := p.home.Control(ctx, wire.OpMmap, p.o.Epoch, req, &rep); err != nil {
-		return 0, fmt.Errorf("mmap of %d bytes at %#x by home %s: %w", length, addr, p.o.Home.Node, err)
+		return 0, fmt.Errorf("mmap of %d bytes at %#x by home %s: %w", req.Length, req.Addr, p.o.Home.Node, err)
 	}
-	first, last := pageRange(rep.Addr, length)
+	first, last := pageRange(rep.Addr, req.Length)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.core.Map(first, last, anon, rep.Owners)
+	p.core.Map(first, last, req.Anon, rep.Owners)
 	return rep.Addr, nil
 }
 

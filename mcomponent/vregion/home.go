@@ -103,7 +103,7 @@ func (h *Home) Mmap(call uint64, req wire.MmapReq, out []Effect) []Effect {
 	}
 	h.stats.Mmaps++
 	return h.submit(req.PID, req.Epoch, &operation{
-		call: call, kind: opMmap, start: req.Addr, end: req.Addr + length, choose: req.Addr == 0,
+		call: call, kind: opMmap, start: req.Addr, end: req.Addr + length, choose: req.Addr == 0 && !req.Fixed,
 		vma: VMA{Anon: req.Anon, Writable: req.Writable, Name: req.Name},
 	}, out)
 }

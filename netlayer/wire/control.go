@@ -144,7 +144,7 @@ type ProcessOpenReq struct {
 	Epoch Epoch
 }
 
-// MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit.
+// MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit, unless Fixed says that 0 is meant.
 type MmapReq struct {
 	PID      PID
 	Epoch    Epoch
@@ -153,6 +153,7 @@ type MmapReq struct {
 	Anon     bool
 	Writable bool
 	Name     string
+	Fixed    bool
 }
 
 // MmapRep gives the mapped address and the owners of every vRegion of the range.

@@ -205,7 +205,7 @@ func computing(b *testing.B, home netlayer.Addr, lines, threads int, pages uint6
 			b.Error(err)
 		}
 	})
-	if _, err := p.Map(ctx, wire.PageSize, pages*wire.PageSize, false, true, "bench"); err != nil {
+	if err := p.Map(ctx, wire.PageSize, pages*wire.PageSize, false, true, "bench"); err != nil {
 		b.Fatal(err)
 	}
 	return p

@@ -257,7 +257,7 @@ func (j *job) event(p *pcomponent.Process, e *trace.Event, maps *mapped) error {
 	switch e.Kind {
 	case trace.Mmap:
 		before := p.Regions()
-		if _, err := p.Map(j.ctx, e.Addr, e.Len, e.Anon, e.Writable, e.Name); err != nil {
+		if err := p.Map(j.ctx, e.Addr, e.Len, e.Anon, e.Writable, e.Name); err != nil {
 			return err
 		}
 		if j.began {
