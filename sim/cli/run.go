@@ -128,7 +128,7 @@ func outcome(sum *report.Summary, err error) error {
 	if code := sum.ExitCode(); code == exitWrongPage {
 		return &codeError{exitWrongPage, errors.Join(fmt.Errorf("%d wrong pages were seen", sum.Total.IntegrityErrors), err)}
 	} else if code != exitOK && err == nil {
-		return &codeError{code, fmt.Errorf("%d of %d vNodes failed", len(sum.Failed), len(sum.VNodes))}
+		return &codeError{code, fmt.Errorf("%d of %d vNodes failed: %s", len(sum.Failed), len(sum.VNodes), strings.Join(sum.Failed, "; "))}
 	}
 	return err
 }

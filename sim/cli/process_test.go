@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"splitkernel/sim/launcher"
+	"splitkernel/sim/report"
+)
+
+// patience bounds the waits of these tests; it is no expectation.
+const patience = 30 * time.Second
+
+// ownTemp gives the test's processes a temporary folder that must be empty at the end.
+func ownTemp(t *testing.T) string {
+	t.Helper()
+	t.TempDir() // makes the test's own folder now, outside of the other
+	dir, err := os.MkdirTemp("", "ct-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("TMPDIR", dir)
+	return dir
+}
+
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	if left := entries(t, dir); len(left) > 0 {
+		t.Errorf("left behind in %s: %v", dir, left)
+	}
+}
+
+// small writes a cluster of one node a role.
+func small(t *testing.T) string {
+	return write(t, t.TempDir(), "small.yaml", `name: small
+region_bytes: 1MiB
+nodes:
+  - {id: g1, role: manager}
+  - {id: p1, role: pcomponent}
+  - {id: m1, role: mcomponent}
+  - {id: s1, role: scomponent}
+`)
+}
+
+func summary(t *testing.T, c called) *report.Summary {
+	t.Helper()
+	var s report.Summary
+	if err := json.Unmarshal([]byte(c.stdout), &s); err != nil {
+		t.Fatalf("summary: %v\nstdout: %s\nstderr: %s", err, c.stdout, c.stderr)
+	}
+	return &s
+}
+
+func TestRunStartsReplaysAndStops(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	got := execute(t, dir, "run", sample(t), "--cluster", small(t), "--seed", "42", "-o", "json")
+	got.want(t, exitOK, "cluster small is ready: 4 processes, unix")
+	s := summary(t, got)
+	if s.Total.Accesses != 64 || s.Total.PagesChecked != 64 || s.Seed != 42 || len(s.ConfigDigest) != 64 || s.Commit == "" {
+		t.Errorf("summary %+v, want 64 accesses, all checked, under seed 42", s)
+	}
+	outs, err := filepath.Glob(filepath.Join(dir, "runs", "sample-*"))
+	if err != nil || len(outs) != 1 {
+		t.Fatalf("folders of the run: %v (%v), want one", outs, err)
+	}
+	for _, name := range []string{"summary.json", "manifest.json", "run.log", "targets.json", "logs/p1.log"} {
+		if st, err := os.Stat(filepath.Join(outs[0], name)); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v, want it written", name, err)
+		}
+	}
+	empty(t, temp)
+}
+
+func TestUpRunOnDown(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	cluster, work := small(t), sample(t)
+	up := execute(t, dir, "up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json")
+	up.want(t, exitOK, "cluster blue is up")
+	var states []launcher.State
+	if err := json.Unmarshal([]byte(up.stdout), &states); err != nil || len(states) != 1 || len(states[0].Nodes) != 4 {
+		t.Fatalf("up prints %s (%v), want one cluster of four nodes", up.stdout, err)
+	}
+	t.Cleanup(func() { execute(t, dir, "down", "blue") })
+	execute(t, dir, "up", "--cluster", cluster, "--name", "blue").want(t, exitFailed, `a cluster of the name "blue" is up already`)
+
+	for range 2 {
+		run := execute(t, dir, "run", work, "--on", "blue", "--out", filepath.Join(dir, "out"), "-o", "json")
+		run.want(t, exitOK)
+		if s := summary(t, run); s.Total.Accesses != 64 {
+			t.Errorf("%d accesses, want 64", s.Total.Accesses)
+		}
+	}
+	execute(t, dir, "run", work, "--on", "red").want(t, exitFailed, `no cluster "red" is up, want one of: blue`)
+
+	table := execute(t, dir, "status")
+	table.want(t, exitOK)
+	if !strings.Contains(table.stdout, "m1    mcomponent  up") {
+		t.Errorf("status prints\n%s", table.stdout)
+	}
+	execute(t, dir, "down").want(t, exitOK, "cluster blue is down")
+	empty(t, temp)
+	none := execute(t, dir, "status", "-o", "json")
+	none.want(t, exitOK, "no cluster is up")
+	if strings.TrimSpace(none.stdout) != "[]" {
+		t.Errorf("status prints %s, want []", none.stdout)
+	}
+	execute(t, dir, "down").want(t, exitFailed, "no cluster is up")
+}
+
+func TestRunKeepLeavesTheClusterUp(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	t.Cleanup(func() { execute(t, dir, "down", "--all") })
+	execute(t, dir, "run", sample(t), "--cluster", small(t), "--keep", "--set", "workload.vnodes.a.repeat=2").want(t, exitOK, "`splitkernel down small`")
+	execute(t, dir, "down", "small").want(t, exitOK)
+	empty(t, temp)
+}
+
+// TestFailedRunsLeaveNothing: whatever is wrong, one line says it, the exit code is right, and nothing stays.
+func TestFailedRunsLeaveNothing(t *testing.T) {
+	temp, dir, cluster := ownTemp(t), t.TempDir(), small(t)
+	skt := filepath.Join(dir, "pages.skt")
+	call("trace", "convert", filepath.Join(filepath.Dir(sample(t)), "pages.txt"), skt).want(t, exitOK)
+	whole, err := os.ReadFile(skt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "cut.skt", string(whole[:len(whole)-9]))
+	flipped := []byte(string(whole))
+	flipped[len(flipped)/2] ^= 0x40
+	write(t, dir, "flipped.skt", string(flipped))
+	write(t, dir, "file", "")
+	var huge strings.Builder
+	for i := range 600 {
+		huge.WriteString("W " + string("0123456789abcdef"[i%16]) + string("0123456789abcdef"[i/16%16]) + string("0123456789abcdef"[i/256]) + "0\n")
+	}
+	write(t, dir, "huge.txt", huge.String())
+	one := func(trace string) string {
+		return write(t, dir, trace+".yaml", "name: w\nvnodes: [{name: a, trace: "+trace+", excache: {lines: 64, ways: 0}}]\n")
+	}
+	for _, c := range []struct {
+		name string
+		code int
+		args []string
+		want []string
+	}{
+		{"truncated trace", exitFailed, []string{one("cut.skt")}, []string{"cut.skt"}},
+		{"corrupt trace", exitFailed, []string{one("flipped.skt")}, []string{"flipped.skt"}},
+		{"missing trace", exitUsage, []string{write(t, dir, "m.yaml", "name: w\nvnodes: [{name: a, trace: missing.skt}]\n")}, []string{`m.yaml: vnodes.a.trace: "missing.skt"`}},
+		{"unwritable folder", exitFailed, []string{one("pages.skt"), "--out", filepath.Join(dir, "file", "out")}, []string{"want an --out that can be written"}},
+		{"memory smaller than the workload", exitFailed, []string{one("huge.txt"), "--set", "mcomponent.memory_bytes=64KiB"}, []string{"1 of 1 vNodes failed: a: ", "no room", "m1"}},
+		{"ExCache larger than the pComponent's", exitFailed, []string{one("huge.txt"), "--set", "pcomponent.excache_bytes=64KiB"}, []string{"1 of 1 vNodes failed: a: ", "p1 has"}},
+	} {
+		got := execute(t, dir, append([]string{"run", "--cluster", cluster}, c.args...)...)
+		if got.want(t, c.code, c.want...); t.Failed() {
+			t.Fatalf("that was: %s", c.name)
+		}
+		empty(t, temp)
+	}
+}
+
+// endless starts a run that would not end within the test and returns when its cluster is ready.
+func endless(t *testing.T) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command(program, "run", sample(t), "--cluster", small(t), "--set", "workload.vnodes.a.repeat=1000000000")
+	cmd.Dir = t.TempDir()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	lines := bufio.NewReader(stderr)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the run ended before it was ready: %v", err)
+		}
+		if strings.Contains(line, "accesses/s") { // it replays
+			return cmd, lines
+		}
+	}
+}
+
+func TestInterruptedRunStopsEverything(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			temp := ownTemp(t)
+			cmd, stderr := endless(t)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			rest, err := io.ReadAll(stderr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(rest), "stopped by a signal") {
+				t.Errorf("exit code %d, stderr %s", cmd.ProcessState.ExitCode(), rest)
+			}
+			empty(t, temp)
+		})
+	}
+}
+
+func TestKilledRunLeavesNothing(t *testing.T) {
+	temp := ownTemp(t)
+	cmd, _ := endless(t)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for len(entries(t, temp)) > 0 || nodesOf(t, temp) > 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s after the kill: %v and %d processes are left", patience, entries(t, temp), nodesOf(t, temp))
+		}
+		<-tick.C
+	}
+}
+
+// nodesOf counts the processes whose configuration lies in dir.
+func nodesOf(t *testing.T, dir string) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), dir) {
+			n++
+		}
+	}
+	return n
+}
