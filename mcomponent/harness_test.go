@@ -196,7 +196,7 @@ func newDisk() *disk { return &disk{vols: map[wire.VolumeID]*diskVolume{}} }
 func (d *disk) create(id wire.VolumeID, size int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.vols[id] = &diskVolume{volume.New(volume.Meta{ID: id, Name: "v", SizeBytes: uint64(size)}), make([]byte, size), make([]byte, size)}
+	d.vols[id] = &diskVolume{volume.New(volume.Meta{ID: id, Name: "v", SizeBytes: uint64(size)}, volume.BootID{}), make([]byte, size), make([]byte, size)}
 }
 
 func (d *disk) Inline(wire.Op) bool { return false }

@@ -2,10 +2,12 @@ package scomponent
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 
@@ -22,6 +24,7 @@ type Component struct {
 	store   blockdev.Store
 	metrics *metrics
 	counts  counts
+	boot    volume.BootID
 
 	mu       sync.RWMutex
 	vols     map[wire.VolumeID]*vol
@@ -33,7 +36,7 @@ func New(o Options) (*Component, error) {
 	if err := o.Validate(); err != nil {
 		panic("scomponent: options: " + err.Error())
 	}
-	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), vols: map[wire.VolumeID]*vol{}}
+	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), boot: bootID(o.BootID), vols: map[wire.VolumeID]*vol{}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -48,6 +51,20 @@ func New(o Options) (*Component, error) {
 		return nil, errors.Join(fmt.Errorf("%s: data_dir %s: %w", o.Node, c.store.Place(), err), c.Close(context.Background()))
 	}
 	return c, nil
+}
+
+// bootID gives 16 bytes that differ for another start of the machine. Where the system does not tell (it is no Linux), the
+// text is empty and always the same: then a restart of the machine is not noticed.
+func bootID(text string) volume.BootID {
+	if text == "" {
+		b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+		if err != nil {
+			return volume.BootID{}
+		}
+		text = string(b)
+	}
+	sum := sha256.Sum256([]byte(text))
+	return volume.BootID(sum[:16])
 }
 
 // scan opens the volumes and removes the files of volumes that were never completely made or not completely deleted. A
@@ -97,7 +114,7 @@ func (c *Component) open(id wire.VolumeID) *vol {
 		err = fmt.Errorf("its header is that of volume %d", meta.ID)
 	}
 	if err == nil {
-		v.core = volume.New(meta)
+		v.core = volume.New(meta, c.boot)
 		v.img, err = c.store.Open(volume.ImageName(id))
 	}
 	switch {
@@ -125,7 +142,7 @@ func (c *Component) find(id wire.VolumeID) (*vol, error) {
 
 // create makes a volume. Making it again with the same properties succeeds.
 func (c *Component) create(req wire.VolumeCreateReq) error {
-	meta, err := volume.Check(req)
+	meta, err := volume.Check(req, c.boot)
 	if err != nil {
 		return err
 	}
@@ -150,7 +167,7 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", c.o.Node, meta.SizeBytes, c.reserved, c.o.CapacityBytes)
 	}
 	v := c.newVol(req.Volume)
-	v.core = volume.New(meta)
+	v.core = volume.New(meta, c.boot)
 	if err := c.make(v, meta); err != nil {
 		err = v.ioError("it cannot be made", err)
 		v.close()

@@ -259,6 +259,31 @@ func TestUnflushedWritesOfALostCacheFailTheVolume(t *testing.T) {
 	}
 }
 
+func TestARestartedMachineEndsAttachments(t *testing.T) {
+	mem := blockdev.NewMemory()
+	o := DefaultOptions()
+	o.Devices, o.BootID = mem, "monday"
+	n := start(t, o)
+	n.create(1, 1<<16)
+	k := wire.Block{Volume: 1, VolumeEpoch: 1, Length: 512}
+	n.must(n.write(k, sector(1)))
+	n.must(n.flush(k))
+	n.must(n.write(k, sector(2)))
+	n.stop()
+	mem.PowerCut()
+	o.BootID = "tuesday"
+	n = start(t, o)
+	defer n.stop()
+	if err := n.flush(k); !errors.Is(err, wire.ErrFailed) {
+		t.Errorf("a flush that would acknowledge a lost write: %v", err)
+	}
+	n.must(n.attach(1, 2))
+	k.VolumeEpoch = 2
+	if got, err := n.read(k); err != nil || got[0] != 1 {
+		t.Errorf("what was flushed: %v", err)
+	}
+}
+
 // TestAFlushSurvivesAPowerCut has a canary: with a disk that lies about its syncs the same steps must lose the write, so
 // the test can fail.
 func TestAFlushSurvivesAPowerCut(t *testing.T) {

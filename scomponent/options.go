@@ -15,6 +15,8 @@ type Options struct {
 	Log     *slog.Logger   `mapstructure:"-" yaml:"-"` // nil discards
 	Devices blockdev.Store `mapstructure:"-" yaml:"-"` // nil is the folder data_dir; tests bring others. Close closes it.
 
+	BootID string `mapstructure:"-" yaml:"-"` // names this start of the machine; empty asks the kernel
+
 	// DataDir is the folder of the volumes' files. It is made if need be and locked against a second process.
 	DataDir string `mapstructure:"data_dir" yaml:"data_dir"`
 	// CapacityBytes bounds the sum of the sizes of the volumes, in bytes. Files are sparse: it is what may be promised.

@@ -18,11 +18,11 @@ import (
 // A header is written to the slot of its sequence number's parity, so a torn write leaves the older one whole; the valid
 // header with the larger sequence counts.
 //
-//	0       8         12     16         24     32           40      44       46        48     112       368     508
-//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+-------+----------+
-//	| magic | format  | id   | sequence | size | open       | epoch | name   | failure | name | failure | zeros | CRC32C   |
-//	|       | version |      |          |      | generation |       | length | length  |      |         |       | of 0–507 |
-//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+-------+----------+
+//	0       8         12     16         24     32           40      44       46        48     112       368    384     508
+//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+------+-------+----------+
+//	| magic | format  | id   | sequence | size | open       | epoch | name   | failure | name | failure | boot | zeros | CRC32C   |
+//	|       | version |      |          |      | generation |       | length | length  |      |         | id   |       | of 0–507 |
+//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+------+-------+----------+
 //
 // A sector's entry is the CRC32C of its 512 bytes XOR the CRC32C of 512 zeros. So a hole of the file, which reads as 0, is
 // the entry of a sector of zeros: what was never written reads as zeros and is checked like everything else.
@@ -46,7 +46,12 @@ type Meta struct {
 	Open      uint64 // newest generation with unflushed writes at its buffer cache; 0 is none
 	Failure   string // why the volume serves no more; empty while it does
 	Sequence  uint64 // of the header
+	Boot      BootID // of the machine when the buffer cache attached
 }
+
+// BootID tells one start of a machine from another: what was written and not synced survives the death of a process, not
+// that of its machine.
+type BootID [16]byte
 
 // ImageName, SumsName and NewName are the files of a volume: its bytes, its checksums, and the latter while it is made.
 func ImageName(id wire.VolumeID) string { return fmt.Sprintf("vol-%d.img", id) }
@@ -86,6 +91,7 @@ func (m Meta) Append(b []byte) []byte {
 	le.PutUint16(h[46:], uint16(len(m.Failure)))
 	copy(h[48:112], m.Name)
 	copy(h[112:368], m.Failure)
+	copy(h[368:384], m.Boot[:])
 	le.PutUint32(h[508:], wire.Checksum(h[:508]))
 	return b
 }
@@ -108,7 +114,7 @@ func parseHeader(h []byte) (Meta, error) {
 	}
 	return Meta{
 		ID: wire.VolumeID(le.Uint32(h[12:])), Sequence: le.Uint64(h[16:]), SizeBytes: le.Uint64(h[24:]), Open: le.Uint64(h[32:]),
-		Epoch: wire.Epoch(le.Uint32(h[40:])), Name: string(h[48 : 48+name]), Failure: string(h[112 : 112+failure]),
+		Epoch: wire.Epoch(le.Uint32(h[40:])), Name: string(h[48 : 48+name]), Failure: string(h[112 : 112+failure]), Boot: BootID(h[368:384]),
 	}, nil
 }
 

@@ -27,10 +27,11 @@ type Volume struct {
 	// land on a newer one. 8 bytes per block, made by chunks where something is written.
 	versions map[uint64]*[chunkBlocks]uint64
 	synced   uint64 // newest generation completed by a flush under this attachment
+	boot     BootID // of the machine now
 }
 
 // Check checks a request to make a volume and gives its first facts.
-func Check(req wire.VolumeCreateReq) (Meta, error) {
+func Check(req wire.VolumeCreateReq, boot BootID) (Meta, error) {
 	if err := checkName(req.Name); err != nil {
 		return Meta{}, err
 	}
@@ -38,7 +39,7 @@ func Check(req wire.VolumeCreateReq) (Meta, error) {
 	if req.SizeBytes == 0 || req.SizeBytes > MaxSize {
 		return Meta{}, wire.Errorf(wire.KindBadRequest, "volume %d: size of %d bytes, want 1 to %d", req.Volume, req.SizeBytes, uint64(MaxSize))
 	}
-	return Meta{ID: req.Volume, Name: req.Name, SizeBytes: size, Epoch: req.Epoch}, nil
+	return Meta{ID: req.Volume, Name: req.Name, SizeBytes: size, Epoch: req.Epoch, Boot: boot}, nil
 }
 
 // checkName accepts names that are safe in a log, a metric and a path.
@@ -53,9 +54,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// New makes the core of a volume from its durable facts.
-func New(m Meta) *Volume {
-	return &Volume{meta: m, versions: map[uint64]*[chunkBlocks]uint64{}}
+// New makes the core of a volume from its durable facts, on a machine started under boot.
+func New(m Meta, boot BootID) *Volume {
+	return &Volume{meta: m, versions: map[uint64]*[chunkBlocks]uint64{}, boot: boot}
 }
 
 // Meta returns the durable facts.
@@ -89,6 +90,11 @@ func (v *Volume) enter(e wire.Epoch, fresh bool) (Persist, error) {
 	case v.meta.Failure != "":
 		return Nothing, v.failed()
 	case e == v.meta.Epoch && !fresh:
+		if v.meta.Boot != v.boot {
+			// The cache wrote blocks back that were not synced when the machine went down, and may have evicted them. It must
+			// not go on as if they were here; who attaches anew begins with what was flushed.
+			return Nothing, wire.Errorf(wire.KindFailed, "volume %d (%s): the machine of its sComponent was restarted under epoch %d: what was not flushed is lost, attach again", v.meta.ID, v.meta.Name, e)
+		}
 		return Nothing, nil
 	}
 	if v.meta.Open != 0 {
@@ -96,10 +102,10 @@ func (v *Volume) enter(e wire.Epoch, fresh bool) (Persist, error) {
 	}
 	clear(v.versions)
 	v.synced = 0
-	if e == v.meta.Epoch {
+	if e == v.meta.Epoch && v.meta.Boot == v.boot {
 		return Nothing, nil
 	}
-	v.meta.Epoch = e
+	v.meta.Epoch, v.meta.Boot = e, v.boot
 	return Synced, nil
 }
 

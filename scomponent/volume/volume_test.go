@@ -10,12 +10,14 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
+var testBoot = BootID{1}
+
 func testVolume(t interface{ Fatal(...any) }) *Volume {
-	m, err := Check(wire.VolumeCreateReq{Volume: 3, Epoch: 1, Name: "db.main-1", SizeBytes: 10_000})
+	m, err := Check(wire.VolumeCreateReq{Volume: 3, Epoch: 1, Name: "db.main-1", SizeBytes: 10_000}, testBoot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(m)
+	return New(m, testBoot)
 }
 
 // TestMarksAndEpochs runs random requests of three epochs against the rules in their plainest form.
@@ -103,12 +105,12 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", ".hidden", "-flag", "a/b", "a b", "ä", "x\x00", string(make([]byte, 65))} {
-		if _, err := Check(wire.VolumeCreateReq{Volume: 1, Name: name, SizeBytes: 1}); !errors.Is(err, wire.ErrBadRequest) {
+		if _, err := Check(wire.VolumeCreateReq{Volume: 1, Name: name, SizeBytes: 1}, testBoot); !errors.Is(err, wire.ErrBadRequest) {
 			t.Errorf("name %q: %v, want a bad request", name, err)
 		}
 	}
 	for _, size := range []uint64{0, MaxSize + 1, ^uint64(0)} {
-		if _, err := Check(wire.VolumeCreateReq{Volume: 1, Name: "a", SizeBytes: size}); !errors.Is(err, wire.ErrBadRequest) {
+		if _, err := Check(wire.VolumeCreateReq{Volume: 1, Name: "a", SizeBytes: size}, testBoot); !errors.Is(err, wire.ErrBadRequest) {
 			t.Errorf("size %d: %v, want a bad request", size, err)
 		}
 	}
@@ -146,7 +148,7 @@ func TestFileNames(t *testing.T) {
 }
 
 func FuzzParseHeaders(f *testing.F) {
-	m := Meta{ID: 3, Name: "data", SizeBytes: 1 << 20, Epoch: 4, Open: 2, Failure: "gone", Sequence: 6}
+	m := Meta{ID: 3, Name: "data", SizeBytes: 1 << 20, Epoch: 4, Open: 2, Failure: "gone", Sequence: 6, Boot: testBoot}
 	f.Add(m.Append(m.Append(nil)))
 	f.Add(append(m.Append(nil), make([]byte, HeaderLen)...))
 	f.Add(append(make([]byte, HeaderLen), m.Append(nil)...))
@@ -176,5 +178,19 @@ func TestAHoleIsASectorOfZeros(t *testing.T) {
 	Sums(sums[:], b)
 	if sums != [2]uint32{7, wire.ZeroSectorChecksum} || b[4]|b[5]|b[6]|b[7] != 0 {
 		t.Errorf("entries %x read back as %x", b, sums)
+	}
+}
+
+func TestARestartOfTheMachineEndsTheAttachment(t *testing.T) {
+	v := New(testVolume(t).Meta(), BootID{2})
+	k := wire.Block{Volume: 3, VolumeEpoch: 1, Length: 512}
+	if _, err := v.Read(k); !errors.Is(err, wire.ErrFailed) {
+		t.Errorf("read by the cache that attached before: %v", err)
+	}
+	if p, err := v.Attach(wire.VolumeAttachReq{Volume: 3, Epoch: 1}); err != nil || p != Synced {
+		t.Errorf("attach anew: %v, %v", p, err)
+	}
+	if _, err := v.Read(k); err != nil {
+		t.Errorf("read after that: %v", err)
 	}
 }
