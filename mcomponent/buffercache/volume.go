@@ -84,6 +84,10 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	case req.Epoch == v.req.Epoch && v.state == attaching:
 		v.waiters = append(v.waiters, call)
 		return out
+	case v.state == detaching && (v.next == nil || *v.next == req):
+		v.next = &req // after the detach
+		v.waiters = append(v.waiters, call)
+		return out
 	case v.state == detaching || v.state == attaching:
 		return reply(call, wire.Errorf(wire.KindBusy, "volume %d is being attached or detached under epoch %d: retry", req.Volume, v.req.Epoch), out)
 	case v.state == failed:
