@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -87,7 +88,7 @@ func pong(c net.Conn) {
 }
 
 // store serves misses from memory as an mComponent does: the page's checksum is kept with it. OpQuery gives the number of
-// allocations of the process so far, OpPropose never answers before the server stops.
+// allocations and the processor time of the process so far, OpPropose never answers before the server stops.
 type store struct {
 	pages [][]byte
 	crcs  []uint32
@@ -127,7 +128,7 @@ func (s *store) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.
 		copy(s.pages[i], req.Page)
 		s.crcs[i] = req.PageCRC
 	case wire.OpQuery:
-		rep.SetBody(strconv.AppendUint(nil, mallocs(), 10))
+		rep.SetBody(fmt.Appendf(nil, "%d %d", mallocs(), cpuTime()))
 	case wire.OpPropose:
 		<-ctx.Done()
 		return wire.Errorf(wire.KindUnavailable, "stopped")
@@ -139,6 +140,15 @@ func mallocs() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.Mallocs
+}
+
+// cpuTime is the processor time of this process so far.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // child is a server in another process.

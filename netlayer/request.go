@@ -11,7 +11,8 @@ import (
 // Handler serves requests.
 type Handler interface {
 	// Inline reports whether requests of op are served on the connection's own goroutine, in order and in batches, which
-	// is for operations that do not wait for anything. Others go to the workers. It is asked for every request.
+	// is for operations that do not wait for anything. Others go to the workers. It is asked for every request, and once
+	// for a pair, with OpMissFlush.
 	Inline(op wire.Op) bool
 
 	// Serve serves one request. It fills rep, or returns an error, which crosses the wire by kind and text; what was put

@@ -95,6 +95,7 @@ type PeerStats struct {
 	InFlight      int       // calls now
 	InFlightBytes int
 	FreeSlots     int
+	Idle          bool // no call for a second: the housekeeper sleeps
 }
 
 // peerStats are the counters under the peer's mutex.
@@ -136,7 +137,7 @@ func (p *Peer) Stats() PeerStats {
 	r := PeerStats{
 		In: s.inT, Out: s.outT, Connects: s.connects, DialFailures: s.dialFailures, Lost: s.lost, Unavailable: s.unavailable, Timeouts: s.timeouts,
 		Late: s.late, Retries: s.retries, RoomWaits: s.roomWaits, HandOvers: s.handOvers, Reads: s.reads, Writes: s.writes,
-		WriteTimeouts: s.writeTimeouts, InFlight: p.inFlight, InFlightBytes: p.inBytes, FreeSlots: len(p.free),
+		WriteTimeouts: s.writeTimeouts, InFlight: p.inFlight, InFlightBytes: p.inBytes, FreeSlots: len(p.free), Idle: p.idle,
 	}
 	for i, reason := range badReasons {
 		if s.bad[i] > 0 {

@@ -102,6 +102,28 @@ func restart(t *testing.T, addr NewAddr) {
 	}
 }
 
+// restartIdle restarts a server while nobody calls: the next call finds that out before it is sent, and succeeds.
+func restartIdle(t *testing.T, addr NewAddr) {
+	s := start(t, addr(t), handler{serve: echoServe}, ServerOptions())
+	p := netlayer.NewPeer(s.Addr, Options())
+	defer p.Close()
+	for range 2 {
+		if err := p.Do(&netlayer.Call{Op: wire.OpPing}); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the peer is idle", func() bool { return p.Stats().Idle })
+		s.Stop(t)
+		s = start(t, s.Addr, handler{serve: echoServe}, ServerOptions())
+	}
+	defer s.Stop(t)
+	if err := p.Do(&netlayer.Call{Op: wire.OpPing}); err != nil {
+		t.Errorf("the first call after a restart: %v", err)
+	}
+	if n := p.Stats().Connects; n != 3 {
+		t.Errorf("%d connections, want 3", n)
+	}
+}
+
 // lost cuts the connection again and again under load: every call ends, either well or as unavailable.
 func lost(t *testing.T, addr NewAddr) {
 	s := start(t, addr(t), handler{serve: echoServe}, ServerOptions())

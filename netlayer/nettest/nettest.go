@@ -1,9 +1,3 @@
-// Package nettest is the conformance suite of netlayer: what every transport must do for a Peer and a Server over it.
-// Transports call Run from their tests; nothing else does.
-//
-//	func TestConformance(t *testing.T) {
-//		nettest.Run(t, func(t *testing.T) netlayer.Addr { return "tcp:127.0.0.1:0" })
-//	}
 package nettest
 
 import (
@@ -49,6 +43,7 @@ func Run(t *testing.T, addr NewAddr) {
 		{"cancel", cancelled},
 		{"shutdown", shutdown},
 		{"restart", restart},
+		{"restart while idle", restartIdle},
 		{"connection lost", lost},
 		{"once after loss", onceAfterLoss},
 		{"once while running", onceWhileRunning},
