@@ -84,7 +84,7 @@ func TestManagerDiesWhileActivationsWait(t *testing.T) {
 
 // TestAllManagersDie kills every manager after the process has all its memory: it must finish, with nothing changed.
 func TestAllManagersDie(t *testing.T) {
-	path := synthetic(t, "long", 2, 4*256, 0, 1_500_000, false)
+	path := synthetic(t, "long", 2, 4*256, 0, 400_000, false)
 	text := one(t, path, 256, "")
 	c := start(t, "laptop")
 	undisturbed := c.run(workload(t, text), nil)
@@ -159,7 +159,7 @@ vnodes:
 
 // TestMechanismsAgree replays one trace with each mechanism and policy, in trace order and with threads: every page right.
 func TestMechanismsAgree(t *testing.T) {
-	path := synthetic(t, "mix", 6, 1500, 300, 60_000, true)
+	path := synthetic(t, "mix", 6, 1500, 300, 20_000, true)
 	c := start(t, "laptop")
 	for _, mech := range []string{"list", "write-protect", "victim"} {
 		for _, policy := range []string{"lru", "fifo", "clock", "random", "lru-sweep"} {
@@ -178,7 +178,7 @@ func TestMechanismsAgree(t *testing.T) {
 		text := strings.Replace(one(t, path, 256, ", mechanism: "+mech), "    excache", "    order: threads\n    threads: 4\n    excache", 1)
 		s := c.run(workload(t, text), nil)
 		ok(t, s)
-		if s.VNodes[0].Threads != 4 || s.Total.Accesses != 60_000 {
+		if s.VNodes[0].Threads != 4 || s.Total.Accesses != 20_000 {
 			t.Errorf("%s: %d threads, %d accesses", mech, s.VNodes[0].Threads, s.Total.Accesses)
 		}
 	}
