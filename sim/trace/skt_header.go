@@ -131,7 +131,7 @@ func parseFields(raw []byte, index bool, off uint64) (h Header, blocks []blockEn
 			h.Maps, h.BlockOps = f.uvarint(math.MaxUint64), f.uvarint(math.MaxUint64)
 			f.end(h.Reads+h.Writes == h.Refs)
 		case tag == fieldBlocks && index:
-			blocks, off, err = parseBlocks(&f, off)
+			blocks = parseBlocks(&f, off)
 		default:
 			f.err = fmt.Errorf("not known here or too many of it")
 		}
@@ -152,7 +152,8 @@ func (d *cursor) end(ok bool) {
 	}
 }
 
-func parseBlocks(f *cursor, off uint64) ([]blockEntry, uint64, error) {
+// parseBlocks reads the block table; an error is in f.
+func parseBlocks(f *cursor, off uint64) []blockEntry {
 	var out []blockEntry
 	var first uint64
 	for f.i < len(f.b) && f.err == nil {
@@ -167,5 +168,5 @@ func parseBlocks(f *cursor, off uint64) ([]blockEntry, uint64, error) {
 		first += uint64(e.refs)
 		out = append(out, e)
 	}
-	return out, off, f.err
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 	"os"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -33,6 +34,17 @@ type Writer struct {
 	err       error // the first; sticky
 }
 
+// encoders are kept from one file to the next: the best level has tables of
+// tens of megabytes.
+var encoders = sync.Pool{New: func() any {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+	if err != nil {
+		panic(err) // only wrong options fail
+	}
+	return enc
+}}
+
 // Create begins a trace at path, replacing a file there once Close succeeds.
 // Totals in h are ignored: the writer counts. Volumes in h may be added to
 // later with AddVolume.
@@ -46,16 +58,11 @@ func Create(path string, h Header) (*Writer, error) {
 	h.Refs, h.Reads, h.Writes, h.Instructions, h.FootprintPages = 0, 0, 0, 0, 0
 	h.Threads, h.Maps, h.BlockOps = 0, 0, 0
 	h.Volumes = append([]VolumeInfo(nil), h.Volumes...)
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
-	if err != nil {
-		return nil, fmt.Errorf("%s: zstd: %w", path, err)
-	}
 	f, err := os.Create(path + ".partial")
 	if err != nil {
 		return nil, fmt.Errorf("cannot write a trace: %w", err)
 	}
-	w := &Writer{path: path, file: f, out: bufio.NewWriterSize(f, 256<<10), enc: enc, h: h, threads: map[uint16]struct{}{}}
+	w := &Writer{path: path, file: f, out: bufio.NewWriterSize(f, 256<<10), enc: encoders.Get().(*zstd.Encoder), h: h, threads: map[uint16]struct{}{}}
 	w.write(appendPreamble(nil))
 	w.record(recordHead{magic: magicHeader}, appendHeader(nil, &w.h))
 	return w, w.err
@@ -245,7 +252,7 @@ func (w *Writer) Close() error {
 	if w.err != nil {
 		return w.Abort()
 	}
-	w.enc.Close()
+	encoders.Put(w.enc)
 	file := w.file
 	w.file = nil
 	if err := file.Close(); err != nil {
@@ -262,7 +269,7 @@ func (w *Writer) Abort() error {
 	if w.file == nil {
 		return w.err
 	}
-	w.enc.Close()
+	encoders.Put(w.enc)
 	w.file.Close()
 	os.Remove(w.file.Name())
 	w.file = nil
