@@ -87,9 +87,14 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (e
 	if err := pt.register(mon.registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats}, cfg.serverOptions(log))
+	net, err := netlayer.NewMetrics(mon.registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	net.AddServer(server)
 	mon.serve(pt.health)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats}, cfg.serverOptions(log))
 	if gm != nil {
 		if p.member, err = newMembership(cfg, pt, gm, log); err != nil {
 			return err
