@@ -41,6 +41,7 @@ type Component struct {
 	homeCalls map[uint64]chan vregion.Effect
 	homeCall  uint64
 	exits     chan struct{} // capacity maxHomeExits
+	waits     chan struct{} // capacity maxHomeWaits
 
 	cacheMu   sync.Mutex
 	cache     *buffercache.Cache
@@ -74,7 +75,7 @@ func New(o Options) (*Component, error) {
 	c := &Component{
 		o: o, log: o.Log, metrics: newMetrics(), workers: newWorkers(o.Workers),
 		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.New(pages.Frames()), pages: pages,
-		home: vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits),
+		home: vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{},
 		peers: map[string]*netlayer.Peer{},
 	}

@@ -14,7 +14,7 @@
 // Served inline, on the connection's goroutine, is what waits for nobody: miss, flush, and the owner's side of memory
 // maps. Because that last one is inline, homes that wait for each other's answers cannot starve each other of workers.
 // Block operations and the home's side of memory maps go to the server's workers, as they may wait for an sComponent, GMM
-// or an owner. The exit of a process is not inline at an owner, so at most maxHomeExits wait at a home at once.
+// or an owner; maxHomeWaits and maxHomeExits bound those, so that workers are left whatever managers and owners do.
 //
 // `workers` bounds how many requests use this component's processors and memory at once, as the worker threads of LegoOS
 // do; a request that waits for another component holds none.

@@ -19,11 +19,16 @@ type Managers interface {
 	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Owner, error)
 }
 
-// MinServerWorkers is how many workers the server of an mComponent needs at least: more than exits that wait at a home.
-const MinServerWorkers = 2 * maxHomeExits
+// MinServerWorkers is how many workers the server of an mComponent needs at least: one for each memory map that may wait
+// for GMM or an owner, and as many again as a third of that for block operations and exits, so that neither dead managers
+// nor exits that wait for each other stop the data path. A worker that waits costs some KiB.
+const MinServerWorkers = 256
 
 // maxHomeExits bounds the exits of processes that wait for owners at once; more are refused as busy, which callers retry.
 const maxHomeExits = 8
+
+// maxHomeWaits bounds the memory-map operations that wait at a home at once; more are refused as busy.
+const maxHomeWaits = MinServerWorkers * 3 / 4
 
 // Options are the settings of an mComponent. Who it is and whom it talks to is set by the program, the rest may come from a
 // file.
@@ -47,7 +52,8 @@ type Options struct {
 	MaxRegionsPerProcess int `mapstructure:"max_regions_per_process" yaml:"max_regions_per_process"`
 	// MaxOwnedRegions bounds the vRegions that this mComponent owns, of all processes.
 	MaxOwnedRegions int `mapstructure:"max_owned_regions" yaml:"max_owned_regions"`
-	// MaxOutstanding bounds the asks and requests of the home that are outstanding; further ones wait in order.
+	// MaxOutstanding bounds the asks to GMM that are outstanding, and apart from them the requests to owners; further ones
+	// wait in order.
 	MaxOutstanding int `mapstructure:"max_outstanding" yaml:"max_outstanding"`
 	// WritebackWindowBlocks bounds the blocks being written back at once.
 	WritebackWindowBlocks int `mapstructure:"writeback_window_blocks" yaml:"writeback_window_blocks"`
@@ -55,8 +61,8 @@ type Options struct {
 	MaxBlockWaiters int `mapstructure:"max_block_waiters" yaml:"max_block_waiters"`
 	// MaxVolumes bounds the volumes whose buffer cache this is.
 	MaxVolumes int `mapstructure:"max_volumes" yaml:"max_volumes"`
-	// ActivateTimeoutMS bounds an ask to GMM, its retries over leader changes included, in ms. An election takes up to 3.5 s
-	// in a bad case, so that several may pass.
+	// ActivateTimeoutMS bounds an ask to GMM, its retries over leader changes included, in ms. It is longer than the patience
+	// of a pComponent, whose answer to its process it would otherwise cut short: without managers placement waits.
 	ActivateTimeoutMS int `mapstructure:"activate_timeout_ms" yaml:"activate_timeout_ms"`
 	// StorageTimeoutMS bounds one request to an sComponent, in ms: a slow disk may take seconds for an fdatasync.
 	StorageTimeoutMS int `mapstructure:"storage_timeout_ms" yaml:"storage_timeout_ms"`
@@ -79,7 +85,7 @@ func DefaultOptions() Options {
 		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
-		ActivateTimeoutMS: 10_000, StorageTimeoutMS: 5_000,
+		ActivateTimeoutMS: 30_000, StorageTimeoutMS: 5_000,
 	}
 }
 

@@ -144,7 +144,7 @@ func TestConcurrentMmapsShareOneAsk(t *testing.T) {
 	home := cl.m[0]
 	cl.open(home, 1)
 	cl.hold = make(chan struct{})
-	const n = 6 // below the server's workers
+	const n = 6
 	var wg sync.WaitGroup
 	for i := range uint64(n) {
 		wg.Go(func() {
@@ -248,6 +248,33 @@ func TestPagesAreNeverTorn(t *testing.T) {
 	defer m.mu.Unlock()
 	if err := errors.Join(m.store.CheckInvariants(), m.owners.CheckInvariants()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDeadManagersStopOnlyPlacement: law 4. While many mappings wait for owners, pages and blocks are served, and mappings
+// in vRegions that are active are made.
+func TestDeadManagersStopOnlyPlacement(t *testing.T) {
+	cl, m, k := newVolumeCluster(t, nil)
+	cl.open(m, 1)
+	cl.mmap(m, 1, testRegion, wire.PageSize)
+	cl.hold = make(chan struct{})
+	const n = 100
+	calls := make([]netlayer.Call, n)
+	for i := range calls {
+		calls[i] = netlayer.Call{Op: wire.OpMmap, Body: wire.Marshal(wire.MmapReq{PID: 1, Epoch: 1, Addr: uint64(i+10) * testRegion, Length: 1})}
+		cl.must(m.peer.Start(&calls[i]))
+	}
+	eventually(t, "the asks", func() bool { return m.Stats().Home.Asks == n+1 && cl.asks.Load() == int64(m.o.MaxOutstanding)+1 })
+	if _, err := m.miss(1, testRegion/wire.PageSize); err != nil {
+		t.Errorf("a miss: %v", err)
+	}
+	if _, err := m.read(k); err != nil {
+		t.Errorf("a block read: %v", err)
+	}
+	cl.mmap(m, 1, testRegion+wire.PageSize, wire.PageSize)
+	close(cl.hold)
+	for i := range calls {
+		cl.must(m.peer.Wait(&calls[i]))
 	}
 }
 

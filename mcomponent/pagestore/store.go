@@ -177,7 +177,7 @@ func (s *Store) Unmap(g uint32, pid wire.PID, first wire.PageNo, n uint64) (free
 	for f := s.groups[g].head; f != none; {
 		m := &s.frames[f]
 		next := m.next
-		if m.page >= first && m.page-first < wire.PageNo(n) {
+		if m.pid == pid && m.page >= first && m.page-first < wire.PageNo(n) {
 			s.release(f)
 			freed++
 		}

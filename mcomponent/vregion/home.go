@@ -10,15 +10,30 @@ import (
 // Home is the home role of one mComponent: the address spaces of the processes that live here. Its methods append to out
 // what must happen next and never block. Use one goroutine at a time.
 type Home struct {
-	opt         Options
-	procs       map[wire.PID]*process // looked up, never ranged over to make an effect
-	calls       map[uint64]outCall    // outstanding effects by ID
-	lastID      uint64
-	outstanding int
-	backlog     []Effect // asks and requests beyond MaxOutstanding, in order; those before next are gone
-	next        int
-	stats       Stats
+	opt      Options
+	procs    map[wire.PID]*process // looked up, never ranged over to make an effect
+	calls    map[uint64]outCall    // outstanding effects by ID
+	lastID   uint64
+	asks     lane // to GMM
+	requests lane // to owners: apart, so that without managers they go on
+	stats    Stats
 }
+
+// lane bounds the effects of one kind that are outstanding.
+type lane struct {
+	outstanding int
+	backlog     []Effect // beyond MaxOutstanding, in order; those before next are gone
+	next        int
+}
+
+func (h *Home) lane(k EffectKind) *lane {
+	if k == AskOwner {
+		return &h.asks
+	}
+	return &h.requests
+}
+
+func (l *lane) waiting() int { return len(l.backlog) - l.next }
 
 // Stats counts what Home did since its start.
 type Stats struct {
@@ -253,13 +268,14 @@ func (h *Home) emit(e Effect, op *operation, p *process, out []Effect) []Effect 
 	h.lastID++
 	e.ID = h.lastID
 	h.calls[e.ID] = outCall{op: op, p: p, kind: e.Kind, region: e.Region}
-	if h.outstanding >= h.opt.MaxOutstanding {
-		h.backlog = append(h.backlog, e)
+	l := h.lane(e.Kind)
+	if l.outstanding >= h.opt.MaxOutstanding {
+		l.backlog = append(l.backlog, e)
 		h.stats.Backlogged++
-		h.stats.BacklogPeak = max(h.stats.BacklogPeak, len(h.backlog)-h.next)
+		h.stats.BacklogPeak = max(h.stats.BacklogPeak, l.waiting())
 		return out
 	}
-	h.outstanding++
+	l.outstanding++
 	return append(out, e)
 }
 
@@ -270,12 +286,13 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 		return out
 	}
 	delete(h.calls, id)
-	h.outstanding--
-	if h.next < len(h.backlog) {
-		out = append(out, h.backlog[h.next])
-		h.outstanding++
-		if h.next++; h.next == len(h.backlog) {
-			h.backlog, h.next = h.backlog[:0], 0
+	l := h.lane(c.kind)
+	l.outstanding--
+	if l.waiting() > 0 {
+		out = append(out, l.backlog[l.next])
+		l.outstanding++
+		if l.next++; l.next == len(l.backlog) {
+			l.backlog, l.next = l.backlog[:0], 0
 		}
 	}
 	if c.kind == AskOwner {
@@ -339,9 +356,14 @@ func (h *Home) CheckInvariants() error {
 		}
 		regions += len(p.active)
 	}
-	outstanding = len(h.calls) - (len(h.backlog) - h.next)
-	if outstanding != h.outstanding || outstanding > h.opt.MaxOutstanding {
-		return fmt.Errorf("vregion: %d effects outstanding, counted as %d, at most %d", outstanding, h.outstanding, h.opt.MaxOutstanding)
+	for _, l := range []*lane{&h.asks, &h.requests} {
+		if l.outstanding > h.opt.MaxOutstanding || l.waiting() > 0 && l.outstanding < h.opt.MaxOutstanding {
+			return fmt.Errorf("vregion: %d effects outstanding of at most %d, and %d wait", l.outstanding, h.opt.MaxOutstanding, l.waiting())
+		}
+		outstanding += l.outstanding + l.waiting()
+	}
+	if outstanding != len(h.calls) {
+		return fmt.Errorf("vregion: %d effects outstanding, counted as %d", len(h.calls), outstanding)
 	}
 	if regions != h.stats.Regions {
 		return fmt.Errorf("vregion: %d active vRegions, counted as %d", regions, h.stats.Regions)

@@ -25,7 +25,8 @@ type Options struct {
 	MaxRegionsPerProcess int `yaml:"max_regions_per_process"`
 	// MaxOperations bounds the memory-map operations of one process that wait or run; one more is refused as busy.
 	MaxOperations int `yaml:"max_operations"`
-	// MaxOutstanding bounds how many asks and requests the home has outstanding; further ones wait in order.
+	// MaxOutstanding bounds how many asks to GMM, and apart from them requests to owners, the home has outstanding; further
+	// ones wait in order.
 	MaxOutstanding int `yaml:"max_outstanding"`
 }
 
