@@ -34,12 +34,12 @@ for name in "$@"; do
 	case $name in
 	sort) # from 131072 lines on sort uses its second thread
 		mawk -v what=sort -v seed=1 -v lines="${LINES_OF_TEXT:-133000}" -f "$here/generate.awk" >sort.in
-		capture sort 32 sort --parallel=2 -S 32M -o sort.out sort.in </dev/null
+		capture sort 64 sort --parallel=2 -S 32M -o sort.out sort.in </dev/null
 		;;
 	wordcount)
-		mawk -v what=words -v seed=2 -v count="${WORDS:-142000}" -v vocabulary=150000 -v rare=40 -f "$here/generate.awk" >words.in
+		mawk -v what=words -v seed=2 -v count="${WORDS:-175000}" -v vocabulary=24000 -v rare=10 -f "$here/generate.awk" >words.in
 		cp "$here/count.awk" .
-		capture wordcount 32 mawk -f count.awk words.in </dev/null
+		capture wordcount 64 mawk -f count.awk words.in </dev/null
 		;;
 	sqlite) # the cache (64 MiB) holds the whole table
 		mawk -v what=sql -v seed=3 -v rows="${ROWS:-13000}" -v updates=2000 -v batch=1000 -f "$here/generate.awk" >items.sql

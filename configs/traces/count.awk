@@ -1,9 +1,7 @@
-# Counts the words of a text, slurped as one record, in order of appearance.
-BEGIN { RS = "\001" }
-{
-	for (i = 1; i <= NF; i++) {
-		if (!($i in count)) order[++words] = $i
-		count[$i]++
-	}
+# Counts the words of a text, which it keeps in memory, in order of appearance.
+{ for (i = 1; i <= NF; i++) text[++words] = $i }
+END {
+	for (i = 1; i <= words; i++)
+		if (count[text[i]]++ == 0) order[++distinct] = text[i]
+	for (i = 1; i <= distinct; i++) print count[order[i]], order[i]
 }
-END { for (i = 1; i <= words; i++) print count[order[i]], order[i] }
