@@ -48,7 +48,6 @@ type world struct {
 	epoch    [testVolumes + 1]wire.Epoch
 	up       [testVolumes + 1]bool
 	calls    map[uint64]*pendingCall
-	order    []uint64
 	ops      []op
 	lastCall uint64
 	version  uint64

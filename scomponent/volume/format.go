@@ -27,12 +27,12 @@ import (
 // A sector's entry is the CRC32C of its 512 bytes XOR the CRC32C of 512 zeros. So a hole of the file, which reads as 0, is
 // the entry of a sector of zeros: what was never written reads as zeros and is checked like everything else.
 const (
-	FormatVersion uint32 = 1
-	HeaderLen            = 512
-	SumsOffset           = 4096
-	SumLen               = 4
-	MaxName              = 64
-	maxFailure           = 256
+	FormatVersion = 1 // 32 bits in the file
+	HeaderLen     = 512
+	SumsOffset    = 4096
+	SumLen        = 4
+	MaxName       = 64
+	maxFailure    = 256
 )
 
 var magic = [8]byte{'S', 'K', 'V', 'O', 'L', 'U', 'M', 'E'}
