@@ -236,5 +236,6 @@ func pin(b *testing.B) {
 func peerOptions() netlayer.Options {
 	o := netlayer.DefaultOptions()
 	o.Cluster, o.Node = "bench", "p1"
+	o.CallTimeoutMS = 60_000 // other programs on the machine may stop this one for seconds
 	return o
 }

@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -348,6 +350,10 @@ func FuzzServer(f *testing.F) {
 	hello := frameBytes(wire.Header{Op: wire.OpHello}, wire.Marshal(wire.Hello{Protocol: wire.Version, Cluster: "bench"}), nil)
 	f.Fuzz(func(t *testing.T, b []byte, piece uint16) {
 		nc, err := netlayer.Dial(context.Background(), addr)
+		for errors.Is(err, syscall.ECONNREFUSED) { // the fuzzer connects faster than the server accepts
+			runtime.Gosched()
+			nc, err = netlayer.Dial(context.Background(), addr)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
