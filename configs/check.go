@@ -30,6 +30,19 @@ func (f *faults) add(key, format string, args ...any) {
 	f.list = append(f.list, text)
 }
 
+// unknown adds a key that does not exist. If it came with a longer one from elsewhere, as in --set sectoin.key=1, it is
+// reported there.
+func (f *faults) unknown(prefix, key string, known []string) {
+	full := prefix + key
+	for _, k := range sortedKeys(f.origins) {
+		if strings.HasPrefix(k, full+".") {
+			f.list = append(f.list, f.origins[k]+": "+key+": "+suggest(key, known))
+			return
+		}
+	}
+	f.add(full, "%s", suggest(key, known))
+}
+
 // addErr adds every fault of err, each with prefix before its key.
 func (f *faults) addErr(prefix string, err error) {
 	for _, text := range flatten("", err) {
@@ -105,7 +118,7 @@ func checkSection(fs *faults, prefix string, raw map[string]any, t reflect.Type,
 		switch {
 		case skipped[k]:
 		case !ok:
-			fs.add(prefix+k, "%s", suggest(k, keysOf(fields)))
+			fs.unknown(prefix, k, keysOf(fields))
 		default:
 			if v, ok := checkValue(fs, prefix+k, raw[k], f); ok {
 				out[k] = v

@@ -156,7 +156,7 @@ func loadNode(fs *faults, c *Cluster, prefix string, m map[string]any) Node {
 		case hasKey(overFields, k):
 			over[k] = m[k]
 		default:
-			fs.add(prefix+k, "%s", suggest(k, append(keysOf(ownFields), keysOf(overFields)...)))
+			fs.unknown(prefix, k, append(keysOf(ownFields), keysOf(overFields)...))
 		}
 	}
 	fs.decode(checkSection(fs, prefix, own, reflect.TypeFor[Node]()), &n)

@@ -110,15 +110,17 @@ func TestLayersLieOverTheFile(t *testing.T) {
 func TestBadLayersAreNamed(t *testing.T) {
 	_, err := LoadCluster("laptop", Overrides{
 		Env: []string{"SPLITKERNEL_PCOMPONENT_CORSE=3", "SPLITKERNEL_TRANSPORT=pigeon"},
-		Set: []string{"nodes.p9.cores=5", "nonsense", "pcomponent.cores=many", "name.x=1", "pcomponent.excache_bytes=4KB"},
+		Set: []string{"nodes.p9.cores=5", "nonsense", "pcomponent.cores=many", "name.x=1", "pcomponent.excache_bytes=4KB", "seed=3", "sectoin.x=1"},
 	})
 	want := []string{
 		"environment: SPLITKERNEL_PCOMPONENT_CORSE: unknown name, did you mean SPLITKERNEL_PCOMPONENT_CORES?",
 		`--set: "nonsense", want key=value`,
+		"--set: seed: a key of the workload, want workload.seed",
 		`--set: nodes.p9.cores: nodes has no element "p9"`,
 		`--set: name.x: name is "laptop" and has no keys`,
 		`--set: pcomponent.cores: "many", want a whole number`,
 		`--set: pcomponent.excache_bytes: "4KB", want a whole number and a unit: B, KiB, MiB, GiB or TiB, as in 64MiB`,
+		"--set: sectoin.x: sectoin: unknown key, want one of client, manager, mcomponent, name, netlayer, nodes, pcomponent, region_bytes, scomponent, token, transport",
 	}
 	if got := faultsOf(t, err); !slices.Equal(got, want) {
 		t.Errorf("faults:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -183,6 +185,31 @@ func writeWorkload(t *testing.T, text string) string {
 		}
 	}
 	return path
+}
+
+func TestProgramsLoads(t *testing.T) {
+	w, err := LoadWorkload("programs", Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Vnodes) != 3 {
+		t.Errorf("%d vNodes, want three programs", len(w.Vnodes))
+	}
+	dir := t.TempDir()
+	for i := range w.Vnodes {
+		path, err := w.TracePath(&w.Vnodes[i], dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join("traces", filepath.Base(path)))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s is not the bundled trace (%v)", path, err)
+		}
+	}
 }
 
 func TestWorkloadLayers(t *testing.T) {

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -55,12 +56,22 @@ func (o Overrides) forFile(fs *faults, workload bool, scalars []string) []part {
 			if !workload { // said once, although both files are asked
 				fs.list = append(fs.list, fmt.Sprintf("--set: %q, want key=value", s))
 			}
+		case !isWorkload && isWorkloadKey(key):
+			if !workload {
+				fs.list = append(fs.list, fmt.Sprintf("--set: %s: a key of the workload, want %s%s", key, workloadPrefix, key))
+			}
 		case isWorkload == workload:
 			key = strings.TrimPrefix(key, workloadPrefix)
 			parts = append(parts, part{key, value, "--set: " + s[:len(s)-len(value)-1]})
 		}
 	}
 	return parts
+}
+
+// isWorkloadKey reports whether a key means the workload although it does not say so.
+func isWorkloadKey(key string) bool {
+	top, _, _ := strings.Cut(key, ".")
+	return hasKey(fieldsOf(reflect.TypeFor[Workload]()), top) && !hasKey(fieldsOf(reflect.TypeFor[Cluster]()), top)
 }
 
 func envName(key string, workload bool) string {

@@ -6,4 +6,4 @@ import (
 )
 
 // sortedKeys fixes the order in which a section's faults are reported.
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

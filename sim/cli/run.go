@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -147,7 +148,7 @@ func (a *app) loadRun(f *runFlags, workload string) (*configs.Workload, *configs
 func makeOut(out, name string) (string, error) {
 	named := out != ""
 	if !named {
-		out = defaultOut(name)
+		out = filepath.Join("runs", name+"-"+time.Now().UTC().Format("20060102T150405Z"))
 	}
 	out, err := filepath.Abs(out)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,24 +30,6 @@ func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
-}
-
-// fill sets what was left out.
-func (f *upFlags) fill(c *configs.Cluster) error {
-	if f.name == "" {
-		f.name = c.Name
-	}
-	if f.out == "" {
-		f.out = defaultOut(f.name)
-	}
-	out, err := filepath.Abs(f.out)
-	f.out = out
-	return err
-}
-
-// defaultOut is a folder of its own for every run.
-func defaultOut(name string) string {
-	return filepath.Join("runs", name+"-"+time.Now().UTC().Format("20060102T150405Z"))
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -85,11 +66,11 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.fill(c); err != nil {
-		return nil, err
+	if f.name == "" {
+		f.name = c.Name
 	}
-	if err := os.MkdirAll(f.out, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder of the logs (want an --out that can be written): %w", err)
+	if f.out, err = makeOut(f.out, f.name); err != nil {
+		return nil, err
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -180,9 +161,6 @@ func (a *app) superviseCommand() *cobra.Command {
 func (a *app) supervise(ctx context.Context, f *upFlags) (*launcher.Supervisor, error) {
 	c, err := configs.LoadCluster(f.cluster, a.overrides(&f.configFlags))
 	if err != nil {
-		return nil, err
-	}
-	if err := f.fill(c); err != nil {
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))

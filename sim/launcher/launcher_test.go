@@ -20,6 +20,9 @@ import (
 	"go.uber.org/goleak"
 
 	"splitkernel/configs"
+	"splitkernel/gmanagers/client"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
 )
 
 // helperEnv makes this test binary a launcher of its own that a test can kill: it starts the cluster file that the variable
@@ -404,6 +407,41 @@ func TestKillAndRestart(t *testing.T) {
 			empty(t, dir)
 		})
 	}
+}
+
+// TestManagerThatLostItsStateIsToldAgain: a component that its manager no longer knows registers again.
+func TestManagerThatLostItsStateIsToldAgain(t *testing.T) {
+	ownTemp(t)
+	c := load(t, clusterFile(t, "unix"))
+	cl := start(t, c)
+	if err := cl.Kill("g1"); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(cl.Dir(), "data", "g1")
+	if err := errors.Join(os.RemoveAll(data), os.Mkdir(data, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := cl.Restart(ctx, "g1"); err != nil {
+		t.Fatal(err)
+	}
+	net := c.Netlayer.Peer
+	net.Cluster, net.Role, net.Node = cl.ID(), wire.RoleClient, "test"
+	o := client.DefaultOptions()
+	o.Net, o.Managers = net, []client.Manager{{ID: "g1", Addr: netlayer.Addr(find(t, cl, "g1").Addr)}}
+	gm, err := client.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gm.Close()
+	for id, manager := range map[string]wire.Manager{"p1": wire.GPM, "m1": wire.GMM, "s1": wire.GSM} {
+		eventually(t, id+" is registered at "+manager.String()+" again", func() bool {
+			members, err := gm.Members(ctx, manager)
+			return err == nil && len(members) == 1 && members[0].Member.ID == wire.NodeID(id)
+		})
+	}
+	stop(t, cl)
 }
 
 func find(t *testing.T, cl *Cluster, id string) NodeInfo {
