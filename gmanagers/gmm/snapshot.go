@@ -41,11 +41,14 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
-	n := &State{members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, sessions: sessions}
+	n := &State{members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: sessions}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		n.processes = append(n.processes, p)
 		n.regions += len(p.Regions)
+		if members.Current(p.Home, p.NodeEpoch) {
+			n.homes[p.Home]++
+		}
 		for _, r := range p.Regions {
 			if members.Current(r.Node, r.NodeEpoch) {
 				n.owned[r.Node]++

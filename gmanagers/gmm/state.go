@@ -46,13 +46,14 @@ type State struct {
 	regionBytes uint64                 // 0 until the first mComponent registers
 	processes   []*Process             // ascending by PID
 	regions     int                    // derived: active vRegions, lost ones included
+	homes       map[wire.NodeID]uint64 // derived: homes under the mComponent's present epoch; only looked up
 	owned       map[wire.NodeID]uint64 // derived: vRegions under the owner's present epoch; only looked up
 	sessions    *dedup.Table[Result]
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result]()}
+	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result]()}
 }
 
 // Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
@@ -89,6 +90,7 @@ func (s *State) register(m wire.Member) Result {
 		return failed(err)
 	}
 	s.regionBytes = m.Capacity.RegionBytes
+	delete(s.homes, m.ID)
 	delete(s.owned, m.ID) // what it owned under its older epoch is lost
 	return Result{Epoch: epoch}
 }
@@ -112,12 +114,13 @@ func (s *State) placeHome(pid wire.PID, cmd Command) Result {
 		if len(s.processes) >= MaxProcesses {
 			return failed(wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses))
 		}
-		m, err := s.choose(cmd, fmt.Sprintf("a home for process %d", pid))
+		m, err := s.choose(cmd, fmt.Sprintf("a home for process %d", pid), s.homes)
 		if err != nil {
 			return failed(err)
 		}
 		p := &Process{PID: pid, Home: m.ID, HomeEpoch: 1, NodeEpoch: m.Epoch, PlacedMS: cmd.Stamp.NowMS, Regions: []Region{}}
 		s.processes = slices.Insert(s.processes, i, p)
+		s.homes[m.ID]++
 	}
 	p := s.processes[i]
 	m, _ := s.members.Get(p.Home)
@@ -143,7 +146,7 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		if s.regions >= MaxRegions {
 			return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active, at most %d", s.regions, MaxRegions))
 		}
-		m, err := s.choose(cmd, fmt.Sprintf("vRegion %d of process %d", region, pid))
+		m, err := s.choose(cmd, fmt.Sprintf("vRegion %d of process %d", region, pid), nil)
 		if err != nil {
 			return failed(err)
 		}
@@ -159,8 +162,8 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch}}
 }
 
-// choose returns the mComponent for one more vRegion; what is in the error.
-func (s *State) choose(cmd Command, what string) (wire.Member, error) {
+// choose returns the mComponent for one more vRegion, or for a home if homes says where those are; what is in the error.
+func (s *State) choose(cmd Command, what string, homes map[wire.NodeID]uint64) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -181,7 +184,7 @@ func (s *State) choose(cmd Command, what string) (wire.Member, error) {
 			why.Short(m.ID, 0, room)
 		default:
 			candidates = append(candidates, placement.Candidate{
-				ID: m.ID, Reserved: owned * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Traffic: traffic,
+				ID: m.ID, Reserved: owned * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Homes: homes[m.ID], Traffic: traffic,
 			})
 		}
 	}
@@ -201,6 +204,9 @@ func (s *State) release(pid wire.PID) Result {
 	i, ok := s.find(pid)
 	if !ok {
 		return failed(wire.Errorf(wire.KindNotFound, "process %d has no home", pid))
+	}
+	if p := s.processes[i]; s.members.Current(p.Home, p.NodeEpoch) {
+		s.homes[p.Home]--
 	}
 	for _, r := range s.processes[i].Regions {
 		if s.members.Current(r.Node, r.NodeEpoch) {
@@ -259,13 +265,16 @@ func (s *State) CheckInvariants() error {
 		m, ok := s.members.Get(id)
 		return ok && epoch > 0 && epoch <= m.Epoch
 	}
-	owned, regions := map[wire.NodeID]uint64{}, 0
+	homes, owned, regions := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0
 	for i, p := range s.processes {
 		switch {
 		case p.PID == 0 || i > 0 && s.processes[i-1].PID >= p.PID:
 			return fmt.Errorf("gmm: process %d is out of order", p.PID)
 		case p.HomeEpoch == 0 || !was(p.Home, p.NodeEpoch):
 			return fmt.Errorf("gmm: process %d: home %q under epoch %d never was", p.PID, p.Home, p.NodeEpoch)
+		}
+		if s.members.Current(p.Home, p.NodeEpoch) {
+			homes[p.Home]++
 		}
 		for j, r := range p.Regions {
 			switch {
@@ -283,8 +292,8 @@ func (s *State) CheckInvariants() error {
 		return fmt.Errorf("gmm: %d processes and %d vRegions (%d counted), at most %d and %d", len(s.processes), regions, s.regions, MaxProcesses, MaxRegions)
 	}
 	for _, m := range s.members.Members() {
-		if s.owned[m.ID] != owned[m.ID] {
-			return fmt.Errorf("gmm: %q counts %d vRegions, owns %d", m.ID, s.owned[m.ID], owned[m.ID])
+		if s.owned[m.ID] != owned[m.ID] || s.homes[m.ID] != homes[m.ID] {
+			return fmt.Errorf("gmm: %q counts %d vRegions and %d homes, has %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], owned[m.ID], homes[m.ID])
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ type Candidate struct {
 	Capacity uint64
 	Threads  uint64 // threads of the processes placed there
 	Volumes  uint64 // volumes placed there
+	Homes    uint64 // processes whose home it is; 0 unless a home is chosen
 	Traffic  uint64 // misses + flushes that it reported, cumulative
 }
 
