@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -226,6 +227,38 @@ func TestInterruptedRunStopsEverything(t *testing.T) {
 	}
 }
 
+// TestSecondInterruptKills: nodes that cannot stop do not hold up somebody who presses Ctrl-C twice.
+func TestSecondInterruptKills(t *testing.T) {
+	temp := ownTemp(t)
+	cmd, stderr := endless(t)
+	for _, pid := range nodePIDs(t, temp) {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for line := ""; !strings.Contains(line, "Ctrl-C again kills"); { // two signals at once would be merged
+		var err error
+		if line, err = stderr.ReadString('\n'); err != nil {
+			t.Fatalf("the run ended at the first signal: %v", err)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("exit code %d, stderr %s", cmd.ProcessState.ExitCode(), rest)
+	}
+	empty(t, temp)
+}
+
 func TestKilledRunLeavesNothing(t *testing.T) {
 	temp := ownTemp(t)
 	cmd, _ := endless(t)
@@ -244,18 +277,24 @@ func TestKilledRunLeavesNothing(t *testing.T) {
 	}
 }
 
-// nodesOf counts the processes whose configuration lies in dir.
-func nodesOf(t *testing.T, dir string) int {
+// nodesOf counts the nodes whose configuration lies in dir.
+func nodesOf(t *testing.T, dir string) int { return len(nodePIDs(t, dir)) }
+
+func nodePIDs(t *testing.T, dir string) []int {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
+	var pids []int
 	for _, f := range files {
 		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), dir) {
-			n++
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
 		}
 	}
-	return n
+	return pids
 }

@@ -103,6 +103,9 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 	defer logFile.Close()
 	log := slog.New(slog.NewJSONHandler(logFile, nil)).With("node", "run")
 
+	told := context.AfterFunc(ctx, func() { a.say("stopping; Ctrl-C again kills what is left") })
+	defer told()
+
 	t, err := a.target(ctx, f, c, log)
 	if err != nil {
 		return err
@@ -231,9 +234,15 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 			}
 		}
 	})
+	// A second Ctrl-C ends it all at once, whatever the run is still waiting for: nothing is left to wait for it then.
+	atOnce := context.AfterFunc(a.kill, func() {
+		cl.Stop(a.kill)
+		os.Exit(exitFailed)
+	})
 	return &target{
 		cluster: c, id: cl.ID(), nodes: nodes, temp: temp, restarts: cl.Restarts,
 		stop: func(kill context.Context) error {
+			atOnce()
 			close(ended)
 			watching.Wait()
 			return cl.Stop(kill)

@@ -1,0 +1,190 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"splitkernel/configs"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// laptop gives the configuration of one of laptop's nodes as the launcher writes it.
+func laptop(t *testing.T, id string, set ...string) *Config {
+	t.Helper()
+	c, err := configs.LoadCluster("laptop", configs.Overrides{Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &Config{ClusterID: "laptop-1", Node: c.Resolve(id), DataDir: t.TempDir(), RuntimeDir: t.TempDir()}
+	for _, n := range c.Nodes {
+		role, _ := configs.ParseRole(n.Role)
+		cfg.Peers = append(cfg.Peers, Peer{wire.NodeID(n.ID), role, "inproc:" + n.ID})
+	}
+	return cfg
+}
+
+// TestConfigurationsSurviveTheFile: every role's settings arrive as they were resolved.
+func TestConfigurationsSurviveTheFile(t *testing.T) {
+	for _, id := range []string{"g1", "p1", "m1", "s1"} {
+		cfg := laptop(t, id, "mcomponent.memory_bytes=8MiB", "nodes.p1.cores=3", "token=secret")
+		path := filepath.Join(t.TempDir(), "node.json")
+		if err := WriteConfig(path, cfg); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v (%v), want 0600: it holds the token", st.Mode(), err)
+		}
+		got, err := ReadConfig(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, cfg) {
+			t.Errorf("%s is read as\n%+v\nwant\n%+v", id, got, cfg)
+		}
+	}
+}
+
+func TestForeignConfigurationsAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "node.json")
+	if err := os.WriteFile(path, []byte(`{"ClusterID": "x", "Colour": "blue"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadConfig(path); err == nil || !strings.Contains(err.Error(), "not the configuration of a node of this version") {
+		t.Errorf("unknown field: %v", err)
+	}
+	if _, err := ReadConfig(path + ".missing"); err == nil {
+		t.Error("a missing file is read")
+	}
+}
+
+func TestPeersOfANode(t *testing.T) {
+	cfg := laptop(t, "m2")
+	if self, err := cfg.Self(); err != nil || self.ID != "m2" || self.Role != wire.RoleMemory {
+		t.Errorf("self %+v (%v), want m2", self, err)
+	}
+	if ms := cfg.Managers(); len(ms) != 3 || ms[0].ID != "g1" {
+		t.Errorf("managers %+v, want g1 to g3", ms)
+	}
+	cfg.Peers = cfg.Peers[:1]
+	if _, err := cfg.Self(); err == nil {
+		t.Error("a node that is not among its peers knows its address")
+	}
+}
+
+// TestAServerHasTheWorkersThatItsRoleNeeds: with fewer, requests that wait for each other would stand still.
+func TestAServerHasTheWorkersThatItsRoleNeeds(t *testing.T) {
+	few := laptop(t, "p1", "netlayer.server.workers=1").Node.Netlayer.Server.Workers
+	for _, id := range []string{"g1", "m1"} {
+		if n := laptop(t, id, "netlayer.server.workers=1").Node.Netlayer.Server.Workers; n <= few {
+			t.Errorf("%s has %d workers, want more than the %d that the file says", id, n, few)
+		}
+	}
+}
+
+func TestAnOrphanIsTold(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	r, w := io.Pipe()
+	watchParent(r, cancel)
+	if _, err := w.Write([]byte("ignored")); err != nil {
+		t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		t.Error("told while the launcher lives")
+	}
+	w.Close()
+	<-ctx.Done()
+	if !errors.Is(context.Cause(ctx), errOrphan) {
+		t.Errorf("cause %v, want that the launcher has died", context.Cause(ctx))
+	}
+}
+
+// echo is a component that answers everything.
+type echo struct{ served *[]wire.Op }
+
+func (echo) Inline(wire.Op) bool { return true }
+
+func (e echo) Serve(_ context.Context, req *netlayer.Request, _ *netlayer.Reply) error {
+	*e.served = append(*e.served, req.Op)
+	return nil
+}
+
+// TestTheMuxAnswersForTheNode asks over a connection, as others do.
+func TestTheMuxAnswersForTheNode(t *testing.T) {
+	cfg := laptop(t, "m1")
+	var served []wire.Op
+	pt := &part{handler: echo{&served}, counters: func() []wire.Counter { return nil }}
+	stats := wire.NodeStatsRep{Node: "m1", Role: wire.RoleMemory, Epoch: 7, Counters: []wire.Counter{{Name: "fetches", Value: 3}}}
+	m := &mux{part: pt, stats: func() wire.NodeStatsRep { return stats }}
+	if m.Inline(wire.OpNodeStats) || !m.Inline(wire.OpMiss) {
+		t.Error("counting must not be inline, and a miss must be as the component says")
+	}
+	l, err := netlayer.Listen("inproc:node-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- netlayer.NewServer(m, cfg.serverOptions(nil)).Serve(ctx, l) }()
+	peer := netlayer.NewPeer("inproc:node-test", cfg.peerOptions(nil))
+	var got wire.NodeStatsRep
+	if err := peer.Control(ctx, wire.OpNodeStats, 0, &wire.NodeStatsReq{}, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, stats) {
+		t.Errorf("stats %+v, want %+v", got, stats)
+	}
+	if err := peer.Control(ctx, wire.OpOwners, 0, &wire.OwnersReq{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := errors.Join(<-done, peer.Close()); err != nil {
+		t.Error(err)
+	}
+	if len(served) != 1 || served[0] != wire.OpOwners {
+		t.Errorf("the component served %v, want its own operation only", served)
+	}
+}
+
+func TestMonitor(t *testing.T) {
+	m, err := newMonitor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.close(); err != nil {
+		t.Errorf("close before serve: %v", err)
+	}
+	if m, err = newMonitor(); err != nil {
+		t.Fatal(err)
+	}
+	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") })
+	if code, _ := fetch(t, m, "/readyz"); code != 503 {
+		t.Errorf("/readyz of a starting node gives %d, want 503", code)
+	}
+	m.ready.Store(true)
+	if code, _ := fetch(t, m, "/readyz"); code != 200 {
+		t.Errorf("/readyz gives %d, want 200", code)
+	}
+	_, body := fetch(t, m, "/metrics")
+	if !bytes.Contains(body, []byte("\nsplitkernel_node_ready 1\n")) || !bytes.HasSuffix(body, []byte("\nmore 1\n")) {
+		t.Errorf("/metrics gives\n%s", body)
+	}
+	if code, _ := fetch(t, m, "/debug/pprof/cmdline"); code != 200 {
+		t.Errorf("pprof gives %d", code)
+	}
+	if err := m.close(); err != nil {
+		t.Error(err)
+	}
+}
