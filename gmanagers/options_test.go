@@ -5,9 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"splitkernel/gmanagers"
 	"splitkernel/netlayer/wire"
 )
@@ -42,28 +39,4 @@ func TestValidateNamesEveryFault(t *testing.T) {
 			t.Errorf("%v\nlacks %q", err, want)
 		}
 	}
-}
-
-func TestMetrics(t *testing.T) {
-	m, err := gmanagers.New(goodOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Ready() {
-		t.Error("ready before Run")
-	}
-	r := prometheus.NewPedanticRegistry()
-	if err := m.RegisterMetrics(r); err != nil {
-		t.Fatal(err)
-	}
-	problems, err := testutil.GatherAndLint(r)
-	if err != nil || len(problems) > 0 {
-		t.Errorf("%v, %v", problems, err)
-	}
-	n, err := testutil.GatherAndCount(r, "splitkernel_manager_proposals_total")
-	if err != nil || n != 6 {
-		t.Errorf("%d series of proposals, %v, want 6", n, err)
-	}
-	var b strings.Builder
-	gmanagers.WriteHealthMetrics(&b)
 }

@@ -19,6 +19,9 @@ type Handler interface {
 	// into rep is then dropped. It is called by many goroutines. req, its slices and rep are valid until it returns. ctx
 	// ends when the server stops, for workers also at the request's deadline. Serve is never called for OpPing, OpHello
 	// and OpMissFlush: the server answers the first two and cuts the last into an OpMiss and an OpFlush.
+	//
+	// The reply to an at-most-once request is remembered and given to its retries, but for errors of KindBusy and
+	// KindUnavailable: by those a handler says that the request may be executed again.
 	Serve(ctx context.Context, req *Request, rep *Reply) error
 }
 

@@ -404,9 +404,15 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 	start := len(out)
 	out = c.one(ctx, out, req, rep, h.Op)
 	if onlyOnce(h) {
-		out = c.settle(out, start, h, true)
+		out = c.settle(out, start, h, !mayRunAgain(out[start:]))
 	}
 	return out
+}
+
+// mayRunAgain reports whether a reply is an error by which the handler says that nothing was done: see Handler.
+func mayRunAgain(reply []byte) bool {
+	h, err := wire.ParseHeader(reply)
+	return err == nil && h.Flags&wire.FlagError != 0 && (h.Status == wire.KindBusy || h.Status == wire.KindUnavailable)
 }
 
 // one calls the handler and appends the reply; op is that of the frame.

@@ -171,6 +171,34 @@ func lost(t *testing.T, addr NewAddr) {
 	}
 }
 
+// busyThenRun refuses an at-most-once request as busy, then as unavailable: the retries are executed, other errors are not.
+func busyThenRun(t *testing.T, addr NewAddr) {
+	var runs atomic.Int64
+	s := start(t, addr(t), handler{serve: func(_ context.Context, _ *netlayer.Request, rep *netlayer.Reply) error {
+		switch n := runs.Add(1); n {
+		case 1:
+			return wire.ErrBusy
+		case 2:
+			return wire.ErrUnavailable
+		case 4:
+			return wire.ErrNoRoom
+		default:
+			rep.SetControl(wire.MmapRep{Addr: uint64(n)})
+			return nil
+		}
+	}}, ServerOptions())
+	defer s.Stop(t)
+	p := netlayer.NewPeer(s.Addr, Options())
+	defer p.Close()
+	var rep wire.MmapRep
+	if err := p.Control(context.Background(), wire.OpMmap, 0, wire.MmapReq{PID: 1}, &rep); err != nil || rep.Addr != 3 {
+		t.Errorf("%v, answered by run %d, want the third", err, rep.Addr)
+	}
+	if err := p.Control(context.Background(), wire.OpMmap, 0, wire.MmapReq{PID: 1}, &rep); !errors.Is(err, wire.ErrNoRoom) || runs.Load() != 4 {
+		t.Errorf("%v after %d runs", err, runs.Load())
+	}
+}
+
 // onceAfterLoss loses the reply of an at-most-once request: the retry gets it without a second execution.
 func onceAfterLoss(t *testing.T, addr NewAddr) {
 	var runs atomic.Int64

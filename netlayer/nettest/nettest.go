@@ -44,6 +44,7 @@ func Run(t *testing.T, addr NewAddr) {
 		{"shutdown", shutdown},
 		{"restart", restart},
 		{"restart while idle", restartIdle},
+		{"an at-most-once request that was refused as busy runs again", busyThenRun},
 		{"connection lost", lost},
 		{"once after loss", onceAfterLoss},
 		{"once while running", onceWhileRunning},

@@ -26,10 +26,10 @@ const (
 	OpProcessOpen Op = 36 // P→M (home): ProcessOpenReq → (empty)
 	OpProcessExit Op = 37 // P→M (home), M→M (owner): ProcessExitReq → (empty)
 	OpRegionMap   Op = 38 // M→M (home → owner): RegionMapReq → (empty)
-	OpRegionUnmap Op = 39 // M→M (home → owner): RegionUnmapReq → (empty)
+	OpRegionUnmap Op = 39 // M→M (home → owner): RegionUnmapReq → MunmapRep
 
 	// Volumes.
-	OpVolumeAttach Op = 48 // P→M (buffer cache): VolumeAttachReq → (empty)
+	OpVolumeAttach Op = 48 // P→M (buffer cache), M→S: VolumeAttachReq → (empty)
 	OpVolumeDetach Op = 49 // P→M (buffer cache): VolumeRef → (empty); dirty blocks are written back first
 	OpVolumeCreate Op = 50 // client→S: VolumeCreateReq → (empty)
 	OpVolumeDelete Op = 51 // client→S: VolumeRef → (empty)
