@@ -238,9 +238,15 @@ func TestLogsAreStructured(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(text)) {
-			var entry struct{ Node, Msg string }
+			var entry struct {
+				Node, Msg string
+				Epoch     uint32 `json:"member_epoch"`
+			}
 			if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Node != n.ID || entry.Msg == "" {
 				t.Errorf("log of %s: line %q (%v), want JSON with its id", n.ID, line, err)
+			}
+			if want := uint32(1); entry.Msg == "ready" && n.Role != "manager" && entry.Epoch != want {
+				t.Errorf("log of %s: line %q, want its epoch %d", n.ID, line, want)
 			}
 		}
 	}

@@ -21,17 +21,17 @@ type membership struct {
 	part    *part
 	log     *slog.Logger
 	self    wire.Member
-	current atomic.Uint32 // epoch, 0 before the first registration
-	first   chan struct{} // closed by the first registration
+	current *atomic.Uint32 // epoch, 0 before the first registration
+	first   chan struct{}  // closed by the first registration
 }
 
-func newMembership(cfg *Config, pt *part, gm *client.Client, log *slog.Logger) (*membership, error) {
+func newMembership(cfg *Config, pt *part, gm *client.Client, epoch *atomic.Uint32, log *slog.Logger) (*membership, error) {
 	self, err := cfg.Self()
 	if err != nil {
 		return nil, err
 	}
 	return &membership{
-		client: gm, part: pt, log: log, first: make(chan struct{}),
+		client: gm, part: pt, log: log, current: epoch, first: make(chan struct{}),
 		self: wire.Member{ID: self.ID, Role: self.Role, Addr: self.Addr, Rack: cfg.Node.Rack, Capacity: pt.capacity()},
 	}, nil
 }
@@ -80,7 +80,7 @@ func (m *membership) register(ctx context.Context) error {
 	if m.current.Swap(uint32(epoch)) == 0 {
 		close(m.first)
 	}
-	m.log.Info("registered", "epoch", epoch)
+	m.log.Info("registered")
 	return nil
 }
 
@@ -93,8 +93,6 @@ func (m *membership) joined(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
-func (m *membership) epoch() wire.Epoch { return wire.Epoch(m.current.Load()) }
 
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"splitkernel/gmanagers/client"
@@ -22,6 +23,7 @@ const closeTimeout = 2 * time.Second
 type process struct {
 	cfg     *Config
 	log     *slog.Logger
+	epoch   *atomic.Uint32 // of the membership; 0 before the first, and at a manager
 	monitor *monitor
 	part    *part
 	member  *membership // nil at a manager
@@ -45,7 +47,9 @@ func Run(ctx context.Context, cfg *Config, in *Inherited, stdin io.Reader, log *
 		})
 	})
 
-	err := serve(ctx, cfg, in, log.With("node", cfg.Node.ID, "role", cfg.Node.Role.String()))
+	var epoch atomic.Uint32
+	log = slog.New(epochHandler{log.Handler(), &epoch}).With("node", cfg.Node.ID, "role", cfg.Node.Role.String())
+	err := serve(ctx, cfg, in, &epoch, log)
 	if err != nil && ctx.Err() == nil {
 		in.Report(Report{State: StateFailed, Error: err.Error()})
 	}
@@ -53,13 +57,13 @@ func Run(ctx context.Context, cfg *Config, in *Inherited, stdin io.Reader, log *
 		// All orphans do this after their own end. The last one leaves nothing; the others' may fail, for the last ones
 		// still write there.
 		os.RemoveAll(cfg.RuntimeDir)
-		log.Warn("ended, for the launcher has died", "node", cfg.Node.ID)
+		log.Warn("ended, for the launcher has died")
 	}
 	return err
 }
 
 // serve builds the node from the bottom up, runs it, and takes it down from the top.
-func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32, log *slog.Logger) (err error) {
 	mon, err := newMonitor()
 	if err != nil {
 		return err
@@ -78,7 +82,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (e
 	if err != nil {
 		return err
 	}
-	p := &process{cfg: cfg, log: log, monitor: mon, part: pt}
+	p := &process{cfg: cfg, log: log, epoch: epoch, monitor: mon, part: pt}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
@@ -96,7 +100,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, log *slog.Logger) (e
 	mon.serve(pt.health)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
 	if gm != nil {
-		if p.member, err = newMembership(cfg, pt, gm, log); err != nil {
+		if p.member, err = newMembership(cfg, pt, gm, epoch, log); err != nil {
 			return err
 		}
 	}
@@ -156,19 +160,12 @@ func (p *process) announce(ctx context.Context, in *Inherited) error {
 	}
 	p.monitor.ready.Store(true)
 	in.Report(Report{State: StateReady})
-	p.log.Info("ready", "epoch", p.epoch())
+	p.log.Info("ready")
 	return nil
 }
 
-func (p *process) epoch() wire.Epoch {
-	if p.member == nil {
-		return 0
-	}
-	return p.member.epoch()
-}
-
 func (p *process) stats() wire.NodeStatsRep {
-	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: p.epoch(), Counters: p.part.counters()}
+	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Counters: p.part.counters()}
 }
 
 // mux answers what every node answers and gives the rest to the component.
