@@ -4,7 +4,7 @@
 # make fuzz   every fuzz target for FUZZTIME
 GO       ?= go
 BIN      := bin/splitkernel
-COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo +changes)
+COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD 2>/dev/null && echo $$c || echo $$c+changes)
 LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
 # Two packages at a time: several start processes of their own, and the machine that this must pass on has two cores.
 TESTP    ?= 2

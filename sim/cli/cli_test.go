@@ -195,8 +195,8 @@ func TestTraceInfoAndConvert(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if f.Info.Refs != 64 || f.Info.Reads != 32 || f.Info.FootprintPages != 8 || len(f.Digest) != 64 {
-			t.Errorf("%s: %+v, want 64 references, half of them reads, of 8 pages", f.Path, f.Info)
+		if f.Refs != 64 || f.Reads != 32 || f.FootprintPages != 8 || len(f.SHA256) != 64 || !f.SynthesisedMaps {
+			t.Errorf("%+v, want 64 references, half of them reads, of 8 pages", f)
 		}
 	}
 	table := call("trace", "info", skt)

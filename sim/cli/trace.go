@@ -21,11 +21,58 @@ func (a *app) traceCommand() *cobra.Command {
 	return cmd
 }
 
-// traceFile is one row of `trace info`.
+// traceFile is what `trace info` prints of one trace; the JSON keys are for programs and stay.
 type traceFile struct {
-	Path   string     `json:"path"`
-	Digest string     `json:"digest"`
-	Info   trace.Info `json:"info"`
+	Path            string        `json:"path"`
+	SHA256          string        `json:"sha256"`
+	Program         string        `json:"program"`
+	Args            []string      `json:"args"`
+	Source          string        `json:"source"`
+	Granularity     int           `json:"granularity_bytes"`
+	Refs            uint64        `json:"references"`
+	Reads           uint64        `json:"reads"`
+	Writes          uint64        `json:"writes"`
+	FootprintPages  uint64        `json:"footprint_pages"`
+	WrittenPages    uint64        `json:"written_pages"`
+	Threads         int           `json:"threads"`
+	ThreadSwitches  uint64        `json:"thread_switches"`
+	Instructions    uint64        `json:"instructions"`
+	Mmaps           uint64        `json:"mmaps"`
+	Munmaps         uint64        `json:"munmaps"`
+	Brks            uint64        `json:"brks"`
+	MappedBytes     uint64        `json:"mapped_bytes"`
+	SynthesisedMaps bool          `json:"synthesised_maps"`
+	BlockReads      uint64        `json:"block_reads"`
+	BlockWrites     uint64        `json:"block_writes"`
+	BlockFlushes    uint64        `json:"block_flushes"`
+	BlockReadBytes  uint64        `json:"block_read_bytes"`
+	BlockWriteBytes uint64        `json:"block_write_bytes"`
+	Volumes         []traceVolume `json:"volumes"`
+	Thinning        string        `json:"thinning"`
+	Assumed         []string      `json:"assumed"`
+}
+
+type traceVolume struct {
+	Name      string `json:"name"`
+	SizeBytes uint64 `json:"size_bytes"`
+}
+
+func newTraceFile(path string, i trace.Info) (traceFile, error) {
+	digest, err := trace.Digest(path)
+	h := i.Header
+	f := traceFile{
+		Path: path, SHA256: digest, Program: h.Program, Args: append([]string{}, h.Args...), Source: h.Source, Granularity: h.Granularity,
+		Refs: i.Refs, Reads: i.Reads, Writes: i.Writes, FootprintPages: i.FootprintPages, WrittenPages: i.WrittenPages,
+		Threads: i.Threads, ThreadSwitches: i.ThreadSwitches, Instructions: i.Instructions,
+		Mmaps: i.Mmaps, Munmaps: i.Munmaps, Brks: i.Brks, MappedBytes: i.MappedBytes, SynthesisedMaps: h.SynthesisedMaps,
+		BlockReads: i.BlockReads, BlockWrites: i.BlockWrites, BlockFlushes: i.BlockFlushes,
+		BlockReadBytes: i.BlockReadBytes, BlockWriteBytes: i.BlockWriteBytes, Volumes: []traceVolume{},
+		Thinning: h.Thinning, Assumed: append([]string{}, h.DefaultsStated...),
+	}
+	for _, v := range i.Volumes {
+		f.Volumes = append(f.Volumes, traceVolume(v))
+	}
+	return f, err
 }
 
 func (a *app) traceInfoCommand() *cobra.Command {
@@ -75,8 +122,7 @@ func statTrace(ctx context.Context, path, format string) (traceFile, error) {
 	if err != nil {
 		return traceFile{}, err
 	}
-	digest, err := trace.Digest(path)
-	return traceFile{path, digest, info}, err
+	return newTraceFile(path, info)
 }
 
 // stoppable makes a long reading end with ctx.
@@ -106,31 +152,30 @@ func (a *app) printTraces(files []traceFile) error {
 }
 
 func traceTable(w io.Writer, f traceFile) {
-	i, h := f.Info, f.Info.Header
 	row := func(key, format string, args ...any) { fmt.Fprintf(w, key+"\t"+format+"\n", args...) }
 	row("trace", "%s", f.Path)
-	row("sha256", "%s", f.Digest)
-	if h.Program != "" {
-		row("program", "%s %s", h.Program, strings.Join(h.Args, " "))
+	row("sha256", "%s", f.SHA256)
+	if f.Program != "" {
+		row("program", "%s %s", f.Program, strings.Join(f.Args, " "))
 	}
-	row("source", "%s, granularity %d B", h.Source, h.Granularity)
-	row("references", "%d (%d reads, %d writes)", i.Refs, i.Reads, i.Writes)
-	row("footprint", "%d pages, %.1f MiB (%d pages written)", i.FootprintPages, float64(i.FootprintPages)*trace.PageBytes/(1<<20), i.WrittenPages)
-	row("threads", "%d (%d switches)", i.Threads, i.ThreadSwitches)
-	row("instructions", "%d", i.Instructions)
-	maps := fmt.Sprintf("%d mmap, %d munmap, %d brk, at most %.1f MiB mapped", i.Mmaps, i.Munmaps, i.Brks, float64(i.MappedBytes)/(1<<20))
-	if h.SynthesisedMaps {
+	row("source", "%s, granularity %d B", f.Source, f.Granularity)
+	row("references", "%d (%d reads, %d writes)", f.Refs, f.Reads, f.Writes)
+	row("footprint", "%d pages, %.1f MiB (%d pages written)", f.FootprintPages, float64(f.FootprintPages)*trace.PageBytes/(1<<20), f.WrittenPages)
+	row("threads", "%d (%d switches)", f.Threads, f.ThreadSwitches)
+	row("instructions", "%d", f.Instructions)
+	maps := fmt.Sprintf("%d mmap, %d munmap, %d brk, at most %.1f MiB mapped", f.Mmaps, f.Munmaps, f.Brks, float64(f.MappedBytes)/(1<<20))
+	if f.SynthesisedMaps {
 		maps += "; synthesised, for the format has no map records"
 	}
 	row("maps", "%s", maps)
-	row("block", "%d reads (%d B), %d writes (%d B), %d flushes", i.BlockReads, i.BlockReadBytes, i.BlockWrites, i.BlockWriteBytes, i.BlockFlushes)
-	for n, v := range i.Volumes {
+	row("block", "%d reads (%d B), %d writes (%d B), %d flushes", f.BlockReads, f.BlockReadBytes, f.BlockWrites, f.BlockWriteBytes, f.BlockFlushes)
+	for n, v := range f.Volumes {
 		row(fmt.Sprintf("volume %d", n), "%s, %d B", v.Name, v.SizeBytes)
 	}
-	if h.Thinning != "" {
-		row("thinned out", "%s", h.Thinning)
+	if f.Thinning != "" {
+		row("thinned out", "%s", f.Thinning)
 	}
-	for _, d := range h.DefaultsStated {
+	for _, d := range f.Assumed {
 		row("assumed", "%s", d)
 	}
 }
@@ -160,11 +205,11 @@ func (a *app) traceCaptureCommand() *cobra.Command {
 			if info.ExitCode != 0 {
 				a.say("%s ended with exit code %d; what it did until then is in %s", filepath.Base(o.Program), info.ExitCode, o.Out)
 			}
-			digest, err := trace.Digest(o.Out)
+			f, err := newTraceFile(o.Out, info)
 			if err != nil {
 				return err
 			}
-			return a.printTraces([]traceFile{{o.Out, digest, info}})
+			return a.printTraces([]traceFile{f})
 		}),
 	}
 	cmd.Flags().StringVar(&o.Out, "out", "", "trace to write (.skt)")
@@ -193,11 +238,11 @@ func (a *app) traceConvertCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			digest, err := trace.Digest(args[1])
+			f, err := newTraceFile(args[1], info)
 			if err != nil {
 				return err
 			}
-			return a.printTraces([]traceFile{{args[1], digest, info}})
+			return a.printTraces([]traceFile{f})
 		}),
 	}
 	cmd.Flags().StringVar(&format, "format", "", "format of FROM (default: recognised): "+strings.Join(trace.Formats(), ", "))
