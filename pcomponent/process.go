@@ -30,6 +30,8 @@ type Process struct {
 	threads []*Thread
 	active  []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
 	spare   []*flushCall
+	near    string // the address of the peer asked last
+	nearest *netlayer.Peer
 	asks    []wire.PageNo // vRegions whose owner the steward asks for
 	out     []fault.Effect
 	faults  [len(faultNames)]*hdrhistogram.Histogram
@@ -105,12 +107,13 @@ func (p *Process) startSteward() {
 
 // settle takes what has been answered and what is due, and performs what follows. The lock is held.
 func (p *Process) settle() {
-	p.out = p.core.Tick(p.now(), p.reap(p.out[:0]))
+	now := p.now()
+	p.out = p.core.Tick(now, p.reap(now, p.out[:0]))
 	p.perform(fault.NoThread, p.out)
 }
 
 // reap takes the answers of flushes that have come. The lock is held.
-func (p *Process) reap(out []fault.Effect) []fault.Effect {
+func (p *Process) reap(now time.Duration, out []fault.Effect) []fault.Effect {
 	kept := p.active[:0]
 	for _, f := range p.active {
 		if f.waited || f.failed == nil && !f.peer.Done(&f.call) {
@@ -122,9 +125,9 @@ func (p *Process) reap(out []fault.Effect) []fault.Effect {
 			err = f.call.Err
 		}
 		if err == nil && p.o.OnEvent != nil {
-			p.o.OnEvent(Event{At: p.now(), What: "flush_acked", Page: f.flush.Page, Version: f.flush.ID})
+			p.o.OnEvent(Event{At: now, What: "flush_acked", Page: f.flush.Page, Version: f.flush.ID})
 		}
-		out = p.core.FlushDone(p.now(), f.flush.ID, wireError(err), out)
+		out = p.core.FlushDone(now, f.flush.ID, wireError(err), out)
 		p.spare = append(p.spare, f)
 	}
 	for i := len(kept); i < len(p.active); i++ {
@@ -187,6 +190,14 @@ func (p *Process) event(what string, page wire.PageNo, version uint64, node wire
 	}
 }
 
+// peer gives the connection to an address; the one asked last costs no lock. The lock is held.
+func (p *Process) peer(addr string) *netlayer.Peer {
+	if addr != p.near || p.nearest == nil {
+		p.near, p.nearest = addr, p.c.peer(addr)
+	}
+	return p.nearest
+}
+
 // newFlushCall prepares the message of a flush. The lock is held.
 func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
 	var fc *flushCall
@@ -195,7 +206,7 @@ func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
 	} else {
 		fc = &flushCall{}
 	}
-	fc.flush, fc.peer, fc.waited, fc.failed = f, p.c.peer(owner.Addr), false, nil
+	fc.flush, fc.peer, fc.waited, fc.failed = f, p.peer(owner.Addr), false, nil
 	body := wire.Flush{PID: p.o.PID, Page: f.Page, OwnerEpoch: owner.Epoch, ProcessEpoch: p.o.Epoch, Version: f.ID}.Append(fc.body[:0])
 	fc.call.Op, fc.call.Epoch, fc.call.Body, fc.call.Page = wire.OpFlush, p.o.Epoch, body, p.frames.Page(f.Frame)[:]
 	fc.call.Err, fc.call.HavePageCRC = nil, false

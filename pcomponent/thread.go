@@ -22,7 +22,8 @@ type Thread struct {
 	// With the process's lock held:
 	mail  fault.Effect // the last effect that another's event had for this thread
 	out   []fault.Effect
-	began time.Time
+	now   time.Duration // when the thread last looked: after each wait, since asking the clock costs as much as a hit
+	began time.Duration
 	idle  time.Duration // waited since began
 
 	miss netlayer.Call
@@ -32,12 +33,12 @@ type Thread struct {
 // Begin takes the process's lock for a batch of accesses.
 func (t *Thread) Begin() {
 	t.p.mu.Lock()
-	t.began, t.idle = time.Now(), 0
+	t.began, t.idle = t.p.now(), 0
 }
 
 // End gives the lock back.
 func (t *Thread) End() {
-	t.p.busy += time.Since(t.began) - t.idle
+	t.p.busy += t.p.now() - t.began - t.idle
 	t.p.mu.Unlock()
 }
 
@@ -57,8 +58,9 @@ func (t *Thread) Access(page uint64, write bool) (*arena.Page, error) {
 
 // fault brings a page. The lock is held, and released while it waits.
 func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
-	p, began := t.p, time.Now()
-	t.out = p.core.Fault(p.now(), t.id, page, write, t.out[:0])
+	p, began := t.p, t.p.now()
+	t.now = began
+	t.out = p.core.Fault(t.now, t.id, page, write, t.out[:0])
 	for {
 		e := p.perform(t.id, t.out)
 		if e.Kind == 0 { // nothing newer than what another thread's event had for us
@@ -70,7 +72,10 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 		case fault.Done:
 			frame, t.out = p.core.Finish(t.id, t.out)
 			p.perform(fault.NoThread, t.out)
-			took := time.Since(began)
+			took := t.now - began
+			if e.How == fault.PLocal || e.How == fault.TakenBack {
+				took = p.now() - began // without a wait nobody has looked at the clock since
+			}
 			record(p.faults[e.How-fault.PLocal], took)
 			p.observe[e.How-fault.PLocal].Observe(took.Seconds())
 			return frame, nil
@@ -80,7 +85,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			if frame, ok := p.core.Hit(page, write); ok {
 				return frame, nil
 			}
-			t.out = p.core.Fault(p.now(), t.id, page, write, t.out)
+			t.out = p.core.Fault(t.now, t.id, page, write, t.out)
 		case fault.Fetch:
 			t.fetch(&e)
 		default: // Park, or nothing yet
@@ -93,7 +98,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 // follows is in t.out. The lock is held, and released while the message is under way.
 func (t *Thread) fetch(e *fault.Effect) {
 	p := t.p
-	peer := p.c.peer(e.Owner.Addr)
+	peer := p.peer(e.Owner.Addr)
 	t.miss.Op, t.miss.Epoch, t.miss.Err = wire.OpMiss, p.o.Epoch, nil
 	t.miss.Body = wire.Miss{PID: p.o.PID, Page: e.Page, OwnerEpoch: e.Owner.Epoch}.Append(t.body[:0])
 	t.miss.Into = p.frames.Page(e.Frame)[:]
@@ -103,7 +108,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 		fc = p.newFlushCall(e.Flush, e.Owner)
 		fc.waited = true // until it is sent
 	}
-	waited := time.Now()
+	waited := t.now
 	p.mu.Unlock()
 	var err error
 	if fc != nil {
@@ -116,32 +121,35 @@ func (t *Thread) fetch(e *fault.Effect) {
 		err = peer.Wait(&t.miss)
 	}
 	p.mu.Lock()
-	t.idle += time.Since(waited)
+	t.now = p.now()
+	t.idle += t.now - waited
 	if fc != nil {
 		fc.waited, fc.failed = false, sent
 	}
 	if err == nil && t.miss.N != wire.PageSize {
 		err = wire.Errorf(wire.KindBadRequest, "%s answered a miss with %d bytes, want %d", e.Owner.Node, t.miss.N, wire.PageSize)
 	}
-	t.out = p.core.Fetched(p.now(), t.id, wireError(err), t.out[:0])
+	t.out = p.core.Fetched(t.now, t.id, wireError(err), t.out[:0])
 	if len(p.active) > 0 {
-		t.out = p.reap(t.out)
+		t.out = p.reap(t.now, t.out)
 	}
 }
 
 // park waits for mail, or in the message layer for the flush on. What follows is in t.out or t.mail. The lock is held,
 // and released while it waits.
 func (t *Thread) park(on uint64) {
-	p, waited := t.p, time.Now()
+	p, waited := t.p, t.now
 	if f := p.inFlight(on); on != 0 && f != nil {
 		p.waitFor(f)
-		t.out = p.reap(t.out[:0])
+		t.now = p.now()
+		t.out = p.reap(t.now, t.out[:0])
 	} else {
 		p.mu.Unlock()
 		<-t.wake
 		p.mu.Lock()
+		t.now = p.now()
 	}
-	t.idle += time.Since(waited)
+	t.idle += t.now - waited
 }
 
 // deliver leaves an effect for the thread and wakes it. The lock is held. The last effect is what counts: each says what

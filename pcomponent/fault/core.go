@@ -67,6 +67,8 @@ type Core struct {
 	threads []thread
 	flushes []flush // by ID
 	waiting int     // threads in waitLine
+	sharing int     // threads in waitFill
+	acks    int     // threads in waitFlush or waitAck
 	parked  int     // threads and flushes in pausing
 	failed  *wire.Error
 	drain   bool   // final write-back under way
@@ -170,6 +172,7 @@ func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 	switch m.Kind {
 	case excache.StallFlush:
 		th.state, th.on = waitFlush, m.StallOn
+		c.acks++
 		return append(out, Effect{Kind: Park, Thread: t, On: m.StallOn})
 	case excache.StallLine:
 		th.state = waitLine
@@ -177,6 +180,7 @@ func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 		return append(out, Effect{Kind: Park, Thread: t})
 	case excache.MissCoalesced:
 		th.state, th.how = waitFill, Coalesced
+		c.sharing++
 		return append(out, Effect{Kind: Park, Thread: t})
 	case excache.MissTakeBack:
 		th.how = TakenBack
@@ -197,6 +201,7 @@ func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 			f := c.newFlush(now, m.Flush)
 			if m.Flush.MustAckFirst {
 				th.state, th.on = waitAck, f.ID
+				c.acks++
 				out = c.send(f, out)
 				return append(out, Effect{Kind: Park, Thread: t, On: f.ID})
 			}
@@ -242,8 +247,9 @@ func (c *Core) filled(t int, out []Effect) []Effect {
 	line := c.threads[t].line
 	c.cache.Filled(line)
 	out = c.done(t, out)
-	for i := range c.threads {
+	for i := 0; c.sharing > 0 && i < len(c.threads); i++ {
 		if w := &c.threads[i]; w.state == waitFill && w.line == line {
+			c.sharing--
 			out = c.done(i, out)
 		}
 	}
@@ -366,13 +372,14 @@ func (c *Core) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Ef
 	if c.failed != nil {
 		return out
 	}
-	for t := range c.threads {
+	for t := 0; c.acks > 0 && t < len(c.threads); t++ {
 		switch th := &c.threads[t]; {
 		case th.on != id:
 		case th.state == waitAck:
-			th.on = 0
+			c.acks--
 			out = c.fill(t, out)
 		case th.state == waitFlush:
+			c.acks--
 			out = c.retry(t, out)
 		}
 	}
@@ -507,7 +514,7 @@ func (c *Core) fail(err *wire.Error, out []Effect) []Effect {
 	if c.failed == nil {
 		c.failed = err
 	}
-	c.waiting, c.parked = 0, 0
+	c.waiting, c.sharing, c.acks, c.parked = 0, 0, 0, 0
 	told := false
 	for t := range c.threads {
 		if s := c.threads[t].state; s != idle && s != ready { // what is ready has its page: it finishes and fails at its next fault
@@ -535,14 +542,17 @@ func (c *Core) CheckInvariants() error {
 			return fmt.Errorf("flush %d before flush %d", c.flushes[i-1].ID, c.flushes[i].ID)
 		}
 	}
-	waiting, parked := 0, 0
+	waiting, sharing, acks, parked := 0, 0, 0, 0
 	for t := range c.threads {
 		switch th := &c.threads[t]; th.state {
 		case waitLine:
 			waiting++
 		case pausing:
 			parked++
+		case waitFill:
+			sharing++
 		case waitFlush, waitAck:
+			acks++
 			if c.find(th.on) < 0 {
 				return fmt.Errorf("thread %d waits for flush %d, which is not pending", t, th.on)
 			}
@@ -553,8 +563,9 @@ func (c *Core) CheckInvariants() error {
 			parked++
 		}
 	}
-	if c.failed == nil && (waiting != c.waiting || parked != c.parked) {
-		return fmt.Errorf("%d threads wait for a line, booked %d; %d pause, booked %d", waiting, c.waiting, parked, c.parked)
+	if c.failed == nil && (waiting != c.waiting || sharing != c.sharing || acks != c.acks || parked != c.parked) {
+		return fmt.Errorf("threads that wait for a line, a fill, a flush and a pause: %d %d %d %d, booked %d %d %d %d",
+			waiting, sharing, acks, parked, c.waiting, c.sharing, c.acks, c.parked)
 	}
 	return c.cache.CheckInvariants()
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -33,11 +34,13 @@ import (
 // childEnv holds the addresses on which this test binary, started again, serves as an mComponent and as a bare ping-pong.
 const childEnv = "SPLITKERNEL_E2E_CHILD"
 
-// The bytes of a miss on the wire; the ping-pong moves the same.
-const (
-	missRequest = wire.HeaderLen + wire.MissLen
-	missReply   = wire.HeaderLen + wire.PageSize
-)
+// wireBytes are the bytes of a miss on the wire, there and back; the ping-pong moves the same, as it is told at its start.
+func wireBytes(dirty bool) (request, reply int) {
+	if dirty { // the victim goes along, and its acknowledgement comes behind the page
+		return wire.HeaderLen + wire.MissFlushLen + wire.PageSize, wire.HeaderLen + wire.PageSize + wire.HeaderLen
+	}
+	return wire.HeaderLen + wire.MissLen, wire.HeaderLen + wire.PageSize
+}
 
 // itself gives every vRegion to the one mComponent of the benchmark.
 type itself struct{ addr string }
@@ -81,7 +84,11 @@ func serveChild(addrs string) error {
 				return
 			}
 			go func() {
-				req, rep := make([]byte, missRequest), make([]byte, missReply)
+				var sizes [8]byte
+				if _, err := io.ReadFull(c, sizes[:]); err != nil {
+					return
+				}
+				req, rep := make([]byte, binary.LittleEndian.Uint32(sizes[:])), make([]byte, binary.LittleEndian.Uint32(sizes[4:]))
 				for {
 					if _, err := io.ReadFull(c, req); err != nil {
 						return
@@ -244,7 +251,12 @@ func BenchmarkPageMiss(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer nc.Close()
-				req, rep := make([]byte, missRequest), make([]byte, missReply)
+				request, reply := wireBytes(kind == "dirty")
+				sizes := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(request)), uint32(reply))
+				if _, err := nc.Write(sizes); err != nil {
+					b.Fatal(err)
+				}
+				req, rep := make([]byte, request), make([]byte, reply)
 				th := p.Thread(0)
 				page := uint64(0)
 				miss := func() {
@@ -310,7 +322,7 @@ func BenchmarkPageMisses64(b *testing.B) {
 		b.Run(transport, func(b *testing.B) {
 			pin(b)
 			home, _ := memoryChild(b, transport)
-			const threads, lines, pages = 64, 1024, 16384
+			const threads, lines, pages, batch = 64, 1024, 16384, 64
 			p := computing(b, home, lines, threads, pages)
 			run := func(n int) {
 				var wg sync.WaitGroup
@@ -319,15 +331,16 @@ func BenchmarkPageMisses64(b *testing.B) {
 						th := p.Thread(i)
 						// Each thread has pages of its own, so every access is a miss.
 						page := uint64(0)
-						for range (n + threads - 1 - i) / threads {
+						for left := (n + threads - 1 - i) / threads; left > 0; left -= batch {
 							th.Begin()
-							_, err := th.Access(uint64(i)*(pages/threads)+page+1, false)
-							th.End()
-							if err != nil {
-								b.Error(err)
-								return
+							for range min(batch, left) {
+								if _, err := th.Access(uint64(i)*(pages/threads)+page+1, false); err != nil {
+									b.Error(err)
+									break
+								}
+								page = (page + 1) % (pages / threads)
 							}
-							page = (page + 1) % (pages / threads)
+							th.End()
 						}
 					})
 				}

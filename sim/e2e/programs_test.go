@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"encoding/csv"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"splitkernel/sim/replay"
+)
+
+// TestBundledPrograms runs what `make run` runs: every program ends well, memory is spread over the mComponents, and GMM
+// activates vRegions in the middle of the run.
+func TestBundledPrograms(t *testing.T) {
+	c := start(t, "laptop")
+	s := c.run(workload(t, "programs"), nil)
+	ok(t, s)
+	if s.ProcessesStarted != 3 || len(s.VNodes) != 3 {
+		t.Fatalf("%d processes of %d vNodes", s.ProcessesStarted, len(s.VNodes))
+	}
+	late, blocks := uint64(0), uint64(0)
+	for i := range s.VNodes {
+		v := &s.VNodes[i]
+		if v.State != replay.StateDone || v.Footprint < 4096 {
+			t.Errorf("%s: %s, %d pages, want done and at least 4096", v.Name, v.State, v.Footprint)
+		}
+		late, blocks = late+v.Late, blocks+v.BlockFlushes
+	}
+	if late < 10 {
+		t.Errorf("%d vRegions were activated during the run, want at least 10", late)
+	}
+	if blocks == 0 || s.Total.SectorsChecked == 0 {
+		t.Errorf("%d block flushes, %d sectors checked", blocks, s.Total.SectorsChecked)
+	}
+	served := uint64(0)
+	for i := range s.Components {
+		if k := &s.Components[i]; k.Role == "mcomponent" {
+			served += k.Fetches
+			if k.FetchShare < .1 {
+				t.Errorf("%s served %.1f %% of the fetches, want at least 10 %%", k.ID, 100*k.FetchShare)
+			}
+		}
+	}
+	if served != s.Total.Fetches {
+		t.Errorf("the mComponents served %d misses, the processes fetched %d", served, s.Total.Fetches)
+	}
+	if s.Total.PagesChecked != s.Total.Accesses {
+		t.Errorf("%d of %d accesses were checked", s.Total.PagesChecked, s.Total.Accesses)
+	}
+}
+
+// TestExactMissesOfBundledTraces replays each bundled trace through a live 1P-1M cluster: misses as pinned.
+func TestExactMissesOfBundledTraces(t *testing.T) {
+	dir, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, "pinned_misses.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, onePonem)
+	done := map[string]bool{}
+	for _, r := range rows[1:] {
+		// The middle size of each trace, by each policy in turn: what differs between sizes is tested in the core.
+		key := r[0] + r[1]
+		if !done[key] {
+			done[key] = true
+			continue
+		}
+		if done[key+"2"] {
+			continue
+		}
+		done[key+"2"] = true
+		want, err := strconv.ParseUint(r[4], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(r[0]+"/"+r[1]+"/"+r[2], func(t *testing.T) {
+			c.t = t
+			s := c.run(workload(t, fmt.Sprintf("name: exact\nseed: 1\nvnodes:\n  - name: one\n    trace: %s\n    excache: {lines: %s, ways: 0, policy: %s}\n",
+				filepath.Join(dir, r[0]+".skt"), r[2], r[1])), nil)
+			ok(t, s)
+			if s.Total.Misses != want {
+				t.Errorf("%d misses, pinned are %d", s.Total.Misses, want)
+			}
+		})
+		c.t = t
+	}
+}
