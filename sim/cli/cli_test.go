@@ -259,6 +259,9 @@ func TestProgress(t *testing.T) {
 	if got, want := out.String(), " 25.0 % done, 12.3 M accesses/s, 98.70 % hits, 30s left\n"; got != want {
 		t.Errorf("plain line %q, want %q", got, want)
 	}
+	if got := p.line(replay.Progress{Done: 1, Total: 1000}, now); !strings.HasSuffix(got, ", ? left") {
+		t.Errorf("at the beginning %q, want no guess of the time left", got)
+	}
 	out.Reset()
 	p.terminal = true
 	p.show(r)

@@ -15,6 +15,8 @@ import (
 const (
 	// barWidth is the length of the bar in characters.
 	barWidth = 30
+	// leastShare is how much must be done before the time left is worth guessing.
+	leastShare = 0.01
 	// plainInterval is how often a line is written where there is no terminal.
 	plainInterval = 2 * time.Second
 )
@@ -72,7 +74,7 @@ func (p *progress) line(r replay.Progress, now time.Time) string {
 	if r.Total > 0 {
 		share = min(float64(r.Done)/float64(r.Total), 1)
 	}
-	if elapsed := now.Sub(p.started); share > 0 {
+	if elapsed := now.Sub(p.started); share >= leastShare {
 		left = time.Duration(float64(elapsed) * (1 - share) / share).Round(time.Second).String()
 	}
 	return fmt.Sprintf("%5.1f %% done, %s accesses/s, %.2f %% hits, %s left", 100*share, siCount(r.AccessesPerSec), 100*r.HitRatio, left)
