@@ -19,7 +19,6 @@ type Server struct {
 	h       Handler
 	o       ServerOptions
 	log     *slog.Logger
-	session uint64
 	stats   serverStats
 	queue   chan *task
 	tasks   sync.Pool

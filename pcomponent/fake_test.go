@@ -29,7 +29,6 @@ type owner struct {
 	mu      sync.Mutex
 	pages   map[wire.PageNo]*arena.Page
 	version map[wire.PageNo]uint64
-	maps    map[wire.PageNo]bool
 	misses  int
 	flushes int
 	refuse  func(op wire.Op, page wire.PageNo) error // asked first, with the lock held

@@ -152,7 +152,6 @@ func detached(t *testing.T, addr NewAddr) {
 // handOver lets replies come in an order that makes each reader leave before the others.
 func handOver(t *testing.T, addr NewAddr) {
 	const callers, rounds = 16, 20
-	type waiting struct{ turn chan struct{} }
 	var mu sync.Mutex
 	var queue []chan struct{}
 	s := start(t, addr(t), handler{serve: func(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {

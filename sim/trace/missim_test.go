@@ -35,8 +35,16 @@ func (s *missSim) push(p int32) {
 	s.next[h] = p
 }
 
-// access runs one reference under a policy.
+// access runs one reference under a policy, or takes page ^p out if p is negative: it was unmapped.
 func (s *missSim) access(policy string, p int32) {
+	if p < 0 {
+		if p = ^p; s.in[p] {
+			s.unlink(p)
+			s.in[p] = false
+			s.used--
+		}
+		return
+	}
 	if s.in[p] {
 		switch policy {
 		case "lru":
@@ -74,10 +82,19 @@ func simulate(policy string, dense []int32, pages, lines int) uint64 {
 	return s.misses
 }
 
-// densePages reads a trace as page numbers 0, 1, 2 … in order of appearance.
+// densePages reads a trace as page numbers 0, 1, 2 … in order of appearance. An unmapping is ^page for each of its pages
+// that has appeared.
 func densePages(t testing.TB, src Source) (dense []int32, pages int) {
 	t.Helper()
 	ids := map[uint64]int32{}
+	heap := uint64(0)
+	unmap := func(addr, length uint64) {
+		for p := addr >> PageShift; p < (addr+length+PageBytes-1)>>PageShift; p++ {
+			if id, ok := ids[p]; ok {
+				dense = append(dense, ^id)
+			}
+		}
+	}
 	for {
 		b, err := src.Next()
 		if err == io.EOF {
@@ -86,13 +103,40 @@ func densePages(t testing.TB, src Source) (dense []int32, pages int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range b.Refs {
-			id, ok := ids[r.Page()]
-			if !ok {
-				id = int32(len(ids))
-				ids[r.Page()] = id
+		at := 0
+		refs := func(to int) {
+			for ; at < to; at++ {
+				p := b.Refs[at].Page()
+				id, ok := ids[p]
+				if !ok {
+					id = int32(len(ids))
+					ids[p] = id
+				}
+				dense = append(dense, id)
 			}
-			dense = append(dense, id)
+		}
+		for _, e := range b.Events {
+			refs(e.At)
+			switch e.Kind {
+			case Munmap:
+				unmap(e.Addr, e.Len)
+			case Brk:
+				if end := (e.Addr + PageBytes - 1) &^ (PageBytes - 1); end < heap {
+					unmap(end, heap-end)
+				}
+				heap = (e.Addr + PageBytes - 1) &^ (PageBytes - 1)
+			}
+		}
+		refs(len(b.Refs))
+	}
+}
+
+// references counts those of densePages that are no unmappings.
+func references(dense []int32) (n int) {
+	for _, p := range dense {
+		if p >= 0 {
+			n++
 		}
 	}
+	return n
 }
