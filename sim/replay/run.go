@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -30,8 +31,9 @@ const (
 	NodePatience = 5 * time.Second
 	// CleanupTimeout bounds giving back what a run took of the managers and of the storage components.
 	CleanupTimeout = 5 * time.Second
-	// StopPatience bounds the wait for processes that were told to stop.
-	StopPatience = 3 * time.Second
+	// StopPatience bounds each of the three steps after a run was told to stop: the end of its processes, their last counters,
+	// and giving back what they took. With the stop of the cluster that stays under 5 s unless components hang.
+	StopPatience = time.Second
 )
 
 // Node is a component of the cluster that a run uses.
@@ -122,7 +124,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	for _, v := range r.vnodes {
 		if err := r.place(ctx, v); err != nil {
 			if ctx.Err() != nil {
-				r.cleanup()
+				r.cleanup(ctx)
 				return nil, err
 			}
 			v.failed = err.Error()
@@ -139,8 +141,8 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	}
 	r.follow(ctx)
 	r.sum.WallSeconds = time.Since(began).Seconds()
-	r.collect(context.WithoutCancel(ctx), before, leaders)
-	r.cleanup()
+	r.collect(ctx, before, leaders)
+	r.cleanup(ctx)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -375,7 +377,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 	if s.WallSeconds > 0 {
 		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
 	}
-	after := r.nodeStats(ctx)
+	after := r.nodeStats(context.WithoutCancel(ctx))
 	var served uint64
 	for _, n := range r.o.Nodes {
 		c := report.Component{ID: n.ID, Role: n.Role.String()}
@@ -402,7 +404,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 			c.FetchShare = float64(c.Fetches) / float64(served)
 		}
 	}
-	for m, g := range r.leaders(ctx) {
+	for m, g := range r.leaders(ctx) { // an order does not show: they are added up
 		old := leaders[m]
 		if changes := g.LeaderChanges - min(old.LeaderChanges, g.LeaderChanges); changes > 0 {
 			s.LeaderChanges += changes
@@ -457,14 +459,24 @@ func (r *controller) manifest() *report.Manifest {
 
 // nodeStats asks every node for its counters; those that do not answer are left out.
 func (r *controller) nodeStats(ctx context.Context) map[wire.NodeID]wire.NodeStatsRep {
+	ctx, cancel := context.WithTimeout(ctx, StopPatience)
+	defer cancel()
+	reps := make([]wire.NodeStatsRep, len(r.o.Nodes))
+	var wg sync.WaitGroup
+	for i, n := range r.o.Nodes {
+		p := r.peer(n.Addr)
+		wg.Go(func() {
+			if err := p.Control(ctx, wire.OpNodeStats, 0, &wire.NodeStatsReq{}, &reps[i]); err != nil {
+				reps[i] = wire.NodeStatsRep{}
+			}
+		})
+	}
+	wg.Wait()
 	out := map[wire.NodeID]wire.NodeStatsRep{}
-	for _, n := range r.o.Nodes {
-		c, cancel := context.WithTimeout(ctx, time.Second)
-		var rep wire.NodeStatsRep
-		if err := r.peer(n.Addr).Control(c, wire.OpNodeStats, 0, &wire.NodeStatsReq{}, &rep); err == nil {
-			out[n.ID] = rep
+	for i, n := range r.o.Nodes {
+		if reps[i].Node != "" {
+			out[n.ID] = reps[i]
 		}
-		cancel()
 	}
 	return out
 }
@@ -472,7 +484,7 @@ func (r *controller) nodeStats(ctx context.Context) map[wire.NodeID]wire.NodeSta
 func (r *controller) leaders(ctx context.Context) map[wire.Manager]client.GroupStatus {
 	out := map[wire.Manager]client.GroupStatus{}
 	st, err := r.gm.Status(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		r.warn("no manager tells its leader: %v", err)
 	}
 	for _, g := range st {
@@ -482,8 +494,12 @@ func (r *controller) leaders(ctx context.Context) map[wire.Manager]client.GroupS
 }
 
 // cleanup gives back what the vNodes took. The processes have ended, so what fails here loses no result.
-func (r *controller) cleanup() {
-	ctx, cancel := context.WithTimeout(context.Background(), CleanupTimeout)
+func (r *controller) cleanup(ctx context.Context) {
+	limit := CleanupTimeout
+	if ctx.Err() != nil {
+		limit = StopPatience
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	try := func(what string, err error) bool {
 		if err != nil {
