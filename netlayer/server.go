@@ -16,12 +16,12 @@ import (
 // Server answers the requests of peers. One server may serve several listeners at once; they share its workers, bounds
 // and memory of executed requests.
 type Server struct {
-	h       Handler
-	o       ServerOptions
-	log     *slog.Logger
-	stats   serverStats
-	queue   chan *task
-	tasks   sync.Pool
+	h     Handler
+	o     ServerOptions
+	log   *slog.Logger
+	stats serverStats
+	queue chan *task
+	tasks sync.Pool
 
 	mu         sync.Mutex
 	members    int // connections with an accepted hello
