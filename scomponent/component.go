@@ -26,9 +26,10 @@ type Component struct {
 	counts  counts
 	boot    volume.BootID
 
-	mu       sync.RWMutex
-	vols     map[wire.VolumeID]*vol
-	reserved uint64 // sum of the sizes
+	mu                     sync.RWMutex
+	vols                   map[wire.VolumeID]*vol
+	reserved               uint64 // sum of the sizes
+	pastSyncs, pastRefused uint64 // of volumes that were deleted: counters never fall
 }
 
 // New opens the data folder and every volume in it. It panics if the options are not valid.
@@ -222,12 +223,13 @@ func (c *Component) remove(ref wire.VolumeRef) error {
 	size := uint64(0)
 	if v.broken == nil {
 		v.st.Lock()
-		meta := v.core.Meta()
+		meta, st := v.core.Meta(), v.sched.Stats()
 		v.st.Unlock()
 		if ref.Epoch < meta.Epoch {
 			return wire.Errorf(wire.KindStale, "volume %d (%s): delete under epoch %d, want at least %d", v.id, meta.Name, ref.Epoch, meta.Epoch)
 		}
 		size = meta.SizeBytes
+		c.pastSyncs, c.pastRefused = c.pastSyncs+st.Syncs, c.pastRefused+st.Refused
 	}
 	v.close()
 	delete(c.vols, v.id)

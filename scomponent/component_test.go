@@ -337,6 +337,12 @@ func TestConcurrentFlushesShareSyncs(t *testing.T) {
 	if s.BlockFlushes != writers*rounds || s.Syncs > s.BlockFlushes || s.Syncs == 0 || s.FlushWaiting != 0 {
 		t.Errorf("%d flushes by %d syncs, %d waiting", s.BlockFlushes, s.Syncs, s.FlushWaiting)
 	}
+	if err := n.control(wire.OpVolumeDelete, wire.VolumeRef{Volume: 1, Epoch: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if after := n.c.Stats(); after.Syncs != s.Syncs {
+		t.Errorf("%d syncs are counted after the volume was deleted, %d before", after.Syncs, s.Syncs)
+	}
 }
 
 func TestBadFoldersAreNamed(t *testing.T) {

@@ -75,7 +75,7 @@ func (c *Component) Stats() Stats {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	s.Volumes, s.ReservedBytes = len(c.vols), c.reserved
+	s.Volumes, s.ReservedBytes, s.Syncs, s.FlushRefused = len(c.vols), c.reserved, c.pastSyncs, c.pastRefused
 	for _, v := range c.vols { // sums only: no order
 		if v.broken != nil {
 			continue
