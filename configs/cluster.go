@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"splitkernel/gmanagers"
@@ -203,8 +204,8 @@ func (c *Cluster) validateNodes(fs *faults) {
 		if c.Transport != TransportTCP {
 			fs.add(prefix+"listen", "%q, but transport is %s, want no listen or transport: %s", n.Listen, c.Transport, TransportTCP)
 		}
-		if _, port, err := net.SplitHostPort(n.Listen); err != nil || port == "" {
-			fs.add(prefix+"listen", "%q, want host:port", n.Listen)
+		if _, port, err := net.SplitHostPort(n.Listen); err != nil || !isPort(port) {
+			fs.add(prefix+"listen", "%q, want host:port with a port of 1 to 65535, as in 127.0.0.1:7001", n.Listen)
 		}
 		if other, ok := listens[n.Listen]; ok {
 			fs.add(prefix+"listen", "%q is also the address of %s, want each address once", n.Listen, other)
@@ -219,6 +220,11 @@ func (c *Cluster) validateNodes(fs *faults) {
 			fs.add("nodes", "no %s, want at least one", r)
 		}
 	}
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // Node gives the node of an id.

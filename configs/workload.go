@@ -178,33 +178,32 @@ func (x ExCache) Sized(footprint uint64) excache.Options {
 	return o
 }
 
-// checkTrace reports a trace that cannot be opened, before anything is started.
+// checkTrace reports a trace that is not there, before anything is started.
 func (w *Workload) checkTrace(name string) error {
-	f, err := w.openTrace(name)
-	if err != nil {
+	var st fs.FileInfo
+	var err error
+	if w.files != nil {
+		st, err = fs.Stat(w.files, path.Join(w.dir, name))
+	} else {
+		st, err = os.Stat(w.onDisk(name)) // not opened: to open a pipe may wait for ever
+	}
+	switch {
+	case err != nil:
 		var path *fs.PathError
 		if errors.As(err, &path) { // the message names the path already
 			err = path.Err
 		}
 		return fmt.Errorf("cannot be opened: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("cannot be read: %w", err)
-	}
-	if st.IsDir() {
-		return fmt.Errorf("is a folder, want a trace")
+	case st.IsDir():
+		return errors.New("is a folder, want a trace")
+	case !st.Mode().IsRegular():
+		return errors.New("is a device or a pipe, want a trace in a regular file")
 	}
 	return nil
 }
 
-func (w *Workload) openTrace(name string) (fs.File, error) {
-	if w.files != nil {
-		return w.files.Open(path.Join(w.dir, name))
-	}
-	return os.Open(w.onDisk(name))
-}
+// Bundled reports whether the workload and its traces came with the program.
+func (w *Workload) Bundled() bool { return w.files != nil }
 
 func (w *Workload) onDisk(name string) string {
 	if filepath.IsAbs(name) {

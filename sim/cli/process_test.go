@@ -166,7 +166,7 @@ func TestFailedRunsLeaveNothing(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"truncated trace", exitFailed, []string{one("cut.skt")}, []string{"cut.skt"}},
+		{"truncated trace", exitUsage, []string{one("cut.skt")}, []string{"cut.skt.yaml: vnodes.a.trace: ", "file truncated"}},
 		{"corrupt trace", exitFailed, []string{one("flipped.skt")}, []string{"flipped.skt"}},
 		{"missing trace", exitUsage, []string{write(t, dir, "m.yaml", "name: w\nvnodes: [{name: a, trace: missing.skt}]\n")}, []string{`m.yaml: vnodes.a.trace: "missing.skt"`}},
 		{"unwritable folder", exitFailed, []string{one("pages.skt"), "--out", filepath.Join(dir, "file", "out")}, []string{"want an --out that can be written"}},

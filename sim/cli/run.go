@@ -93,6 +93,15 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 	if err != nil {
 		return err
 	}
+	var traces []replay.Trace // before anything is started, except of those that come with the program
+	if !w.Bundled() {
+		if traces, err = replay.ReadTraces(ctx, w, ""); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			return usage("%s: %s", workload, strings.ReplaceAll(err.Error(), "\n", "\n"+workload+": ")) // one line each
+		}
+	}
 	if f.out, err = makeOut(f.out, w.Name); err != nil {
 		return err
 	}
@@ -115,7 +124,7 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 			err = errors.Join(err, stopErr)
 		}
 	}()
-	sum, err := a.replay(ctx, f, w, t, log)
+	sum, err := a.replay(ctx, f, w, traces, t, log)
 	if sum != nil {
 		if printErr := a.printSummary(sum, f.out); printErr != nil {
 			err = errors.Join(err, printErr)
@@ -162,7 +171,13 @@ func makeOut(out, name string) (string, error) {
 	}
 	for path, n := out, 2; ; path, n = fmt.Sprintf("%s-%d", out, n), n+1 {
 		err := os.Mkdir(path, 0o755)
-		if err == nil || named && errors.Is(err, os.ErrExist) {
+		if err == nil {
+			return path, nil
+		}
+		if named && errors.Is(err, os.ErrExist) {
+			if st, err := os.Stat(path); err == nil && !st.IsDir() {
+				return "", fmt.Errorf("--out: %s is no folder, want one, or a name that is free", path)
+			}
 			return path, nil
 		}
 		if !errors.Is(err, os.ErrExist) {
@@ -251,11 +266,11 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 }
 
 // replay makes the run on a cluster that is ready.
-func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, t *target, log *slog.Logger) (*report.Summary, error) {
+func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, traces []replay.Trace, t *target, log *slog.Logger) (*report.Summary, error) {
 	net := t.cluster.Netlayer.Peer
 	net.Cluster, net.Token, net.Role, net.Node, net.Log = t.id, t.cluster.Token, wire.RoleClient, "run", log
 	o := replay.RunOptions{
-		Workload: w, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
+		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
 		ConfigDigest: configs.RunDigest(t.cluster, w), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	for _, n := range t.nodes {

@@ -57,8 +57,8 @@ type traceVolume struct {
 	SizeBytes uint64 `json:"size_bytes"`
 }
 
-func newTraceFile(path string, i trace.Info) (traceFile, error) {
-	digest, err := trace.Digest(path)
+func newTraceFile(ctx context.Context, path string, i trace.Info) (traceFile, error) {
+	digest, err := trace.Digest(ctx, path)
 	h := i.Header
 	f := traceFile{
 		Path: path, SHA256: digest, Program: h.Program, Args: append([]string{}, h.Args...), Source: h.Source, Granularity: h.Granularity,
@@ -118,26 +118,11 @@ func statTrace(ctx context.Context, path, format string) (traceFile, error) {
 		return traceFile{}, err
 	}
 	defer src.Close()
-	info, err := trace.Stat(stoppable(ctx, src))
+	info, err := trace.Stat(trace.Stoppable(ctx, src))
 	if err != nil {
 		return traceFile{}, err
 	}
-	return newTraceFile(path, info)
-}
-
-// stoppable makes a long reading end with ctx.
-func stoppable(ctx context.Context, src trace.Source) trace.Source { return &stoppableSource{src, ctx} }
-
-type stoppableSource struct {
-	trace.Source
-	ctx context.Context
-}
-
-func (s *stoppableSource) Next() (*trace.Batch, error) {
-	if s.ctx.Err() != nil {
-		return nil, context.Cause(s.ctx)
-	}
-	return s.Source.Next()
+	return newTraceFile(ctx, path, info)
 }
 
 func (a *app) printTraces(files []traceFile) error {
@@ -205,7 +190,7 @@ func (a *app) traceCaptureCommand() *cobra.Command {
 			if info.ExitCode != 0 {
 				a.say("%s ended with exit code %d; what it did until then is in %s", filepath.Base(o.Program), info.ExitCode, o.Out)
 			}
-			f, err := newTraceFile(o.Out, info)
+			f, err := newTraceFile(cmd.Context(), o.Out, info)
 			if err != nil {
 				return err
 			}
@@ -234,11 +219,11 @@ func (a *app) traceConvertCommand() *cobra.Command {
 				return err
 			}
 			defer src.Close()
-			info, err := trace.Convert(args[1], stoppable(cmd.Context(), src))
+			info, err := trace.Convert(args[1], trace.Stoppable(cmd.Context(), src))
 			if err != nil {
 				return err
 			}
-			f, err := newTraceFile(args[1], info)
+			f, err := newTraceFile(cmd.Context(), args[1], info)
 			if err != nil {
 				return err
 			}

@@ -159,10 +159,13 @@ func (c *Cluster) start(ctx context.Context) error {
 			c.mu.Unlock()
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, StartTimeout, fmt.Errorf("not ready after %s", StartTimeout))
+	waiting, cancel := context.WithTimeoutCause(ctx, StartTimeout, fmt.Errorf("not ready after %s", StartTimeout))
 	defer cancel()
 	for _, n := range c.opts.Cluster.Nodes {
-		if err := c.awaitReady(ctx, c.child(n.ID)); err != nil {
+		if err := c.awaitReady(waiting, c.child(n.ID)); err != nil {
+			if ctx.Err() != nil { // the caller's wish, and no fault of a node whose log would tell something
+				return fmt.Errorf("the start was abandoned: %w", context.Cause(ctx))
+			}
 			return err
 		}
 	}

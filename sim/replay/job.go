@@ -25,6 +25,9 @@ const (
 	MaxRequestBytes = 1 << 20
 	// closeTimeout bounds the freeing of a process's memory after it has ended.
 	closeTimeout = 5 * time.Second
+	// stoppedTimeout is the same for one that was stopped: then its mComponents may be gone, too, and nobody needs its memory
+	// so much as an end.
+	stoppedTimeout = time.Second
 )
 
 // job is the replay of one process.
@@ -136,7 +139,11 @@ func (j *job) replay(r *Result) (err error) {
 	}
 	r.Seconds = time.Since(start).Seconds()
 	j.fill(r, p)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), closeTimeout)
+	patience := closeTimeout
+	if j.ctx.Err() != nil {
+		patience = stoppedTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), patience)
 	defer cancel()
 	if cerr := p.Close(ctx); cerr != nil {
 		j.log.Warn("process closed with errors", "error", cerr)

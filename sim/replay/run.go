@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +45,7 @@ type Node struct {
 // RunOptions say what to run, and where.
 type RunOptions struct {
 	Workload     *configs.Workload
+	Traces       []Trace // of its vNodes; nil makes Run read them
 	ClusterName  string
 	Nodes        []Node           // every node of the cluster, managers included
 	Net          netlayer.Options // identity of the caller as a client of the cluster
@@ -106,7 +106,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{},
 	}
 	defer r.close()
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	co := client.DefaultOptions()
@@ -125,7 +125,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		if err := r.place(ctx, v); err != nil {
 			if ctx.Err() != nil {
 				r.cleanup(ctx)
-				return nil, err
+				return nil, context.Cause(ctx) // which is why a manager's answer is missing
 			}
 			v.failed = err.Error()
 		}
@@ -174,19 +174,16 @@ func (r *controller) close() {
 }
 
 // prepare reads what must be known of each trace before its process can be placed.
-func (r *controller) prepare() error {
-	for i := range r.o.Workload.Vnodes {
-		v := &vnode{v: &r.o.Workload.Vnodes[i]}
+func (r *controller) prepare(ctx context.Context) error {
+	traces := r.o.Traces
+	if traces == nil {
 		var err error
-		if v.path, err = r.o.Workload.TracePath(v.v, r.o.TempDir); err != nil {
+		if traces, err = ReadTraces(ctx, r.o.Workload, r.o.TempDir); err != nil {
 			return err
 		}
-		if v.info, err = known(v.path, v.v.Format); err != nil {
-			return fmt.Errorf("vnode %s: %w", v.v.Name, err)
-		}
-		if v.digest, err = trace.Digest(v.path); err != nil {
-			return fmt.Errorf("vnode %s: %w", v.v.Name, err)
-		}
+	}
+	for i := range r.o.Workload.Vnodes {
+		v := &vnode{v: &r.o.Workload.Vnodes[i], path: traces[i].Path, digest: traces[i].Digest, info: traces[i].Info}
 		x := v.v.Excache.Sized(v.info.FootprintPages)
 		x.Seed += r.o.Workload.Seed + uint64(i)
 		refs := v.info.Refs
@@ -204,20 +201,6 @@ func (r *controller) prepare() error {
 		r.vnodes = append(r.vnodes, v)
 	}
 	return nil
-}
-
-// known gives the totals of a trace: from its header if that has them, else by reading it once.
-func known(path, format string) (trace.Info, error) {
-	src, err := trace.OpenFormat(path, format)
-	if err != nil {
-		return trace.Info{}, err
-	}
-	defer src.Close()
-	h := src.Header()
-	if h.Refs > 0 && h.FootprintPages > 0 && !slices.ContainsFunc(h.Volumes, func(v trace.VolumeInfo) bool { return v.SizeBytes == 0 }) {
-		return trace.Info{Header: h, Refs: h.Refs, FootprintPages: h.FootprintPages, Threads: h.Threads, Volumes: h.Volumes}, nil
-	}
-	return trace.Stat(src)
 }
 
 // place asks the managers where a vNode goes.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -56,6 +57,11 @@ func OpenFormat(path, name string) (Source, error) {
 	if name != "" && !contains(Formats(), name) {
 		return nil, fmt.Errorf("%s: trace format %q, want one of %s", path, name, strings.Join(Formats(), ", "))
 	}
+	if info, err := os.Stat(path); err != nil { // before it is opened: to open a pipe may wait for ever
+		return nil, fmt.Errorf("cannot read a trace: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: want a trace in a regular file, not in a %s", path, kindOf(info.Mode()))
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read a trace: %w", err)
@@ -68,6 +74,19 @@ func OpenFormat(path, name string) (Source, error) {
 	return WithMaps(src), nil
 }
 
+// kindOf names what is no regular file.
+func kindOf(m os.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "folder"
+	case m&os.ModeNamedPipe != 0:
+		return "pipe"
+	case m&os.ModeSocket != 0:
+		return "socket"
+	}
+	return "device"
+}
+
 func contains(list []string, s string) bool {
 	for _, v := range list {
 		if v == s {
@@ -78,11 +97,6 @@ func contains(list []string, s string) bool {
 }
 
 func openFile(path, name string, f *os.File) (Source, error) {
-	if info, err := f.Stat(); err != nil {
-		return nil, fmt.Errorf("cannot read a trace: %w", err)
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: a trace must be a regular file", path)
-	}
 	in, err := unpack(path, f)
 	if err != nil {
 		return nil, err
@@ -174,14 +188,14 @@ func unpack(path string, f *os.File) (*input, error) {
 }
 
 // Digest is the SHA-256 of a file in hex, as manifests carry it.
-func Digest(path string) (string, error) {
+func Digest(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read a trace: %w", err)
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, stoppableReader{ctx, f}); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -175,7 +175,7 @@ func TestBadInput(t *testing.T) {
 	if _, err := Open(filepath.Join(dir, "absent")); err == nil || !strings.Contains(err.Error(), "cannot read a trace: ") {
 		t.Errorf("absent: %v", err)
 	}
-	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "must be a regular file") {
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "want a trace in a regular file, not in a folder") {
 		t.Errorf("a folder: %v", err)
 	}
 }
