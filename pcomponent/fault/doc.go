@@ -9,7 +9,7 @@
 //
 //	if frame, ok := core.Hit(page, write); ok { … }           // no effect, no allocation
 //	out = core.Fault(now, thread, page, write, out[:0])       // effects, in order
-//	… perform them; feed Fetched, FlushDone, OwnersKnown and Tick as answers arrive …
+//	… perform them; feed Fetched, FlushDone, OwnerKnown and Tick as answers arrive …
 //	when Retry{thread} came out: begin again with Hit
 //	when Done{thread} came out: frame, out = core.Finish(thread, out)
 //
