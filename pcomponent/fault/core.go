@@ -54,6 +54,10 @@ type Stats struct {
 	Retries   uint64 // messages sent again
 	Redirects uint64 // owners asked for again
 	Damaged   uint64 // pages received with a wrong checksum
+
+	StallFlush uint64 // faults that found no free frame for their victim's flush: flush_frames was reached
+	StallPage  uint64 // faults on a page whose own flush is under way
+	StallLine  uint64 // faults that found every line of their set in use by others
 }
 
 // Core is the fault protocol of one process. It is not safe for concurrent use: its shell serialises all calls.
@@ -171,10 +175,16 @@ func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 	th.line, th.frame = m.Line, m.Frame
 	switch m.Kind {
 	case excache.StallFlush:
+		if own, ok := c.cache.PendingFlush(uint64(th.page)); ok && own.ID == m.StallOn {
+			c.stats.StallPage++
+		} else {
+			c.stats.StallFlush++
+		}
 		th.state, th.on = waitFlush, m.StallOn
 		c.acks++
 		return append(out, Effect{Kind: Park, Thread: t, On: m.StallOn})
 	case excache.StallLine:
+		c.stats.StallLine++
 		th.state = waitLine
 		c.waiting++
 		return append(out, Effect{Kind: Park, Thread: t})
