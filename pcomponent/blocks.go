@@ -156,6 +156,7 @@ func (v *Volume) finish(ctx context.Context, p *part) error {
 			return err
 		}
 		p.tries++
+		v.p.blockRetries.Add(1)
 		pause(ctx, min(time.Duration(p.tries)*StewardInterval, time.Second))
 		p.call.Err = nil
 		p.err = v.cache.Start(&p.call)

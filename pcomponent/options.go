@@ -33,6 +33,9 @@ type Options struct {
 	ExCacheBytes uint64
 	// LinkBytesPerSecond is the configured capacity of its link, for the utilisation metric; 0 is unknown.
 	LinkBytesPerSecond uint64
+	// MapPatienceMS is how long a change of the memory map waits for its home, and by that for the managers, in ms. It is longer
+	// than the patience of a fault: without managers only placement waits.
+	MapPatienceMS int
 	// BlockPatienceMS is how long a block request is retried before it fails, in ms.
 	BlockPatienceMS int
 	// Fault are the settings of the fault protocol of its processes.
@@ -43,7 +46,7 @@ type Options struct {
 
 // DefaultOptions are those of a small pComponent.
 func DefaultOptions() Options {
-	return Options{Cores: 2, ExCacheBytes: 256 << 20, LinkBytesPerSecond: 5_000_000_000, BlockPatienceMS: 20_000, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
+	return Options{Cores: 2, ExCacheBytes: 256 << 20, LinkBytesPerSecond: 5_000_000_000, MapPatienceMS: 60_000, BlockPatienceMS: 20_000, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
 }
 
 // Validate reports every setting out of bounds.
@@ -55,8 +58,13 @@ func (o Options) Validate() error {
 	if o.ExCacheBytes < wire.PageSize || o.ExCacheBytes > excache.MaxLines*wire.PageSize {
 		errs = append(errs, fmt.Errorf("excache_bytes: %d, want %d to %d", o.ExCacheBytes, wire.PageSize, uint64(excache.MaxLines)*wire.PageSize))
 	}
-	if o.BlockPatienceMS < 1 {
-		errs = append(errs, fmt.Errorf("block_patience_ms: %d, want at least 1", o.BlockPatienceMS))
+	for _, p := range []struct {
+		key string
+		ms  int
+	}{{"map_patience_ms", o.MapPatienceMS}, {"block_patience_ms", o.BlockPatienceMS}} {
+		if p.ms < 1 || p.ms > fault.MaxPatienceMS {
+			errs = append(errs, fmt.Errorf("%s: %d, want 1 to %d", p.key, p.ms, fault.MaxPatienceMS))
+		}
 	}
 	if err := o.Fault.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("fault: %w", err))

@@ -41,10 +41,11 @@ type Process struct {
 	volumes map[wire.VolumeID]*Volume
 	busy    time.Duration // thread time not waiting, of batches that have ended
 
-	nBlocks atomic.Uint64
-	stop    context.CancelFunc
-	ctx     context.Context // ends with Stop or Close
-	steward sync.WaitGroup
+	nBlocks      atomic.Uint64
+	blockRetries atomic.Uint64
+	stop         context.CancelFunc
+	ctx          context.Context // ends with Stop or Close
+	steward      sync.WaitGroup
 }
 
 // observer takes a latency in seconds.
@@ -239,9 +240,9 @@ func (p *Process) askOwner(page wire.PageNo) {
 	p.perform(fault.NoThread, p.core.OwnerKnown(p.now(), page, owner, wireError(err), nil))
 }
 
-// patient bounds a question to the home by the patience of a fault: the home may wait for a new leader of GMM.
+// patient bounds a question to the home, which may wait for a new leader of GMM.
 func (p *Process) patient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(p.c.o.Fault.PatienceMS)*time.Millisecond)
+	return context.WithTimeout(ctx, time.Duration(p.c.o.MapPatienceMS)*time.Millisecond)
 }
 
 // MapAnywhere maps length bytes where the home chooses, by best fit, and gives the address.
@@ -446,7 +447,14 @@ func (p *Process) Close(ctx context.Context) error {
 func (p *Process) totals() totals {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return totals{cache: p.core.Cache().Stats(), faults: p.core.Stats(), blocks: p.nBlocks.Load(), busy: p.busy}
+	return totals{cache: p.core.Cache().Stats(), faults: p.stats(), blocks: p.nBlocks.Load(), busy: p.busy}
+}
+
+// stats gives the timing counters, those of block requests included. The lock is held.
+func (p *Process) stats() fault.Stats {
+	s := p.core.Stats()
+	s.Retries += p.blockRetries.Load()
+	return s
 }
 
 // Report is what a process has done so far.
@@ -463,7 +471,7 @@ func (p *Process) Report() Report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := Report{
-		Counters: p.core.Cache().Stats(), Faults: p.core.Stats(), Owners: p.core.Owners(),
+		Counters: p.core.Cache().Stats(), Faults: p.stats(), Owners: p.core.Owners(),
 		Fault: map[string]*hdrhistogram.Snapshot{}, Block: map[string]*hdrhistogram.Snapshot{},
 	}
 	for k, h := range p.faults {

@@ -362,6 +362,10 @@ func (c *Core) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Ef
 		if c.failed != nil || f.state != fetching {
 			return out
 		}
+		if err.Kind == wire.KindCorrupt { // on its way: the frame is as it was, so it is sent again
+			c.stats.Damaged++
+			out = append(out, Effect{Kind: Damaged, Thread: NoThread, Page: f.Page, Owner: c.owners[c.Region(f.Page)], Err: err})
+		}
 		verdict, due := c.judge(now, err, f.Page, f.since, &f.attempts)
 		switch verdict {
 		case waitOwner:

@@ -26,7 +26,7 @@ const (
 	Fail EffectKind = 8
 	// Retry says that what Thread waited for has come: it begins its access again, with Hit.
 	Retry EffectKind = 10
-	// Damaged reports that the owner sent a page whose checksum does not fit.
+	// Damaged reports that a page crossed to or from its owner and its checksum does not fit.
 	Damaged EffectKind = 9
 )
 

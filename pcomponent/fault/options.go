@@ -11,6 +11,9 @@ import (
 // MaxThreads bounds the threads of one process.
 const MaxThreads = 1024
 
+// MaxPatienceMS bounds every patience, in ms: an hour.
+const MaxPatienceMS = 3_600_000
+
 // DamagedFetches is how often a page is fetched again after its checksum did not fit, before the process fails.
 const DamagedFetches = 3
 
@@ -45,11 +48,11 @@ func (o Options) Validate() error {
 	if o.Threads < 1 || o.Threads > MaxThreads {
 		errs = append(errs, fmt.Errorf("threads: %d, want 1 to %d", o.Threads, MaxThreads))
 	}
-	if o.PatienceMS < 1 {
-		errs = append(errs, fmt.Errorf("patience_ms: %d, want at least 1", o.PatienceMS))
+	if o.PatienceMS < 1 || o.PatienceMS > MaxPatienceMS {
+		errs = append(errs, fmt.Errorf("patience_ms: %d, want 1 to %d", o.PatienceMS, MaxPatienceMS))
 	}
-	if o.BackoffMS < 1 || o.MaxBackoffMS < o.BackoffMS {
-		errs = append(errs, fmt.Errorf("backoff_ms: %d and max_backoff_ms: %d, want 1 ≤ backoff_ms ≤ max_backoff_ms", o.BackoffMS, o.MaxBackoffMS))
+	if o.BackoffMS < 1 || o.MaxBackoffMS < o.BackoffMS || o.MaxBackoffMS > MaxPatienceMS {
+		errs = append(errs, fmt.Errorf("backoff_ms: %d and max_backoff_ms: %d, want 1 ≤ backoff_ms ≤ max_backoff_ms ≤ %d", o.BackoffMS, o.MaxBackoffMS, MaxPatienceMS))
 	}
 	return errors.Join(errs...)
 }

@@ -202,7 +202,7 @@ func TestNoPageIsWrong(t *testing.T) {
 		fo := DefaultOptions()
 		fo.RegionBytes, fo.Threads = 8*wire.PageSize, threads
 		fo.Piggyback = rapid.Bool().Draw(t, "piggyback")
-		fo.PatienceMS = 1 << 30
+		fo.PatienceMS = MaxPatienceMS
 		core, err := New(fo, cache)
 		if err != nil {
 			t.Fatal(err)

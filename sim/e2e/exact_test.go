@@ -74,6 +74,9 @@ func TestExactMissesOfRealTraces(t *testing.T) {
 				if n := want[fmt.Sprintf("%s %s %d", x.trace, policy, lines)]; s.Total.Misses != n {
 					t.Errorf("%d misses, the oracle has %d", s.Total.Misses, n)
 				}
+				if s.Total.Fetches == 0 {
+					t.Error("nothing was fetched: the mComponent is not part of this")
+				}
 				if s.Total.PagesChecked != s.Total.Accesses {
 					t.Errorf("%d of %d accesses were checked", s.Total.PagesChecked, s.Total.Accesses)
 				}

@@ -14,9 +14,10 @@ func (j *job) block(e *trace.Event) error {
 		return fmt.Errorf("volume %d: %w", e.Volume, errNoVolume)
 	}
 	v := j.volumes[e.Volume]
+	defer j.requests.Add(1)
 	if e.Kind == trace.BlockFlush {
 		j.blocks.flushes++
-		return v.Flush(j.ctx)
+		return j.corrupt(v.Flush(j.ctx))
 	}
 	if e.Length == 0 {
 		return nil
@@ -35,10 +36,7 @@ func (j *job) block(e *trace.Event) error {
 		if e.Kind == trace.BlockRead {
 			clear(b) // what is checked is what came, not what an earlier request left here
 			if err := v.Read(j.ctx, at, b); err != nil {
-				if wire.KindOf(err) == wire.KindCorrupt {
-					j.wrongSector(err.Error())
-				}
-				return err
+				return j.corrupt(err)
 			}
 			j.blocks.sectors += uint64(len(b) / wire.SectorSize)
 			if d := v.sectors.Verify(at, b); d != "" {
@@ -47,12 +45,20 @@ func (j *job) block(e *trace.Event) error {
 		} else {
 			v.sectors.Stamp(at, b)
 			if err := v.Write(j.ctx, at, b); err != nil {
-				return err
+				return j.corrupt(err)
 			}
 		}
 		at += uint64(len(b))
 	}
 	return nil
+}
+
+// corrupt counts a block whose checksum did not fit where it crossed a process or a disk, and gives the error back.
+func (j *job) corrupt(err error) error {
+	if wire.KindOf(err) == wire.KindCorrupt {
+		j.wrongSector(err.Error())
+	}
+	return err
 }
 
 func (j *job) wrongSector(what string) {

@@ -23,12 +23,13 @@ var counterFields = func() map[string]int {
 
 // counted gives what a node counted between two answers: counters of the report as differences, the others as they are
 // at the end.
+// Latencies of block requests, which a component gives since its start, are taken as they are at the end.
 func counted(before, after []wire.Counter) (report.Counters, map[string]float64) {
 	old := map[string]float64{}
 	for _, c := range before {
 		old[c.Name] = c.Value
 	}
-	var r report.Counters
+	r := newMerge().counters()
 	other := map[string]float64{}
 	v := reflect.ValueOf(&r).Elem()
 	for _, c := range after {
@@ -38,9 +39,38 @@ func counted(before, after []wire.Counter) (report.Counters, map[string]float64)
 				n = c.Value
 			}
 			v.Field(i).SetUint(uint64(n))
-		} else {
+		} else if !blockLatency(&r, c) {
 			other[c.Name] = c.Value
 		}
 	}
+	for kind, n := range map[string]uint64{"read": r.BlockReads, "write": r.BlockWrites, "flush": r.BlockFlushes} {
+		l := r.BlockLatency[kind]
+		l.Count = n
+		r.BlockLatency[kind] = l
+	}
 	return r, other
+}
+
+// blockLatency takes over a counter such as block_read_p99_us, and reports whether it is one.
+func blockLatency(r *report.Counters, c wire.Counter) bool {
+	rest, ok := strings.CutPrefix(c.Name, "block_")
+	kind, which, ok2 := strings.Cut(rest, "_")
+	l, ok3 := r.BlockLatency[kind]
+	if !ok || !ok2 || !ok3 {
+		return false
+	}
+	switch which {
+	case "p50_us":
+		l.P50 = c.Value
+	case "p95_us":
+		l.P95 = c.Value
+	case "p99_us":
+		l.P99 = c.Value
+	case "max_us":
+		l.Max = c.Value
+	default:
+		return false
+	}
+	r.BlockLatency[kind] = l
+	return true
 }

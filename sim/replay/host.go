@@ -11,8 +11,9 @@ import (
 	"splitkernel/pcomponent"
 )
 
-// MaxJobs bounds the processes that a Host remembers, those that have ended included.
-const MaxJobs = 4096
+// MaxJobs bounds the processes that a Host remembers. Of those that have ended only the results are kept, and the oldest is
+// forgotten when there are more.
+const MaxJobs = 1024
 
 // Host replays traces as processes of one pComponent. It serves OpProcessStart, OpProcessStatus and OpProcessStop.
 type Host struct {
@@ -24,6 +25,7 @@ type Host struct {
 
 	mu   sync.Mutex
 	jobs map[wire.PID]*job
+	done []wire.PID // processes that have ended, the first to end first
 	dead bool
 }
 
@@ -88,7 +90,7 @@ func (h *Host) job(pid wire.PID) (*job, error) {
 	if j := h.jobs[pid]; j != nil {
 		return j, nil
 	}
-	return nil, wire.Errorf(wire.KindNotFound, "process %d was never started here", pid)
+	return nil, wire.Errorf(wire.KindNotFound, "process %d was not started here, or has ended long ago", pid)
 }
 
 // Await replays a process and returns when it has ended.
@@ -115,7 +117,11 @@ func (h *Host) Start(s Spec) error {
 		return wire.Errorf(wire.KindExists, "process %d was started here before", s.PID)
 	}
 	if len(h.jobs) >= MaxJobs {
-		return wire.Errorf(wire.KindBusy, "%d processes were started here, the most that are remembered", MaxJobs)
+		if len(h.done) == 0 {
+			return wire.Errorf(wire.KindBusy, "%d processes run here, the most that may", MaxJobs)
+		}
+		delete(h.jobs, h.done[0])
+		h.done = h.done[1:]
 	}
 	if s.Order != OrderTrace && s.Order != OrderThreads {
 		return wire.Errorf(wire.KindBadRequest, "process %s: order %q, want %s or %s", s.Name, s.Order, OrderTrace, OrderThreads)
@@ -129,6 +135,9 @@ func (h *Host) Start(s Spec) error {
 	go func() {
 		defer h.wg.Done()
 		j.run()
+		h.mu.Lock()
+		h.done = append(h.done, s.PID)
+		h.mu.Unlock()
 	}()
 	return nil
 }
@@ -143,7 +152,10 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// describe names a trace position in an error.
-func describe(name string, ref uint64, err error) error {
-	return fmt.Errorf("%s: reference %d: %w", name, ref, err)
+// where names a position in the trace: among concurrent threads, only about where.
+func (j *job) where(ref uint64) string {
+	if j.spec.Order == OrderThreads {
+		return fmt.Sprintf("near reference %d", ref)
+	}
+	return fmt.Sprintf("reference %d", ref)
 }

@@ -14,6 +14,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/sim/check"
+	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
 )
 
@@ -38,8 +39,9 @@ type job struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
-	done atomic.Uint64
-	proc atomic.Pointer[pcomponent.Process]
+	done     atomic.Uint64
+	requests atomic.Uint64 // block requests made
+	proc     atomic.Pointer[pcomponent.Process]
 
 	ended  chan struct{} // closed once there is a result
 	mu     sync.Mutex
@@ -81,7 +83,7 @@ func (j *job) status() Status {
 	j.mu.Lock()
 	r := j.result
 	j.mu.Unlock()
-	st := Status{State: StateRunning, Done: j.done.Load(), Result: r}
+	st := Status{State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
 	switch {
 	case r != nil && r.Error == "":
 		st.State = StateDone
@@ -108,6 +110,9 @@ func (j *job) run() {
 	} else {
 		j.log.Info("process ended", "seconds", r.Seconds, "accesses", r.Counters.Accesses, "misses", r.Counters.Misses)
 	}
+	// What made the accesses goes; the result stays to be asked for.
+	j.pages, j.events, j.volumes, j.shown = nil, history{}, nil, nil
+	j.proc.Store(nil)
 	j.mu.Lock()
 	j.result = r
 	j.mu.Unlock()
@@ -164,10 +169,10 @@ func (j *job) fill(r *Result, p *pcomponent.Process) {
 	c.BlockReads, c.BlockWrites, c.BlockFlushes = j.blocks.reads, j.blocks.writes, j.blocks.flushes
 	c.BlockReadBytes, c.BlockWriteBytes = j.blocks.readBytes, j.blocks.writeBytes
 	r.Regions, r.Late, r.Integrity = rep.Owners, j.late, j.shown
-	for _, k := range []string{"p_local", "fetch", "coalesced", "victim_hit"} {
+	for _, k := range report.FaultKinds {
 		r.Fault = append(r.Fault, pack(k, rep.Fault[k]))
 	}
-	for _, k := range []string{"read", "write", "flush"} {
+	for _, k := range report.BlockKinds {
 		r.Block = append(r.Block, pack(k, rep.Block[k]))
 	}
 }
@@ -235,7 +240,7 @@ func (j *job) once(p *pcomponent.Process, last bool) error {
 				return err
 			}
 			if err := j.event(p, e, &maps); err != nil {
-				return describe(j.spec.Trace, b.First+uint64(at), err)
+				return fmt.Errorf("%s: %s: %w", j.spec.Trace, j.where(b.First+uint64(at)), err)
 			}
 		}
 		if err := a.refs(refs[at:], b.First+uint64(at)); err != nil {
@@ -304,7 +309,7 @@ func (j *job) wrongPage(page uint64, b *arena.Page, ref uint64) {
 	if len(j.shown) >= IntegrityShown {
 		return
 	}
-	text := fmt.Sprintf("%s: reference %d: %s", j.spec.Name, ref, j.pages.Describe(page, b))
+	text := fmt.Sprintf("%s: %s: %s", j.spec.Name, j.where(ref), j.pages.Describe(page, b))
 	h := j.events.of(wire.PageNo(page))
 	j.log.Error("wrong page", "what", text, "history", h)
 	j.shown = append(j.shown, text+"; history: "+h)
@@ -352,7 +357,7 @@ func (j *job) batch(t *pcomponent.Thread, rs []trace.Ref, first uint64) error {
 		if err != nil {
 			j.checked += uint64(i)
 			j.done.Add(uint64(i))
-			return describe(j.spec.Name, first+uint64(i), err)
+			return fmt.Errorf("%s: %s: %w", j.spec.Name, j.where(first+uint64(i)), err)
 		}
 		ok := false
 		if write {

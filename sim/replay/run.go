@@ -26,8 +26,11 @@ import (
 const (
 	// PollInterval is how often progress is asked for.
 	PollInterval = 100 * time.Millisecond
-	// NodePatience is how long a pComponent may be silent before its processes are given up.
+	// NodePatience is how long a pComponent may be out of reach before its processes are given up.
 	NodePatience = 5 * time.Second
+	// SilencePatience is the same for one that can be reached and does not answer: a machine under load, or a process that was
+	// stopped for a while, must only cost time.
+	SilencePatience = 20 * time.Second
 	// CleanupTimeout bounds giving back what a run took of the managers and of the storage components.
 	CleanupTimeout = 5 * time.Second
 	// StopPatience bounds each of the three steps after a run was told to stop: the end of its processes, their last counters,
@@ -62,7 +65,7 @@ type RunOptions struct {
 
 // Progress is how far a run is.
 type Progress struct {
-	Done, Total    uint64 // references
+	Done, Total    uint64 // references and block requests
 	AccessesPerSec float64
 	HitRatio       float64
 	Running        int // processes
@@ -74,6 +77,7 @@ type vnode struct {
 	spec    Spec
 	info    trace.Info
 	path    string
+	total   uint64 // references and block requests, of all repetitions
 	digest  string
 	place   gpm.ProcessPlacement
 	peer    *netlayer.Peer
@@ -196,7 +200,11 @@ func (r *controller) prepare(ctx context.Context) error {
 		}
 		v.spec = Spec{
 			Name: v.v.Name, Trace: v.path, Format: v.v.Format, Threads: threads, Spread: v.v.Threads != 0, Order: v.v.Order, Repeat: v.v.Repeat,
-			MaxRefs: v.v.MaxRefs, TotalRefs: refs * uint64(v.v.Repeat), ExCache: x,
+			MaxRefs: v.v.MaxRefs, ExCache: x,
+		}
+		v.total = refs * uint64(v.v.Repeat)
+		if v.v.MaxRefs == 0 { // where a trace is cut, nobody knows how many block requests that leaves
+			v.total += blockOps(v.info) * uint64(v.v.Repeat)
 		}
 		r.vnodes = append(r.vnodes, v)
 	}
@@ -270,16 +278,17 @@ func (r *controller) follow(ctx context.Context) {
 		}
 		if r.o.Progress != nil {
 			p := Progress{Running: running}
-			var hits uint64
+			var refs, hits uint64
 			for _, v := range r.vnodes {
-				p.Done, p.Total, hits = p.Done+v.status.Done, p.Total+v.spec.TotalRefs, hits+v.status.Hits
+				refs, hits = refs+v.status.Done, hits+v.status.Hits
+				p.Done, p.Total = p.Done+v.status.Done+v.status.Blocks, p.Total+v.total
 			}
 			if s := time.Since(lastAt).Seconds(); s >= 0.5 || running == 0 {
 				rate, last, lastAt = float64(p.Done-min(last, p.Done))/max(s, 1e-3), p.Done, time.Now()
 			}
 			p.AccessesPerSec = rate
-			if p.Done > 0 {
-				p.HitRatio = float64(hits) / float64(p.Done)
+			if refs > 0 {
+				p.HitRatio = float64(hits) / float64(refs)
 			}
 			r.o.Progress(p)
 		}
@@ -326,8 +335,14 @@ func (r *controller) poll(ctx context.Context, v *vnode) {
 		v.status, v.seen = st, time.Now()
 	case errors.Is(err, wire.ErrNotFound):
 		v.failed = fmt.Sprintf("%s was restarted and no longer runs the process", v.place.Node)
-	case time.Since(v.seen) > NodePatience:
-		v.failed = fmt.Sprintf("%s has not answered for %s: %v", v.place.Node, NodePatience, err)
+	default:
+		patience := NodePatience
+		if wire.KindOf(err) == wire.KindTimeout {
+			patience = SilencePatience
+		}
+		if time.Since(v.seen) > patience {
+			v.failed = fmt.Sprintf("%s has not answered for %s: %v", v.place.Node, patience, err)
+		}
 	}
 }
 
@@ -337,7 +352,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 	total := newMerge()
 	byNode := map[wire.NodeID]*merge{}
 	for _, v := range r.vnodes {
-		d := v.describe()
+		d, own := v.describe(), newMerge()
 		if v.failed != "" {
 			s.Failed = append(s.Failed, v.v.Name+": "+v.failed)
 		}
@@ -346,14 +361,13 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 				s.Failed = append(s.Failed, v.v.Name+": "+res.Error)
 			}
 			s.Integrity = append(s.Integrity, res.Integrity...)
-			own := newMerge()
 			for _, m := range []*merge{own, total, at(byNode, v.place.Node)} {
 				if err := m.add(res); err != nil {
 					r.warn("%s: %v", v.v.Name, err)
 				}
 			}
-			d.Counters = own.counters()
 		}
+		d.Counters = own.counters()
 		s.VNodes = append(s.VNodes, d)
 	}
 	s.Total = total.counters()
@@ -544,14 +558,16 @@ func mergeInto(to map[string]*hdrhistogram.Histogram, hs []Histogram) error {
 
 func (m *merge) counters() report.Counters {
 	c := m.c
-	c.FaultLatency, c.BlockLatency = latencies(m.fault), latencies(m.block)
+	c.FaultLatency, c.BlockLatency = latencies(m.fault, report.FaultKinds), latencies(m.block, report.BlockKinds)
 	return c
 }
 
-func latencies(m map[string]*hdrhistogram.Histogram) map[string]report.Latency {
+// latencies sums up the distribution of each kind.
+func latencies(m map[string]*hdrhistogram.Histogram, kinds []string) map[string]report.Latency {
 	out := map[string]report.Latency{}
-	for k, h := range m {
-		if h.TotalCount() > 0 {
+	for _, k := range kinds {
+		out[k] = report.Latency{}
+		if h := m[k]; h != nil && h.TotalCount() > 0 {
 			out[k] = latency(h)
 		}
 	}

@@ -27,7 +27,6 @@ type Spec struct {
 	Order       string
 	Repeat      int
 	MaxRefs     uint64 // of each repetition; 0 is all
-	TotalRefs   uint64 // of all repetitions, for the progress
 	RegionBytes uint64
 	Home        wire.Owner
 	ExCache     excache.Options
@@ -45,6 +44,7 @@ const (
 type Status struct {
 	State  string
 	Done   uint64 // references replayed
+	Blocks uint64 // block requests made
 	Hits   uint64 // of them
 	Result *Result
 }

@@ -18,7 +18,8 @@ const (
 	SpreadRun = 64
 )
 
-// run is references for one thread. Positions within the trace are those of the first of its batch.
+// run is references for one thread. first is the position of its first in the trace; those after it are further on than
+// their place in the run says, for other threads' references lie between.
 type run struct {
 	refs  []trace.Ref
 	first uint64
@@ -41,6 +42,7 @@ type lane struct {
 	in   chan run
 	free chan []trace.Ref
 	fill []trace.Ref
+	from uint64 // position of the first of fill
 }
 
 func newThreaded(j *job, p *pcomponent.Process) *threaded {
@@ -89,22 +91,22 @@ func (s *threaded) refs(rs []trace.Ref, first uint64) error {
 		}
 		l := s.lanes[k%len(s.lanes)]
 		if l.fill == nil {
-			l.fill = <-l.free
+			l.fill, l.from = <-l.free, first+uint64(i)
 		}
 		if l.fill = append(l.fill, rs[i]); len(l.fill) == ThreadRun {
-			s.hand(l, first)
+			s.hand(l)
 		}
 	}
 	for _, l := range s.lanes {
-		s.hand(l, first)
+		s.hand(l)
 	}
 	return s.failed()
 }
 
-func (s *threaded) hand(l *lane, first uint64) {
+func (s *threaded) hand(l *lane) {
 	if len(l.fill) > 0 {
 		s.busy.Add(1)
-		l.in <- run{l.fill, first}
+		l.in <- run{l.fill, l.from}
 		l.fill = nil
 	}
 }

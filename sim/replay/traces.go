@@ -46,6 +46,11 @@ func readTrace(ctx context.Context, w *configs.Workload, v *configs.VNode, dir s
 	return t, err
 }
 
+// blockOps is how many block requests a trace has, from wherever its totals came.
+func blockOps(i trace.Info) uint64 {
+	return max(i.Header.BlockOps, i.BlockReads+i.BlockWrites+i.BlockFlushes)
+}
+
 // known gives the totals of a trace: from its header if that has them, else by reading it once.
 func known(ctx context.Context, path, format string) (trace.Info, error) {
 	src, err := trace.OpenFormat(path, format)

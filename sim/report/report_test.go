@@ -2,11 +2,13 @@ package report
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func sample() *Summary {
@@ -105,6 +107,52 @@ func TestSchemaDoesNotChangeSilently(t *testing.T) {
 	}
 	if h := ThisHost(); h.CPUs < 1 || h.Go == "" {
 		t.Errorf("%+v", h)
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "rewrite testdata")
+
+// TestSchemasAreAsPinned: every field of both files with its type. A field that goes or changes its type or meaning raises the
+// schema's number; a new one only changes the list.
+func TestSchemasAreAsPinned(t *testing.T) {
+	var lines []string
+	var walk func(path string, t reflect.Type)
+	walk = func(path string, t reflect.Type) {
+		switch {
+		case t == reflect.TypeFor[time.Time]():
+			lines = append(lines, path+" time")
+		case t.Kind() == reflect.Struct:
+			for i := range t.NumField() {
+				f := t.Field(i)
+				if f.Anonymous {
+					walk(path, f.Type)
+					continue
+				}
+				walk(path+"."+f.Tag.Get("json"), f.Type)
+			}
+		case t.Kind() == reflect.Slice:
+			walk(path+"[]", t.Elem())
+		case t.Kind() == reflect.Map:
+			walk(path+"{}", t.Elem())
+		default:
+			lines = append(lines, path+" "+t.Kind().String())
+		}
+	}
+	walk(SchemaSummary, reflect.TypeFor[Summary]())
+	walk(SchemaManifest, reflect.TypeFor[Manifest]())
+	got := strings.Join(lines, "\n") + "\n"
+	const file = "testdata/schema.txt"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the fields of the files have changed. If that is meant, describe it in docs/report.md, raise the schema's number if a field went or changed its meaning, and run with -rewrite:\n%s", got)
 	}
 }
 

@@ -22,6 +22,12 @@ type Latency struct {
 	Max   float64 `json:"max_us"`
 }
 
+// FaultKinds and BlockKinds are the keys of the latencies.
+var (
+	FaultKinds = []string{"p_local", "fetch", "coalesced", "victim_hit"}
+	BlockKinds = []string{"read", "write", "flush"}
+)
+
 // Counters are what a vNode, a component or the whole run counted. A counter that a component's role does not have is 0.
 type Counters struct {
 	Accesses        uint64 `json:"accesses"`
@@ -50,10 +56,10 @@ type Counters struct {
 	BlockReadBytes  uint64 `json:"block_read_bytes"`
 	BlockWriteBytes uint64 `json:"block_write_bytes"`
 
-	// FaultLatency is by kind of fault: p_local, fetch, coalesced, victim_hit.
-	FaultLatency map[string]Latency `json:"fault_latency,omitempty"`
-	// BlockLatency is by kind of request: read, write, flush.
-	BlockLatency map[string]Latency `json:"block_latency,omitempty"`
+	// FaultLatency is by kind of fault: every one of FaultKinds, count 0 where there was none.
+	FaultLatency map[string]Latency `json:"fault_latency"`
+	// BlockLatency is by kind of request: every one of BlockKinds.
+	BlockLatency map[string]Latency `json:"block_latency"`
 }
 
 // SetCache takes over the logical counters of an ExCache.

@@ -25,8 +25,8 @@ func WriteTable(w io.Writer, s *Summary) error {
 	}
 	tw.Flush()
 	b.WriteByte('\n')
-	latencies(&b, "faults", t.FaultLatency, []string{"p_local", "fetch", "coalesced", "victim_hit"})
-	latencies(&b, "block requests", t.BlockLatency, []string{"read", "write", "flush"})
+	latencies(&b, "faults", t.FaultLatency, FaultKinds)
+	latencies(&b, "block requests", t.BlockLatency, BlockKinds)
 
 	tw = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "component\trole\tfetches\tshare %\tflushes\tfetched\tflushed\tblock reads\twrites\tflushes")

@@ -7,8 +7,10 @@ import "sort"
 const synthShift = 16
 
 // WithMaps makes up map records for a source that has references and no maps:
-// anonymous writable maps of whole 64 KiB chunks, adjacent ones merged, before
-// the batch that touches them first. Nothing is ever unmapped. A source that
+// writable maps of whole 64 KiB chunks, adjacent ones merged, before the batch
+// that touches them first. Nothing is ever unmapped. The memory is anonymous
+// where the format tells writes from reads; a list of reads is taken to read
+// file memory, for of anonymous memory it could only find zeros. A source that
 // has maps of its own, or that is wrapped already, is returned as it is.
 func WithMaps(src Source) Source {
 	if _, done := src.(*mapsSource); done || src.Header().HasMaps {
@@ -84,7 +86,7 @@ func (m *mapsSource) merged(after []Event) []Event {
 		if start+n < start { // the last chunk of the address space
 			n -= PageBytes
 		}
-		m.events = append(m.events, Event{Kind: Mmap, Addr: start, Len: n, Anon: true, Writable: true, Name: synthName})
+		m.events = append(m.events, Event{Kind: Mmap, Addr: start, Len: n, Anon: m.src.Header().HasWrites, Writable: true, Name: synthName})
 		i = j
 	}
 	m.events = append(m.events, after...)

@@ -68,8 +68,8 @@ var samples = []struct {
 			"W 0x1fff000728 size=8 gap=2 t0\nR 0x4032ffe size=2 gap=1 t0\nR 0x4033000 size=2 gap=0 t0\nW 0x4033e06 size=1 gap=0 t0\nR 0x403a000 size=255 gap=0 t1\n"},
 	{"rw-page", "W 1fff000\nR 4033\nR 4043\n", "mmap t0 0x4030000+0x20000 anon=true w=true [synthesised]\nmmap t0 0x1fff000000+0x10000 anon=true w=true [synthesised]\n" +
 		"W 0x1fff000000 size=0 gap=0 t0\nR 0x4033000 size=0 gap=0 t0\nR 0x4043000 size=0 gap=0 t0\n"},
-	{"lirs", "3\n*\n 4\r\n3\n", "mmap t0 0x0+0x10000 anon=true w=true [synthesised]\nR 0x3000 size=0 gap=0 t0\nR 0x4000 size=0 gap=0 t0\nR 0x3000 size=0 gap=0 t0\n"},
-	{"arc", "1 1 0 0\n20 3 0 1\n", "mmap t0 0x0+0x20000 anon=true w=true [synthesised]\nR 0x1000 size=0 gap=0 t0\nR 0x14000 size=0 gap=0 t0\nR 0x15000 size=0 gap=0 t0\nR 0x16000 size=0 gap=0 t0\n"},
+	{"lirs", "3\n*\n 4\r\n3\n", "mmap t0 0x0+0x10000 anon=false w=true [synthesised]\nR 0x3000 size=0 gap=0 t0\nR 0x4000 size=0 gap=0 t0\nR 0x3000 size=0 gap=0 t0\n"},
+	{"arc", "1 1 0 0\n20 3 0 1\n", "mmap t0 0x0+0x20000 anon=false w=true [synthesised]\nR 0x1000 size=0 gap=0 t0\nR 0x14000 size=0 gap=0 t0\nR 0x15000 size=0 gap=0 t0\nR 0x16000 size=0 gap=0 t0\n"},
 	{"cloudphysics-csv", "version,time,op,size,lbn\n1,5633898,2a,512,42932745\n1,5633899,28,6656,40409911\n",
 		"block-write t0 0ns v0 21981565440+512\nblock-read t0 1000ns v0 20689874432+6656\n"},
 	{"fio-iolog", "fio version 3 iolog\n15 /data/f.dat add\n405 /data/f.dat open\n409 /data/f.dat read 3317760 4096\n410 /x/a b write 0 512\n411 /data/f.dat sync\n" +
