@@ -301,6 +301,7 @@ func frame(h wire.Header, body []byte) []byte {
 // TestStrangers sends every port bytes that are none of ours while two workloads run, one begun before and one after: both
 // end well, every port counts what it turned away, and no node falls.
 func TestStrangers(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	tmp, dir := tmpdir(t), t.TempDir()
 	cluster := put(t, dir, "c.yaml", strings.Replace(onePonem, "unix", "tcp", 1))
 	st := up(t, dir, tmp, "--cluster", cluster)

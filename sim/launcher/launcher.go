@@ -294,6 +294,14 @@ func (c *Cluster) Restart(ctx context.Context, id string) error {
 	default:
 		return fmt.Errorf("restart node %s: it still runs", id)
 	}
+	cfg, err := node.ReadConfig(c.configPath(id))
+	if err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	cfg.Restarted = true
+	if err := node.WriteConfig(c.configPath(id), cfg); err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
 	listener, _, err := c.listen(old.node)
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)

@@ -32,6 +32,7 @@ type Config struct {
 	Node      configs.Resolved
 	Peers     []Peer // every node of the cluster, in the order of the cluster file
 	DataDir   string // exists, private to this node
+	Restarted bool   // it ran before, with this DataDir
 	// RuntimeDir is the cluster's temporary folder; a process that outlives its launcher removes it.
 	RuntimeDir string
 }

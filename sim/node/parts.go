@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"splitkernel/gmanagers"
@@ -56,6 +57,9 @@ const readyTick = 5 * time.Millisecond
 
 // newManager is the replicas of GPM, GMM and GSM.
 func newManager(cfg *Config, log *slog.Logger) (*part, error) {
+	if err := hasState(cfg); err != nil {
+		return nil, err
+	}
 	o := *cfg.Node.Manager
 	o.ID, o.DataDir, o.Log, o.Net = cfg.Node.ID, cfg.DataDir, log, cfg.peerOptions(log)
 	for i, m := range cfg.Managers() {
@@ -82,6 +86,22 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 		},
 		close: func(context.Context) error { return nil }, // Run has closed all
 	}, nil
+}
+
+// hasState refuses a replica that ran before and has lost its log: under its old id it could vote against what it had
+// acknowledged, and Raft panics at best. Alone it has nobody to disagree with.
+func hasState(cfg *Config) error {
+	if !cfg.Restarted || len(cfg.Managers()) == 1 {
+		return nil
+	}
+	files, err := os.ReadDir(cfg.DataDir)
+	if err != nil {
+		return fmt.Errorf("manager %s: %w", cfg.Node.ID, err)
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("manager %s has lost its state: its folder %s is empty, want it as it was; the other managers go on without it, start the cluster anew to have all", cfg.Node.ID, cfg.DataDir)
+	}
+	return nil
 }
 
 // newCompute is a pComponent and the host that drives its processes with traces.
