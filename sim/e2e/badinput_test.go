@@ -324,7 +324,7 @@ func TestStrangers(t *testing.T) {
 	sum := wire.Checksum(huge[:44])
 	huge[44], huge[45], huge[46], huge[47] = byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24)
 	attacks := map[string][]byte{
-		"noise": noise, "http": []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "another cluster": hello("other-0123456789ab"),
+		"noise": noise, "http": []byte("GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: somebody\r\n\r\n"), "another cluster": hello("other-0123456789ab"),
 		"no hello": frame(wire.Header{Op: wire.OpPing, Call: 1}, nil), "4 GiB": huge,
 		"hello, then noise": append(hello(st.ClusterID), noise...), "half a hello": hello(st.ClusterID)[:20],
 	}
