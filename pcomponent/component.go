@@ -67,7 +67,7 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	if err := c.reserve(o); err != nil {
 		return nil, err
 	}
-	frames, err := arena.New(cache.Frames())
+	frames, err := arena.NewDense(cache.Frames())
 	if err != nil {
 		c.release(o.PID, o.ExCache.Lines, totals{})
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)

@@ -2,6 +2,6 @@
 
 package arena
 
-func allocate(size int) ([]byte, error) { return make([]byte, size), nil }
+func allocate(size int, _ bool) ([]byte, error) { return make([]byte, size), nil }
 
 func release([]byte) error { return nil }

@@ -4,8 +4,12 @@ package arena
 
 import "golang.org/x/sys/unix"
 
-func allocate(size int) ([]byte, error) {
-	return unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+func allocate(size int, dense bool) ([]byte, error) {
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err == nil && dense {
+		_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // a kernel without huge pages serves small ones
+	}
+	return b, err
 }
 
 func release(b []byte) error {
