@@ -34,7 +34,7 @@ for name in "$@"; do
 	case $name in
 	sort) # from 131072 lines on sort uses its second thread
 		mawk -v what=sort -v seed=1 -v lines="${LINES_OF_TEXT:-133000}" -f "$here/generate.awk" >sort.in
-		capture sort 64 sort --parallel=2 -S 32M -o sort.out sort.in </dev/null
+		capture sort 64 sort --parallel=2 -S 32M -o so.out sort.in </dev/null
 		;;
 	wordcount)
 		mawk -v what=words -v seed=2 -v count="${WORDS:-175000}" -v vocabulary=24000 -v rare=10 -f "$here/generate.awk" >words.in
