@@ -70,10 +70,17 @@ func (p *Peer) dial(ctx context.Context) (*clientConn, error) {
 
 func (p *Peer) hello(nc io.ReadWriter) (peer wire.Hello, err error) {
 	me := wire.Hello{Protocol: wire.Version, Cluster: p.o.Cluster, Role: p.o.Role, Node: p.o.Node, Session: p.session, Token: p.o.Token}
-	if _, err := nc.Write(helloFrame(me, 0)); err != nil {
+	frame := helloFrame(me, 0)
+	if _, err := nc.Write(frame); err != nil {
 		return peer, wire.Errorf(wire.KindUnavailable, "%s: send hello: %v", p.addr, err)
 	}
 	h, body, err := readHello(nc)
+	p.mu.Lock()
+	p.stats.out(wire.OpHello, len(frame))
+	if err == nil {
+		p.stats.in(wire.OpHello, wire.HeaderLen+len(body))
+	}
+	p.mu.Unlock()
 	var bad *wire.FrameError
 	switch {
 	case errors.As(err, &bad):

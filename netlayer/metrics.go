@@ -1,14 +1,17 @@
 package netlayer
 
 import (
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Metrics exports the counters of the servers and peers of one component. Peers are summed, because their number is that
-// of the cluster; labels are the kind of operation, the direction, the side and the reason.
+// of the cluster; labels are the kind of operation, the direction, the side and the reason. Peers whose Options name a
+// Metrics are counted there by themselves.
 type Metrics struct {
 	mu      sync.Mutex
 	servers []*Server
@@ -38,14 +41,14 @@ func (m *Metrics) AddServer(s *Server) {
 	m.servers = append(m.servers, s)
 }
 
-// AddPeer adds a peer.
+// AddPeer adds a peer, as NewPeer does.
 func (m *Metrics) AddPeer(p *Peer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.peers = append(m.peers, p)
 }
 
-// RemovePeer takes a peer away once it is closed; what it counted stays.
+// RemovePeer takes a peer away once it is closed, as Close does; what it counted stays.
 func (m *Metrics) RemovePeer(p *Peer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,6 +111,8 @@ var (
 	descErrors       = desc("server_error_replies_total", "Replies that carry an error.")
 	descCorrupt      = desc("server_corrupt_payloads_total", "Requests whose payload does not fit its checksum.")
 	descAcceptErrs   = desc("server_accept_errors_total", "Failed accepts of connections.")
+	descWorkers      = desc("server_workers", "Requests that may be served at once, apart from those that are answered where they are read.")
+	descWorkerBusy   = desc("server_worker_busy_seconds_total", "Time in which workers had a request, summed over them, waits for disks and other components included.")
 )
 
 // Describe implements prometheus.Collector.
@@ -115,7 +120,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descFrames, descBytes, descConnects, descDialFailures, descLost, descUnavailable, descTimeouts, descLate, descRetries, descRoomWaits,
 		descWriteStuck, descBadFrames, descInFlight, descInFlightB, descConns, descAccepted, descRefused, descQueueFull, descQueued,
-		descExpired, descReplayed, descErrors, descCorrupt, descAcceptErrs,
+		descExpired, descReplayed, descErrors, descCorrupt, descAcceptErrs, descWorkers, descWorkerBusy,
 	} {
 		ch <- d
 	}
@@ -138,14 +143,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 
-	p := m.gone
-	p.bad = make(map[string]uint64)
-	for reason, n := range m.gone.bad {
-		p.bad[reason] = n
-	}
-	for _, peer := range m.peers {
-		p.add(peer.Stats())
-	}
+	p := m.sumPeers()
 	traffic("peer", "in", &p.in)
 	traffic("peer", "out", &p.out)
 	count(descConnects, p.connects)
@@ -160,8 +158,40 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descInFlight, p.inFlight)
 	gauge(descInFlightB, p.inFlightBytes)
 
-	var s ServerStats
-	refused := make(map[string]uint64)
+	s, refused := m.sumServers()
+	traffic("server", "in", &s.In)
+	traffic("server", "out", &s.Out)
+	gauge(descConns, s.Conns)
+	count(descAccepted, s.Accepted)
+	count(descQueueFull, s.QueueFull)
+	gauge(descQueued, s.Queued)
+	count(descExpired, s.Expired)
+	count(descReplayed, s.Replayed)
+	count(descErrors, s.Errors)
+	count(descCorrupt, s.Corrupt)
+	count(descAcceptErrs, s.AcceptErrs)
+	gauge(descWorkers, s.Workers)
+	ch <- prometheus.MustNewConstMetric(descWorkerBusy, prometheus.CounterValue, s.WorkerBusy.Seconds())
+
+	for _, reason := range badReasons {
+		count(descBadFrames, p.bad[reason], reason)
+		count(descRefused, refused[reason], reason)
+	}
+}
+
+// sumPeers sums the peers, those that are gone included. The mutex is held.
+func (m *Metrics) sumPeers() peerSums {
+	p := m.gone
+	p.bad = maps.Clone(m.gone.bad)
+	for _, peer := range m.peers {
+		p.add(peer.Stats())
+	}
+	return p
+}
+
+// sumServers sums the servers; what they refused is by reason. The mutex is held.
+func (m *Metrics) sumServers() (s ServerStats, refused map[string]uint64) {
+	refused = make(map[string]uint64)
 	for _, server := range m.servers {
 		t := server.Stats()
 		for i := range t.In {
@@ -179,24 +209,32 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		s.Errors += t.Errors
 		s.Corrupt += t.Corrupt
 		s.AcceptErrs += t.AcceptErrs
+		s.Workers += t.Workers
+		s.WorkerBusy += t.WorkerBusy
 		for _, r := range t.Refused {
 			refused[r.Reason] += r.Count
 		}
 	}
-	traffic("server", "in", &s.In)
-	traffic("server", "out", &s.Out)
-	gauge(descConns, s.Conns)
-	count(descAccepted, s.Accepted)
-	count(descQueueFull, s.QueueFull)
-	gauge(descQueued, s.Queued)
-	count(descExpired, s.Expired)
-	count(descReplayed, s.Replayed)
-	count(descErrors, s.Errors)
-	count(descCorrupt, s.Corrupt)
-	count(descAcceptErrs, s.AcceptErrs)
+	return s, refused
+}
 
-	for _, reason := range badReasons {
-		count(descBadFrames, p.bad[reason], reason)
-		count(descRefused, refused[reason], reason)
+// Usage is what the servers and peers of a component have used so far.
+type Usage struct {
+	InBytes, OutBytes uint64 // of frames, headers included, of all connections
+	WorkerBusy        time.Duration
+	Workers           int
+}
+
+// Usage gives the sums, for whoever computes rates.
+func (m *Metrics) Usage() (u Usage) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.sumPeers()
+	s, _ := m.sumServers()
+	for k := range NumOpKinds {
+		u.InBytes += p.in[k].Bytes + s.In[k].Bytes
+		u.OutBytes += p.out[k].Bytes + s.Out[k].Bytes
 	}
+	u.Workers, u.WorkerBusy = s.Workers, s.WorkerBusy
+	return u
 }

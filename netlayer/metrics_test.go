@@ -22,16 +22,26 @@ func TestMetrics(t *testing.T) {
 	}
 	s, addr := serve(t, newStore(), nil)
 	m.AddServer(s)
-	p := netlayer.NewPeer(addr, peerOptions())
-	m.AddPeer(p)
+	o := peerOptions()
+	o.Metrics = m
+	p := netlayer.NewPeer(addr, o) // counted from here
 	for range 3 {
 		c := &netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{}.Append(nil), Into: make([]byte, wire.PageSize)}
 		if err := p.Do(c); err != nil {
 			t.Fatal(err)
 		}
 	}
+	open := m.Usage()
 	p.Close()
-	m.RemovePeer(p) // what it counted stays
+	p.Close() // what it counted stays, once
+	if u := m.Usage(); u.InBytes != open.InBytes || u.OutBytes != open.OutBytes {
+		t.Errorf("%+v with the peer, %+v after its end", open, u)
+	}
+	// Both ends are in this process, so what one sends the other receives: three misses, three pages and two hellos.
+	miss, page := uint64(wire.HeaderLen+wire.MissLen), uint64(wire.HeaderLen+wire.PageSize)
+	if hellos := open.InBytes - 3*(miss+page); open.InBytes != open.OutBytes || hellos < 2*wire.HeaderLen || hellos > 1024 {
+		t.Errorf("%+v, want the same in both directions and 3 × (%d + %d) bytes and two hellos", open, miss, page)
+	}
 	want := `
 		# HELP splitkernel_netlayer_peer_connects_total Connections that peers have made.
 		# TYPE splitkernel_netlayer_peer_connects_total counter

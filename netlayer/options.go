@@ -24,6 +24,7 @@ type Options struct {
 	Node    wire.NodeID  `mapstructure:"-" yaml:"-"`
 	Log     *slog.Logger `mapstructure:"-" yaml:"-"` // nil discards
 	Seed    uint64       `mapstructure:"-" yaml:"-"` // of the jitter of retries; mixed with the session's id
+	Metrics *Metrics     `mapstructure:"-" yaml:"-"` // where the peer is counted from NewPeer to Close, and its counts after; may be nil
 
 	// Slots bounds the calls in flight to one peer: 1 to 65536. A caller that finds none free waits.
 	Slots int `mapstructure:"slots" yaml:"slots"`

@@ -89,6 +89,9 @@ func NewPeer(addr Addr, o Options) *Peer {
 		p.slots[i].wake = make(chan struct{}, 1)
 		p.free = append(p.free, int32(i))
 	}
+	if o.Metrics != nil {
+		o.Metrics.AddPeer(p)
+	}
 	return p
 }
 
@@ -446,5 +449,8 @@ func (p *Peer) Close() error {
 	p.room.Broadcast()
 	p.mu.Unlock()
 	p.wg.Wait()
+	if p.o.Metrics != nil {
+		p.o.Metrics.RemovePeer(p)
+	}
 	return nil
 }

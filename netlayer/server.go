@@ -214,7 +214,9 @@ func (s *Server) work(stop <-chan struct{}) {
 	for {
 		select {
 		case t := <-s.queue:
+			s.stats.busy.begin()
 			s.run(t)
+			s.stats.busy.end()
 		case <-stop:
 			return
 		}

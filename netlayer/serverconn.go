@@ -122,8 +122,14 @@ func (c *serverConn) shakeHands() bool {
 	}
 	c.hello = hello
 	me := wire.Hello{Protocol: wire.Version, Cluster: c.s.o.Cluster, Role: c.s.o.Role, Node: c.s.o.Node, Token: c.s.o.Token}
-	c.nc.Write(helloFrame(me, wire.FlagReply)) // a failure shows at the first read
+	reply := helloFrame(me, wire.FlagReply)
+	c.nc.Write(reply) // a failure shows at the first read
 	c.nc.SetDeadline(time.Time{})
+	var in, out tally
+	in.add(wire.OpHello, wire.HeaderLen+len(body))
+	out.add(wire.OpHello, len(reply))
+	in.flushTo(&c.s.stats.in)
+	out.flushTo(&c.s.stats.out)
 	c.in = newFrameReader(readBuffer, wire.MaxBody)
 	return true
 }

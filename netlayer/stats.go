@@ -2,7 +2,9 @@ package netlayer
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"splitkernel/netlayer/wire"
 )
@@ -160,6 +162,8 @@ type ServerStats struct {
 	Corrupt    uint64 // requests whose payload does not fit its checksum
 	Queued     int    // requests that wait for a worker, now
 	AcceptErrs uint64
+	Workers    int
+	WorkerBusy time.Duration // in which workers had a request, summed over them, waits for others included
 }
 
 type traffic struct{ frames, bytes atomic.Uint64 }
@@ -168,6 +172,34 @@ type serverStats struct {
 	in, out                                                             [NumOpKinds]traffic
 	accepted, queueFull, expired, replayed, errors, corrupt, acceptErrs atomic.Uint64
 	refused                                                             [64]atomic.Uint64
+	busy                                                                busyTime
+}
+
+// busyTime sums the time that workers have a request, that of running ones up to now. The clock is read under the lock, so
+// that the sum never falls from one look to the next.
+type busyTime struct {
+	mu      sync.Mutex
+	running int64
+	sum     time.Duration // ends minus beginnings since epoch; running ones lack their end
+}
+
+// epoch is what beginnings and ends are measured from.
+var epoch = time.Now()
+
+func (b *busyTime) begin() { b.change(1) }
+func (b *busyTime) end()   { b.change(-1) }
+
+func (b *busyTime) change(by int64) {
+	b.mu.Lock()
+	b.running += by
+	b.sum -= time.Duration(by) * time.Since(epoch)
+	b.mu.Unlock()
+}
+
+func (b *busyTime) total() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sum + time.Duration(b.running)*time.Since(epoch)
 }
 
 // tally collects the traffic of a batch, so that the shared counters are touched once per batch.
@@ -197,6 +229,7 @@ func (s *Server) Stats() ServerStats {
 	r := ServerStats{
 		Accepted: st.accepted.Load(), QueueFull: st.queueFull.Load(), Expired: st.expired.Load(), Replayed: st.replayed.Load(),
 		Errors: st.errors.Load(), Corrupt: st.corrupt.Load(), AcceptErrs: st.acceptErrs.Load(), Queued: len(s.queue),
+		Workers: s.o.Workers, WorkerBusy: st.busy.total(),
 	}
 	s.mu.Lock()
 	r.Conns = s.members
