@@ -95,3 +95,20 @@ func TestExactMissesOfBundledTraces(t *testing.T) {
 		c.t = t
 	}
 }
+
+// TestOverTCP replays a part of a bundled program, block requests included, over the other transport: the counts are those of unix.
+func TestOverTCP(t *testing.T) {
+	var want string
+	for _, transport := range []string{"unix", "tcp"} {
+		c := start(t, "laptop", "transport="+transport)
+		s := c.run(workload(t, "programs", "workload.vnodes.sort.max_refs=60000", "workload.vnodes.sqlite.max_refs=400000", "workload.vnodes.wordcount.max_refs=60000"), nil)
+		ok(t, s)
+		got := fmt.Sprintf("%+v", logical(s.Total))
+		if want == "" {
+			want = got
+		}
+		if got != want || s.Total.Fetches == 0 || s.Total.BlockWrites == 0 {
+			t.Errorf("over %s:\n%s, want\n%s", transport, got, want)
+		}
+	}
+}
