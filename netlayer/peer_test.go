@@ -93,6 +93,33 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
+// workersOnly serves nothing inline.
+type workersOnly struct{ *store }
+
+func (workersOnly) Inline(wire.Op) bool { return false }
+
+// TestNoAllocationsAtWorkers: a request that is copied for a worker, with a deadline, allocates nothing either.
+func TestNoAllocationsAtWorkers(t *testing.T) {
+	_, addr := serve(t, workersOnly{newStore()}, nil)
+	p := netlayer.NewPeer(addr, peerOptions())
+	defer p.Close()
+	flush := &netlayer.Call{Op: wire.OpFlush, Page: make([]byte, wire.PageSize)}
+	var err error
+	n := testing.AllocsPerRun(2000, func() {
+		flush.Body = wire.Flush{PID: 1, Page: 4}.Append(flush.Body[:0])
+		if e := p.Do(flush); e != nil {
+			err = e
+		}
+	})
+	most := 0.0
+	if raceEnabled {
+		most = 2
+	}
+	if n > most || err != nil {
+		t.Errorf("%v allocations per run, want at most %v; %v", n, most, err)
+	}
+}
+
 // TestKilledPeer: a process that is killed fails all who wait for it, on both transports.
 func TestKilledPeer(t *testing.T) {
 	for _, tr := range transports {

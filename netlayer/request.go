@@ -2,6 +2,7 @@ package netlayer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -12,18 +13,23 @@ import (
 type Handler interface {
 	// Inline reports whether requests of op are served on the connection's own goroutine, in order and in batches, which
 	// is for operations that do not wait for anything. Others go to the workers. It is asked for every request, and once
-	// for a pair, with OpMissFlush.
+	// for a pair, with OpMissFlush. An operation that waits only sometimes may be inline too: see ErrWouldWait.
 	Inline(op wire.Op) bool
 
 	// Serve serves one request. It fills rep, or returns an error, which crosses the wire by kind and text; what was put
-	// into rep is then dropped. It is called by many goroutines. req, its slices and rep are valid until it returns. ctx
-	// ends when the server stops, for workers also at the request's deadline. Serve is never called for OpPing, OpHello
+	// into rep is then dropped. It is called by many goroutines. req, its slices, rep and ctx are valid until it returns.
+	// ctx ends when the server stops, for workers also at the request's deadline. Serve is never called for OpPing, OpHello
 	// and OpMissFlush: the server answers the first two and cuts the last into an OpMiss and an OpFlush.
 	//
 	// The reply to an at-most-once request is remembered and given to its retries, but for errors of KindBusy and
 	// KindUnavailable: by those a handler says that the request may be executed again.
 	Serve(ctx context.Context, req *Request, rep *Reply) error
 }
+
+// ErrWouldWait is what Serve returns for a request with MayHandOver that would have to wait: the server gives it to the
+// workers, which call Serve again, with a copy of the request. Serve must have done nothing yet. Any later request of the
+// connection may be served before it.
+var ErrWouldWait = errors.New("netlayer: the request would wait and must be served by a worker")
 
 // Request is a request as its handler sees it.
 type Request struct {
@@ -37,6 +43,8 @@ type Request struct {
 	From     wire.Hello // of the client
 	Deadline time.Time  // zero if there is none
 	OneWay   bool       // nobody reads the reply
+
+	MayHandOver bool // it is served inline, and Serve may return ErrWouldWait; never for the halves of a pair
 }
 
 // Reply is built by a handler, in place in the connection's write buffer.

@@ -199,11 +199,10 @@ func (s *Server) stopWorkers() {
 // task is a request on its way to a worker, with its own copy of the bytes.
 type task struct {
 	c        *serverConn
-	h        wire.Header
-	buf      []byte
-	body     []byte
-	page     []byte
+	frame    frame
+	buf      []byte // of frame
 	deadline time.Time
+	ctx      *deadlineCtx
 	req      Request
 	rep      Reply
 	out      []byte
@@ -230,7 +229,10 @@ func (s *Server) run(t *task) {
 		if cap(t.out) > keepBuffer || cap(t.buf) > keepBuffer {
 			t.out, t.buf = nil, nil
 		}
-		t.c, t.req, t.rep = nil, Request{}, Reply{}
+		if t.ctx != nil && !t.ctx.end() {
+			t.ctx = nil
+		}
+		t.c, t.frame, t.req, t.rep = nil, frame{}, Request{}, Reply{}
 		s.tasks.Put(t)
 		c.pending.Done()
 	}()
@@ -242,18 +244,20 @@ func (s *Server) run(t *task) {
 	case !t.deadline.IsZero():
 		if !time.Now().Before(t.deadline) {
 			s.stats.expired.Add(1)
-			err = wire.Errorf(wire.KindTimeout, "%v: the deadline passed while the request waited for a worker", t.h.Op)
+			err = wire.Errorf(wire.KindTimeout, "%v: the deadline passed while the request waited for a worker", t.frame.h.Op)
 			break
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, t.deadline)
-		defer cancel()
+		if t.ctx == nil {
+			t.ctx = new(deadlineCtx)
+		}
+		t.ctx.begin(ctx, t.deadline)
+		ctx = t.ctx
 	}
 	t.out = t.out[:0]
 	if err != nil {
-		t.out = c.declineBegun(t.out, &t.h, t.body, err)
+		t.out = c.declineBegun(t.out, &t.frame.h, t.frame.body, err)
 	} else {
-		t.out = c.serve(ctx, t.out, &t.req, &t.rep, &t.h, t.body, t.page, t.deadline, c.write)
+		t.out, _ = c.serve(ctx, t.out, &t.req, &t.rep, &t.frame, t.deadline, atWorker)
 	}
 	if len(t.out) > 0 {
 		c.write(t.out)

@@ -266,8 +266,10 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 	}
 	if fr.corrupt {
 		c.s.stats.corrupt.Add(1)
-		c.out = c.decline(c.out, h, fr.body, wire.Errorf(wire.KindCorrupt, "%v: the payload of %d bytes does not fit its checksum %#08x", h.Op, len(fr.payload), h.PayloadCRC))
-		return nil
+		if h.Op != wire.OpMissFlush { // of a pair the miss has no payload and is served
+			c.out = c.decline(c.out, h, fr.body, corrupt(h))
+			return nil
+		}
 	}
 	if h.Op == wire.OpPing {
 		if h.Flags&wire.FlagOneWay == 0 {
@@ -286,13 +288,16 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 		}
 	}
 	if c.s.h.Inline(h.Op) {
-		c.out = c.serve(c.t.ctx, c.out, &c.req, &c.rep, h, fr.body, fr.payload, deadline, nil)
-		return nil
+		var wait bool
+		if c.out, wait = c.serve(c.t.ctx, c.out, &c.req, &c.rep, fr, deadline, inline); !wait {
+			return nil
+		}
+		c.s.stats.handedOver.Add(1)
 	}
 	t := c.s.tasks.Get().(*task)
-	t.c, t.h, t.deadline = c, *h, deadline
+	t.c, t.deadline = c, deadline
 	t.buf = append(append(t.buf[:0], fr.body...), fr.payload...)
-	t.body, t.page = t.buf[:len(fr.body):len(fr.body)], t.buf[len(fr.body):]
+	t.frame = frame{h: *h, body: t.buf[:len(fr.body):len(fr.body)], payload: t.buf[len(fr.body):], corrupt: fr.corrupt}
 	c.pending.Add(1)
 	select {
 	case c.s.queue <- t:
@@ -385,34 +390,54 @@ func (c *serverConn) settle(out []byte, start int, h *wire.Header, executed bool
 	return out
 }
 
-// serve executes a request and appends its reply, or the two of a pair, to out. early, if not nil, sends the reply to the
-// miss of a pair before its flush is executed.
-func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *Reply, h *wire.Header, body, page []byte, deadline time.Time, early func([]byte) error) []byte {
+// corrupt is the error of a request whose payload does not fit its checksum.
+func corrupt(h *wire.Header) error {
+	return wire.Errorf(wire.KindCorrupt, "%v: the payload of %d bytes does not fit its checksum %#08x", h.Op, h.PayloadLen, h.PayloadCRC)
+}
+
+// The places where a request is served.
+const (
+	inline   = true
+	atWorker = false
+)
+
+// serve executes a request and appends its reply, or the two of a pair, to out. A worker sends the reply to the miss of a
+// pair before its flush is executed. wait says that an inline request was not executed and belongs to a worker.
+func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *Reply, fr *frame, deadline time.Time, inline bool) (_ []byte, wait bool) {
+	h, start := &fr.h, len(out)
 	*req = Request{
-		Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: body, Page: page, PageCRC: h.PayloadCRC,
-		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0,
+		Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: fr.body, Page: fr.payload, PageCRC: h.PayloadCRC,
+		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0, MayHandOver: inline && h.Op != wire.OpMissFlush,
 	}
 	if h.Op == wire.OpMissFlush {
-		miss, flushCall, flush, ok := wire.SplitMissFlush(body)
+		miss, flushCall, flush, ok := wire.SplitMissFlush(fr.body)
 		if !ok {
 			c.s.stats.errors.Add(1)
-			return errorFrame(out, h.Op, h.Call, wire.Errorf(wire.KindBadRequest, "%v: body of %d bytes, want %d", h.Op, len(body), wire.MissFlushLen))
+			return errorFrame(out, h.Op, h.Call, wire.Errorf(wire.KindBadRequest, "%v: body of %d bytes, want %d", h.Op, len(fr.body), wire.MissFlushLen)), false
 		}
 		req.Op, req.Body, req.Page, req.PageCRC = wire.OpMiss, miss, nil, 0
-		out = c.one(ctx, out, req, rep, h.Op)
-		if early != nil {
-			early(out)
+		out, _ = c.one(ctx, out, req, rep, h.Op)
+		if !inline {
+			c.write(out)
 			out = out[:0]
 		}
-		req.Op, req.Call, req.Body, req.Page, req.PageCRC = wire.OpFlush, flushCall, flush, page, h.PayloadCRC
-		return c.one(ctx, out, req, rep, h.Op)
+		if fr.corrupt {
+			if c.s.stats.errors.Add(1); !req.OneWay {
+				out = errorFrame(out, h.Op, flushCall, corrupt(h))
+			}
+			return out, false
+		}
+		req.Op, req.Call, req.Body, req.Page, req.PageCRC = wire.OpFlush, flushCall, flush, fr.payload, h.PayloadCRC
+		out, _ = c.one(ctx, out, req, rep, h.Op)
+		return out, false
 	}
-	start := len(out)
-	out = c.one(ctx, out, req, rep, h.Op)
+	if out, wait = c.one(ctx, out, req, rep, h.Op); wait {
+		return out, true
+	}
 	if onlyOnce(h) {
 		out = c.settle(out, start, h, !mayRunAgain(out[start:]))
 	}
-	return out
+	return out, false
 }
 
 // mayRunAgain reports whether a reply is an error by which the handler says that nothing was done: see Handler.
@@ -421,11 +446,15 @@ func mayRunAgain(reply []byte) bool {
 	return err == nil && h.Flags&wire.FlagError != 0 && (h.Status == wire.KindBusy || h.Status == wire.KindUnavailable)
 }
 
-// one calls the handler and appends the reply; op is that of the frame.
-func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Reply, op wire.Op) []byte {
+// one calls the handler and appends the reply; op is that of the frame. wait says that the handler hands the request over.
+func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Reply, op wire.Op) (_ []byte, wait bool) {
 	start := len(out)
 	rep.begin(out)
 	err := c.s.h.Serve(ctx, req, rep)
+	if err == ErrWouldWait && req.MayHandOver {
+		out, rep.buf = rep.buf[:start], nil
+		return out, true
+	}
 	if err != nil {
 		c.s.stats.errors.Add(1)
 	}
@@ -435,7 +464,7 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 		if err != nil {
 			c.s.log.Debug("a request without reply failed", "from", c.name(), "op", req.Op, "error", err)
 		}
-		return out[:start]
+		return out[:start], false
 	}
-	return out
+	return out, false
 }

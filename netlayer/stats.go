@@ -157,6 +157,7 @@ type ServerStats struct {
 	Refused    []Refusal
 	QueueFull  uint64 // requests answered with wire.ErrBusy because no place in the queue was left
 	Expired    uint64 // requests whose deadline passed before a worker took them
+	HandedOver uint64 // inline requests that would have waited and went to the workers: see ErrWouldWait
 	Replayed   uint64 // retries answered from memory
 	Errors     uint64 // replies that carry an error
 	Corrupt    uint64 // requests whose payload does not fit its checksum
@@ -169,10 +170,11 @@ type ServerStats struct {
 type traffic struct{ frames, bytes atomic.Uint64 }
 
 type serverStats struct {
-	in, out                                                             [NumOpKinds]traffic
-	accepted, queueFull, expired, replayed, errors, corrupt, acceptErrs atomic.Uint64
-	refused                                                             [64]atomic.Uint64
-	busy                                                                busyTime
+	in, out                                                                         [NumOpKinds]traffic
+	accepted, queueFull, expired, handedOver, replayed, errors, corrupt, acceptErrs atomic.Uint64
+
+	refused [64]atomic.Uint64
+	busy    busyTime
 }
 
 // busyTime sums the time that workers have a request, that of running ones up to now. The clock is read under the lock, so
@@ -227,7 +229,7 @@ func (s *serverStats) refuse(reason string) { s.refused[reasonIndex(reason)].Add
 func (s *Server) Stats() ServerStats {
 	st := &s.stats
 	r := ServerStats{
-		Accepted: st.accepted.Load(), QueueFull: st.queueFull.Load(), Expired: st.expired.Load(), Replayed: st.replayed.Load(),
+		Accepted: st.accepted.Load(), QueueFull: st.queueFull.Load(), Expired: st.expired.Load(), HandedOver: st.handedOver.Load(), Replayed: st.replayed.Load(),
 		Errors: st.errors.Load(), Corrupt: st.corrupt.Load(), AcceptErrs: st.acceptErrs.Load(), Queued: len(s.queue),
 		Workers: s.o.Workers, WorkerBusy: st.busy.total(),
 	}

@@ -269,14 +269,18 @@ func pairs(t *testing.T, addr NewAddr) {
 				t.Errorf("inline %v: request %d was %v, want %v", inline, i, op, want)
 			}
 		}
-		// A page that was damaged on the way fails both: nothing of the frame is executed.
-		miss := &netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{}.Append(nil), Into: into}
+		// A page that was damaged on the way fails its flush only: the miss has no part in it.
+		order = order[:0]
+		miss := &netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{Page: 4}.Append(nil), Into: into}
 		flush := &netlayer.Call{Op: wire.OpFlush, Body: wire.Flush{}.Append(nil), Page: page, PageCRC: 1, HavePageCRC: true}
 		if err := p.StartPair(miss, flush); err != nil {
 			t.Fatal(err)
 		}
-		if a, b := p.Wait(miss), p.Wait(flush); !errors.Is(a, wire.ErrCorrupt) || !errors.Is(b, wire.ErrCorrupt) {
-			t.Errorf("a pair with a damaged page: %v, %v", a, b)
+		if a, b := p.Wait(miss), p.Wait(flush); a != nil || !errors.Is(b, wire.ErrCorrupt) {
+			t.Errorf("inline %v: a pair with a damaged page: %v, %v, want a miss that is served and a flush that is corrupt", inline, a, b)
+		}
+		if len(order) != 1 || order[0] != wire.OpMiss || !bytes.Equal(into, want) || s.Stats().Corrupt != 1 {
+			t.Errorf("inline %v: of a pair with a damaged page %v was executed, want the miss and its page", inline, order)
 		}
 		flush = &netlayer.Call{Op: wire.OpFlush, Body: []byte{1}}
 		if err := p.StartPair(miss, flush); !errors.Is(err, wire.ErrBadRequest) || flush.Err == nil || !p.Done(miss) {
@@ -287,6 +291,92 @@ func pairs(t *testing.T, addr NewAddr) {
 		}
 		p.Close()
 		s.Stop(t)
+	}
+}
+
+// handedOver serves everything inline; what would wait goes to a worker with its bytes whole, and what comes later is
+// answered meanwhile. An at-most-once request that is handed over is still executed once.
+func handedOver(t *testing.T, addr NewAddr) {
+	release, bad := make(chan struct{}), make(chan string, 16)
+	var runs, waits atomic.Int64
+	s := start(t, addr(t), handler{inline: func(wire.Op) bool { return true }, serve: func(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+		switch req.Op {
+		case wire.OpFlush, wire.OpMiss:
+			if req.MayHandOver {
+				bad <- "half of a pair may be handed over"
+			}
+			return nil
+		case wire.OpBlockFlush:
+			return nil // waits for nothing
+		}
+		if req.MayHandOver {
+			rep.AppendBody([]byte("must not be sent"))
+			return netlayer.ErrWouldWait
+		}
+		waits.Add(1)
+		<-release
+		if _, ok := ctx.Deadline(); !ok {
+			bad <- "a worker's request has no deadline"
+		}
+		if req.Op.Once() {
+			rep.SetControl(wire.MmapRep{Addr: uint64(runs.Add(1))})
+			return nil
+		}
+		rep.SetBody(req.Body)
+		copy(rep.Page(len(req.Page)), req.Page)
+		return nil
+	}}, func() netlayer.ServerOptions { o := ServerOptions(); o.Workers, o.QueueLen = 2, 1; return o }())
+	defer s.Stop(t)
+	p := netlayer.NewPeer(s.Addr, Options())
+	defer p.Close()
+
+	page, into := make([]byte, wire.PageSize), make([]byte, wire.PageSize)
+	fill(page, 5)
+	slow := &netlayer.Call{Op: wire.OpBlockWrite, Body: []byte("body"), Page: page, Into: into}
+	if err := p.Start(slow); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it waits at a worker", func() bool { return waits.Load() == 1 })
+	mapped := make(chan error, 1)
+	var rep wire.MmapRep
+	go func() { mapped <- p.Control(context.Background(), wire.OpMmap, 0, wire.MmapReq{PID: 1}, &rep) }()
+	until(t, "both wait at workers", func() bool { return waits.Load() == 2 })
+	for range 4 { // these overwrite the read buffer of the connection
+		if err := p.Do(&netlayer.Call{Op: wire.OpBlockFlush, Body: []byte("other body"), Page: make([]byte, wire.PageSize)}); err != nil {
+			t.Errorf("a request behind one that waits: %v", err)
+		}
+	}
+	queued := &netlayer.Call{Op: wire.OpBlockRead}
+	if err := p.Start(queued); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Do(&netlayer.Call{Op: wire.OpBlockRead}); !errors.Is(err, wire.ErrBusy) {
+		t.Errorf("one more than the queue holds: %v, want busy", err)
+	}
+	miss, flush := &netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{}.Append(nil)}, &netlayer.Call{Op: wire.OpFlush, Body: wire.Flush{}.Append(nil), Page: page}
+	if err := p.StartPair(miss, flush); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(p.Wait(miss), p.Wait(flush)); err != nil {
+		t.Errorf("a pair: %v", err)
+	}
+	close(release)
+	if err := p.Wait(slow); err != nil || string(slow.Reply) != "body" || slow.N != wire.PageSize || !bytes.Equal(into, page) {
+		t.Errorf("what was handed over: %v, %q and %d bytes", err, slow.Reply, slow.N)
+	}
+	if err := p.Wait(queued); err != nil {
+		t.Errorf("what was queued: %v", err)
+	}
+	if err := <-mapped; err != nil || rep.Addr != 1 || runs.Load() != 1 {
+		t.Errorf("an at-most-once request: %v, answered by run %d of %d", err, rep.Addr, runs.Load())
+	}
+	if n := s.Stats().HandedOver; n != 4 {
+		t.Errorf("%d requests were handed over, want 4", n)
+	}
+	select {
+	case what := <-bad:
+		t.Error(what)
+	default:
 	}
 }
 

@@ -35,6 +35,7 @@ func Run(t *testing.T, addr NewAddr) {
 		{"detached", detached},
 		{"hand over", handOver},
 		{"pairs", pairs},
+		{"handed over to a worker", handedOver},
 		{"slots full", slotsFull},
 		{"bytes full", bytesFull},
 		{"both sides writing", bothWriting},
