@@ -2,7 +2,7 @@
 // collector never scans or moves them, and the kernel gives memory only for pages that were touched. Under the race
 // detector an arena is an ordinary slice, because the detector cannot see mapped memory.
 //
-// No goroutines. An Arena is memory: whoever shares it brings the lock.
+// No goroutines. An Arena is memory: whoever shares it brings the lock. Only Resident may be called at any time.
 //
 //	a, err := arena.New(frames)
 //	page := a.Page(frame) // 4 KiB
@@ -11,6 +11,7 @@ package arena
 
 import (
 	"fmt"
+	"sync"
 
 	"splitkernel/netlayer/wire"
 )
@@ -24,6 +25,7 @@ type Page = [wire.PageSize]byte
 // Arena is frames of one page each, all zero at first.
 type Arena struct {
 	bytes []byte
+	end   sync.Mutex // held by Resident and Close, so that nobody asks for memory that is gone
 }
 
 // New makes an arena of frames pages, of which few may ever be touched.
@@ -53,8 +55,19 @@ func (a *Arena) Page(i uint32) *Page {
 // Frames is the number of frames.
 func (a *Arena) Frames() int { return len(a.bytes) >> wire.PageShift }
 
+// Resident is how many bytes of memory the kernel has given: the frames that were touched, in whole huge pages where it
+// uses those. Where it cannot be asked (another system, or under the race detector), all of them. It takes about a
+// millisecond per GiB and is for metrics.
+func (a *Arena) Resident() uint64 {
+	a.end.Lock()
+	defer a.end.Unlock()
+	return resident(a.bytes)
+}
+
 // Close gives the memory back.
 func (a *Arena) Close() error {
+	a.end.Lock()
+	defer a.end.Unlock()
 	b := a.bytes
 	a.bytes = nil
 	return release(b)
