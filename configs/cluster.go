@@ -53,11 +53,16 @@ type Cluster struct {
 	Nodes []Node
 }
 
-// Netlayer are the two ends of a connection.
+// Netlayer are the link of a node and the two ends of a connection.
 type Netlayer struct {
-	Peer   netlayer.Options
-	Server netlayer.ServerOptions
+	// LinkBytesPerSecond is the capacity of a node's link in each direction, for the utilisation metric; 0 is unknown.
+	LinkBytesPerSecond uint64
+	Peer               netlayer.Options
+	Server             netlayer.ServerOptions
 }
+
+// defaultLink is 40 Gbit/s, the link of LegoOS's machines.
+const defaultLink = 5_000_000_000
 
 // derived are the settings of rooms that follow from the rest of the cluster, so that no file can contradict itself.
 var derived = map[reflect.Type][]string{
@@ -77,6 +82,8 @@ type Node struct {
 	Rack string
 	// Listen is a TCP address such as "127.0.0.1:7001"; empty lets the launcher choose a free port.
 	Listen string
+	// LinkBytesPerSecond is the capacity of this node's link; without the key that of netlayer.
+	LinkBytesPerSecond uint64
 
 	// settings are the section of the role with the node's own keys over it: a pointer to that section's type.
 	settings any
@@ -86,7 +93,7 @@ type Node struct {
 func DefaultCluster() Cluster {
 	return Cluster{
 		Transport: TransportUnix, RegionBytes: 1 << 30,
-		Netlayer:   Netlayer{netlayer.DefaultOptions(), netlayer.DefaultServerOptions()},
+		Netlayer:   Netlayer{defaultLink, netlayer.DefaultOptions(), netlayer.DefaultServerOptions()},
 		Client:     client.DefaultOptions(),
 		Manager:    gmanagers.DefaultOptions(),
 		Pcomponent: pcomponent.DefaultOptions(),
@@ -140,7 +147,7 @@ func loadNodes(fs *faults, c *Cluster, raw any) []Node {
 
 // loadNode reads a node's own keys and those that override its section.
 func loadNode(fs *faults, c *Cluster, prefix string, m map[string]any) Node {
-	var n Node
+	n := Node{LinkBytesPerSecond: c.Netlayer.LinkBytesPerSecond}
 	name, _ := m["role"].(string)
 	role, known := ParseRole(name)
 	if !known {

@@ -57,6 +57,7 @@ func (c *Cluster) Resolve(id string) Resolved {
 		Cluster: c.Name, Transport: c.Transport, Token: c.Token, RegionBytes: c.RegionBytes,
 		ID: wire.NodeID(n.ID), Role: role, Rack: n.Rack, Netlayer: c.Netlayer, Client: c.Client,
 	}
+	r.Netlayer.LinkBytesPerSecond = n.LinkBytesPerSecond
 	switch o := n.settings.(type) {
 	case *gmanagers.Options:
 		r.Manager = o

@@ -103,6 +103,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 	for at := 0; at < len(b); next++ {
 		n := min(len(b)-at, wire.PageSize-int((offset+uint64(at))%wire.PageSize))
 		if next-first == BlockWindow {
+			v.p.c.windowFull.Add(1)
 			errs = append(errs, v.finish(ctx, &v.parts[first%BlockWindow]))
 			first++
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"splitkernel/netlayer"
@@ -26,9 +27,8 @@ type Component struct {
 	lines uint64 // of the ExCaches open now
 	dead  bool
 
-	metrics *metrics
-	scrape  rates // since the last scrape
-	beat    rates // since the last heartbeat
+	metrics    *metrics
+	windowFull atomic.Uint64 // parts of block requests that waited for BlockWindow
 }
 
 // New makes a pComponent without processes.
@@ -140,6 +140,9 @@ func (t *totals) add(u totals) {
 	t.faults.Retries += u.faults.Retries
 	t.faults.Redirects += u.faults.Redirects
 	t.faults.Damaged += u.faults.Damaged
+	t.faults.StallFlush += u.faults.StallFlush
+	t.faults.StallPage += u.faults.StallPage
+	t.faults.StallLine += u.faults.StallLine
 	t.blocks += u.blocks
 	t.busy += u.busy
 }
@@ -161,30 +164,6 @@ func addCache(a, b excache.Stats) excache.Stats {
 	return a
 }
 
-// rates turns totals into rates since the last time that it was asked.
-type rates struct {
-	mu   sync.Mutex
-	when time.Time
-	last totals
-}
-
-// at gives the processors kept busy and the page bytes moved per second since the last call.
-func (r *rates) at(t totals) (busyCores, linkBytes float64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if !r.when.IsZero() {
-		s := max(now.Sub(r.when).Seconds(), 1e-9)
-		busyCores = (t.busy - r.last.busy).Seconds() / s
-		linkBytes = float64(t.pages()-r.last.pages()) * wire.PageSize / s
-	}
-	r.when, r.last = now, t
-	return busyCores, linkBytes
-}
-
-// pages is how many pages were fetched and flushed.
-func (t *totals) pages() uint64 { return t.cache.Fetches + t.cache.Flushes + t.cache.FinalFlushes }
-
 func (c *Component) totals() totals {
 	ps := c.open()
 	c.mu.Lock()
@@ -201,24 +180,21 @@ func (c *Component) Capacity() wire.Capacity {
 	return wire.Capacity{Cores: uint32(c.o.Cores), ExCacheLines: c.o.ExCacheBytes / wire.PageSize}
 }
 
-// Load is what it does now, for a heartbeat: BusyCores is since the last call.
-func (c *Component) Load() wire.Load {
-	l := c.load()
-	l.BusyCores, _ = c.beat.at(c.totals())
-	return l
-}
+// Busy is the thread time not waiting so far, of all threads that ever ran, in batches that have ended.
+func (c *Component) Busy() time.Duration { return c.totals().busy }
 
-func (c *Component) load() wire.Load {
+// Load is what it does now, for a heartbeat. BusyCores is left to whoever looks at Busy at intervals.
+func (c *Component) Load() wire.Load {
 	ps := c.open()
 	t := c.totals()
 	l := wire.Load{Processes: uint32(len(ps)), Misses: t.cache.Misses, Flushes: t.cache.Flushes + t.cache.FinalFlushes, BlockOps: t.blocks}
 	for _, p := range ps {
 		l.Threads += uint32(p.o.Threads)
+		l.ResidentBytes += p.frames.Resident() // frames of flushes and victims included
 	}
 	c.mu.Lock()
 	l.ReservedBytes = c.lines * wire.PageSize
 	c.mu.Unlock()
-	l.ResidentBytes = l.ReservedBytes
 	return l
 }
 
@@ -235,6 +211,8 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "flushed_bytes", Value: float64((s.Flushes + s.FinalFlushes) * wire.PageSize)},
 		{Name: "retries", Value: float64(t.faults.Retries)}, {Name: "redirects", Value: float64(t.faults.Redirects)},
 		{Name: "damaged_pages", Value: float64(t.faults.Damaged)}, {Name: "block_ops", Value: float64(t.blocks)},
+		{Name: "stalls_flush_frames", Value: float64(t.faults.StallFlush)}, {Name: "stalls_line", Value: float64(t.faults.StallLine)},
+		{Name: "stalls_page_flush", Value: float64(t.faults.StallPage)}, {Name: "block_window_full", Value: float64(c.windowFull.Load())},
 	}
 	sort.Slice(cs, func(i, j int) bool { return cs[i].Name < cs[j].Name })
 	return cs

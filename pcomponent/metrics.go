@@ -12,7 +12,7 @@ var faultBuckets = prometheus.ExponentialBuckets(250e-9, 4, 13)
 
 func newMetrics() *metrics {
 	return &metrics{fault: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "splitkernel_pcomponent_fault_seconds", Help: "Latency of page faults by what they came to.", Buckets: faultBuckets,
+		Name: "splitkernel_pcomponent_fault_duration_seconds", Help: "Time from the start to the end of a page fault, by what it came to.", Buckets: faultBuckets,
 	}, []string{"kind"})}
 }
 
@@ -47,16 +47,18 @@ var (
 	descFlushes   = desc("flushes_total", "Dirty lines written back; final: at the end of a process.", "final")
 	descPiggy     = desc("piggybacked_total", "Flushes that travelled with a miss.")
 	descRetries   = desc("retries_total", "Messages sent again.")
+	descRedirects = desc("redirects_total", "Messages that went to a component that is not the owner, whose owner was asked for again.")
+	descStalls    = desc("stalls_total", "Faults that could not begin, by what they waited for: flush_frames and line are bounds that were reached, page_flush is the write-back of the page itself.", "reason")
 	descDamaged   = desc("damaged_pages_total", "Pages received with a wrong checksum.")
 	descBlocks    = desc("block_requests_total", "Block requests of processes.")
+	descWindow    = desc("block_window_full_total", "Parts of block requests that waited because as many as the window allows were under way.")
 	descProcesses = desc("processes", "Processes that run.")
 	descThreads   = desc("threads", "Threads of the processes that run.")
 	descReserved  = desc("excache_reserved_bytes", "ExCache given to processes.")
+	descResident  = desc("excache_resident_bytes", "Memory that the ExCaches really take, their frames for flushes and victims included.")
 	descCapacity  = desc("excache_capacity_bytes", "ExCache that may be given.")
-	descMemory    = desc("excache_utilisation_ratio", "ExCache given over ExCache there is.")
-	descCores     = desc("cores", "Processors that it offers.")
-	descBusy      = desc("processor_utilisation_ratio", "Thread time not waiting over processors times time, since the last scrape.")
-	descLink      = desc("link_utilisation_ratio", "Page bytes moved per second over the configured capacity of the link, since the last scrape.")
+	descReservedR = desc("excache_reserved_ratio", "ExCache given over ExCache that may be given.")
+	descResidentR = desc("excache_resident_ratio", "Memory taken over ExCache that may be given.")
 )
 
 // Describe implements prometheus.Collector.
@@ -70,7 +72,7 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
-	t, l, capacity := m.c.totals(), m.c.load(), m.c.Capacity()
+	t, l, capacity := m.c.totals(), m.c.Load(), float64(m.c.o.ExCacheBytes)
 	s := t.cache
 	counter(descAccesses, s.Reads, "read")
 	counter(descAccesses, s.Writes, "write")
@@ -83,18 +85,18 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(descFlushes, s.FinalFlushes, "true")
 	counter(descPiggy, s.Piggybacked)
 	counter(descRetries, t.faults.Retries)
+	counter(descRedirects, t.faults.Redirects)
+	counter(descStalls, t.faults.StallFlush, "flush_frames")
+	counter(descStalls, t.faults.StallLine, "line")
+	counter(descStalls, t.faults.StallPage, "page_flush")
 	counter(descDamaged, t.faults.Damaged)
 	counter(descBlocks, t.blocks)
+	counter(descWindow, m.c.windowFull.Load())
 	gauge(descProcesses, float64(l.Processes))
 	gauge(descThreads, float64(l.Threads))
 	gauge(descReserved, float64(l.ReservedBytes))
-	gauge(descCapacity, float64(m.c.o.ExCacheBytes))
-	gauge(descMemory, float64(l.ReservedBytes)/float64(m.c.o.ExCacheBytes))
-	gauge(descCores, float64(capacity.Cores))
-
-	busy, link := m.c.scrape.at(t)
-	gauge(descBusy, busy/float64(capacity.Cores))
-	if m.c.o.LinkBytesPerSecond > 0 {
-		gauge(descLink, link/float64(m.c.o.LinkBytesPerSecond))
-	}
+	gauge(descResident, float64(l.ResidentBytes))
+	gauge(descCapacity, capacity)
+	gauge(descReservedR, float64(l.ReservedBytes)/capacity)
+	gauge(descResidentR, float64(l.ResidentBytes)/capacity)
 }

@@ -3,9 +3,12 @@ package pcomponent
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"splitkernel/netlayer/wire"
 )
 
 func TestMetrics(t *testing.T) {
@@ -38,7 +41,111 @@ splitkernel_pcomponent_faults_total{kind="victim_hit"} 0
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "splitkernel_pcomponent_faults_total"); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(r, "splitkernel_pcomponent_fault_seconds"); err != nil || n != 4 {
+	if n, err := testutil.GatherAndCount(r, "splitkernel_pcomponent_fault_duration_seconds"); err != nil || n != 4 {
 		t.Fatalf("%d series, %v", n, err)
+	}
+}
+
+// gathered gives the value of each series without labels, and of those with one label by name{value}.
+func gathered(t *testing.T, c *Component) map[string]float64 {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	if err := c.Register(r); err != nil {
+		t.Fatal(err)
+	}
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		name := strings.TrimPrefix(f.GetName(), "splitkernel_pcomponent_")
+		for _, m := range f.GetMetric() {
+			key := name
+			for _, l := range m.GetLabel() {
+				key += "{" + l.GetValue() + "}"
+			}
+			got[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return got
+}
+
+// TestUtilisation: what is reserved, what is really taken, and what threads did not wait.
+func TestUtilisation(t *testing.T) {
+	os := startOwners(t, 1)
+	x := small(256, "list")
+	began := time.Now()
+	p := open(t, os[0], x, 1, nil)
+	c := p.c
+	mapPages(t, p, 0, 64, true)
+	fresh := gathered(t, c)
+	th := p.Thread(0)
+	w := counts{}
+	th.Begin()
+	for k := range uint64(64) {
+		w.touch(t, th, k, true)
+	}
+	th.End()
+	got, wall := gathered(t, c), time.Since(began)
+
+	capacity, reserved, frames := float64(DefaultOptions().ExCacheBytes), float64(256*wire.PageSize), float64(p.frames.Frames()*wire.PageSize)
+	if got["excache_capacity_bytes"] != capacity || got["excache_reserved_bytes"] != reserved || got["excache_reserved_ratio"] != reserved/capacity {
+		t.Errorf("capacity %v, reserved %v, ratio %v; want %v, %v and their ratio", got["excache_capacity_bytes"], got["excache_reserved_bytes"], got["excache_reserved_ratio"], capacity, reserved)
+	}
+	if r := got["excache_resident_bytes"]; r < 64*wire.PageSize || r > frames || r < fresh["excache_resident_bytes"] || got["excache_resident_ratio"] != r/capacity {
+		t.Errorf("%v bytes resident (%v before the first access), ratio %v, want 64 touched pages to %v bytes", r, fresh["excache_resident_bytes"], got["excache_resident_ratio"], frames)
+	}
+	if b := c.Busy(); b <= 0 || b > wall {
+		t.Errorf("one thread was busy for %s in %s", b, wall)
+	}
+	before := c.Busy()
+	if err := p.Close(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	got = gathered(t, c)
+	if got["excache_reserved_bytes"] != 0 || got["excache_resident_bytes"] != 0 || got["accesses_total{write}"] != 64 || c.Busy() != before {
+		t.Errorf("after the end of its only process: %v, busy %s, want %s", got, c.Busy(), before)
+	}
+}
+
+// TestBoundsThatAreReachedAreExported: flush frames, lines and the window of a block request.
+func TestBoundsThatAreReachedAreExported(t *testing.T) {
+	os := startOwners(t, 1)
+	x := small(4, "list")
+	x.FlushFrames = 1
+	p := open(t, os[0], x, 1, nil)
+	mapPages(t, p, 0, 64, true)
+	w := counts{}
+	th := p.Thread(0)
+	th.Begin()
+	for k := range uint64(64) {
+		w.touch(t, th, k, true)
+	}
+	th.End()
+	ctx := background(t)
+	v, err := p.Attach(ctx, VolumeOptions{ID: 3, Epoch: 1, SizeBytes: 1 << 20, Cache: os[0].id, CacheAddr: string(os[0].addr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Write(ctx, 0, make([]byte, BlockWindow*wire.PageSize)); err != nil {
+		t.Fatal(err)
+	}
+	if n := gathered(t, p.c)["block_window_full_total"]; n != 0 {
+		t.Errorf("%v waits of a request as large as the window", n)
+	}
+	if err := v.Write(ctx, 0, make([]byte, (BlockWindow+3)*wire.PageSize)); err != nil {
+		t.Fatal(err)
+	}
+	got := gathered(t, p.c)
+	if got["block_window_full_total"] != 3 {
+		t.Errorf("%v waits for the window, want 3", got["block_window_full_total"])
+	}
+	// 60 dirty victims over one flush frame: p-local fills do not wait for an owner, so most find it used.
+	if got["stalls_total{flush_frames}"] < 1 || got["stalls_total{page_flush}"] != 0 || got["stalls_total{line}"] != 0 {
+		t.Errorf("stalls %v, %v, %v, want only for flush frames", got["stalls_total{flush_frames}"], got["stalls_total{page_flush}"], got["stalls_total{line}"])
+	}
+	if s := p.Report().Faults; float64(s.StallFlush) != got["stalls_total{flush_frames}"] {
+		t.Errorf("%+v", s)
 	}
 }

@@ -31,8 +31,6 @@ type Options struct {
 	Cores int
 	// ExCacheBytes is what the ExCaches of all its processes may hold together.
 	ExCacheBytes uint64
-	// LinkBytesPerSecond is the configured capacity of its link, for the utilisation metric; 0 is unknown.
-	LinkBytesPerSecond uint64
 	// MapPatienceMS is how long a change of the memory map waits for its home, and by that for the managers, in ms. It is longer
 	// than the patience of a fault: without managers only placement waits.
 	MapPatienceMS int
@@ -46,7 +44,7 @@ type Options struct {
 
 // DefaultOptions are those of a small pComponent.
 func DefaultOptions() Options {
-	return Options{Cores: 2, ExCacheBytes: 256 << 20, LinkBytesPerSecond: 5_000_000_000, MapPatienceMS: 60_000, BlockPatienceMS: 20_000, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
+	return Options{Cores: 2, ExCacheBytes: 256 << 20, MapPatienceMS: 60_000, BlockPatienceMS: 20_000, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
 }
 
 // Validate reports every setting out of bounds.
