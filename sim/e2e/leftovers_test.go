@@ -309,7 +309,10 @@ func TestStorageRestartsUnderADatabase(t *testing.T) {
 // supervisor leaves does not hinder the next.
 func TestSupervisors(t *testing.T) {
 	t.Parallel()
-	tmp, dir := tmpdir(t), t.TempDir()
+	tmp, dir := filepath.Join(tmpdir(t), "[a]*"), t.TempDir() // characters of patterns
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	cluster := put(t, dir, "c.yaml", onePonem)
 	work := put(t, dir, "w.yaml", one(t, synthetic(t, "w", 1, 256, 0, 100_000, true), 64, ""))
 	st := up(t, dir, tmp, "--cluster", cluster)

@@ -215,13 +215,13 @@ func ask(dir, request string, timeout time.Duration) (*reply, error) {
 // List gives the clusters of this user that are up, by name. Folders whose supervisor does not answer are passed over: it
 // has died, and its processes are removing them.
 func List() ([]State, error) {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), runtimePrefix()+"*", controlName))
+	dirs, err := runtimeDirs()
 	if err != nil {
-		return nil, fmt.Errorf("look for clusters in %s: %w", os.TempDir(), err)
+		return nil, fmt.Errorf("look for clusters: %w", err)
 	}
 	var states []State
 	for _, d := range dirs {
-		if r, err := ask(filepath.Dir(d), "state", controlTimeout); err == nil {
+		if r, err := ask(d, "state", controlTimeout); err == nil {
 			states = append(states, r.State)
 		}
 	}

@@ -23,6 +23,21 @@ type runtimeDir struct {
 
 func runtimePrefix() string { return fmt.Sprintf("sk-%d-", os.Getuid()) }
 
+// runtimeDirs gives the folders of this user's clusters. No pattern is used: TMPDIR may hold its characters.
+func runtimeDirs() ([]string, error) {
+	entries, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), runtimePrefix()) {
+			dirs = append(dirs, filepath.Join(os.TempDir(), e.Name()))
+		}
+	}
+	return dirs, nil
+}
+
 // newRuntimeDir makes the folder. It gets its final name only after its lock is held, so that a sweep by another
 // launcher can never take it for a left-over.
 func newRuntimeDir() (*runtimeDir, error) {
@@ -73,9 +88,9 @@ func (r *runtimeDir) remove() error {
 // SweepLeftovers removes the folders of clusters of this user of which no process is alive any more. That happens only
 // when every process of a cluster was killed with -9.
 func SweepLeftovers() {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), runtimePrefix()+"*"))
+	dirs, err := runtimeDirs()
 	if err != nil {
-		return // the pattern is fixed; a TMPDIR with brackets only loses the sweep
+		return // a TMPDIR that cannot be read is told of by newRuntimeDir
 	}
 	for _, dir := range dirs {
 		f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
