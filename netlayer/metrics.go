@@ -106,6 +106,7 @@ var (
 	descRefused      = desc("server_connections_refused_total", "Connections that were closed, by reason.", "reason")
 	descQueueFull    = desc("server_queue_full_total", "Requests that found the queue of the workers full.")
 	descQueued       = desc("server_requests_queued", "Requests that wait for a worker.")
+	descHandedOver   = desc("server_requests_handed_over_total", "Requests that would have waited where they were read and went to a worker.")
 	descExpired      = desc("server_requests_expired_total", "Requests whose deadline passed while they waited for a worker.")
 	descReplayed     = desc("server_replies_replayed_total", "Retries that were answered without a second execution.")
 	descErrors       = desc("server_error_replies_total", "Replies that carry an error.")
@@ -120,7 +121,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descFrames, descBytes, descConnects, descDialFailures, descLost, descUnavailable, descTimeouts, descLate, descRetries, descRoomWaits,
 		descWriteStuck, descBadFrames, descInFlight, descInFlightB, descConns, descAccepted, descRefused, descQueueFull, descQueued,
-		descExpired, descReplayed, descErrors, descCorrupt, descAcceptErrs, descWorkers, descWorkerBusy,
+		descHandedOver, descExpired, descReplayed, descErrors, descCorrupt, descAcceptErrs, descWorkers, descWorkerBusy,
 	} {
 		ch <- d
 	}
@@ -165,6 +166,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	count(descAccepted, s.Accepted)
 	count(descQueueFull, s.QueueFull)
 	gauge(descQueued, s.Queued)
+	count(descHandedOver, s.HandedOver)
 	count(descExpired, s.Expired)
 	count(descReplayed, s.Replayed)
 	count(descErrors, s.Errors)
@@ -204,6 +206,7 @@ func (m *Metrics) sumServers() (s ServerStats, refused map[string]uint64) {
 		s.Accepted += t.Accepted
 		s.QueueFull += t.QueueFull
 		s.Queued += t.Queued
+		s.HandedOver += t.HandedOver
 		s.Expired += t.Expired
 		s.Replayed += t.Replayed
 		s.Errors += t.Errors

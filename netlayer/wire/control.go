@@ -81,7 +81,7 @@ type Capacity struct {
 type Load struct {
 	Processes     uint32
 	Threads       uint32
-	BusyCores     float64 // pComponent: thread time not waiting / wall time, over the last interval
+	BusyCores     float64 // thread time not waiting / time, over the last interval: of a pComponent that of its processes
 	ReservedBytes uint64
 	ResidentBytes uint64
 	Misses        uint64

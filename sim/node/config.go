@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"splitkernel/configs"
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	Restarted bool   // it ran before, with this DataDir
 	// RuntimeDir is the cluster's temporary folder; a process that outlives its launcher removes it.
 	RuntimeDir string
+
+	metrics *netlayer.Metrics // of this process, where its connections count themselves; nil counts nothing
 }
 
 // Self gives the node's own entry among the peers.

@@ -19,19 +19,20 @@ const registerPause = 100 * time.Millisecond
 type membership struct {
 	client  *client.Client
 	part    *part
+	use     *usage
 	log     *slog.Logger
 	self    wire.Member
 	current *atomic.Uint32 // epoch, 0 before the first registration
 	first   chan struct{}  // closed by the first registration
 }
 
-func newMembership(cfg *Config, pt *part, gm *client.Client, epoch *atomic.Uint32, log *slog.Logger) (*membership, error) {
+func newMembership(cfg *Config, pt *part, gm *client.Client, use *usage, epoch *atomic.Uint32, log *slog.Logger) (*membership, error) {
 	self, err := cfg.Self()
 	if err != nil {
 		return nil, err
 	}
 	return &membership{
-		client: gm, part: pt, log: log, current: epoch, first: make(chan struct{}),
+		client: gm, part: pt, use: use, log: log, current: epoch, first: make(chan struct{}),
 		self: wire.Member{ID: self.ID, Role: self.Role, Addr: self.Addr, Rack: cfg.Node.Rack, Capacity: pt.capacity()},
 	}, nil
 }
@@ -51,7 +52,9 @@ func (m *membership) run(ctx context.Context) error {
 			}
 			known = true
 		}
-		ok, err := m.client.Heartbeat(ctx, m.self, m.part.load())
+		load := m.part.load()
+		load.BusyCores = m.use.busyCores()
+		ok, err := m.client.Heartbeat(ctx, m.self, load)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -106,7 +109,7 @@ func pause(ctx context.Context, d time.Duration) {
 // peerOptions give the identity with which this node calls others.
 func (c *Config) peerOptions(log *slog.Logger) netlayer.Options {
 	o := c.Node.Netlayer.Peer
-	o.Cluster, o.Token, o.Role, o.Node, o.Log = c.ClusterID, c.Node.Token, c.Node.Role, c.Node.ID, log
+	o.Cluster, o.Token, o.Role, o.Node, o.Log, o.Metrics = c.ClusterID, c.Node.Token, c.Node.Role, c.Node.ID, log, c.metrics
 	return o
 }
 

@@ -91,3 +91,48 @@ func (m *monitor) close() error {
 	}
 	return err
 }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName("splitkernel", "node", name), help, labels, nil)
+}
+
+var (
+	descProcessors = desc("processors", "Processors: those that a pComponent offers to its processes, elsewhere those that the process may use.")
+	descBusy       = desc("processor_busy_seconds_total", "Time in which threads did not wait: of a pComponent those of its processes, elsewhere those of the process.")
+	descCores      = desc("processor_utilisation_ratio", "Thread time not waiting over processors times time, over the last window; above 1 there were more threads than processors.")
+	descWorkers    = desc("worker_utilisation_ratio", "Time in which the server's workers had a request over workers times time, over the last window.")
+	descLink       = desc("link_capacity_bytes_per_second", "Configured capacity of the link in each direction.")
+	descLinkBytes  = desc("link_transferred_bytes_total", "Bytes of frames, headers included, of all connections, by direction.", "direction")
+	descLinkUse    = desc("link_utilisation_ratio", "Bytes of frames per second over the capacity of the link, over the last window, by direction.", "direction")
+	descWindow     = desc("utilisation_window_seconds", "Length of the last window; 0 while none has ended.")
+)
+
+// Describe implements prometheus.Collector.
+func (u *usage) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descProcessors, descBusy, descCores, descWorkers, descLink, descLinkBytes, descLinkUse, descWindow} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (u *usage) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	r, s := u.rates(), u.take(time.Now())
+	gauge(descProcessors, u.processors)
+	ch <- prometheus.MustNewConstMetric(descBusy, prometheus.CounterValue, s.busy.Seconds())
+	gauge(descCores, r.cores/u.processors)
+	if s.net.Workers > 0 {
+		gauge(descWorkers, r.workers/float64(s.net.Workers))
+	}
+	for direction, n := range map[string]uint64{"in": s.net.InBytes, "out": s.net.OutBytes} {
+		ch <- prometheus.MustNewConstMetric(descLinkBytes, prometheus.CounterValue, float64(n), direction)
+	}
+	if u.link > 0 {
+		gauge(descLink, u.link)
+		gauge(descLinkUse, r.inBytes/u.link, "in")
+		gauge(descLinkUse, r.outBytes/u.link, "out")
+	}
+	gauge(descWindow, r.window.Seconds())
+}

@@ -26,6 +26,7 @@ type process struct {
 	epoch   *atomic.Uint32 // of the membership; 0 before the first, and at a manager
 	monitor *monitor
 	part    *part
+	use     *usage
 	member  *membership // nil at a manager
 }
 
@@ -71,6 +72,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	defer func() { err = errors.Join(err, mon.close()) }() // metrics last
 	log.Info("starting", "pid", os.Getpid(), "metrics", mon.addr(), "cluster", cfg.ClusterID)
 
+	if cfg.metrics, err = netlayer.NewMetrics(mon.registry); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	var gm *client.Client
 	if cfg.Node.Role != wire.RoleManager {
 		if gm, err = client.New(cfg.clientOptions(log)); err != nil {
@@ -92,15 +96,15 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	server := netlayer.NewServer(&mux{part: pt, stats: p.stats}, cfg.serverOptions(log))
-	net, err := netlayer.NewMetrics(mon.registry)
-	if err != nil {
+	cfg.metrics.AddServer(server)
+	p.use = newUsage(cfg, pt)
+	if err := mon.registry.Register(p.use); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	net.AddServer(server)
 	mon.serve(pt.health)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
 	if gm != nil {
-		if p.member, err = newMembership(cfg, pt, gm, epoch, log); err != nil {
+		if p.member, err = newMembership(cfg, pt, gm, p.use, epoch, log); err != nil {
 			return err
 		}
 	}
@@ -115,7 +119,7 @@ func (p *process) run(ctx context.Context, in *Inherited, server *netlayer.Serve
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBack()
 	var fronts, backs sync.WaitGroup
-	failed := make(chan error, 4) // one for each goroutine
+	failed := make(chan error, 5) // one for each goroutine
 	spawn := func(group *sync.WaitGroup, ctx context.Context, what string, run func(context.Context) error) {
 		group.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
@@ -127,6 +131,7 @@ func (p *process) run(ctx context.Context, in *Inherited, server *netlayer.Serve
 		spawn(&backs, back, "raft", p.part.run)
 	}
 	spawn(&fronts, front, "serve", func(ctx context.Context) error { return server.Serve(ctx, in.Listener) })
+	spawn(&fronts, front, "watch usage", p.use.run)
 	if p.member != nil {
 		spawn(&fronts, front, "membership", p.member.run)
 	}

@@ -28,6 +28,10 @@ type part struct {
 	stop     func()                // ends what requests wait for, so that the server can drain; may be nil
 	close    func(context.Context) error
 
+	// What the node's utilisation is measured by; nil is this process and the processors that it may use.
+	busy       func() time.Duration
+	processors int
+
 	// Of a component that a manager registers.
 	capacity func() wire.Capacity
 	load     func() wire.Load
@@ -115,7 +119,7 @@ func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load,
+		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
 	}, nil
 }
