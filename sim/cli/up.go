@@ -118,10 +118,16 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 		super.Wait()
 		return nil, &codeError{r.Code, errors.New(r.Error)}
 	}
+	st, err := launcher.Find(f.name)
+	if err != nil { // what cannot be asked now could not be stopped later
+		super.Process.Signal(syscall.SIGTERM)
+		super.Wait()
+		return nil, fmt.Errorf("the supervisor does not answer and was stopped, see %s: %w", logPath, err)
+	}
 	if err := super.Process.Release(); err != nil {
 		return nil, fmt.Errorf("leave the supervisor alone: %w", err)
 	}
-	return launcher.Find(f.name)
+	return st, nil
 }
 
 // superviseCommand is the process behind `up`.
