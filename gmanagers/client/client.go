@@ -122,6 +122,7 @@ func (c *Client) follow(ctx context.Context, m wire.Manager, call func(context.C
 	backoff := session.Backoff{Base: ms(c.o.RetryBaseMS), Max: ms(c.o.RetryMaxMS), Attempts: 1 << 30}
 	pauses := 0
 	redirected := false // the last attempt was where a redirection pointed
+	var last error      // of the last attempt that the end of ctx did not cut short: that would say nothing
 	for {
 		at := c.target[m].Load()
 		attempt, cancel := context.WithTimeout(ctx, ms(c.o.CallTimeoutMS))
@@ -129,6 +130,9 @@ func (c *Client) follow(ctx context.Context, m wire.Manager, call func(context.C
 		cancel()
 		if err == nil || !mayRetry(err) {
 			return err
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		next := (at + 1) % int32(len(c.peers))
 		hint, known := c.hint(err)
@@ -143,7 +147,7 @@ func (c *Client) follow(ctx context.Context, m wire.Manager, call func(context.C
 		redirected = false
 		pauses++
 		if werr := c.pause(ctx, backoff, pauses); werr != nil {
-			return wire.Errorf(wire.KindTimeout, "%v: no manager of %d answered in time (%v); the outcome is unknown; last: %v", m, len(c.peers), werr, err)
+			return wire.Errorf(wire.KindTimeout, "%v: no manager of %d answered in time (%v); the outcome is unknown; last: %s", m, len(c.peers), werr, reason(last))
 		}
 	}
 }
@@ -156,6 +160,15 @@ func (c *Client) hint(err error) (int, bool) {
 	}
 	i, ok := c.index[wire.NodeID(e.Text)]
 	return i, ok
+}
+
+// reason says in words why an attempt failed.
+func reason(err error) string {
+	var e *wire.Error
+	if errors.As(err, &e) && e.Kind == wire.KindNotLeader && e.Text == "" {
+		return "no leader"
+	}
+	return err.Error()
 }
 
 // mayRetry reports whether another attempt, perhaps elsewhere, can help.

@@ -324,3 +324,19 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSaysWhatManagersAnsweredLast: the end of the caller's time is no reason of theirs.
+func TestSaysWhatManagersAnsweredLast(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{{&wire.Error{Kind: wire.KindNotLeader}, "last: no leader"}, {wire.Errorf(wire.KindUnavailable, "g stops"), "last: unavailable: g stops"}} {
+		c := run(t, 3, func(*fake, *netlayer.Request, *netlayer.Reply) error { return tc.err })
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		_, err := c.ActivateRegion(ctx, 1, 2)
+		cancel()
+		if !errors.Is(err, wire.ErrTimeout) || !strings.HasSuffix(err.Error(), tc.want) {
+			t.Errorf("%v, want a timeout that ends with %q", err, tc.want)
+		}
+	}
+}

@@ -190,7 +190,7 @@ func (s *State) choose(cmd Command, what string, homes map[wire.NodeID]uint64) (
 	}
 	i := placement.Choose(policy, candidates)
 	if i < 0 {
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what, s.regionBytes, why.String())
+		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what, s.regionBytes, why.With("raise mcomponent.memory_bytes or manager.overcommit"))
 	}
 	m, _ := s.members.Get(candidates[i].ID)
 	return m, nil

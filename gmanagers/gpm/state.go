@@ -130,7 +130,7 @@ func (s *State) candidates(spec ProcessSpec, live []membership.Live) ([]placemen
 			out = append(out, placement.Candidate{ID: m.ID, Reserved: u.lines, Capacity: m.Capacity.ExCacheLines, Threads: u.threads, Traffic: t})
 		}
 	}
-	return out, why.String()
+	return out, why.With("raise pcomponent.excache_bytes")
 }
 
 func (s *State) find(pid wire.PID) (int, bool) {

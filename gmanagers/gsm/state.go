@@ -134,7 +134,7 @@ func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) 
 	}
 	i := placement.Choose(policy, candidates)
 	if i < 0 {
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.String())
+		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.With("raise scomponent.capacity_bytes"))
 	}
 	m, _ := s.members.Get(candidates[i].ID)
 	return m, nil

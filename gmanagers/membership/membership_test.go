@@ -158,3 +158,18 @@ func TestRefusals(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestTheRemedyFollowsOnlyAShortage(t *testing.T) {
+	var none, silent, short Refusals
+	silent.Silent("m1")
+	short.Silent("m1")
+	short.Short("m2", 1, 4)
+	for _, tc := range []struct {
+		r    *Refusals
+		want string
+	}{{&none, "no component is registered"}, {&silent, "m1 is silent"}, {&short, "m1 is silent, m2 has 1 of 4 free; raise x"}} {
+		if got := tc.r.With("raise x"); got != tc.want {
+			t.Errorf("%q, want %q", got, tc.want)
+		}
+	}
+}

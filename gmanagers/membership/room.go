@@ -31,8 +31,9 @@ func (s LiveSet) Of(m wire.Member) (uint64, bool) {
 
 // Refusals collects in words why components are no candidates, for errors of wire.KindNoRoom. It names a bounded number.
 type Refusals struct {
-	said []string
-	more int
+	said  []string
+	more  int
+	short bool // a component has too little free
 }
 
 func (r *Refusals) add(s string) {
@@ -45,6 +46,7 @@ func (r *Refusals) add(s string) {
 
 // Short notes a component that has too little free.
 func (r *Refusals) Short(id wire.NodeID, free, capacity uint64) {
+	r.short = true
 	r.add(fmt.Sprintf("%s has %d of %d free", id, free, capacity))
 }
 
@@ -59,6 +61,14 @@ func (r *Refusals) String() string {
 		return fmt.Sprintf("%s and %d more without room", strings.Join(r.said, ", "), r.more)
 	}
 	return strings.Join(r.said, ", ")
+}
+
+// With gives the words and, if room is what is missing, the remedy after them.
+func (r *Refusals) With(remedy string) string {
+	if !r.short {
+		return r.String()
+	}
+	return r.String() + "; " + remedy
 }
 
 // TextOf returns the text of a *wire.Error without its kind, or of any other error as a whole: results carry both apart.

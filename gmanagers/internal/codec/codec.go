@@ -1,11 +1,3 @@
-// Package codec puts a format version before the bytes of commands, results, queries and snapshots of the managers.
-//
-//	+---------+-----------------------------------------+
-//	| version | wire.Marshal: control version, msgpack  |
-//	+---------+-----------------------------------------+
-//
-// The version stands outside the msgpack because array-form structs refuse a changed number of fields: a reader must
-// know the version before it decodes. Pure: no goroutines, no clock, no I/O.
 package codec
 
 import "splitkernel/netlayer/wire"
