@@ -65,12 +65,42 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkBlockReadHit reads a cached block, through the server's workers.
+// BenchmarkBlockReadHit reads a cached block.
 func BenchmarkBlockReadHit(b *testing.B) {
 	_, m, k := newVolumeCluster(b, nil)
 	c := netlayer.Call{Op: wire.OpBlockRead, Body: k.Append(nil), Into: make([]byte, wire.PageSize)}
 	b.ReportAllocs()
 	for b.Loop() {
+		if err := m.peer.Do(&c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBlockWrite writes cached blocks.
+func BenchmarkBlockWrite(b *testing.B) {
+	_, m, k := newVolumeCluster(b, nil)
+	c := netlayer.Call{Op: wire.OpBlockWrite, Page: make([]byte, wire.PageSize)}
+	b.ReportAllocs()
+	for b.Loop() {
+		k.Version++
+		k.Offset = k.Version % 64 * wire.PageSize
+		c.Body = k.Append(c.Body[:0])
+		if err := m.peer.Do(&c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBlockReadMiss reads blocks that only the sComponent, here in memory, has: two workers, two connections.
+func BenchmarkBlockReadMiss(b *testing.B) {
+	_, m, k := newVolumeCluster(b, func(o *Options) { o.BufferCacheBytes = 8 * wire.PageSize })
+	c := netlayer.Call{Op: wire.OpBlockRead, Into: make([]byte, wire.PageSize)}
+	b.ReportAllocs()
+	for b.Loop() {
+		k.Version++
+		k.Offset = k.Version % 64 * wire.PageSize
+		c.Body = k.Append(c.Body[:0])
 		if err := m.peer.Do(&c); err != nil {
 			b.Fatal(err)
 		}

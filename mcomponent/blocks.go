@@ -22,6 +22,8 @@ const (
 // blockCall is a request to the buffer cache that waits for its reply. The bytes are those of the server's request and
 // reply, which hold until it has been answered; so it is always waited for, and every storage operation has a timeout.
 type blockCall struct {
+	op    wire.Op // 0 for an attach or a detach
+	k     wire.Block
 	page  []byte // of a write: the payload; of a read: where the reply goes
 	first int    // of a write: the sector of the block where the payload begins
 	sums  [wire.SectorsPerPage]uint32
@@ -31,8 +33,36 @@ type blockCall struct {
 
 var blockCalls = sync.Pool{New: func() any { return &blockCall{done: make(chan error, 1)} }}
 
-// storageCall is the bytes of one storage operation.
+func newBlockCall(op wire.Op, k wire.Block) *blockCall {
+	b := blockCalls.Get().(*blockCall)
+	b.op, b.k = op, k
+	return b
+}
+
+func (b *blockCall) free() {
+	b.page = nil
+	blockCalls.Put(b)
+}
+
+// waitsFor reports whether b cannot be answered before the storage operation e has ended.
+func (b *blockCall) waitsFor(e *buffercache.Effect) bool {
+	if b == nil || e.Volume != b.k.Volume {
+		return false
+	}
+	switch e.Kind {
+	case buffercache.ReadStorage:
+		return b.op == wire.OpBlockRead && e.Block == b.k.Offset/wire.PageSize
+	case buffercache.MarkStorage:
+		return b.op == wire.OpBlockWrite
+	case buffercache.FlushStorage:
+		return b.op == wire.OpBlockFlush
+	}
+	return false
+}
+
+// storageCall is one storage operation with its bytes.
 type storageCall struct {
+	op   buffercache.Effect
 	call netlayer.Call
 	body [wire.BlockLen]byte
 	page arena.Page
@@ -41,59 +71,83 @@ type storageCall struct {
 
 var storageCalls = sync.Pool{New: func() any { return new(storageCall) }}
 
-// cacheOp gives an event to the cache and waits for its reply.
-func (c *Component) cacheOp(b *blockCall, event func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect) error {
+// cacheEvent gives an event to the cache. It is never kept, so that it costs no allocation.
+type cacheEvent func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect
+
+// cacheOp gives an event to the cache and waits for its reply. With a now that is false nothing is done and the error is
+// netlayer.ErrWouldWait.
+func (c *Component) cacheOp(b *blockCall, now func(k *buffercache.Cache) bool, event cacheEvent) error {
 	c.cacheMu.Lock()
+	if now != nil && !now(c.cache) {
+		c.cacheMu.Unlock()
+		return netlayer.ErrWouldWait
+	}
 	c.cacheCall++
 	call := c.cacheCall
 	c.calls[call] = b
-	c.performCache(event(c.cache, call, nil), nil)
+	c.effects = event(c.cache, call, c.effects[:0])
+	own := c.performCache(c.effects, nil, b)
 	c.cacheMu.Unlock()
+	switch {
+	case own == nil:
+	case len(b.done) > 0: // answered already, for example because its volume has failed
+		c.wg.Go(func() { c.storage(own) })
+	default:
+		c.storage(own)
+	}
 	return <-b.done
 }
 
-// blockRead fills the reply from the cache.
-func (c *Component) blockRead(k wire.Block, rep *netlayer.Reply) error {
-	b := blockCalls.Get().(*blockCall)
-	defer blockCalls.Put(b)
+// blockRead fills the reply from the cache. Inline is only what the cache holds.
+func (c *Component) blockRead(k wire.Block, rep *netlayer.Reply, inline bool) error {
+	b := newBlockCall(wire.OpBlockRead, k)
+	defer b.free()
 	b.page = rep.Page(int(k.Length))
-	err := c.cacheOp(b, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	now := func(ch *buffercache.Cache) bool { return !inline || ch.ReadsNow(k) }
+	err := c.cacheOp(b, now, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return ch.Read(call, k, out)
 	})
-	b.page = nil
 	if err == nil {
 		rep.SetPageCRC(b.crc)
 	}
 	return err
 }
 
-// blockWrite puts the payload into the cache.
-func (c *Component) blockWrite(k wire.Block, page []byte) error {
+// blockWrite puts the payload into the cache. Inline is only what finds a block and needs no mark.
+func (c *Component) blockWrite(k wire.Block, page []byte, inline bool) error {
 	if len(page) != int(k.Length) || k.Length == 0 {
 		return wire.Errorf(wire.KindBadRequest, "volume %d: a write of %d bytes with a payload of %d", k.Volume, k.Length, len(page))
 	}
-	b := blockCalls.Get().(*blockCall)
-	defer blockCalls.Put(b)
+	b := newBlockCall(wire.OpBlockWrite, k)
+	defer b.free()
 	b.page = page
 	// The sums stand at their sectors' places in the block, as CopyIn names sectors by place.
 	b.first = int(k.Offset % wire.PageSize / wire.SectorSize)
 	wire.SectorChecksums(b.sums[b.first:], page)
-	err := c.cacheOp(b, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	now := func(ch *buffercache.Cache) bool { return !inline || ch.WritesNow(k) }
+	return c.cacheOp(b, now, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return ch.Write(call, k, out)
 	})
-	b.page = nil
-	return err
 }
 
-// simpleCacheOp is a call without bytes: flush, attach, detach.
-func (c *Component) simpleCacheOp(event func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect) error {
-	b := blockCalls.Get().(*blockCall)
-	defer blockCalls.Put(b)
-	return c.cacheOp(b, event)
+func (c *Component) blockFlush(k wire.Block) error {
+	b := newBlockCall(wire.OpBlockFlush, k)
+	defer b.free()
+	return c.cacheOp(b, nil, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return ch.Flush(call, k, out)
+	})
 }
 
-// performCache performs effects. cacheMu is held. fetched is what a ReadStorage brought, for its Fill.
-func (c *Component) performCache(out []buffercache.Effect, fetched *storageCall) {
+// volumeOp is an attach or a detach.
+func (c *Component) volumeOp(event cacheEvent) error {
+	b := newBlockCall(0, wire.Block{})
+	defer b.free()
+	return c.cacheOp(b, nil, event)
+}
+
+// performCache performs effects. cacheMu is held. fetched is what a ReadStorage brought, for its Fill. Storage operations
+// get goroutines, but for one that b waits for: that is returned, for b's own goroutine.
+func (c *Component) performCache(out []buffercache.Effect, fetched *storageCall, b *blockCall) (own *storageCall) {
 	for i := range out {
 		e := &out[i]
 		switch e.Kind {
@@ -105,21 +159,26 @@ func (c *Component) performCache(out []buffercache.Effect, fetched *storageCall)
 				c.sums[int(e.Slot)*wire.SectorsPerPage+s] = fetched.sums[s]
 			})
 		case buffercache.CopyOut:
-			b := c.calls[e.Call]
+			r := c.calls[e.Call]
 			off, n := e.Mask.Range()
-			copy(b.page, c.blocks.Page(e.Slot)[off:off+n])
+			copy(r.page, c.blocks.Page(e.Slot)[off:off+n])
 			first := int(e.Slot)*wire.SectorsPerPage + off/wire.SectorSize
-			b.crc = wire.JoinSectors(c.sums[first : first+n/wire.SectorSize])
+			r.crc = wire.JoinSectors(c.sums[first : first+n/wire.SectorSize])
 			c.answer(e.Call, nil)
 		case buffercache.Reply:
 			c.answer(e.Call, e.Err)
 		default:
 			s := storageCalls.Get().(*storageCall)
-			c.prepare(s, e)
-			op := *e
-			c.wg.Go(func() { c.storage(s, op) })
+			s.op = *e
+			c.prepare(s)
+			if own == nil && b.waitsFor(e) {
+				own = s
+			} else {
+				c.wg.Go(func() { c.storage(s) })
+			}
 		}
 	}
+	return own
 }
 
 func (c *Component) sector(slot uint32, s int) []byte {
@@ -152,7 +211,8 @@ func (c *Component) answer(call uint64, err error) {
 
 // prepare fills in the request of a storage operation; of a write also the bytes, which may change in the cache while it
 // is under way, and the checksum that came with them.
-func (c *Component) prepare(s *storageCall, e *buffercache.Effect) {
+func (c *Component) prepare(s *storageCall) {
+	e := &s.op
 	k := wire.Block{Volume: e.Volume, VolumeEpoch: e.Epoch, Version: e.Version, Offset: e.Block * wire.PageSize}
 	s.call.Page, s.call.Into, s.call.HavePageCRC = nil, nil, false
 	s.call.Timeout = time.Duration(c.o.StorageTimeoutMS) * time.Millisecond
@@ -179,8 +239,9 @@ func (c *Component) prepare(s *storageCall, e *buffercache.Effect) {
 }
 
 // storage performs one storage operation and tells the cache its outcome. All of them are idempotent.
-func (c *Component) storage(s *storageCall, e buffercache.Effect) {
+func (c *Component) storage(s *storageCall) {
 	defer storageCalls.Put(s)
+	e := &s.op
 	began := time.Now()
 	err := c.callStorage(s, e.Addr)
 	c.metrics.storage[e.Kind-1].Observe(time.Since(began).Seconds())
@@ -197,7 +258,8 @@ func (c *Component) storage(s *storageCall, e buffercache.Effect) {
 		c.log.Warn("a storage operation failed", "volume", e.Volume, "operation", e.Kind, "storage", e.Storage, "block", e.Block, "cause", err)
 	}
 	c.cacheMu.Lock()
-	c.performCache(c.cache.Done(e.ID, err, nil), s)
+	c.effects = c.cache.Done(e.ID, err, c.effects[:0])
+	c.performCache(c.effects, s, nil)
 	c.cacheMu.Unlock()
 }
 
@@ -229,7 +291,7 @@ func (c *Component) detachAll(ctx context.Context) error {
 	c.wg.Go(func() {
 		var errs []error
 		for _, ref := range refs {
-			errs = append(errs, c.simpleCacheOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+			errs = append(errs, c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 				return k.Detach(call, ref, out)
 			}))
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
 
@@ -196,5 +197,81 @@ func TestAStorageThatIsGoneIsAnError(t *testing.T) {
 	}
 	if _, err := m.read(k); err != nil {
 		t.Errorf("another volume: %v", err)
+	}
+}
+
+// TestBlockRequestsThatWaitForNobodyAllocateNothing counts both sides of a connection together, and requires that none
+// of them went to a worker. A read of a block that is not here costs its caller, the mComponent and the sComponent nothing
+// either, but goes through a worker of each.
+func TestBlockRequestsThatWaitForNobodyAllocateNothing(t *testing.T) {
+	cl, m, k := newVolumeCluster(t, func(o *Options) { o.BufferCacheBytes = 32 * wire.PageSize })
+	cl.must(m.write(k, filled(1))) // with the mark
+	cl.must(m.flush(k))
+	read := &netlayer.Call{Op: wire.OpBlockRead, Into: make([]byte, wire.PageSize)}
+	write := &netlayer.Call{Op: wire.OpBlockWrite, Page: filled(2)}
+	do := func(c *netlayer.Call, block uint64) error {
+		k.Version++
+		k.Offset = block * wire.PageSize
+		c.Body = k.Append(c.Body[:0])
+		return m.peer.Do(c)
+	}
+	for b := range uint64(16) { // a mark, and then blocks that are here
+		cl.must(do(write, b))
+	}
+	for _, tc := range []struct {
+		name   string
+		op     func(i uint64) error
+		worker bool
+	}{
+		{"a read of a cached block", func(i uint64) error { return do(read, i%16) }, false},
+		{"a write to a cached block", func(i uint64) error { return do(write, i%16) }, false},
+		{"a read of another block", func(i uint64) error { return do(read, 16+i%48) }, true},
+	} {
+		var err error
+		var i uint64
+		run := func() {
+			if e := tc.op(i); e != nil {
+				err = e
+			}
+			i++
+		}
+		for range 200 {
+			run()
+		}
+		before := m.server.Stats().HandedOver
+		n := testing.AllocsPerRun(500, run)
+		most := 0.0
+		if raceEnabled && tc.worker {
+			most = 6
+		}
+		if n > most || err != nil {
+			t.Errorf("%s: %v allocations, want at most %v; %v", tc.name, n, most, err)
+		}
+		if over := m.server.Stats().HandedOver - before; (over > 0) != tc.worker {
+			t.Errorf("%s: %d of 500 went to a worker", tc.name, over)
+		}
+	}
+}
+
+// TestNewBlocksAreWrittenInline: the first writes of blocks, up to half the cache, need no worker once the mark is set.
+func TestNewBlocksAreWrittenInline(t *testing.T) {
+	cl, m, k := newVolumeCluster(t, nil)
+	for i := range uint64(64) {
+		k.Version, k.Offset = i+1, i*wire.PageSize
+		cl.must(m.write(k, filled(byte(i))))
+	}
+	if n := m.server.Stats().HandedOver; n != 1 {
+		t.Errorf("%d writes went to a worker, want the first", n)
+	}
+	for i := range uint64(64) {
+		k.Offset = i * wire.PageSize
+		got, err := m.read(k)
+		cl.must(err)
+		if !bytes.Equal(got, filled(byte(i))) {
+			t.Errorf("block %d has other bytes", i)
+		}
+	}
+	if n := m.server.Stats().HandedOver; n != 1 {
+		t.Errorf("%d reads of cached blocks went to a worker", n-1)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 )
 
@@ -26,6 +27,7 @@ type Component struct {
 	o       Options
 	log     *slog.Logger
 	metrics *metrics
+	latency *latency.Recorder
 	counts  counts
 	workers *workers
 
@@ -40,14 +42,15 @@ type Component struct {
 	home      *vregion.Home
 	homeCalls map[uint64]chan vregion.Effect
 	homeCall  uint64
-	exits     chan struct{} // capacity maxHomeExits
-	waits     chan struct{} // capacity maxHomeWaits
+	exits     chan struct{} // holds one per exit that waits; capacity maxHomeExits
+	waits     chan struct{} // holds one per memory map that waits; capacity maxHomeWaits
 
 	cacheMu   sync.Mutex
 	cache     *buffercache.Cache
 	blocks    *arena.Arena
 	sums      []uint32 // of the sectors of blocks
 	cacheCall uint64
+	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
 
 	peersMu sync.Mutex
@@ -73,7 +76,7 @@ func New(o Options) (*Component, error) {
 		return nil, errors.Join(fmt.Errorf("%s: buffer_cache_bytes: %w", o.Node, err), pages.Close())
 	}
 	c := &Component{
-		o: o, log: o.Log, metrics: newMetrics(), workers: newWorkers(o.Workers),
+		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
 		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.New(pages.Frames()), pages: pages,
 		home: vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{},

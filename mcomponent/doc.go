@@ -11,10 +11,11 @@
 //	<-served
 //	err = c.Close(ctx) // dirty blocks are written back and flushed
 //
-// Served inline, on the connection's goroutine, is what waits for nobody: miss, flush, and the owner's side of memory
-// maps. Because that last one is inline, homes that wait for each other's answers cannot starve each other of workers.
-// Block operations and the home's side of memory maps go to the server's workers, as they may wait for an sComponent, GMM
-// or an owner; maxHomeWaits and maxHomeExits bound those, so that workers are left whatever managers and owners do.
+// Served inline, on the connection's goroutine, is what waits for nobody: miss, flush, the owner's side of memory maps, block
+// reads that hit, and block writes that find a block and need no mark. Because owners answer inline, homes that wait for
+// each other's answers cannot starve each other of workers. Other block operations and the home's side of memory maps go to
+// the server's workers, as they wait for an sComponent, GMM or an owner; maxHomeWaits and maxHomeExits bound the latter,
+// so that workers are left whatever managers and owners do.
 //
 // `workers` bounds how many requests use this component's processors and memory at once, as the worker threads of LegoOS
 // do; a request that waits for another component holds none.
@@ -25,5 +26,6 @@
 // those three is held together with another lock.
 //
 // Goroutines: one per request to another component that is outstanding, at most max_outstanding of the home and the
-// write-back window plus one per waiting block request of the buffer cache. Close waits for them.
+// write-back window plus one per waiting block request of the buffer cache; a block request that waits for one storage
+// operation of its own performs it itself. Close waits for them.
 package mcomponent

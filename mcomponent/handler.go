@@ -15,10 +15,10 @@ func (c *Component) Handler() netlayer.Handler { return handler{c} }
 
 type handler struct{ c *Component }
 
-// Inline is true for what waits for no other component.
+// Inline is true for what waits for no other component. Block reads and writes are handed over when they would.
 func (handler) Inline(op wire.Op) bool {
 	switch op {
-	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners:
+	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners:
 		return true
 	}
 	return false
@@ -37,8 +37,8 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 	return c.control(req, rep)
 }
 
-// block serves a block operation. It holds a worker only while it is not waiting: the cache copies under its own lock, so
-// what a worker would bound here is the checking and the checksums.
+// block serves a block operation. It holds no worker of ours: the cache copies under its own lock, so what one would bound
+// here is the checking and the checksums.
 func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 	k, ok := wire.ParseBlock(req.Body)
 	if !ok {
@@ -48,19 +48,22 @@ func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 	var err error
 	switch req.Op {
 	case wire.OpBlockRead:
-		if err = c.blockRead(k, rep); err == nil {
+		if err = c.blockRead(k, rep, req.MayHandOver); err == nil {
 			c.counts.blockReadBytes.Add(uint64(k.Length))
 		}
 	case wire.OpBlockWrite:
-		if err = c.blockWrite(k, req.Page); err == nil {
+		if err = c.blockWrite(k, req.Page, req.MayHandOver); err == nil {
 			c.counts.blockWriteBytes.Add(uint64(k.Length))
 		}
 	case wire.OpBlockFlush:
-		err = c.simpleCacheOp(func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
-			return ch.Flush(call, k, out)
-		})
+		err = c.blockFlush(k)
 	}
-	c.metrics.observe(req.Op, time.Since(began))
+	if err == netlayer.ErrWouldWait {
+		return err
+	}
+	took := time.Since(began)
+	c.metrics.observe(req.Op, took)
+	c.latency.Record(int(req.Op-wire.OpBlockRead), took)
 	if err != nil {
 		c.counts.blockErrors.Add(1)
 	}
@@ -107,7 +110,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
-		return c.simpleCacheOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Attach(call, m, out)
 		})
 	case wire.OpVolumeDetach:
@@ -115,7 +118,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
-		return c.simpleCacheOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})
 	}
@@ -127,6 +130,12 @@ func homeCall[R any](c *Component, req *netlayer.Request, rep *netlayer.Reply, e
 	var m R
 	if err := wire.Unmarshal(req.Body, &m); err != nil {
 		return err
+	}
+	if req.Op != wire.OpOwners { // which is answered at once
+		if err := c.homeSlot(c.waits, "memory maps wait for GMM or owners"); err != nil {
+			return err
+		}
+		defer func() { <-c.waits }()
 	}
 	e := c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect {
 		return event(h, call, m, out)
@@ -153,11 +162,20 @@ func (c *Component) exit(req *netlayer.Request) error {
 		c.ownerExit(m.PID)
 		return nil
 	}
-	select {
-	case c.exits <- struct{}{}:
-		defer func() { <-c.exits }()
-	default:
-		return wire.Errorf(wire.KindBusy, "%s: %d exits of processes wait for owners, at most %d", c.o.Node, len(c.exits), maxHomeExits)
+	if err := c.homeSlot(c.exits, "exits of processes wait for owners"); err != nil {
+		return err
 	}
+	defer func() { <-c.exits }()
 	return c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect { return h.Exit(call, m, out) }).Err
+}
+
+// homeSlot takes a place among those who wait, or refuses as busy: every one of them holds a worker of the server.
+func (c *Component) homeSlot(slots chan struct{}, what string) error {
+	select {
+	case slots <- struct{}{}:
+		return nil
+	default:
+		c.counts.homeRefused.Add(1)
+		return wire.Errorf(wire.KindBusy, "%s: %d %s, at most as many: retry", c.o.Node, cap(slots), what)
+	}
 }

@@ -35,9 +35,10 @@ type cluster struct {
 
 type member struct {
 	*Component
-	addr netlayer.Addr
-	peer *netlayer.Peer
-	stop func()
+	addr   netlayer.Addr
+	server *netlayer.Server
+	peer   *netlayer.Peer
+	stop   func()
 }
 
 // ActivateRegion gives region r to component r mod n.
@@ -69,8 +70,8 @@ func peerOptions(role wire.Role, id wire.NodeID) netlayer.Options {
 	return po
 }
 
-// serve runs a handler and returns its address and what ends it.
-func serve(t testing.TB, h netlayer.Handler, role wire.Role, id wire.NodeID, addr netlayer.Addr) (netlayer.Addr, func()) {
+// serve runs a handler and returns its server and address and what ends it.
+func serve(t testing.TB, h netlayer.Handler, role wire.Role, id wire.NodeID, addr netlayer.Addr) (*netlayer.Server, netlayer.Addr, func()) {
 	l, err := netlayer.Listen(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +80,9 @@ func serve(t testing.TB, h netlayer.Handler, role wire.Role, id wire.NodeID, add
 	so.Cluster, so.Role, so.Node, so.Workers = "test", role, id, MinServerWorkers
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- netlayer.NewServer(h, so).Serve(ctx, l) }()
-	return netlayer.AddrOf(l), func() {
+	s := netlayer.NewServer(h, so)
+	go func() { done <- s.Serve(ctx, l) }()
+	return s, netlayer.AddrOf(l), func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -94,7 +96,7 @@ func inproc() netlayer.Addr {
 
 func newCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	cl := &cluster{t: t, disk: newDisk()}
-	addr, stop := serve(t, cl.disk, wire.RoleStorage, "s1", inproc())
+	_, addr, stop := serve(t, cl.disk, wire.RoleStorage, "s1", inproc())
 	cl.disk.addr = addr
 	t.Cleanup(stop)
 	for i := range n {
@@ -113,8 +115,8 @@ func (cl *cluster) start(id wire.NodeID, at netlayer.Addr, change func(*Options)
 	if err != nil {
 		cl.t.Fatal(err)
 	}
-	addr, stop := serve(cl.t, c.Handler(), wire.RoleMemory, id, at)
-	m := &member{Component: c, addr: addr, peer: netlayer.NewPeer(addr, peerOptions(wire.RoleCompute, "p1"))}
+	server, addr, stop := serve(cl.t, c.Handler(), wire.RoleMemory, id, at)
+	m := &member{Component: c, addr: addr, server: server, peer: netlayer.NewPeer(addr, peerOptions(wire.RoleCompute, "p1"))}
 	var once sync.Once
 	m.stop = func() {
 		once.Do(func() {

@@ -66,15 +66,7 @@ func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result) {
 // ownerThere asks GMM or the owner.
 func (c *Component) ownerThere(e vregion.Effect) (res vregion.Result) {
 	if e.Kind == vregion.AskOwner {
-		ctx, cancel := context.WithTimeout(c.ctx, time.Duration(c.o.ActivateTimeoutMS)*time.Millisecond)
-		defer cancel()
-		began := time.Now()
-		res.Owner, res.Err = c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
-		c.metrics.activation.Observe(time.Since(began).Seconds())
-		if res.Err != nil {
-			c.log.Warn("no owner for a vRegion", "pid", e.PID, "region", e.Region, "cause", res.Err)
-		}
-		return res
+		return c.askOwner(e)
 	}
 	p, err := c.peer(e.Owner.Addr)
 	if err != nil {
@@ -94,4 +86,35 @@ func (c *Component) ownerThere(e vregion.Effect) (res vregion.Result) {
 		res.Err = wire.Errorf(wire.KindOf(err), "%v of vRegion %d at its owner %s: %v", e.Kind, e.Region, e.Owner.Node, err)
 	}
 	return res
+}
+
+// askOwner asks GMM. Managers that do not answer make the caller's request unavailable: nothing was mapped, and it may ask
+// again as long as it has patience. The text is what its process ends with then.
+func (c *Component) askOwner(e vregion.Effect) (res vregion.Result) {
+	timeout := time.Duration(c.o.ActivateTimeoutMS) * time.Millisecond
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
+	defer cancel()
+	began := time.Now()
+	res.Owner, res.Err = c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
+	c.metrics.activation.Observe(time.Since(began).Seconds())
+	if res.Err == nil {
+		return res
+	}
+	switch {
+	case c.ctx.Err() != nil:
+		res.Err = wire.Errorf(wire.KindUnavailable, "%s stops, GMM gave no owner for vRegion %d of process %d yet", c.o.Node, e.Region, e.PID)
+	case ctx.Err() != nil || mayPass(wire.KindOf(res.Err)):
+		res.Err = wire.Errorf(wire.KindUnavailable, "GMM gave no owner for vRegion %d of process %d within %v: %v", e.Region, e.PID, timeout, res.Err)
+	}
+	c.log.Warn("no owner for a vRegion", "pid", e.PID, "region", e.Region, "cause", res.Err)
+	return res
+}
+
+// mayPass reports whether an error says something about the managers and nothing about the vRegion.
+func mayPass(k wire.Kind) bool {
+	switch k {
+	case wire.KindNotLeader, wire.KindUnavailable, wire.KindTimeout, wire.KindBusy, wire.KindUnknownState:
+		return true
+	}
+	return false
 }

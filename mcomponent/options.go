@@ -61,8 +61,9 @@ type Options struct {
 	MaxBlockWaiters int `mapstructure:"max_block_waiters" yaml:"max_block_waiters"`
 	// MaxVolumes bounds the volumes whose buffer cache this is.
 	MaxVolumes int `mapstructure:"max_volumes" yaml:"max_volumes"`
-	// ActivateTimeoutMS bounds an ask to GMM, its retries over leader changes included, in ms. It is longer than the patience
-	// of a pComponent, whose answer to its process it would otherwise cut short: without managers placement waits.
+	// ActivateTimeoutMS bounds an ask to GMM, its retries over leader changes included, in ms. After it the caller is told that
+	// managers do not answer, and asks again while it has patience. It is longer than most elections, and shorter than the
+	// call_timeout_ms of a pComponent's connections, or that would give up just before it hears why.
 	ActivateTimeoutMS int `mapstructure:"activate_timeout_ms" yaml:"activate_timeout_ms"`
 	// StorageTimeoutMS bounds one request to an sComponent, in ms: a slow disk may take seconds for an fdatasync.
 	StorageTimeoutMS int `mapstructure:"storage_timeout_ms" yaml:"storage_timeout_ms"`
@@ -85,7 +86,7 @@ func DefaultOptions() Options {
 		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
-		ActivateTimeoutMS: 30_000, StorageTimeoutMS: 5_000,
+		ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000,
 	}
 }
 

@@ -252,29 +252,83 @@ func TestPagesAreNeverTorn(t *testing.T) {
 }
 
 // TestDeadManagersStopOnlyPlacement: law 4. While many mappings wait for owners, pages and blocks are served, and mappings
-// in vRegions that are active are made.
+// in vRegions that are active are made. However many come, they do not take all workers of the server.
 func TestDeadManagersStopOnlyPlacement(t *testing.T) {
-	cl, m, k := newVolumeCluster(t, nil)
+	cl, m, k := newVolumeCluster(t, func(o *Options) { o.ActivateTimeoutMS = 60_000 })
 	cl.open(m, 1)
 	cl.mmap(m, 1, testRegion, wire.PageSize)
 	cl.hold = make(chan struct{})
-	const n = 100
+	const few, n = 100, MinServerWorkers + 1
 	calls := make([]netlayer.Call, n)
-	for i := range calls {
-		calls[i] = netlayer.Call{Op: wire.OpMmap, Body: wire.Marshal(wire.MmapReq{PID: 1, Epoch: 1, Addr: uint64(i+10) * testRegion, Length: 1})}
-		cl.must(m.peer.Start(&calls[i]))
+	other := netlayer.NewPeer(m.addr, peerOptions(wire.RoleCompute, "p2")) // one has fewer slots
+	defer other.Close()
+	peer := func(i int) *netlayer.Peer {
+		if i < few {
+			return m.peer
+		}
+		return other
 	}
-	eventually(t, "the asks", func() bool { return m.Stats().Home.Asks == n+1 && cl.asks.Load() == int64(m.o.MaxOutstanding)+1 })
+	start := func(from, to int) {
+		for i := from; i < to; i++ {
+			calls[i] = netlayer.Call{Op: wire.OpMmap, Body: wire.Marshal(wire.MmapReq{PID: 1, Epoch: 1, Addr: uint64(i+10) * testRegion, Length: 1})}
+			cl.must(peer(i).Start(&calls[i]))
+		}
+	}
+	start(0, few)
+	eventually(t, "the asks", func() bool { return m.Stats().Home.Asks == few+1 && cl.asks.Load() == int64(m.o.MaxOutstanding)+1 })
+	cl.mmap(m, 1, testRegion+wire.PageSize, wire.PageSize)
+	start(few, n)
+	eventually(t, "all memory maps wait or are refused", func() bool {
+		s := m.Stats()
+		return s.Home.Asks == maxHomeWaits+1 && s.HomeRefused == n-maxHomeWaits
+	})
 	if _, err := m.miss(1, testRegion/wire.PageSize); err != nil {
 		t.Errorf("a miss: %v", err)
 	}
-	if _, err := m.read(k); err != nil {
+	if _, err := m.read(k); err != nil { // not cached: served by a worker
 		t.Errorf("a block read: %v", err)
 	}
-	cl.mmap(m, 1, testRegion+wire.PageSize, wire.PageSize)
+	if err := m.write(k, filled(1)); err != nil {
+		t.Errorf("a block write: %v", err)
+	}
+	if err := m.flush(k); err != nil {
+		t.Errorf("a block flush: %v", err)
+	}
 	close(cl.hold)
+	refused := 0
 	for i := range calls {
-		cl.must(m.peer.Wait(&calls[i]))
+		if err := peer(i).Wait(&calls[i]); errors.Is(err, wire.ErrBusy) {
+			refused++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if refused != n-maxHomeWaits {
+		t.Errorf("%d memory maps refused as busy, want %d", refused, n-maxHomeWaits)
+	}
+}
+
+// TestManagersThatDoNotAnswerAreNamed: the caller hears why, and its retry is executed.
+func TestManagersThatDoNotAnswerAreNamed(t *testing.T) {
+	cl := newCluster(t, 1, func(o *Options) { o.ActivateTimeoutMS = 50 })
+	m := cl.m[0]
+	cl.open(m, 1)
+	cl.hold = make(chan struct{})
+	req := wire.MmapReq{PID: 1, Epoch: 1, Addr: 5 * testRegion, Length: 1}
+	err := m.peer.Do(&netlayer.Call{Op: wire.OpMmap, Body: wire.Marshal(req)})
+	want := "GMM gave no owner for vRegion 5 of process 1 within 50ms: timeout: context deadline exceeded"
+	if !errors.Is(err, wire.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want unavailable: %s", err, want)
+	}
+	done := make(chan error, 1)
+	go func() { done <- m.control(wire.OpMmap, req, nil) }()
+	eventually(t, "a retry", func() bool { return cl.asks.Load() >= 3 })
+	close(cl.hold)
+	if err := <-done; err != nil {
+		t.Errorf("after the managers are back: %v", err)
+	}
+	if _, err := m.miss(1, 5*testRegion/wire.PageSize); err != nil {
+		t.Errorf("a page of it: %v", err)
 	}
 }
 
@@ -287,7 +341,7 @@ func TestStopEndsWhatWaitsForManagers(t *testing.T) {
 	go func() { done <- cl.m[0].peer.Do(&c) }()
 	eventually(t, "the ask", func() bool { return cl.asks.Load() == 1 })
 	cl.m[0].Stop()
-	if err := <-done; !errors.Is(err, wire.ErrTimeout) {
+	if err := <-done; !errors.Is(err, wire.ErrUnavailable) || !strings.Contains(err.Error(), "m1 stops") {
 		t.Errorf("mmap while stopping: %v", err)
 	}
 }

@@ -1,11 +1,14 @@
 package mcomponent
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 )
 
@@ -13,6 +16,7 @@ import (
 type counts struct {
 	notOwner, stale, unmapped, noMemory   atomic.Uint64
 	mapErrors, blockErrors, storageErrors atomic.Uint64
+	homeRefused                           atomic.Uint64
 	blockReadBytes, blockWriteBytes       atomic.Uint64
 }
 
@@ -40,6 +44,7 @@ type Stats struct {
 	MappedBytes  uint64 // in the vRegions that it owns
 	WorkersBusy  int
 	WorkerWaits  uint64 // requests that waited for a worker
+	HomeRefused  uint64 // memory maps and exits refused as busy because too many waited
 
 	NotOwner, Stale, Unmapped, NoMemory   uint64 // misses and flushes refused
 	MapErrors, BlockErrors, StorageErrors uint64
@@ -50,7 +55,7 @@ type Stats struct {
 func (c *Component) Stats() Stats {
 	n := &c.counts
 	s := Stats{
-		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(),
+		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(),
 		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
 		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
 		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
@@ -91,7 +96,7 @@ func (c *Component) Capacity() wire.Capacity {
 func (c *Component) Counters() []wire.Counter {
 	s := c.Stats()
 	b := &s.Blocks
-	return []wire.Counter{
+	l := []wire.Counter{
 		{Name: "activations", Value: float64(s.Home.Activations)},
 		{Name: "asks", Value: float64(s.Home.Asks)},
 		{Name: "asks_shared", Value: float64(s.Home.SharedAsks)},
@@ -113,6 +118,7 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "flushes", Value: float64(s.Pages.Flushes)},
 		{Name: "flushes_old", Value: float64(s.Pages.OldFlushes)},
 		{Name: "home_processes", Value: float64(s.Home.Processes)},
+		{Name: "home_refused_busy", Value: float64(s.HomeRefused)},
 		{Name: "home_regions", Value: float64(s.Home.Regions)},
 		{Name: "map_errors", Value: float64(s.MapErrors)},
 		{Name: "mapped_bytes", Value: float64(s.MappedBytes)},
@@ -135,4 +141,10 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "worker_waits", Value: float64(s.WorkerWaits)},
 		{Name: "zero_fills", Value: float64(s.Pages.ZeroFills)},
 	}
+	l = append(l, c.latency.Counters()...)
+	slices.SortFunc(l, func(a, b wire.Counter) int { return strings.Compare(a.Name, b.Name) })
+	return l
 }
+
+// newLatency makes the recorder of block operations, by op - wire.OpBlockRead.
+func newLatency() *latency.Recorder { return latency.New("block_read", "block_write", "block_flush") }

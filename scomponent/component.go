@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
 	"splitkernel/scomponent/iosched"
@@ -23,6 +24,7 @@ type Component struct {
 	log     *slog.Logger
 	store   blockdev.Store
 	metrics *metrics
+	latency *latency.Recorder
 	counts  counts
 	boot    volume.BootID
 
@@ -37,7 +39,7 @@ func New(o Options) (*Component, error) {
 	if err := o.Validate(); err != nil {
 		panic("scomponent: options: " + err.Error())
 	}
-	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), boot: bootID(o.BootID), vols: map[wire.VolumeID]*vol{}}
+	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), latency: newLatency(), boot: bootID(o.BootID), vols: map[wire.VolumeID]*vol{}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

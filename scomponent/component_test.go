@@ -498,3 +498,56 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkWrite(b *testing.B) {
+	n := start(b, dirOptions(b.TempDir()))
+	defer n.stop()
+	n.create(1, 1<<20)
+	k := wire.Block{Volume: 1, VolumeEpoch: 1, Length: wire.PageSize}
+	c := netlayer.Call{Op: wire.OpBlockWrite, Page: make([]byte, wire.PageSize)}
+	b.ReportAllocs()
+	for b.Loop() {
+		k.Version++
+		c.Body = k.Append(c.Body[:0])
+		if err := n.peer.Do(&c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestReadsAndWritesAllocateNothing counts both sides of a connection together, with real files.
+func TestReadsAndWritesAllocateNothing(t *testing.T) {
+	n := start(t, dirOptions(t.TempDir()))
+	defer n.stop()
+	n.create(1, 1<<20)
+	k := wire.Block{Volume: 1, VolumeEpoch: 1, Length: wire.PageSize}
+	most := 0.0
+	if raceEnabled {
+		most = 3
+	}
+	for _, c := range []*netlayer.Call{
+		{Op: wire.OpBlockWrite, Page: bytes.Repeat([]byte{7}, wire.PageSize)},
+		{Op: wire.OpBlockRead, Into: make([]byte, wire.PageSize)},
+	} {
+		var err error
+		run := func() {
+			k.Version++
+			k.Offset = k.Version % 16 * wire.PageSize
+			c.Body = k.Append(c.Body[:0])
+			if e := n.peer.Do(c); e != nil {
+				err = e
+			}
+		}
+		for range 100 {
+			run()
+		}
+		if got := testing.AllocsPerRun(500, run); got > most || err != nil {
+			t.Errorf("%v: %v allocations, want at most %v; %v", c.Op, got, most, err)
+		}
+	}
+	for _, c := range n.c.Counters() {
+		if (c.Name == "block_read_p99_us" || c.Name == "block_write_p50_us") && c.Value <= 0 {
+			t.Errorf("%s is %v after 600 operations", c.Name, c.Value)
+		}
+	}
+}

@@ -22,7 +22,9 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
 		begin := time.Now()
 		err := c.block(req, rep)
-		c.metrics.observe(req.Op, time.Since(begin))
+		took := time.Since(begin)
+		c.metrics.observe(req.Op, took)
+		c.latency.Record(int(req.Op-wire.OpBlockRead), took)
 		c.counts.op(req, err)
 		return err
 	case wire.OpVolumeAttach:

@@ -1,9 +1,12 @@
 package scomponent
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 )
 
@@ -107,7 +110,7 @@ func (c *Component) Capacity() wire.Capacity { return wire.Capacity{StorageBytes
 // Counters gives the numbers by name, in order.
 func (c *Component) Counters() []wire.Counter {
 	s := c.Stats()
-	return []wire.Counter{
+	l := []wire.Counter{
 		{Name: "block_errors", Value: float64(s.Failed)},
 		{Name: "block_flushes", Value: float64(s.BlockFlushes)},
 		{Name: "block_marks", Value: float64(s.Marks)},
@@ -124,4 +127,10 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "syncs", Value: float64(s.Syncs)},
 		{Name: "volumes", Value: float64(s.Volumes)},
 	}
+	l = append(l, c.latency.Counters()...)
+	slices.SortFunc(l, func(a, b wire.Counter) int { return strings.Compare(a.Name, b.Name) })
+	return l
 }
+
+// newLatency makes the recorder of block operations, by op - wire.OpBlockRead.
+func newLatency() *latency.Recorder { return latency.New("block_read", "block_write", "block_flush") }

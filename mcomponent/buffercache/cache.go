@@ -121,6 +121,35 @@ func (c *Cache) Write(call uint64, k wire.Block, out []Effect) []Effect {
 	return c.submit(request{call: call, k: k, write: true}, out)
 }
 
+// ReadsNow reports whether a Read of k would be answered by the effects that it returns, with bytes or an error.
+func (c *Cache) ReadsNow(k wire.Block) bool {
+	if _, err := c.serving(k); err != nil || k.Length == 0 {
+		return true
+	}
+	s, ok := c.index.Get(uint64(k.Volume), k.Offset/wire.PageSize)
+	m := MaskOf(k)
+	return ok && c.blocks[s].valid&m == m
+}
+
+// WritesNow reports whether a Write of k would be answered by the effects that it returns: it needs neither a mark nor a
+// block that is not there.
+func (c *Cache) WritesNow(k wire.Block) bool {
+	v, err := c.serving(k)
+	if err != nil || k.Length == 0 || v.writeErr != nil {
+		return true
+	}
+	s, ok := c.index.Get(uint64(k.Volume), k.Offset/wire.PageSize)
+	switch {
+	case v.marked < v.gen:
+		return false
+	case ok:
+		return c.blocks[s].dirty|c.blocks[s].writing != 0 || !c.dirtyFull(v)
+	case len(c.waiting) > 0 || c.dirtyFull(v):
+		return false
+	}
+	return c.free != none || int(c.fresh) < len(c.blocks) || c.oldest != none
+}
+
 func (c *Cache) submit(r request, out []Effect) []Effect {
 	blocked, out := c.attempt(r, len(c.waiting) > 0, out)
 	if blocked {
@@ -284,7 +313,7 @@ func (c *Cache) readDone(op started, id uint64, err error, out []Effect) []Effec
 	b.reading = false
 	c.reads--
 	readers := b.readers
-	b.readers = nil
+	b.readers = readers[:0] // nobody adds to it before this returns
 	if b.orphan {
 		if err = op.v.failErr; err == nil {
 			err = wire.Errorf(wire.KindNotOwner, "volume %d was detached while block %d was read", op.v.req.Volume, b.number)

@@ -222,11 +222,12 @@ func (w *world) step() {
 	case 0, 1, 2:
 		p := &pendingCall{kind: "read", k: k}
 		copy(p.atLeast[:], w.acked[v][base(k):])
-		w.do(w.c.Read(w.call(p), k, nil))
+		w.promised(w.c.ReadsNow(k), func(call uint64) []Effect { return w.c.Read(call, k, nil) }, p)
 	case 3, 4, 5, 6:
 		w.version++
 		k.Version = w.version
-		w.do(w.c.Write(w.call(&pendingCall{kind: "write", k: k, version: w.version}), k, nil))
+		p := &pendingCall{kind: "write", k: k, version: w.version}
+		w.promised(w.c.WritesNow(k), func(call uint64) []Effect { return w.c.Write(call, k, nil) }, p)
 	case 7, 8:
 		k.Length = 0
 		w.do(w.c.Flush(w.call(&pendingCall{kind: "flush", k: k, snapshot: w.acked[v]}), k, nil))
@@ -236,6 +237,15 @@ func (w *world) step() {
 		} else {
 			w.attach(v)
 		}
+	}
+}
+
+// promised gives an event and checks that what was to be answered now is.
+func (w *world) promised(now bool, event func(call uint64) []Effect, p *pendingCall) {
+	call := w.call(p)
+	w.do(event(call))
+	if _, waits := w.calls[call]; now && waits {
+		w.t.Fatalf("%s of %+v waits, and it was said to be answered now", p.kind, p.k)
 	}
 }
 
@@ -305,6 +315,39 @@ func (w *world) finishVolume2() {
 	for len(w.ops) > 0 {
 		w.complete()
 	}
+}
+
+// TestWhatIsAnsweredNow names the cases in which a request must not be sent to a worker, and those in which it must.
+func TestWhatIsAnsweredNow(t *testing.T) {
+	c := New(Options{Blocks: 4, Window: 1, MaxWaiters: 4, MaxVolumes: 1})
+	k := wire.Block{Volume: 1, VolumeEpoch: 1, Version: 1, Offset: 512, Length: 512}
+	check := func(when string, reads, writes bool) {
+		t.Helper()
+		if c.ReadsNow(k) != reads || c.WritesNow(k) != writes {
+			t.Errorf("%s: read %v, write %v, want %v and %v", when, c.ReadsNow(k), c.WritesNow(k), reads, writes)
+		}
+	}
+	check("a volume that is not attached", true, true)
+	out := c.Attach(1, wire.VolumeAttachReq{Volume: 1, Epoch: 1, SizeBytes: 1 << 20}, nil)
+	c.Done(out[0].ID, nil, nil)
+	check("a generation without a mark", false, false)
+	out = c.Write(2, k, nil)
+	check("written, the mark under way", true, false)
+	c.Done(out[1].ID, nil, nil)
+	check("written and marked", true, true)
+	k.Length = 1024
+	check("half of it cached", false, true)
+	k.Offset = wire.PageSize
+	check("another block", false, true)
+	for range 2 {
+		k.Offset += wire.PageSize
+		c.Write(3, k, nil)
+	}
+	check("the last dirty block there may be", true, true)
+	k.Offset += wire.PageSize
+	check("more would be dirty than may be", false, false)
+	k.Offset = 1 << 20
+	check("behind the end", true, true)
 }
 
 func TestASectorWriteNeedsNoRead(t *testing.T) {

@@ -15,6 +15,9 @@
 // later one was set. An attach that finds a mark fails the volume. So a flush always separates two generations, and a
 // write beside a running flush belongs to the next one and is announced by itself.
 //
+// ReadsNow and WritesNow tell beforehand whether an event will be answered by its own effects, so that a shell may serve
+// those where nobody may wait.
+//
 // Effects are performed in order, and CopyIn, Fill, CopyOut and the reading of a WriteStorage's bytes before the next
 // event, under whatever lock excludes it:
 //

@@ -1,0 +1,5 @@
+//go:build !race
+
+package mcomponent
+
+const raceEnabled = false

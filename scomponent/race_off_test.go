@@ -1,0 +1,5 @@
+//go:build !race
+
+package scomponent
+
+const raceEnabled = false
