@@ -90,6 +90,7 @@ var exported = []export{
 	counter("refused_no_memory_total", "Misses and flushes for which no page was free.", func(s *Stats) uint64 { return s.NoMemory }),
 	counter("region_asks_total", "Asks to GMM for an owner.", func(s *Stats) uint64 { return s.Home.Asks }),
 	counter("home_backlogged_total", "Asks and requests of the home that waited for max_outstanding.", func(s *Stats) uint64 { return s.Home.Backlogged }),
+	counter("home_refused_busy_total", "Operations of the home refused as busy: too many memory maps or exits of processes waited.", func(s *Stats) uint64 { return s.HomeRefused + s.Home.RefusedBusy }),
 	counter("map_errors_total", "Memory-map operations answered with an error.", func(s *Stats) uint64 { return s.MapErrors }),
 	gauge("buffer_cache_capacity_bytes", "Bytes of blocks that it can hold.", func(_ *Stats, o *Options) float64 { return float64(o.BufferCacheBytes) }),
 	gauge("buffer_cache_used_bytes", "Bytes of blocks that it holds.", func(s *Stats, _ *Options) float64 { return float64(s.Blocks.Used) * wire.PageSize }),
