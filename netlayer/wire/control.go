@@ -34,6 +34,9 @@ func Unmarshal(b []byte, v any) error {
 	if b[0] != ControlVersion {
 		return Errorf(KindBadRequest, "%T: control version %d, want %d", v, b[0], ControlVersion)
 	}
+	if err := checkLengths(b[1:]); err != nil {
+		return Errorf(KindBadRequest, "%T: %v", v, err)
+	}
 	r := bytes.NewReader(b[1:])
 	if err := msgpack.NewDecoder(r).Decode(v); err != nil {
 		return Errorf(KindBadRequest, "%T: %v", v, err)
