@@ -149,7 +149,7 @@ func churn(t *testing.T, maps int) string {
 // TestManagersFallAllTheTime kills and restarts the managers one after the other, one of them without its state, while a
 // process maps memory all the time: every vRegion is given once, and all are given back.
 func TestManagersFallAllTheTime(t *testing.T) {
-	const maps = 1200
+	const maps = 600
 	c := start(t, "laptop")
 	text := one(t, churn(t, maps), 64, "")
 	want := c.run(workload(t, text), nil)
