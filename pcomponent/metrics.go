@@ -11,9 +11,11 @@ type metrics struct {
 var faultBuckets = prometheus.ExponentialBuckets(250e-9, 4, 13)
 
 func newMetrics() *metrics {
-	return &metrics{fault: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m := &metrics{fault: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "splitkernel_pcomponent_fault_duration_seconds", Help: "Time from the start to the end of a page fault, by what it came to.", Buckets: faultBuckets,
 	}, []string{"kind"})}
+	m.observers() // so that every kind is there before its first fault
+	return m
 }
 
 // observers give the histogram of each kind, in the order of faultNames.
