@@ -362,6 +362,20 @@ func TestAddr(t *testing.T) {
 	}
 }
 
+// locked makes a store safe for several connections at once.
+type locked struct {
+	*store
+	mu sync.Mutex
+}
+
+func (l *locked) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	if req.Op < 32 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+	}
+	return l.store.Serve(ctx, req, rep)
+}
+
 // FuzzServer: no bytes after a hello, in pieces of any size, harm a server; other clients go on.
 func FuzzServer(f *testing.F) {
 	whole := frameBytes(wire.Header{Op: wire.OpMiss, Call: 1}, wire.Miss{}.Append(nil), nil)
@@ -371,7 +385,7 @@ func FuzzServer(f *testing.F) {
 	f.Add(pair, uint16(1000))
 	f.Add(append(append(bytes.Clone(mmap), mmap...), whole[:20]...), uint16(60))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint16(3))
-	_, addr := serve(f, newStore(), func(o *netlayer.ServerOptions) { o.HelloTimeoutMS, o.FrameTimeoutMS = 1000, 1000 })
+	_, addr := serve(f, &locked{store: newStore()}, func(o *netlayer.ServerOptions) { o.HelloTimeoutMS, o.FrameTimeoutMS = 1000, 1000 })
 	p := netlayer.NewPeer(addr, peerOptions())
 	f.Cleanup(func() { p.Close() })
 	hello := frameBytes(wire.Header{Op: wire.OpHello}, wire.Marshal(wire.Hello{Protocol: wire.Version, Cluster: "bench"}), nil)
