@@ -2,6 +2,7 @@ package gmanagers
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"splitkernel/gmanagers/gmm"
@@ -122,8 +123,8 @@ func (m *Managers) propose(ctx context.Context, host *raftsm.Host, req *netlayer
 	return nil
 }
 
-// stamped makes the command of a request: it adds the time, the policy and who is alive. If it is a registration, it
-// returns the member too.
+// stamped makes the command of a request: it adds the time, the policy, who is alive and chance. If it is a
+// registration, it returns the member too.
 func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte, registers *wire.Member, err error) {
 	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
 	switch p.Manager {
@@ -136,7 +137,7 @@ func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte
 			registers = &q.Member
 		}
 		if q.Op == gpm.OpPlace {
-			stamp.Policy = m.o.GPMPolicy
+			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
 				return nil, nil, err
 			}
@@ -151,7 +152,7 @@ func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte
 			registers = &q.Member
 		}
 		if q.Op == gmm.OpPlaceHome || q.Op == gmm.OpActivate {
-			stamp.Policy = m.o.GMMPolicy
+			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GMM, wire.GMM); err != nil {
 				return nil, nil, err
 			}
@@ -167,7 +168,7 @@ func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte
 		registers = &q.Member
 	}
 	if q.Op == gsm.OpCreate {
-		stamp.Policy, c.CachePolicy = m.o.GSMPolicy, m.o.CachePolicy
+		stamp.Policy, c.CachePolicy, stamp.Chance = m.o.GSMPolicy, m.o.CachePolicy, rand.Uint64()
 		if stamp.Live, err = m.live(host, wire.GSM, wire.GSM); err != nil {
 			return nil, nil, err
 		}

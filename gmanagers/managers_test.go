@@ -120,6 +120,49 @@ func TestPlacesAndLists(t *testing.T) {
 	})
 }
 
+// TestLeaderStampsChance: under random the leader's chance differs from command to command, or all would land on one.
+func TestLeaderStampsChance(t *testing.T) {
+	c := startCluster(t, func(o *gmanagers.Options) {
+		o.GPMPolicy, o.GMMPolicy, o.GSMPolicy, o.CachePolicy = "random", "random", "random", "random"
+	})
+	cl := c.client()
+	ctx := within(t)
+	for i := 1; i <= 4; i++ {
+		for _, m := range []wire.Member{pcomponent(i, 1000), mcomponent(i, 64<<20), scomponent(i, 1<<30)} {
+			if _, err := cl.Register(ctx, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := map[string]map[wire.NodeID]bool{"process": {}, "home": {}, "vRegion": {}, "storage": {}, "cache": {}}
+	for i := range 20 { // all on one of four once in 4^19
+		p, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "a", Threads: 1, ExCacheLines: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		home, err := cl.PlaceHome(ctx, p.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := cl.ActivateRegion(ctx, p.PID, wire.RegionNo(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: "v", SizeBytes: 4096})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, id := range map[string]wire.NodeID{"process": p.Node, "home": home.Node, "vRegion": o.Node, "storage": v.Storage, "cache": v.Cache} {
+			got[what][id] = true
+		}
+	}
+	for what, ids := range got {
+		if len(ids) < 2 {
+			t.Errorf("20 times a %s, always at %v", what, ids)
+		}
+	}
+}
+
 // TestLeaderEndsWhileActivating: with 32 activations outstanding the leader of GMM ends. Every activation must be
 // answered, each region must have one owner, and every replica must agree. Then the node comes back from its folder.
 func TestLeaderEndsWhileActivating(t *testing.T) {

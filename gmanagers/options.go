@@ -38,7 +38,7 @@ type Options struct {
 	// long before it calls anybody silent. Default: six heartbeats.
 	LeaseMS int `mapstructure:"lease_ms" yaml:"lease_ms"`
 	// GPMPolicy, GMMPolicy and GSMPolicy place processes, homes and vRegions, and volumes; CachePolicy chooses buffer
-	// caches. One of placement.Names. The leader's setting decides.
+	// caches. One of placement.Names; docs/managers.md says what each does. The leader's setting decides.
 	GPMPolicy   string `mapstructure:"gpm_policy" yaml:"gpm_policy"`
 	GMMPolicy   string `mapstructure:"gmm_policy" yaml:"gmm_policy"`
 	GSMPolicy   string `mapstructure:"gsm_policy" yaml:"gsm_policy"`

@@ -31,7 +31,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}
 	for _, want := range []string{
 		"peers: 2 managers, want an odd number up to 7", `id: "g9", want the id of one of the peers`, `peers[1].id: "g1"`, "peers[1].replica_id: 1",
-		`peers[1].addr: address "x"`, "data_dir: empty", "lease_ms: 1, want 1000 to 300000", `gpm_policy: "clok", want one of [fewest_threads`,
+		`peers[1].addr: address "x"`, "data_dir: empty", "lease_ms: 1, want 1000 to 300000", `gpm_policy: "clok", want one of [best_fit`,
 		`cache_policy: ""`, "overcommit: NaN, want 1 to 1000", "tick_ms: 0, want 1 to 1000", "election_ticks: 3, want 10 to 10000",
 		"snapshot_entries: 0", "compaction_entries: 0", "propose_timeout_ms: -1",
 	} {

@@ -13,7 +13,7 @@
 //
 // It does not map memory, does not decide who is alive (the proposer stamps that), and moves and recovers nothing.
 //
-// Pure: no goroutines, no locks, no clock, no chance, no I/O. Replicated by gmanagers/internal/raftsm; requests and
+// Pure: no goroutines, no locks, no clock, no chance but the stamped one, no I/O. Replicated by gmanagers/internal/raftsm; requests and
 // results are also spoken by gmanagers/client. docs/managers.md describes commands and snapshots.
 //
 //	s := gmm.New()

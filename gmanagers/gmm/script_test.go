@@ -16,6 +16,7 @@ import (
 //	register ID memory=PAGES [region=PAGES]   as a new incarnation
 //	silent ID…                                from now on the stamps leave these out
 //	traffic ID=N…                             from now on the stamps say so
+//	policy NAME                               of the stamps from now on; their chance is the sequence
 //	place pid=N                               a home
 //	activate pid=N region=N… [seq=N]          seq repeats an old sequence
 //	release pid=N
@@ -24,10 +25,10 @@ import (
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		s, seq := New(), uint64(0)
-		overcommit := uint64(1000)
+		overcommit, policy := uint64(1000), "least_loaded"
 		silent, traffic := map[wire.NodeID]bool{}, map[wire.NodeID]uint64{}
 		apply := func(q Request, again uint64) Result {
-			c := Command{Client: 1, Overcommit: overcommit, Stamp: membership.Stamp{Policy: "least_loaded"}, Request: q}
+			c := Command{Client: 1, Overcommit: overcommit, Stamp: membership.Stamp{Policy: policy, Chance: seq}, Request: q}
 			for _, m := range s.Members() {
 				if !silent[m.ID] {
 					c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Traffic: traffic[m.ID]})
@@ -80,6 +81,8 @@ func TestScripts(t *testing.T) {
 					d.ScanArgs(t, a.Key, &n)
 					traffic[wire.NodeID(a.Key)] = n
 				}
+			case "policy":
+				policy = d.CmdArgs[0].Key
 			case "place":
 				res := apply(Request{Op: OpPlaceHome, PID: wire.PID(pid)}, again)
 				say(res, "home %s at %s, epoch %d, vRegions of %d bytes", res.Home.Node, res.Home.Addr, res.Home.Epoch, res.Home.RegionBytes)

@@ -48,7 +48,10 @@ type State struct {
 	regions     int                    // derived: active vRegions, lost ones included
 	homes       map[wire.NodeID]uint64 // derived: homes under the mComponent's present epoch; only looked up
 	owned       map[wire.NodeID]uint64 // derived: vRegions under the owner's present epoch; only looked up
+	homeTurn    wire.NodeID            // the mComponent that round_robin chose last for a home; empty if none
+	ownerTurn   wire.NodeID            // the same for a vRegion
 	sessions    *dedup.Table[Result]
+	set         placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
@@ -114,7 +117,7 @@ func (s *State) placeHome(pid wire.PID, cmd Command) Result {
 		if len(s.processes) >= MaxProcesses {
 			return failed(wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses))
 		}
-		m, err := s.choose(cmd, fmt.Sprintf("a home for process %d", pid), s.homes)
+		m, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", pid) }, placement.Hash(uint64(pid)), s.homes, &s.homeTurn)
 		if err != nil {
 			return failed(err)
 		}
@@ -146,7 +149,8 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		if s.regions >= MaxRegions {
 			return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active, at most %d", s.regions, MaxRegions))
 		}
-		m, err := s.choose(cmd, fmt.Sprintf("vRegion %d of process %d", region, pid), nil)
+		m, err := s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) },
+			placement.Hash(uint64(pid), uint64(region)), nil, &s.ownerTurn)
 		if err != nil {
 			return failed(err)
 		}
@@ -162,8 +166,9 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch}}
 }
 
-// choose returns the mComponent for one more vRegion, or for a home if homes says where those are; what is in the error.
-func (s *State) choose(cmd Command, what string, homes map[wire.NodeID]uint64) (wire.Member, error) {
+// choose returns the mComponent for one more vRegion, or for a home if homes says where those are. What says in an error
+// for what, key is that for policies that hash, turn is the one that round_robin chose last for the like.
+func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wire.NodeID]uint64, turn *wire.NodeID) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -171,29 +176,42 @@ func (s *State) choose(cmd Command, what string, homes map[wire.NodeID]uint64) (
 	if cmd.Overcommit < MinOvercommit || cmd.Overcommit > MaxOvercommit {
 		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
 	}
-	live := membership.Traffic(cmd.Stamp.Live)
-	var candidates []placement.Candidate
-	var why membership.Refusals
-	for _, m := range s.members.Members() {
-		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
-		traffic, ok := live.Of(m)
-		switch {
-		case !ok:
-			why.Silent(m.ID)
-		case owned >= room:
-			why.Short(m.ID, 0, room)
-		default:
-			candidates = append(candidates, placement.Candidate{
-				ID: m.ID, Reserved: owned * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Homes: homes[m.ID], Traffic: traffic,
-			})
-		}
-	}
-	i := placement.Choose(policy, candidates)
+	s.candidates(cmd, homes, nil)
+	i := placement.Choose(policy, placement.Ask{Need: s.regionBytes, Key: key, Chance: cmd.Stamp.Chance, After: *turn}, &s.set)
 	if i < 0 {
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what, s.regionBytes, why.With("raise mcomponent.memory_bytes or manager.overcommit"))
+		var why membership.Refusals
+		s.candidates(cmd, homes, &why)
+		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, why.With("raise mcomponent.memory_bytes or manager.overcommit"))
 	}
-	m, _ := s.members.Get(candidates[i].ID)
+	m, _ := s.members.Get(s.set.ID(i))
+	if policy.Rotates {
+		*turn = m.ID
+	}
 	return m, nil
+}
+
+// candidates fills s.set with the stamped ones that are registered under their epoch, and why, if it is not nil, with what
+// keeps the other members and those without room for a vRegion from being chosen.
+func (s *State) candidates(cmd Command, homes map[wire.NodeID]uint64, why *membership.Refusals) {
+	live := membership.Traffic(cmd.Stamp.Live)
+	s.set.Reset()
+	members := s.members.View()
+	for i := range members {
+		m := &members[i]
+		traffic, ok := live.Of(m)
+		if !ok {
+			why.Silent(m.ID)
+			continue
+		}
+		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
+		if owned >= room {
+			why.Short(m.ID, 0, room)
+		}
+		s.set.Add(placement.Candidate{
+			ID: m.ID, Rack: m.Rack, Room: (room - min(room, owned)) * s.regionBytes, // less than 2^64, as Room sees to
+			Reserved: owned * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Homes: homes[m.ID], Traffic: traffic,
+		})
+	}
 }
 
 func (s *State) find(pid wire.PID) (int, bool) {
@@ -260,6 +278,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if s.members.Len() == 0 && (s.regionBytes != 0 || len(s.processes) > 0) {
 		return fmt.Errorf("gmm: vRegions of %d bytes and %d processes without a member", s.regionBytes, len(s.processes))
+	}
+	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
+		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
 	}
 	was := func(id wire.NodeID, epoch wire.Epoch) bool { // id was registered under epoch at some time
 		m, ok := s.members.Get(id)

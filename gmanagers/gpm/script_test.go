@@ -15,6 +15,7 @@ import (
 //
 //	register ID lines=N            as a new incarnation
 //	silent ID…                     from now on the stamps leave these out
+//	policy NAME                    of the stamps from now on; their chance is the sequence
 //	place NAME threads=N lines=N
 //	end pid=N
 //	list
@@ -22,9 +23,9 @@ import (
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		s, seq := New(), uint64(0)
-		silent := map[wire.NodeID]bool{}
+		silent, policy := map[wire.NodeID]bool{}, "fewest_threads"
 		apply := func(q Request) Result {
-			c := Command{Client: 1, Stamp: membership.Stamp{Policy: "fewest_threads"}, Request: q}
+			c := Command{Client: 1, Stamp: membership.Stamp{Policy: policy, Chance: seq}, Request: q}
 			for _, m := range s.Members() {
 				if !silent[m.ID] {
 					c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch})
@@ -58,6 +59,8 @@ func TestScripts(t *testing.T) {
 				for _, a := range d.CmdArgs {
 					silent[wire.NodeID(a.Key)] = true
 				}
+			case "policy":
+				policy = d.CmdArgs[0].Key
 			case "place":
 				res := apply(Request{Op: OpPlace, Spec: ProcessSpec{Name: d.CmdArgs[0].Key, Threads: uint32(threads), ExCacheLines: lines}})
 				say(res, "process %d at %s, %s, epoch %d", res.Process.PID, res.Process.Node, res.Process.Addr, res.Process.Epoch)

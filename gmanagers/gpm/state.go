@@ -41,7 +41,9 @@ type State struct {
 	nextPID   wire.PID
 	processes []Process            // ascending by PID
 	used      map[wire.NodeID]used // derived; only looked up
+	turn      wire.NodeID          // the pComponent that round_robin chose last; empty if none
 	sessions  *dedup.Table[Result]
+	set       placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
@@ -94,12 +96,19 @@ func (s *State) place(spec ProcessSpec, stamp membership.Stamp) Result {
 	if err != nil {
 		return failed(err)
 	}
-	candidates, refused := s.candidates(spec, stamp.Live)
-	i := placement.Choose(policy, candidates)
+	s.candidates(spec, stamp.Live, nil)
+	i := placement.Choose(policy, placement.Ask{
+		Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: stamp.Chance, After: s.turn,
+	}, &s.set)
 	if i < 0 {
-		return failed(wire.Errorf(wire.KindNoRoom, "excache_lines: process %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, refused))
+		var why membership.Refusals
+		s.candidates(spec, stamp.Live, &why)
+		return failed(wire.Errorf(wire.KindNoRoom, "excache_lines: process %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, why.With("raise pcomponent.excache_bytes")))
 	}
-	m, _ := s.members.Get(candidates[i].ID)
+	m, _ := s.members.Get(s.set.ID(i))
+	if policy.Rotates {
+		s.turn = m.ID
+	}
 	p := Process{
 		PID: s.nextPID, Epoch: 1, Name: spec.Name, Threads: spec.Threads, ExCacheLines: spec.ExCacheLines,
 		Node: m.ID, NodeEpoch: m.Epoch, PlacedMS: stamp.NowMS,
@@ -111,26 +120,27 @@ func (s *State) place(spec ProcessSpec, stamp membership.Stamp) Result {
 	return Result{Process: ProcessPlacement{PID: p.PID, Epoch: p.Epoch, Node: m.ID, Addr: m.Addr}}
 }
 
-// candidates returns those of live that are registered under their epoch and have room for spec, and in words why the
-// other members are not among them.
-func (s *State) candidates(spec ProcessSpec, live []membership.Live) ([]placement.Candidate, string) {
+// candidates fills s.set with those of live that are registered under their epoch, and why, if it is not nil, with what
+// keeps the other members and those without room for spec from being chosen.
+func (s *State) candidates(spec ProcessSpec, live []membership.Live, why *membership.Refusals) {
 	traffic := membership.Traffic(live)
-	var out []placement.Candidate
-	var why membership.Refusals
-	for _, m := range s.members.Members() {
-		u := s.used[m.ID]
-		free := m.Capacity.ExCacheLines - u.lines
+	s.set.Reset()
+	members := s.members.View()
+	for i := range members {
+		m := &members[i]
 		t, ok := traffic.Of(m)
-		switch {
-		case !ok:
+		if !ok {
 			why.Silent(m.ID)
-		case free < spec.ExCacheLines:
-			why.Short(m.ID, free, m.Capacity.ExCacheLines)
-		default:
-			out = append(out, placement.Candidate{ID: m.ID, Reserved: u.lines, Capacity: m.Capacity.ExCacheLines, Threads: u.threads, Traffic: t})
+			continue
 		}
+		u, capacity := s.used[m.ID], m.Capacity.ExCacheLines
+		if capacity-u.lines < spec.ExCacheLines {
+			why.Short(m.ID, capacity-u.lines, capacity)
+		}
+		s.set.Add(placement.Candidate{
+			ID: m.ID, Rack: m.Rack, Room: capacity - u.lines, Reserved: u.lines, Capacity: capacity, Threads: u.threads, Traffic: t,
+		})
 	}
-	return out, why.With("raise pcomponent.excache_bytes")
 }
 
 func (s *State) find(pid wire.PID) (int, bool) {
@@ -179,6 +189,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if len(s.processes) > MaxProcesses {
 		return fmt.Errorf("gpm: %d processes, at most %d", len(s.processes), MaxProcesses)
+	}
+	if len(s.turn) > membership.MaxIDBytes {
+		return fmt.Errorf("gpm: the last turn was that of an id of %d bytes, at most %d", len(s.turn), membership.MaxIDBytes)
 	}
 	sums := map[wire.NodeID]used{}
 	for i, p := range s.processes {

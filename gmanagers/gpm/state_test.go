@@ -19,6 +19,7 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 	seqs[client]++
 	c := Command{Client: client, Seq: seqs[client], Stamp: membership.Stamp{
 		NowMS: int64(seqs[client]), Policy: rapid.SampledFrom(append(placement.Names(), "fewest_threads", "none")).Draw(t, "policy"),
+		Chance: rapid.Uint64().Draw(t, "chance"),
 	}}
 	for _, m := range s.Members() {
 		if rapid.IntRange(0, 9).Draw(t, "alive") > 0 {
@@ -139,6 +140,9 @@ func FuzzApply(f *testing.F) {
 	for _, c := range commands {
 		f.Add(c)
 	}
+	for _, c := range commandsV1 {
+		f.Add(bytesOf(f, c))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()
 		for _, c := range commands[:2] {
@@ -158,6 +162,9 @@ func FuzzRestore(f *testing.F) {
 	commands, snapshots := fuzzSeeds()
 	for _, s := range snapshots {
 		f.Add(s)
+	}
+	for _, s := range snapshotsV1 {
+		f.Add(bytesOf(f, s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()

@@ -6,8 +6,13 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// CommandVersion is the format version of requests, commands and results.
-const CommandVersion uint8 = 1
+const (
+	// RequestVersion is the format version of requests and results.
+	RequestVersion uint8 = 1
+	// CommandVersion is the format version of commands. 2 added the stamped chance; 1 is still read, from the logs of
+	// earlier releases.
+	CommandVersion uint8 = 2
+)
 
 // Op says what a request asks.
 type Op uint8
@@ -54,7 +59,7 @@ type Command struct {
 	Seq         uint64
 	Stamp       membership.Stamp // Live: the sComponents
 	CachePolicy string
-	Caches      []membership.Live // the mComponents alive, empty in commands that place nothing
+	Caches      []membership.Live // the mComponents alive, ascending by id; empty in commands that place nothing
 	Request     Request
 }
 
@@ -78,28 +83,42 @@ func (r Result) Err() error {
 func failed(err error) Result { return Result{Kind: wire.KindOf(err), Text: membership.TextOf(err)} }
 
 // Encode encodes a request for wire.ProposeReq.Command.
-func (q Request) Encode() []byte { return codec.Encode(CommandVersion, q) }
+func (q Request) Encode() []byte { return codec.Encode(RequestVersion, q) }
 
 // DecodeRequest decodes a request.
 func DecodeRequest(b []byte) (q Request, err error) {
-	err = codec.Decode(b, CommandVersion, "gsm request", &q)
+	err = codec.Decode(b, RequestVersion, "gsm request", &q)
 	return q, err
 }
 
 // Encode encodes a command for the log.
 func (c Command) Encode() []byte { return codec.Encode(CommandVersion, c) }
 
-// DecodeCommand decodes a command.
+// commandV1 is a command of format version 1.
+type commandV1 struct {
+	Client, Seq uint64
+	Stamp       membership.StampV1
+	CachePolicy string
+	Caches      []membership.Live
+	Request     Request
+}
+
+// DecodeCommand decodes a command of either version.
 func DecodeCommand(b []byte) (c Command, err error) {
+	if len(b) > 0 && b[0] == 1 {
+		var v commandV1
+		err = codec.Decode(b, 1, "gsm command", &v)
+		return Command{Client: v.Client, Seq: v.Seq, Stamp: v.Stamp.Stamp(), CachePolicy: v.CachePolicy, Caches: v.Caches, Request: v.Request}, err
+	}
 	err = codec.Decode(b, CommandVersion, "gsm command", &c)
 	return c, err
 }
 
 // Encode encodes a result for wire.ProposeRep.Result.
-func (r Result) Encode() []byte { return codec.Encode(CommandVersion, r) }
+func (r Result) Encode() []byte { return codec.Encode(RequestVersion, r) }
 
 // DecodeResult decodes a result.
 func DecodeResult(b []byte) (r Result, err error) {
-	err = codec.Decode(b, CommandVersion, "gsm result", &r)
+	err = codec.Decode(b, RequestVersion, "gsm result", &r)
 	return r, err
 }

@@ -9,7 +9,7 @@
 //
 // It does not create files, attach caches, or decide who is alive, and moves nothing.
 //
-// Pure: no goroutines, no locks, no clock, no chance, no I/O. Replicated by gmanagers/internal/raftsm; requests and
+// Pure: no goroutines, no locks, no clock, no chance but the stamped one, no I/O. Replicated by gmanagers/internal/raftsm; requests and
 // results are also spoken by gmanagers/client. docs/managers.md describes commands and snapshots.
 //
 //	s := gsm.New()

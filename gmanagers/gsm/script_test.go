@@ -15,6 +15,7 @@ import (
 //
 //	register ID blocks=N          as a new incarnation
 //	caches ID…                    the mComponents that the stamps name from now on
+//	policy STORAGE CACHE          of the stamps from now on; their chance is the sequence
 //	create NAME bytes=N
 //	delete volume=N
 //	list
@@ -23,8 +24,9 @@ func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		s, seq := New(), uint64(0)
 		var caches []membership.Live
+		policy, cachePolicy := "most_free", "fewest_volumes"
 		apply := func(q Request) Result {
-			c := Command{Client: 1, Stamp: membership.Stamp{Policy: "most_free"}, CachePolicy: "fewest_volumes", Caches: caches, Request: q}
+			c := Command{Client: 1, Stamp: membership.Stamp{Policy: policy, Chance: seq}, CachePolicy: cachePolicy, Caches: caches, Request: q}
 			for _, m := range s.Members() {
 				c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch})
 			}
@@ -57,6 +59,8 @@ func TestScripts(t *testing.T) {
 				for _, a := range d.CmdArgs {
 					caches = append(caches, membership.Live{ID: wire.NodeID(a.Key), Epoch: 1, Addr: "unix:" + a.Key})
 				}
+			case "policy":
+				policy, cachePolicy = d.CmdArgs[0].Key, d.CmdArgs[1].Key
 			case "create":
 				res := apply(Request{Op: OpCreate, Spec: VolumeSpec{Name: d.CmdArgs[0].Key, SizeBytes: bytes}})
 				v := res.Volume

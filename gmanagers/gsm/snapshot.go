@@ -9,14 +9,25 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// SnapshotVersion is the format version of snapshots.
-const SnapshotVersion uint8 = 1
+// SnapshotVersion is the format version of snapshots. 2 added the turns of round_robin; 1 is still read: nobody had a
+// turn then.
+const SnapshotVersion uint8 = 2
 
 // saved is a snapshot: everything that is replicated, in sorted slices.
 type saved struct {
+	Next        uint64
+	Members     []wire.Member // ascending by ID
+	Volumes     []Volume      // ascending by Volume
+	Sessions    dedup.Saved[Result]
+	StorageTurn wire.NodeID
+	CacheTurn   wire.NodeID
+}
+
+// savedV1 is a snapshot of format version 1.
+type savedV1 struct {
 	Next     uint64
-	Members  []wire.Member // ascending by ID
-	Volumes  []Volume      // ascending by Volume
+	Members  []wire.Member
+	Volumes  []Volume
 	Sessions dedup.Saved[Result]
 }
 
@@ -24,13 +35,24 @@ type saved struct {
 func (s *State) Snapshot() []byte {
 	return codec.Encode(SnapshotVersion, saved{
 		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Sessions: s.sessions.Save(),
+		StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn,
 	})
+}
+
+func decodeSaved(b []byte) (v saved, err error) {
+	if len(b) > 0 && b[0] == 1 {
+		var old savedV1
+		err = codec.Decode(b, 1, "gsm snapshot", &old)
+		return saved{Next: old.Next, Members: old.Members, Volumes: old.Volumes, Sessions: old.Sessions}, err
+	}
+	err = codec.Decode(b, SnapshotVersion, "gsm snapshot", &v)
+	return v, err
 }
 
 // Restore replaces the state by that of a snapshot. After an error the state is as it was.
 func (s *State) Restore(b []byte) error {
-	var v saved
-	if err := codec.Decode(b, SnapshotVersion, "gsm snapshot", &v); err != nil {
+	v, err := decodeSaved(b)
+	if err != nil {
 		return err
 	}
 	members, err := membership.Load(wire.RoleStorage, v.Members)
@@ -41,7 +63,7 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
-	n := &State{members: members, next: v.Next, volumes: v.Volumes, sessions: sessions}
+	n := &State{members: members, next: v.Next, volumes: v.Volumes, sessions: sessions, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn}
 	n.count()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)

@@ -30,13 +30,16 @@ type Volume struct {
 
 // State is the replicated state. Make one with New.
 type State struct {
-	members  *membership.Table
-	next     uint64                 // the next volume id; 2^32 if all are used up
-	volumes  []Volume               // ascending by Volume
-	reserved map[wire.NodeID]uint64 // derived: bytes of the volumes at an sComponent; only looked up
-	stored   map[wire.NodeID]uint64 // derived: volumes at an sComponent; only looked up
-	cached   map[wire.NodeID]uint64 // derived: volumes of a buffer cache; only looked up
-	sessions *dedup.Table[Result]
+	members     *membership.Table
+	next        uint64                 // the next volume id; 2^32 if all are used up
+	volumes     []Volume               // ascending by Volume
+	reserved    map[wire.NodeID]uint64 // derived: bytes of the volumes at an sComponent; only looked up
+	stored      map[wire.NodeID]uint64 // derived: volumes at an sComponent; only looked up
+	cached      map[wire.NodeID]uint64 // derived: volumes of a buffer cache; only looked up
+	storageTurn wire.NodeID            // the sComponent that round_robin chose last; empty if none
+	cacheTurn   wire.NodeID            // the same of buffer caches
+	sessions    *dedup.Table[Result]
+	set         placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
@@ -88,11 +91,11 @@ func (s *State) create(spec VolumeSpec, cmd Command) Result {
 		return failed(wire.Errorf(wire.KindNoRoom, "volume table: %d volumes, at most %d, and ids up to %d", len(s.volumes), MaxVolumes, uint32(math.MaxUint32)))
 	}
 	size := (spec.SizeBytes + wire.PageSize - 1) / wire.PageSize * wire.PageSize
-	storage, err := s.chooseStorage(spec.Name, size, cmd.Stamp)
+	storage, storageTurn, err := s.chooseStorage(spec.Name, size, cmd.Stamp)
 	if err != nil {
 		return failed(err)
 	}
-	cache, err := s.chooseCache(spec.Name, cmd)
+	cache, cacheTurn, err := s.chooseCache(spec.Name, cmd)
 	if err != nil {
 		return failed(err)
 	}
@@ -105,59 +108,86 @@ func (s *State) create(spec VolumeSpec, cmd Command) Result {
 	s.reserved[v.Storage] += size
 	s.stored[v.Storage]++
 	s.cached[v.Cache]++
+	s.storageTurn, s.cacheTurn = storageTurn, cacheTurn // not before: a volume without a cache is no turn
 	return Result{Volume: VolumePlacement{
 		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: size,
 		Storage: storage.ID, StorageAddr: storage.Addr, Cache: cache.ID, CacheAddr: cache.Addr,
 	}}
 }
 
-func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) (wire.Member, error) {
+// chooseStorage returns the sComponent for size bytes and whose turn it was then.
+func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) (m wire.Member, turn wire.NodeID, err error) {
 	policy, err := placement.New(stamp.Policy)
 	if err != nil {
-		return wire.Member{}, err
+		return m, "", err
 	}
-	live := membership.Traffic(stamp.Live)
-	var candidates []placement.Candidate
-	var why membership.Refusals
-	for _, m := range s.members.Members() {
-		capacity, reserved := m.Capacity.StorageBytes, s.reserved[m.ID]
-		free := capacity - min(capacity, reserved) // it may have registered again with less
-		traffic, ok := live.Of(m)
-		switch {
-		case !ok:
-			why.Silent(m.ID)
-		case free < size:
-			why.Short(m.ID, free, capacity)
-		default:
-			candidates = append(candidates, placement.Candidate{ID: m.ID, Reserved: reserved, Capacity: capacity, Volumes: s.stored[m.ID], Traffic: traffic})
-		}
-	}
-	i := placement.Choose(policy, candidates)
+	s.candidates(size, stamp.Live, nil)
+	i := placement.Choose(policy, placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: stamp.Chance, After: s.storageTurn}, &s.set)
 	if i < 0 {
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.With("raise scomponent.capacity_bytes"))
+		var why membership.Refusals
+		s.candidates(size, stamp.Live, &why)
+		return m, "", wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.With("raise scomponent.capacity_bytes"))
 	}
-	m, _ := s.members.Get(candidates[i].ID)
-	return m, nil
+	m, _ = s.members.Get(s.set.ID(i))
+	if policy.Rotates {
+		return m, m.ID, nil
+	}
+	return m, s.storageTurn, nil
 }
 
-func (s *State) chooseCache(name string, cmd Command) (membership.Live, error) {
+// candidates fills s.set with those of stamped that are registered under their epoch, and why, if it is not nil, with what
+// keeps the other members and those without room for size bytes from being chosen.
+func (s *State) candidates(size uint64, stamped []membership.Live, why *membership.Refusals) {
+	live := membership.Traffic(stamped)
+	s.set.Reset()
+	members := s.members.View()
+	for i := range members {
+		m := &members[i]
+		traffic, ok := live.Of(m)
+		if !ok {
+			why.Silent(m.ID)
+			continue
+		}
+		capacity, reserved := m.Capacity.StorageBytes, s.reserved[m.ID]
+		free := capacity - min(capacity, reserved) // it may have registered again with less
+		if free < size {
+			why.Short(m.ID, free, capacity)
+		}
+		s.set.Add(placement.Candidate{
+			ID: m.ID, Rack: m.Rack, Room: free, Reserved: reserved, Capacity: capacity, Volumes: s.stored[m.ID], Traffic: traffic,
+		})
+	}
+}
+
+// chooseCache returns the mComponent for a buffer cache, which reserves nothing, and whose turn it was then.
+func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn wire.NodeID, err error) {
 	policy, err := placement.New(cmd.CachePolicy)
 	if err != nil {
-		return membership.Live{}, err
+		return l, "", err
 	}
-	var candidates []placement.Candidate
-	for _, l := range cmd.Caches {
-		candidates = append(candidates, placement.Candidate{ID: l.ID, Volumes: s.cached[l.ID], Traffic: l.Traffic})
+	caches := cmd.Caches
+	if order := func(a, b membership.Live) int { return cmp.Compare(a.ID, b.ID) }; !slices.IsSortedFunc(caches, order) {
+		caches = slices.Clone(caches) // no manager of ours stamps them so
+		slices.SortStableFunc(caches, order)
 	}
-	i := placement.Choose(policy, candidates)
+	s.set.Reset()
+	for _, c := range caches {
+		s.set.Add(placement.Candidate{ID: c.ID, Room: math.MaxUint64, Volumes: s.cached[c.ID], Traffic: c.Traffic})
+	}
+	i := placement.Choose(policy, placement.Ask{
+		Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, 1), After: s.cacheTurn, // another draw than for storage
+	}, &s.set)
 	if i < 0 {
-		return membership.Live{}, wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive", name)
+		return l, "", wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive", name)
 	}
-	l := cmd.Caches[i]
+	l = caches[i]
 	if l.ID == "" || len(l.ID) > membership.MaxIDBytes || l.Addr == "" || len(l.Addr) > membership.MaxAddrBytes {
-		return membership.Live{}, wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q: want an id and an address", l.ID, l.Addr)
+		return l, "", wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q: want an id and an address", l.ID, l.Addr)
 	}
-	return l, nil
+	if policy.Rotates {
+		return l, l.ID, nil
+	}
+	return l, s.cacheTurn, nil
 }
 
 func (s *State) find(id wire.VolumeID) (int, bool) {
@@ -213,6 +243,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if len(s.volumes) > MaxVolumes || s.next == 0 || s.next > math.MaxUint32+1 {
 		return fmt.Errorf("gsm: %d volumes, at most %d; next id %d", len(s.volumes), MaxVolumes, s.next)
+	}
+	if n := max(len(s.storageTurn), len(s.cacheTurn)); n > membership.MaxIDBytes {
+		return fmt.Errorf("gsm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
 	}
 	for i, v := range s.volumes {
 		_, ok := s.members.Get(v.Storage)

@@ -17,7 +17,8 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 	seqs[client]++
 	c := Command{Client: client, Seq: seqs[client], Stamp: membership.Stamp{
 		Policy: rapid.SampledFrom(append(placement.Names(), "most_free", "none")).Draw(t, "policy"),
-	}, CachePolicy: "fewest_volumes"}
+		Chance: rapid.Uint64().Draw(t, "chance"),
+	}, CachePolicy: rapid.SampledFrom(placement.Names()).Draw(t, "cache policy")}
 	for _, m := range s.Members() {
 		if rapid.IntRange(0, 9).Draw(t, "alive") > 0 {
 			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch})
@@ -130,6 +131,9 @@ func FuzzApply(f *testing.F) {
 	for _, c := range commands {
 		f.Add(c)
 	}
+	for _, c := range commandsV1 {
+		f.Add(bytesOf(f, c))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()
 		for _, c := range commands[:2] {
@@ -149,6 +153,9 @@ func FuzzRestore(f *testing.F) {
 	commands, snapshots := fuzzSeeds()
 	for _, s := range snapshots {
 		f.Add(s)
+	}
+	for _, s := range snapshotsV1 {
+		f.Add(bytesOf(f, s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()

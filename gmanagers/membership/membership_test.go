@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"splitkernel/netlayer/wire"
 )
@@ -130,6 +133,38 @@ func TestWatch(t *testing.T) {
 	if len(st) != 2 || !st[0].Alive || st[0].AgeMS != 1000 || st[1].Alive || st[1].AgeMS != -1 {
 		t.Errorf("statuses %+v", st)
 	}
+}
+
+// TestTraffic: members asked in order find what is stamped of them, whatever the order of the stamp.
+func TestTraffic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var live []Live
+		want := map[wire.NodeID]Live{}
+		for i, n := range rapid.SliceOfN(rapid.IntRange(0, 9), 0, 12).Draw(t, "stamped") {
+			l := Live{ID: wire.NodeID(fmt.Sprint("m", n)), Epoch: wire.Epoch(rapid.IntRange(1, 2).Draw(t, "epoch")), Traffic: uint64(i)}
+			live, want[l.ID] = append(live, l), l // of equals the last counts
+		}
+		if rapid.Bool().Draw(t, "in order") {
+			slices.SortStableFunc(live, func(a, b Live) int { return strings.Compare(string(a.ID), string(b.ID)) })
+		}
+		stamped := slices.Clone(live)
+		set := Traffic(live)
+		for i := range 10 {
+			if !rapid.Bool().Draw(t, "member") {
+				continue
+			}
+			m := memory(fmt.Sprint("m", i))
+			m.Epoch = 1
+			w, there := want[m.ID]
+			traffic, ok := set.Of(&m)
+			if ok != (there && w.Epoch == 1) || ok && traffic != w.Traffic {
+				t.Fatalf("%s: traffic %d, %v; stamped %+v", m.ID, traffic, ok, stamped)
+			}
+		}
+		if !slices.Equal(live, stamped) {
+			t.Fatal("the stamp was changed")
+		}
+	})
 }
 
 func TestCheckLease(t *testing.T) {

@@ -3,6 +3,7 @@ package membership
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"splitkernel/netlayer/wire"
@@ -11,25 +12,43 @@ import (
 // maxNamed bounds the components that one refusal names.
 const maxNamed = 16
 
-// LiveSet finds the stamped candidates by id.
-type LiveSet map[wire.NodeID]Live
-
-// Traffic indexes the stamped candidates. It is only looked up, never ranged over.
-func Traffic(live []Live) LiveSet {
-	out := make(LiveSet, len(live))
-	for _, l := range live {
-		out[l.ID] = l
-	}
-	return out
+// LiveSet finds the stamped candidates by id, for members asked in ascending order of ids.
+type LiveSet struct {
+	live []Live // ascending by ID; of equals the last counts
+	next int
 }
 
-// Of returns the reported traffic of m, and whether it is a candidate under its present epoch.
-func (s LiveSet) Of(m wire.Member) (uint64, bool) {
-	l, ok := s[m.ID]
-	return l.Traffic, ok && l.Epoch == m.Epoch
+// Traffic makes the set of the stamped candidates, which are in order if a manager of ours stamped them.
+func Traffic(live []Live) *LiveSet {
+	order := func(a, b Live) int { return strings.Compare(string(a.ID), string(b.ID)) }
+	if !slices.IsSortedFunc(live, order) {
+		live = slices.Clone(live)
+		slices.SortStableFunc(live, order)
+	}
+	return &LiveSet{live: live}
+}
+
+// Of returns the reported traffic of m, and whether it is a candidate under its present epoch. The id of m must be above
+// that of the m before.
+func (s *LiveSet) Of(m *wire.Member) (uint64, bool) {
+	for s.next < len(s.live) {
+		switch strings.Compare(string(s.live[s.next].ID), string(m.ID)) {
+		case 1:
+			return 0, false
+		case 0:
+			l := s.live[s.next]
+			if s.next++; s.next == len(s.live) || s.live[s.next].ID != m.ID {
+				return l.Traffic, l.Epoch == m.Epoch
+			}
+		case -1:
+			s.next++
+		}
+	}
+	return 0, false
 }
 
 // Refusals collects in words why components are no candidates, for errors of wire.KindNoRoom. It names a bounded number.
+// A nil one collects nothing: most decisions find a component, and nobody reads why others are none.
 type Refusals struct {
 	said  []string
 	more  int
@@ -46,12 +65,20 @@ func (r *Refusals) add(s string) {
 
 // Short notes a component that has too little free.
 func (r *Refusals) Short(id wire.NodeID, free, capacity uint64) {
+	if r == nil {
+		return
+	}
 	r.short = true
 	r.add(fmt.Sprintf("%s has %d of %d free", id, free, capacity))
 }
 
 // Silent notes a component without a heartbeat within the lease.
-func (r *Refusals) Silent(id wire.NodeID) { r.add(fmt.Sprintf("%s is silent", id)) }
+func (r *Refusals) Silent(id wire.NodeID) {
+	if r == nil {
+		return
+	}
+	r.add(fmt.Sprintf("%s is silent", id))
+}
 
 func (r *Refusals) String() string {
 	switch {

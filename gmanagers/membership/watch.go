@@ -33,12 +33,24 @@ type Live struct {
 	Traffic uint64     // misses + flushes that it reported, cumulative since its start
 }
 
-// Stamp is what the proposer knows and the replicas must not ask for themselves: the time, the policy and who is alive.
+// Stamp is what the proposer knows and the replicas must not ask for themselves: the time, the policy, who is alive, and
+// chance.
 type Stamp struct {
 	NowMS  int64  // ms since 1970, for listings only
 	Policy string // name of the placement policy
-	Live   []Live // candidates; empty in commands that place nothing
+	Live   []Live // candidates, ascending by id; empty in commands that place nothing
+	Chance uint64 // 64 random bits for the policy; 0 in commands that place nothing
 }
+
+// StampV1 is a stamp as commands of format version 1 have it: before there were policies that need chance.
+type StampV1 struct {
+	NowMS  int64
+	Policy string
+	Live   []Live
+}
+
+// Stamp returns the same as it is now.
+func (s StampV1) Stamp() Stamp { return Stamp{NowMS: s.NowMS, Policy: s.Policy, Live: s.Live} }
 
 // heard is the last sign of life of one component.
 type heard struct {

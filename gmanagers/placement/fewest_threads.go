@@ -1,7 +1,9 @@
 package placement
 
-// fewestThreads chooses the component with the fewest threads: the policy of GPM (legoos.md §2, paper).
+// fewestThreads chooses the component with the fewest threads, then the lowest id: the policy of GPM.
+//
+// Source: the LegoOS paper (Shan et al., OSDI 2018), section 4.6.
 var fewestThreads = Policy{
-	Name: "fewest_threads",
-	less: func(a, b Candidate) bool { return a.Threads < b.Threads },
+	Name:   "fewest_threads",
+	choose: func(a Ask, s *Set) int { return s.least(&a, s.threads) },
 }

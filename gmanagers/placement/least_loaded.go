@@ -1,19 +1,43 @@
 package placement
 
-// leastLoaded chooses the least reserved share of the capacity, then (for a home) the fewest homes, then the
-// lowest reported misses + flushes: the policy of GMM (legoos.md §2: the least loaded mComponent with a vRegion free; load is cumulative misses + flushes).
-var leastLoaded = Policy{
-	Name: "least_loaded",
-	less: func(a, b Candidate) bool {
-		if shareLess(a, b) {
-			return true
+import "math/bits"
+
+// leastLoaded chooses the least reserved share of the capacity, then (for a home) the fewest homes, then the lowest
+// reported misses + flushes, then the lowest id: the policy of GMM. A capacity of 0 counts as full.
+//
+// Source: the LegoOS paper (Shan et al., OSDI 2018), section 4.6: the least loaded mComponent with a vRegion free. Its
+// code takes cumulative misses + flushes for the load.
+var leastLoaded = Policy{Name: "least_loaded", choose: chooseLeastLoaded}
+
+func chooseLeastLoaded(a Ask, s *Set) int {
+	room := s.room[:s.n]
+	reserved, capacity := s.reserved[:len(room)], s.capacity[:len(room)]
+	homes, traffic := s.homes[:len(room)], s.traffic[:len(room)]
+	best := -1
+	r, c := uint64(1), uint64(0) // of the best: full at first
+	var h, t uint64
+	for i, free := range room {
+		if free < a.Need {
+			continue
 		}
-		if shareLess(b, a) {
-			return false
+		equal := reserved[i] == r && capacity[i] == c // as when all are empty
+		if !equal {
+			// compareShares, written out because it is not inlined: the difference of the shares times both capacities.
+			ih, il := bits.Mul64(reserved[i], c)
+			bh, bl := bits.Mul64(r, capacity[i])
+			lo, borrow := bits.Sub64(bl, il, 0)
+			hi, borrow := bits.Sub64(bh, ih, borrow)
+			if borrow != 0 {
+				continue
+			}
+			equal = hi|lo == 0
 		}
-		if a.Homes != b.Homes {
-			return a.Homes < b.Homes
+		if equal && best >= 0 && (homes[i] > h || homes[i] == h && traffic[i] >= t) {
+			continue
 		}
-		return a.Traffic < b.Traffic
-	},
+		if !s.avoided(&a, i) {
+			best, r, c, h, t = i, reserved[i], capacity[i], homes[i], traffic[i]
+		}
+	}
+	return best
 }

@@ -1,52 +1,60 @@
 // Package placement holds the policies by which the managers choose a component, one file each, chosen by name.
 //
-// A policy is a strict total order of candidates: the least is chosen, and the id decides last, so every replica
-// chooses alike whatever the order of the candidates. The manager offers only candidates with room. A policy does not
-// know of room, leases or epochs.
+// The manager fills a Set with the components that are alive and asks for one of them. Choose never returns a component
+// without room for what is asked, nor one that the Ask avoids, whatever the policy: it is -1 then. A policy does not
+// know of leases or epochs.
 //
-// Pure: no goroutines, no clock, no chance, no I/O. Called by the states of gpm, gmm and gsm and by their options.
+// Every replica must choose alike, so a choice depends on the Set, the order of which is that of the ids, and on the
+// Ask alone. What varies is in the Ask: the chance that the proposer stamped into the command, and the position of
+// round_robin, which the states replicate. There are no floating-point numbers, whose sums could differ by processor.
 //
-//	p, err := placement.New("least_loaded")
-//	i := placement.Choose(p, candidates) // -1 if there are none
+// The Set is columns, not rows, so that a policy reads only what it compares: a decision among 10 000 components fits
+// into the caches of a processor. It is kept from decision to decision and allocates only when it grows.
+//
+// Pure: no goroutines, no clock, no chance of its own, no I/O. Called by the states of gpm, gmm and gsm and by their
+// options.
+//
+//	p, err := placement.New("two_choices")
+//	set.Reset()
+//	for _, m := range members {
+//		set.Add(placement.Candidate{ID: m.ID, Rack: m.Rack, Room: free, …})
+//	}
+//	i := placement.Choose(p, placement.Ask{Need: 64, Chance: stamp.Chance}, &set) // -1 if there is none
 package placement
 
 import (
-	"math/bits"
 	"slices"
 	"strings"
 
 	"splitkernel/netlayer/wire"
 )
 
-// Candidate is a component with room. Reserved and Capacity are in the unit of the manager: lines of the ExCache at
-// GPM, bytes at GMM and GSM.
-type Candidate struct {
-	ID       wire.NodeID
-	Reserved uint64
-	Capacity uint64
-	Threads  uint64 // threads of the processes placed there
-	Volumes  uint64 // volumes placed there
-	Homes    uint64 // processes whose home it is; 0 unless a home is chosen
-	Traffic  uint64 // misses + flushes that it reported, cumulative
+// Ask is what a component is chosen for.
+type Ask struct {
+	Need   uint64      // Room that it must have
+	Key    uint64      // what is placed: consistent_hash places equal keys alike
+	Chance uint64      // 64 random bits that the proposer stamped: random, weighted, two_choices
+	After  wire.NodeID // the last one that round_robin chose, empty at first
+	// Avoid and AvoidRacks are components and failure domains that must not be chosen: those of the primary, when a
+	// replica is placed. Racks are compared as they are. A cluster without labels is one rack, "": whoever wants replicas
+	// in it anyway must not name that.
+	Avoid      []wire.NodeID
+	AvoidRacks []string
 }
 
-// free returns what is not reserved, 0 if more is reserved than there is.
-func (c Candidate) free() uint64 {
-	if c.Reserved >= c.Capacity {
-		return 0
-	}
-	return c.Capacity - c.Reserved
-}
-
-// Policy is an order of candidates under a name.
+// Policy chooses a component under a name.
 type Policy struct {
 	Name string
-	// less reports whether a is to be chosen before b, the ids apart.
-	less func(a, b Candidate) bool
+	// Rotates says that the policy goes on from the one that it chose last: the caller must keep its id, replicated, and
+	// give it back as Ask.After.
+	Rotates bool
+	choose  func(a Ask, s *Set) int // by value: through a pointer it would be allocated
 }
 
 // policies is every policy, ascending by name.
-var policies = []Policy{fewestThreads, fewestVolumes, leastLoaded, mostFree}
+var policies = []Policy{
+	bestFit, consistentHash, fewestThreads, fewestVolumes, leastLoaded, mostFree, random, roundRobin, twoChoices, weighted, worstFit,
+}
 
 // Names returns the names of the policies, ascending.
 func Names() []string {
@@ -65,31 +73,11 @@ func New(name string) (Policy, error) {
 	return Policy{}, wire.Errorf(wire.KindBadRequest, "placement policy %q, want one of %s", name, strings.Join(Names(), ", "))
 }
 
-// Choose returns the index of the candidate that comes first under p, or -1 if there is none.
-func Choose(p Policy, candidates []Candidate) int {
-	best := -1
-	for i, c := range candidates {
-		if best < 0 || p.before(c, candidates[best]) {
-			best = i
-		}
+// Choose returns the position in s of the candidate that p chooses for a, or -1 if none has room and is not avoided.
+func Choose(p Policy, a Ask, s *Set) int {
+	i := p.choose(a, s)
+	if i >= 0 && !s.fits(&a, i) {
+		panic("placement: " + p.Name + " chose a component without room or one to avoid")
 	}
-	return best
-}
-
-// before is the total order: the policy's, then the id.
-func (p Policy) before(a, b Candidate) bool {
-	if p.less(a, b) {
-		return true
-	}
-	return !p.less(b, a) && a.ID < b.ID
-}
-
-// shareLess compares a.Reserved/a.Capacity with b.Reserved/b.Capacity exactly. A capacity of 0 counts as full.
-func shareLess(a, b Candidate) bool {
-	if a.Capacity == 0 || b.Capacity == 0 {
-		return a.Capacity != 0 && b.Capacity == 0
-	}
-	ah, al := bits.Mul64(a.Reserved, b.Capacity)
-	bh, bl := bits.Mul64(b.Reserved, a.Capacity)
-	return ah < bh || ah == bh && al < bl
+	return i
 }

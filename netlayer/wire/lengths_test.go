@@ -12,8 +12,7 @@ import (
 // take gigabytes for them.
 func TestLengthsAreCheckedBeforeAllocation(t *testing.T) {
 	type message struct {
-		_msgpack struct{} `msgpack:",as_array"`
-		List     []Member
+		List []Member
 	}
 	for name, b := range map[string]string{
 		"array of 4 G": "\x91\xdd\xff\xff\xff\xff", "array of 64 k": "\x91\xdc\xff\xff", "map of 4 G": "\x91\xdf\xff\xff\xff\xff\x01",
