@@ -13,6 +13,7 @@ import (
 	"github.com/lni/goutils/vfs"
 
 	"splitkernel/gmanagers"
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -205,6 +206,17 @@ func pcomponent(i int, lines uint64) wire.Member {
 func scomponent(i int, bytes uint64) wire.Member {
 	id := fmt.Sprintf("s%d", i)
 	return wire.Member{ID: wire.NodeID(id), Role: wire.RoleStorage, Addr: "inproc:" + id, Capacity: wire.Capacity{StorageBytes: bytes}}
+}
+
+// homes gives the processes 1 to n a home, as admissions do.
+func (c *cluster) homes(cl *client.Client, n wire.PID) {
+	c.t.Helper()
+	for pid := wire.PID(1); pid <= n; pid++ {
+		votes, err := cl.Steps(within(c.t), wire.GMM, []admission.Step{{Verb: admission.Prepare, PID: pid}, {Verb: admission.Commit, PID: pid}})
+		if err != nil || votes[0].Kind != wire.KindNone || votes[1].Kind != wire.KindNone {
+			c.t.Fatalf("process %d: %+v, %v", pid, votes, err)
+		}
+	}
 }
 
 // within is a context for one step of a test.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/wire"
 )
 
@@ -70,22 +72,59 @@ func (c *Client) gsm(ctx context.Context, q gsm.Request) (gsm.Result, error) {
 	return r, r.Err()
 }
 
-// PlaceProcess has GPM choose a pComponent and gives the process its id.
-func (c *Client) PlaceProcess(ctx context.Context, spec gpm.ProcessSpec) (gpm.ProcessPlacement, error) {
-	r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpPlace, Spec: spec})
-	return r.Process, err
+// Admit has the managers give a vNode a pComponent, a home and volumes, all of it or nothing. No volume is created at its
+// sComponent yet. A refusal names what is short, by how much and at which components. If the managers cannot tell what
+// became of an attempt, or the coordinator ended before it decided, another attempt is made until ctx ends; an attempt
+// whose outcome is unknown in the end holds nothing, or is listed by Processes.
+func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission.Placement, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	backoff := session.Backoff{Base: ms(c.o.RetryBaseMS), Max: ms(c.o.RetryMaxMS), Attempts: 1 << 30}
+	for attempt := 1; ; attempt++ {
+		r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec})
+		if wire.KindOf(err) != wire.KindUnavailable || c.pause(ctx, backoff, attempt) != nil {
+			return r.VNode, err
+		}
+	}
 }
 
-// EndProcess gives back what a process took of its pComponent.
-func (c *Client) EndProcess(ctx context.Context, pid wire.PID) error {
-	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpEnd, PID: pid})
+// Release gives back all that a vNode has at the managers. It removes no volume at its sComponent.
+func (c *Client) Release(ctx context.Context, pid wire.PID) error {
+	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpRelease, PID: pid})
 	return err
 }
 
-// PlaceHome has GMM choose the home mComponent of a process. Asked again it gives the same.
-func (c *Client) PlaceHome(ctx context.Context, pid wire.PID) (gmm.Home, error) {
-	r, err := c.gmm(ctx, gmm.Request{Op: gmm.OpPlaceHome, PID: pid})
-	return r.Home, err
+// Steps has a participant, GMM or GSM, carry out steps of admissions, at most admission.MaxBatch. It returns one vote for
+// each. For the managers themselves.
+func (c *Client) Steps(ctx context.Context, m wire.Manager, steps []admission.Step) ([]admission.Vote, error) {
+	var votes []admission.Vote
+	var err error
+	switch m {
+	case wire.GMM:
+		var r gmm.Result
+		r, err = c.gmm(ctx, gmm.Request{Op: gmm.OpSteps, Steps: steps})
+		votes = r.Votes
+	case wire.GSM:
+		var r gsm.Result
+		r, err = c.gsm(ctx, gsm.Request{Op: gsm.OpSteps, Steps: steps})
+		votes = r.Votes
+	default:
+		return nil, wire.Errorf(wire.KindBadRequest, "%v takes no part in admissions", m)
+	}
+	if err == nil && len(votes) != len(steps) {
+		err = wire.Errorf(wire.KindInternal, "%v: %d votes for %d steps", m, len(votes), len(steps))
+	}
+	return votes, err
+}
+
+// Moves has GPM move the phases of admissions, at most admission.MaxBatch. It returns one outcome for each. For the
+// managers themselves.
+func (c *Client) Moves(ctx context.Context, moves []admission.Move) ([]admission.Outcome, error) {
+	r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpMoves, Moves: moves})
+	if err == nil && len(r.Outcomes) != len(moves) {
+		err = wire.Errorf(wire.KindInternal, "gpm: %d outcomes for %d moves", len(r.Outcomes), len(moves))
+	}
+	return r.Outcomes, err
 }
 
 // ActivateRegion has GMM choose the owner of a vRegion of a process that has a home. Asked again it gives the same.
@@ -94,31 +133,13 @@ func (c *Client) ActivateRegion(ctx context.Context, pid wire.PID, region wire.R
 	return r.Owner, err
 }
 
-// ReleaseProcess has GMM forget a process, its home and its vRegions.
-func (c *Client) ReleaseProcess(ctx context.Context, pid wire.PID) error {
-	_, err := c.gmm(ctx, gmm.Request{Op: gmm.OpRelease, PID: pid})
-	return err
-}
-
-// CreateVolume has GSM choose an sComponent and a buffer cache and gives the volume its id. It creates no file.
-func (c *Client) CreateVolume(ctx context.Context, spec gsm.VolumeSpec) (gsm.VolumePlacement, error) {
-	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpCreate, Spec: spec})
-	return r.Volume, err
-}
-
-// DeleteVolume has GSM forget a volume. It removes no file.
-func (c *Client) DeleteVolume(ctx context.Context, id wire.VolumeID) error {
-	_, err := c.gsm(ctx, gsm.Request{Op: gsm.OpDelete, Volume: id})
-	return err
-}
-
 // Members returns the components that a manager registered, ascending by id, with what the answering manager heard of
 // them.
 func (c *Client) Members(ctx context.Context, m wire.Manager) ([]membership.Status, error) {
 	return listing[membership.Status](ctx, c, m, membership.Query{Kind: membership.QueryMembers})
 }
 
-// Processes returns the processes that GPM placed, ascending by id.
+// Processes returns the processes of GPM with the phase of their admission, ascending by id.
 func (c *Client) Processes(ctx context.Context) ([]gpm.Process, error) {
 	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing})
 }

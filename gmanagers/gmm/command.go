@@ -1,32 +1,24 @@
 package gmm
 
 import (
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
 // CommandVersion is the format version of requests, commands and results.
-const CommandVersion uint8 = 1
+const CommandVersion uint8 = 2
 
 // Op says what a request asks.
 type Op uint8
 
-// The operations. Numbers are wire numbers, never reused.
+// The operations. Numbers are wire numbers, never reused; 2 and 4 placed and released a home without the other managers.
 const (
-	OpRegister  Op = 1 // Member → Result.Epoch
-	OpPlaceHome Op = 2 // PID → Result.Home
-	OpActivate  Op = 3 // PID, Region → Result.Owner
-	OpRelease   Op = 4 // PID
+	OpRegister Op = 1 // Member → Result.Epoch
+	OpActivate Op = 3 // PID, Region → Result.Owner
+	OpSteps    Op = 5 // Steps → Result.Votes
 )
-
-// Home says which mComponent is the home of a process.
-type Home struct {
-	Node        wire.NodeID
-	Addr        string
-	Epoch       wire.Epoch // of the home: 1 at first, more after each move
-	RegionBytes uint64     // the size of every vRegion of the cluster
-}
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
@@ -34,6 +26,7 @@ type Request struct {
 	Member wire.Member
 	PID    wire.PID
 	Region wire.RegionNo
+	Steps  []admission.Step // at most admission.MaxBatch
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
@@ -50,8 +43,8 @@ type Result struct {
 	Kind  wire.Kind
 	Text  string
 	Epoch wire.Epoch
-	Home  Home
 	Owner wire.Owner
+	Votes []admission.Vote // one for each step
 }
 
 // Err returns the result's error, nil if the command was carried out.

@@ -10,20 +10,21 @@ import (
 )
 
 // SnapshotVersion is the format version of snapshots.
-const SnapshotVersion uint8 = 1
+const SnapshotVersion uint8 = 2
 
 // saved is a snapshot: everything that is replicated, in sorted slices.
 type saved struct {
 	RegionBytes uint64
 	Members     []wire.Member // ascending by ID
 	Processes   []Process     // ascending by PID
+	Closed      []wire.PID    // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(SnapshotVersion, saved{
-		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Sessions: s.sessions.Save(),
+		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...), Sessions: s.sessions.Save(),
 	})
 }
 
@@ -41,7 +42,7 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
-	n := &State{members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: sessions}
+	n := &State{members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		n.processes = append(n.processes, p)
@@ -53,6 +54,15 @@ func (s *State) Restore(b []byte) error {
 			if members.Current(r.Node, r.NodeEpoch) {
 				n.owned[r.Node]++
 			}
+		}
+		for _, r := range p.Reserved {
+			n.regions += int(r.Regions)
+			if members.Current(r.Node, r.NodeEpoch) {
+				n.owned[r.Node] += r.Regions
+			}
+		}
+		if p.Prepared {
+			n.prepared++
 		}
 	}
 	if err := n.CheckInvariants(); err != nil {

@@ -1,64 +1,51 @@
 package gpm
 
 import (
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
 // CommandVersion is the format version of requests, commands and results.
-const CommandVersion uint8 = 1
+const CommandVersion uint8 = 2
 
 // Op says what a request asks.
 type Op uint8
 
-// The operations. Numbers are wire numbers, never reused.
+// The operations. Numbers are wire numbers, never reused; 2 and 3 placed and ended a process without the other managers.
 const (
 	OpRegister Op = 1 // Member → Result.Epoch
-	OpPlace    Op = 2 // Spec → Result.Process
-	OpEnd      Op = 3 // PID
+	OpAdmit    Op = 4 // Spec → Result.VNode
+	OpRelease  Op = 5 // PID → Result.VNode
+	OpMoves    Op = 6 // Moves → Result.Outcomes
 )
-
-// MaxNameBytes bounds the name of a process.
-const MaxNameBytes = 255
-
-// ProcessSpec is what a process needs.
-type ProcessSpec struct {
-	Name         string
-	Threads      uint32 // at least 1
-	ExCacheLines uint64 // at least 1; reserved at the pComponent while the process is placed
-}
-
-// ProcessPlacement says where a process runs.
-type ProcessPlacement struct {
-	PID   wire.PID
-	Epoch wire.Epoch // of the process: 1 at first, more after each move
-	Node  wire.NodeID
-	Addr  string
-}
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
 	Op     Op
 	Member wire.Member
-	Spec   ProcessSpec
+	Spec   admission.VNodeSpec
 	PID    wire.PID
+	Moves  []admission.Move // at most admission.MaxBatch
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
 type Command struct {
-	Client  uint64
-	Seq     uint64
-	Stamp   membership.Stamp
-	Request Request
+	Client      uint64
+	Seq         uint64
+	Stamp       membership.Stamp
+	Coordinator uint64 // of OpAdmit: the leadership that may prepare it, see admission.Coordinator
+	Request     Request
 }
 
 // Result is the answer to a command. Kind is wire.KindNone if it was carried out.
 type Result struct {
-	Kind    wire.Kind
-	Text    string
-	Epoch   wire.Epoch
-	Process ProcessPlacement
+	Kind     wire.Kind
+	Text     string
+	Epoch    wire.Epoch
+	VNode    admission.Placement // what the log knows when the command is applied; the shell completes it
+	Outcomes []admission.Outcome // one for each move
 }
 
 // Err returns the result's error, nil if the command was carried out.

@@ -3,6 +3,7 @@ package gpm
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -10,20 +11,21 @@ import (
 )
 
 // SnapshotVersion is the format version of snapshots.
-const SnapshotVersion uint8 = 1
+const SnapshotVersion uint8 = 2
 
 // saved is a snapshot: everything that is replicated, in sorted slices.
 type saved struct {
 	NextPID   wire.PID
 	Members   []wire.Member // ascending by ID
 	Processes []Process     // ascending by PID
+	Refused   []Refusal     // oldest first
 	Sessions  dedup.Saved[Result]
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(SnapshotVersion, saved{
-		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Sessions: s.sessions.Save(),
+		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...), Sessions: s.sessions.Save(),
 	})
 }
 
@@ -41,8 +43,11 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
-	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, used: map[wire.NodeID]used{}, sessions: sessions}
+	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions}
 	for _, p := range n.processes {
+		if p.Phase != admission.Running {
+			n.open++
+		}
 		if members.Current(p.Node, p.NodeEpoch) {
 			u := n.used[p.Node]
 			n.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}

@@ -1,51 +1,29 @@
 package gsm
 
 import (
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
 // CommandVersion is the format version of requests, commands and results.
-const CommandVersion uint8 = 1
+const CommandVersion uint8 = 2
 
 // Op says what a request asks.
 type Op uint8
 
-// The operations. Numbers are wire numbers, never reused.
+// The operations. Numbers are wire numbers, never reused; 2 and 3 created and deleted a volume without the other managers.
 const (
 	OpRegister Op = 1 // Member → Result.Epoch
-	OpCreate   Op = 2 // Spec → Result.Volume
-	OpDelete   Op = 3 // Volume
+	OpSteps    Op = 4 // Steps → Result.Votes
 )
-
-// MaxNameBytes bounds the name of a volume.
-const MaxNameBytes = 255
-
-// VolumeSpec is what a volume needs.
-type VolumeSpec struct {
-	Name      string   // for people; need not be unique
-	SizeBytes uint64   // above 0; rounded up to wire.PageSize
-	PID       wire.PID // the process that it is for; 0 if none
-}
-
-// VolumePlacement says where a volume is.
-type VolumePlacement struct {
-	Volume      wire.VolumeID
-	Epoch       wire.Epoch // of the placement: 1 at first, more after each move
-	SizeBytes   uint64     // as rounded
-	Storage     wire.NodeID
-	StorageAddr string
-	Cache       wire.NodeID
-	CacheAddr   string
-}
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
 	Op     Op
 	Member wire.Member
-	Spec   VolumeSpec
-	Volume wire.VolumeID
+	Steps  []admission.Step // at most admission.MaxBatch
 }
 
 // Command is a request as replicated: the proposer added who asks, its stamp and the candidates for buffer caches.
@@ -60,10 +38,10 @@ type Command struct {
 
 // Result is the answer to a command. Kind is wire.KindNone if it was carried out.
 type Result struct {
-	Kind   wire.Kind
-	Text   string
-	Epoch  wire.Epoch
-	Volume VolumePlacement
+	Kind  wire.Kind
+	Text  string
+	Epoch wire.Epoch
+	Votes []admission.Vote // one for each step
 }
 
 // Err returns the result's error, nil if the command was carried out.

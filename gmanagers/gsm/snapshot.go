@@ -10,20 +10,21 @@ import (
 )
 
 // SnapshotVersion is the format version of snapshots.
-const SnapshotVersion uint8 = 1
+const SnapshotVersion uint8 = 2
 
 // saved is a snapshot: everything that is replicated, in sorted slices.
 type saved struct {
 	Next     uint64
 	Members  []wire.Member // ascending by ID
 	Volumes  []Volume      // ascending by Volume
+	Closed   []wire.PID    // freed last, oldest first
 	Sessions dedup.Saved[Result]
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(SnapshotVersion, saved{
-		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Sessions: s.sessions.Save(),
+		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...), Sessions: s.sessions.Save(),
 	})
 }
 
@@ -41,7 +42,7 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
-	n := &State{members: members, next: v.Next, volumes: v.Volumes, sessions: sessions}
+	n := &State{members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions}
 	n.count()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)

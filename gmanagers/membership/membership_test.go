@@ -146,9 +146,9 @@ func TestRefusals(t *testing.T) {
 	if r.String() != "no component is registered" {
 		t.Error(r.String())
 	}
-	r.Short("m1", 2, 9)
+	r.Short("m1", 3, 2, 9)
 	r.Silent("m2")
-	if want := "m1 has 2 of 9 free, m2 is silent"; r.String() != want {
+	if want := "m1 has 2 of 9 free (1 short), m2 is silent"; r.String() != want {
 		t.Errorf("%q, want %q", r.String(), want)
 	}
 	for range 100 {

@@ -48,6 +48,7 @@ const (
 
 	// Every node.
 	OpNodeStats Op = 96 // client→any: NodeStatsReq → NodeStatsRep
+	OpHoldings  Op = 97 // client→P, M, S: HoldingsReq → HoldingsRep
 )
 
 // opNames is an array because every frame asks it whether its op is known.
@@ -57,7 +58,7 @@ var opNames = [256]string{
 	OpProcessOpen: "process_open", OpProcessExit: "process_exit", OpRegionMap: "region_map", OpRegionUnmap: "region_unmap",
 	OpVolumeAttach: "volume_attach", OpVolumeDetach: "volume_detach", OpVolumeCreate: "volume_create", OpVolumeDelete: "volume_delete",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
-	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats",
+	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings",
 }
 
 func (o Op) String() string {

@@ -70,6 +70,7 @@ var samples = []sample{
 	{op: OpRaft, req: []byte("raft batch")},
 	{op: OpRaftChunk, req: []byte("raft chunk")},
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
+	{op: OpHoldings, req: HoldingsReq{}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []PID{7}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}}}},
 }
 
 func body(v any) []byte {
