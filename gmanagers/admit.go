@@ -48,6 +48,7 @@ type driver struct {
 	lanes   [wire.GSM + 1]lane
 	effects []admission.Effect // reused
 	slots   int                // admissions and releases that wait
+	closed  bool               // no sender is started any more
 }
 
 // lane is what goes to one group.
@@ -90,7 +91,8 @@ func (d *driver) run() {
 	}
 	loops.Wait()
 	d.client.Close() // ends the calls on their way
-	d.mu.Lock()      // whoever saw the context alive has started its sender
+	d.mu.Lock()
+	d.closed = true
 	d.mu.Unlock()
 	d.wg.Wait()
 }
@@ -231,7 +233,7 @@ func (d *driver) perform(effects []admission.Effect) {
 		}
 		l := &d.lanes[e.To]
 		l.queue = append(l.queue, e)
-		if l.senders < maxBatches && d.ctx.Err() == nil {
+		if l.senders < maxBatches && !d.closed {
 			l.senders++
 			d.wg.Go(func() { d.send(e.To) })
 		}

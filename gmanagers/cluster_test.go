@@ -28,7 +28,7 @@ const failover = 30 * time.Second
 
 // cluster is three manager processes in this process, over inproc, each on its own memory file system.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
 	peers []gmanagers.Peer
 	nodes []*node
 	edit  func(*gmanagers.Options)
@@ -42,12 +42,17 @@ type node struct {
 	done   chan error // of Run and of the server
 }
 
-func startCluster(t *testing.T, edit func(*gmanagers.Options)) *cluster {
-	c := &cluster{t: t, edit: edit}
+func startCluster(t testing.TB, edit func(*gmanagers.Options)) *cluster {
 	n := clusters.Add(1)
+	return startClusterAt(t, func(id wire.NodeID) netlayer.Addr { return netlayer.Addr(fmt.Sprintf("inproc:managers-%d-%s", n, id)) }, edit)
+}
+
+// startClusterAt is startCluster at addresses of the caller's choice.
+func startClusterAt(t testing.TB, addr func(wire.NodeID) netlayer.Addr, edit func(*gmanagers.Options)) *cluster {
+	c := &cluster{t: t, edit: edit}
 	for i := 1; i <= 3; i++ {
 		id := wire.NodeID(fmt.Sprintf("g%d", i))
-		c.peers = append(c.peers, gmanagers.Peer{ID: id, Addr: netlayer.Addr(fmt.Sprintf("inproc:managers-%d-%s", n, id)), ReplicaID: uint64(i)})
+		c.peers = append(c.peers, gmanagers.Peer{ID: id, Addr: addr(id), ReplicaID: uint64(i)})
 		c.nodes = append(c.nodes, &node{id: id, fs: vfs.NewStrictMem()})
 	}
 	for i := range c.nodes {
@@ -157,7 +162,7 @@ func (c *cluster) client() *client.Client {
 }
 
 // until polls a condition that must come true within failover; the last description is printed if it does not.
-func until(t *testing.T, what string, ok func() bool) {
+func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(failover)
 	for !ok() {
@@ -220,7 +225,7 @@ func (c *cluster) homes(cl *client.Client, n wire.PID) {
 }
 
 // within is a context for one step of a test.
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), failover)
 	t.Cleanup(cancel)
 	return ctx

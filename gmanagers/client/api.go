@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -152,6 +154,26 @@ func (c *Client) Regions(ctx context.Context, pid wire.PID) ([]gmm.Process, erro
 // Volumes returns the volumes of GSM, ascending by id.
 func (c *Client) Volumes(ctx context.Context) ([]gsm.Volume, error) {
 	return listing[gsm.Volume](ctx, c, wire.GSM, membership.Query{Kind: membership.QueryListing})
+}
+
+// Books reads what an audit compares, without what components hold: all vNodes of GPM, homes of GMM and volumes of GSM,
+// and their members. The three are read one after the other.
+func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
+	members := func(m wire.Manager) []wire.Member {
+		st, merr := c.Members(ctx, m)
+		err = errors.Join(err, merr)
+		out := make([]wire.Member, len(st))
+		for i, s := range st {
+			out[i] = s.Member
+		}
+		return out
+	}
+	b.Compute, b.Memory, b.Storage = members(wire.GPM), members(wire.GMM), members(wire.GSM)
+	var perr, herr, verr error
+	b.Processes, perr = c.Processes(ctx)
+	b.Homes, herr = c.Regions(ctx, 0)
+	b.Volumes, verr = c.Volumes(ctx)
+	return b, errors.Join(err, perr, herr, verr)
 }
 
 func listing[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) ([]T, error) {
