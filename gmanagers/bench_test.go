@@ -22,7 +22,9 @@ var one = admission.VNodeSpec{Name: "bench", Threads: 1, ExCacheLines: 1, Volume
 // diskCluster is three managers over unix sockets with their logs on the disk; they share this process.
 func diskCluster(b *testing.B) *cluster {
 	dir := b.TempDir()
-	addr := func(id wire.NodeID) netlayer.Addr { return netlayer.Addr("unix:" + filepath.Join(dir, string(id)+".sock")) }
+	addr := func(id wire.NodeID) netlayer.Addr {
+		return netlayer.Addr("unix:" + filepath.Join(dir, string(id)+".sock"))
+	}
 	return startClusterAt(b, addr, func(o *gmanagers.Options) {
 		o.FS, o.DataDir = nil, filepath.Join(dir, string(o.ID))
 	})

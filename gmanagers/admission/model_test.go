@@ -17,10 +17,16 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
+// fataler is a *testing.T or a *rapid.T.
+type fataler interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // world is the three managers' states, a coordinator that may die, and a network that loses, repeats and reorders. There
 // is no deduplication: every copy of a message is a command of its own, which is worse than what the real log does.
 type world struct {
-	t       *rapid.T
+	t       fataler
 	gpm     *gpm.State
 	gmm     *gmm.State
 	gsm     *gsm.State
@@ -32,7 +38,6 @@ type world struct {
 	flight  []message
 	specs   map[wire.PID]admission.VNodeSpec
 	answers map[wire.PID]admission.Answer
-	steps   map[string]int // which steps were killed before, by name: a test of the test
 }
 
 // message is an effect on its way, or the answer to it.
@@ -46,10 +51,10 @@ type message struct {
 
 const grace = 10
 
-func newWorld(t *rapid.T, steps map[string]int) *world {
+func newWorld(t fataler) *world {
 	w := &world{
 		t: t, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), core: admission.NewCoordinator(1, grace), life: 1, specs: map[wire.PID]admission.VNodeSpec{},
-		answers: map[wire.PID]admission.Answer{}, asks: map[wire.Manager]*admission.Inquirer{}, steps: steps,
+		answers: map[wire.PID]admission.Answer{}, asks: map[wire.Manager]*admission.Inquirer{},
 	}
 	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
 		w.asks[g] = admission.NewInquirer(grace)
@@ -184,13 +189,6 @@ func (w *world) lose(m message) {
 }
 
 func (w *world) die() {
-	for _, m := range w.flight {
-		if m.life == w.life && m.vote == nil && m.out == nil {
-			w.steps[fmt.Sprint("before ", name(m.e))]++
-		} else if m.life == w.life {
-			w.steps[fmt.Sprint("after ", name(m.e))]++
-		}
-	}
 	w.life++
 	w.core = admission.NewCoordinator(uint64(w.life), grace)
 }
@@ -239,9 +237,8 @@ func (w *world) books() audit.Books {
 // TestEndsInCommitOrAbort: whatever is lost, repeated and reordered, and whenever the coordinator dies, every vNode is in
 // the end there with all its parts or gone with all of them, what was answered is true, and the books balance.
 func TestEndsInCommitOrAbort(t *testing.T) {
-	steps := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t, steps)
+		w := newWorld(t)
 		for range rapid.IntRange(1, 300).Draw(t, "events") {
 			w.now++
 			switch n := rapid.IntRange(0, 49).Draw(t, "event"); {
@@ -296,41 +293,59 @@ func TestEndsInCommitOrAbort(t *testing.T) {
 			t.Fatalf("%d processes, %d homes and %d volumes are left", a, b, c)
 		}
 	})
-	for _, when := range []string{"before ", "after "} {
-		for _, step := range []string{"prepare gmm", "prepare gsm", "decide commit", "decide abort", "commit gmm", "commit gsm", "end commit", "free gmm", "free gsm", "end free"} {
-			if steps[when+step] == 0 {
-				t.Errorf("no run let the coordinator die %s%s: the test does not test it", when, step)
+}
+
+// TestDiesAtEveryStep: one vNode with all parts, all messages in order; the coordinator dies after each number of them. The
+// test names what was on its way when it died, and demands that this was everything.
+func TestDiesAtEveryStep(t *testing.T) {
+	fits := admission.VNodeSpec{Name: "v", Threads: 1, ExCacheLines: 10, MemoryBytes: 2 << 12, Volumes: []admission.VolumeSpec{{Name: "d", SizeBytes: 1}}}
+	overfull := fits
+	overfull.Volumes = []admission.VolumeSpec{{Name: "d", SizeBytes: 1 << 40}}
+	died := map[string]bool{}
+	for _, c := range []struct {
+		name    string
+		spec    admission.VNodeSpec
+		release bool
+		there   bool // in the end, if it does not die
+	}{{"admission", fits, false, true}, {"refusal", overfull, false, false}, {"release", fits, true, false}} {
+		for messages := range 15 { // 7 requests at most and their answers
+			w := newWorld(t)
+			w.admit(c.spec, true)
+			if c.release {
+				w.settle()
+				w.applyGPM(gpm.Request{Op: gpm.OpRelease, PID: 1})
+				w.begin(1)
+			}
+			for range messages {
+				if len(w.flight) > 0 {
+					w.deliver(w.take(0))
+				}
+			}
+			for _, m := range w.flight {
+				when := "before "
+				if m.vote != nil || m.out != nil {
+					when = "after "
+				}
+				died[when+name(m.e)] = true
+			}
+			a, answered := w.answers[1]
+			ended := len(w.flight) == 0
+			w.die()
+			w.settle()
+			if diff := audit.Compare(w.books()); len(diff) > 0 {
+				t.Errorf("%s, dead after %d messages: the books differ: %+v", c.name, messages, diff)
+			}
+			there := len(w.gpm.Processes(1)) == 1
+			if ended && there != c.there || !c.there && there || !c.release && answered && a.Gone == there {
+				t.Errorf("%s, dead after %d messages: answered %+v, there %v", c.name, messages, a, there)
 			}
 		}
 	}
-}
-
-// TestDiesAtEveryStep: one vNode with all parts, in order, with the coordinator dying before each step and after it.
-func TestDiesAtEveryStep(t *testing.T) {
-	spec := admission.VNodeSpec{Name: "v", Threads: 1, ExCacheLines: 10, MemoryBytes: 2 << 12, Volumes: []admission.VolumeSpec{{Name: "d", SizeBytes: 1}}}
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t, map[string]int{})
-		release := rapid.Bool().Draw(t, "release")
-		w.admit(spec, true)
-		if release {
-			w.settle()
-			w.applyGPM(gpm.Request{Op: gpm.OpRelease, PID: 1})
-			w.begin(1)
-		}
-		for range rapid.IntRange(0, 14).Draw(t, "messages") { // 7 requests and their answers
-			if len(w.flight) > 0 {
-				w.deliver(w.take(0))
+	for _, when := range []string{"before ", "after "} {
+		for _, step := range []string{"prepare gmm", "prepare gsm", "decide commit", "decide abort", "commit gmm", "commit gsm", "end commit", "free gmm", "free gsm", "end free"} {
+			if !died[when+step] {
+				t.Errorf("the coordinator never died %s%s: the test does not test it", when, step)
 			}
 		}
-		a, answered := w.answers[1]
-		w.die()
-		w.settle()
-		if diff := audit.Compare(w.books()); len(diff) > 0 {
-			t.Fatalf("the books differ: %+v", diff)
-		}
-		there := len(w.gpm.Processes(1)) == 1
-		if release && there || !release && answered && !a.Gone && !there {
-			t.Fatalf("released %v, answered %+v, there %v", release, a, there)
-		}
-	})
+	}
 }
