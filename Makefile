@@ -1,6 +1,6 @@
 # make run    builds and replays the bundled programs on a cluster of this machine
 # make test   everything that must hold: formatting, vet, the pinned linter, all tests under the race detector
-# make bench  the figures of speed, each with its floor of the same run (never a test)
+# make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make fuzz   every fuzz target for FUZZTIME
 GO       ?= go
 BIN      := bin/splitkernel

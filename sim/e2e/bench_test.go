@@ -121,7 +121,8 @@ func serveChild(addrs string) error {
 	return errors.Join(err, m.Close(context.Background()))
 }
 
-// pin puts this process, and so the children it starts, on one processor until the benchmark ends.
+// pin puts this process, and so the children it starts, on one processor until the benchmark ends, as taskset would before
+// its start: the runtime then runs one goroutine at a time, too.
 func pin(b *testing.B) {
 	b.Helper()
 	var old, one unix.CPUSet
@@ -146,7 +147,11 @@ func pin(b *testing.B) {
 		}
 	}
 	set(&one)
-	b.Cleanup(func() { set(&old) })
+	procs := runtime.GOMAXPROCS(1)
+	b.Cleanup(func() {
+		runtime.GOMAXPROCS(procs)
+		set(&old)
+	})
 }
 
 // memoryChild starts the child and gives its two addresses.
