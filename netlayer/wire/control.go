@@ -145,6 +145,7 @@ type Owner struct {
 type ProcessOpenReq struct {
 	PID   PID
 	Epoch Epoch
+	Addr  string // of the pComponent, which is told when an owner or the home changes; empty if it cannot be reached
 }
 
 // MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit, unless Fixed says that 0 is meant.
@@ -231,6 +232,7 @@ type VolumeAttachReq struct {
 	SizeBytes   uint64
 	Storage     NodeID
 	StorageAddr string
+	ClientAddr  string // of the pComponent, which is told when the buffer cache changes; empty if it cannot be reached, and M→S
 }
 
 // VolumeCreateReq makes a volume at an sComponent.
@@ -272,4 +274,44 @@ type NodeStatsRep struct {
 	Role     Role
 	Epoch    Epoch
 	Counters []Counter
+}
+
+// HoldingsReq asks a component what it holds for processes; audits compare it with the books of the managers.
+type HoldingsReq struct{}
+
+// HeldProcess is a process at its pComponent.
+type HeldProcess struct {
+	PID          PID
+	Epoch        Epoch
+	ExCacheLines uint64
+}
+
+// HeldRegion is a vRegion at its owner.
+type HeldRegion struct {
+	PID    PID
+	Region RegionNo
+	Epoch  Epoch
+}
+
+// HeldVolume is a volume at its sComponent.
+type HeldVolume struct {
+	Volume    VolumeID
+	Epoch     Epoch // of the placement under which it was made
+	SizeBytes uint64
+}
+
+// Holdings is what a component holds. Slices that its role does not have are nil, the others ascend.
+type Holdings struct {
+	Processes []HeldProcess // pComponent
+	Homes     []PID         // mComponent: processes whose home it is
+	Regions   []HeldRegion  // mComponent: vRegions that it owns
+	Volumes   []HeldVolume  // sComponent
+}
+
+// HoldingsRep says who holds what.
+type HoldingsRep struct {
+	Node  NodeID
+	Role  Role
+	Epoch Epoch // of the membership; 0 before the first registration
+	Holds Holdings
 }

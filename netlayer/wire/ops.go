@@ -48,6 +48,13 @@ const (
 
 	// Every node.
 	OpNodeStats Op = 96 // client→any: NodeStatsReq → NodeStatsRep
+	OpHoldings  Op = 97 // client→P, M, S: HoldingsReq → HoldingsRep
+	OpProbe     Op = 98 // G→P, M, S: ProbeReq → ProbeRep
+
+	// Moves, of whatever the component holds (MoveKind).
+	OpMoveStart  Op = 100 // G→P, M, S (giver): MoveReq → (empty), at once
+	OpMoveStatus Op = 101 // any→giver: MoveRef → MoveStatusRep
+	OpMoveForget Op = 102 // G→giver: MoveRef → (empty): the manager has taken down how it ended
 )
 
 // opNames is an array because every frame asks it whether its op is known.
@@ -57,7 +64,8 @@ var opNames = [256]string{
 	OpProcessOpen: "process_open", OpProcessExit: "process_exit", OpRegionMap: "region_map", OpRegionUnmap: "region_unmap",
 	OpVolumeAttach: "volume_attach", OpVolumeDetach: "volume_detach", OpVolumeCreate: "volume_create", OpVolumeDelete: "volume_delete",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
-	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats",
+	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget",
 }
 
 func (o Op) String() string {

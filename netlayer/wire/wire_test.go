@@ -53,11 +53,11 @@ var samples = []sample{
 	{op: OpMunmap, req: MunmapReq{PID: 7, Epoch: 2, Addr: 0x7000_0000, Length: 8192}, rep: MunmapRep{Freed: 2}},
 	{op: OpBrk, req: BrkReq{PID: 7, Epoch: 2, End: 0x5000}, rep: mmapRep},
 	{op: OpOwners, req: OwnersReq{PID: 7, Addr: 0x7000_0000, Length: 8192}, rep: mmapRep},
-	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2}},
+	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2, Addr: "unix:/run/p1"}},
 	{op: OpProcessExit, req: ProcessExitReq{PID: 7, Epoch: 2, Owner: true}},
 	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true}},
 	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
-	{op: OpVolumeAttach, req: VolumeAttachReq{Volume: 6, Epoch: 1, SizeBytes: 1 << 30, Storage: "s1", StorageAddr: "unix:/run/s1"}},
+	{op: OpVolumeAttach, req: VolumeAttachReq{Volume: 6, Epoch: 1, SizeBytes: 1 << 30, Storage: "s1", StorageAddr: "unix:/run/s1", ClientAddr: "unix:/run/p1"}},
 	{op: OpVolumeDetach, req: VolumeRef{Volume: 6, Epoch: 1}},
 	{op: OpVolumeCreate, req: VolumeCreateReq{Volume: 6, Epoch: 1, Name: "v", SizeBytes: 1 << 30}},
 	{op: OpVolumeDelete, req: VolumeRef{Volume: 6, Epoch: 1}},
@@ -70,6 +70,11 @@ var samples = []sample{
 	{op: OpRaft, req: []byte("raft batch")},
 	{op: OpRaftChunk, req: []byte("raft chunk")},
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
+	{op: OpHoldings, req: HoldingsReq{}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []PID{7}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}}}},
+	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "no answer"}},
+	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000}},
+	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
+	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
 }
 
 func body(v any) []byte {
