@@ -13,6 +13,7 @@ import (
 	"github.com/lni/goutils/vfs"
 
 	"splitkernel/gmanagers"
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -27,7 +28,7 @@ const failover = 30 * time.Second
 
 // cluster is three manager processes in this process, over inproc, each on its own memory file system.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
 	peers []gmanagers.Peer
 	nodes []*node
 	edit  func(*gmanagers.Options)
@@ -41,12 +42,17 @@ type node struct {
 	done   chan error // of Run and of the server
 }
 
-func startCluster(t *testing.T, edit func(*gmanagers.Options)) *cluster {
-	c := &cluster{t: t, edit: edit}
+func startCluster(t testing.TB, edit func(*gmanagers.Options)) *cluster {
 	n := clusters.Add(1)
+	return startClusterAt(t, func(id wire.NodeID) netlayer.Addr { return netlayer.Addr(fmt.Sprintf("inproc:managers-%d-%s", n, id)) }, edit)
+}
+
+// startClusterAt is startCluster at addresses of the caller's choice.
+func startClusterAt(t testing.TB, addr func(wire.NodeID) netlayer.Addr, edit func(*gmanagers.Options)) *cluster {
+	c := &cluster{t: t, edit: edit}
 	for i := 1; i <= 3; i++ {
 		id := wire.NodeID(fmt.Sprintf("g%d", i))
-		c.peers = append(c.peers, gmanagers.Peer{ID: id, Addr: netlayer.Addr(fmt.Sprintf("inproc:managers-%d-%s", n, id)), ReplicaID: uint64(i)})
+		c.peers = append(c.peers, gmanagers.Peer{ID: id, Addr: addr(id), ReplicaID: uint64(i)})
 		c.nodes = append(c.nodes, &node{id: id, fs: vfs.NewStrictMem()})
 	}
 	for i := range c.nodes {
@@ -112,13 +118,11 @@ func (c *cluster) stop(i int) {
 	}
 }
 
-// crash ends a node so that only what it had synced is left.
+// crash ends a node so that only what it had synced is left. Its syncs are believed until it is silent: a node that went on
+// to acknowledge what its disk only pretends to keep would break what Raft builds on (and panic at its next start).
 func (c *cluster) crash(i int) {
-	n := c.nodes[i]
-	n.fs.SetIgnoreSyncs(true)
 	c.stop(i)
-	n.fs.ResetToSyncedState()
-	n.fs.SetIgnoreSyncs(false)
+	c.nodes[i].fs.ResetToSyncedState()
 }
 
 // stat returns a counter of a node.
@@ -156,7 +160,7 @@ func (c *cluster) client() *client.Client {
 }
 
 // until polls a condition that must come true within failover; the last description is printed if it does not.
-func until(t *testing.T, what string, ok func() bool) {
+func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(failover)
 	for !ok() {
@@ -207,8 +211,19 @@ func scomponent(i int, bytes uint64) wire.Member {
 	return wire.Member{ID: wire.NodeID(id), Role: wire.RoleStorage, Addr: "inproc:" + id, Capacity: wire.Capacity{StorageBytes: bytes}}
 }
 
+// homes gives the processes 1 to n a home, as admissions do.
+func (c *cluster) homes(cl *client.Client, n wire.PID) {
+	c.t.Helper()
+	for pid := wire.PID(1); pid <= n; pid++ {
+		votes, err := cl.Steps(within(c.t), wire.GMM, []admission.Step{{Verb: admission.Prepare, PID: pid}, {Verb: admission.Commit, PID: pid}})
+		if err != nil || votes[0].Kind != wire.KindNone || votes[1].Kind != wire.KindNone {
+			c.t.Fatalf("process %d: %+v, %v", pid, votes, err)
+		}
+	}
+}
+
 // within is a context for one step of a test.
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), failover)
 	t.Cleanup(cancel)
 	return ctx

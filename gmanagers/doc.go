@@ -8,15 +8,19 @@
 //
 // It opens no listener: the composition root puts Handler into the process's one netlayer.Server, beside nothing else
 // that serves OpPropose, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk or OpNodeStats. That server needs at least
-// MinWorkers workers, because each proposal holds one while Raft agrees on it.
+// MinWorkers workers, because each proposal and each admission holds one until it ends.
 //
-// It declares nobody dead, fences, migrates and coordinates nothing between the managers.
+// While it leads GPM it also performs what the pure package admission decides, so that a vNode gets its parts of all three
+// managers or none (admit.go): it is a client of the other groups, wherever they are led.
+//
+// It declares nobody dead, fences and migrates nothing.
 //
 //	m, err := gmanagers.New(options)
 //	server := netlayer.NewServer(m.Handler(), serverOptions)
 //	go server.Serve(ctx, listener)
 //	err = m.Run(ctx) // until ctx ends; its own goroutines have ended then
 //
-// Goroutines: those of raftsm, and handlers called by the server; Run waits for all of them. Lock order: one mutex,
-// taken alone; no call into raftsm is made under it.
+// Goroutines: those of raftsm, three that look after open admissions, at most two senders a group, and handlers called by
+// the server; Run waits for all of them. Lock order: the driver's mutex, then that of Managers. No call into raftsm is
+// made under the latter, and only stale reads under the former.
 package gmanagers

@@ -3,8 +3,10 @@ package gmanagers
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -106,11 +108,11 @@ func (m *Managers) propose(ctx context.Context, host *raftsm.Host, req *netlayer
 	if leader != m.o.ID {
 		return &wire.Error{Kind: wire.KindNotLeader, Text: string(leader)}
 	}
-	command, registers, err := m.stamped(host, p)
+	command, q, registers, err := m.stamped(host, p)
 	if err != nil {
 		return err
 	}
-	result, err := host.Propose(ctx, p.Manager, command)
+	result, err := m.carryOut(ctx, host, p.Manager, q, command)
 	if err != nil {
 		m.stats.refused[p.Manager].Add(1)
 		return err
@@ -123,61 +125,110 @@ func (m *Managers) propose(ctx context.Context, host *raftsm.Host, req *netlayer
 	return nil
 }
 
-// stamped makes the command of a request: it adds the time, the policy, who is alive and chance. If it is a
-// registration, it returns the member too.
-func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte, registers *wire.Member, err error) {
+// carryOut has a command applied. If q asks GPM for an admission or a release, the rest of its transaction is driven too.
+func (m *Managers) carryOut(ctx context.Context, host *raftsm.Host, g wire.Manager, q gpm.Request, command []byte) ([]byte, error) {
+	if q.Op != gpm.OpAdmit && q.Op != gpm.OpRelease {
+		return host.Propose(ctx, g, command)
+	}
+	d, err := m.drives()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	b, err := host.Propose(ctx, g, command)
+	if err != nil {
+		return nil, err
+	}
+	res, err := gpm.DecodeResult(b)
+	if err != nil || res.Kind != wire.KindNone {
+		return b, err
+	}
+	if res, err = d.complete(ctx, q, res); err != nil {
+		return nil, err
+	}
+	return res.Encode(), nil
+}
+
+// drives returns the driver of admissions while Run serves.
+func (m *Managers) drives() (*driver, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.driver == nil {
+		return nil, wire.Errorf(wire.KindUnavailable, "manager %s is stopping", m.o.ID)
+	}
+	return m.driver, nil
+}
+
+// prepares reports whether a step needs to know who is alive.
+func prepares(steps []admission.Step) bool {
+	return slices.ContainsFunc(steps, func(s admission.Step) bool { return s.Verb == admission.Prepare })
+}
+
+// stamped makes the command of a request: it adds the time, the policy, who is alive and chance. It returns a request to GPM too,
+// and the member if it is a registration.
+func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
 	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
 	switch p.Manager {
 	case wire.GPM:
 		q, err := gpm.DecodeRequest(p.Command)
 		if err != nil {
-			return nil, nil, err
+			return nil, q, nil, err
 		}
+		c := gpm.Command{Client: p.Client, Seq: p.Seq, Request: q}
 		if q.Op == gpm.OpRegister {
 			registers = &q.Member
 		}
-		if q.Op == gpm.OpPlace {
+		if q.Op == gpm.OpAdmit {
 			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
-				return nil, nil, err
+				return nil, q, nil, err
 			}
+			d, err := m.drives()
+			if err != nil {
+				return nil, q, nil, err
+			}
+			c.Coordinator = d.coordinatorID()
 		}
-		return gpm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Request: q}.Encode(), registers, nil
+		c.Stamp = stamp
+		return c.Encode(), q, registers, nil
 	case wire.GMM:
 		q, err := gmm.DecodeRequest(p.Command)
 		if err != nil {
-			return nil, nil, err
+			return nil, process, nil, err
 		}
 		if q.Op == gmm.OpRegister {
 			registers = &q.Member
 		}
-		if q.Op == gmm.OpPlaceHome || q.Op == gmm.OpActivate {
+		if q.Op == gmm.OpActivate || prepares(q.Steps) {
 			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GMM, wire.GMM); err != nil {
-				return nil, nil, err
+				return nil, process, nil, err
 			}
 		}
-		return gmm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Overcommit: uint64(m.o.Overcommit * 1000), Request: q}.Encode(), registers, nil
+		return gmm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Overcommit: uint64(m.o.Overcommit * 1000), Request: q}.Encode(), process, registers, nil
 	}
 	q, err := gsm.DecodeRequest(p.Command)
 	if err != nil {
-		return nil, nil, err
+		return nil, process, nil, err
 	}
 	c := gsm.Command{Client: p.Client, Seq: p.Seq, Request: q}
 	if q.Op == gsm.OpRegister {
 		registers = &q.Member
 	}
-	if q.Op == gsm.OpCreate {
+	if prepares(q.Steps) {
 		stamp.Policy, c.CachePolicy, stamp.Chance = m.o.GSMPolicy, m.o.CachePolicy, rand.Uint64()
 		if stamp.Live, err = m.live(host, wire.GSM, wire.GSM); err != nil {
-			return nil, nil, err
+			return nil, process, nil, err
 		}
 		if c.Caches, err = m.live(host, wire.GSM, wire.GMM); err != nil {
-			return nil, nil, err
+			return nil, process, nil, err
 		}
 	}
 	c.Stamp = stamp
-	return c.Encode(), registers, nil
+	return c.Encode(), process, registers, nil
 }
 
 // live returns the members of a manager that are candidates for the group that this process leads, as far as this

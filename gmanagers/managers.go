@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -35,6 +36,8 @@ type Managers struct {
 	calls   sync.WaitGroup // handlers that use host
 	watch   *membership.Watch
 	leading [wire.GSM + 1]bool
+	terms   [wire.GSM + 1]uint64 // how often this process began to lead
+	driver  *driver              // while Run serves
 }
 
 // stats counts what the shell did; metrics.go exports it.
@@ -44,6 +47,23 @@ type stats struct {
 	queries   [wire.GSM + 1]atomic.Uint64
 	beats     atomic.Uint64
 	unheard   atomic.Uint64 // heartbeats of an older epoch or beyond the bound
+	admitted  atomic.Uint64 // vNodes that this process coordinated
+	aborted   atomic.Uint64 // and refused after their intent
+	released  atomic.Uint64
+	batches   atomic.Uint64 // commands that carried steps and moves
+	inquiries atomic.Uint64 // questions of participants about prepared holds
+}
+
+// answered counts the end of an admission or of a vNode.
+func (s *stats) answered(a admission.Answer) {
+	switch {
+	case !a.Gone:
+		s.admitted.Add(1)
+	case a.Kind != wire.KindNone:
+		s.aborted.Add(1)
+	default:
+		s.released.Add(1)
+	}
 }
 
 // New makes the replicas of a manager process; nothing runs yet.
@@ -84,23 +104,35 @@ func (m *Managers) Run(ctx context.Context) error {
 		return fmt.Errorf("manager %s: %w", m.o.ID, err)
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	driver, err := newDriver(serving, m, host)
+	if err != nil {
+		host.Close()
+		return fmt.Errorf("manager %s: %w", m.o.ID, err)
+	}
 	m.mu.Lock()
 	if m.serving != nil {
 		m.mu.Unlock()
-		cancel()
+		driver.client.Close()
 		host.Close()
 		return errors.New("gmanagers: Run was called twice")
 	}
-	m.host, m.serving = host, serving
+	m.host, m.serving, m.driver = host, serving, driver
 	m.watch = membership.NewWatch(ms(m.o.LeaseMS), m.now()) // the grace begins when others can be heard
 	m.mu.Unlock()
 
+	driving := make(chan struct{})
+	go func() {
+		defer close(driving)
+		driver.run()
+	}()
 	<-ctx.Done()
 
 	m.mu.Lock()
-	m.host = nil
+	m.host, m.driver = nil, nil
 	m.mu.Unlock()
 	cancel()
+	<-driving
 	m.calls.Wait()
 	links.close() // so that no sender waits for a peer
 	host.Close()
@@ -139,6 +171,7 @@ func (m *Managers) leaderChanged(g wire.Manager, leader wire.NodeID) {
 func (m *Managers) lead(g wire.Manager, leads bool) {
 	if leads && !m.leading[g] {
 		m.watch.Lead(g, m.now())
+		m.terms[g]++
 	}
 	m.leading[g] = leads
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"splitkernel/gmanagers"
-	"splitkernel/gmanagers/gpm"
-	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/client"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
@@ -35,30 +36,37 @@ func TestPlacesAndLists(t *testing.T) {
 		}
 	}
 
-	a, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "a", Threads: 2, ExCacheLines: 600})
-	if err != nil || a.PID != 1 || a.Node != "p1" || a.Addr != "inproc:p1" || a.Epoch != 1 {
-		t.Fatalf("process a: %+v, %v", a, err)
+	a, err := cl.Admit(ctx, admission.VNodeSpec{Name: "a", Threads: 2, ExCacheLines: 600})
+	if err != nil || a.PID != 1 || a.Node != "p1" || a.Addr != "inproc:p1" || a.Epoch != 1 || a.Home.Node != "m1" || a.Home.Addr != "inproc:m1" || a.Home.RegionBytes != 1<<20 || len(a.Volumes) != 0 {
+		t.Fatalf("vNode a: %+v, %v", a, err)
 	}
-	b, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "b", Threads: 1, ExCacheLines: 600})
-	if err != nil || b.PID != 2 || b.Node != "p2" {
-		t.Fatalf("process b: %+v, %v", b, err)
+	b, err := cl.Admit(ctx, admission.VNodeSpec{Name: "b", Threads: 1, ExCacheLines: 600, MemoryBytes: 3 << 20, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 5000}}})
+	if err != nil || b.PID != 2 || b.Node != "p2" || b.Home.Node != "m2" || len(b.Volumes) != 1 {
+		t.Fatalf("vNode b: %+v, %v", b, err)
 	}
-	_, err = cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "c", Threads: 1, ExCacheLines: 600})
-	if !errors.Is(err, wire.ErrNoRoom) || !has(err, `excache_lines: process "c" wants 600 at one pComponent: p1 has 400 of 1000 free, p2 has 400 of 1000 free`) {
-		t.Fatalf("process c: %v", err)
+	if v := b.Volumes[0]; v.Volume != 1 || v.Storage != "s1" || v.StorageAddr != "inproc:s1" || v.SizeBytes != 8192 || v.Cache != "m1" || v.CacheAddr != "inproc:m1" {
+		t.Fatalf("volume: %+v", v)
 	}
-	if err := cl.EndProcess(ctx, a.PID); err != nil {
+	_, err = cl.Admit(ctx, admission.VNodeSpec{Name: "c", Threads: 1, ExCacheLines: 600})
+	if !errors.Is(err, wire.ErrNoRoom) || !has(err, `excache_lines: vNode "c" wants 600 at one pComponent: p1 has 400 of 1000 free (200 short), p2 has 400 of 1000 free (200 short)`) {
+		t.Fatalf("vNode c: %v", err)
+	}
+	_, err = cl.Admit(ctx, admission.VNodeSpec{Name: "d", Threads: 1, ExCacheLines: 1, MemoryBytes: 100 << 20, Volumes: []admission.VolumeSpec{{Name: "w", SizeBytes: 2 << 30}}})
+	for _, want := range []string{
+		"memory_bytes: process 3 wants 100 vRegions of 1048576 bytes, 55 short: m1 has 15 of 16 free, m2 has 15 of 16 free, m3 has 15 of 16 free",
+		`storage_bytes: volume "w" wants 2147483648 at one sComponent: s1 has 1073733632 of 1073741824 free (1073750016 short), s2 has 1073741824 of 1073741824 free (1073741824 short)`,
+	} {
+		if !errors.Is(err, wire.ErrNoRoom) || !has(err, want) {
+			t.Errorf("vNode d: %v\nwant %s", err, want)
+		}
+	}
+	if err := cl.Release(ctx, a.PID); err != nil {
 		t.Fatal(err)
 	}
-	if err := cl.EndProcess(ctx, a.PID); !errors.Is(err, wire.ErrNotFound) {
-		t.Fatalf("ended twice: %v", err)
+	if err := cl.Release(ctx, a.PID); !errors.Is(err, wire.ErrNotFound) {
+		t.Fatalf("released twice: %v", err)
 	}
-
-	home, err := cl.PlaceHome(ctx, b.PID)
-	if err != nil || home.Node != "m1" || home.Addr != "inproc:m1" || home.Epoch != 1 || home.RegionBytes != 1<<20 {
-		t.Fatalf("home: %+v, %v", home, err)
-	}
-	perNode := map[wire.NodeID]int{}
+	perNode := map[wire.NodeID]int{} // the reserved vRegions and more
 	for r := range wire.RegionNo(9) {
 		o, err := cl.ActivateRegion(ctx, b.PID, r)
 		if err != nil || o.Region != r || o.Epoch != 1 {
@@ -68,11 +76,6 @@ func TestPlacesAndLists(t *testing.T) {
 	}
 	if perNode["m1"] != 3 || perNode["m2"] != 3 || perNode["m3"] != 3 {
 		t.Errorf("regions per mComponent %v, want 3 each", perNode)
-	}
-
-	v, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: "v", SizeBytes: 5000})
-	if err != nil || v.Volume != 1 || v.Storage != "s1" || v.StorageAddr != "inproc:s1" || v.SizeBytes != 8192 || v.Cache != "m1" || v.CacheAddr != "inproc:m1" {
-		t.Fatalf("volume: %+v, %v", v, err)
 	}
 
 	m1 := mcomponent(1, 4<<20)
@@ -136,11 +139,7 @@ func TestLeaderStampsChance(t *testing.T) {
 	}
 	got := map[string]map[wire.NodeID]bool{"process": {}, "home": {}, "vRegion": {}, "storage": {}, "cache": {}}
 	for i := range 20 { // all on one of four once in 4^19
-		p, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Name: "a", Threads: 1, ExCacheLines: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		home, err := cl.PlaceHome(ctx, p.PID)
+		p, err := cl.Admit(ctx, admission.VNodeSpec{Name: "a", Threads: 1, ExCacheLines: 1, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 4096}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,10 +147,7 @@ func TestLeaderStampsChance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: "v", SizeBytes: 4096})
-		if err != nil {
-			t.Fatal(err)
-		}
+		home, v := p.Home, p.Volumes[0]
 		for what, id := range map[string]wire.NodeID{"process": p.Node, "home": home.Node, "vRegion": o.Node, "storage": v.Storage, "cache": v.Cache} {
 			got[what][id] = true
 		}
@@ -175,11 +171,7 @@ func TestLeaderEndsWhileActivating(t *testing.T) {
 		}
 	}
 	const callers, each = 32, 8
-	for pid := wire.PID(1); pid <= callers; pid++ {
-		if _, err := cl.PlaceHome(ctx, pid); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.homes(cl, callers)
 	leader := c.leader(wire.GMM)
 	if leader < 0 {
 		t.Fatal("nobody leads GMM after it answered")
@@ -259,9 +251,7 @@ func TestCrashLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := cl.PlaceHome(ctx, 1); err != nil {
-		t.Fatal(err)
-	}
+	c.homes(cl, 1)
 	owners := map[wire.RegionNo]wire.Owner{}
 	activate := func(n int) {
 		t.Helper()
@@ -325,13 +315,24 @@ func TestCatchesUpBySnapshot(t *testing.T) {
 	c.stop(away)
 	const callers, each = 32, 30
 	var out sync.WaitGroup
+	var pids atomic.Uint64
+	volume := func(cl *client.Client) (admission.Volume, error) {
+		pid := wire.PID(pids.Add(1))
+		votes, err := cl.Steps(ctx, wire.GSM, []admission.Step{
+			{Verb: admission.Prepare, PID: pid, Volumes: []admission.VolumeSpec{{Name: long, SizeBytes: 1}}}, {Verb: admission.Commit, PID: pid}, // or GPM would have it freed
+		})
+		if err != nil || len(votes) != 2 || len(votes[0].Volumes) != 1 {
+			return admission.Volume{}, fmt.Errorf("%+v, %w", votes, err)
+		}
+		return votes[0].Volumes[0], nil
+	}
 	for range callers {
 		cl := c.client() // each client is remembered with its own window of results
 		out.Add(1)
 		go func() {
 			defer out.Done()
 			for range each {
-				if _, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: long, SizeBytes: 1}); err != nil {
+				if _, err := volume(cl); err != nil {
 					t.Error(err)
 					return
 				}
@@ -352,7 +353,7 @@ func TestCatchesUpBySnapshot(t *testing.T) {
 	}
 	// It serves: the other two have no majority without it.
 	c.stop((away + 1) % 3)
-	if v, err := cl.CreateVolume(ctx, gsm.VolumeSpec{Name: "last", SizeBytes: 1}); err != nil || v.Volume != callers*each+1 {
+	if v, err := volume(cl); err != nil || v.Volume != callers*each+1 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	vs, err := cl.Volumes(ctx)
@@ -367,16 +368,23 @@ func TestSilentComponents(t *testing.T) {
 	c := startCluster(t, func(o *gmanagers.Options) { o.LeaseMS = int(membership.MinLease.Milliseconds()) })
 	cl := c.client()
 	ctx := within(t)
-	p1 := pcomponent(1, 1000)
+	p1, m1 := pcomponent(1, 1000), mcomponent(1, 1<<20)
+	var err error
+	if m1.Epoch, err = cl.Register(ctx, m1); err != nil {
+		t.Fatal(err)
+	}
 	epoch, err := cl.Register(ctx, p1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p1.Epoch = epoch
 	place := func() error {
-		p, err := cl.PlaceProcess(ctx, gpm.ProcessSpec{Threads: 1, ExCacheLines: 1})
+		if _, err := cl.Heartbeat(ctx, m1, wire.Load{}); err != nil { // only p1 falls silent
+			return nil
+		}
+		p, err := cl.Admit(ctx, admission.VNodeSpec{Threads: 1, ExCacheLines: 1})
 		if err == nil {
-			return cl.EndProcess(ctx, p.PID)
+			return cl.Release(ctx, p.PID)
 		}
 		return err
 	}

@@ -34,13 +34,19 @@ var (
 	queriesDesc   = desc("queries_total", "Queries answered.", "manager")
 	beatsDesc     = desc("heartbeats_total", "Heartbeats of components.")
 	unheardDesc   = desc("heartbeats_ignored_total", "Heartbeats of an older epoch, or of components beyond the bound.")
+	vnodesDesc    = desc("vnodes_total", "vNodes whose admission or release this process coordinated, by how it ended.", "outcome")
+	batchesDesc   = desc("admission_batches_total", "Commands with steps of admissions that this process sent.")
+	inquiryDesc   = desc("admission_inquiries_total", "Questions to GPM about holds that stayed prepared.")
+	openDesc      = desc("admissions_open", "Admissions and releases that this process drives.")
+	waitDesc      = desc("admissions_waiting", "Admissions and releases whose callers wait here; more than the bound are refused as busy.")
 	raftDesc      = desc("raft_messages_total", "Raft message batches and snapshot chunks by what became of them.", "event")
 )
 
 // Describe sends the descriptions.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc, raftDesc,
+		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc,
+		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, raftDesc,
 	} {
 		ch <- d
 	}
@@ -68,9 +74,28 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(beatsDesc, m.stats.beats.Load())
 	counter(unheardDesc, m.stats.unheard.Load())
+	counter(vnodesDesc, m.stats.admitted.Load(), "admitted")
+	counter(vnodesDesc, m.stats.aborted.Load(), "refused")
+	counter(vnodesDesc, m.stats.released.Load(), "released")
+	counter(batchesDesc, m.stats.batches.Load())
+	counter(inquiryDesc, m.stats.inquiries.Load())
+	driven, waiting := m.admitting()
+	gauge(openDesc, float64(driven))
+	gauge(waitDesc, float64(waiting))
 	for _, e := range m.raftEvents() {
 		counter(raftDesc, uint64(e.Value), e.Name)
 	}
+}
+
+// admitting returns how many transactions are driven and how many callers wait; none while Run does not serve.
+func (m *Managers) admitting() (driven, waiting int) {
+	d, err := m.drives()
+	if err != nil {
+		return 0, 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Driven(), d.slots
 }
 
 func flag(b bool) float64 {
@@ -116,6 +141,11 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 		add(g+"term", float64(s.Term))
 	}
 	add("heartbeats", float64(m.stats.beats.Load()))
+	add("vnodes_admitted", float64(m.stats.admitted.Load()))
+	add("vnodes_refused", float64(m.stats.aborted.Load()))
+	add("vnodes_released", float64(m.stats.released.Load()))
+	add("admission_batches", float64(m.stats.batches.Load()))
+	add("admission_inquiries", float64(m.stats.inquiries.Load()))
 	for _, e := range m.raftEvents() {
 		add("raft_"+e.Name, e.Value)
 	}

@@ -1,6 +1,7 @@
 package gmanagers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,9 @@ type Options struct {
 	Net     netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
 	Log     *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
 	FS      FS               `mapstructure:"-" yaml:"-"` // nil is the disk
+	// OnStep, if not nil, is called before each step of an admission or a release that this process coordinates, with the
+	// step's name, for example "prepare gmm" or "decide commit". It is for tests, which may block in it until ctx ends.
+	OnStep func(ctx context.Context, step string) `mapstructure:"-" yaml:"-" json:"-"`
 
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
 	// long before it calls anybody silent. Default: six heartbeats.
@@ -64,9 +68,10 @@ type Options struct {
 	ProposeTimeoutMS int `mapstructure:"propose_timeout_ms" yaml:"propose_timeout_ms"`
 }
 
-// MinWorkers is how many workers the server of a manager process should have: one for each proposal that waits for
-// Raft, several components' worth of them.
-const MinWorkers = 64
+// MinWorkers is how many workers the server of a manager process should have: one for each admission that waits, and one
+// for each other proposal that waits for Raft, several components' worth of them. Admissions wait for such proposals, so
+// the latter must not wait for the former.
+const MinWorkers = MaxAdmitting + 64
 
 // maxPeers bounds the manager processes.
 const maxPeers = 7

@@ -2,12 +2,16 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/wire"
 )
 
@@ -70,22 +74,59 @@ func (c *Client) gsm(ctx context.Context, q gsm.Request) (gsm.Result, error) {
 	return r, r.Err()
 }
 
-// PlaceProcess has GPM choose a pComponent and gives the process its id.
-func (c *Client) PlaceProcess(ctx context.Context, spec gpm.ProcessSpec) (gpm.ProcessPlacement, error) {
-	r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpPlace, Spec: spec})
-	return r.Process, err
+// Admit has the managers give a vNode a pComponent, a home and volumes, all of it or nothing. No volume is created at its
+// sComponent yet. A refusal names what is short, by how much and at which components. If the managers cannot tell what
+// became of an attempt, or the coordinator ended before it decided, another attempt is made until ctx ends; an attempt
+// whose outcome is unknown in the end holds nothing, or is listed by Processes.
+func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission.Placement, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	backoff := session.Backoff{Base: ms(c.o.RetryBaseMS), Max: ms(c.o.RetryMaxMS), Attempts: 1 << 30}
+	for attempt := 1; ; attempt++ {
+		r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec})
+		if wire.KindOf(err) != wire.KindUnavailable || c.pause(ctx, backoff, attempt) != nil {
+			return r.VNode, err
+		}
+	}
 }
 
-// EndProcess gives back what a process took of its pComponent.
-func (c *Client) EndProcess(ctx context.Context, pid wire.PID) error {
-	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpEnd, PID: pid})
+// Release gives back all that a vNode has at the managers. It removes no volume at its sComponent.
+func (c *Client) Release(ctx context.Context, pid wire.PID) error {
+	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpRelease, PID: pid})
 	return err
 }
 
-// PlaceHome has GMM choose the home mComponent of a process. Asked again it gives the same.
-func (c *Client) PlaceHome(ctx context.Context, pid wire.PID) (gmm.Home, error) {
-	r, err := c.gmm(ctx, gmm.Request{Op: gmm.OpPlaceHome, PID: pid})
-	return r.Home, err
+// Steps has a participant, GMM or GSM, carry out steps of admissions, at most admission.MaxBatch. It returns one vote for
+// each. For the managers themselves.
+func (c *Client) Steps(ctx context.Context, m wire.Manager, steps []admission.Step) ([]admission.Vote, error) {
+	var votes []admission.Vote
+	var err error
+	switch m {
+	case wire.GMM:
+		var r gmm.Result
+		r, err = c.gmm(ctx, gmm.Request{Op: gmm.OpSteps, Steps: steps})
+		votes = r.Votes
+	case wire.GSM:
+		var r gsm.Result
+		r, err = c.gsm(ctx, gsm.Request{Op: gsm.OpSteps, Steps: steps})
+		votes = r.Votes
+	default:
+		return nil, wire.Errorf(wire.KindBadRequest, "%v takes no part in admissions", m)
+	}
+	if err == nil && len(votes) != len(steps) {
+		err = wire.Errorf(wire.KindInternal, "%v: %d votes for %d steps", m, len(votes), len(steps))
+	}
+	return votes, err
+}
+
+// Changes has GPM change the phases of admissions, at most admission.MaxBatch. It returns one outcome for each. For the
+// managers themselves.
+func (c *Client) Changes(ctx context.Context, changes []admission.Change) ([]admission.Outcome, error) {
+	r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpChanges, Changes: changes})
+	if err == nil && len(r.Outcomes) != len(changes) {
+		err = wire.Errorf(wire.KindInternal, "gpm: %d outcomes for %d changes", len(r.Outcomes), len(changes))
+	}
+	return r.Outcomes, err
 }
 
 // ActivateRegion has GMM choose the owner of a vRegion of a process that has a home. Asked again it gives the same.
@@ -94,31 +135,13 @@ func (c *Client) ActivateRegion(ctx context.Context, pid wire.PID, region wire.R
 	return r.Owner, err
 }
 
-// ReleaseProcess has GMM forget a process, its home and its vRegions.
-func (c *Client) ReleaseProcess(ctx context.Context, pid wire.PID) error {
-	_, err := c.gmm(ctx, gmm.Request{Op: gmm.OpRelease, PID: pid})
-	return err
-}
-
-// CreateVolume has GSM choose an sComponent and a buffer cache and gives the volume its id. It creates no file.
-func (c *Client) CreateVolume(ctx context.Context, spec gsm.VolumeSpec) (gsm.VolumePlacement, error) {
-	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpCreate, Spec: spec})
-	return r.Volume, err
-}
-
-// DeleteVolume has GSM forget a volume. It removes no file.
-func (c *Client) DeleteVolume(ctx context.Context, id wire.VolumeID) error {
-	_, err := c.gsm(ctx, gsm.Request{Op: gsm.OpDelete, Volume: id})
-	return err
-}
-
 // Members returns the components that a manager registered, ascending by id, with what the answering manager heard of
 // them.
 func (c *Client) Members(ctx context.Context, m wire.Manager) ([]membership.Status, error) {
 	return listing[membership.Status](ctx, c, m, membership.Query{Kind: membership.QueryMembers})
 }
 
-// Processes returns the processes that GPM placed, ascending by id.
+// Processes returns the processes of GPM with the phase of their admission, ascending by id.
 func (c *Client) Processes(ctx context.Context) ([]gpm.Process, error) {
 	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing})
 }
@@ -131,6 +154,26 @@ func (c *Client) Regions(ctx context.Context, pid wire.PID) ([]gmm.Process, erro
 // Volumes returns the volumes of GSM, ascending by id.
 func (c *Client) Volumes(ctx context.Context) ([]gsm.Volume, error) {
 	return listing[gsm.Volume](ctx, c, wire.GSM, membership.Query{Kind: membership.QueryListing})
+}
+
+// Books reads what an audit compares, without what components hold: all vNodes of GPM, homes of GMM and volumes of GSM,
+// and their members. The three are read one after the other.
+func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
+	members := func(m wire.Manager) []wire.Member {
+		st, merr := c.Members(ctx, m)
+		err = errors.Join(err, merr)
+		out := make([]wire.Member, len(st))
+		for i, s := range st {
+			out[i] = s.Member
+		}
+		return out
+	}
+	b.Compute, b.Memory, b.Storage = members(wire.GPM), members(wire.GMM), members(wire.GSM)
+	var perr, herr, verr error
+	b.Processes, perr = c.Processes(ctx)
+	b.Homes, herr = c.Regions(ctx, 0)
+	b.Volumes, verr = c.Volumes(ctx)
+	return b, errors.Join(err, perr, herr, verr)
 }
 
 func listing[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) ([]T, error) {

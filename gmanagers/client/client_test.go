@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -120,7 +121,7 @@ func TestKeepsItsSequence(t *testing.T) {
 		return reply(rep, gmm.Result{})
 	})
 	for range 2 {
-		if err := c.ReleaseProcess(context.Background(), 1); err != nil {
+		if err := free(context.Background(), c, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,6 +140,12 @@ func TestKeepsItsSequence(t *testing.T) {
 	}
 }
 
+// free has GMM free a process.
+func free(ctx context.Context, c *Client, pid wire.PID) error {
+	_, err := c.gmm(ctx, gmm.Request{Op: gmm.OpSteps, Steps: []admission.Step{{Verb: admission.Free, PID: pid}}})
+	return err
+}
+
 func TestRefusalsAreNotRetried(t *testing.T) {
 	var asked atomic.Int64
 	c := run(t, 3, func(_ *fake, _ *netlayer.Request, rep *netlayer.Reply) error {
@@ -147,10 +154,10 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 		}
 		return reply(rep, gmm.Result{Kind: wire.KindNoRoom, Text: "vregions: none"})
 	})
-	if err := c.ReleaseProcess(context.Background(), 1); !errors.Is(err, wire.ErrBadRequest) {
+	if err := free(context.Background(), c, 1); !errors.Is(err, wire.ErrBadRequest) {
 		t.Error(err)
 	}
-	if err := c.ReleaseProcess(context.Background(), 1); !errors.Is(err, wire.ErrNoRoom) || err.Error() != "no room: vregions: none" {
+	if err := free(context.Background(), c, 1); !errors.Is(err, wire.ErrNoRoom) || err.Error() != "no room: vregions: none" {
 		t.Error(err)
 	}
 	if asked.Load() != 2 {
@@ -162,7 +169,7 @@ func TestEndsWithItsContext(t *testing.T) {
 	c := run(t, 3, func(*fake, *netlayer.Request, *netlayer.Reply) error { return wire.ErrUnavailable })
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := c.ReleaseProcess(ctx, 1); !errors.Is(err, wire.ErrTimeout) || !strings.Contains(err.Error(), "gmm: no manager of 3 answered in time") {
+	if err := free(ctx, c, 1); !errors.Is(err, wire.ErrTimeout) || !strings.Contains(err.Error(), "gmm: no manager of 3 answered in time") {
 		t.Error(err)
 	}
 	if _, err := c.Members(ctx, wire.GMM); !errors.Is(err, wire.ErrTimeout) {
@@ -183,7 +190,7 @@ func TestCloseEndsCalls(t *testing.T) {
 		return wire.ErrUnavailable
 	})
 	failed := make(chan error, 1)
-	go func() { failed <- c.ReleaseProcess(context.Background(), 1) }()
+	go func() { failed <- free(context.Background(), c, 1) }()
 	<-entered
 	c.Close()
 	if err := <-failed; err == nil {

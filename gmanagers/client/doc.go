@@ -1,5 +1,5 @@
 // Package client speaks to the three managers: it finds and follows their leaders and retries until the caller's
-// context ends.
+// context ends. Admit and Release are what users of a cluster need; Steps and Moves are for the managers among themselves.
 //
 // Each command keeps its (client, sequence) across retries, so a proposal whose answer was lost is never applied twice,
 // as long as this client object lives. A command that ends with wire.ErrTimeout may still be applied later.

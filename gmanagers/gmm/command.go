@@ -1,37 +1,25 @@
 package gmm
 
 import (
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
-const (
-	// RequestVersion is the format version of requests and results.
-	RequestVersion uint8 = 1
-	// CommandVersion is the format version of commands. 2 added the stamped chance; 1 is still read, from the logs of
-	// earlier releases.
-	CommandVersion uint8 = 2
-)
+// FormatVersion is the format version of requests, commands, results and snapshots. Another is refused: 1 and 2 placed
+// each thing by itself, without a vNode's transaction.
+const FormatVersion uint8 = 3
 
 // Op says what a request asks.
 type Op uint8
 
-// The operations. Numbers are wire numbers, never reused.
+// The operations. Numbers are wire numbers, never reused; 2 and 4 placed and released a home without the other managers.
 const (
-	OpRegister  Op = 1 // Member → Result.Epoch
-	OpPlaceHome Op = 2 // PID → Result.Home
-	OpActivate  Op = 3 // PID, Region → Result.Owner
-	OpRelease   Op = 4 // PID
+	OpRegister Op = 1 // Member → Result.Epoch
+	OpActivate Op = 3 // PID, Region → Result.Owner
+	OpSteps    Op = 5 // Steps → Result.Votes
 )
-
-// Home says which mComponent is the home of a process.
-type Home struct {
-	Node        wire.NodeID
-	Addr        string
-	Epoch       wire.Epoch // of the home: 1 at first, more after each move
-	RegionBytes uint64     // the size of every vRegion of the cluster
-}
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
@@ -39,6 +27,7 @@ type Request struct {
 	Member wire.Member
 	PID    wire.PID
 	Region wire.RegionNo
+	Steps  []admission.Step // at most admission.MaxBatch
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
@@ -55,8 +44,8 @@ type Result struct {
 	Kind  wire.Kind
 	Text  string
 	Epoch wire.Epoch
-	Home  Home
 	Owner wire.Owner
+	Votes []admission.Vote // one for each step
 }
 
 // Err returns the result's error, nil if the command was carried out.
@@ -71,41 +60,28 @@ func (r Result) Err() error {
 func failed(err error) Result { return Result{Kind: wire.KindOf(err), Text: membership.TextOf(err)} }
 
 // Encode encodes a request for wire.ProposeReq.Command.
-func (q Request) Encode() []byte { return codec.Encode(RequestVersion, q) }
+func (q Request) Encode() []byte { return codec.Encode(FormatVersion, q) }
 
 // DecodeRequest decodes a request.
 func DecodeRequest(b []byte) (q Request, err error) {
-	err = codec.Decode(b, RequestVersion, "gmm request", &q)
+	err = codec.Decode(b, FormatVersion, "gmm request", &q)
 	return q, err
 }
 
 // Encode encodes a command for the log.
-func (c Command) Encode() []byte { return codec.Encode(CommandVersion, c) }
+func (c Command) Encode() []byte { return codec.Encode(FormatVersion, c) }
 
-// commandV1 is a command of format version 1.
-type commandV1 struct {
-	Client, Seq uint64
-	Stamp       membership.StampV1
-	Overcommit  uint64
-	Request     Request
-}
-
-// DecodeCommand decodes a command of either version.
+// DecodeCommand decodes a command.
 func DecodeCommand(b []byte) (c Command, err error) {
-	if len(b) > 0 && b[0] == 1 {
-		var v commandV1
-		err = codec.Decode(b, 1, "gmm command", &v)
-		return Command{Client: v.Client, Seq: v.Seq, Stamp: v.Stamp.Stamp(), Overcommit: v.Overcommit, Request: v.Request}, err
-	}
-	err = codec.Decode(b, CommandVersion, "gmm command", &c)
+	err = codec.Decode(b, FormatVersion, "gmm command", &c)
 	return c, err
 }
 
 // Encode encodes a result for wire.ProposeRep.Result.
-func (r Result) Encode() []byte { return codec.Encode(RequestVersion, r) }
+func (r Result) Encode() []byte { return codec.Encode(FormatVersion, r) }
 
 // DecodeResult decodes a result.
 func DecodeResult(b []byte) (r Result, err error) {
-	err = codec.Decode(b, RequestVersion, "gmm result", &r)
+	err = codec.Decode(b, FormatVersion, "gmm result", &r)
 	return r, err
 }

@@ -7,6 +7,9 @@
 // first (least_loaded by default) among those that are alive and have room for one more. Activating an active vRegion
 // again gives the same owner and epoch.
 //
+// A process gets its home, and room for the vRegions that it reserves, when its vNode is admitted (package admission): GMM
+// takes part with the steps prepare, commit and free. Activations take from what is reserved first.
+//
 // All mComponents of a cluster have one vRegion size: that of the first that registered. An mComponent that registers
 // again has lost its pages: vRegions and homes granted under its older epoch take no room any more, and whoever asks
 // for them gets wire.ErrFailed. They are forgotten when their process is released.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
@@ -17,9 +18,10 @@ import (
 //	silent ID…                                from now on the stamps leave these out
 //	traffic ID=N…                             from now on the stamps say so
 //	policy NAME                               of the stamps from now on; their chance is the sequence
-//	place pid=N                               a home
+//	step VERB… pid=N [bytes=N]                prepare, commit or free
+//	place pid=N                               prepare, commit
 //	activate pid=N region=N… [seq=N]          seq repeats an old sequence
-//	release pid=N
+//	release pid=N                             free
 //	list
 //	restore                                   goes on with a state restored from a snapshot
 func TestScripts(t *testing.T) {
@@ -41,11 +43,11 @@ func TestScripts(t *testing.T) {
 			return s.Apply(c)
 		}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			var pid, memory, region, ratio, again uint64
+			var pid, memory, region, ratio, again, reserve uint64
 			for _, a := range []struct {
 				key string
 				to  *uint64
-			}{{"pid", &pid}, {"memory", &memory}, {"region", &region}, {"ratio", &ratio}, {"seq", &again}} {
+			}{{"pid", &pid}, {"memory", &memory}, {"region", &region}, {"ratio", &ratio}, {"seq", &again}, {"bytes", &reserve}} {
 				if d.Cmd == "activate" && a.key == "region" {
 					continue
 				}
@@ -58,6 +60,15 @@ func TestScripts(t *testing.T) {
 				} else {
 					fmt.Fprintf(&out, format+"\n", args...)
 				}
+			}
+			step := func(verb admission.Verb) {
+				res := apply(Request{Op: OpSteps, Steps: []admission.Step{{Verb: verb, PID: wire.PID(pid), MemoryBytes: reserve}}}, again)
+				v := res.Votes[0]
+				what := verb.String()
+				if verb == admission.Prepare {
+					what = fmt.Sprintf("home %s at %s, epoch %d, vRegions of %d bytes", v.Home.Node, v.Home.Addr, v.Home.Epoch, v.Home.RegionBytes)
+				}
+				say(Result{Kind: v.Kind, Text: v.Text}, "%s", what)
 			}
 			switch d.Cmd {
 			case "overcommit":
@@ -84,8 +95,16 @@ func TestScripts(t *testing.T) {
 			case "policy":
 				policy = d.CmdArgs[0].Key
 			case "place":
-				res := apply(Request{Op: OpPlaceHome, PID: wire.PID(pid)}, again)
-				say(res, "home %s at %s, epoch %d, vRegions of %d bytes", res.Home.Node, res.Home.Addr, res.Home.Epoch, res.Home.RegionBytes)
+				step(admission.Prepare)
+				apply(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Commit, PID: wire.PID(pid)}}}, 0)
+			case "step":
+				for _, a := range d.CmdArgs {
+					for v := admission.Prepare; v <= admission.Free; v++ {
+						if a.Key == v.String() {
+							step(v)
+						}
+					}
+				}
 			case "activate":
 				for _, a := range d.CmdArgs {
 					if a.Key != "region" {
@@ -99,12 +118,18 @@ func TestScripts(t *testing.T) {
 					}
 				}
 			case "release":
-				say(apply(Request{Op: OpRelease, PID: wire.PID(pid)}, again), "released")
+				step(admission.Free)
 			case "list":
 				for _, p := range s.Processes(0) {
 					fmt.Fprintf(&out, "process %d: home %s", p.PID, p.Home)
+					if p.Prepared {
+						fmt.Fprint(&out, ", prepared")
+					}
 					for _, r := range p.Regions {
 						fmt.Fprintf(&out, ", %d at %s", r.Region, r.Node)
+					}
+					for _, r := range p.Reserved {
+						fmt.Fprintf(&out, ", %d reserved at %s", r.Regions, r.Node)
 					}
 					fmt.Fprintln(&out)
 				}

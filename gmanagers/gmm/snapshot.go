@@ -9,50 +9,29 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// SnapshotVersion is the format version of snapshots. 2 added the turns of round_robin; 1 is still read: nobody had a
-// turn then.
-const SnapshotVersion uint8 = 2
-
-// saved is a snapshot: everything that is replicated, in sorted slices.
+// saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	RegionBytes uint64
 	Members     []wire.Member // ascending by ID
 	Processes   []Process     // ascending by PID
+	Closed      []wire.PID    // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
 }
 
-// savedV1 is a snapshot of format version 1.
-type savedV1 struct {
-	RegionBytes uint64
-	Members     []wire.Member
-	Processes   []Process
-	Sessions    dedup.Saved[Result]
-}
-
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
-	return codec.Encode(SnapshotVersion, saved{
-		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Sessions: s.sessions.Save(),
-		HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn,
+	return codec.Encode(FormatVersion, saved{
+		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn,
 	})
-}
-
-func decodeSaved(b []byte) (v saved, err error) {
-	if len(b) > 0 && b[0] == 1 {
-		var old savedV1
-		err = codec.Decode(b, 1, "gmm snapshot", &old)
-		return saved{RegionBytes: old.RegionBytes, Members: old.Members, Processes: old.Processes, Sessions: old.Sessions}, err
-	}
-	err = codec.Decode(b, SnapshotVersion, "gmm snapshot", &v)
-	return v, err
 }
 
 // Restore replaces the state by that of a snapshot. After an error the state is as it was.
 func (s *State) Restore(b []byte) error {
-	v, err := decodeSaved(b)
-	if err != nil {
+	var v saved
+	if err := codec.Decode(b, FormatVersion, "gmm snapshot", &v); err != nil {
 		return err
 	}
 	members, err := membership.Load(wire.RoleMemory, v.Members)
@@ -63,7 +42,10 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
-	n := &State{members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: sessions, homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn}
+	n := &State{
+		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions,
+		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
+	}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		n.processes = append(n.processes, p)
@@ -75,6 +57,15 @@ func (s *State) Restore(b []byte) error {
 			if members.Current(r.Node, r.NodeEpoch) {
 				n.owned[r.Node]++
 			}
+		}
+		for _, r := range p.Reserved {
+			n.regions += int(r.Regions)
+			if members.Current(r.Node, r.NodeEpoch) {
+				n.owned[r.Node] += r.Regions
+			}
+		}
+		if p.Prepared {
+			n.prepared++
 		}
 	}
 	if err := n.CheckInvariants(); err != nil {

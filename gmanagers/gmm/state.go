@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -17,10 +18,18 @@ const (
 	MaxProcesses = 1 << 16
 	// MaxRegions bounds the active vRegions of all processes together.
 	MaxRegions = 1 << 18
+	// MaxReserved bounds the vRegions that one admission reserves, because each is chosen by the policy.
+	MaxReserved = 4096
+	// MaxClosed bounds the vNodes of which is remembered that they were freed, so that a late Prepare holds nothing for
+	// them.
+	MaxClosed = 1024
 	// MinOvercommit and MaxOvercommit bound Command.Overcommit, in thousandths.
 	MinOvercommit = 1000
 	MaxOvercommit = 1000_000
 )
+
+// remedy is what helps when vRegions are short.
+const remedy = "raise mcomponent.memory_bytes or manager.overcommit"
 
 // Region is an active vRegion.
 type Region struct {
@@ -30,6 +39,13 @@ type Region struct {
 	Epoch     wire.Epoch // of the ownership: 1 at first, more after each move
 }
 
+// Reserve is room for vRegions at one mComponent that is kept for a process.
+type Reserve struct {
+	Node      wire.NodeID
+	NodeEpoch wire.Epoch // of the mComponent when it was reserved
+	Regions   uint64     // above 0
+}
+
 // Process is a process with its home and its active vRegions, as listings and snapshots hold it.
 type Process struct {
 	PID       wire.PID
@@ -37,7 +53,9 @@ type Process struct {
 	HomeEpoch wire.Epoch // of the home
 	NodeEpoch wire.Epoch // of the mComponent when it became the home
 	PlacedMS  int64      // ms since 1970 by the clock of the leader that placed it
+	Prepared  bool       // held for an admission that is not known to be decided: nothing can be activated yet
 	Regions   []Region   // ascending by Region
+	Reserved  []Reserve  // ascending by Node; the next activations take from it
 }
 
 // State is the replicated state. Make one with New.
@@ -45,9 +63,11 @@ type State struct {
 	members     *membership.Table
 	regionBytes uint64                 // 0 until the first mComponent registers
 	processes   []*Process             // ascending by PID
-	regions     int                    // derived: active vRegions, lost ones included
+	regions     int                    // derived: active and reserved vRegions, lost ones included
+	prepared    int                    // derived: processes that are Prepared
 	homes       map[wire.NodeID]uint64 // derived: homes under the mComponent's present epoch; only looked up
-	owned       map[wire.NodeID]uint64 // derived: vRegions under the owner's present epoch; only looked up
+	owned       map[wire.NodeID]uint64 // derived: vRegions under the owner's present epoch, reserved ones too; only looked up
+	closed      []wire.PID             // vNodes freed last, oldest first, at most MaxClosed
 	homeTurn    wire.NodeID            // the mComponent that round_robin chose last for a home; empty if none
 	ownerTurn   wire.NodeID            // the same for a vRegion
 	sessions    *dedup.Table[Result]
@@ -69,14 +89,12 @@ func (s *State) apply(cmd Command) Result {
 	switch q.Op {
 	case OpRegister:
 		return s.register(q.Member)
-	case OpPlaceHome:
-		return s.placeHome(q.PID, cmd)
 	case OpActivate:
 		return s.activate(q.PID, q.Region, cmd)
-	case OpRelease:
-		return s.release(q.PID)
+	case OpSteps:
+		return s.steps(cmd)
 	}
-	return failed(wire.Errorf(wire.KindBadRequest, "gmm operation %d, want 1 to 4", q.Op))
+	return failed(wire.Errorf(wire.KindBadRequest, "gmm operation %d, want 1, 3 or 5", q.Op))
 }
 
 func (s *State) register(m wire.Member) Result {
@@ -108,29 +126,111 @@ func Room(memoryBytes, regionBytes, overcommit uint64) uint64 {
 	return room / regionBytes
 }
 
-func (s *State) placeHome(pid wire.PID, cmd Command) Result {
-	if pid == 0 {
-		return failed(wire.Errorf(wire.KindBadRequest, "process id 0"))
+func (s *State) steps(cmd Command) Result {
+	steps := cmd.Request.Steps
+	if len(steps) > admission.MaxBatch {
+		return failed(wire.Errorf(wire.KindBadRequest, "%d steps, at most %d", len(steps), admission.MaxBatch))
 	}
-	i, ok := s.find(pid)
-	if !ok {
-		if len(s.processes) >= MaxProcesses {
-			return failed(wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses))
+	res := Result{Votes: make([]admission.Vote, 0, len(steps))}
+	for _, st := range steps {
+		v := admission.Vote{PID: st.PID}
+		if err := s.step(st, cmd, &v); err != nil {
+			v.Kind, v.Text = wire.KindOf(err), membership.TextOf(err)
 		}
-		m, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", pid) }, placement.Hash(uint64(pid)), s.homes, &s.homeTurn)
+		res.Votes = append(res.Votes, v)
+	}
+	return res
+}
+
+// step carries out one step of a vNode's transaction.
+func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
+	i, ok := s.find(st.PID)
+	switch {
+	case st.PID == 0:
+		return wire.Errorf(wire.KindBadRequest, "process id 0")
+	case st.Verb == admission.Free:
+		s.free(st.PID)
+		return nil
+	case st.Verb == admission.Prepare && !ok:
+		p, err := s.hold(st, cmd)
 		if err != nil {
-			return failed(err)
+			return err
 		}
-		p := &Process{PID: pid, Home: m.ID, HomeEpoch: 1, NodeEpoch: m.Epoch, PlacedMS: cmd.Stamp.NowMS, Regions: []Region{}}
 		s.processes = slices.Insert(s.processes, i, p)
-		s.homes[m.ID]++
+	case st.Verb != admission.Prepare && st.Verb != admission.Commit:
+		return wire.Errorf(wire.KindBadRequest, "step %d of process %d, want 1 to 3", st.Verb, st.PID)
+	case !ok:
+		return wire.Errorf(wire.KindNotFound, "process %d has no home", st.PID)
 	}
 	p := s.processes[i]
+	if st.Verb == admission.Commit {
+		if p.Prepared {
+			p.Prepared = false
+			s.prepared--
+		}
+		return nil
+	}
 	m, _ := s.members.Get(p.Home)
 	if m.Epoch != p.NodeEpoch {
-		return failed(lost(fmt.Sprintf("the home of process %d", pid), m, p.NodeEpoch))
+		return lost(fmt.Sprintf("the home of process %d", p.PID), m, p.NodeEpoch)
 	}
-	return Result{Home: Home{Node: m.ID, Addr: m.Addr, Epoch: p.HomeEpoch, RegionBytes: s.regionBytes}}
+	v.Home = admission.Home{Node: m.ID, Addr: m.Addr, Epoch: p.HomeEpoch, RegionBytes: s.regionBytes}
+	return nil
+}
+
+// hold chooses a home and reserves vRegions for a process, all or nothing. The caller enters it.
+func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
+	switch {
+	case slices.Contains(s.closed, st.PID):
+		return nil, wire.Errorf(wire.KindStale, "process %d was freed before it was prepared", st.PID)
+	case len(s.processes) >= MaxProcesses:
+		return nil, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
+	}
+	homeTurn, ownerTurn := s.homeTurn, s.ownerTurn
+	home, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", st.PID) }, placement.Hash(uint64(st.PID)), s.homes, &s.homeTurn)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{PID: st.PID, Home: home.ID, HomeEpoch: 1, NodeEpoch: home.Epoch, PlacedMS: cmd.Stamp.NowMS, Prepared: true, Regions: []Region{}, Reserved: []Reserve{}}
+	want := uint64(0)
+	if st.MemoryBytes > 0 {
+		want = (st.MemoryBytes-1)/s.regionBytes + 1
+	}
+	if want > MaxReserved || s.regions+int(want) > MaxRegions {
+		s.homeTurn = homeTurn // nothing was placed
+		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want, s.regionBytes, MaxReserved, MaxRegions-s.regions)
+	}
+	for n := range want {
+		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), nil, &s.ownerTurn)
+		if err != nil {
+			s.homeTurn, s.ownerTurn = homeTurn, ownerTurn // nothing was placed
+			for _, r := range p.Reserved {
+				s.owned[r.Node] -= r.Regions
+			}
+			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, %d short: %s", st.PID, want, s.regionBytes, want-n, s.rooms(cmd))
+		}
+		s.owned[m.ID]++
+		j, ok := slices.BinarySearchFunc(p.Reserved, m.ID, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
+		if !ok {
+			p.Reserved = slices.Insert(p.Reserved, j, Reserve{Node: m.ID, NodeEpoch: m.Epoch})
+		}
+		p.Reserved[j].Regions++
+	}
+	s.regions += int(want)
+	s.homes[home.ID]++
+	s.prepared++
+	return p, nil
+}
+
+// Prepared returns the processes that are held for an admission that is not known to be decided, ascending.
+func (s *State) Prepared() []wire.PID {
+	out := make([]wire.PID, 0, s.prepared)
+	for i := 0; i < len(s.processes) && len(out) < s.prepared; i++ {
+		if s.processes[i].Prepared {
+			out = append(out, s.processes[i].PID)
+		}
+	}
+	return out
 }
 
 // lost is the error of what was granted to an earlier incarnation of m.
@@ -144,19 +244,24 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		return failed(wire.Errorf(wire.KindNotFound, "process %d has no home: place it first", pid))
 	}
 	p := s.processes[i]
+	if p.Prepared {
+		return failed(wire.Errorf(wire.KindNotFound, "process %d is being admitted: wait for its answer", pid))
+	}
 	j, ok := slices.BinarySearchFunc(p.Regions, region, func(r Region, no wire.RegionNo) int { return cmp.Compare(r.Region, no) })
 	if !ok {
-		if s.regions >= MaxRegions {
-			return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active, at most %d", s.regions, MaxRegions))
-		}
-		m, err := s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) },
-			placement.Hash(uint64(pid), uint64(region)), nil, &s.ownerTurn)
-		if err != nil {
-			return failed(err)
+		m, ok := s.takeReserved(p, region, cmd)
+		if !ok {
+			if s.regions >= MaxRegions {
+				return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active or reserved, at most %d", s.regions, MaxRegions))
+			}
+			var err error
+			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), nil, &s.ownerTurn); err != nil {
+				return failed(err)
+			}
+			s.regions++
+			s.owned[m.ID]++
 		}
 		p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Node: m.ID, NodeEpoch: m.Epoch, Epoch: 1})
-		s.regions++
-		s.owned[m.ID]++
 	}
 	r := p.Regions[j]
 	m, _ := s.members.Get(r.Node)
@@ -177,17 +282,68 @@ func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wi
 		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
 	}
 	s.candidates(cmd, homes, nil)
-	i := placement.Choose(policy, placement.Ask{Need: s.regionBytes, Key: key, Chance: cmd.Stamp.Chance, After: *turn}, &s.set)
+	i := placement.Choose(policy, placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}, &s.set)
 	if i < 0 {
 		var why membership.Refusals
 		s.candidates(cmd, homes, &why)
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, why.With("raise mcomponent.memory_bytes or manager.overcommit"))
+		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, why.With(remedy))
 	}
 	m, _ := s.members.Get(s.set.ID(i))
 	if policy.Rotates {
 		*turn = m.ID
 	}
 	return m, nil
+}
+
+// rooms says in words what room every mComponent has.
+func (s *State) rooms(cmd Command) string {
+	live := membership.Traffic(cmd.Stamp.Live)
+	var out membership.Refusals
+	members := s.members.View()
+	for i := range members {
+		m := &members[i]
+		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
+		if _, ok := live.Of(m); !ok {
+			out.Silent(m.ID)
+		} else {
+			out.Has(m.ID, room-min(owned, room), room)
+		}
+	}
+	return out.With(remedy)
+}
+
+// takeReserved takes room for a vRegion out of what was reserved for a process, at the mComponent that the policy puts
+// first among those that are alive; false if there is none.
+func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wire.Member, bool) {
+	policy, err := placement.New(cmd.Stamp.Policy)
+	if err != nil {
+		return wire.Member{}, false
+	}
+	live := membership.Traffic(cmd.Stamp.Live)
+	s.set.Reset()
+	for _, r := range p.Reserved {
+		m, _ := s.members.Get(r.Node)
+		if traffic, ok := live.Of(&m); ok && m.Epoch == r.NodeEpoch {
+			s.set.Add(placement.Candidate{
+				ID: m.ID, Rack: m.Rack, Room: s.regionBytes, Reserved: s.owned[m.ID] * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Traffic: traffic,
+			})
+		}
+	}
+	i := placement.Choose(policy, placement.Ask{
+		Need: s.regionBytes, Key: placement.Hash(uint64(p.PID), uint64(region)), Chance: cmd.Stamp.Chance, After: s.ownerTurn,
+	}, &s.set)
+	if i < 0 {
+		return wire.Member{}, false
+	}
+	m, _ := s.members.Get(s.set.ID(i))
+	if policy.Rotates {
+		s.ownerTurn = m.ID
+	}
+	j := slices.IndexFunc(p.Reserved, func(r Reserve) bool { return r.Node == m.ID })
+	if p.Reserved[j].Regions--; p.Reserved[j].Regions == 0 {
+		p.Reserved = slices.Delete(p.Reserved, j, j+1)
+	}
+	return m, true
 }
 
 // candidates fills s.set with the stamped ones that are registered under their epoch, and why, if it is not nil, with what
@@ -205,7 +361,7 @@ func (s *State) candidates(cmd Command, homes map[wire.NodeID]uint64, why *membe
 		}
 		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
 		if owned >= room {
-			why.Short(m.ID, 0, room)
+			why.Short(m.ID, 1, 0, room)
 		}
 		s.set.Add(placement.Candidate{
 			ID: m.ID, Rack: m.Rack, Room: (room - min(room, owned)) * s.regionBytes, // less than 2^64, as Room sees to
@@ -218,22 +374,37 @@ func (s *State) find(pid wire.PID) (int, bool) {
 	return slices.BinarySearchFunc(s.processes, pid, func(p *Process, pid wire.PID) int { return cmp.Compare(p.PID, pid) })
 }
 
-func (s *State) release(pid wire.PID) Result {
-	i, ok := s.find(pid)
-	if !ok {
-		return failed(wire.Errorf(wire.KindNotFound, "process %d has no home", pid))
-	}
-	if p := s.processes[i]; s.members.Current(p.Home, p.NodeEpoch) {
-		s.homes[p.Home]--
-	}
-	for _, r := range s.processes[i].Regions {
-		if s.members.Current(r.Node, r.NodeEpoch) {
-			s.owned[r.Node]--
+// free gives back what a process has, prepared or not, and remembers that it did.
+func (s *State) free(pid wire.PID) {
+	if i, ok := s.find(pid); ok {
+		p := s.processes[i]
+		if s.members.Current(p.Home, p.NodeEpoch) {
+			s.homes[p.Home]--
 		}
+		for _, r := range p.Regions {
+			if s.members.Current(r.Node, r.NodeEpoch) {
+				s.owned[r.Node]--
+			}
+		}
+		s.regions -= len(p.Regions)
+		for _, r := range p.Reserved {
+			if s.members.Current(r.Node, r.NodeEpoch) {
+				s.owned[r.Node] -= r.Regions
+			}
+			s.regions -= int(r.Regions)
+		}
+		if p.Prepared {
+			s.prepared--
+		}
+		s.processes = slices.Delete(s.processes, i, i+1)
 	}
-	s.regions -= len(s.processes[i].Regions)
-	s.processes = slices.Delete(s.processes, i, i+1)
-	return Result{}
+	if slices.Contains(s.closed, pid) {
+		return
+	}
+	s.closed = append(s.closed, pid)
+	if len(s.closed) > MaxClosed {
+		s.closed = slices.Delete(s.closed, 0, 1)
+	}
 }
 
 // Members returns the mComponents, ascending by id.
@@ -246,6 +417,7 @@ func (s *State) Processes(pid wire.PID) []Process {
 		if pid == 0 || p.PID == pid {
 			c := *p
 			c.Regions = append([]Region{}, p.Regions...) // never nil: equal states give equal snapshots
+			c.Reserved = append([]Reserve{}, p.Reserved...)
 			out = append(out, c)
 		}
 	}
@@ -286,7 +458,7 @@ func (s *State) CheckInvariants() error {
 		m, ok := s.members.Get(id)
 		return ok && epoch > 0 && epoch <= m.Epoch
 	}
-	homes, owned, regions := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0
+	homes, owned, regions, prepared := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0, 0
 	for i, p := range s.processes {
 		switch {
 		case p.PID == 0 || i > 0 && s.processes[i-1].PID >= p.PID:
@@ -308,6 +480,24 @@ func (s *State) CheckInvariants() error {
 			}
 		}
 		regions += len(p.Regions)
+		for j, r := range p.Reserved {
+			if r.Regions == 0 || r.Regions > MaxReserved || !was(r.Node, r.NodeEpoch) || j > 0 && p.Reserved[j-1].Node >= r.Node {
+				return fmt.Errorf("gmm: process %d: %d vRegions reserved at %q under epoch %d: none, too many, out of order or never was", p.PID, r.Regions, r.Node, r.NodeEpoch)
+			}
+			if s.members.Current(r.Node, r.NodeEpoch) {
+				owned[r.Node] += r.Regions
+			}
+			regions += int(r.Regions)
+		}
+		if p.Prepared {
+			prepared++
+		}
+		if slices.Contains(s.closed, p.PID) {
+			return fmt.Errorf("gmm: process %d was freed and has a home", p.PID)
+		}
+	}
+	if prepared != s.prepared || len(s.closed) > MaxClosed {
+		return fmt.Errorf("gmm: counts %d prepared processes, has %d; remembers %d freed ones, at most %d", s.prepared, prepared, len(s.closed), MaxClosed)
 	}
 	if len(s.processes) > MaxProcesses || regions > MaxRegions || regions != s.regions {
 		return fmt.Errorf("gmm: %d processes and %d vRegions (%d counted), at most %d and %d", len(s.processes), regions, s.regions, MaxProcesses, MaxRegions)

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -28,7 +29,7 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch - stale, Traffic: rapid.Uint64Range(0, 3).Draw(t, "traffic")})
 		}
 	}
-	pid := wire.PID(rapid.Uint64Range(0, 5).Draw(t, "pid"))
+	pid := wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid"))
 	switch rapid.IntRange(0, 12).Draw(t, "op") {
 	case 0:
 		c.Request = Request{Op: OpRegister, Member: wire.Member{
@@ -38,10 +39,14 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 				RegionBytes: rapid.SampledFrom([]uint64{8192, 8192, 8192, 4096, 5000}).Draw(t, "region bytes"),
 			},
 		}}
-	case 1, 2:
-		c.Request = Request{Op: OpPlaceHome, PID: pid}
-	case 3:
-		c.Request = Request{Op: OpRelease, PID: pid}
+	case 1, 2, 3, 5:
+		c.Request.Op = OpSteps
+		for range rapid.IntRange(0, 4).Draw(t, "steps") {
+			c.Request.Steps = append(c.Request.Steps, admission.Step{
+				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4}).Draw(t, "verb")), PID: wire.PID(rapid.Uint64Range(0, 30).Draw(t, "step pid")),
+				MemoryBytes: rapid.SampledFrom([]uint64{0, 0, 1, 8192, 30000, 1 << 62}).Draw(t, "memory"),
+			})
+		}
 	case 4:
 		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
 	default:
@@ -74,9 +79,9 @@ func TestProperties(t *testing.T) {
 				}
 				owners[at] = res.Owner
 			}
-			if res.Kind == wire.KindNone && q.Op == OpRelease {
+			for _, st := range q.Steps {
 				for at := range owners {
-					if at.pid == q.PID {
+					if st.Verb == admission.Free && at.pid == st.PID {
 						delete(owners, at)
 					}
 				}
@@ -147,9 +152,9 @@ func fuzzSeeds() (commands, snapshots [][]byte) {
 	live := []membership.Live{{ID: "m1", Epoch: 1}}
 	for i, q := range []Request{
 		{Op: OpRegister, Member: wire.Member{ID: "m1", Role: wire.RoleMemory, Addr: "inproc:m1", Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}},
-		{Op: OpPlaceHome, PID: 3},
+		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 3, MemoryBytes: 1 << 17}, {Verb: admission.Commit, PID: 3}, {Verb: admission.Prepare, PID: 4}}},
 		{Op: OpActivate, PID: 3, Region: 7},
-		{Op: OpRelease, PID: 3},
+		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Free, PID: 3}}},
 	} {
 		c := Command{Client: 1, Seq: uint64(i + 1), Overcommit: 4000, Stamp: membership.Stamp{Policy: "least_loaded", Live: live}, Request: q}
 		commands = append(commands, c.Encode())
@@ -164,9 +169,6 @@ func FuzzApply(f *testing.F) {
 	commands, _ := fuzzSeeds()
 	for _, c := range commands {
 		f.Add(c)
-	}
-	for _, c := range commandsV1 {
-		f.Add(bytesOf(f, c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()
@@ -187,9 +189,6 @@ func FuzzRestore(f *testing.F) {
 	commands, snapshots := fuzzSeeds()
 	for _, s := range snapshots {
 		f.Add(s)
-	}
-	for _, s := range snapshotsV1 {
-		f.Add(bytesOf(f, s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()

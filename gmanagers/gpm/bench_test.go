@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -25,7 +26,7 @@ func BenchmarkPlace(b *testing.B) {
 					}}))
 					stamp.Live = append(stamp.Live, membership.Live{ID: id, Epoch: res.Epoch, Addr: "tcp:10.0.0.1:7000", Traffic: uint64(i * 1000)})
 				}
-				place := next(Request{Op: OpPlace, Spec: ProcessSpec{Name: "x", Threads: 1, ExCacheLines: 100}})
+				place := next(Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: 1, ExCacheLines: 100}})
 				place.Stamp = stamp
 				encoded := place.Encode()
 				b.ReportAllocs()
@@ -43,7 +44,8 @@ func BenchmarkPlace(b *testing.B) {
 					if err := res.Err(); err != nil {
 						b.Fatal(err)
 					}
-					s.Apply(next(Request{Op: OpEnd, PID: res.Process.PID}))
+					s.Apply(next(Request{Op: OpRelease, PID: res.VNode.PID}))
+					s.Apply(next(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: res.VNode.PID}}}))
 				}
 			})
 		}

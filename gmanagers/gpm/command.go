@@ -1,69 +1,52 @@
 package gpm
 
 import (
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
-const (
-	// RequestVersion is the format version of requests and results.
-	RequestVersion uint8 = 1
-	// CommandVersion is the format version of commands. 2 added the stamped chance; 1 is still read, from the logs of
-	// earlier releases.
-	CommandVersion uint8 = 2
-)
+// FormatVersion is the format version of requests, commands, results and snapshots. Another is refused: 1 and 2 placed
+// each thing by itself, without a vNode's transaction.
+const FormatVersion uint8 = 3
 
 // Op says what a request asks.
 type Op uint8
 
-// The operations. Numbers are wire numbers, never reused.
+// The operations. Numbers are wire numbers, never reused; 2 and 3 placed and ended a process without the other managers.
 const (
 	OpRegister Op = 1 // Member → Result.Epoch
-	OpPlace    Op = 2 // Spec → Result.Process
-	OpEnd      Op = 3 // PID
+	OpAdmit    Op = 4 // Spec → Result.VNode
+	OpRelease  Op = 5 // PID → Result.VNode
+	OpChanges  Op = 6 // Changes → Result.Outcomes
 )
-
-// MaxNameBytes bounds the name of a process.
-const MaxNameBytes = 255
-
-// ProcessSpec is what a process needs.
-type ProcessSpec struct {
-	Name         string
-	Threads      uint32 // at least 1
-	ExCacheLines uint64 // at least 1; reserved at the pComponent while the process is placed
-}
-
-// ProcessPlacement says where a process runs.
-type ProcessPlacement struct {
-	PID   wire.PID
-	Epoch wire.Epoch // of the process: 1 at first, more after each move
-	Node  wire.NodeID
-	Addr  string
-}
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
-	Op     Op
-	Member wire.Member
-	Spec   ProcessSpec
-	PID    wire.PID
+	Op      Op
+	Member  wire.Member
+	Spec    admission.VNodeSpec
+	PID     wire.PID
+	Changes []admission.Change // at most admission.MaxBatch
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
 type Command struct {
-	Client  uint64
-	Seq     uint64
-	Stamp   membership.Stamp
-	Request Request
+	Client      uint64
+	Seq         uint64
+	Stamp       membership.Stamp
+	Coordinator uint64 // of OpAdmit: the leadership that may prepare it, see admission.Coordinator
+	Request     Request
 }
 
 // Result is the answer to a command. Kind is wire.KindNone if it was carried out.
 type Result struct {
-	Kind    wire.Kind
-	Text    string
-	Epoch   wire.Epoch
-	Process ProcessPlacement
+	Kind     wire.Kind
+	Text     string
+	Epoch    wire.Epoch
+	VNode    admission.Placement // what the log knows when the command is applied; the shell completes it
+	Outcomes []admission.Outcome // one for each change
 }
 
 // Err returns the result's error, nil if the command was carried out.
@@ -78,40 +61,28 @@ func (r Result) Err() error {
 func failed(err error) Result { return Result{Kind: wire.KindOf(err), Text: membership.TextOf(err)} }
 
 // Encode encodes a request for wire.ProposeReq.Command.
-func (q Request) Encode() []byte { return codec.Encode(RequestVersion, q) }
+func (q Request) Encode() []byte { return codec.Encode(FormatVersion, q) }
 
 // DecodeRequest decodes a request.
 func DecodeRequest(b []byte) (q Request, err error) {
-	err = codec.Decode(b, RequestVersion, "gpm request", &q)
+	err = codec.Decode(b, FormatVersion, "gpm request", &q)
 	return q, err
 }
 
 // Encode encodes a command for the log.
-func (c Command) Encode() []byte { return codec.Encode(CommandVersion, c) }
+func (c Command) Encode() []byte { return codec.Encode(FormatVersion, c) }
 
-// commandV1 is a command of format version 1.
-type commandV1 struct {
-	Client, Seq uint64
-	Stamp       membership.StampV1
-	Request     Request
-}
-
-// DecodeCommand decodes a command of either version.
+// DecodeCommand decodes a command.
 func DecodeCommand(b []byte) (c Command, err error) {
-	if len(b) > 0 && b[0] == 1 {
-		var v commandV1
-		err = codec.Decode(b, 1, "gpm command", &v)
-		return Command{Client: v.Client, Seq: v.Seq, Stamp: v.Stamp.Stamp(), Request: v.Request}, err
-	}
-	err = codec.Decode(b, CommandVersion, "gpm command", &c)
+	err = codec.Decode(b, FormatVersion, "gpm command", &c)
 	return c, err
 }
 
 // Encode encodes a result for wire.ProposeRep.Result.
-func (r Result) Encode() []byte { return codec.Encode(RequestVersion, r) }
+func (r Result) Encode() []byte { return codec.Encode(FormatVersion, r) }
 
 // DecodeResult decodes a result.
 func DecodeResult(b []byte) (r Result, err error) {
-	err = codec.Decode(b, RequestVersion, "gpm result", &r)
+	err = codec.Decode(b, FormatVersion, "gpm result", &r)
 	return r, err
 }

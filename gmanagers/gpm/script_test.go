@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
@@ -16,8 +17,11 @@ import (
 //	register ID lines=N            as a new incarnation
 //	silent ID…                     from now on the stamps leave these out
 //	policy NAME                    of the stamps from now on; their chance is the sequence
-//	place NAME threads=N lines=N
-//	end pid=N
+//	admit NAME threads=N lines=N   enters an intent
+//	change VERB… pid=N               decide-commit, decide-abort, end-commit, end-free or ask
+//	release pid=N
+//	place NAME threads=N lines=N   admit, decide-commit, end-commit
+//	end pid=N                      release, end-free
 //	list
 //	restore                        goes on with a state restored from a snapshot
 func TestScripts(t *testing.T) {
@@ -61,14 +65,33 @@ func TestScripts(t *testing.T) {
 				}
 			case "policy":
 				policy = d.CmdArgs[0].Key
-			case "place":
-				res := apply(Request{Op: OpPlace, Spec: ProcessSpec{Name: d.CmdArgs[0].Key, Threads: uint32(threads), ExCacheLines: lines}})
-				say(res, "process %d at %s, %s, epoch %d", res.Process.PID, res.Process.Node, res.Process.Addr, res.Process.Epoch)
+			case "admit", "place":
+				res := apply(Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: d.CmdArgs[0].Key, Threads: uint32(threads), ExCacheLines: lines}})
+				say(res, "process %d at %s, %s, epoch %d", res.VNode.PID, res.VNode.Node, res.VNode.Addr, res.VNode.Epoch)
+				if d.Cmd == "place" && res.Kind == wire.KindNone {
+					apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideCommit, PID: res.VNode.PID}, {Verb: admission.EndCommit, PID: res.VNode.PID}}})
+				}
+			case "change":
+				for _, a := range d.CmdArgs {
+					for v := admission.DecideCommit; v <= admission.Ask; v++ {
+						if a.Key == strings.ReplaceAll(v.String(), " ", "-") {
+							m := admission.Change{Verb: v, PID: wire.PID(pid)}
+							if v == admission.DecideAbort {
+								m.Kind, m.Text = wire.KindNoRoom, "why not"
+							}
+							res := apply(Request{Op: OpChanges, Changes: []admission.Change{m}})
+							say(res, "%v %v %s", res.Outcomes[0].Phase, res.Outcomes[0].Kind, res.Outcomes[0].Text)
+						}
+					}
+				}
+			case "release":
+				say(apply(Request{Op: OpRelease, PID: wire.PID(pid)}), "released")
 			case "end":
-				say(apply(Request{Op: OpEnd, PID: wire.PID(pid)}), "ended")
+				say(apply(Request{Op: OpRelease, PID: wire.PID(pid)}), "ended")
+				apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: wire.PID(pid)}}})
 			case "list":
 				for _, p := range s.Processes(0) {
-					fmt.Fprintf(&out, "process %d %s: %d threads, %d lines at %s under epoch %d\n", p.PID, p.Name, p.Threads, p.ExCacheLines, p.Node, p.NodeEpoch)
+					fmt.Fprintf(&out, "process %d %s: %d threads, %d lines at %s under epoch %d, %v\n", p.PID, p.Name, p.Threads, p.ExCacheLines, p.Node, p.NodeEpoch, p.Phase)
 				}
 			case "restore":
 				n := New()

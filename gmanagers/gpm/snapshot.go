@@ -3,55 +3,35 @@ package gpm
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
-// SnapshotVersion is the format version of snapshots. 2 added the turns of round_robin; 1 is still read: nobody had a
-// turn then.
-const SnapshotVersion uint8 = 2
-
-// saved is a snapshot: everything that is replicated, in sorted slices.
+// saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	NextPID   wire.PID
 	Members   []wire.Member // ascending by ID
 	Processes []Process     // ascending by PID
+	Refused   []Refusal     // oldest first
 	Sessions  dedup.Saved[Result]
 	Turn      wire.NodeID
 }
 
-// savedV1 is a snapshot of format version 1.
-type savedV1 struct {
-	NextPID   wire.PID
-	Members   []wire.Member
-	Processes []Process
-	Sessions  dedup.Saved[Result]
-}
-
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
-	return codec.Encode(SnapshotVersion, saved{
-		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Sessions: s.sessions.Save(),
-		Turn: s.turn,
+	return codec.Encode(FormatVersion, saved{
+		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
+		Sessions: s.sessions.Save(), Turn: s.turn,
 	})
-}
-
-func decodeSaved(b []byte) (v saved, err error) {
-	if len(b) > 0 && b[0] == 1 {
-		var old savedV1
-		err = codec.Decode(b, 1, "gpm snapshot", &old)
-		return saved{NextPID: old.NextPID, Members: old.Members, Processes: old.Processes, Sessions: old.Sessions}, err
-	}
-	err = codec.Decode(b, SnapshotVersion, "gpm snapshot", &v)
-	return v, err
 }
 
 // Restore replaces the state by that of a snapshot. After an error the state is as it was.
 func (s *State) Restore(b []byte) error {
-	v, err := decodeSaved(b)
-	if err != nil {
+	var v saved
+	if err := codec.Decode(b, FormatVersion, "gpm snapshot", &v); err != nil {
 		return err
 	}
 	members, err := membership.Load(wire.RoleCompute, v.Members)
@@ -62,8 +42,11 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
-	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, used: map[wire.NodeID]used{}, sessions: sessions, turn: v.Turn}
+	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, turn: v.Turn}
 	for _, p := range n.processes {
+		if p.Phase != admission.Running {
+			n.open++
+		}
 		if members.Current(p.Node, p.NodeEpoch) {
 			u := n.used[p.Node]
 			n.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}

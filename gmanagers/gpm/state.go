@@ -5,19 +5,26 @@ import (
 	"fmt"
 	"slices"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
-// MaxProcesses bounds the processes that are placed at a time.
+// MaxProcesses bounds the vNodes that are there at a time, whatever their phase.
 const MaxProcesses = 1 << 16
+
+// MaxRefused bounds the refusals that are remembered for clients that ask again.
+const MaxRefused = 1024
+
+// maxTextBytes bounds the reason of a refusal.
+const maxTextBytes = 4096
 
 // maxPID bounds process ids: at a million processes a second they last 290 000 years.
 const maxPID wire.PID = 1 << 63
 
-// Process is a placed process, as listings and snapshots hold it.
+// Process is the process of a vNode and how far its transaction is, as listings and snapshots hold it.
 type Process struct {
 	PID          wire.PID
 	Epoch        wire.Epoch
@@ -27,6 +34,20 @@ type Process struct {
 	Node         wire.NodeID
 	NodeEpoch    wire.Epoch // of the pComponent when the process was placed
 	PlacedMS     int64      // ms since 1970 by the clock of the leader that placed it
+	Phase        admission.Phase
+	Coordinator  uint64             // the leadership under which it was admitted
+	Wants        uint32             // volumes that it asked for
+	Home         admission.Home     // as decided; zero before
+	Volumes      []admission.Volume // as decided; nil before
+	Kind         wire.Kind          // why it was aborted
+	Text         string
+}
+
+// Refusal is why a vNode was aborted.
+type Refusal struct {
+	PID  wire.PID
+	Kind wire.Kind
+	Text string
 }
 
 // used is what the processes take of one pComponent.
@@ -40,6 +61,8 @@ type State struct {
 	members   *membership.Table
 	nextPID   wire.PID
 	processes []Process            // ascending by PID
+	open      int                  // derived: processes that are not Running
+	refused   []Refusal            // the last ones that ended, oldest first, at most MaxRefused
 	used      map[wire.NodeID]used // derived; only looked up
 	turn      wire.NodeID          // the pComponent that round_robin chose last; empty if none
 	sessions  *dedup.Table[Result]
@@ -64,12 +87,14 @@ func (s *State) apply(cmd Command) Result {
 	switch q.Op {
 	case OpRegister:
 		return s.register(q.Member)
-	case OpPlace:
-		return s.place(q.Spec, cmd.Stamp)
-	case OpEnd:
-		return s.end(q.PID)
+	case OpAdmit:
+		return s.admit(q.Spec, cmd)
+	case OpRelease:
+		return s.release(q.PID)
+	case OpChanges:
+		return s.changes(q.Changes)
 	}
-	return failed(wire.Errorf(wire.KindBadRequest, "gpm operation %d, want 1 to 3", q.Op))
+	return failed(wire.Errorf(wire.KindBadRequest, "gpm operation %d, want 1, 4, 5 or 6", q.Op))
 }
 
 func (s *State) register(m wire.Member) Result {
@@ -81,29 +106,26 @@ func (s *State) register(m wire.Member) Result {
 	return Result{Epoch: epoch}
 }
 
-func (s *State) place(spec ProcessSpec, stamp membership.Stamp) Result {
-	switch {
-	case len(spec.Name) > MaxNameBytes:
-		return failed(wire.Errorf(wire.KindBadRequest, "process name of %d bytes, want at most %d", len(spec.Name), MaxNameBytes))
-	case spec.Threads == 0:
-		return failed(wire.Errorf(wire.KindBadRequest, "process %q: threads: 0, want at least 1", spec.Name))
-	case spec.ExCacheLines == 0:
-		return failed(wire.Errorf(wire.KindBadRequest, "process %q: excache_lines: 0, want at least 1", spec.Name))
-	case len(s.processes) >= MaxProcesses || s.nextPID >= maxPID:
+// admit enters an intent: threads and lines are held from now on.
+func (s *State) admit(spec admission.VNodeSpec, cmd Command) Result {
+	if err := spec.Check(); err != nil {
+		return failed(err)
+	}
+	if len(s.processes) >= MaxProcesses || s.nextPID >= maxPID {
 		return failed(wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses))
 	}
-	policy, err := placement.New(stamp.Policy)
+	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return failed(err)
 	}
-	s.candidates(spec, stamp.Live, nil)
+	s.candidates(spec, cmd.Stamp.Live, nil)
 	i := placement.Choose(policy, placement.Ask{
-		Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: stamp.Chance, After: s.turn,
+		Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn,
 	}, &s.set)
 	if i < 0 {
 		var why membership.Refusals
-		s.candidates(spec, stamp.Live, &why)
-		return failed(wire.Errorf(wire.KindNoRoom, "excache_lines: process %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, why.With("raise pcomponent.excache_bytes")))
+		s.candidates(spec, cmd.Stamp.Live, &why)
+		return failed(wire.Errorf(wire.KindNoRoom, "excache_lines: vNode %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, why.With("raise pcomponent.excache_bytes")))
 	}
 	m, _ := s.members.Get(s.set.ID(i))
 	if policy.Rotates {
@@ -111,18 +133,26 @@ func (s *State) place(spec ProcessSpec, stamp membership.Stamp) Result {
 	}
 	p := Process{
 		PID: s.nextPID, Epoch: 1, Name: spec.Name, Threads: spec.Threads, ExCacheLines: spec.ExCacheLines,
-		Node: m.ID, NodeEpoch: m.Epoch, PlacedMS: stamp.NowMS,
+		Node: m.ID, NodeEpoch: m.Epoch, PlacedMS: cmd.Stamp.NowMS,
+		Phase: admission.Intent, Coordinator: cmd.Coordinator, Wants: uint32(len(spec.Volumes)),
 	}
 	s.nextPID++
 	s.processes = append(s.processes, p) // PIDs only grow
+	s.open++
 	u := s.used[m.ID]
 	s.used[m.ID] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
-	return Result{Process: ProcessPlacement{PID: p.PID, Epoch: p.Epoch, Node: m.ID, Addr: m.Addr}}
+	return Result{VNode: s.Placement(p)}
+}
+
+// Placement returns where a process is, with what is decided of its home and volumes.
+func (s *State) Placement(p Process) admission.Placement {
+	m, _ := s.members.Get(p.Node)
+	return admission.Placement{PID: p.PID, Epoch: p.Epoch, Node: p.Node, Addr: m.Addr, Home: p.Home, Volumes: p.Volumes}
 }
 
 // candidates fills s.set with those of live that are registered under their epoch, and why, if it is not nil, with what
 // keeps the other members and those without room for spec from being chosen.
-func (s *State) candidates(spec ProcessSpec, live []membership.Live, why *membership.Refusals) {
+func (s *State) candidates(spec admission.VNodeSpec, live []membership.Live, why *membership.Refusals) {
 	traffic := membership.Traffic(live)
 	s.set.Reset()
 	members := s.members.View()
@@ -135,7 +165,7 @@ func (s *State) candidates(spec ProcessSpec, live []membership.Live, why *member
 		}
 		u, capacity := s.used[m.ID], m.Capacity.ExCacheLines
 		if capacity-u.lines < spec.ExCacheLines {
-			why.Short(m.ID, capacity-u.lines, capacity)
+			why.Short(m.ID, spec.ExCacheLines, capacity-u.lines, capacity)
 		}
 		s.set.Add(placement.Candidate{
 			ID: m.ID, Rack: m.Rack, Room: capacity - u.lines, Reserved: u.lines, Capacity: capacity, Threads: u.threads, Traffic: t,
@@ -147,24 +177,111 @@ func (s *State) find(pid wire.PID) (int, bool) {
 	return slices.BinarySearchFunc(s.processes, pid, func(p Process, pid wire.PID) int { return cmp.Compare(p.PID, pid) })
 }
 
-func (s *State) end(pid wire.PID) Result {
+// release begins the end of a vNode whose admission is decided.
+func (s *State) release(pid wire.PID) Result {
 	i, ok := s.find(pid)
 	if !ok {
 		return failed(wire.Errorf(wire.KindNotFound, "process %d is not placed", pid))
 	}
+	p := &s.processes[i]
+	switch p.Phase {
+	case admission.Intent:
+		return failed(wire.Errorf(wire.KindBusy, "process %d is being admitted: wait for its answer", pid))
+	case admission.Running:
+		s.open++
+	}
+	p.Phase = admission.Leaving
+	return Result{VNode: s.Placement(*p)}
+}
+
+func (s *State) changes(changes []admission.Change) Result {
+	if len(changes) > admission.MaxBatch {
+		return failed(wire.Errorf(wire.KindBadRequest, "%d changes, at most %d", len(changes), admission.MaxBatch))
+	}
+	res := Result{Outcomes: make([]admission.Outcome, 0, len(changes))}
+	for _, m := range changes {
+		s.change(m)
+		res.Outcomes = append(res.Outcomes, s.Outcome(m.PID))
+	}
+	return res
+}
+
+// change carries out one compare-and-set on a phase.
+func (s *State) change(m admission.Change) {
+	i, ok := s.find(m.PID)
+	if !ok {
+		return
+	}
+	p := &s.processes[i]
+	switch {
+	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent:
+		p.Phase, p.Home, p.Volumes = admission.Committed, m.Home, m.Volumes
+	case m.Verb == admission.DecideAbort && p.Phase == admission.Intent:
+		p.Phase, p.Kind, p.Text = admission.Leaving, m.Kind, m.Text[:min(len(m.Text), maxTextBytes)]
+	case m.Verb == admission.Ask && p.Phase == admission.Intent:
+		p.Phase, p.Kind, p.Text = admission.Leaving, wire.KindUnavailable, "a participant waited too long for the decision"
+	case m.Verb == admission.EndCommit && p.Phase == admission.Committed:
+		p.Phase = admission.Running
+		s.open--
+	case m.Verb == admission.EndFree && p.Phase == admission.Leaving:
+		s.remove(i)
+	}
+}
+
+// remove forgets a process; why it was refused, if it was, is remembered a while.
+func (s *State) remove(i int) {
 	p := s.processes[i]
 	if s.members.Current(p.Node, p.NodeEpoch) {
 		u := s.used[p.Node]
 		s.used[p.Node] = used{u.threads - uint64(p.Threads), u.lines - p.ExCacheLines}
 	}
+	if p.Kind != wire.KindNone {
+		s.refused = append(s.refused, Refusal{p.PID, p.Kind, p.Text})
+		if len(s.refused) > MaxRefused {
+			s.refused = slices.Delete(s.refused, 0, 1)
+		}
+	}
 	s.processes = slices.Delete(s.processes, i, i+1)
-	return Result{}
+	s.open--
+}
+
+// Outcome returns the phase of a process, and why it was refused as far as that is remembered.
+func (s *State) Outcome(pid wire.PID) admission.Outcome {
+	if i, ok := s.find(pid); ok {
+		p := s.processes[i]
+		return admission.Outcome{PID: pid, Phase: p.Phase, Kind: p.Kind, Text: p.Text}
+	}
+	for i := len(s.refused) - 1; i >= 0; i-- {
+		if r := s.refused[i]; r.PID == pid {
+			return admission.Outcome{PID: pid, Kind: r.Kind, Text: r.Text}
+		}
+	}
+	return admission.Outcome{PID: pid}
+}
+
+// Open returns at most limit of the transactions that are not ended, ascending by PID.
+func (s *State) Open(limit int) []admission.Open {
+	limit = min(limit, s.open)
+	out := make([]admission.Open, 0, limit)
+	for i := 0; i < len(s.processes) && len(out) < limit; i++ {
+		if s.processes[i].Phase != admission.Running {
+			out = append(out, s.Transaction(s.processes[i]))
+		}
+	}
+	return out
+}
+
+// Transaction returns a process as its coordinator sees it.
+func (s *State) Transaction(p Process) admission.Open {
+	return admission.Open{
+		Phase: p.Phase, Coordinator: p.Coordinator, WantsVolumes: p.Wants > 0, Kind: p.Kind, Text: p.Text, Placement: s.Placement(p),
+	}
 }
 
 // Members returns the pComponents, ascending by id.
 func (s *State) Members() []wire.Member { return s.members.Members() }
 
-// Processes returns the placed processes, ascending by PID; pid selects one, 0 all.
+// Processes returns the processes, whatever their phase, ascending by PID; pid selects one, 0 all.
 func (s *State) Processes(pid wire.PID) []Process {
 	if pid == 0 {
 		return append([]Process{}, s.processes...) // never nil: equal states give equal snapshots
@@ -190,12 +307,18 @@ func (s *State) CheckInvariants() error {
 	if len(s.processes) > MaxProcesses {
 		return fmt.Errorf("gpm: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
+	if len(s.refused) > MaxRefused {
+		return fmt.Errorf("gpm: %d refusals, at most %d", len(s.refused), MaxRefused)
+	}
 	if len(s.turn) > membership.MaxIDBytes {
 		return fmt.Errorf("gpm: the last turn was that of an id of %d bytes, at most %d", len(s.turn), membership.MaxIDBytes)
 	}
-	sums := map[wire.NodeID]used{}
+	sums, open := map[wire.NodeID]used{}, 0
 	for i, p := range s.processes {
 		m, ok := s.members.Get(p.Node)
+		if p.Phase != admission.Running {
+			open++
+		}
 		switch {
 		case i > 0 && s.processes[i-1].PID >= p.PID:
 			return fmt.Errorf("gpm: process %d is out of order", p.PID)
@@ -203,7 +326,12 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: process %d, the next is %d", p.PID, s.nextPID)
 		case !ok || p.NodeEpoch == 0 || p.NodeEpoch > m.Epoch:
 			return fmt.Errorf("gpm: process %d is at %q under epoch %d, which never was", p.PID, p.Node, p.NodeEpoch)
-		case p.Epoch == 0 || p.Threads == 0 || p.ExCacheLines == 0 || len(p.Name) > MaxNameBytes:
+		case p.Phase < admission.Intent || p.Phase > admission.Leaving || p.Phase == admission.Intent && (p.Kind != wire.KindNone || p.Home.Node != "") ||
+			(p.Phase == admission.Committed || p.Phase == admission.Running) && p.Kind != wire.KindNone:
+			return fmt.Errorf("gpm: process %d in phase %d: kind %v, home %q", p.PID, p.Phase, p.Kind, p.Home.Node)
+		case p.Wants > admission.MaxVolumes || len(p.Text) > maxTextBytes:
+			return fmt.Errorf("gpm: process %d wants %d volumes, text of %d bytes", p.PID, p.Wants, len(p.Text))
+		case p.Epoch == 0 || p.Threads == 0 || p.ExCacheLines == 0 || len(p.Name) > admission.MaxNameBytes:
 			return fmt.Errorf("gpm: process %d: epoch %d, %d threads, %d lines, name of %d bytes", p.PID, p.Epoch, p.Threads, p.ExCacheLines, len(p.Name))
 		case p.NodeEpoch != m.Epoch:
 			continue
@@ -213,6 +341,9 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: the processes at %q take more than its %d lines", p.Node, m.Capacity.ExCacheLines)
 		}
 		sums[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+	}
+	if open != s.open {
+		return fmt.Errorf("gpm: counts %d open transactions, has %d", s.open, open)
 	}
 	for _, m := range s.members.Members() {
 		if s.used[m.ID] != sums[m.ID] {

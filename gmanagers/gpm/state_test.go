@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -33,12 +34,24 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 			ID: wire.NodeID(rapid.SampledFrom([]string{"p1", "p2", "p3", ""}).Draw(t, "id")), Role: wire.RoleCompute, Addr: "inproc:p",
 			Capacity: wire.Capacity{Cores: 1, ExCacheLines: rapid.Uint64Range(0, 40).Draw(t, "capacity")},
 		}}
-	case 1, 2, 3:
-		c.Request = Request{Op: OpEnd, PID: wire.PID(rapid.Uint64Range(0, uint64(s.nextPID)+1).Draw(t, "pid"))}
+	case 1:
+		c.Request = Request{Op: OpRelease, PID: wire.PID(rapid.Uint64Range(0, uint64(s.nextPID)+1).Draw(t, "pid"))}
+	case 2, 3, 5, 6:
+		c.Request.Op = OpChanges
+		for range rapid.IntRange(0, 5).Draw(t, "changes") {
+			m := admission.Change{Verb: admission.ChangeVerb(rapid.Uint8Range(0, 6).Draw(t, "verb")), PID: wire.PID(rapid.Uint64Range(0, uint64(s.nextPID)+1).Draw(t, "pid"))}
+			switch m.Verb {
+			case admission.DecideAbort:
+				m.Kind, m.Text = wire.KindNoRoom, "none"
+			case admission.DecideCommit:
+				m.Home, m.Volumes = admission.Home{Node: "m1", Epoch: 1}, []admission.Volume{{Volume: 1, Storage: "s1"}}
+			}
+			c.Request.Changes = append(c.Request.Changes, m)
+		}
 	case 4:
 		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
 	default:
-		c.Request = Request{Op: OpPlace, Spec: ProcessSpec{Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines")}}
+		c.Request = Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines")}}
 	}
 	return c
 }
@@ -53,7 +66,7 @@ func TestProperties(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			c := drawCommand(t, a, seqs)
 			res := a.Apply(c)
-			if p := res.Process.PID; p != 0 {
+			if p := res.VNode.PID; p != 0 && c.Request.Op == OpAdmit {
 				if pids[p] {
 					t.Fatalf("pid %d was given twice", p)
 				}
@@ -123,8 +136,12 @@ func fuzzSeeds() (commands, snapshots [][]byte) {
 	live := []membership.Live{{ID: "p1", Epoch: 1}}
 	for i, q := range []Request{
 		{Op: OpRegister, Member: wire.Member{ID: "p1", Role: wire.RoleCompute, Addr: "inproc:p1", Capacity: wire.Capacity{Cores: 2, ExCacheLines: 100}}},
-		{Op: OpPlace, Spec: ProcessSpec{Name: "a", Threads: 1, ExCacheLines: 10}},
-		{Op: OpEnd, PID: 1},
+		{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "a", Threads: 1, ExCacheLines: 10, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 1}}}},
+		{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideAbort, PID: 1, Kind: wire.KindNoRoom, Text: "none"}}},
+		{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: 1}}},
+		{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "b", Threads: 1, ExCacheLines: 10}},
+		{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideCommit, PID: 2, Home: admission.Home{Node: "m1"}, Volumes: []admission.Volume{{Volume: 1}}}, {Verb: admission.EndCommit, PID: 2}}},
+		{Op: OpRelease, PID: 2},
 	} {
 		c := Command{Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "fewest_threads", Live: live}, Request: q}
 		commands = append(commands, c.Encode())
@@ -139,9 +156,6 @@ func FuzzApply(f *testing.F) {
 	commands, _ := fuzzSeeds()
 	for _, c := range commands {
 		f.Add(c)
-	}
-	for _, c := range commandsV1 {
-		f.Add(bytesOf(f, c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()
@@ -162,9 +176,6 @@ func FuzzRestore(f *testing.F) {
 	commands, snapshots := fuzzSeeds()
 	for _, s := range snapshots {
 		f.Add(s)
-	}
-	for _, s := range snapshotsV1 {
-		f.Add(bytesOf(f, s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()
@@ -188,7 +199,7 @@ func ExampleState_Apply() {
 	s := New()
 	s.Apply(Command{Client: 1, Seq: 1, Request: Request{Op: OpRegister, Member: wire.Member{ID: "p1", Role: wire.RoleCompute, Addr: "inproc:p1", Capacity: wire.Capacity{Cores: 2, ExCacheLines: 100}}}})
 	stamp := membership.Stamp{Policy: "fewest_threads", Live: []membership.Live{{ID: "p1", Epoch: 1}}}
-	res := s.Apply(Command{Client: 1, Seq: 2, Stamp: stamp, Request: Request{Op: OpPlace, Spec: ProcessSpec{Name: "sort", Threads: 1, ExCacheLines: 64}}})
-	fmt.Println(res.Process.PID, res.Process.Node, res.Err())
+	res := s.Apply(Command{Client: 1, Seq: 2, Stamp: stamp, Request: Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "sort", Threads: 1, ExCacheLines: 64}}})
+	fmt.Println(res.VNode.PID, res.VNode.Node, res.Err())
 	// Output: 1 p1 <nil>
 }

@@ -9,50 +9,29 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// SnapshotVersion is the format version of snapshots. 2 added the turns of round_robin; 1 is still read: nobody had a
-// turn then.
-const SnapshotVersion uint8 = 2
-
-// saved is a snapshot: everything that is replicated, in sorted slices.
+// saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	Next        uint64
 	Members     []wire.Member // ascending by ID
 	Volumes     []Volume      // ascending by Volume
+	Closed      []wire.PID    // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 	StorageTurn wire.NodeID
 	CacheTurn   wire.NodeID
 }
 
-// savedV1 is a snapshot of format version 1.
-type savedV1 struct {
-	Next     uint64
-	Members  []wire.Member
-	Volumes  []Volume
-	Sessions dedup.Saved[Result]
-}
-
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
-	return codec.Encode(SnapshotVersion, saved{
-		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Sessions: s.sessions.Save(),
-		StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn,
+	return codec.Encode(FormatVersion, saved{
+		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
+		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn,
 	})
-}
-
-func decodeSaved(b []byte) (v saved, err error) {
-	if len(b) > 0 && b[0] == 1 {
-		var old savedV1
-		err = codec.Decode(b, 1, "gsm snapshot", &old)
-		return saved{Next: old.Next, Members: old.Members, Volumes: old.Volumes, Sessions: old.Sessions}, err
-	}
-	err = codec.Decode(b, SnapshotVersion, "gsm snapshot", &v)
-	return v, err
 }
 
 // Restore replaces the state by that of a snapshot. After an error the state is as it was.
 func (s *State) Restore(b []byte) error {
-	v, err := decodeSaved(b)
-	if err != nil {
+	var v saved
+	if err := codec.Decode(b, FormatVersion, "gsm snapshot", &v); err != nil {
 		return err
 	}
 	members, err := membership.Load(wire.RoleStorage, v.Members)
@@ -63,7 +42,9 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
-	n := &State{members: members, next: v.Next, volumes: v.Volumes, sessions: sessions, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn}
+	n := &State{
+		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
+	}
 	n.count()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -15,13 +16,17 @@ import (
 // MaxVolumes bounds the volumes that exist at a time.
 const MaxVolumes = 1 << 16
 
+// MaxClosed bounds the vNodes of which is remembered that they were freed, so that a late Prepare holds nothing for them.
+const MaxClosed = 1024
+
 // Volume is a volume, as listings and snapshots hold it.
 type Volume struct {
 	Volume    wire.VolumeID
 	Epoch     wire.Epoch
 	Name      string
 	SizeBytes uint64
-	PID       wire.PID
+	PID       wire.PID // of the vNode
+	Prepared  bool     // held for an admission that is not known to be decided
 	Storage   wire.NodeID
 	Cache     wire.NodeID
 	CacheAddr string // as stamped when it was placed
@@ -31,13 +36,15 @@ type Volume struct {
 // State is the replicated state. Make one with New.
 type State struct {
 	members     *membership.Table
-	next        uint64                 // the next volume id; 2^32 if all are used up
-	volumes     []Volume               // ascending by Volume
-	reserved    map[wire.NodeID]uint64 // derived: bytes of the volumes at an sComponent; only looked up
-	stored      map[wire.NodeID]uint64 // derived: volumes at an sComponent; only looked up
-	cached      map[wire.NodeID]uint64 // derived: volumes of a buffer cache; only looked up
-	storageTurn wire.NodeID            // the sComponent that round_robin chose last; empty if none
-	cacheTurn   wire.NodeID            // the same of buffer caches
+	next        uint64                       // the next volume id; 2^32 if all are used up
+	volumes     []Volume                     // ascending by Volume
+	reserved    map[wire.NodeID]uint64       // derived: bytes of the volumes at an sComponent; only looked up
+	stored      map[wire.NodeID]uint64       // derived: volumes at an sComponent; only looked up
+	cached      map[wire.NodeID]uint64       // derived: volumes of a buffer cache; only looked up
+	of          map[wire.PID][]wire.VolumeID // derived: the volumes of a vNode, ascending; only looked up
+	closed      []wire.PID                   // vNodes freed last, oldest first, at most MaxClosed
+	storageTurn wire.NodeID                  // the sComponent that round_robin chose last; empty if none
+	cacheTurn   wire.NodeID                  // the same of buffer caches
 	sessions    *dedup.Table[Result]
 	set         placement.Set // of the decision at hand, kept for its memory
 }
@@ -52,10 +59,12 @@ func New() *State {
 // count derives the counters from the volumes.
 func (s *State) count() {
 	s.reserved, s.stored, s.cached = map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}
+	s.of = map[wire.PID][]wire.VolumeID{}
 	for _, v := range s.volumes {
 		s.reserved[v.Storage] += v.SizeBytes
 		s.stored[v.Storage]++
 		s.cached[v.Cache]++
+		s.of[v.PID] = append(s.of[v.PID], v.Volume)
 	}
 }
 
@@ -73,34 +82,96 @@ func (s *State) apply(cmd Command) Result {
 			return failed(err)
 		}
 		return Result{Epoch: epoch}
-	case OpCreate:
-		return s.create(q.Spec, cmd)
-	case OpDelete:
-		return s.remove(q.Volume)
+	case OpSteps:
+		return s.steps(cmd)
 	}
-	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, want 1 to 3", q.Op))
+	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, want 1 or 4", q.Op))
 }
 
-func (s *State) create(spec VolumeSpec, cmd Command) Result {
+func (s *State) steps(cmd Command) Result {
+	steps := cmd.Request.Steps
+	if len(steps) > admission.MaxBatch {
+		return failed(wire.Errorf(wire.KindBadRequest, "%d steps, at most %d", len(steps), admission.MaxBatch))
+	}
+	res := Result{Votes: make([]admission.Vote, 0, len(steps))}
+	for _, st := range steps {
+		v := admission.Vote{PID: st.PID}
+		if err := s.step(st, cmd, &v); err != nil {
+			v.Kind, v.Text = wire.KindOf(err), membership.TextOf(err)
+		}
+		res.Votes = append(res.Votes, v)
+	}
+	return res
+}
+
+// step carries out one step of a vNode's transaction.
+func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) (err error) {
+	ids := s.of[st.PID]
 	switch {
-	case len(spec.Name) > MaxNameBytes:
-		return failed(wire.Errorf(wire.KindBadRequest, "volume name of %d bytes, want at most %d", len(spec.Name), MaxNameBytes))
+	case st.PID == 0:
+		return wire.Errorf(wire.KindBadRequest, "process id 0")
+	case st.Verb == admission.Free:
+		s.free(st.PID)
+	case st.Verb == admission.Prepare:
+		if len(ids) == 0 {
+			if ids, err = s.hold(st, cmd); err != nil {
+				return err
+			}
+		}
+		for _, id := range ids {
+			v.Volumes = append(v.Volumes, s.placement(id))
+		}
+	case st.Verb != admission.Commit:
+		return wire.Errorf(wire.KindBadRequest, "step %d of process %d, want 1 to 3", st.Verb, st.PID)
+	case len(ids) == 0:
+		return wire.Errorf(wire.KindNotFound, "process %d has no volumes", st.PID)
+	default:
+		for _, id := range ids {
+			i, _ := s.find(id)
+			s.volumes[i].Prepared = false
+		}
+	}
+	return nil
+}
+
+// hold places the volumes of a vNode, all of them or none.
+func (s *State) hold(st admission.Step, cmd Command) ([]wire.VolumeID, error) {
+	switch {
+	case slices.Contains(s.closed, st.PID):
+		return nil, wire.Errorf(wire.KindStale, "process %d was freed before it was prepared", st.PID)
+	case len(st.Volumes) == 0 || len(st.Volumes) > admission.MaxVolumes:
+		return nil, wire.Errorf(wire.KindBadRequest, "process %d wants %d volumes, want 1 to %d", st.PID, len(st.Volumes), admission.MaxVolumes)
+	}
+	for _, spec := range st.Volumes {
+		if err := s.create(spec, st.PID, cmd); err != nil {
+			s.drop(st.PID)
+			return nil, err
+		}
+	}
+	return s.of[st.PID], nil
+}
+
+// create places one volume; it is prepared.
+func (s *State) create(spec admission.VolumeSpec, pid wire.PID, cmd Command) error {
+	switch {
+	case len(spec.Name) > admission.MaxNameBytes:
+		return wire.Errorf(wire.KindBadRequest, "volume name of %d bytes, want at most %d", len(spec.Name), admission.MaxNameBytes)
 	case spec.SizeBytes == 0 || spec.SizeBytes > math.MaxInt64:
-		return failed(wire.Errorf(wire.KindBadRequest, "volume %q: size_bytes: %d, want 1 to %d", spec.Name, spec.SizeBytes, int64(math.MaxInt64)))
+		return wire.Errorf(wire.KindBadRequest, "volume %q: size_bytes: %d, want 1 to %d", spec.Name, spec.SizeBytes, int64(math.MaxInt64))
 	case len(s.volumes) >= MaxVolumes || s.next > math.MaxUint32:
-		return failed(wire.Errorf(wire.KindNoRoom, "volume table: %d volumes, at most %d, and ids up to %d", len(s.volumes), MaxVolumes, uint32(math.MaxUint32)))
+		return wire.Errorf(wire.KindNoRoom, "volume table: %d volumes, at most %d, and ids up to %d", len(s.volumes), MaxVolumes, uint32(math.MaxUint32))
 	}
 	size := (spec.SizeBytes + wire.PageSize - 1) / wire.PageSize * wire.PageSize
 	storage, storageTurn, err := s.chooseStorage(spec.Name, size, cmd.Stamp)
 	if err != nil {
-		return failed(err)
+		return err
 	}
 	cache, cacheTurn, err := s.chooseCache(spec.Name, cmd)
 	if err != nil {
-		return failed(err)
+		return err
 	}
 	v := Volume{
-		Volume: wire.VolumeID(s.next), Epoch: 1, Name: spec.Name, SizeBytes: size, PID: spec.PID,
+		Volume: wire.VolumeID(s.next), Epoch: 1, Name: spec.Name, SizeBytes: size, PID: pid, Prepared: true,
 		Storage: storage.ID, Cache: cache.ID, CacheAddr: cache.Addr, PlacedMS: cmd.Stamp.NowMS,
 	}
 	s.next++
@@ -109,10 +180,30 @@ func (s *State) create(spec VolumeSpec, cmd Command) Result {
 	s.stored[v.Storage]++
 	s.cached[v.Cache]++
 	s.storageTurn, s.cacheTurn = storageTurn, cacheTurn // not before: a volume without a cache is no turn
-	return Result{Volume: VolumePlacement{
-		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: size,
-		Storage: storage.ID, StorageAddr: storage.Addr, Cache: cache.ID, CacheAddr: cache.Addr,
-	}}
+	s.of[pid] = append(s.of[pid], v.Volume)
+	return nil
+}
+
+// placement returns where a volume is that exists.
+func (s *State) placement(id wire.VolumeID) admission.Volume {
+	i, _ := s.find(id)
+	v := s.volumes[i]
+	m, _ := s.members.Get(v.Storage)
+	return admission.Volume{
+		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: m.Addr, Cache: v.Cache, CacheAddr: v.CacheAddr,
+	}
+}
+
+// Prepared returns the vNodes whose volumes are held for an admission that is not known to be decided, ascending.
+func (s *State) Prepared() []wire.PID {
+	out := []wire.PID{}
+	for _, v := range s.volumes {
+		if v.Prepared {
+			out = append(out, v.PID)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // chooseStorage returns the sComponent for size bytes and whose turn it was then.
@@ -122,7 +213,7 @@ func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) 
 		return m, "", err
 	}
 	s.candidates(size, stamp.Live, nil)
-	i := placement.Choose(policy, placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: stamp.Chance, After: s.storageTurn}, &s.set)
+	i := placement.Choose(policy, placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: placement.Hash(stamp.Chance, s.next), After: s.storageTurn}, &s.set)
 	if i < 0 {
 		var why membership.Refusals
 		s.candidates(size, stamp.Live, &why)
@@ -151,7 +242,7 @@ func (s *State) candidates(size uint64, stamped []membership.Live, why *membersh
 		capacity, reserved := m.Capacity.StorageBytes, s.reserved[m.ID]
 		free := capacity - min(capacity, reserved) // it may have registered again with less
 		if free < size {
-			why.Short(m.ID, free, capacity)
+			why.Short(m.ID, size, free, capacity)
 		}
 		s.set.Add(placement.Candidate{
 			ID: m.ID, Rack: m.Rack, Room: free, Reserved: reserved, Capacity: capacity, Volumes: s.stored[m.ID], Traffic: traffic,
@@ -175,7 +266,7 @@ func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn w
 		s.set.Add(placement.Candidate{ID: c.ID, Room: math.MaxUint64, Volumes: s.cached[c.ID], Traffic: c.Traffic})
 	}
 	i := placement.Choose(policy, placement.Ask{
-		Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, 1), After: s.cacheTurn, // another draw than for storage
+		Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn, // another draw than for storage
 	}, &s.set)
 	if i < 0 {
 		return l, "", wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive", name)
@@ -194,17 +285,29 @@ func (s *State) find(id wire.VolumeID) (int, bool) {
 	return slices.BinarySearchFunc(s.volumes, id, func(v Volume, id wire.VolumeID) int { return cmp.Compare(v.Volume, id) })
 }
 
-func (s *State) remove(id wire.VolumeID) Result {
-	i, ok := s.find(id)
-	if !ok {
-		return failed(wire.Errorf(wire.KindNotFound, "volume %d does not exist", id))
+// free gives back the volumes of a vNode and remembers that it did.
+func (s *State) free(pid wire.PID) {
+	s.drop(pid)
+	if slices.Contains(s.closed, pid) {
+		return
 	}
-	v := s.volumes[i]
-	s.reserved[v.Storage] -= v.SizeBytes
-	s.stored[v.Storage]--
-	s.cached[v.Cache]--
-	s.volumes = slices.Delete(s.volumes, i, i+1)
-	return Result{}
+	s.closed = append(s.closed, pid)
+	if len(s.closed) > MaxClosed {
+		s.closed = slices.Delete(s.closed, 0, 1)
+	}
+}
+
+// drop forgets the volumes of a vNode.
+func (s *State) drop(pid wire.PID) {
+	for _, id := range s.of[pid] {
+		i, _ := s.find(id)
+		v := s.volumes[i]
+		s.reserved[v.Storage] -= v.SizeBytes
+		s.stored[v.Storage]--
+		s.cached[v.Cache]--
+		s.volumes = slices.Delete(s.volumes, i, i+1)
+	}
+	delete(s.of, pid)
 }
 
 // Members returns the sComponents, ascending by id.
@@ -256,18 +359,29 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gsm: volume %d, the next is %d", v.Volume, s.next)
 		case !ok || v.Cache == "" || v.CacheAddr == "":
 			return fmt.Errorf("gsm: volume %d is at %q, which never was, or has no cache (%q at %q)", v.Volume, v.Storage, v.Cache, v.CacheAddr)
-		case v.Epoch == 0 || v.SizeBytes == 0 || v.SizeBytes%wire.PageSize != 0 || v.SizeBytes > 1<<63 || len(v.Name) > MaxNameBytes:
+		case v.PID == 0 || slices.Contains(s.closed, v.PID):
+			return fmt.Errorf("gsm: volume %d is of process %d, which is none or was freed", v.Volume, v.PID)
+		case v.Epoch == 0 || v.SizeBytes == 0 || v.SizeBytes%wire.PageSize != 0 || v.SizeBytes > 1<<63 || len(v.Name) > admission.MaxNameBytes:
 			return fmt.Errorf("gsm: volume %d: epoch %d, %d bytes, name of %d bytes", v.Volume, v.Epoch, v.SizeBytes, len(v.Name))
 		}
 	}
+	if len(s.closed) > MaxClosed {
+		return fmt.Errorf("gsm: %d freed vNodes are remembered, at most %d", len(s.closed), MaxClosed)
+	}
 	was := *s
 	was.count()
+	if len(s.of) != len(was.of) {
+		return fmt.Errorf("gsm: counts volumes of %d vNodes, has them of %d", len(s.of), len(was.of))
+	}
 	for _, m := range s.members.Members() {
 		if s.reserved[m.ID] != was.reserved[m.ID] || s.stored[m.ID] != was.stored[m.ID] {
 			return fmt.Errorf("gsm: %q counts %d volumes of %d bytes, has %d of %d", m.ID, s.stored[m.ID], s.reserved[m.ID], was.stored[m.ID], was.reserved[m.ID])
 		}
 	}
 	for _, v := range s.volumes {
+		if !slices.Equal(s.of[v.PID], was.of[v.PID]) {
+			return fmt.Errorf("gsm: process %d counts volumes %v, has %v", v.PID, s.of[v.PID], was.of[v.PID])
+		}
 		if s.cached[v.Cache] != was.cached[v.Cache] {
 			return fmt.Errorf("gsm: cache %q counts %d volumes, has %d", v.Cache, s.cached[v.Cache], was.cached[v.Cache])
 		}

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -36,12 +37,19 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 			ID: wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", ""}).Draw(t, "id")), Role: wire.RoleStorage, Addr: "inproc:s",
 			Capacity: wire.Capacity{StorageBytes: 30 * 4096},
 		}}
-	case 1, 2, 3:
-		c.Request = Request{Op: OpDelete, Volume: wire.VolumeID(rapid.Uint64Range(0, s.next+1).Draw(t, "volume"))}
 	case 4:
 		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
 	default:
-		c.Request = Request{Op: OpCreate, Spec: VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size")}}
+		c.Request.Op = OpSteps
+		for range rapid.IntRange(0, 4).Draw(t, "steps") {
+			st := admission.Step{
+				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 2, 2, 3, 3, 4}).Draw(t, "verb")), PID: wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid")),
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "volumes") {
+				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size")})
+			}
+			c.Request.Steps = append(c.Request.Steps, st)
+		}
 	}
 	return c
 }
@@ -51,16 +59,18 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := New(), New()
-		seqs, ids := map[uint64]uint64{}, map[wire.VolumeID]bool{}
+		seqs, ids := map[uint64]uint64{}, map[wire.VolumeID]wire.PID{}
 		var last Command
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			c := drawCommand(t, a, seqs)
 			res := a.Apply(c)
-			if v := res.Volume.Volume; v != 0 {
-				if ids[v] {
-					t.Fatalf("volume %d was given twice", v)
+			for _, vote := range res.Votes {
+				for _, v := range vote.Volumes {
+					if pid, ok := ids[v.Volume]; ok && pid != vote.PID {
+						t.Fatalf("volume %d was given to %d and to %d", v.Volume, pid, vote.PID)
+					}
+					ids[v.Volume] = vote.PID
 				}
-				ids[v] = true
 			}
 			if got := b.ApplyBytes(c.Encode()); !bytes.Equal(got, res.Encode()) {
 				t.Fatalf("%+v: replicas answer %x and %x", c, res.Encode(), got)
@@ -111,8 +121,8 @@ func fuzzSeeds() (commands, snapshots [][]byte) {
 	snapshots = append(snapshots, s.Snapshot())
 	for i, q := range []Request{
 		{Op: OpRegister, Member: wire.Member{ID: "s1", Role: wire.RoleStorage, Addr: "inproc:s1", Capacity: wire.Capacity{StorageBytes: 1 << 20}}},
-		{Op: OpCreate, Spec: VolumeSpec{Name: "v", SizeBytes: 5000}},
-		{Op: OpDelete, Volume: 1},
+		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 1, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 5000}, {Name: "w", SizeBytes: 1}}}}},
+		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Commit, PID: 1}, {Verb: admission.Free, PID: 1}}},
 	} {
 		c := Command{
 			Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}}},
@@ -130,9 +140,6 @@ func FuzzApply(f *testing.F) {
 	commands, _ := fuzzSeeds()
 	for _, c := range commands {
 		f.Add(c)
-	}
-	for _, c := range commandsV1 {
-		f.Add(bytesOf(f, c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()
@@ -153,9 +160,6 @@ func FuzzRestore(f *testing.F) {
 	commands, snapshots := fuzzSeeds()
 	for _, s := range snapshots {
 		f.Add(s)
-	}
-	for _, s := range snapshotsV1 {
-		f.Add(bytesOf(f, s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New()

@@ -181,9 +181,9 @@ func TestRefusals(t *testing.T) {
 	if r.String() != "no component is registered" {
 		t.Error(r.String())
 	}
-	r.Short("m1", 2, 9)
+	r.Short("m1", 3, 2, 9)
 	r.Silent("m2")
-	if want := "m1 has 2 of 9 free, m2 is silent"; r.String() != want {
+	if want := "m1 has 2 of 9 free (1 short), m2 is silent"; r.String() != want {
 		t.Errorf("%q, want %q", r.String(), want)
 	}
 	for range 100 {
@@ -198,11 +198,11 @@ func TestTheRemedyFollowsOnlyAShortage(t *testing.T) {
 	var none, silent, short Refusals
 	silent.Silent("m1")
 	short.Silent("m1")
-	short.Short("m2", 1, 4)
+	short.Short("m2", 3, 1, 4)
 	for _, tc := range []struct {
 		r    *Refusals
 		want string
-	}{{&none, "no component is registered"}, {&silent, "m1 is silent"}, {&short, "m1 is silent, m2 has 1 of 4 free; raise x"}} {
+	}{{&none, "no component is registered"}, {&silent, "m1 is silent"}, {&short, "m1 is silent, m2 has 1 of 4 free (2 short); raise x"}} {
 		if got := tc.r.With("raise x"); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}

@@ -63,8 +63,17 @@ func (r *Refusals) add(s string) {
 	r.said = append(r.said, s)
 }
 
-// Short notes a component that has too little free.
-func (r *Refusals) Short(id wire.NodeID, free, capacity uint64) {
+// Short notes a component that has less free than is wanted.
+func (r *Refusals) Short(id wire.NodeID, want, free, capacity uint64) {
+	if r == nil {
+		return
+	}
+	r.short = true
+	r.add(fmt.Sprintf("%s has %d of %d free (%d short)", id, free, capacity, want-free))
+}
+
+// Has notes what a component has free, where several are short together.
+func (r *Refusals) Has(id wire.NodeID, free, capacity uint64) {
 	if r == nil {
 		return
 	}

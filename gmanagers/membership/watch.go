@@ -42,16 +42,6 @@ type Stamp struct {
 	Chance uint64 // 64 random bits for the policy; 0 in commands that place nothing
 }
 
-// StampV1 is a stamp as commands of format version 1 have it: before there were policies that need chance.
-type StampV1 struct {
-	NowMS  int64
-	Policy string
-	Live   []Live
-}
-
-// Stamp returns the same as it is now.
-func (s StampV1) Stamp() Stamp { return Stamp{NowMS: s.NowMS, Policy: s.Policy, Live: s.Live} }
-
 // heard is the last sign of life of one component.
 type heard struct {
 	at    time.Duration

@@ -95,7 +95,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err := pt.register(mon.registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats}, cfg.serverOptions(log))
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings}, cfg.serverOptions(log))
 	cfg.metrics.AddServer(server)
 	p.use = newUsage(cfg, pt)
 	if err := mon.registry.Register(p.use); err != nil {
@@ -173,24 +173,43 @@ func (p *process) stats() wire.NodeStatsRep {
 	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Counters: p.part.counters()}
 }
 
+func (p *process) holdings() wire.HoldingsRep {
+	return wire.HoldingsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Holds: p.part.holdings()}
+}
+
 // mux answers what every node answers and gives the rest to the component.
 type mux struct {
-	part  *part
-	stats func() wire.NodeStatsRep
+	part     *part
+	stats    func() wire.NodeStatsRep
+	holdings func() wire.HoldingsRep
 }
 
 // Inline implements netlayer.Handler. Counting takes the component's locks, so it goes to a worker.
-func (m *mux) Inline(op wire.Op) bool { return op != wire.OpNodeStats && m.part.handler.Inline(op) }
+func (m *mux) Inline(op wire.Op) bool {
+	return op != wire.OpNodeStats && op != wire.OpHoldings && m.part.handler.Inline(op)
+}
 
 // Serve implements netlayer.Handler.
 func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
-	if req.Op != wire.OpNodeStats || m.part.counters == nil { // a manager counts by itself
-		return m.part.handler.Serve(ctx, req, rep)
+	switch {
+	case req.Op == wire.OpNodeStats && m.part.counters != nil: // a manager counts by itself
+		var q wire.NodeStatsReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		rep.SetControl(m.stats())
+		return nil
+	case req.Op == wire.OpHoldings && m.part.holdings != nil: // a manager has books, and holds nothing
+		var q wire.HoldingsReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		body := wire.Marshal(m.holdings())
+		if len(body) > wire.MaxBody {
+			return wire.Errorf(wire.KindBadRequest, "the holdings take %d bytes, at most %d fit into a reply", len(body), wire.MaxBody)
+		}
+		rep.SetBody(body)
+		return nil
 	}
-	var q wire.NodeStatsReq
-	if err := wire.Unmarshal(req.Body, &q); err != nil {
-		return err
-	}
-	rep.SetControl(m.stats())
-	return nil
+	return m.part.handler.Serve(ctx, req, rep)
 }

@@ -35,6 +35,7 @@ type part struct {
 	// Of a component that a manager registers.
 	capacity func() wire.Capacity
 	load     func() wire.Load
+	holdings func() wire.Holdings
 
 	// Of a manager.
 	run   func(context.Context) error // nil if the part needs no goroutine of its own
@@ -119,7 +120,7 @@ func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores,
+		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
 	}, nil
 }
@@ -134,7 +135,7 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, stop: comp.Stop, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
 	}, nil
 }
 
@@ -148,6 +149,6 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, close: comp.Close,
 	}, nil
 }

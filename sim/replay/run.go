@@ -12,9 +12,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"splitkernel/configs"
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
-	"splitkernel/gmanagers/gpm"
-	"splitkernel/gmanagers/gsm"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
@@ -79,9 +78,9 @@ type vnode struct {
 	path    string
 	total   uint64 // references and block requests, of all repetitions
 	digest  string
-	place   gpm.ProcessPlacement
+	place   admission.Placement
 	peer    *netlayer.Peer
-	volumes []gsm.VolumePlacement
+	volumes []admission.Volume // those that are made, or may be
 	names   []string
 	placed  bool
 	started bool
@@ -211,30 +210,26 @@ func (r *controller) prepare(ctx context.Context) error {
 	return nil
 }
 
-// place asks the managers where a vNode goes.
+// place has the managers admit a vNode and makes its volumes at their sComponents.
 func (r *controller) place(ctx context.Context, v *vnode) error {
+	want := admission.VNodeSpec{Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines)}
+	for _, vol := range v.info.Volumes {
+		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + vol.Name, SizeBytes: max(vol.SizeBytes, wire.PageSize)})
+	}
 	var err error
-	v.place, err = r.gm.PlaceProcess(ctx, gpm.ProcessSpec{Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines)})
-	if err != nil {
-		return fmt.Errorf("no place for the process: %w", err)
+	if v.place, err = r.gm.Admit(ctx, want); err != nil {
+		return fmt.Errorf("not admitted: %w", err)
 	}
 	v.placed = true
-	home, err := r.gm.PlaceHome(ctx, v.place.PID)
-	if err != nil {
-		return fmt.Errorf("no home mComponent: %w", err)
-	}
+	home := v.place.Home
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = v.place.PID, v.place.Epoch, home.RegionBytes
 	v.spec.Home = wire.Owner{Node: home.Node, Addr: home.Addr, Epoch: home.Epoch}
-	for _, vol := range v.info.Volumes {
-		size := max(vol.SizeBytes, wire.PageSize)
-		p, err := r.gm.CreateVolume(ctx, gsm.VolumeSpec{Name: v.v.Name + "-" + vol.Name, SizeBytes: size, PID: v.place.PID})
-		if err != nil {
-			return fmt.Errorf("no place for volume %s: %w", vol.Name, err)
-		}
-		v.volumes, v.names = append(v.volumes, p), append(v.names, vol.Name)
-		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: v.v.Name + "-" + vol.Name, SizeBytes: p.SizeBytes}
+	for i, p := range v.place.Volumes {
+		name := v.info.Volumes[i].Name
+		v.volumes, v.names = append(v.volumes, p), append(v.names, name)
+		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: want.Volumes[i].Name, SizeBytes: p.SizeBytes}
 		if err := r.peer(netlayer.Addr(p.StorageAddr)).Control(ctx, wire.OpVolumeCreate, p.Epoch, &req, nil); err != nil {
-			return fmt.Errorf("volume %s at %s: %w", vol.Name, p.Storage, err)
+			return fmt.Errorf("volume %s at %s: %w", name, p.Storage, err)
 		}
 		v.spec.Volumes = append(v.spec.Volumes, pcomponent.VolumeOptions{
 			ID: p.Volume, Epoch: p.Epoch, SizeBytes: p.SizeBytes, Storage: p.Storage, StorageAddr: p.StorageAddr, Cache: p.Cache, CacheAddr: p.CacheAddr,
@@ -507,11 +502,11 @@ func (r *controller) cleanup(ctx context.Context) {
 	for _, v := range r.vnodes {
 		for i, vol := range v.volumes {
 			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
-			if !try("delete volume "+v.names[i], err) || !try("forget volume "+v.names[i], r.gm.DeleteVolume(ctx, vol.Volume)) {
+			if !errors.Is(err, wire.ErrNotFound) && !try("delete volume "+v.names[i], err) {
 				return
 			}
 		}
-		if v.placed && (!try("release memory of "+v.v.Name, r.gm.ReleaseProcess(ctx, v.place.PID)) || !try("end process "+v.v.Name, r.gm.EndProcess(ctx, v.place.PID))) {
+		if v.placed && !try("release vNode "+v.v.Name, r.gm.Release(ctx, v.place.PID)) {
 			return
 		}
 	}

@@ -1,0 +1,229 @@
+// Package audit compares the books of the three managers with each other and with what the components say they hold.
+//
+// The books are three Raft groups, so a reading of them is no moment in time: an admission under way looks like a
+// difference. Who audits a running cluster reads several times and believes what Persisting leaves.
+//
+// It reads nothing itself and repairs nothing. Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the
+// command line and by tests.
+//
+//	diff := audit.Compare(read())
+//	for len(diff) > 0 && more() { diff = audit.Persisting(diff, audit.Compare(read())) }
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/netlayer/wire"
+)
+
+// Books is what the managers have and what the components hold.
+type Books struct {
+	Processes                []gpm.Process      // all of GPM, ascending
+	Homes                    []gmm.Process      // all of GMM, ascending
+	Volumes                  []gsm.Volume       // all of GSM, ascending
+	Compute, Memory, Storage []wire.Member      // as registered
+	Held                     []wire.HoldingsRep // of the components that answered; nil compares the books alone
+}
+
+// Difference is one thing on which two of them do not agree.
+type Difference struct {
+	Where string   `json:"where"` // the manager or component whose word is in doubt
+	PID   wire.PID `json:"pid"`   // 0 if it is of no vNode
+	Text  string   `json:"text"`
+}
+
+// auditor collects.
+type auditor struct {
+	b     Books
+	procs map[wire.PID]gpm.Process
+	homes map[wire.PID]gmm.Process
+	vols  map[wire.VolumeID]gsm.Volume
+	out   []Difference
+}
+
+// Compare returns every difference, in the order of the books.
+func Compare(b Books) []Difference {
+	a := &auditor{b: b, procs: map[wire.PID]gpm.Process{}, homes: map[wire.PID]gmm.Process{}, vols: map[wire.VolumeID]gsm.Volume{}}
+	for _, p := range b.Processes {
+		a.procs[p.PID] = p
+	}
+	for _, h := range b.Homes {
+		a.homes[h.PID] = h
+	}
+	for _, v := range b.Volumes {
+		a.vols[v.Volume] = v
+	}
+	a.vnodes()
+	a.participants()
+	a.sums()
+	if b.Held != nil {
+		a.components()
+	}
+	return a.out
+}
+
+// Persisting returns those of before that are in now too.
+func Persisting(before, now []Difference) []Difference {
+	return slices.DeleteFunc(slices.Clone(before), func(d Difference) bool { return !slices.Contains(now, d) })
+}
+
+func (a *auditor) say(where string, pid wire.PID, format string, args ...any) {
+	a.out = append(a.out, Difference{where, pid, fmt.Sprintf(format, args...)})
+}
+
+// vnodes looks for the parts of each vNode of GPM.
+func (a *auditor) vnodes() {
+	for _, p := range a.b.Processes {
+		if p.Phase != admission.Running {
+			a.say("gpm", p.PID, "its admission or release has not ended: phase %v", p.Phase)
+			continue
+		}
+		h, ok := a.homes[p.PID]
+		switch {
+		case !ok:
+			a.say("gmm", p.PID, "GPM has its home at %s, GMM has none", p.Home.Node)
+		case h.Home != p.Home.Node || h.HomeEpoch != p.Home.Epoch:
+			a.say("gmm", p.PID, "GPM has its home at %s (epoch %d), GMM at %s (epoch %d)", p.Home.Node, p.Home.Epoch, h.Home, h.HomeEpoch)
+		}
+		for _, v := range p.Volumes {
+			w, ok := a.vols[v.Volume]
+			switch {
+			case !ok:
+				a.say("gsm", p.PID, "GPM has its volume %d at %s, GSM has none", v.Volume, v.Storage)
+			case w.PID != p.PID || w.Epoch != v.Epoch || w.SizeBytes != v.SizeBytes || w.Storage != v.Storage || w.Cache != v.Cache:
+				a.say("gsm", p.PID, "volume %d: GPM has %d bytes at %s, cache %s, epoch %d; GSM has %d bytes of process %d at %s, cache %s, epoch %d",
+					v.Volume, v.SizeBytes, v.Storage, v.Cache, v.Epoch, w.SizeBytes, w.PID, w.Storage, w.Cache, w.Epoch)
+			}
+		}
+	}
+}
+
+// participants looks for the vNode of each part.
+func (a *auditor) participants() {
+	for _, h := range a.b.Homes {
+		_, ok := a.procs[h.PID]
+		switch {
+		case !ok:
+			a.say("gmm", h.PID, "has a home at %s and %d vRegions for a process that GPM does not have", h.Home, len(h.Regions))
+		case h.Prepared:
+			a.say("gmm", h.PID, "its home at %s is prepared and neither committed nor freed", h.Home)
+		}
+	}
+	for _, v := range a.b.Volumes {
+		p, ok := a.procs[v.PID]
+		switch {
+		case !ok:
+			a.say("gsm", v.PID, "has volume %d of %d bytes at %s for a process that GPM does not have", v.Volume, v.SizeBytes, v.Storage)
+		case v.Prepared:
+			a.say("gsm", v.PID, "its volume %d at %s is prepared and neither committed nor freed", v.Volume, v.Storage)
+		case p.Phase == admission.Running && !slices.ContainsFunc(p.Volumes, func(w admission.Volume) bool { return w.Volume == v.Volume }):
+			a.say("gsm", v.PID, "has volume %d at %s, which GPM did not give the process", v.Volume, v.Storage)
+		}
+	}
+}
+
+// sums compares what is booked at each component with what that offers.
+func (a *auditor) sums() {
+	for _, m := range a.b.Compute {
+		var lines uint64
+		for _, p := range a.b.Processes {
+			if p.Node == m.ID && p.NodeEpoch == m.Epoch {
+				lines += p.ExCacheLines
+			}
+		}
+		if lines > m.Capacity.ExCacheLines {
+			a.say("gpm", 0, "%s: processes take %d lines of %d", m.ID, lines, m.Capacity.ExCacheLines)
+		}
+	}
+	for _, m := range a.b.Storage {
+		var bytes uint64
+		for _, v := range a.b.Volumes {
+			if v.Storage == m.ID {
+				bytes += v.SizeBytes
+			}
+		}
+		if bytes > m.Capacity.StorageBytes {
+			a.say("gsm", 0, "%s: volumes take %d bytes of %d", m.ID, bytes, m.Capacity.StorageBytes)
+		}
+	}
+}
+
+// components compares the books with what components hold. What is booked and not used, yet or any more, is no
+// difference, but a volume must be there.
+func (a *auditor) components() {
+	held := map[wire.NodeID]wire.HoldingsRep{}
+	for _, h := range a.b.Held {
+		held[h.Node] = h
+	}
+	for _, members := range [][]wire.Member{a.b.Compute, a.b.Memory, a.b.Storage} {
+		for _, m := range members {
+			h, ok := held[m.ID]
+			switch {
+			case !ok:
+				a.say(string(m.ID), 0, "does not answer")
+			case h.Epoch != m.Epoch:
+				a.say(string(m.ID), 0, "is epoch %d, its manager registered epoch %d", h.Epoch, m.Epoch)
+			case m.Role == wire.RoleCompute:
+				a.compute(h)
+			case m.Role == wire.RoleMemory:
+				a.memory(h)
+			case m.Role == wire.RoleStorage:
+				a.storage(h)
+			}
+		}
+	}
+}
+
+func (a *auditor) compute(h wire.HoldingsRep) {
+	for _, r := range h.Holds.Processes {
+		p, ok := a.procs[r.PID]
+		switch {
+		case !ok || p.Node != h.Node || p.NodeEpoch != h.Epoch:
+			a.say(string(h.Node), r.PID, "runs a process that GPM does not have there")
+		case p.Epoch != r.Epoch || p.ExCacheLines != r.ExCacheLines:
+			a.say(string(h.Node), r.PID, "runs it under epoch %d with %d lines, GPM has epoch %d and %d lines", r.Epoch, r.ExCacheLines, p.Epoch, p.ExCacheLines)
+		}
+	}
+}
+
+func (a *auditor) memory(h wire.HoldingsRep) {
+	for _, pid := range h.Holds.Homes {
+		if p, ok := a.homes[pid]; !ok || p.Home != h.Node || p.NodeEpoch != h.Epoch {
+			a.say(string(h.Node), pid, "is the home of a process whose home GMM does not have there")
+		}
+	}
+	for _, r := range h.Holds.Regions {
+		i := slices.IndexFunc(a.homes[r.PID].Regions, func(g gmm.Region) bool { return g.Region == r.Region })
+		if i < 0 {
+			a.say(string(h.Node), r.PID, "owns vRegion %d, which GMM has not active", r.Region)
+			continue
+		}
+		if g := a.homes[r.PID].Regions[i]; g.Node != h.Node || g.NodeEpoch != h.Epoch || g.Epoch != r.Epoch {
+			a.say(string(h.Node), r.PID, "owns vRegion %d under epoch %d, GMM has it at %s under epoch %d", r.Region, r.Epoch, g.Node, g.Epoch)
+		}
+	}
+}
+
+func (a *auditor) storage(h wire.HoldingsRep) {
+	has := map[wire.VolumeID]bool{}
+	for _, r := range h.Holds.Volumes {
+		has[r.Volume] = true
+		v, ok := a.vols[r.Volume]
+		switch {
+		case !ok || v.Storage != h.Node:
+			a.say(string(h.Node), 0, "stores volume %d of %d bytes, which GSM does not have there", r.Volume, r.SizeBytes)
+		case v.SizeBytes != r.SizeBytes || v.Epoch != r.Epoch:
+			a.say(string(h.Node), v.PID, "stores volume %d of %d bytes under epoch %d, GSM has %d bytes and epoch %d", r.Volume, r.SizeBytes, r.Epoch, v.SizeBytes, v.Epoch)
+		}
+	}
+	for _, v := range a.b.Volumes {
+		if v.Storage == h.Node && !has[v.Volume] {
+			a.say(string(h.Node), v.PID, "does not store volume %d of %d bytes, which GSM has there", v.Volume, v.SizeBytes)
+		}
+	}
+}

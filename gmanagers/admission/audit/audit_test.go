@@ -1,0 +1,83 @@
+package audit_test
+
+import (
+	"fmt"
+	"testing"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/admission/audit"
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/netlayer/wire"
+)
+
+// sound are books that agree: vNode 1 runs with a home, two vRegions and a volume.
+func sound() audit.Books {
+	v := admission.Volume{Volume: 4, Epoch: 1, SizeBytes: 8192, Storage: "s1", StorageAddr: "inproc:s1", Cache: "m1", CacheAddr: "inproc:m1"}
+	return audit.Books{
+		Processes: []gpm.Process{{
+			PID: 1, Epoch: 1, Threads: 1, ExCacheLines: 10, Node: "p1", NodeEpoch: 1, Phase: admission.Running, Wants: 1,
+			Home: admission.Home{Node: "m1", Epoch: 1}, Volumes: []admission.Volume{v},
+		}},
+		Homes:   []gmm.Process{{PID: 1, Home: "m1", HomeEpoch: 1, NodeEpoch: 1, Regions: []gmm.Region{{Region: 0, Node: "m1", NodeEpoch: 1, Epoch: 1}, {Region: 1, Node: "m1", NodeEpoch: 1, Epoch: 1}}}},
+		Volumes: []gsm.Volume{{Volume: 4, Epoch: 1, SizeBytes: 8192, PID: 1, Storage: "s1", Cache: "m1"}},
+		Compute: []wire.Member{{ID: "p1", Role: wire.RoleCompute, Epoch: 1, Capacity: wire.Capacity{ExCacheLines: 10}}},
+		Memory:  []wire.Member{{ID: "m1", Role: wire.RoleMemory, Epoch: 1}},
+		Storage: []wire.Member{{ID: "s1", Role: wire.RoleStorage, Epoch: 1, Capacity: wire.Capacity{StorageBytes: 8192}}},
+		Held: []wire.HoldingsRep{
+			{Node: "m1", Role: wire.RoleMemory, Epoch: 1, Holds: wire.Holdings{Homes: []wire.PID{1}, Regions: []wire.HeldRegion{{PID: 1, Region: 1, Epoch: 1}}}},
+			{Node: "p1", Role: wire.RoleCompute, Epoch: 1, Holds: wire.Holdings{Processes: []wire.HeldProcess{{PID: 1, Epoch: 1, ExCacheLines: 10}}}},
+			{Node: "s1", Role: wire.RoleStorage, Epoch: 1, Holds: wire.Holdings{Volumes: []wire.HeldVolume{{Volume: 4, Epoch: 1, SizeBytes: 8192}}}},
+		},
+	}
+}
+
+// TestCompare: each fault of otherwise sound books is told, and alone unless it is one of several books.
+func TestCompare(t *testing.T) {
+	if d := audit.Compare(sound()); len(d) != 0 {
+		t.Fatalf("sound books: %+v", d)
+	}
+	for _, c := range []struct {
+		name  string
+		spoil func(b *audit.Books)
+		want  string
+	}{
+		{"open admission", func(b *audit.Books) { b.Processes[0].Phase = admission.Leaving }, "[{gpm 1 its admission or release has not ended: phase leaving}]"},
+		{"no home", func(b *audit.Books) { b.Homes, b.Held[0].Holds = nil, wire.Holdings{} }, "[{gmm 1 GPM has its home at m1, GMM has none}]"},
+		{"other home", func(b *audit.Books) { b.Homes[0].HomeEpoch = 2 }, "[{gmm 1 GPM has its home at m1 (epoch 1), GMM at m1 (epoch 2)}]"},
+		{"prepared home", func(b *audit.Books) { b.Homes[0].Prepared = true }, "[{gmm 1 its home at m1 is prepared and neither committed nor freed}]"},
+		{"no volume", func(b *audit.Books) { b.Volumes, b.Held[2].Holds = nil, wire.Holdings{} }, "[{gsm 1 GPM has its volume 4 at s1, GSM has none}]"},
+		{"other size", func(b *audit.Books) { b.Volumes[0].SizeBytes, b.Held[2].Holds.Volumes[0].SizeBytes = 4096, 4096 },
+			"[{gsm 1 volume 4: GPM has 8192 bytes at s1, cache m1, epoch 1; GSM has 4096 bytes of process 1 at s1, cache m1, epoch 1}]"},
+		{"prepared volume", func(b *audit.Books) { b.Volumes[0].Prepared = true }, "[{gsm 1 its volume 4 at s1 is prepared and neither committed nor freed}]"},
+		{"volume of nobody", func(b *audit.Books) { b.Processes[0].Volumes = nil }, "[{gsm 1 has volume 4 at s1, which GPM did not give the process}]"},
+		{"no process", func(b *audit.Books) { b.Processes = nil }, "[{gmm 1 has a home at m1 and 2 vRegions for a process that GPM does not have}" +
+			" {gsm 1 has volume 4 of 8192 bytes at s1 for a process that GPM does not have} {p1 1 runs a process that GPM does not have there}]"},
+		{"too many lines", func(b *audit.Books) { b.Compute[0].Capacity.ExCacheLines = 9 }, "[{gpm 0 p1: processes take 10 lines of 9}]"},
+		{"too many bytes", func(b *audit.Books) { b.Storage[0].Capacity.StorageBytes = 9 }, "[{gsm 0 s1: volumes take 8192 bytes of 9}]"},
+		{"silence", func(b *audit.Books) { b.Held = b.Held[1:] }, "[{m1 0 does not answer}]"},
+		{"other epoch", func(b *audit.Books) { b.Held[0].Epoch = 2 }, "[{m1 0 is epoch 2, its manager registered epoch 1}]"},
+		{"other lines", func(b *audit.Books) { b.Held[1].Holds.Processes[0].ExCacheLines = 9 }, "[{p1 1 runs it under epoch 1 with 9 lines, GPM has epoch 1 and 10 lines}]"},
+		{"home unknown", func(b *audit.Books) { b.Held[0].Holds.Homes = []wire.PID{2} }, "[{m1 2 is the home of a process whose home GMM does not have there}]"},
+		{"vRegion unknown", func(b *audit.Books) { b.Held[0].Holds.Regions[0].Region = 7 }, "[{m1 1 owns vRegion 7, which GMM has not active}]"},
+		{"vRegion elsewhere", func(b *audit.Books) { b.Homes[0].Regions[1].Node = "m2" }, "[{m1 1 owns vRegion 1 under epoch 1, GMM has it at m2 under epoch 1}]"},
+		{"volume unknown", func(b *audit.Books) { b.Held[2].Holds.Volumes[0].Volume = 9 },
+			"[{s1 0 stores volume 9 of 8192 bytes, which GSM does not have there} {s1 1 does not store volume 4 of 8192 bytes, which GSM has there}]"},
+		{"other volume epoch", func(b *audit.Books) { b.Held[2].Holds.Volumes[0].Epoch = 2 },
+			"[{s1 1 stores volume 4 of 8192 bytes under epoch 2, GSM has 8192 bytes and epoch 1}]"},
+	} {
+		b := sound()
+		c.spoil(&b)
+		if got := fmt.Sprint(audit.Compare(b)); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestPersisting(t *testing.T) {
+	a, b, c := audit.Difference{Where: "gpm", PID: 1}, audit.Difference{Where: "gpm", PID: 2}, audit.Difference{Where: "gmm", PID: 1}
+	if got := audit.Persisting([]audit.Difference{a, b}, []audit.Difference{c, b}); len(got) != 1 || got[0] != b {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,91 @@
+package admission
+
+import (
+	"fmt"
+	"math"
+
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// MaxNameBytes bounds the name of a vNode and of a volume.
+	MaxNameBytes = 255
+	// MaxVolumes bounds the volumes of one vNode.
+	MaxVolumes = 64
+	// MaxBatch bounds the steps or changes of one command: 64 records an entry are where Raft's cost per record vanishes.
+	MaxBatch = 64
+)
+
+// VNodeSpec is what a vNode asks for, all or nothing.
+type VNodeSpec struct {
+	Name         string
+	Threads      uint32 // at least 1
+	ExCacheLines uint64 // at least 1; reserved at the pComponent while the vNode lives
+	// MemoryBytes is reserved in whole vRegions, so that the first activations cannot be refused for lack of room. 0
+	// reserves none: vRegions are then activated as far as there is room.
+	MemoryBytes uint64
+	Volumes     []VolumeSpec // at most MaxVolumes
+}
+
+// VolumeSpec is what a volume needs.
+type VolumeSpec struct {
+	Name      string // for people; need not be unique
+	SizeBytes uint64 // above 0; rounded up to wire.PageSize
+}
+
+// Home says which mComponent is the home of a process.
+type Home struct {
+	Node        wire.NodeID
+	Addr        string
+	Epoch       wire.Epoch // of the home: 1 at first, more after each move
+	RegionBytes uint64     // the size of every vRegion of the cluster
+}
+
+// Volume says where a volume is.
+type Volume struct {
+	Volume      wire.VolumeID
+	Epoch       wire.Epoch // of the placement: 1 at first, more after each move
+	SizeBytes   uint64     // as rounded
+	Storage     wire.NodeID
+	StorageAddr string
+	Cache       wire.NodeID
+	CacheAddr   string
+}
+
+// Placement says where a vNode is.
+type Placement struct {
+	PID     wire.PID
+	Epoch   wire.Epoch // of the process: 1 at first, more after each move
+	Node    wire.NodeID
+	Addr    string
+	Home    Home
+	Volumes []Volume // in the order of the spec
+}
+
+// Check says why no cluster can admit the vNode, as an error of wire.KindBadRequest.
+func (s VNodeSpec) Check() error {
+	bad := func(format string, args ...any) error {
+		return wire.Errorf(wire.KindBadRequest, "vNode %.255q: %s", s.Name, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case len(s.Name) > MaxNameBytes:
+		return bad("name of %d bytes, want at most %d", len(s.Name), MaxNameBytes)
+	case s.Threads == 0:
+		return bad("threads: 0, want at least 1")
+	case s.ExCacheLines == 0:
+		return bad("excache_lines: 0, want at least 1")
+	case s.MemoryBytes > math.MaxInt64:
+		return bad("memory_bytes: %d, want at most %d", s.MemoryBytes, int64(math.MaxInt64))
+	case len(s.Volumes) > MaxVolumes:
+		return bad("volumes: %d, want at most %d", len(s.Volumes), MaxVolumes)
+	}
+	for i, v := range s.Volumes {
+		switch {
+		case len(v.Name) > MaxNameBytes:
+			return bad("volumes[%d].name: %d bytes, want at most %d", i, len(v.Name), MaxNameBytes)
+		case v.SizeBytes == 0 || v.SizeBytes > math.MaxInt64:
+			return bad("volumes[%d].size_bytes: %d, want 1 to %d", i, v.SizeBytes, int64(math.MaxInt64))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,364 @@
+package gmanagers
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// MaxAdmitting bounds the admissions and releases that wait at one process; beyond it they are refused as busy.
+	MaxAdmitting = 256
+	// maxBatches bounds the commands on their way to one group; what comes meanwhile goes with the next one. More would
+	// make smaller batches.
+	maxBatches = 2
+	// stepTimeout bounds a step, leaders' changes included. A step that takes longer counts as lost.
+	stepTimeout = 3 * time.Second
+	// lookInterval is how often a leader looks for transactions that nobody drives, and for holds that stay prepared.
+	lookInterval = 250 * time.Millisecond
+	// patience is how long those are left alone: longer than an admission takes, shorter than anybody wants to wait.
+	patience = time.Second
+)
+
+// driver performs what the cores of admission decide while this process leads: it sends steps and changes in batches and
+// wakes who waits. Lock order: d.mu before m.mu, and before a stale read of the host.
+type driver struct {
+	m      *Managers
+	host   *raftsm.Host
+	client *client.Client
+	ctx    context.Context // ends with Run
+	wg     sync.WaitGroup  // senders
+
+	mu      sync.Mutex
+	term    uint64 // of leadership of GPM, as m counts them
+	core    *admission.Coordinator
+	waiting map[wire.PID][]*waiter
+	lanes   [wire.GSM + 1]lane
+	effects []admission.Effect // reused
+	slots   int                // admissions and releases that wait
+	closed  bool               // no sender is started any more
+}
+
+// lane is what goes to one group.
+type lane struct {
+	queue   []admission.Effect // at most two for each driven transaction
+	senders int
+}
+
+// waiter is a handler that waits for a vNode.
+type waiter struct {
+	answer chan admission.Answer // capacity 1
+}
+
+func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, error) {
+	o := client.DefaultOptions()
+	o.Net = m.o.Net
+	for _, p := range m.o.Peers {
+		o.Managers = append(o.Managers, client.Manager{ID: p.ID, Addr: p.Addr})
+	}
+	c, err := client.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("client of the other managers: %w", err)
+	}
+	return &driver{m: m, host: host, client: c, ctx: ctx, core: newCoordinator(), waiting: map[wire.PID][]*waiter{}}, nil
+}
+
+func newCoordinator() *admission.Coordinator {
+	var b [8]byte
+	crand.Read(b[:]) // never fails (crypto/rand)
+	return admission.NewCoordinator(binary.LittleEndian.Uint64(b[:]), patience)
+}
+
+// run looks after what is open until ctx, the driver's, ends; then it waits for the senders.
+func (d *driver) run() {
+	var loops sync.WaitGroup
+	loops.Go(func() { d.every(func() { d.find() }) })
+	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
+		q := admission.NewInquirer(patience)
+		loops.Go(func() { d.every(func() { d.inquire(g, q) }) })
+	}
+	loops.Wait()
+	d.client.Close() // ends the calls on their way
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.wg.Wait()
+}
+
+func (d *driver) every(do func()) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			do()
+		case <-d.ctx.Done():
+			return
+		}
+	}
+}
+
+// current returns the coordinator of the present term of leadership. d.mu is held.
+func (d *driver) current() *admission.Coordinator {
+	d.m.mu.Lock()
+	term := d.m.terms[wire.GPM]
+	d.m.mu.Unlock()
+	if term != d.term {
+		d.term, d.core = term, newCoordinator() // what the last term left open is found in the log
+	}
+	return d.core
+}
+
+// coordinatorID is stamped into intents.
+func (d *driver) coordinatorID() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.current().ID()
+}
+
+// enter takes one of the places for admissions; leave gives it back.
+func (d *driver) enter() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.slots >= MaxAdmitting {
+		return wire.Errorf(wire.KindBusy, "%d admissions and releases wait already", d.slots)
+	}
+	d.slots++
+	return nil
+}
+
+func (d *driver) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slots--
+}
+
+// open reads a process of GPM's state here.
+func (d *driver) open(pid wire.PID) (o admission.Open, gone admission.Outcome, err error) {
+	err = d.host.Stale(wire.GPM, func(s raftsm.State) {
+		st := s.(*gpm.State)
+		if ps := st.Processes(pid); len(ps) == 1 {
+			o = st.Transaction(ps[0])
+		} else {
+			gone = st.Outcome(pid)
+		}
+	})
+	return o, gone, err
+}
+
+// complete drives what a command has begun to its end and returns the result for the client.
+func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (gpm.Result, error) {
+	pid := res.VNode.PID
+	d.mu.Lock()
+	o, gone, err := d.open(pid) // under the lock: what the coordinator has ended is ended here too
+	if err != nil {
+		d.mu.Unlock()
+		return res, err
+	}
+	switch {
+	case o.Phase == 0:
+		d.mu.Unlock()
+		return result(q, admission.Answer{PID: pid, Gone: true, Kind: gone.Kind, Text: gone.Text}), nil
+	case o.Phase == admission.Running && q.Op == gpm.OpAdmit:
+		d.mu.Unlock()
+		return result(q, admission.Answer{PID: pid, Placement: o.Placement}), nil
+	}
+	w := &waiter{answer: make(chan admission.Answer, 1)}
+	effects, ok := d.current().Begin(o, q.Spec, d.effects[:0])
+	if !ok {
+		d.mu.Unlock()
+		return res, wire.Errorf(wire.KindBusy, "%d transactions are under way", admission.MaxDriven)
+	}
+	d.waiting[pid] = append(d.waiting[pid], w)
+	d.perform(effects)
+	d.mu.Unlock()
+	for {
+		select {
+		case a := <-w.answer:
+			if q.Op == gpm.OpRelease && !a.Gone { // its admission was answered meanwhile
+				d.mu.Lock()
+				d.waiting[pid] = append(d.waiting[pid], w)
+				d.mu.Unlock()
+				continue
+			}
+			return result(q, a), nil
+		case <-ctx.Done():
+			d.mu.Lock()
+			d.waiting[pid] = slices.DeleteFunc(d.waiting[pid], func(x *waiter) bool { return x == w })
+			if len(d.waiting[pid]) == 0 {
+				delete(d.waiting, pid)
+			}
+			d.mu.Unlock()
+			return res, wire.Errorf(wire.KindUnknownState, "process %d: what was begun has not ended in time", pid)
+		}
+	}
+}
+
+// result makes the result of an admission or a release.
+func result(q gpm.Request, a admission.Answer) gpm.Result {
+	switch {
+	case q.Op == gpm.OpRelease:
+		return gpm.Result{}
+	case a.Gone && a.Kind == wire.KindNone:
+		return gpm.Result{Kind: wire.KindFailed, Text: fmt.Sprintf("process %d was released, or refused so long ago that the reason is forgotten", a.PID)}
+	case a.Gone:
+		return gpm.Result{Kind: a.Kind, Text: a.Text}
+	}
+	return gpm.Result{VNode: a.Placement}
+}
+
+// perform queues what is to be sent and wakes who waits. d.mu is held.
+func (d *driver) perform(effects []admission.Effect) {
+	d.effects = effects
+	for _, e := range effects {
+		if e.To == 0 {
+			d.m.stats.answered(e.Answer)
+			for _, w := range d.waiting[e.Answer.PID] {
+				w.answer <- e.Answer
+			}
+			delete(d.waiting, e.Answer.PID)
+			continue
+		}
+		l := &d.lanes[e.To]
+		l.queue = append(l.queue, e)
+		if l.senders < maxBatches && !d.closed {
+			l.senders++
+			d.wg.Go(func() { d.send(e.To) })
+		}
+	}
+}
+
+// send sends batches to a group until none is left.
+func (d *driver) send(g wire.Manager) {
+	for {
+		d.mu.Lock()
+		l := &d.lanes[g]
+		n := min(len(l.queue), admission.MaxBatch)
+		if n == 0 || d.ctx.Err() != nil {
+			l.senders--
+			d.mu.Unlock()
+			return
+		}
+		batch := slices.Clone(l.queue[:n])
+		l.queue = slices.Delete(l.queue, 0, n)
+		d.mu.Unlock()
+		if d.m.o.OnStep != nil {
+			for _, e := range batch {
+				d.m.o.OnStep(d.ctx, stepName(e))
+			}
+		}
+		d.call(g, batch)
+	}
+}
+
+// stepName names a step for Options.OnStep.
+func stepName(e admission.Effect) string {
+	if e.To == wire.GPM {
+		return e.Change.Verb.String()
+	}
+	return e.Step.Verb.String() + " " + e.To.String()
+}
+
+// call sends one batch and hands the answers to the coordinator.
+func (d *driver) call(g wire.Manager, batch []admission.Effect) {
+	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
+	defer cancel()
+	d.m.stats.batches.Add(1)
+	var votes []admission.Vote
+	var outcomes []admission.Outcome
+	var err error
+	if g == wire.GPM {
+		changes := make([]admission.Change, len(batch))
+		for i, e := range batch {
+			changes[i] = e.Change
+		}
+		outcomes, err = d.client.Changes(ctx, changes)
+	} else {
+		steps := make([]admission.Step, len(batch))
+		for i, e := range batch {
+			steps[i] = e.Step
+		}
+		votes, err = d.client.Steps(ctx, g, steps)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := d.effects[:0]
+	for i, e := range batch {
+		switch {
+		case err != nil && g == wire.GPM:
+			out = d.core.Lost(g, e.Change.PID, err, out)
+		case err != nil:
+			out = d.core.Lost(g, e.Step.PID, err, out)
+		case g == wire.GPM:
+			out = d.core.Settled(outcomes[i], out)
+		default:
+			out = d.core.Voted(g, e.Step.Verb, votes[i], out)
+		}
+	}
+	d.perform(out)
+}
+
+// leads reports whether this process leads a group.
+func (d *driver) leads(g wire.Manager) bool { return d.host.Leader(g) == d.m.o.ID }
+
+// find has the coordinator drive what GPM's log holds open.
+func (d *driver) find() {
+	if !d.leads(wire.GPM) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var open []admission.Open
+	if err := d.host.Stale(wire.GPM, func(s raftsm.State) { open = s.(*gpm.State).Open(gpm.MaxProcesses) }); err != nil {
+		return // stopping
+	}
+	d.perform(d.current().Found(d.m.now(), open, d.effects[:0]))
+}
+
+// inquire asks GPM about the holds of a participant that stay prepared, and does what it says.
+func (d *driver) inquire(g wire.Manager, q *admission.Inquirer) {
+	if !d.leads(g) {
+		return
+	}
+	var prepared []wire.PID
+	err := d.host.Stale(g, func(s raftsm.State) {
+		switch s := s.(type) {
+		case *gmm.State:
+			prepared = s.Prepared()
+		case *gsm.State:
+			prepared = s.Prepared()
+		}
+	})
+	changes := q.Due(d.m.now(), prepared)
+	if err != nil || len(changes) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
+	defer cancel()
+	outcomes, err := d.client.Changes(ctx, changes)
+	if err != nil {
+		return // GPM cannot tell now; the hold stays
+	}
+	var steps []admission.Step
+	for _, o := range outcomes {
+		if s, ok := admission.Resolve(o); ok {
+			steps = append(steps, s)
+		}
+	}
+	d.m.stats.inquiries.Add(uint64(len(changes)))
+	if _, err := d.client.Steps(ctx, g, steps); err != nil {
+		d.m.log.Warn("holds that GPM decided stay prepared for now", "manager", g.String(), "holds", len(steps), "error", err.Error())
+	}
+}

@@ -1,0 +1,12 @@
+package pcomponent
+
+import "splitkernel/netlayer/wire"
+
+// Holdings returns the processes that run here, for audits.
+func (c *Component) Holdings() wire.Holdings {
+	held := []wire.HeldProcess{}
+	for _, p := range c.open() {
+		held = append(held, wire.HeldProcess{PID: p.o.PID, Epoch: p.o.Epoch, ExCacheLines: uint64(p.o.ExCache.Lines)})
+	}
+	return wire.Holdings{Processes: held}
+}

@@ -1,0 +1,27 @@
+package scomponent
+
+import (
+	"cmp"
+	"slices"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Holdings returns the volumes that are stored here, for audits. One whose files cannot be used has no size and no epoch.
+func (c *Component) Holdings() wire.Holdings {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	held := make([]wire.HeldVolume, 0, len(c.vols))
+	for _, v := range c.vols {
+		h := wire.HeldVolume{Volume: v.id}
+		if v.broken == nil {
+			v.st.Lock()
+			meta := v.core.Meta()
+			v.st.Unlock()
+			h.Epoch, h.SizeBytes = meta.Epoch, meta.SizeBytes
+		}
+		held = append(held, h)
+	}
+	slices.SortFunc(held, func(a, b wire.HeldVolume) int { return cmp.Compare(a.Volume, b.Volume) })
+	return wire.Holdings{Volumes: held}
+}
