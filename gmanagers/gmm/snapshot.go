@@ -3,6 +3,7 @@ package gmm
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -18,13 +19,14 @@ type saved struct {
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
+	Events      []byte // of events.Log.Encode
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(FormatVersion, saved{
 		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn,
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(),
 	})
 }
 
@@ -42,8 +44,12 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
+	log, err := events.Decode(v.Events)
+	if err != nil {
+		return fmt.Errorf("gmm snapshot: %w", err)
+	}
 	n := &State{
-		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions,
+		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log,
 		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
 	}
 	for i := range v.Processes {
@@ -84,10 +90,13 @@ func (s *State) ApplyBytes(b []byte) []byte {
 	return s.Apply(cmd).Encode()
 }
 
-// Query answers with the processes, their homes and vRegions.
+// Query answers with the processes, their homes and vRegions, or with events.
 func (s *State) Query(q membership.Query) ([]byte, error) {
-	if q.Kind != membership.QueryListing {
-		return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d", q.Kind, membership.QueryListing)
+	switch q.Kind {
+	case membership.QueryListing:
+		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+	case membership.QueryEvents:
+		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	}
-	return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d or %d", q.Kind, membership.QueryEvents, membership.QueryListing)
 }

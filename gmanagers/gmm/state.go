@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -71,12 +72,14 @@ type State struct {
 	homeTurn    wire.NodeID            // the mComponent that round_robin chose last for a home; empty if none
 	ownerTurn   wire.NodeID            // the same for a vRegion
 	sessions    *dedup.Table[Result]
+	events      *events.Log
+	note        events.Event  // why the decision at hand was made so, kept for its memory
 	set         placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result]()}
+	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result](), events: &events.Log{}}
 }
 
 // Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
@@ -88,7 +91,7 @@ func (s *State) apply(cmd Command) Result {
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
-		return s.register(q.Member)
+		return s.register(q.Member, cmd)
 	case OpActivate:
 		return s.activate(q.PID, q.Region, cmd)
 	case OpSteps:
@@ -97,7 +100,7 @@ func (s *State) apply(cmd Command) Result {
 	return failed(wire.Errorf(wire.KindBadRequest, "gmm operation %d, want 1, 3 or 5", q.Op))
 }
 
-func (s *State) register(m wire.Member) Result {
+func (s *State) register(m wire.Member, cmd Command) Result {
 	if err := s.members.Check(m); err != nil {
 		return failed(err)
 	}
@@ -113,6 +116,7 @@ func (s *State) register(m wire.Member) Result {
 	s.regionBytes = m.Capacity.RegionBytes
 	delete(s.homes, m.ID)
 	delete(s.owned, m.ID) // what it owned under its older epoch is lost
+	s.events.Joined(cmd.Stamp.NowMS, m.ID, epoch)
 	return Result{Epoch: epoch}
 }
 
@@ -149,7 +153,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 	case st.PID == 0:
 		return wire.Errorf(wire.KindBadRequest, "process id 0")
 	case st.Verb == admission.Free:
-		s.free(st.PID)
+		s.free(st.PID, cmd.Stamp.NowMS)
 		return nil
 	case st.Verb == admission.Prepare && !ok:
 		p, err := s.hold(st, cmd)
@@ -187,7 +191,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		return nil, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
 	homeTurn, ownerTurn := s.homeTurn, s.ownerTurn
-	home, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", st.PID) }, placement.Hash(uint64(st.PID)), s.homes, &s.homeTurn)
+	home, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", st.PID) }, placement.Hash(uint64(st.PID)), s.homes, &s.homeTurn, &s.note)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +205,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want, s.regionBytes, MaxReserved, MaxRegions-s.regions)
 	}
 	for n := range want {
-		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), nil, &s.ownerTurn)
+		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), nil, &s.ownerTurn, nil)
 		if err != nil {
 			s.homeTurn, s.ownerTurn = homeTurn, ownerTurn // nothing was placed
 			for _, r := range p.Reserved {
@@ -219,6 +223,12 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 	s.regions += int(want)
 	s.homes[home.ID]++
 	s.prepared++
+	e := s.note
+	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedHome, st.PID, home.ID, home.Epoch
+	s.events.Append(e)
+	if want > 0 {
+		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Reserved, PID: st.PID, Amount: want, Policy: e.Policy})
+	}
 	return p, nil
 }
 
@@ -255,13 +265,17 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 				return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active or reserved, at most %d", s.regions, MaxRegions))
 			}
 			var err error
-			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), nil, &s.ownerTurn); err != nil {
+			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), nil, &s.ownerTurn, &s.note); err != nil {
+				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, PID: pid, Region: region, Reason: membership.TextOf(err)})
 				return failed(err)
 			}
 			s.regions++
 			s.owned[m.ID]++
 		}
 		p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Node: m.ID, NodeEpoch: m.Epoch, Epoch: 1})
+		e := s.note
+		e.MS, e.Kind, e.PID, e.Region, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedRegion, pid, region, m.ID, m.Epoch
+		s.events.Append(e)
 	}
 	r := p.Regions[j]
 	m, _ := s.members.Get(r.Node)
@@ -272,8 +286,9 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 }
 
 // choose returns the mComponent for one more vRegion, or for a home if homes says where those are. What says in an error
-// for what, key is that for policies that hash, turn is the one that round_robin chose last for the like.
-func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wire.NodeID]uint64, turn *wire.NodeID) (wire.Member, error) {
+// for what, key is that for policies that hash, turn is the one that round_robin chose last for the like; note,
+// if it is not nil, is told why.
+func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wire.NodeID]uint64, turn *wire.NodeID, note *events.Event) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -282,11 +297,15 @@ func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wi
 		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
 	}
 	s.candidates(cmd, homes, nil)
-	i := placement.Choose(policy, placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}, &s.set)
+	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}
+	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
 		var why membership.Refusals
 		s.candidates(cmd, homes, &why)
 		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, why.With(remedy))
+	}
+	if note != nil {
+		note.Explain(policy, ask, &s.set, i)
 	}
 	m, _ := s.members.Get(s.set.ID(i))
 	if policy.Rotates {
@@ -329,12 +348,12 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wir
 			})
 		}
 	}
-	i := placement.Choose(policy, placement.Ask{
-		Need: s.regionBytes, Key: placement.Hash(uint64(p.PID), uint64(region)), Chance: cmd.Stamp.Chance, After: s.ownerTurn,
-	}, &s.set)
+	ask := placement.Ask{Need: s.regionBytes, Key: placement.Hash(uint64(p.PID), uint64(region)), Chance: cmd.Stamp.Chance, After: s.ownerTurn}
+	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
 		return wire.Member{}, false
 	}
+	s.note.Explain(policy, ask, &s.set, i)
 	m, _ := s.members.Get(s.set.ID(i))
 	if policy.Rotates {
 		s.ownerTurn = m.ID
@@ -375,7 +394,7 @@ func (s *State) find(pid wire.PID) (int, bool) {
 }
 
 // free gives back what a process has, prepared or not, and remembers that it did.
-func (s *State) free(pid wire.PID) {
+func (s *State) free(pid wire.PID, nowMS int64) {
 	if i, ok := s.find(pid); ok {
 		p := s.processes[i]
 		if s.members.Current(p.Home, p.NodeEpoch) {
@@ -397,6 +416,7 @@ func (s *State) free(pid wire.PID) {
 			s.prepared--
 		}
 		s.processes = slices.Delete(s.processes, i, i+1)
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: pid, Node: p.Home, Amount: uint64(len(p.Regions))})
 	}
 	if slices.Contains(s.closed, pid) {
 		return
@@ -441,6 +461,9 @@ func (s *State) CheckInvariants() error {
 		return err
 	}
 	if err := s.sessions.CheckInvariants(); err != nil {
+		return err
+	}
+	if err := s.events.CheckInvariants(); err != nil {
 		return err
 	}
 	for _, m := range s.members.Members() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -18,13 +19,14 @@ type saved struct {
 	Refused   []Refusal     // oldest first
 	Sessions  dedup.Saved[Result]
 	Turn      wire.NodeID
+	Events    []byte // of events.Log.Encode
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(FormatVersion, saved{
 		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
-		Sessions: s.sessions.Save(), Turn: s.turn,
+		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(),
 	})
 }
 
@@ -42,7 +44,11 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
-	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, turn: v.Turn}
+	log, err := events.Decode(v.Events)
+	if err != nil {
+		return fmt.Errorf("gpm snapshot: %w", err)
+	}
+	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, turn: v.Turn}
 	for _, p := range n.processes {
 		if p.Phase != admission.Running {
 			n.open++
@@ -68,10 +74,13 @@ func (s *State) ApplyBytes(b []byte) []byte {
 	return s.Apply(cmd).Encode()
 }
 
-// Query answers with the processes.
+// Query answers with the processes, or with events.
 func (s *State) Query(q membership.Query) ([]byte, error) {
-	if q.Kind != membership.QueryListing {
-		return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d", q.Kind, membership.QueryListing)
+	switch q.Kind {
+	case membership.QueryListing:
+		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+	case membership.QueryEvents:
+		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	}
-	return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d or %d", q.Kind, membership.QueryEvents, membership.QueryListing)
 }

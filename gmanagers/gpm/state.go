@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -66,6 +67,8 @@ type State struct {
 	used      map[wire.NodeID]used // derived; only looked up
 	turn      wire.NodeID          // the pComponent that round_robin chose last; empty if none
 	sessions  *dedup.Table[Result]
+	events    *events.Log
+	note      events.Event  // why the decision at hand was made so, kept for its memory
 	set       placement.Set // of the decision at hand, kept for its memory
 }
 
@@ -73,7 +76,7 @@ type State struct {
 func New() *State {
 	return &State{
 		members: membership.NewTable(wire.RoleCompute), nextPID: 1,
-		used: map[wire.NodeID]used{}, sessions: dedup.NewTable[Result](),
+		used: map[wire.NodeID]used{}, sessions: dedup.NewTable[Result](), events: &events.Log{},
 	}
 }
 
@@ -86,23 +89,24 @@ func (s *State) apply(cmd Command) Result {
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
-		return s.register(q.Member)
+		return s.register(q.Member, cmd)
 	case OpAdmit:
 		return s.admit(q.Spec, cmd)
 	case OpRelease:
 		return s.release(q.PID)
 	case OpChanges:
-		return s.changes(q.Changes)
+		return s.changes(q.Changes, cmd)
 	}
 	return failed(wire.Errorf(wire.KindBadRequest, "gpm operation %d, want 1, 4, 5 or 6", q.Op))
 }
 
-func (s *State) register(m wire.Member) Result {
+func (s *State) register(m wire.Member, cmd Command) Result {
 	epoch, err := s.members.Register(m)
 	if err != nil {
 		return failed(err)
 	}
 	delete(s.used, m.ID) // what ran under its older epoch is gone
+	s.events.Joined(cmd.Stamp.NowMS, m.ID, epoch)
 	return Result{Epoch: epoch}
 }
 
@@ -119,15 +123,20 @@ func (s *State) admit(spec admission.VNodeSpec, cmd Command) Result {
 		return failed(err)
 	}
 	s.candidates(spec, cmd.Stamp.Live, nil)
-	i := placement.Choose(policy, placement.Ask{
-		Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn,
-	}, &s.set)
+	ask := placement.Ask{Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn}
+	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
 		var why membership.Refusals
 		s.candidates(spec, cmd.Stamp.Live, &why)
-		return failed(wire.Errorf(wire.KindNoRoom, "excache_lines: vNode %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, why.With("raise pcomponent.excache_bytes")))
+		err := wire.Errorf(wire.KindNoRoom, "excache_lines: vNode %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, why.With("raise pcomponent.excache_bytes"))
+		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, Reason: membership.TextOf(err)})
+		return failed(err)
 	}
 	m, _ := s.members.Get(s.set.ID(i))
+	s.note.Explain(policy, ask, &s.set, i)
+	e := s.note
+	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedProcess, s.nextPID, m.ID, m.Epoch
+	s.events.Append(e)
 	if policy.Rotates {
 		s.turn = m.ID
 	}
@@ -194,20 +203,20 @@ func (s *State) release(pid wire.PID) Result {
 	return Result{VNode: s.Placement(*p)}
 }
 
-func (s *State) changes(changes []admission.Change) Result {
+func (s *State) changes(changes []admission.Change, cmd Command) Result {
 	if len(changes) > admission.MaxBatch {
 		return failed(wire.Errorf(wire.KindBadRequest, "%d changes, at most %d", len(changes), admission.MaxBatch))
 	}
 	res := Result{Outcomes: make([]admission.Outcome, 0, len(changes))}
 	for _, m := range changes {
-		s.change(m)
+		s.change(m, cmd.Stamp.NowMS)
 		res.Outcomes = append(res.Outcomes, s.Outcome(m.PID))
 	}
 	return res
 }
 
 // change carries out one compare-and-set on a phase.
-func (s *State) change(m admission.Change) {
+func (s *State) change(m admission.Change, nowMS int64) {
 	i, ok := s.find(m.PID)
 	if !ok {
 		return
@@ -216,14 +225,20 @@ func (s *State) change(m admission.Change) {
 	switch {
 	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent:
 		p.Phase, p.Home, p.Volumes = admission.Committed, m.Home, m.Volumes
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})
 	case m.Verb == admission.DecideAbort && p.Phase == admission.Intent:
 		p.Phase, p.Kind, p.Text = admission.Leaving, m.Kind, m.Text[:min(len(m.Text), maxTextBytes)]
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
 	case m.Verb == admission.Ask && p.Phase == admission.Intent:
 		p.Phase, p.Kind, p.Text = admission.Leaving, wire.KindUnavailable, "a participant waited too long for the decision"
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
 	case m.Verb == admission.EndCommit && p.Phase == admission.Committed:
 		p.Phase = admission.Running
 		s.open--
 	case m.Verb == admission.EndFree && p.Phase == admission.Leaving:
+		if p.Kind == wire.KindNone {
+			s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: p.PID, Node: p.Node})
+		}
 		s.remove(i)
 	}
 }
@@ -299,6 +314,9 @@ func (s *State) CheckInvariants() error {
 		return err
 	}
 	if err := s.sessions.CheckInvariants(); err != nil {
+		return err
+	}
+	if err := s.events.CheckInvariants(); err != nil {
 		return err
 	}
 	if s.nextPID == 0 || s.nextPID > maxPID {

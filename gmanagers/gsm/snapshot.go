@@ -3,6 +3,7 @@ package gsm
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -18,13 +19,14 @@ type saved struct {
 	Sessions    dedup.Saved[Result]
 	StorageTurn wire.NodeID
 	CacheTurn   wire.NodeID
+	Events      []byte // of events.Log.Encode
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(FormatVersion, saved{
 		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn,
+		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(),
 	})
 }
 
@@ -42,8 +44,12 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
+	log, err := events.Decode(v.Events)
+	if err != nil {
+		return fmt.Errorf("gsm snapshot: %w", err)
+	}
 	n := &State{
-		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
+		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
 	}
 	n.count()
 	if err := n.CheckInvariants(); err != nil {
@@ -62,10 +68,13 @@ func (s *State) ApplyBytes(b []byte) []byte {
 	return s.Apply(cmd).Encode()
 }
 
-// Query answers with the volumes.
+// Query answers with the volumes, or with events.
 func (s *State) Query(q membership.Query) ([]byte, error) {
-	if q.Kind != membership.QueryListing {
-		return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d", q.Kind, membership.QueryListing)
+	switch q.Kind {
+	case membership.QueryListing:
+		return membership.EncodeAnswer(s.Volumes(wire.VolumeID(q.ID))), nil
+	case membership.QueryEvents:
+		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	}
-	return membership.EncodeAnswer(s.Volumes(wire.VolumeID(q.ID))), nil
+	return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d or %d", q.Kind, membership.QueryEvents, membership.QueryListing)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -46,12 +47,15 @@ type State struct {
 	storageTurn wire.NodeID                  // the sComponent that round_robin chose last; empty if none
 	cacheTurn   wire.NodeID                  // the same of buffer caches
 	sessions    *dedup.Table[Result]
+	events      *events.Log
+	note        events.Event  // why the sComponent at hand was chosen, kept for its memory
+	cacheNote   events.Event  // and the buffer cache
 	set         placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	s := &State{members: membership.NewTable(wire.RoleStorage), next: 1, sessions: dedup.NewTable[Result]()}
+	s := &State{members: membership.NewTable(wire.RoleStorage), next: 1, sessions: dedup.NewTable[Result](), events: &events.Log{}}
 	s.count()
 	return s
 }
@@ -81,6 +85,7 @@ func (s *State) apply(cmd Command) Result {
 		if err != nil {
 			return failed(err)
 		}
+		s.events.Joined(cmd.Stamp.NowMS, q.Member.ID, epoch)
 		return Result{Epoch: epoch}
 	case OpSteps:
 		return s.steps(cmd)
@@ -111,6 +116,9 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) (err err
 	case st.PID == 0:
 		return wire.Errorf(wire.KindBadRequest, "process id 0")
 	case st.Verb == admission.Free:
+		if len(ids) > 0 {
+			s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Released, PID: st.PID, Amount: uint64(len(ids))})
+		}
 		s.free(st.PID)
 	case st.Verb == admission.Prepare:
 		if len(ids) == 0 {
@@ -144,6 +152,9 @@ func (s *State) hold(st admission.Step, cmd Command) ([]wire.VolumeID, error) {
 	}
 	for _, spec := range st.Volumes {
 		if err := s.create(spec, st.PID, cmd); err != nil {
+			if n := len(s.of[st.PID]); n > 0 {
+				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Released, PID: st.PID, Amount: uint64(n), Reason: membership.TextOf(err)})
+			}
 			s.drop(st.PID)
 			return nil, err
 		}
@@ -181,6 +192,12 @@ func (s *State) create(spec admission.VolumeSpec, pid wire.PID, cmd Command) err
 	s.cached[v.Cache]++
 	s.storageTurn, s.cacheTurn = storageTurn, cacheTurn // not before: a volume without a cache is no turn
 	s.of[pid] = append(s.of[pid], v.Volume)
+	e := s.note
+	e.MS, e.Kind, e.PID, e.Volume, e.Node, e.Amount = cmd.Stamp.NowMS, events.PlacedVolume, pid, v.Volume, v.Storage, size
+	s.events.Append(e)
+	e = s.cacheNote
+	e.MS, e.Kind, e.PID, e.Volume, e.Node = cmd.Stamp.NowMS, events.PlacedCache, pid, v.Volume, v.Cache
+	s.events.Append(e)
 	return nil
 }
 
@@ -213,12 +230,14 @@ func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) 
 		return m, "", err
 	}
 	s.candidates(size, stamp.Live, nil)
-	i := placement.Choose(policy, placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: placement.Hash(stamp.Chance, s.next), After: s.storageTurn}, &s.set)
+	ask := placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: placement.Hash(stamp.Chance, s.next), After: s.storageTurn}
+	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
 		var why membership.Refusals
 		s.candidates(size, stamp.Live, &why)
 		return m, "", wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.With("raise scomponent.capacity_bytes"))
 	}
+	s.note.Explain(policy, ask, &s.set, i)
 	m, _ = s.members.Get(s.set.ID(i))
 	if policy.Rotates {
 		return m, m.ID, nil
@@ -265,12 +284,12 @@ func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn w
 	for _, c := range caches {
 		s.set.Add(placement.Candidate{ID: c.ID, Room: math.MaxUint64, Volumes: s.cached[c.ID], Traffic: c.Traffic})
 	}
-	i := placement.Choose(policy, placement.Ask{
-		Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn, // another draw than for storage
-	}, &s.set)
+	ask := placement.Ask{Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
+	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
 		return l, "", wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive", name)
 	}
+	s.cacheNote.Explain(policy, ask, &s.set, i)
 	l = caches[i]
 	if l.ID == "" || len(l.ID) > membership.MaxIDBytes || l.Addr == "" || len(l.Addr) > membership.MaxAddrBytes {
 		return l, "", wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q: want an id and an address", l.ID, l.Addr)
@@ -342,6 +361,9 @@ func (s *State) CheckInvariants() error {
 		return err
 	}
 	if err := s.sessions.CheckInvariants(); err != nil {
+		return err
+	}
+	if err := s.events.CheckInvariants(); err != nil {
 		return err
 	}
 	if len(s.volumes) > MaxVolumes || s.next == 0 || s.next > math.MaxUint32+1 {

@@ -24,20 +24,23 @@ type GroupStatus struct {
 	Ready         bool   // the replica serves and knows a leader
 }
 
-// QueryKind says what a Query asks. Kinds below 16 are answered by the shell of every manager, the others by its state.
+// QueryKind says what a Query asks. Kinds below 16 are the same at every manager; members and group are answered by its
+// shell, the others by its state.
 type QueryKind uint8
 
 // The kinds that every manager answers. Numbers are wire numbers.
 const (
 	QueryMembers QueryKind = 1  // → []Status, by id
 	QueryGroup   QueryKind = 2  // → GroupStatus
+	QueryEvents  QueryKind = 3  // → events.Page; after number Query.ID, at most Query.Limit
 	QueryListing QueryKind = 16 // → the listing of the manager's package; Query.ID selects one, 0 all
 )
 
 // Query is the body of wire.QueryReq.Query of all three managers.
 type Query struct {
-	Kind QueryKind
-	ID   uint64
+	Kind  QueryKind
+	ID    uint64
+	Limit uint64
 }
 
 // QueryVersion is the format version of queries and their answers.

@@ -16,7 +16,7 @@ import "math/bits"
 // 6(1), 1998 (the highest random weight); Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads",
 // SODA 2018, section 1 (the bound); Chen, Coleman, Shrivastava, "Revisiting Consistent Hashing with Bounded Loads", AAAI
 // 2021 (why not to the neighbour).
-var consistentHash = Policy{Name: "consistent_hash", choose: chooseConsistentHash}
+var consistentHash = Policy{Name: "consistent_hash", by: byReserved, choose: chooseConsistentHash}
 
 // The bound on a share in parts of the mean: 1 + ε with ε = 1/4.
 const (

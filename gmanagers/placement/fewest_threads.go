@@ -5,5 +5,6 @@ package placement
 // Source: the LegoOS paper (Shan et al., OSDI 2018), section 4.6.
 var fewestThreads = Policy{
 	Name:   "fewest_threads",
+	by:     byThreads,
 	choose: func(a Ask, s *Set) int { return s.least(&a, s.threads) },
 }

@@ -6,5 +6,6 @@ package placement
 // Journal of Applied Probability 14(1), 1977, section 1.
 var fewestVolumes = Policy{
 	Name:   "fewest_volumes",
+	by:     byVolumes,
 	choose: func(a Ask, s *Set) int { return s.least(&a, s.volumes) },
 }

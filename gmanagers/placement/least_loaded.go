@@ -7,7 +7,7 @@ import "math/bits"
 //
 // Source: the LegoOS paper (Shan et al., OSDI 2018), section 4.6: the least loaded mComponent with a vRegion free. Its
 // code takes cumulative misses + flushes for the load.
-var leastLoaded = Policy{Name: "least_loaded", choose: chooseLeastLoaded}
+var leastLoaded = Policy{Name: "least_loaded", by: byReserved, choose: chooseLeastLoaded}
 
 func chooseLeastLoaded(a Ask, s *Set) int {
 	room := s.room[:s.n]

@@ -4,7 +4,7 @@ package placement
 // from worst_fit in that it does not see overcommit.
 //
 // Source: worst fit, see worst_fit.go.
-var mostFree = Policy{Name: "most_free", choose: chooseMostFree}
+var mostFree = Policy{Name: "most_free", by: byFree, choose: chooseMostFree}
 
 func chooseMostFree(a Ask, s *Set) int {
 	room := s.room[:s.n]

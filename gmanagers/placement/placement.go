@@ -47,8 +47,10 @@ type Policy struct {
 	Name string
 	// Rotates says that the policy goes on from the one that it chose last: the caller must keep its id, replicated, and
 	// give it back as Ask.After.
-	Rotates bool
-	choose  func(a Ask, s *Set) int // by value: through a pointer it would be allocated
+	Rotates  bool
+	by       measure
+	drawsTwo bool                    // of all candidates it compares two
+	choose   func(a Ask, s *Set) int // by value: through a pointer it would be allocated
 }
 
 // policies is every policy, ascending by name.

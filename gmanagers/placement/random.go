@@ -4,7 +4,7 @@ package placement
 // looks best, and the fullest of n components gets about ln n / ln ln n times the mean of one per component.
 //
 // Source: Raab, Steger, "Balls into Bins: A Simple and Tight Analysis", RANDOM 1998, theorem 1.
-var random = Policy{Name: "random", choose: chooseRandom}
+var random = Policy{Name: "random", by: byNothing, choose: chooseRandom}
 
 // draws is how often draw tries before it counts: if half of the candidates fit, one decision in 65 536 counts.
 const draws = 16

@@ -7,7 +7,7 @@ import "slices"
 //
 // Source: Harchol-Balter, Crovella, Murta, "On Choosing a Task Assignment Policy for a Distributed Server System",
 // Performance Tools 1998 (LNCS 1468), section 1.
-var roundRobin = Policy{Name: "round_robin", Rotates: true, choose: chooseRoundRobin}
+var roundRobin = Policy{Name: "round_robin", Rotates: true, by: byNothing, choose: chooseRoundRobin}
 
 func chooseRoundRobin(a Ask, s *Set) int {
 	next, found := slices.BinarySearch(s.ids[:s.n], a.After)

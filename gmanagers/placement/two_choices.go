@@ -8,7 +8,7 @@ package placement
 // Source: Azar, Broder, Karlin, Upfal, "Balanced Allocations", SIAM Journal on Computing 29(1), 1999, theorem 1.1;
 // Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE Transactions on Parallel and Distributed
 // Systems 12(10), 2001, section 1.
-var twoChoices = Policy{Name: "two_choices", choose: chooseTwoChoices}
+var twoChoices = Policy{Name: "two_choices", by: byReserved, drawsTwo: true, choose: chooseTwoChoices}
 
 func chooseTwoChoices(a Ask, s *Set) int {
 	c := chance(a.Chance)

@@ -6,7 +6,7 @@ import "slices"
 // candidate that fits has a capacity (buffer caches) it chooses evenly.
 //
 // Source: a lottery with capacity as tickets: Waldspurger, Weihl, "Lottery Scheduling", OSDI 1994, section 2.
-var weighted = Policy{Name: "weighted", choose: chooseWeighted}
+var weighted = Policy{Name: "weighted", by: byCapacity, choose: chooseWeighted}
 
 func chooseWeighted(a Ask, s *Set) int {
 	if s.n == 0 {

@@ -5,7 +5,7 @@ package placement
 //
 // Source: Johnson, "Fast Algorithms for Bin Packing", Journal of Computer and System Sciences 8(3), 1974, which compares
 // it with best fit.
-var worstFit = Policy{Name: "worst_fit", choose: chooseWorstFit}
+var worstFit = Policy{Name: "worst_fit", by: byMost, choose: chooseWorstFit}
 
 func chooseWorstFit(a Ask, s *Set) int {
 	room := s.room[:s.n]

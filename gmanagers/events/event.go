@@ -1,0 +1,128 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// MaxEvents bounds the events that a manager remembers.
+	MaxEvents = 8192
+	// MaxPage bounds the events of one answer, so that it fits into a reply however long they are.
+	MaxPage = 256
+	// MaxCandidates bounds the candidates that an event names.
+	MaxCandidates = 8
+	// MaxReasonBytes bounds Event.Reason; longer ones are cut.
+	MaxReasonBytes = 1024
+	// MaxWhyBytes bounds Candidate.Why; longer ones are cut.
+	MaxWhyBytes = 64
+	// maxNameBytes bounds ids and the names of policies and units, which others bound already.
+	maxNameBytes = 64
+)
+
+// Kind says what was decided.
+type Kind uint8
+
+// The kinds. Numbers are wire numbers: explicit, never reused.
+const (
+	Registered    Kind = 1  // Node, Epoch
+	Rejoined      Kind = 2  // Node registered again, under Epoch
+	Silent        Kind = 3  // Node was not heard of within the lease
+	Probed        Kind = 4  // others were asked to look whether Node lives; Reason says what they saw
+	Dead          Kind = 5  // Node was declared dead
+	Draining      Kind = 6  // Node
+	Undrained     Kind = 7  // Node
+	Removed       Kind = 8  // Node
+	Admitted      Kind = 9  // PID runs at Node
+	Refused       Kind = 10 // PID, 0 before it had one; Reason
+	Queued        Kind = 11 // PID waits; Reason
+	Dequeued      Kind = 12 // PID waits no more: it is tried
+	Expired       Kind = 13 // PID waited past its deadline; Reason
+	Preempted     Kind = 14 // PID was ended for By; Reason
+	Released      Kind = 15 // PID
+	PlacedProcess Kind = 16 // PID at Node; Policy, Candidates
+	PlacedHome    Kind = 17 // PID's home at Node; Policy, Candidates
+	PlacedRegion  Kind = 18 // Region of PID at Node; Policy, Candidates
+	PlacedVolume  Kind = 19 // Volume of PID at Node; Policy, Candidates
+	PlacedCache   Kind = 20 // the buffer cache of Volume at Node; Policy, Candidates
+	Reserved      Kind = 21 // room for Amount vRegions for PID
+	MoveBegun     Kind = 22 // Move, of PID, Region or Volume, From, To; Reason
+	MoveEnded     Kind = 23 // Move, From, To; Reason says how
+	Rebalanced    Kind = 24 // a round of balancing; Reason
+	QuotaSet      Kind = 25 // settings changed; Reason
+	Recovered     Kind = 26 // what Node held is served by To again
+	Lost          Kind = 27 // what Node held is lost; Reason
+)
+
+// kindNames are the names of the kinds, by number.
+var kindNames = [...]string{
+	"none", "registered", "rejoined", "silent", "probed", "dead", "draining", "undrained", "removed", "admitted", "refused", "queued",
+	"dequeued", "expired", "preempted", "released", "placed_process", "placed_home", "placed_vregion", "placed_volume", "placed_cache",
+	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost",
+}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// MarshalJSON gives the name.
+func (k Kind) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
+
+// UnmarshalJSON takes a name.
+func (k *Kind) UnmarshalJSON(b []byte) error {
+	var name string
+	if err := json.Unmarshal(b, &name); err != nil {
+		return err
+	}
+	for i, n := range kindNames {
+		if n == name {
+			*k = Kind(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("event kind %q is none that there is", name)
+}
+
+// Candidate is a component that could have been chosen, or was asked.
+type Candidate struct {
+	ID    wire.NodeID
+	Value uint64 // what the policy compared, in Event.Unit
+	Why   string // in words, where no number says it
+}
+
+// Event is one decision. Fields that its Kind does not need are zero.
+type Event struct {
+	Seq        uint64 // given by Append: 1, 2, 3 …
+	MS         int64  // ms since 1970 by the clock of the leader that proposed the command
+	Kind       Kind
+	PID        wire.PID
+	By         wire.PID // for whom PID was preempted
+	Region     wire.RegionNo
+	Volume     wire.VolumeID
+	Node       wire.NodeID
+	Epoch      wire.Epoch
+	From       wire.NodeID
+	To         wire.NodeID
+	Move       uint64 // wire.MoveID.No
+	Amount     uint64
+	Policy     string
+	Unit       string      // of Candidate.Value: placement.Policy.Measure; empty: the values say nothing
+	Candidates []Candidate // the chosen one first, at most MaxCandidates
+	Reason     string
+}
+
+// Explain fills in Policy, Unit and Candidates: that p chose for a the candidate at position chosen of s. It reuses the
+// memory of e.Candidates.
+func (e *Event) Explain(p placement.Policy, a placement.Ask, s *placement.Set, chosen int) {
+	var weighed [MaxCandidates]placement.Weighed
+	e.Policy, e.Unit, e.Candidates = p.Name, p.Measure(), e.Candidates[:0]
+	for _, w := range placement.Explain(p, a, s, chosen, MaxCandidates, weighed[:0]) {
+		e.Candidates = append(e.Candidates, Candidate{ID: w.ID, Value: w.Value})
+	}
+}
