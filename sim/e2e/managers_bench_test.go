@@ -232,3 +232,58 @@ func BenchmarkAdmit256(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "admissions/s")
 }
+
+// BenchmarkMillionRegions activates 2^20 vRegions of 1024 processes at three manager processes. It reports how many a second,
+// what a manager process then has resident and had at most, and how long it takes one that got kill -9 to be ready again.
+// Give one round: -benchtime 1x.
+func BenchmarkMillionRegions(b *testing.B) {
+	const processes, each, inFlight, clients = 1024, 1024, 512, 8
+	for range b.N {
+		m := startManaged(b, "region_bytes=64KiB", "mcomponent.memory_bytes=128MiB", "manager.overcommit=1000", "pcomponent.excache_bytes=8MiB")
+		cls := make([]*client.Client, clients)
+		for i := range cls {
+			cls[i] = m.client()
+		}
+		pids := make([]wire.PID, processes)
+		for i := range pids {
+			p, err := m.gm.Admit(context.Background(), admission.VNodeSpec{Name: "large", Threads: 1, ExCacheLines: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			pids[i] = p.PID
+		}
+		began := time.Now()
+		var next atomic.Int64
+		var out sync.WaitGroup
+		for g := range inFlight {
+			out.Go(func() {
+				for i := int(next.Add(1)) - 1; i < processes*each; i = int(next.Add(1)) - 1 {
+					if _, err := cls[g%clients].ActivateRegion(context.Background(), pids[i/each], wire.RegionNo(i%each)); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		out.Wait()
+		b.ReportMetric(processes*each/time.Since(began).Seconds(), "activations/s")
+		victim := m.settle()
+		var resident, most int
+		for _, n := range m.Nodes() {
+			if n.Role == "manager" {
+				resident, most = max(resident, statusKiB(b, n.PID, "VmRSS")), max(most, statusKiB(b, n.PID, "VmHWM"))
+			}
+		}
+		b.ReportMetric(float64(resident)/1024, "manager-MiB")
+		b.ReportMetric(float64(most)/1024, "manager-peak-MiB")
+		if err := m.Kill(string(victim)); err != nil {
+			b.Fatal(err)
+		}
+		began = time.Now()
+		if err := m.Restart(context.Background(), string(victim)); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "restart-s")
+		m.settle()
+	}
+}
