@@ -18,7 +18,7 @@ const (
 	// MaxProcesses bounds the processes that have a home at a time.
 	MaxProcesses = 1 << 16
 	// MaxRegions bounds the active vRegions of all processes together.
-	MaxRegions = 1 << 18
+	MaxRegions = 1 << 21
 	// MaxReserved bounds the vRegions that one admission reserves, because each is chosen by the policy.
 	MaxReserved = 4096
 	// MaxClosed bounds the vNodes of which is remembered that they were freed, so that a late Prepare holds nothing for

@@ -23,11 +23,16 @@ type saved struct {
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
-func (s *State) Snapshot() []byte {
-	return codec.Encode(FormatVersion, saved{
+func (s *State) Snapshot() []byte { return s.Freeze()() }
+
+// Freeze returns what encodes the state as it is now, for a Snapshot while commands go on. What saved shares with the state,
+// the slices of processes and of results, is replaced by commands, never changed.
+func (s *State) Freeze() (encode func() []byte) {
+	v := saved{
 		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
 		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(),
-	})
+	}
+	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
 
 // Restore replaces the state by that of a snapshot. After an error the state is as it was.

@@ -23,11 +23,16 @@ type saved struct {
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
-func (s *State) Snapshot() []byte {
-	return codec.Encode(FormatVersion, saved{
+func (s *State) Snapshot() []byte { return s.Freeze()() }
+
+// Freeze returns what encodes the state as it is now, for a Snapshot while commands go on. What saved shares with the state,
+// the slices of volumes and of results, is replaced by commands, never changed.
+func (s *State) Freeze() (encode func() []byte) {
+	v := saved{
 		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(),
-	})
+	}
+	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
 
 // Restore replaces the state by that of a snapshot. After an error the state is as it was.

@@ -52,18 +52,21 @@ func BenchmarkIdleCluster(b *testing.B) {
 	b.ReportMetric(data, "folder-MiB")
 }
 
-func residentKiB(b *testing.B, pid int) (kib int) {
+func residentKiB(b *testing.B, pid int) int { return statusKiB(b, pid, "VmRSS") }
+
+// statusKiB reads a size that the kernel tells of a process.
+func statusKiB(b *testing.B, pid int, key string) (kib int) {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kib); err == nil {
+		if _, err := fmt.Sscanf(line, key+": %d kB", &kib); err == nil {
 			return kib
 		}
 	}
-	b.Fatalf("process %d does not tell what it has resident", pid)
+	b.Fatalf("process %d does not tell its %s", pid, key)
 	return 0
 }
 

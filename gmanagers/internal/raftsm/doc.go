@@ -6,7 +6,8 @@
 // what it fsynced must not come back under its old id; this package cannot notice that.
 //
 // Called by the shell gmanagers only. Goroutines: dragonboat's, and one that takes received snapshot chunks; Close waits
-// for all. Lock order: none of this package's mutexes is held while another is taken, nor while dragonboat is called.
+// for all. Lock order: none of this package's mutexes is held while another is taken, nor while dragonboat is called. That of
+// a machine is held while a read runs, which takes no lock.
 //
 //	h, err := raftsm.Open(raftsm.Config{Self: "g1", Replicas: replicas, Dir: dir, Connect: connect, Groups: groups})
 //	result, err := h.Propose(ctx, wire.GMM, command)           // on the leader

@@ -137,10 +137,10 @@ func Open(c Config) (*Host, error) {
 	}
 	h.nh = nh
 	for _, g := range c.Groups {
-		create := func(_, _ uint64) sm.IStateMachine {
+		create := func(_, _ uint64) sm.IConcurrentStateMachine {
 			return &machine{state: g.New(), applied: &h.groups[g.Manager].applied}
 		}
-		err := nh.StartCluster(members, false, create, config.Config{
+		err := nh.StartConcurrentCluster(members, false, create, config.Config{
 			NodeID: self, ClusterID: uint64(g.Manager), CheckQuorum: true,
 			ElectionRTT: c.ElectionRTT, HeartbeatRTT: c.HeartbeatRTT,
 			SnapshotEntries: c.SnapshotEntries, CompactionOverhead: c.CompactionOverhead,

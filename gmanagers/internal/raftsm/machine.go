@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	sm "github.com/lni/dragonboat/v3/statemachine"
@@ -12,14 +13,16 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone, Members and
-// Query may run at the same time as each other and must change nothing. Equal states fed equal commands must stay
-// equal, byte for byte in Snapshot.
+// State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone. Members, Query and
+// Freeze may run at the same time as each other and must change nothing. Equal states fed equal commands must stay equal,
+// byte for byte in what Freeze encodes.
 type State interface {
 	ApplyBytes(command []byte) (result []byte)
 	Query(q membership.Query) ([]byte, error)
 	Members() []wire.Member
-	Snapshot() []byte
+	// Freeze copies the state quickly and returns what encodes the copy, which is called later, once, while others change
+	// the state.
+	Freeze() (encode func() []byte)
 	Restore([]byte) error
 }
 
@@ -37,16 +40,29 @@ const machineHeader = 9
 // maxSnapshot bounds a snapshot that is read back, in bytes.
 const maxSnapshot = 1 << 30
 
-// machine is a State as dragonboat wants it. Dragonboat calls Update and RecoverFromSnapshot alone, Lookup and
-// SaveSnapshot at the same time as each other.
+// machine is a State as dragonboat wants it. A snapshot of a large state takes long to encode and to write, so only the copy
+// of the state is made while nothing is applied. Dragonboat calls Update, PrepareSnapshot and RecoverFromSnapshot one at a
+// time, Lookup and SaveSnapshot at any time.
 type machine struct {
+	mu      sync.RWMutex // of state: reads and copies share it; nothing else is locked under it
 	state   State
 	applied *atomic.Uint64 // commands, counted over the life of the group
 }
 
-func (m *machine) Update(cmd []byte) (sm.Result, error) {
-	res := m.state.ApplyBytes(cmd)
-	return sm.Result{Value: m.applied.Add(1), Data: res}, nil
+// frozen is a snapshot that is still to be encoded.
+type frozen struct {
+	applied uint64
+	encode  func() []byte
+}
+
+func (m *machine) Update(entries []sm.Entry) ([]sm.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range entries {
+		res := m.state.ApplyBytes(entries[i].Cmd)
+		entries[i].Result = sm.Result{Value: m.applied.Add(1), Data: res}
+	}
+	return entries, nil
 }
 
 // Lookup runs a func(State) that reads.
@@ -55,16 +71,24 @@ func (m *machine) Lookup(q any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("raftsm: lookup of %T, want a func(State)", q)
 	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	read(m.state)
 	return nil, nil
 }
 
-func (m *machine) SaveSnapshot(w io.Writer, _ sm.ISnapshotFileCollection, _ <-chan struct{}) error {
-	head := binary.LittleEndian.AppendUint64([]byte{machineVersion}, m.applied.Load())
-	if _, err := w.Write(head); err != nil {
+func (m *machine) PrepareSnapshot() (any, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return frozen{m.applied.Load(), m.state.Freeze()}, nil
+}
+
+func (m *machine) SaveSnapshot(ctx any, w io.Writer, _ sm.ISnapshotFileCollection, _ <-chan struct{}) error {
+	f := ctx.(frozen)
+	if _, err := w.Write(binary.LittleEndian.AppendUint64([]byte{machineVersion}, f.applied)); err != nil {
 		return err
 	}
-	_, err := w.Write(m.state.Snapshot())
+	_, err := w.Write(f.encode())
 	return err
 }
 
@@ -76,6 +100,8 @@ func (m *machine) RecoverFromSnapshot(r io.Reader, _ []sm.SnapshotFile, _ <-chan
 	if len(b) < machineHeader || len(b) > maxSnapshot || b[0] != machineVersion {
 		return fmt.Errorf("raftsm: snapshot of %d bytes: want format version %d and %d to %d bytes", len(b), machineVersion, machineHeader, maxSnapshot)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err := m.state.Restore(b[machineHeader:]); err != nil {
 		return err
 	}

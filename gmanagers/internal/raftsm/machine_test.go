@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	sm "github.com/lni/dragonboat/v3/statemachine"
+
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/netlayer/wire"
 )
@@ -20,19 +22,27 @@ func TestMachineSnapshot(t *testing.T) {
 	var na, nb atomic.Uint64
 	a, b := &machine{state: gmm.New(), applied: &na}, &machine{state: gmm.New(), applied: &nb}
 	for _, id := range []string{"m", "mm", "mmm"} {
-		if r, err := a.Update(register(id)); err != nil || len(r.Data) == 0 {
+		if r, err := a.Update([]sm.Entry{{Cmd: register(id)}}); err != nil || len(r) != 1 || len(r[0].Result.Data) == 0 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
+	want := a.state.Freeze()()
+	at, err := a.PrepareSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Update([]sm.Entry{{Cmd: register("late")}}); err != nil { // not in the snapshot
+		t.Fatal(err)
+	}
 	var buf bytes.Buffer
-	if err := a.SaveSnapshot(&buf, nil, nil); err != nil {
+	if err := a.SaveSnapshot(at, &buf, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	file := bytes.Clone(buf.Bytes())
 	if err := b.RecoverFromSnapshot(&buf, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if nb.Load() != 3 || !bytes.Equal(a.state.Snapshot(), b.state.Snapshot()) {
+	if nb.Load() != 3 || !bytes.Equal(want, b.state.Freeze()()) {
 		t.Errorf("restored after %d commands, want 3 and the same state", nb.Load())
 	}
 	for n := range file {

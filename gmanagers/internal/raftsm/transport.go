@@ -207,14 +207,19 @@ type link struct {
 // Close does nothing: the shell owns the connections of the process.
 func (l *link) Close() {}
 
-// SendMessageBatch sends a batch of Raft messages.
+// SendMessageBatch sends a batch of Raft messages. A batch that cannot be sent is lost, as on any network, and counted:
+// Raft sends again what matters. To an error dragonboat answers by not speaking to the target for 0.25 to 1 s, and a
+// restarted replica that hears no leader for so long stands for election; Sender has its own, shorter pause.
 func (l *link) SendMessageBatch(b pb.MessageBatch) error {
 	msg, err := b.Marshal()
 	if err != nil {
 		return err
 	}
 	l.t.stats.BatchesSent.Add(1)
-	return l.send(wire.OpRaft, msg)
+	if err := l.send(wire.OpRaft, msg); errors.Is(err, errStopped) {
+		return err
+	}
+	return nil
 }
 
 // SendChunk sends a part of a snapshot.
