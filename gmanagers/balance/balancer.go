@@ -1,0 +1,138 @@
+package balance
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// seat is what a Balancer remembers of a component.
+type seat struct {
+	id     wire.NodeID
+	epoch  wire.Epoch
+	meter  meter
+	joined bool // and was not filled since
+	off    bool // it was far from the mean and has not come near since
+}
+
+// memory is what it remembers of a thing.
+type memory struct {
+	id        ThingID
+	holder    wire.NodeID
+	meter     meter   // if it was measured
+	bears     float64 // at the last look
+	ordered   bool
+	orderedAt time.Duration
+}
+
+// Balancer watches the components of one manager. Make one with New; it is not safe for concurrent use.
+type Balancer struct {
+	o        Options
+	measure  Measure
+	resource string
+	choose   Choose
+
+	looked    bool // once at least
+	lookedAt  time.Duration
+	next      time.Duration
+	balancing bool
+	seats     []seat   // ascending by id, as at the last look
+	memories  []memory // the same of things
+}
+
+// New returns a Balancer whose first look is due. Resource names what room is, for the words: "bytes of memory". Choose
+// places what leaves a component that drains.
+func New(o Options, m Measure, resource string, choose Choose) *Balancer {
+	return &Balancer{o: o, measure: m, resource: resource, choose: choose}
+}
+
+// Next returns when the next look is due.
+func (b *Balancer) Next() time.Duration { return b.next }
+
+// Soon brings the next look forward, to now or QuickLook after the last: a component joined or drains, or a move ended.
+func (b *Balancer) Soon(now time.Duration) {
+	if b.looked {
+		now = max(now, b.lookedAt+QuickLook)
+	}
+	b.next = min(b.next, now)
+}
+
+// Look plans at now. Ids occur once; what is given is not kept and not changed. Times do not fall.
+func (b *Balancer) Look(now time.Duration, components []Component, things []Thing) Plan {
+	byID := func(x, y Component) int { return strings.Compare(string(x.ID), string(y.ID)) }
+	if !slices.IsSortedFunc(components, byID) {
+		components = slices.Clone(components)
+		slices.SortFunc(components, byID)
+	}
+	order := func(x, y Thing) int { return x.ID.compare(y.ID) }
+	if !slices.IsSortedFunc(things, order) {
+		things = slices.Clone(things)
+		slices.SortFunc(things, order)
+	}
+	b.seatAll(components)
+	b.remember(now, things)
+	for i, c := range components {
+		b.seats[i].meter.read(c.At, b.measure, c.Load, ms(b.o.SmoothingMS))
+	}
+	m := b.model(components, things)
+	plan := Plan{}
+	b.drain(now, m, &plan)
+	plan.Spread, plan.Jain = m.spread(), m.jain()
+	b.balance(now, m, &plan)
+	plan.Balancing, plan.Cut = b.balancing, m.trials >= MaxTrials
+	for i := range b.memories {
+		b.memories[i].bears = m.things[i].bears
+	}
+	b.looked, b.lookedAt, b.next = true, now, now+ms(b.o.IntervalMS)
+	return plan
+}
+
+// seatAll makes b.seats those of components.
+func (b *Balancer) seatAll(components []Component) {
+	seats, j := make([]seat, len(components)), 0
+	for i, c := range components {
+		for j < len(b.seats) && b.seats[j].id < c.ID {
+			j++
+		}
+		if j < len(b.seats) && b.seats[j].id == c.ID && b.seats[j].epoch == c.Epoch {
+			seats[i] = b.seats[j]
+			continue
+		}
+		seats[i] = seat{id: c.ID, epoch: c.Epoch, joined: b.looked}
+	}
+	b.seats = seats
+}
+
+// remember makes b.memories those of things, and shifts figures with what changed its holder since the last look.
+func (b *Balancer) remember(now time.Duration, things []Thing) {
+	memories, j := make([]memory, len(things)), 0
+	for i := range things {
+		t, m := &things[i], &memories[i]
+		for j < len(b.memories) && b.memories[j].id.compare(t.ID) < 0 {
+			j++
+		}
+		if j == len(b.memories) || b.memories[j].id != t.ID {
+			*m = memory{id: t.ID, holder: t.Holder}
+		} else if *m = b.memories[j]; m.holder != t.Holder {
+			b.shift(now, m.holder, -m.bears)
+			b.shift(now, t.Holder, m.bears)
+			m.holder = t.Holder
+			m.meter.seen = false // its new holder counts from 0
+			m.ordered = false
+		}
+		if t.Measured {
+			m.meter.read(t.At, b.measure, t.Load, ms(b.o.SmoothingMS))
+		}
+	}
+	b.memories = memories
+}
+
+func (b *Balancer) shift(now time.Duration, id wire.NodeID, by float64) {
+	i, ok := slices.BinarySearchFunc(b.seats, id, func(s seat, id wire.NodeID) int { return cmp.Compare(s.id, id) })
+	if ok {
+		b.seats[i].meter.shift(now, by)
+	}
+}

@@ -1,0 +1,145 @@
+package balance
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+// Choose returns the position in among of the component that gets t, or -1 to leave it for now. All of among have room
+// for it and are not to be avoided; they ascend by ID. It keeps nothing.
+type Choose func(t Thing, among []Component) int
+
+// ByPolicy places by a placement policy; what a policy draws or where its turn is comes from the thing, so the same
+// looks give the same plans.
+func ByPolicy(p placement.Policy) Choose {
+	var set placement.Set
+	var turn wire.NodeID
+	return func(t Thing, among []Component) int {
+		set.Reset()
+		for _, c := range among {
+			set.Add(placement.Candidate{
+				ID: c.ID, Rack: c.Rack, Room: c.Room, Reserved: c.Reserved, Capacity: c.Capacity,
+				Threads: c.Load.Threads, Traffic: c.Load.Ops,
+			})
+		}
+		key := placement.Hash(uint64(t.ID.Kind), uint64(t.ID.PID), uint64(t.ID.Region), uint64(t.ID.Volume))
+		i := placement.Choose(p, placement.Ask{Need: t.Size, Key: key, Chance: key, After: turn, Avoid: t.Avoid, AvoidRacks: t.AvoidRacks}, &set)
+		if i >= 0 && p.Rotates {
+			turn = among[i].ID
+		}
+		return i
+	}
+}
+
+// drain plans what leaves the components that drain.
+func (b *Balancer) drain(now time.Duration, m *model, plan *Plan) {
+	for i := range m.sides {
+		s := &m.sides[i]
+		if !s.Draining {
+			continue
+		}
+		d := Drain{Node: s.ID, Left: len(s.things)}
+		leave := slices.Clone(s.things)
+		slices.SortStableFunc(leave, func(i, j int) int { return cmp.Compare(m.things[j].Size, m.things[i].Size) })
+		for _, k := range leave {
+			t := &m.things[k]
+			if t.To != "" {
+				d.Moving++
+				continue
+			}
+			b.leave(now, m, i, t, plan)
+		}
+		plan.Drains = append(plan.Drains, d)
+	}
+}
+
+// leave plans the move of t away from a side that drains, or says why it cannot leave.
+func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *Plan) {
+	s := &m.sides[from]
+	stuck := func(short uint64, format string, args ...any) {
+		if len(plan.Stuck) == MaxNamed {
+			plan.MoreStuck++
+			return
+		}
+		plan.Stuck = append(plan.Stuck, Stuck{Thing: t.ID, From: s.ID, Short: short, Text: fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case !s.Alive:
+		stuck(0, "%s is silent: it cannot send %v", s.ID, t.ID)
+		return
+	case t.Fixed != "":
+		stuck(0, "%v: %s", t.ID, t.Fixed)
+		return
+	}
+	full := m.moving >= b.o.MaxMoves || s.moves >= b.o.MaxComponentMoves
+	if full && len(plan.Stuck) == MaxNamed || m.trials >= MaxTrials {
+		return // nothing can be ordered, and whatever is stuck is named once there is place
+	}
+	waits := t.memory.ordered && now-t.memory.orderedAt < RetryPause
+	var among []Component
+	var at []int
+	others, allowed, fit, most := 0, 0, 0, uint64(0)
+	best := -1
+	for i := range m.sides {
+		to := &m.sides[i]
+		m.trials++
+		if !to.Alive || to.Draining {
+			continue
+		}
+		others++
+		if !t.may(to) {
+			continue
+		}
+		allowed++
+		if best < 0 || to.Room > most {
+			best, most = i, to.Room
+		}
+		if !t.fits(to) {
+			continue
+		}
+		if fit++; !full && !waits && to.moves < b.o.MaxComponentMoves {
+			among, at = append(among, *to.Component), append(at, i)
+		}
+	}
+	switch {
+	case others == 0:
+		stuck(0, "no other component is alive and does not drain")
+	case allowed == 0:
+		stuck(0, "%v avoids all %d other components, which have its replica or are in its rack", t.ID, others)
+	case fit == 0:
+		stuck(t.Size-most, "%s: %v wants %d, %s has the most room with %d: short by %d", b.resource, t.ID, t.Size, m.sides[best].ID, most, t.Size-most)
+	case len(among) > 0:
+		i := b.choose(*t.Thing, among)
+		if i < 0 {
+			return
+		}
+		spread := m.spread()
+		b.order(now, m, plan, t, from, at[i], Move{
+			Drain: true, Considered: len(among), Candidates: named(among),
+			Reason: fmt.Sprintf("%s drains: %v goes to %s, which the placement policy chose among %d with room, %d of it there", s.ID, t.ID, among[i].ID, len(among), among[i].Room),
+		})
+		mv := &plan.Moves[len(plan.Moves)-1]
+		mv.Before, mv.After = spread, m.spread()
+	}
+}
+
+func named(cs []Component) []wire.NodeID {
+	var out []wire.NodeID
+	for _, c := range cs[:min(len(cs), MaxNamed)] {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+// order adds a move to the plan and to the model.
+func (b *Balancer) order(now time.Duration, m *model, plan *Plan, t *load, from, to int, mv Move) {
+	mv.Thing, mv.From, mv.To = t.ID, m.sides[from].ID, m.sides[to].ID
+	m.place(t, from, to)
+	t.memory.ordered, t.memory.orderedAt = true, now
+	plan.Moves = append(plan.Moves, mv)
+}

@@ -1,0 +1,129 @@
+package balance
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Component is a component of the manager at a look.
+type Component struct {
+	ID    wire.NodeID
+	Epoch wire.Epoch // of its membership: a new one has lost its readings, and has joined
+	Rack  string
+	// Room is what may still be placed there, Reserved what is, in the unit of the manager and without what is on its way
+	// there counted as free: the room of a move is reserved when it begins. As in placement.Candidate.
+	Room, Reserved, Capacity uint64
+	Power                    float64       // what it can bear in relation to the others: processors, workers, bytes; 0 counts as 1
+	Load                     Load          // of all that it does
+	At                       time.Duration // when Load was heard
+	Alive                    bool
+	Draining                 bool
+}
+
+// ThingID names what can move.
+type ThingID struct {
+	Kind   wire.MoveKind
+	PID    wire.PID
+	Region wire.RegionNo
+	Volume wire.VolumeID
+}
+
+func (t ThingID) String() string {
+	switch t.Kind {
+	case wire.MoveRegion:
+		return fmt.Sprintf("vRegion %d of process %d", t.Region, t.PID)
+	case wire.MoveHome:
+		return fmt.Sprintf("the home of process %d", t.PID)
+	case wire.MoveProcess:
+		return fmt.Sprintf("process %d", t.PID)
+	case wire.MoveVolume:
+		return fmt.Sprintf("volume %d", t.Volume)
+	case wire.MoveCache:
+		return fmt.Sprintf("the buffer cache of volume %d", t.Volume)
+	}
+	return t.Kind.String()
+}
+
+func (t ThingID) compare(u ThingID) int {
+	return cmp.Or(cmp.Compare(t.Kind, u.Kind), cmp.Compare(t.PID, u.PID), cmp.Compare(t.Region, u.Region), cmp.Compare(t.Volume, u.Volume))
+}
+
+// Thing is what a component holds.
+type Thing struct {
+	ID     ThingID
+	Holder wire.NodeID
+	To     wire.NodeID // where it is moving to; empty if it is not
+	Fixed  string      // why it cannot be moved now; empty if it can
+	Size   uint64      // the room that it takes
+	// Load is its own, if Measured; else it bears its part, by size, of what its holder bears and no measured thing does.
+	Load     Load
+	At       time.Duration // when Load was heard
+	Measured bool
+	MovedAt  time.Duration // when its last move ended, however that was
+	HasMoved bool
+	// Avoid and AvoidRacks must not get it: they have its replica.
+	Avoid      []wire.NodeID
+	AvoidRacks []string
+}
+
+// Move is a move to order.
+type Move struct {
+	Thing    ThingID
+	From, To wire.NodeID
+	Drain    bool // the giver drains
+	// Before and After are the spread without and with this move, those before it counted as done; equal for a drain, whose
+	// giver is not in it.
+	Before, After float64
+	Reason        string        // measure, values and target in words
+	Candidates    []wire.NodeID // that had room and were not to be avoided, those that bear least first; at most MaxNamed
+	Considered    int           // how many there were
+}
+
+// Stuck is a thing that cannot leave a component that drains.
+type Stuck struct {
+	Thing ThingID
+	From  wire.NodeID
+	Short uint64 // what the component with the most room lacks; 0 if room is not what is missing
+	Text  string // which resource is short and by how much, or what else is in the way
+}
+
+// Drain is how far a component is with draining.
+type Drain struct {
+	Node   wire.NodeID
+	Left   int // things that it holds, those on their way included
+	Moving int // of these on their way
+}
+
+// Plan is the outcome of a look.
+type Plan struct {
+	Moves  []Move
+	Drains []Drain // ascending by Node
+	Stuck  []Stuck // at most MaxNamed
+	// MoreStuck counts those that Stuck has no place for.
+	MoreStuck int
+	// Spread and Jain are of what the components that are alive, known and do not drain bear, what is under way counted
+	// where it goes; Spread weighted by power, as it is compared with Options.High and Low. 0 and 1 without any.
+	Spread, Jain float64
+	Balancing    bool // the spread was above High and has not reached Low since
+	Cut          bool // MaxTrials ended the search
+}
+
+const (
+	// MaxNamed bounds the candidates of a move and the stuck things that a plan names.
+	MaxNamed = 16
+	// MaxTrials bounds the pairs of thing and taker that one look tries: some tens of ms. Only a manager with hundreds of
+	// thousands of things that gain nowhere comes to it.
+	MaxTrials = 1 << 21
+	// QuickLook is the least time between two looks: a heartbeat, as before it there are no new figures.
+	QuickLook = wire.HeartbeatMS * time.Millisecond
+	// RetryPause is how long an order to leave a component that drains rests when it was given and the thing is still there.
+	RetryPause = 5 * time.Second
+	// FarOff is how far from the mean, in parts of it, what a component bears must be to be noticed alone: the spread of
+	// many components hides one. Loads that vary by a fifth or a half do not come to it.
+	FarOff = 0.75
+	// noiseMargin is how many times the noise of both ends a taker must stay below the giver.
+	noiseMargin = 2
+)

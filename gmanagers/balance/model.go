@@ -1,0 +1,195 @@
+package balance
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"splitkernel/netlayer/wire"
+)
+
+// side is a component in the model.
+type side struct {
+	*Component
+	seat   *seat
+	bears  float64 // in the unit of the measure
+	power  float64
+	noise  float64 // of what it bears
+	moves  int     // under way from and to it
+	counts bool    // its spread is that of the plan: alive, known, does not drain
+	things []int   // that it holds
+}
+
+// per returns what the side bears by its power, and with by more.
+func (s *side) per(by float64) float64 { return (s.bears + by) / s.power }
+
+// load is a thing in the model.
+type load struct {
+	*Thing
+	memory *memory
+	bears  float64
+}
+
+// model is what a look believes: everything under way counted where it goes.
+type model struct {
+	sides  []side // ascending by id
+	things []load // ascending by id
+	moving int    // moves under way
+	trials int
+	even   bool // all powers are equal
+}
+
+func (m *model) find(id wire.NodeID) int {
+	i, ok := slices.BinarySearchFunc(m.sides, id, func(s side, id wire.NodeID) int { return cmp.Compare(s.ID, id) })
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+// model makes the model of a look. Seats and memories are those of components and things.
+func (b *Balancer) model(components []Component, things []Thing) *model {
+	m := &model{sides: make([]side, len(components)), things: make([]load, len(things)), even: true}
+	for i := range components {
+		c, s := components[i], &b.seats[i] // a copy: what the plan places is taken off its room
+		m.sides[i] = side{Component: &c, seat: s, power: c.Power, bears: s.meter.value, noise: s.meter.noise}
+		if !(c.Power > 0) || math.IsInf(c.Power, 1) {
+			m.sides[i].power = 1
+		}
+		m.even = m.even && m.sides[i].power == m.sides[0].power
+	}
+	for i := range things {
+		m.things[i] = load{Thing: &things[i], memory: &b.memories[i]}
+		if h := m.find(things[i].Holder); h >= 0 {
+			m.sides[h].things = append(m.sides[h].things, i)
+		}
+	}
+	for i := range m.sides {
+		s := &m.sides[i]
+		m.share(s, b.measure)
+		// Who holds nothing bears nothing, so a component that joined counts before it was read twice.
+		s.counts = s.Alive && !s.Draining && (s.seat.meter.known() || len(s.things) == 0)
+	}
+	for i := range m.things {
+		if t := &m.things[i]; t.To != "" {
+			m.carry(t, m.find(t.Holder), m.find(t.To))
+		}
+	}
+	return m
+}
+
+// share gives each thing of a side what it bears.
+func (m *model) share(s *side, what Measure) {
+	left, sizes, unknown := s.bears, 0.0, 0
+	for _, i := range s.things {
+		t := &m.things[i]
+		switch {
+		case what == Bytes && !t.Measured:
+			t.bears = float64(t.Size)
+		case what != QueueDelay && t.memory.meter.known():
+			t.bears = t.memory.meter.value
+		default:
+			unknown++
+			sizes += float64(t.Size)
+			continue
+		}
+		t.bears = min(t.bears, s.bears)
+		left -= t.bears
+	}
+	left = max(0, left)
+	for _, i := range s.things {
+		t := &m.things[i]
+		if what == Bytes && !t.Measured || what != QueueDelay && t.memory.meter.known() {
+			continue
+		}
+		if t.bears = left / float64(unknown); sizes > 0 {
+			t.bears = left * (float64(t.Size) / sizes)
+		}
+	}
+}
+
+// carry counts a move as under way, from one side to another; either may be gone.
+func (m *model) carry(t *load, from, to int) {
+	m.moving++
+	if from >= 0 {
+		s := &m.sides[from]
+		s.bears = max(0, s.bears-t.bears)
+		s.moves++
+	}
+	if to >= 0 {
+		s := &m.sides[to]
+		s.bears += t.bears
+		s.moves++
+	}
+}
+
+// mean returns what the sides that count bear by power, and their power.
+func (m *model) mean() (per, power float64) {
+	bears := 0.0
+	for i := range m.sides {
+		if s := &m.sides[i]; s.counts {
+			bears, power = bears+s.bears, power+s.power
+		}
+	}
+	if power == 0 {
+		return 0, 0
+	}
+	return bears / power, power
+}
+
+// spread returns the coefficient of variation of what the sides that count bear, weighted by power.
+func (m *model) spread() float64 {
+	mean, power := m.mean()
+	if mean <= 0 {
+		return 0
+	}
+	square := 0.0
+	for i := range m.sides {
+		if s := &m.sides[i]; s.counts {
+			d := s.per(0)/mean - 1
+			square += s.power / power * d * d
+		}
+	}
+	return math.Sqrt(square)
+}
+
+func (m *model) jain() float64 {
+	var xs []float64
+	for i := range m.sides {
+		if s := &m.sides[i]; s.counts {
+			xs = append(xs, s.per(0))
+		}
+	}
+	return Jain(xs)
+}
+
+// ascending returns the sides that pass, those that bear least by their power first.
+func (m *model) ascending(pass func(*side) bool) []int {
+	var out []int
+	for i := range m.sides {
+		if pass(&m.sides[i]) {
+			out = append(out, i)
+		}
+	}
+	slices.SortFunc(out, func(i, j int) int {
+		return cmp.Or(cmp.Compare(m.sides[i].per(0), m.sides[j].per(0)), strings.Compare(string(m.sides[i].ID), string(m.sides[j].ID)))
+	})
+	return out
+}
+
+// fits reports whether the thing may go to the side: room and what it avoids.
+func (t *load) fits(s *side) bool { return s.Room >= t.Size && t.may(s) }
+
+// may reports whether the thing may go to the side if there were room.
+func (t *load) may(s *side) bool {
+	return s.ID != t.Holder && !slices.Contains(t.Avoid, s.ID) && !slices.Contains(t.AvoidRacks, s.Rack)
+}
+
+// place takes the room of a planned move and counts the move as under way.
+func (m *model) place(t *load, from, to int) {
+	s := &m.sides[to]
+	s.Room -= t.Size
+	s.Reserved += t.Size
+	m.carry(t, from, to)
+}

@@ -1,0 +1,65 @@
+package balance
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Options are the settings of the balancing of one manager.
+type Options struct {
+	// Auto balances by itself. Without it only what drains is moved.
+	Auto bool `mapstructure:"auto" yaml:"auto"`
+	// High is the spread (coefficient of variation, 0 when all bear the same) above which balancing starts. Default 0.25:
+	// of two components one bears 1.7 times as much as the other.
+	High float64 `mapstructure:"high" yaml:"high"`
+	// Low is the spread at which it ends; less than High, so that it does not start again at once. Default 0.1.
+	Low float64 `mapstructure:"low" yaml:"low"`
+	// IntervalMS is the time between two looks, in ms. Default: four heartbeats.
+	IntervalMS int `mapstructure:"interval_ms" yaml:"interval_ms"`
+	// MaxMoves bounds the moves that are under way at a time, of one manager.
+	MaxMoves int `mapstructure:"max_moves" yaml:"max_moves"`
+	// MaxComponentMoves bounds those from and to one component: copies share its link with what it serves.
+	MaxComponentMoves int `mapstructure:"max_component_moves" yaml:"max_component_moves"`
+	// MinGain is by how much of the mean the higher of the two ends must fall with a move. Default 0.01: less is not worth
+	// a pause. 0 takes any gain.
+	MinGain float64 `mapstructure:"min_gain" yaml:"min_gain"`
+	// CoolDownMS is how long a thing stays where it moved to, in ms, unless that drains.
+	CoolDownMS int `mapstructure:"cool_down_ms" yaml:"cool_down_ms"`
+	// SmoothingMS is the time constant of rates and delays, in ms: a step is followed to 63 % after it. 0 takes each
+	// reading as it is.
+	SmoothingMS int `mapstructure:"smoothing_ms" yaml:"smoothing_ms"`
+}
+
+// DefaultOptions gives the settings.
+func DefaultOptions() Options {
+	return Options{Auto: true, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MinGain: 0.01, CoolDownMS: 60_000, SmoothingMS: 5000}
+}
+
+// Validate reports every fault by key.
+func (o Options) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	between := func(key string, v, lo, hi int) {
+		if v < lo || v > hi {
+			fault("%s: %d, want %d to %d", key, v, lo, hi)
+		}
+	}
+	if !(o.High >= 0.01 && o.High <= 10) { // also not a number
+		fault("high: %g, want 0.01 to 10", o.High)
+	}
+	if !(o.Low >= 0 && o.Low < o.High) {
+		fault("low: %g, want 0 to less than high, which is %g", o.Low, o.High)
+	}
+	if !(o.MinGain >= 0 && o.MinGain <= 1) {
+		fault("min_gain: %g, want 0 to 1", o.MinGain)
+	}
+	between("interval_ms", o.IntervalMS, 100, 3_600_000)
+	between("max_moves", o.MaxMoves, 1, 1024)
+	between("max_component_moves", o.MaxComponentMoves, 1, 1024)
+	between("cool_down_ms", o.CoolDownMS, 0, 86_400_000)
+	between("smoothing_ms", o.SmoothingMS, 0, 3_600_000)
+	return errors.Join(faults...)
+}
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -1,0 +1,53 @@
+// Package moves is what the leader of a manager does with the moves that its replicated state lists: it orders them at
+// the givers, asks how far they are, proposes how they ended and lets the givers forget them.
+//
+// The giver drives a move, so it goes on and ends without any manager; a Mover only sees that it begins and that its end
+// is taken down. It keeps nothing that matters: a new leader makes a new Mover, and Sync alone tells it all.
+//
+//	recorded ── Start ──> Poll … until it ended ── Propose ──> ended in the list ── Forget ──> Drop ──> not in the list
+//	              │  ^      │
+//	              │  └──────┴ the giver does not know it: it started again, or forgot
+//	              └ refused: Forget, Look at the giver, Look at the taker ──> Propose
+//
+// What it does when all does not go well:
+//
+//   - A giver that cannot be reached is asked again, ever more slowly up to MaxPause, for as long as the manager has not
+//     declared it gone: it may be switching over. That is for membership to decide, not for a patience of this package.
+//   - A giver that does not know the move is ordered again: the order is idempotent there, and repeating it is right
+//     whether the giver started again, has forgotten an old outcome, or never heard of it. Epochs do the rest. The
+//     order names the epoch under which the giver must serve; one that serves no more, or under another epoch, refuses.
+//     So a membership epoch that changed proves nothing by itself (a volume outlives its sComponent's process): it only
+//     makes the Mover order again at once, and void the answers of the incarnation before.
+//   - A giver that refuses the order knows no such move. It is told to forget it, so that no copy of the order that is
+//     still under way can begin it, and then whoever serves says how the move ended: the giver, then it is undone; the
+//     taker under the new epoch, then it is done; nobody, then the thing is lost. If such a copy has begun the move and ended it
+//     just then, its outcome is known in this way, though not its bytes and its pause.
+//   - A giver that is gone for good is not asked; the taker is. If that is gone too, the thing is lost. An end that
+//     is in the list is then forgotten without the giver.
+//   - Proposals may be lost or carried out twice; each is repeated until the list shows it. Answers to calls that were
+//     given up, of a leader before or of an incarnation before, are recognised by their call number and ignored.
+//
+// What it expects of a giver, besides wire.MoveReq: move_forget of a move under way is refused with KindBusy; after
+// move_forget of number n of a manager, move_start of an unknown move of that manager with a number up to n is refused
+// with KindStale; a giver whose things outlive its process (volumes) keeps n with them. Without that a copy of an order that comes after its move was undone and forgotten would begin a move that no
+// manager knows of. Refusing one too many does no harm: such a move ends as undone.
+//
+// What it expects of its caller: answers go to the Mover that made the call; Sync only with a list that was read when this manager led, after every command was
+// applied that was committed before; each call is answered, with an error after its deadline, which is below CallPatience.
+//
+// It chooses no moves (package balance does), reserves nothing, and declares nobody gone.
+//
+// Bounds: at most one call per move and MaxCalls in all are under way; a move is asked once per PollPause, besides the few steps
+// from one phase to the next. Calls that are due wait their turn, the longest due first.
+//
+// Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the shell of the managers while it leads, and by
+// the virtual cluster.
+//
+//	m := moves.New()
+//	out = m.Sync(now, listed, out[:0])            // whenever the list or the members changed
+//	out = m.Tick(now, out[:0])                    // at m.Next()
+//	for _, e := range out {                       // perform each without waiting for it; then
+//		out = m.Answered(now, e.Move, e.Call, rep, err, out[:0]) // to all but Look
+//		out = m.Seen(now, e.Move, e.Call, held, err, out[:0])    // to Look
+//	}
+package moves

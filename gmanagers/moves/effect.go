@@ -1,0 +1,89 @@
+package moves
+
+import (
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// EffectKind says what an Effect asks for.
+type EffectKind uint8
+
+// The effects. All are calls that are answered.
+const (
+	// Start sends wire.OpMoveStart with Req to Node.
+	Start EffectKind = 1
+	// Poll sends wire.OpMoveStatus for Move to Node.
+	Poll EffectKind = 2
+	// Forget sends wire.OpMoveForget for Move to Node.
+	Forget EffectKind = 3
+	// Look asks Node whether it serves what Req names, and under which epoch (wire.OpHoldings); the answer goes to Seen.
+	Look EffectKind = 4
+	// Propose proposes End to the replicated state; an answer without error says that it was carried out, not more.
+	Propose EffectKind = 5
+	// Drop proposes to take Move from the list: nobody needs to be told of it any longer.
+	Drop EffectKind = 6
+)
+
+func (k EffectKind) String() string {
+	return [...]string{"none", "start", "poll", "forget", "look", "propose", "drop"}[k]
+}
+
+// Effect is something that the caller must do. Fields that its kind does not name are zero.
+type Effect struct {
+	Kind EffectKind
+	Call uint64 // to be given back with the answer
+	Move wire.MoveID
+	Node wire.NodeID
+	Addr string
+	Req  wire.MoveReq // of Start and Look
+	End  End          // of Propose
+}
+
+// End is how a move ended.
+type End struct {
+	Move       wire.MoveID
+	State      wire.MoveState // done, undone or lost
+	Epoch      wire.Epoch     // under which it is served now; 0 if it is lost
+	Bytes      uint64
+	DurationUS uint64
+	PauseUS    uint64
+	Text       string // why it was not done, or how the end is known if the giver did not tell it
+}
+
+// Party is one end of a move as the members are now.
+type Party struct {
+	Node  wire.NodeID
+	Addr  string
+	Epoch wire.Epoch // of its present membership
+	Gone  bool       // for good: removed, or declared dead
+}
+
+// Listed is a move as the replicated state lists it.
+type Listed struct {
+	Req          wire.MoveReq
+	Giver, Taker Party
+	Ended        bool // its end is in the list
+}
+
+// Held is what a component answers to Look.
+type Held struct {
+	Serves bool
+	Epoch  wire.Epoch // 0 if the component does not say
+}
+
+const (
+	// PollPause is the time between two questions how far a move is. Its pause does not depend on it: the giver measures that.
+	PollPause = 200 * time.Millisecond
+	// ProposePause is how long a proposal is waited for before it is repeated: longer than an election.
+	ProposePause = time.Second
+	// MaxPause is the longest time between two calls of a move, to which it doubles while they fail.
+	MaxPause = 5 * time.Second
+	// CallPatience is how long an answer is waited for. The caller's deadline is shorter, so this only ends a call that the
+	// caller lost.
+	CallPatience = 20 * time.Second
+	// MaxCalls bounds the calls and proposals under way.
+	MaxCalls = 64
+	// MaxText bounds the text of an end, which is replicated, in bytes.
+	MaxText = 512
+)
