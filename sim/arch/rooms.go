@@ -23,9 +23,8 @@ var cores = []string{
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica",
-	"gmanagers/balance", "gmanagers/moves",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
-	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership", "gmanagers/events",
+	"gmanagers/balance", "gmanagers/events", "gmanagers/moves",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 }
 
