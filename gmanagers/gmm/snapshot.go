@@ -12,9 +12,9 @@ import (
 // saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	RegionBytes uint64
-	Members     []wire.Member // ascending by ID
-	Processes   []Process     // ascending by PID
-	Closed      []wire.PID    // freed last, oldest first
+	Members     membership.Saved
+	Processes   []Process  // ascending by PID
+	Closed      []wire.PID // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
@@ -23,7 +23,7 @@ type saved struct {
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(FormatVersion, saved{
-		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
+		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn,
 	})
 }

@@ -13,9 +13,9 @@ import (
 // saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	NextPID   wire.PID
-	Members   []wire.Member // ascending by ID
-	Processes []Process     // ascending by PID
-	Refused   []Refusal     // oldest first
+	Members   membership.Saved
+	Processes []Process // ascending by PID
+	Refused   []Refusal // oldest first
 	Sessions  dedup.Saved[Result]
 	Turn      wire.NodeID
 }
@@ -23,7 +23,7 @@ type saved struct {
 // Snapshot returns the state as bytes; equal states give equal bytes.
 func (s *State) Snapshot() []byte {
 	return codec.Encode(FormatVersion, saved{
-		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
+		NextPID: s.nextPID, Members: s.members.Save(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
 		Sessions: s.sessions.Save(), Turn: s.turn,
 	})
 }

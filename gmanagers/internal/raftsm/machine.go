@@ -12,13 +12,15 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone, Members and
-// Query may run at the same time as each other and must change nothing. Equal states fed equal commands must stay
+// State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone, Members,
+// Entries, Standing and Query may run at the same time as each other and must change nothing. Equal states fed equal commands must stay
 // equal, byte for byte in Snapshot.
 type State interface {
 	ApplyBytes(command []byte) (result []byte)
 	Query(q membership.Query) ([]byte, error)
 	Members() []wire.Member
+	Entries() []membership.Entry
+	Standing(wire.NodeID, wire.Epoch) wire.Standing
 	Snapshot() []byte
 	Restore([]byte) error
 }
