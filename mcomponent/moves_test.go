@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -218,4 +219,246 @@ func TestARegionMoves(t *testing.T) {
 		cl.must(cl.m[home].control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
 		cl.sound(0, 0, 0)
 	}
+}
+
+// TestNoFlushIsLostWhileARegionMoves: clients flush and miss in a vRegion, map and unmap in it, while it goes from component
+// to component. Every miss finds the last acknowledged flush.
+func TestNoFlushIsLostWhileARegionMoves(t *testing.T) {
+	cl := newCluster(t, 3, func(o *Options) {
+		o.RegionBytes, o.MemoryBytes = 256*wire.PageSize, 4<<20
+		o.Migrate.BatchPages, o.Migrate.FreezePages, o.Migrate.WindowMessages = 8, 4, 3
+	})
+	p := newClient(cl)
+	home := cl.m[0]
+	const pid, r, first, pages, workers, moves = 7, 1, 256, 200, 4, 25
+	p.open(home, pid, r, pages)
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for w := range workers { // each has its own pages, and so knows what they hold
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(w)))
+			version, have := uint64(0), map[wire.PageNo]byte{}
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				page := wire.PageNo(first + w + workers*rng.IntN(pages/workers))
+				if rng.IntN(2) == 0 {
+					version++
+					have[page] = byte(version)
+					p.flush(t, pid, page, version, filled(byte(version)))
+				} else if got := p.miss(t, pid, page); got == nil || !bytes.Equal(got, filled(have[page])) {
+					t.Errorf("page %d: %d, want %d", page, got[0], have[page])
+					return
+				}
+			}
+		})
+	}
+	wg.Go(func() { // beside them pages come and go
+		for v := uint64(1); ; v++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			const at, n = first + pages + 8, 16
+			cl.mmap(home, pid, at*wire.PageSize, n*wire.PageSize)
+			for page := wire.PageNo(at); page < at+n; page++ {
+				if got := p.miss(t, pid, page); got == nil || !bytes.Equal(got, filled(0)) {
+					t.Errorf("page %d was mapped anew and holds %d", page, got[0])
+					return
+				}
+				p.flush(t, pid, page, v, filled(byte(page)))
+			}
+			cl.must(home.control(wire.OpMunmap, wire.MunmapReq{PID: pid, Epoch: 1, Addr: at * wire.PageSize, Length: n * wire.PageSize}, nil))
+		}
+	})
+	for i := range moves {
+		req, from := p.order(pid, r, cl.m[(i+2)%3], home)
+		if s := cl.move(from, req); s.State != wire.MoveDone {
+			t.Errorf("move %d: %+v", i, s)
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
+	cl.must(home.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
+	cl.sound(0, 0, 0)
+}
+
+// TestAHomeMoves: mappings, the heap and owners go along, the old home turns everybody away, and vRegions can move after it.
+func TestAHomeMoves(t *testing.T) {
+	cl := newCluster(t, 3, nil)
+	p := newClient(cl)
+	const pid, r, first = 7, 1, 16
+	p.open(cl.m[0], pid, r, 8)
+	cl.must(cl.m[0].control(wire.OpBrk, wire.BrkReq{PID: pid, Epoch: 1, End: 40 * testRegion}, nil))
+	cl.must(cl.m[0].control(wire.OpBrk, wire.BrkReq{PID: pid, Epoch: 1, End: 41 * testRegion}, nil))
+	moveNo++
+	req := wire.MoveReq{Move: wire.MoveID{Manager: wire.GMM, No: moveNo}, Kind: wire.MoveHome, PID: pid, OldEpoch: 1, Epoch: 2, UndoEpoch: 3, To: "m2", ToAddr: string(cl.m[1].addr), TimeoutMS: 60_000}
+	if s := cl.move(cl.m[0], req); s.State != wire.MoveDone || s.Epoch != 2 {
+		t.Fatalf("%+v", s)
+	}
+	if p.home.Node != "m2" || p.home.Epoch != 2 {
+		t.Fatalf("the client knows the home %+v", p.home)
+	}
+	for op, q := range map[wire.Op]any{
+		wire.OpMmap: wire.MmapReq{PID: pid, Epoch: 1, Length: 1}, wire.OpProcessOpen: wire.ProcessOpenReq{PID: pid, Epoch: 1}, wire.OpProcessExit: wire.ProcessExitReq{PID: pid, Epoch: 1},
+		wire.OpOwners: wire.OwnersReq{PID: pid, Addr: testRegion, Length: 1},
+	} {
+		if err := cl.m[0].control(op, q, nil); !errors.Is(err, wire.ErrNotOwner) {
+			t.Errorf("%v at the old home: %v", op, err)
+		}
+	}
+	home := cl.m[1]
+	var rep wire.MmapRep
+	cl.must(home.control(wire.OpBrk, wire.BrkReq{PID: pid, Epoch: 1, End: 42 * testRegion}, &rep))
+	if rep.Addr != 42*testRegion {
+		t.Errorf("the heap ends at %#x", rep.Addr)
+	}
+	rm, from := p.order(pid, r, cl.m[2], home)
+	if s := cl.move(from, rm); s.State != wire.MoveDone {
+		t.Fatalf("%+v", s)
+	}
+	p.flush(t, pid, first, 1, filled(1))
+	cl.sound(3, 1, 1)
+	// And back, as an old home must be able to be one again.
+	moveNo++
+	req.Move.No, req.OldEpoch, req.Epoch, req.UndoEpoch, req.To, req.ToAddr = moveNo, 2, 3, 4, "m1", string(cl.m[0].addr)
+	if s := cl.move(home, req); s.State != wire.MoveDone {
+		t.Fatalf("%+v", s)
+	}
+	cl.must(cl.m[0].control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
+	cl.sound(0, 0, 0)
+}
+
+// TestMovesAreUndone: whoever refuses, the giver serves on, under an epoch that says who has heard of what.
+func TestMovesAreUndone(t *testing.T) {
+	const pid, r, first = 7, 1, 16
+	for name, c := range map[string]struct {
+		spoil func(*cluster, *client, *wire.MoveReq)
+		epoch wire.Epoch
+	}{
+		"no room": {func(cl *cluster, _ *client, _ *wire.MoveReq) {
+			cl.open(cl.m[2], 9)
+			cl.mmap(cl.m[2], 9, 2*testRegion, 16*wire.PageSize)
+			for page := wire.PageNo(32); page < 48; page++ {
+				_, err := cl.m[2].miss(9, page)
+				cl.must(err)
+			}
+		}, 1},
+		"nobody there":              {func(_ *cluster, _ *client, q *wire.MoveReq) { q.ToAddr = string(inproc()) }, 1},
+		"too late":                  {func(_ *cluster, _ *client, q *wire.MoveReq) { q.TimeoutMS = 0 }, 1},
+		"the home does not know it": {func(cl *cluster, _ *client, q *wire.MoveReq) { q.Via, q.ViaAddr = "m3", string(cl.m[2].addr) }, 3},
+		"the client does not hear":  {func(_ *cluster, p *client, _ *wire.MoveReq) { p.refuse = wire.Errorf(wire.KindInternal, "deaf") }, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := newCluster(t, 3, func(o *Options) {
+				o.MemoryBytes, o.Migrate.PatienceMS, o.Migrate.SwitchMS = 20*wire.PageSize, 100, 100
+			})
+			p := newClient(cl)
+			p.open(cl.m[0], pid, r, 8)
+			for page := wire.PageNo(first); page < first+8; page++ {
+				p.flush(t, pid, page, 1, filled(byte(page)))
+			}
+			req, from := p.order(pid, r, cl.m[2], cl.m[0])
+			c.spoil(cl, p, &req)
+			s := cl.move(from, req)
+			if s.State != wire.MoveUndone || s.Epoch != c.epoch || s.Text == "" {
+				t.Fatalf("%+v", s)
+			}
+			p.mu.Lock()
+			p.refuse = nil
+			p.owners[r] = wire.Owner{Region: r, Node: "m2", Addr: string(from.addr), Epoch: c.epoch} // as it would hear from its home
+			p.mu.Unlock()
+			for page := wire.PageNo(first); page < first+8; page++ {
+				if got := p.miss(t, pid, page); !bytes.Equal(got, filled(byte(page))) {
+					t.Errorf("page %d holds %d", page, got[0])
+				}
+			}
+			if n := cl.m[2].Stats().OwnedRegions; name != "no room" && n != 0 {
+				t.Errorf("the taker has %d vRegions", n)
+			}
+			// It can move afterwards.
+			req, from = p.order(pid, r, cl.m[0], cl.m[0])
+			if name != "the home does not know it" { // in truth it had heard nothing, so it believes in epoch 1
+				if s := cl.move(from, req); s.State != wire.MoveDone {
+					t.Errorf("the next move: %+v", s)
+				}
+			}
+		})
+	}
+}
+
+// TestAProcessEndsWhileItsRegionMoves: at whatever point, nothing of it is left anywhere.
+func TestAProcessEndsWhileItsRegionMoves(t *testing.T) {
+	cl := newCluster(t, 3, func(o *Options) {
+		o.RegionBytes = 256 * wire.PageSize
+		o.Migrate.BatchPages, o.Migrate.FreezePages = 4, 1
+	})
+	p := newClient(cl)
+	home := cl.m[0]
+	const first = 256
+	for pid := wire.PID(1); pid <= 40; pid++ {
+		p.mu.Lock()
+		p.owners = map[wire.RegionNo]wire.Owner{}
+		p.mu.Unlock()
+		p.open(home, pid, 1, 200)
+		for page := wire.PageNo(first); page < first+200; page++ {
+			p.flush(t, pid, page, 1, filled(1))
+		}
+		req, from := p.order(pid, 1, cl.m[2], home)
+		cl.must(from.control(wire.OpMoveStart, req, nil))
+		var s wire.MoveStatusRep
+		eventually(t, "some bytes to be sent", func() bool {
+			cl.must(from.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, &s))
+			return s.Bytes >= uint64(pid)*5*wire.PageSize || s.State.Ended()
+		})
+		if pid%2 == 0 { // all of it is unmapped
+			cl.must(home.control(wire.OpMunmap, wire.MunmapReq{PID: pid, Epoch: 1, Addr: first * wire.PageSize, Length: 200 * wire.PageSize}, nil))
+		}
+		cl.must(home.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
+		eventually(t, "the end of a move", func() bool {
+			cl.must(from.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, &s))
+			return s.State.Ended()
+		})
+		if s.State == wire.MoveLost {
+			t.Errorf("process %d: %+v", pid, s)
+		}
+		cl.sound(0, 0, 0)
+	}
+}
+
+// TestATakerThatGoesAway: before the switch-over the move is undone; a taker that hears nothing more gives its copy up.
+func TestATakerGivesUpWhatNobodyEnds(t *testing.T) {
+	cl := newCluster(t, 2, func(o *Options) { o.Migrate.IdleMS = 20 })
+	to := cl.m[1]
+	open := func(no uint64) wire.RegionCopyOpenReq {
+		return wire.RegionCopyOpenReq{Move: wire.MoveID{Manager: wire.GMM, No: 1<<40 + no}, Round: 1, PID: 7, Region: wire.RegionNo(no), Epoch: 2, From: "m1", FromAddr: string(cl.m[0].addr)}
+	}
+	cl.must(to.control(wire.OpRegionCopyOpen, open(1), nil))
+	cl.must(to.control(wire.OpRegionCopyOpen, open(2), nil))
+	cl.must(to.control(wire.OpRegionCopyEnd, wire.RegionCopyEndReq{Move: open(2).Move, Round: 2, Parts: 1}, nil)) // complete: the giver is asked, and knows nothing
+	cl.must(to.control(wire.OpHomeCopy, wire.HomeCopyReq{Move: open(3).Move, Parts: 1, PID: 8, From: "m1", FromAddr: string(cl.m[0].addr)}, nil))
+	eventually(t, "the copies are given up", func() bool { return to.tended() == 0 })
+	cl.sound(0, 0, 0)
+	if err := to.control(wire.OpRegionServe, wire.MoveServeReq{Move: open(2).Move, Epoch: 2}, nil); !errors.Is(err, wire.ErrStale) {
+		t.Errorf("serve of what was given up: %v", err)
+	}
+	if err := to.control(wire.OpRegionCopyOpen, open(1), nil); !errors.Is(err, wire.ErrStale) {
+		t.Errorf("a late announcement: %v", err)
+	}
+	if err := to.control(wire.OpProcessOpen, wire.ProcessOpenReq{PID: 8, Epoch: 1}, nil); err != nil {
+		t.Errorf("the process may be at home here now: %v", err)
+	}
+}
+
+func (m *member) tended() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.homeMu.Lock()
+	defer m.homeMu.Unlock()
+	return m.taker.Len() + m.homeTaker.Len()
 }

@@ -14,7 +14,7 @@ const (
 	Serve  EffectKind = 5 // message: the taker is to serve under Epoch
 	Drop   EffectKind = 6 // message: the taker is to forget the move
 	Freeze EffectKind = 7 // stop serving, at once
-	Thaw   EffectKind = 8 // serve on, under Epoch, at once
+	Thaw   EffectKind = 8 // serve on, under Epoch, at once: the move was given up, frozen or not
 	Forget EffectKind = 9 // free it: the taker serves, under Epoch; or, if Epoch is 0, its process has ended
 	Lose   EffectKind = 10
 )

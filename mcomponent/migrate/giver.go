@@ -362,8 +362,8 @@ func (g *Giver) undo(now time.Duration, why string, out []Effect) []Effect {
 	}
 	if g.frozen {
 		g.frozen, g.pause = false, now-g.frozenAt
-		out = append(out, Effect{Kind: Thaw, Epoch: g.epoch})
 	}
+	out = append(out, Effect{Kind: Thaw, Epoch: g.epoch})
 	if g.told {
 		g.phase, g.since, g.attempts = untell, now, 0
 		return g.send(Effect{Kind: Tell, Epoch: g.req.UndoEpoch, Undo: true}, out)
