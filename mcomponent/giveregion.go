@@ -161,52 +161,46 @@ func (m *regionMove) close(e migrate.Effect) error {
 	return nil
 }
 
-// copy takes pages under the lock, one hold for each, so that misses and flushes get through between them.
+// copyBatch is how many pages are copied under one hold of the lock, some microseconds: misses and flushes get through
+// between the holds, and a hold for each page would cost more than the copy.
+const copyBatch = 8
+
+// copy fills a message with pages as they are, and sends it.
 func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effect {
-	c, batch := m.c, m.c.o.Migrate.BatchPages
-	msg := m.emptyMessage(batch)
+	msg, batch := m.emptyMessage(), m.c.o.Migrate.BatchPages
 	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen // where the pages begin if all entries are used
 	entries, pages := msg.buf[:wire.RegionCopyHeadLen], msg.buf[full:full]
+	m.c.mu.Lock()
 	n := 0
-	for ; ; n++ {
-		c.mu.Lock()
-		page, ok := m.g.Take(e.ID)
-		if !ok || m.freed {
-			break // with the lock
-		}
-		f, content, have := c.store.Peek(m.req.PID, page)
-		if !have || !content.Flushed {
-			c.mu.Unlock()
-			state := wire.PageAbsent
-			if have {
-				state = wire.PageZero
+	for ; !m.freed; n++ {
+		if n > 0 && n%copyBatch == 0 {
+			m.c.mu.Unlock()
+			m.c.mu.Lock()
+			if m.freed {
+				break
 			}
-			entries = wire.PageEntry{Page: page, State: state}.Append(entries)
-			continue
 		}
-		lock := &c.frames[f%stripes]
-		lock.Lock()
-		c.mu.Unlock()
-		pages = append(pages, c.pages.Page(f)[:]...)
-		lock.Unlock()
-		entries = wire.PageEntry{Page: page, State: wire.PageFull, Epoch: content.Epoch, Version: content.Version, Sum: content.Sum}.Append(entries)
+		page, ok := m.g.Take(e.ID)
+		if !ok {
+			break
+		}
+		entries, pages = m.c.appendPage(m.req.PID, page, entries, pages)
 	}
-	freed := m.freed
-	if !freed {
-		out = m.g.Filled(m.now(), e.ID, len(pages), out)
-	}
-	c.mu.Unlock()
-	if n == 0 || freed {
+	if m.freed {
+		m.c.mu.Unlock()
 		m.spare = append(m.spare, msg)
-		if freed {
-			return m.event(out, func(_ time.Duration, out []migrate.Effect) []migrate.Effect { return out })
-		}
+		return m.event(out, func(_ time.Duration, out []migrate.Effect) []migrate.Effect { return out }) // cancels
+	}
+	out = m.g.Filled(m.now(), e.ID, len(pages), out)
+	m.c.mu.Unlock()
+	if n == 0 {
+		m.spare = append(m.spare, msg)
 		return out
 	}
 	wire.RegionCopy{Move: m.req.Move, Round: e.Round, Count: uint32(n)}.Append(msg.buf[:0])
 	body := msg.buf[:full+len(pages)]
 	if n < batch {
-		body = append(msg.buf[:len(entries)], pages...) // moves them down
+		body = append(entries, pages...) // moves them down
 	}
 	msg.id = e.ID
 	msg.call = netlayer.Call{Op: wire.OpRegionCopy, Epoch: m.req.Epoch, Body: body, Timeout: sendTimeout}
@@ -215,13 +209,30 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 	return out
 }
 
-func (m *regionMove) emptyMessage(batch int) *copyMessage {
+// appendPage appends a page as it is here. The lock is held.
+func (c *Component) appendPage(pid wire.PID, page wire.PageNo, entries, pages []byte) ([]byte, []byte) {
+	f, content, have := c.store.Peek(pid, page)
+	e := wire.PageEntry{Page: page, State: wire.PageAbsent}
+	switch {
+	case have && content.Flushed:
+		e.State, e.Epoch, e.Version, e.Sum = wire.PageFull, content.Epoch, content.Version, content.Sum
+		lock := &c.frames[f%stripes] // an apply that began before may still write
+		lock.Lock()
+		pages = append(pages, c.pages.Page(f)[:]...)
+		lock.Unlock()
+	case have:
+		e.State = wire.PageZero
+	}
+	return e.Append(entries), pages
+}
+
+func (m *regionMove) emptyMessage() *copyMessage {
 	if n := len(m.spare); n > 0 {
 		msg := m.spare[n-1]
 		m.spare = m.spare[:n-1]
 		return msg
 	}
-	return &copyMessage{buf: make([]byte, wire.RegionCopyHeadLen+batch*(wire.PageEntryLen+wire.PageSize))}
+	return &copyMessage{buf: make([]byte, wire.RegionCopyHeadLen+m.c.o.Migrate.BatchPages*(wire.PageEntryLen+wire.PageSize))}
 }
 
 // await waits for the answer to the oldest message of pages.

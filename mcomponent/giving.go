@@ -77,7 +77,8 @@ func (v *giving) begin(s subject) {
 	v.c.wg.Go(func() { v.run(s, out) })
 }
 
-// event gives the core an event. If the process has ended that is the event, and what was to be done is not done.
+// event gives the core an event. If the process has ended that is the event, and what was to be done is not done; f is then
+// not called.
 func (v *giving) event(out []migrate.Effect, f func(now time.Duration, out []migrate.Effect) []migrate.Effect) []migrate.Effect {
 	v.lock.Lock()
 	defer v.lock.Unlock()

@@ -37,7 +37,7 @@ func (c *Component) regionCopyOpen(m wire.RegionCopyOpenReq) error {
 	return nil
 }
 
-// regionCopy stores pages as they are at the giver. The lock is given up between pages.
+// regionCopy stores pages as they are at the giver. The lock is given up after each copyBatch of them.
 func (c *Component) regionCopy(req *netlayer.Request) error {
 	head, at, ok := wire.ParseRegionCopy(req.Body)
 	if !ok {
@@ -46,40 +46,33 @@ func (c *Component) regionCopy(req *netlayer.Request) error {
 	c.workers.enter()
 	defer c.workers.leave()
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	in, err := c.taker.Copy(c.now(), head)
 	if err != nil {
-		c.mu.Unlock()
 		return err
 	}
 	_, first, pages := c.owners.Bounds(in.Slot)
 	for i := range int(head.Count) {
-		if i > 0 {
+		if i > 0 && i%copyBatch == 0 {
+			c.mu.Unlock()
 			c.mu.Lock()
 		}
 		e := wire.CopyEntry(req.Body, i)
 		switch {
-		case !in.Open(head.Round):
-			err = wire.Errorf(wire.KindStale, "round %d of move %d is over", head.Round, head.Move.No)
+		case !in.Open(head.Round): // since the lock was given up
+			return wire.Errorf(wire.KindStale, "round %d of move %d is over", head.Round, head.Move.No)
 		case e.Page < first || uint64(e.Page-first) >= pages:
-			err = wire.Errorf(wire.KindBadRequest, "page %#x is not in vRegion %d", uint64(e.Page), in.Region)
-		}
-		if err != nil {
-			c.mu.Unlock()
-			return err
-		}
-		if e.State == wire.PageAbsent {
+			return wire.Errorf(wire.KindBadRequest, "page %#x is not in vRegion %d", uint64(e.Page), in.Region)
+		case e.State == wire.PageAbsent:
 			c.store.Remove(in.PID, e.Page)
-			c.mu.Unlock()
 			continue
 		}
 		f, ok := c.store.Put(in.Slot, in.PID, e.Page, pagestore.Content{Epoch: e.Epoch, Version: e.Version, Sum: e.Sum, Flushed: e.State == wire.PageFull})
 		if !ok {
-			c.mu.Unlock()
 			return c.outOfMemory()
 		}
-		lock := &c.frames[f%stripes]
+		lock := &c.frames[f%stripes] // the frame may be another page's of a moment ago, which is still being sent
 		lock.Lock()
-		c.mu.Unlock()
 		if e.State == wire.PageFull {
 			*c.pages.Page(f) = arena.Page(req.Body[at : at+wire.PageSize])
 			at += wire.PageSize
@@ -87,9 +80,6 @@ func (c *Component) regionCopy(req *netlayer.Request) error {
 			*c.pages.Page(f) = arena.Page{}
 		}
 		lock.Unlock()
-	}
-	if head.Count == 0 {
-		c.mu.Unlock()
 	}
 	return nil
 }
