@@ -377,9 +377,10 @@ func (g *Giver) gone(now time.Duration, out []Effect) []Effect {
 	return g.drop(now, append(out, Effect{Kind: Forget}))
 }
 
-// Cancel ends the move because what is moved has been freed here: its process has ended. Messages under way are not waited for.
+// Cancel ends the move because what is moved has been freed here: its process has ended. Messages under way are not waited
+// for, and effects that were not performed yet must not be.
 func (g *Giver) Cancel(now time.Duration, out []Effect) []Effect {
-	if g.phase == dropping || g.phase == ended {
+	if g.phase == ended {
 		return out
 	}
 	g.text = "its process has ended"
