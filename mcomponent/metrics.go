@@ -14,6 +14,9 @@ type metrics struct {
 	block      *prometheus.HistogramVec
 	toStorage  *prometheus.HistogramVec
 	activation prometheus.Histogram
+	moves      *prometheus.CounterVec
+	moveBytes  *prometheus.CounterVec
+	movePause  *prometheus.HistogramVec
 	byOp       [3]prometheus.Observer
 	storage    [5]prometheus.Observer // by buffercache.EffectKind - 1
 }
@@ -27,6 +30,12 @@ func newMetrics() *metrics {
 			Help: "Time of a request of the buffer cache to an sComponent, retries included, by operation.", Buckets: buckets}, []string{"op"}),
 		activation: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "region_activation_duration_seconds",
 			Help: "Time of an ask to GMM for the owner of a vRegion, retries included.", Buckets: buckets}),
+		moves: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "moves_total",
+			Help: "Moves given away that have ended, by what moved and how it ended: done, undone or lost."}, []string{"kind", "outcome"}),
+		moveBytes: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "moved_bytes_total",
+			Help: "Bytes sent by moves that have ended, pages sent again included, by what moved."}, []string{"kind"}),
+		movePause: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "move_pause_duration_seconds",
+			Help: "Time of a switch-over, in which nobody served what moved, by what moved.", Buckets: prometheus.ExponentialBuckets(1e-4, 2, 18)}, []string{"kind"}), // 100 µs to 13 s
 	}
 	for i, op := range []string{"read", "write", "flush"} {
 		m.byOp[i] = m.block.WithLabelValues(op)
@@ -37,13 +46,22 @@ func newMetrics() *metrics {
 	return m
 }
 
+// moved counts a move that has ended.
+func (m *metrics) moved(k wire.MoveKind, s wire.MoveStatusRep) {
+	m.moves.WithLabelValues(k.String(), s.State.String()).Inc()
+	m.moveBytes.WithLabelValues(k.String()).Add(float64(s.Bytes))
+	if s.PauseUS > 0 {
+		m.movePause.WithLabelValues(k.String()).Observe(float64(s.PauseUS) / 1e6)
+	}
+}
+
 func (m *metrics) observe(op wire.Op, d time.Duration) {
 	m.byOp[op-wire.OpBlockRead].Observe(d.Seconds())
 }
 
 // Register registers the component's metrics.
 func (c *Component) Register(r prometheus.Registerer) error {
-	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, collector{c}} {
+	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, c.metrics.moves, c.metrics.moveBytes, c.metrics.movePause, collector{c}} {
 		if err := r.Register(col); err != nil {
 			return err
 		}

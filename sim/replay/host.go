@@ -81,7 +81,7 @@ func (h *Host) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		j.stop()
 		return nil
 	}
-	return wire.Errorf(wire.KindBadRequest, "the replay of a pComponent does not serve %s", req.Op)
+	return h.comp.Switched(req)
 }
 
 func (h *Host) job(pid wire.PID) (*job, error) {
