@@ -131,7 +131,10 @@ func (l *List) End(nowMS int64, e moves.End) (*Move, error) {
 	}
 	m := &l.moves[i]
 	r := m.Req
-	if e.State == wire.MoveDone && e.Epoch < r.Epoch || e.State == wire.MoveUndone && e.Epoch < r.OldEpoch {
+	if e.State == wire.MoveUndone {
+		e.Epoch = max(e.Epoch, r.OldEpoch) // a giver that was only looked at may not have heard of it yet
+	}
+	if e.State == wire.MoveDone && e.Epoch < r.Epoch {
 		return nil, wire.Errorf(wire.KindStale, "move %d ends as %v under epoch %d, it began under %d", e.Move.No, e.State, e.Epoch, r.OldEpoch)
 	}
 	l.changes++
