@@ -36,7 +36,7 @@ type Options struct {
 
 // DefaultOptions returns the defaults.
 func DefaultOptions() Options {
-	return Options{BatchPages: 128, WindowMessages: 8, FreezePages: 256, MaxRounds: 8, PatienceMS: 10_000, SwitchMS: 5_000, ServeMS: 10_000, PauseMS: 2, MaxPauseMS: 200, IdleMS: 30_000}
+	return Options{BatchPages: 64, WindowMessages: 8, FreezePages: 256, MaxRounds: 8, PatienceMS: 10_000, SwitchMS: 5_000, ServeMS: 10_000, PauseMS: 2, MaxPauseMS: 200, IdleMS: 30_000}
 }
 
 // maxMS bounds every time: an hour.
