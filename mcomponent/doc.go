@@ -29,7 +29,8 @@
 // eight pages or one event at a time. moves.mu is taken before either of the two, never after. Messages of pages are
 // stored inline by the taker.
 //
-// Goroutines: one per move that is given, until it ends; one while anything is on its way here; one per request to another component that is outstanding, at most max_outstanding of the home and the
-// write-back window plus one per waiting block request of the buffer cache; a block request that waits for one storage
-// operation of its own performs it itself. Close waits for them.
+// Goroutines: one per move that is given, until it ends; one while anything is on its way here; one per request to another
+// component that is outstanding, at most max_outstanding of the home and the write-back window plus one per waiting block
+// request of the buffer cache; a block request that waits for one storage operation of its own performs it itself. Close
+// waits for them.
 package mcomponent
