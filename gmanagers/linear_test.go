@@ -363,7 +363,9 @@ func (k *caller) lookPart(ctx context.Context, m wire.Manager, pid wire.PID, at 
 func TestLinearizable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	c, g := startGated(t, func(o *gmanagers.Options) { o.ElectionTicks, o.SnapshotEntries, o.CompactionEntries, o.ProposeTimeoutMS = 20, 200, 50, 200 })
+	c, g := startGated(t, func(o *gmanagers.Options) {
+		o.ElectionTicks, o.SnapshotEntries, o.CompactionEntries, o.ProposeTimeoutMS = 20, 200, 50, 200
+	})
 	registerAll(t, c.client())
 
 	r := newRecorder()
