@@ -49,8 +49,8 @@ type answered struct {
 // anywhere is a place that was chosen and never told.
 const anywhere = "?"
 
-// component is the state of a component's key: its last epoch.
-type component wire.Epoch
+// lastEpoch is the state of a component's key: its last epoch.
+type lastEpoch wire.Epoch
 
 // placed is the state of a process's key.
 type placed struct {
@@ -87,7 +87,7 @@ var managerModel = porcupine.Model{
 	Step: func(state, input, output any) (bool, any) {
 		in, out := input.(asked), output.(answered)
 		if in.verb == register || in.verb == epoch {
-			s, _ := state.(component)
+			s, _ := state.(lastEpoch)
 			return stepComponent(s, in, out)
 		}
 		s, _ := state.(placed)
@@ -97,11 +97,11 @@ var managerModel = porcupine.Model{
 	DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
 }
 
-func stepComponent(s component, in asked, out answered) (bool, any) {
+func stepComponent(s lastEpoch, in asked, out answered) (bool, any) {
 	if in.verb == register {
 		s++
 	}
-	return out.unknown || component(out.epoch) == s, s
+	return out.unknown || lastEpoch(out.epoch) == s, s
 }
 
 func stepPlaced(s placed, in asked, out answered) (bool, any) {

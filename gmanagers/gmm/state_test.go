@@ -45,6 +45,12 @@ var requests = []statetest.Choice[*State, Request]{
 	{Weight: 7, Draw: func(t *rapid.T, s *State) Request {
 		return Request{Op: OpActivate, PID: drawPID(t, s), Region: wire.RegionNo(rapid.Uint64Range(0, 20).Draw(t, "region"))}
 	}},
+	{Weight: 2, Draw: func(t *rapid.T, s *State) Request { // of membership
+		return Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNote}).Draw(t, "op"), Member: statetest.Known(t, s.Members()), Text: "because",
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
+		}
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
@@ -74,6 +80,9 @@ func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
 		return c
 	}
 	c.Request = statetest.OneOf(t, s, requests)
+	if e, ok := s.members.Entry(c.Request.Member.ID); ok && rapid.Bool().Draw(t, "asked GSM") {
+		c.Cached.Turn = e.Turn
+	}
 	return c
 }
 
@@ -134,6 +143,9 @@ func script() (out []Command) {
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 3, MemoryBytes: 1 << 17}, {Verb: admission.Commit, PID: 3}, {Verb: admission.Prepare, PID: 4}}},
 		{Op: OpActivate, PID: 3, Region: 7},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Free, PID: 3}}},
+		{Op: OpNote, Member: wire.Member{ID: "m1", Epoch: 1}, Note: membership.NoteSilent, Text: "seen by nobody"},
+		{Op: OpNode, Member: wire.Member{ID: "m1"}, Action: membership.Drain},
+		{Op: OpDead, Member: wire.Member{ID: "m1", Epoch: 1}, Text: "seen by nobody"},
 	} {
 		out = append(out, Command{Client: 1, Seq: uint64(i + 1), Overcommit: 4000, Stamp: membership.Stamp{Policy: "least_loaded", Live: live}, Request: q})
 	}

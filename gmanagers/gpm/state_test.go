@@ -45,6 +45,12 @@ var requests = []statetest.Choice[*State, Request]{
 	{Weight: 3, Draw: func(t *rapid.T, _ *State) Request {
 		return Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines")}}
 	}},
+	{Weight: 2, Draw: func(t *rapid.T, s *State) Request { // of membership
+		return Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNote}).Draw(t, "op"), Member: statetest.Known(t, s.Members()), Text: "because",
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
+		}
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
@@ -121,6 +127,9 @@ func script() (out []Command) {
 		{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "b", Threads: 1, ExCacheLines: 10}},
 		{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideCommit, PID: 2, Home: admission.Home{Node: "m1"}, Volumes: []admission.Volume{{Volume: 1}}}, {Verb: admission.EndCommit, PID: 2}}},
 		{Op: OpRelease, PID: 2},
+		{Op: OpNote, Member: wire.Member{ID: "p1", Epoch: 1}, Note: membership.NoteSilent, Text: "seen by nobody"},
+		{Op: OpNode, Member: wire.Member{ID: "p1"}, Action: membership.Drain},
+		{Op: OpDead, Member: wire.Member{ID: "p1", Epoch: 1}, Text: "seen by nobody"},
 	} {
 		out = append(out, Command{Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "fewest_threads", Live: live}, Request: q})
 	}

@@ -40,6 +40,22 @@ var requests = []statetest.Choice[*State, Request]{
 		}
 		return q
 	}},
+	{Weight: 2, Draw: func(t *rapid.T, s *State) Request { // of membership
+		return Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNote}).Draw(t, "op"), Member: statetest.Known(t, s.Members()), Text: "because",
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
+		}
+	}},
+	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request {
+		q := Request{Op: OpGates}
+		for range rapid.IntRange(0, 3).Draw(t, "gates") {
+			q.Gates = append(q.Gates, Gate{
+				ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "id")), Turn: rapid.Uint64Range(0, 9).Draw(t, "turn"),
+				Until: rapid.SampledFrom([]wire.Epoch{0, 1, UntilOpened}).Draw(t, "until"),
+			})
+		}
+		return q
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
@@ -118,6 +134,10 @@ func script() (out []Command) {
 		{Op: OpRegister, Member: wire.Member{ID: "s1", Role: wire.RoleStorage, Addr: "inproc:s1", Capacity: wire.Capacity{StorageBytes: 1 << 20}}},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 1, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 5000}, {Name: "w", SizeBytes: 1}}}}},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Commit, PID: 1}, {Verb: admission.Free, PID: 1}}},
+		{Op: OpNote, Member: wire.Member{ID: "s1", Epoch: 1}, Note: membership.NoteSilent, Text: "seen by nobody"},
+		{Op: OpNode, Member: wire.Member{ID: "s1"}, Action: membership.Drain},
+		{Op: OpDead, Member: wire.Member{ID: "s1", Epoch: 1}, Text: "seen by nobody"},
+		{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 1, Until: UntilOpened}}},
 	} {
 		out = append(out, Command{
 			Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}}},

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"splitkernel/gmanagers/internal/dedup"
+	"splitkernel/netlayer/wire"
 )
 
 // State is a replicated state.
@@ -56,6 +57,19 @@ func OneOf[S, Q any](t *rapid.T, s S, choices []Choice[S, Q]) Q {
 		}
 	}
 	panic("statetest: weights")
+}
+
+// Known draws the id and the epoch of a member, or nearly.
+func Known(t *rapid.T, members []wire.Member) wire.Member {
+	m := wire.Member{ID: "nobody", Epoch: wire.Epoch(rapid.Uint32Range(0, 2).Draw(t, "epoch"))}
+	if n := len(members); n > 0 && rapid.IntRange(0, 9).Draw(t, "known") > 0 {
+		k := members[rapid.IntRange(0, n-1).Draw(t, "member")]
+		m.ID = k.ID
+		if rapid.IntRange(0, 9).Draw(t, "present") > 0 {
+			m.Epoch = k.Epoch
+		}
+	}
+	return m
 }
 
 const (
