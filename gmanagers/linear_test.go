@@ -88,6 +88,20 @@ func (r *recorder) seen(name string, pid wire.PID) {
 	r.pids[name], r.names[pid] = pid, name
 }
 
+// all reports whether each manager has answered each kind of operation.
+func (r *recorder) all() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range groups {
+		for _, v := range []verb{register, epoch, place, free, look, activate} {
+			if r.told[asked{verb: v, manager: m}] == 0 && (v != activate || m == wire.GMM) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // complete gives admissions of unknown outcome the process that was seen for them, and returns the history. Others were
 // seen by nobody, so they say nothing.
 func (r *recorder) complete() []porcupine.Operation {
@@ -369,8 +383,10 @@ func TestLinearizable(t *testing.T) {
 	registerAll(t, c.client())
 
 	r := newRecorder()
-	stop, cancel := context.WithTimeout(context.Background(), linearFor)
+	faults, cancel := context.WithTimeout(context.Background(), linearFor)
 	defer cancel()
+	stop, stopCallers := context.WithCancel(context.Background())
+	defer stopCallers()
 	var callers sync.WaitGroup
 	for id := range linearClients {
 		k := c.caller(id, r, seed, stop)
@@ -380,11 +396,11 @@ func TestLinearizable(t *testing.T) {
 	rest := func(least, most int) {
 		select {
 		case <-time.After(time.Duration(least+rng.IntN(most-least)) * time.Millisecond):
-		case <-stop.Done():
+		case <-faults.Done():
 		}
 	}
 	var done []string
-	for stop.Err() == nil {
+	for faults.Err() == nil {
 		victim := rng.IntN(len(c.nodes))
 		if leader := c.leader(groups[rng.IntN(len(groups))]); leader >= 0 && rng.IntN(4) > 0 {
 			victim = leader
@@ -404,6 +420,8 @@ func TestLinearizable(t *testing.T) {
 		}
 		rest(200, 1000)
 	}
+	until(t, "each manager has answered each kind of operation", r.all) // at once, but on a machine that is very busy
+	stopCallers()
 	callers.Wait()
 
 	// What nobody was told of is looked at once more, and every process that was admitted.
@@ -423,15 +441,8 @@ func TestLinearizable(t *testing.T) {
 	for _, f := range r.faults {
 		t.Errorf("%s (seed %d)", f, seed)
 	}
-	for _, m := range groups {
-		for _, v := range []verb{register, epoch, place, free, look} {
-			if r.told[asked{verb: v, manager: m}] == 0 {
-				t.Errorf("no %s was answered by %v: the test shows nothing of it", v, m)
-			}
-		}
-	}
-	if r.told[asked{verb: activate, manager: wire.GMM}] == 0 || len(done) < 3 {
-		t.Errorf("activations %d, faults %v: the test shows little", r.told[asked{verb: activate, manager: wire.GMM}], done)
+	if len(done) < 2 { // a dozen on an idle machine
+		t.Errorf("faults %v: the test shows little", done)
 	}
 	for _, part := range managerModel.Partition(history) {
 		if got := linearizable(part); got != porcupine.Ok {
