@@ -37,6 +37,13 @@ func newMetrics() *metrics {
 		movePause: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "move_pause_duration_seconds",
 			Help: "Time of a switch-over, in which nobody served what moved, by what moved.", Buckets: prometheus.ExponentialBuckets(1e-4, 2, 18)}, []string{"kind"}), // 100 µs to 13 s
 	}
+	for _, k := range []wire.MoveKind{wire.MoveRegion, wire.MoveHome} { // so that they are served from the start
+		for _, s := range []wire.MoveState{wire.MoveDone, wire.MoveUndone, wire.MoveLost} {
+			m.moves.WithLabelValues(k.String(), s.String())
+		}
+		m.moveBytes.WithLabelValues(k.String())
+		m.movePause.WithLabelValues(k.String())
+	}
 	for i, op := range []string{"read", "write", "flush"} {
 		m.byOp[i] = m.block.WithLabelValues(op)
 	}
@@ -107,6 +114,9 @@ var exported = []export{
 	counter("refused_unmapped_total", "Misses and flushes of addresses without a mapping.", func(s *Stats) uint64 { return s.Unmapped }),
 	counter("refused_no_memory_total", "Misses and flushes for which no page was free.", func(s *Stats) uint64 { return s.NoMemory }),
 	counter("region_asks_total", "Asks to GMM for an owner.", func(s *Stats) uint64 { return s.Home.Asks }),
+	counter("owner_switches_total", "Changes of owner or epoch of a vRegion that the home took from a giver.", func(s *Stats) uint64 { return s.Home.Switches }),
+	counter("owner_retries_total", "Requests of the home to an owner sent again because the vRegion was moving.", func(s *Stats) uint64 { return s.Home.OwnerRetries }),
+	gauge("incoming_moves", "vRegions and memory maps on their way here.", func(s *Stats, _ *Options) float64 { return float64(s.Incoming) }),
 	counter("home_backlogged_total", "Asks and requests of the home that waited for max_outstanding.", func(s *Stats) uint64 { return s.Home.Backlogged }),
 	counter("home_refused_busy_total", "Operations of the home refused as busy: too many memory maps or exits of processes waited.", func(s *Stats) uint64 { return s.HomeRefused + s.Home.RefusedBusy }),
 	counter("map_errors_total", "Memory-map operations answered with an error.", func(s *Stats) uint64 { return s.MapErrors }),

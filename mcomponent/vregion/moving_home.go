@@ -133,7 +133,10 @@ func (h *Home) Movable(pid wire.PID, epoch wire.Epoch) error {
 }
 
 // Settled reports whether no operation of a process runs.
-func (h *Home) Settled(pid wire.PID) bool { return len(h.procs[pid].ops) == 0 }
+func (h *Home) Settled(pid wire.PID) bool {
+	p := h.procs[pid]
+	return p == nil || len(p.ops) == 0
+}
 
 // ClientOf gives the address of a process's pComponent.
 func (h *Home) ClientOf(pid wire.PID) string { return h.procs[pid].addr }

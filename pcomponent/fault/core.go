@@ -496,11 +496,13 @@ func (c *Core) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []E
 	c.owners[r] = owner
 	// What paused because the vRegion was moving has a new owner to try, which may not serve just yet.
 	wake := func(s *state, due *time.Duration, attempts *int) {
-		if *s == waitOwner {
+		soon := now + c.o.backoff(1)
+		switch *s {
+		case waitOwner:
 			c.parked++
-		}
-		if *s == waitOwner || *s == pausing {
-			*s, *due, *attempts = pausing, now+c.o.backoff(1), 0
+			*s, *due, *attempts = pausing, soon, 0
+		case pausing:
+			*due, *attempts = min(*due, soon), 0
 		}
 	}
 	for t := range c.threads {

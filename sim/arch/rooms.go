@@ -26,6 +26,7 @@ var cores = []string{
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/balance", "gmanagers/events", "gmanagers/moves", "gmanagers/movelist",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
+	"gmanagers/internal/statetest",
 }
 
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.

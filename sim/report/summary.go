@@ -154,6 +154,8 @@ type Summary struct {
 	Total             Counters    `json:"total"`
 	VNodes            []VNode     `json:"vnodes"`
 	Components        []Component `json:"components"`
+	Moves             []Moves     `json:"moves"`   // of the kinds that moved
+	Balance           []Balance   `json:"balance"` // of each role and measure
 }
 
 // ExitCode is 3 if a wrong page was seen, 1 if a vNode failed, else 0.
