@@ -106,6 +106,8 @@ func (d *driver) run() {
 		v := &vigil{d: d, g: g}
 		loops.Go(func() { d.every(v.look) })
 		loops.Go(func() { d.movers[g].run(d.ctx) })
+		b := &balancer{m: d.m, host: d.host, g: g, client: d.moving, mover: d.movers[g]}
+		loops.Go(func() { b.run(d.ctx) })
 	}
 	loops.Go(func() { d.every(d.gates) })
 	loops.Go(func() { d.every(d.endLost) })
