@@ -111,7 +111,11 @@ func hasState(cfg *Config) error {
 // newCompute is a pComponent and the host that drives its processes with traces.
 func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 	o := *cfg.Node.Compute
-	o.Net = cfg.peerOptions(log)
+	self, err := cfg.Self()
+	if err != nil {
+		return nil, err
+	}
+	o.Net, o.Addr = cfg.peerOptions(log), self.Addr
 	comp, err := pcomponent.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("pcomponent: %w", err)

@@ -541,6 +541,11 @@ func (m *merge) add(r *Result) error {
 	return errors.Join(mergeInto(m.fault, r.Fault), mergeInto(m.block, r.Block))
 }
 
+func (m *merge) addPart(p *Part) error {
+	m.c.Add(p.Counters)
+	return errors.Join(mergeInto(m.fault, p.Fault), mergeInto(m.block, p.Block))
+}
+
 func mergeInto(to map[string]*hdrhistogram.Histogram, hs []Histogram) error {
 	for _, h := range hs {
 		x, err := h.unpack()
