@@ -81,6 +81,7 @@ type Giver struct {
 	req   wire.MoveReq
 	phase phase
 	lines bool // the rounds of write-back are over
+	waits bool // Next gave Wait
 
 	began, stopped, since, due time.Duration
 	attempts                   int
@@ -118,7 +119,7 @@ func us(d time.Duration) uint64 { return uint64(max(d, 0) / time.Microsecond) }
 
 // Next tells what to do now.
 func (g *Giver) Next(now time.Duration) Effect {
-	if now < g.due {
+	if g.waits = now < g.due; g.waits {
 		return Effect{Kind: Wait, Until: g.due}
 	}
 	switch g.phase {
@@ -148,8 +149,8 @@ func (g *Giver) Next(now time.Duration) Effect {
 
 // Step takes what came of the effect that Next gave.
 func (g *Giver) Step(now time.Duration, o Outcome) {
-	if now < g.due {
-		return // the answer to Wait, which may end early
+	if g.waits {
+		return // what Next gave was Wait, which may also end early
 	}
 	switch g.phase {
 	case planning, writing, freezing:

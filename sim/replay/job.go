@@ -292,7 +292,7 @@ func (j *job) once(p *pcomponent.Process, last bool) error {
 	}
 	defer a.close()
 	for {
-		if err := j.boundary(a, nil); err != nil {
+		if err := j.boundary(a, j.batch); err != nil {
 			return err
 		}
 		b := j.batch

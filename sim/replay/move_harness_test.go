@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -167,7 +168,7 @@ func (w *world) node(id wire.NodeID, addr netlayer.Addr) *pnode {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &pnode{w: w, id: id, addr: addr, comp: c, host: NewHost(c, slog.New(slog.DiscardHandler))}
+	p := &pnode{w: w, id: id, addr: addr, comp: c, host: NewHost(c, testLog())}
 	p.host.o = quick()
 	stopServer := runServer(w.t, p, wire.RoleCompute, id, addr)
 	var once sync.Once
@@ -303,4 +304,12 @@ func (w *world) result(at string, pid wire.PID) Result {
 		return st.Result != nil
 	})
 	return *st.Result
+}
+
+// testLog discards, unless the environment asks for what the hosts say.
+func testLog() *slog.Logger {
+	if os.Getenv("SPLITKERNEL_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
 }

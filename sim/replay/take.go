@@ -271,12 +271,12 @@ func (in *incoming) check(ctx context.Context) error {
 	if err == nil && s.At.within() {
 		var b *trace.Batch
 		if b, err = in.src.Next(); err == nil && batchSum(b) != s.At.Sum {
-			err = fmt.Errorf("%s holds other references at %s than where the process was begun", in.j.spec.Trace, in.h.comp.ID())
+			err = fmt.Errorf("batch %d of %s at %s (reference %d on, %d references) is another one than where the process came from: it is not the same trace", s.At.Batch, in.j.spec.Trace, in.h.comp.ID(), b.First, len(b.Refs))
 		}
 		in.j.batch = b
 	}
 	if err != nil {
-		return wire.Errorf(wire.KindFailed, "the state of process %d does not fit here: %v", in.pid(), err)
+		return wire.Errorf(wire.KindFailed, "the state of process %d, at %+v, does not fit here: %v", in.pid(), s.At, err)
 	}
 	in.j.src, in.src = in.src, nil
 	in.proc = s.Proc
