@@ -5,25 +5,37 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
-	"splitkernel/sim/trace"
+	"splitkernel/sim/report"
 )
 
-// wantWhole checks what any number of moves must leave as it is.
-func wantWhole(t *testing.T, r Result, info trace.Info, repeat uint64) {
+// wantSame checks what any number of moves must leave as it is: got ran as want did, but for its moves.
+func wantSame(t *testing.T, got, want Result) {
 	t.Helper()
-	c := r.Counters
-	if r.Error != "" || c.IntegrityErrors != 0 {
-		t.Fatalf("%s, integrity %v", r.Error, r.Integrity)
+	if want.Error != "" {
+		t.Fatalf("the unmoved run: %s", want.Error)
 	}
-	h := info.Header
-	if c.Accesses != h.Refs*repeat || c.Reads != h.Reads*repeat || c.Writes != h.Writes*repeat {
-		t.Errorf("%d accesses, %d reads, %d writes, want %d times %d, %d, %d", c.Accesses, c.Reads, c.Writes, repeat, h.Refs, h.Reads, h.Writes)
+	if got.Error != "" || got.Counters.IntegrityErrors != 0 {
+		t.Fatalf("%s, integrity %v", got.Error, got.Integrity)
 	}
-	if c.Accesses != c.Hits+c.Misses || c.Misses != c.PLocal+c.Fetches+c.Coalesced+c.VictimHits || c.PagesChecked != c.Accesses {
+	logical := func(c report.Counters) [10]uint64 {
+		return [10]uint64{c.Accesses, c.Reads, c.Writes, c.PagesChecked, c.SectorsChecked, c.BlockReads, c.BlockWrites, c.BlockFlushes, c.BlockReadBytes, c.BlockWriteBytes}
+	}
+	c := got.Counters
+	if g, w := logical(c), logical(want.Counters); g != w {
+		t.Errorf("accesses, reads, writes, pages and sectors checked, block requests: %d, unmoved %d", g, w)
+	}
+	if c.Accesses != c.Hits+c.Misses || c.Misses != c.PLocal+c.Fetches+c.Coalesced+c.VictimHits {
 		t.Errorf("the counters do not add up: %+v", c)
 	}
-	if ops := c.BlockReads + c.BlockWrites + c.BlockFlushes; ops != blockOps(info)*repeat {
-		t.Errorf("%d block requests, want %d times %d", ops, repeat, blockOps(info))
+	if got.Late != want.Late || len(got.Regions) != len(want.Regions) {
+		t.Errorf("%d of %d vRegions activated late, unmoved %d of %d", got.Late, len(got.Regions), want.Late, len(want.Regions))
+	}
+	var parts report.Counters
+	for _, p := range got.Parts {
+		parts.Add(p.Counters)
+	}
+	if parts.Accesses != c.Accesses || parts.Hits != c.Hits || parts.FinalFlushes != c.FinalFlushes {
+		t.Errorf("the parts do not add up: %+v, whole %+v", parts, c)
 	}
 }
 
@@ -32,30 +44,36 @@ func wantWhole(t *testing.T, r Result, info trace.Info, repeat uint64) {
 func TestMoveBackAndForth(t *testing.T) {
 	for _, c := range []struct {
 		trace, order, mechanism string
+		refs                    uint64
 		repeat                  int
 	}{
-		{"sort", OrderTrace, excache.MechanismList, 2},
-		{"sort", OrderThreads, excache.MechanismWriteProtect, 2},
-		{"wordcount", OrderThreads, excache.MechanismVictim, 1},
-		{"sqlite", OrderTrace, excache.MechanismVictim, 1},
+		{"sort", OrderTrace, excache.MechanismList, 80_000, 3},
+		{"sort", OrderThreads, excache.MechanismWriteProtect, 150_000, 1},
+		{"wordcount", OrderThreads, excache.MechanismVictim, 100_000, 2},
+		{"sqlite", OrderTrace, excache.MechanismVictim, 200_000, 1},
 	} {
 		t.Run(c.trace+"/"+c.order+"/"+c.mechanism, func(t *testing.T) {
-			if raceEnabled && c.trace == "sqlite" {
-				c.trace = "wordcount"
+			if raceEnabled {
+				c.refs /= 10
 			}
 			w := newWorld(t)
 			nodes := []*pnode{w.node("p1", ""), w.node("p2", "")}
-			s, info := w.spec(c.trace, func(s *Spec) { s.Order, s.Repeat, s.ExCache.Mechanism = c.order, c.repeat, c.mechanism })
+			change := func(s *Spec) {
+				s.Order, s.Repeat, s.MaxRefs, s.ExCache.Mechanism, s.ExCache.Lines = c.order, c.repeat, c.refs, c.mechanism, 128
+			}
+			unmoved, _ := w.spec(c.trace, change)
+			want := nodes[0].host.Await(unmoved)
+			s, _ := w.spec(c.trace, change)
 			if err := nodes[0].host.Start(s); err != nil {
 				t.Fatal(err)
 			}
-			moves, last := 0, uint64(0)
+			moves, last, step := 0, uint64(0), c.refs*uint64(c.repeat)/25 // so that most of it runs undisturbed
 			for epoch := s.Epoch; ; epoch++ {
 				from, to := nodes[moves%2], nodes[(moves+1)%2]
 				var st Status
 				w.until("progress", func() bool {
 					st, _ = w.status(string(from.addr), s.PID)
-					return st.Result != nil || st.Done > last+1000
+					return st.Result != nil || st.Done > last+step
 				})
 				if st.Result != nil {
 					break
@@ -69,7 +87,7 @@ func TestMoveBackAndForth(t *testing.T) {
 					t.Fatal(err)
 				}
 				ms := w.ended(from, r.Move)
-				if ms.State == wire.MoveUndone && ms.Text == "not found: the process has ended" || ms.State == wire.MoveUndone && ms.PauseUS == 0 {
+				if ms.State == wire.MoveUndone && ms.Text == "the process has ended" {
 					break
 				}
 				if ms.State != wire.MoveDone || ms.Epoch != epoch+1 || ms.Bytes == 0 || ms.Bytes != ms.TotalBytes || ms.PauseUS == 0 {
@@ -78,7 +96,7 @@ func TestMoveBackAndForth(t *testing.T) {
 				moves++
 			}
 			res := w.result(string(nodes[0].addr), s.PID)
-			wantWhole(t, res, info, uint64(c.repeat))
+			wantSame(t, res, want)
 			if moves < 2 {
 				t.Errorf("%d moves while it ran, want more", moves)
 			}
