@@ -336,7 +336,7 @@ func (g *Giver) undone(now time.Duration) {
 	if g.st.State == wire.MoveSwitching {
 		g.st.PauseUS = us(now - g.stopped)
 	}
-	g.st.State, g.st.Text = wire.MoveCopying, g.fault.Text // served again; it ends with the drop
+	g.st.State, g.st.Text = wire.MoveCopying, g.fault.Error() // served again; it ends with the drop
 }
 
 func (g *Giver) lose(now time.Duration, err *wire.Error) {
@@ -349,7 +349,7 @@ func (g *Giver) finish(now time.Duration) {
 	g.phase = ended
 	g.st.State, g.st.DurationUS = g.final, us(now-g.began)
 	if g.fault != nil {
-		g.st.Text = g.fault.Text
+		g.st.Text = g.fault.Error()
 	}
 }
 

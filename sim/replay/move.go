@@ -266,6 +266,9 @@ func asError(err error) *wire.Error {
 		return nil
 	}
 	var e *wire.Error
+	if e, ok := err.(*wire.Error); ok {
+		return e
+	}
 	if errors.As(err, &e) {
 		return &wire.Error{Kind: e.Kind, Text: err.Error()}
 	}

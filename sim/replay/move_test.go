@@ -87,7 +87,7 @@ func TestMoveBackAndForth(t *testing.T) {
 					t.Fatal(err)
 				}
 				ms := w.ended(from, r.Move)
-				if ms.State == wire.MoveUndone && ms.Text == "the process has ended" {
+				if ms.State == wire.MoveUndone && ms.Text == "not found: the process has ended" {
 					break
 				}
 				if ms.State != wire.MoveDone || ms.Epoch != epoch+1 || ms.Bytes == 0 || ms.Bytes != ms.TotalBytes || ms.PauseUS == 0 {
