@@ -184,9 +184,20 @@ func (p *Process) Export() (State, error) {
 	return s, nil
 }
 
-// Ask opens the process at its home once more, under the epoch that it has here: an error of KindStale says that it was
-// opened under a newer one.
-func (p *Process) Ask(ctx context.Context) error { return p.openHome(ctx) }
+// Ask asks the home whether it still has the process under the epoch that it has here: an error of KindStale says that it
+// was opened under a newer one. It unmaps what is not mapped, since that looks at the epoch and, unlike an open, does not
+// make a process anew that has ended meanwhile.
+func (p *Process) Ask(ctx context.Context) error {
+	p.mu.Lock()
+	free := p.core.FreePage()
+	p.mu.Unlock()
+	var rep wire.MunmapRep
+	req := wire.MunmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: uint64(free) << wire.PageShift, Length: wire.PageSize}
+	if err := p.home.Control(ctx, wire.OpMunmap, p.o.Epoch, req, &rep); err != nil {
+		return fmt.Errorf("process %s: its home %s: %w", p.o.Name, p.o.Home.Node, err)
+	}
+	return nil
+}
 
 // Thaw lets a process go on after Freeze, also one that failed. Under another epoch than before it is opened at its home
 // and its volumes are attached first, since another pComponent may have done so.

@@ -114,6 +114,17 @@ func (c *Core) WriteBack(now time.Duration, from uint32, n int, out []Effect) (n
 	return from, written, c.failed != nil, out
 }
 
+// FreePage is a page that no mapping covers.
+func (c *Core) FreePage() (free wire.PageNo) {
+	for _, m := range c.space.maps {
+		if m.first > free {
+			break
+		}
+		free = m.last + 1
+	}
+	return free
+}
+
 // Flushing is the number of flushes that are not acknowledged.
 func (c *Core) Flushing() int { return len(c.flushes) }
 

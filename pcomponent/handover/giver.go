@@ -23,7 +23,8 @@ const (
 	Send EffectKind = 4
 	// Resume asks the taker to serve: Resumed, or Err.
 	Resume EffectKind = 5
-	// Ask opens the process at its home under OldEpoch once more: KindStale says that the taker has opened it under Epoch.
+	// Ask asks the home whether it has the process under OldEpoch still: KindStale says that the taker has opened it under
+	// Epoch.
 	Ask EffectKind = 6
 	// Thaw lets the process go on here under Epoch. If that is not OldEpoch its home is opened under it first.
 	Thaw EffectKind = 7
@@ -172,7 +173,8 @@ func (g *Giver) Step(now time.Duration, o Outcome) {
 			g.lose(now, wire.Errorf(wire.KindFailed, "the process cannot go on here after its move to %s failed (%s): %s", g.req.To, g.fault.Text, o.Err.Text))
 		}
 	case dropping:
-		if o.Err == nil || !transient(o.Err) || g.attempts+1 >= g.o.MaxDropTries {
+		if o.Err == nil || o.Err.Kind == wire.KindUnavailable || !transient(o.Err) || // a taker that is dead holds nothing
+			g.attempts+1 >= g.o.MaxDropTries {
 			g.finish(now)
 			return
 		}

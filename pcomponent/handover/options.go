@@ -23,8 +23,8 @@ type Options struct {
 	Resume        time.Duration // how long it asks a taker that may serve
 	Incoming      time.Duration // how long a taker keeps a copy that is not complete and of which it hears nothing
 	AskGiver      time.Duration // how often a taker with a complete copy asks the giver whether the move is still on
-	MaxDropTries  int
-	MaxSendFaults int // chunks that came damaged, in a row
+	MaxDropTries  int           // messages that tell a taker to forget a move; a lost one costs it Incoming or AskGiver
+	MaxSendFaults int           // chunks that came damaged, in a row
 }
 
 // DefaultOptions are those of a cluster in one room: a switch-over takes milliseconds, and a node on a loaded machine was
@@ -32,7 +32,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Retry: 5 * time.Millisecond, MaxRetry: 250 * time.Millisecond, Prepare: time.Minute, Switch: 5 * time.Second, Resume: time.Minute,
-		Incoming: 20 * time.Second, AskGiver: 5 * time.Second, MaxDropTries: 5, MaxSendFaults: 5,
+		Incoming: 20 * time.Second, AskGiver: 5 * time.Second, MaxDropTries: 2, MaxSendFaults: 5,
 	}
 }
 

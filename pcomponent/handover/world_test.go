@@ -36,7 +36,7 @@ type simulated struct {
 	state []byte
 	got   []byte
 	late  []late
-	dies  int // how often the taker may still die
+	dies  int  // how often the taker may still die
 	bad   bool // the taker's opening fails
 	dead  bool // the taker stays dead
 

@@ -40,6 +40,7 @@ type pnode struct {
 	w    *world
 	id   wire.NodeID
 	addr netlayer.Addr
+	mu   sync.RWMutex // guards comp and host against restart
 	comp *pcomponent.Component
 	host *Host
 	stop func() // ends it, as often as one likes
@@ -53,10 +54,47 @@ func (p *pnode) Inline(wire.Op) bool { return false }
 
 func (p *pnode) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	if h := p.hook.Load(); h != nil {
-		return (*h)(req, func() error { return p.host.Serve(ctx, req, rep) })
+		return (*h)(req, func() error { return p.current().Serve(ctx, req, rep) })
 	}
-	return p.host.Serve(ctx, req, rep)
+	return p.current().Serve(ctx, req, rep)
 }
+
+func (p *pnode) current() *Host {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.host
+}
+
+// start makes a component and a host that know nothing, and gives those before.
+func (p *pnode) start() (*pcomponent.Component, *Host) {
+	o := pcomponent.DefaultOptions()
+	o.ID, o.Addr, o.Net = p.id, string(p.addr), worldNet(wire.RoleCompute, p.id)
+	o.Net.DialTimeoutMS = 200
+	c, err := pcomponent.New(o)
+	if err != nil {
+		panic(err) // the options of the tests are in bounds
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	oldC, oldH := p.comp, p.host
+	p.comp, p.host = c, NewHost(c, testLog())
+	p.host.o = quick()
+	return oldC, oldH
+}
+
+func closeBoth(t testing.TB, c *pcomponent.Component, h *Host) {
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// restart ends what ran here and begins anew with nothing.
+func (p *pnode) restart() { c, h := p.start(); closeBoth(p.w.t, c, h) }
 
 func (p *pnode) intercept(h hook) { p.hook.Store(&h) }
 
@@ -161,28 +199,14 @@ func (w *world) node(id wire.NodeID, addr netlayer.Addr) *pnode {
 	if addr == "" {
 		addr = netlayer.Addr(fmt.Sprintf("inproc:move%d-%s", moveSerial.Add(1), id))
 	}
-	o := pcomponent.DefaultOptions()
-	o.ID, o.Addr, o.Net = id, string(addr), worldNet(wire.RoleCompute, id)
-	o.Net.DialTimeoutMS = 200
-	c, err := pcomponent.New(o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	p := &pnode{w: w, id: id, addr: addr, comp: c, host: NewHost(c, testLog())}
-	p.host.o = quick()
+	p := &pnode{w: w, id: id, addr: addr}
+	p.start()
 	stopServer := runServer(w.t, p, wire.RoleCompute, id, addr)
 	var once sync.Once
 	p.stop = func() {
 		once.Do(func() {
 			stopServer()
-			if err := p.host.Close(); err != nil {
-				w.t.Error(err)
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			if err := c.Close(ctx); err != nil {
-				w.t.Error(err)
-			}
+			closeBoth(w.t, p.comp, p.host)
 		})
 	}
 	w.t.Cleanup(p.stop)
