@@ -50,6 +50,9 @@ const (
 	OpProcessStart  Op = 64 // client→P: ProcessStartReq → (empty)
 	OpProcessStatus Op = 65 // client→P: ProcessRef → ProcessStatusRep
 	OpProcessStop   Op = 66 // client→P: ProcessRef → (empty)
+	OpProcessCopy   Op = 67 // P→P (giver → taker): ProcessCopyReq → ProcessCopyRep
+	OpProcessResume Op = 68 // P→P (giver → taker): ProcessResumeReq → ProcessResumeRep
+	OpProcessDrop   Op = 69 // P→P (giver → taker), G→P: MoveRef → (empty): the taker forgets what it does not serve
 
 	// Managers.
 	OpPropose   Op = 80 // any→G: ProposeReq → ProposeRep
@@ -79,6 +82,7 @@ var opNames = [256]string{
 	OpVolumeAttach: "volume_attach", OpVolumeDetach: "volume_detach", OpVolumeCreate: "volume_create", OpVolumeDelete: "volume_delete",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget",
 }
 

@@ -19,7 +19,7 @@ const (
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
 	"netlayer/session", "netlayer/link",
-	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault",
+	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica",
