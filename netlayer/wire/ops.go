@@ -37,8 +37,8 @@ const (
 	OpRegionSwitch   Op = 45 // M→M (giver → home), M→P (home → pComponent): RegionSwitchReq → (empty), once nothing older reaches the process
 	OpHomeCopy       Op = 46 // M→M (giver → taker): HomeCopyReq → (empty)
 	OpHomeSwitch     Op = 47 // M→P (giver → pComponent): HomeSwitchReq → (empty), once it uses the new home
-	OpHomeServe      Op = 55 // M→M (giver → taker): MoveServeReq → (empty)
-	OpHomeDrop       Op = 56 // M→M (giver → taker): MoveRef → (empty)
+	OpHomeServe      Op = 60 // M→M (giver → taker): MoveServeReq → (empty)
+	OpHomeDrop       Op = 61 // M→M (giver → taker): MoveRef → (empty)
 
 	// Volumes.
 	OpVolumeAttach Op = 48 // P→M (buffer cache), M→S: VolumeAttachReq → (empty)
