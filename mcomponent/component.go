@@ -53,6 +53,8 @@ type Component struct {
 	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
 
+	moves moves
+
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer
 	closed  bool

@@ -121,6 +121,8 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})
+	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
+		return c.moveOp(req, rep)
 	}
 	return wire.Errorf(wire.KindBadRequest, "%s is an mComponent and does not serve %v", c.o.Node, req.Op)
 }
