@@ -22,7 +22,7 @@ var cores = []string{
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
-	"scomponent/volume", "scomponent/iosched", "scomponent/replica",
+	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 }

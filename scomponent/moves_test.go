@@ -1,0 +1,307 @@
+package scomponent
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/blockdev"
+	"splitkernel/scomponent/migrate"
+)
+
+// site is an sComponent of a world in which volumes move: it can die and start again with its devices.
+type site struct {
+	t     testing.TB
+	id    wire.NodeID
+	addr  netlayer.Addr
+	store blockdev.Store
+	c     *Component
+	peer  *netlayer.Peer
+	stop  func()
+}
+
+func newSite(t testing.TB, id wire.NodeID, store blockdev.Store) *site {
+	s := &site{t: t, id: id, store: store, addr: netlayer.Addr(fmt.Sprintf("inproc:scomponent-move-%d", names.Add(1)))}
+	s.start()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+func moveOptions() migrate.Options {
+	o := migrate.DefaultOptions()
+	o.BatchBlocks, o.SwitchBlocks, o.Pause = 8, 4, time.Millisecond
+	return o
+}
+
+func moveNet(role wire.Role, id wire.NodeID) netlayer.Options {
+	po := netlayer.DefaultOptions()
+	po.Cluster, po.Role, po.Node, po.CallTimeoutMS = "test", role, id, 20_000
+	return po
+}
+
+// serveAt runs a handler and gives what ends it.
+func serveAt(t testing.TB, h netlayer.Handler, role wire.Role, id wire.NodeID, addr netlayer.Addr) func() {
+	l, err := netlayer.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	so := netlayer.DefaultServerOptions()
+	so.Cluster, so.Role, so.Node, so.Workers, so.DrainMS = "test", role, id, 32, 50
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- netlayer.NewServer(h, so).Serve(ctx, l) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	o := DefaultOptions()
+	o.Node, o.Addr, o.Devices, o.Migrate, o.IncomingTimeout = s.id, string(s.addr), s.store, moveOptions(), 200*time.Millisecond
+	o.Net = moveNet(wire.RoleStorage, s.id)
+	c, err := New(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	end := serveAt(s.t, c.Handler(), wire.RoleStorage, s.id, s.addr)
+	s.c, s.peer = c, netlayer.NewPeer(s.addr, moveNet(wire.RoleMemory, "m1"))
+	var once sync.Once
+	s.stop = func() {
+		once.Do(func() {
+			s.peer.Close()
+			c.stop() // as a process that dies: moves go no further
+			end()
+			if err := c.Close(context.Background()); err != nil {
+				s.t.Error(err)
+			}
+		})
+	}
+}
+
+func (s *site) control(op wire.Op, req, rep any) error {
+	return s.peer.Control(context.Background(), op, 0, req, rep)
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// cache is the buffer cache of one volume, as little of it as moves need: it knows where the volume is.
+type cache struct {
+	addr netlayer.Addr
+
+	mu     sync.Mutex
+	site   *site
+	epoch  wire.Epoch
+	sites  map[wire.NodeID]*site
+	refuse error // of switches
+	heard  int
+}
+
+func newCache(t testing.TB, sites ...*site) *cache {
+	c := &cache{addr: netlayer.Addr(fmt.Sprintf("inproc:scomponent-move-%d", names.Add(1))), site: sites[0], epoch: 1, sites: map[wire.NodeID]*site{}}
+	for _, s := range sites {
+		c.sites[s.id] = s
+	}
+	t.Cleanup(serveAt(t, c, wire.RoleMemory, "m1", c.addr))
+	return c
+}
+
+func (c *cache) Inline(wire.Op) bool { return false }
+
+func (c *cache) Serve(_ context.Context, req *netlayer.Request, _ *netlayer.Reply) error {
+	var m wire.SwitchReq
+	if err := wire.Unmarshal(req.Body, &m); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuse != nil {
+		return c.refuse
+	}
+	c.heard++
+	if m.Epoch > c.epoch {
+		c.site, c.epoch = c.sites[m.To], m.Epoch
+	}
+	return nil
+}
+
+func (c *cache) place() (*site, wire.Epoch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.site, c.epoch
+}
+
+// do performs one request where the volume is, and again where it is then while it moves.
+func (c *cache) do(k wire.Block, op wire.Op, page, into []byte) error {
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		s, e := c.place()
+		k.VolumeEpoch = e
+		call := netlayer.Call{Op: op, Body: k.Append(nil), Page: page, Into: into}
+		err := s.peer.Do(&call)
+		switch wire.KindOf(err) {
+		case wire.KindBusy, wire.KindNotFound, wire.KindStale, wire.KindUnavailable:
+			if now, _ := c.place(); now == s && wire.KindOf(err) != wire.KindBusy || time.Now().After(deadline) {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		default:
+			return err
+		}
+	}
+}
+
+var moveNo uint64
+
+func (s *site) order(to *site, via *cache, e wire.Epoch) wire.MoveReq {
+	moveNo++
+	req := wire.MoveReq{Move: wire.MoveID{Manager: wire.GSM, No: moveNo}, Kind: wire.MoveVolume, Volume: 1, OldEpoch: e, Epoch: e + 1, UndoEpoch: e + 2,
+		To: to.id, ToAddr: string(to.addr), TimeoutMS: 20_000}
+	if via != nil {
+		req.Via, req.ViaAddr = "m1", string(via.addr)
+	}
+	return req
+}
+
+// ended waits for the end of a move.
+func (s *site) ended(req wire.MoveReq) wire.MoveStatusRep {
+	s.t.Helper()
+	var rep wire.MoveStatusRep
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.must(s.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, &rep))
+		if rep.State.Ended() {
+			return rep
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the move is still %v after 20 s: %+v", rep.State, rep)
+		}
+	}
+}
+
+const moveSectors = 64 * wire.SectorsPerPage
+
+// stamp fills a sector so that a wrong, old or torn one is seen.
+func stamp(b []byte, n, version uint64) {
+	for i := 0; i < len(b); i += 16 {
+		binary.LittleEndian.PutUint64(b[i:], n)
+		binary.LittleEndian.PutUint64(b[i+8:], version)
+	}
+}
+
+// TestAVolumeMovesUnderAWriter moves a volume back and forth while every sector is written and checked.
+func TestAVolumeMovesUnderAWriter(t *testing.T) {
+	s1 := newSite(t, "s1", blockdev.NewMemory())
+	d, err := blockdev.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s2 := newSite(t, "s2", d)
+	c := newCache(t, s1, s2)
+	s1.must(s1.control(wire.OpVolumeCreate, wire.VolumeCreateReq{Volume: 1, Epoch: 1, Name: "v", SizeBytes: moveSectors * wire.SectorSize}, nil))
+	s1.must(s1.control(wire.OpVolumeAttach, wire.VolumeAttachReq{Volume: 1, Epoch: 1, SizeBytes: moveSectors * wire.SectorSize}, nil))
+
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	var versions [moveSectors]uint64
+	const writers = 4
+	for w := range uint64(writers) {
+		wg.Go(func() {
+			var b, got [wire.SectorSize]byte
+			for i := uint64(1); ; i++ {
+				select {
+				case <-quit:
+					return
+				default:
+				}
+				n := (i*7919 + w) % (moveSectors / writers / wire.SectorsPerPage) // a block of this writer
+				n = (n*writers+w)*wire.SectorsPerPage + i%wire.SectorsPerPage
+				k := wire.Block{Volume: 1, Version: i, Offset: n * wire.SectorSize, Length: wire.SectorSize}
+				if versions[n] > 0 {
+					if err := c.do(k, wire.OpBlockRead, nil, got[:]); err != nil {
+						t.Errorf("read of sector %d: %v", n, err)
+						return
+					}
+					if stamp(b[:], n, versions[n]); got != b {
+						t.Errorf("sector %d is not version %d", n, versions[n])
+						return
+					}
+				}
+				stamp(b[:], n, i)
+				if err := c.do(k, wire.OpBlockWrite, b[:], nil); err != nil {
+					t.Errorf("write of sector %d: %v", n, err)
+					return
+				}
+				versions[n] = i
+				if i%64 == 0 {
+					k.Length = 0
+					if err := c.do(k, wire.OpBlockFlush, nil, nil); err != nil {
+						t.Errorf("flush: %v", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	from, to := s1, s2
+	eventually(t, "writes", func() bool { return s1.c.Stats().BlockWrites > 20 })
+	for range 6 {
+		_, e := c.place()
+		req := from.order(to, c, e)
+		from.must(from.control(wire.OpMoveStart, req, nil))
+		from.must(from.control(wire.OpMoveStart, req, nil)) // again: no effect
+		if s := from.ended(req); s.State != wire.MoveDone || s.Epoch != e+1 || s.Bytes == 0 || s.PauseUS == 0 {
+			t.Fatalf("move to %s: %+v", to.id, s)
+		}
+		eventually(t, "the move is over", func() bool { return from.c.Stats().MovesUnderway == 0 })
+		if err := from.peer.Do(&netlayer.Call{Op: wire.OpBlockRead, Body: wire.Block{Volume: 1, VolumeEpoch: e, Length: 512}.Append(nil), Into: make([]byte, 512)}); !errors.Is(err, wire.ErrNotFound) {
+			t.Errorf("a read at the giver after the move: %v", err)
+		}
+		from.must(from.control(wire.OpMoveForget, wire.MoveRef{Move: req.Move}, nil))
+		if err := from.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, nil); !errors.Is(err, wire.ErrNotFound) {
+			t.Errorf("a forgotten move: %v", err)
+		}
+		if l, _ := from.store.List(); len(l) != 0 {
+			t.Errorf("%s keeps %v", from.id, l)
+		}
+		from, to = to, from
+	}
+	close(quit)
+	wg.Wait()
+	var b, got [wire.SectorSize]byte
+	for n, v := range versions {
+		if v == 0 {
+			continue
+		}
+		s1.must(c.do(wire.Block{Volume: 1, Offset: uint64(n) * wire.SectorSize, Length: wire.SectorSize}, wire.OpBlockRead, nil, got[:]))
+		if stamp(b[:], uint64(n), v); !bytes.Equal(got[:], b[:]) {
+			t.Errorf("sector %d is not version %d at the end", n, v)
+		}
+	}
+	if s := s1.c.Stats(); s.Corrupt > 0 || s.MovesDone != 3 || s.MovesTaken != 3 || s.Incoming != 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+// eventually polls a condition that another goroutine makes true.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come about in 20 s", what)
+		}
+	}
+}
