@@ -52,8 +52,8 @@ func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.gate.RLock()
-	defer v.gate.RUnlock()
+	v.gate.Lock() // a write that was admitted before has also written its checksums, so the survey sees it
+	defer v.gate.Unlock()
 	if err := v.usable(); err != nil {
 		return nil, err
 	}
