@@ -53,6 +53,10 @@ type Component struct {
 	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
 
+	slotsMu sync.Mutex
+	slots   int                   // block requests that hold a worker of the server
+	slotsOf map[wire.VolumeID]int // of each volume
+
 	moves moves
 
 	peersMu sync.Mutex
@@ -81,7 +85,7 @@ func New(o Options) (*Component, error) {
 		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
 		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.New(pages.Frames()), pages: pages,
 		home: vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
-		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{},
+		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
 		peers: map[string]*netlayer.Peer{},
 	}
 	if c.log == nil {

@@ -98,6 +98,7 @@ var exported = []export{
 	gauge("block_requests_waiting", "Block requests that wait for a free block.", func(s *Stats, _ *Options) float64 { return float64(s.Blocks.Waiting) }),
 	counter("block_waits_total", "Block requests that had to wait for a free block.", func(s *Stats) uint64 { return s.Blocks.Waits }),
 	counter("block_refused_total", "Block requests refused because max_block_waiters waited or nothing could be written back.", func(s *Stats) uint64 { return s.Blocks.RefusedBusy }),
+	counter("block_wait_refused_total", "Block requests refused as busy because too many waited for sComponents.", func(s *Stats) uint64 { return s.BlockRefused }),
 	counter("block_hits_total", "Block reads served from the cache.", func(s *Stats) uint64 { return s.Blocks.Hits }),
 	counter("block_misses_total", "Block reads that went to the sComponent.", func(s *Stats) uint64 { return s.Blocks.Misses }),
 	counter("block_coalesced_total", "Block reads that waited for another's.", func(s *Stats) uint64 { return s.Blocks.Coalesced }),

@@ -20,15 +20,23 @@ type Managers interface {
 }
 
 // MinServerWorkers is how many workers the server of an mComponent needs at least: one for each memory map that may wait
-// for GMM or an owner, and as many again as a third of that for block operations and exits, so that neither dead managers
-// nor exits that wait for each other stop the data path. A worker that waits costs some KiB.
-const MinServerWorkers = 256
+// for GMM or an owner, one for each block request that may wait for an sComponent, and some for all else, so that neither
+// dead managers nor dead sComponents stop the others. A worker that waits costs some KiB.
+const MinServerWorkers = maxHomeWaits + maxBlockWaits + 64
+
+// maxBlockWaits bounds the block requests that wait at once for an sComponent, and maxVolumeWaits those of one volume, so that
+// one that is dead or moving leaves room for the others; more are refused as busy. A pComponent has BlockWindow (16) requests of a
+// volume under way, so four of them may wait for each other's blocks before anything is refused.
+const (
+	maxBlockWaits  = 192
+	maxVolumeWaits = 64
+)
 
 // maxHomeExits bounds the exits of processes that wait for owners at once; more are refused as busy, which callers retry.
 const maxHomeExits = 8
 
 // maxHomeWaits bounds the memory-map operations that wait at a home at once; more are refused as busy.
-const maxHomeWaits = MinServerWorkers * 3 / 4
+const maxHomeWaits = 192
 
 // Options are the settings of an mComponent. Who it is and whom it talks to is set by the program, the rest may come from a
 // file.

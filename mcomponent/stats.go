@@ -16,7 +16,7 @@ import (
 type counts struct {
 	notOwner, stale, unmapped, noMemory   atomic.Uint64
 	mapErrors, blockErrors, storageErrors atomic.Uint64
-	homeRefused                           atomic.Uint64
+	homeRefused, blockRefused             atomic.Uint64
 	blockReadBytes, blockWriteBytes       atomic.Uint64
 }
 
@@ -45,6 +45,7 @@ type Stats struct {
 	WorkersBusy  int
 	WorkerWaits  uint64 // requests that waited for a worker
 	HomeRefused  uint64 // memory maps and exits refused as busy because too many waited
+	BlockRefused uint64 // block requests refused as busy because too many waited for sComponents
 
 	NotOwner, Stale, Unmapped, NoMemory   uint64 // misses and flushes refused
 	MapErrors, BlockErrors, StorageErrors uint64
@@ -55,7 +56,7 @@ type Stats struct {
 func (c *Component) Stats() Stats {
 	n := &c.counts
 	s := Stats{
-		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(),
+		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(), BlockRefused: n.blockRefused.Load(),
 		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
 		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
 		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
