@@ -27,6 +27,8 @@ const (
 type Options struct {
 	// ID is the node's name in the cluster file.
 	ID wire.NodeID
+	// Addr is where the others reach this pComponent: it is told to those who tell it that something has moved.
+	Addr string `mapstructure:"-" yaml:"-"`
 	// Cores is the number of processors that it offers; utilisation is measured against it.
 	Cores int
 	// ExCacheBytes is what the ExCaches of all its processes may hold together.

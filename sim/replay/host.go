@@ -41,7 +41,7 @@ func (h *Host) Inline(wire.Op) bool { return false }
 
 // Ops are the operations that it serves.
 func (h *Host) Ops() []wire.Op {
-	return []wire.Op{wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop}
+	return []wire.Op{wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop, wire.OpCacheSwitch}
 }
 
 // Serve implements netlayer.Handler.
@@ -80,6 +80,12 @@ func (h *Host) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		}
 		j.stop()
 		return nil
+	case wire.OpCacheSwitch:
+		var r wire.SwitchReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		return h.comp.SwitchCache(r)
 	}
 	return wire.Errorf(wire.KindBadRequest, "the replay of a pComponent does not serve %s", req.Op)
 }
