@@ -118,6 +118,10 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
+		if err := c.blockSlot(m.Volume); err != nil {
+			return err
+		}
+		defer c.freeBlockSlot(m.Volume)
 		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Attach(call, m, out)
 		})
@@ -126,6 +130,10 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
+		if err := c.blockSlot(m.Volume); err != nil {
+			return err
+		}
+		defer c.freeBlockSlot(m.Volume)
 		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})

@@ -14,6 +14,7 @@ type metrics struct {
 	block      *prometheus.HistogramVec
 	toStorage  *prometheus.HistogramVec
 	activation prometheus.Histogram
+	cachePause prometheus.Histogram
 	byOp       [3]prometheus.Observer
 	storage    [5]prometheus.Observer // by buffercache.EffectKind - 1
 }
@@ -28,6 +29,8 @@ func newMetrics() *metrics {
 		activation: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "region_activation_duration_seconds",
 			Help: "Time of an ask to GMM for the owner of a vRegion, retries included.", Buckets: buckets}),
 	}
+	m.cachePause = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "buffer_cache_move_pause_duration_seconds",
+		Help: "Time during which requests of a volume were refused because its buffer cache moved away, by move that ended.", Buckets: prometheus.ExponentialBuckets(1e-4, 2, 18)}) // 0.1 ms to 13 s
 	for i, op := range []string{"read", "write", "flush"} {
 		m.byOp[i] = m.block.WithLabelValues(op)
 	}
@@ -43,7 +46,7 @@ func (m *metrics) observe(op wire.Op, d time.Duration) {
 
 // Register registers the component's metrics.
 func (c *Component) Register(r prometheus.Registerer) error {
-	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, collector{c}} {
+	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, c.metrics.cachePause, collector{c}} {
 		if err := r.Register(col); err != nil {
 			return err
 		}
@@ -108,6 +111,10 @@ var exported = []export{
 	counter("block_read_bytes_total", "Bytes of blocks read.", func(s *Stats) uint64 { return s.BlockReadBytes }),
 	counter("block_written_bytes_total", "Bytes of blocks written.", func(s *Stats) uint64 { return s.BlockWriteBytes }),
 	counter("block_errors_total", "Block operations answered with an error.", func(s *Stats) uint64 { return s.BlockErrors }),
+	counter("buffer_cache_moves_done_total", "Buffer caches of volumes given to other mComponents.", func(s *Stats) uint64 { return s.CacheMovesDone }),
+	counter("buffer_cache_moves_undone_total", "Moves of buffer caches given up; the volume is served here as before.", func(s *Stats) uint64 { return s.CacheMovesUndone }),
+	counter("buffer_cache_moves_lost_total", "Moves of buffer caches after which nobody served the volume.", func(s *Stats) uint64 { return s.CacheMovesLost }),
+	counter("buffer_cache_move_written_bytes_total", "Bytes of blocks written back so that a buffer cache could move.", func(s *Stats) uint64 { return s.CacheMoveBytes }),
 	counter("storage_errors_total", "Requests to sComponents that failed.", func(s *Stats) uint64 { return s.StorageErrors }),
 }
 

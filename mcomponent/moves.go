@@ -94,6 +94,8 @@ func (m *moves) forget(ref wire.MoveRef) error {
 // giver gives the function that begins a move of a kind, by what this component can give away.
 func (c *Component) giver(k wire.MoveKind) func(wire.MoveReq) (move, error) {
 	switch k {
+	case wire.MoveCache:
+		return c.startCacheMove
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
@@ -45,6 +46,8 @@ type Options struct {
 	Log      *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
 	Net      netlayer.Options `mapstructure:"-" yaml:"-"` // of the peers to other components
 	Managers Managers         `mapstructure:"-" yaml:"-"`
+
+	CacheMove cachemove.Options `mapstructure:"-" yaml:"-"` // of the moves of buffer caches; zero is cachemove.DefaultOptions
 
 	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
 	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
@@ -126,6 +129,9 @@ func (o Options) Validate() error {
 	between("max_volumes", o.MaxVolumes, 1, 1<<16)
 	between("activate_timeout_ms", o.ActivateTimeoutMS, 1, 3_600_000)
 	between("storage_timeout_ms", o.StorageTimeoutMS, 1, 3_600_000)
+	if err := o.cacheMove().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("cache_move: %w", err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -136,6 +142,13 @@ func (o Options) vregion() vregion.Options {
 	v := vregion.DefaultOptions()
 	v.RegionBytes, v.MaxVMAsPerProcess, v.MaxRegionsPerProcess, v.MaxOutstanding = o.RegionBytes, o.MaxVMAsPerProcess, o.MaxRegionsPerProcess, o.MaxOutstanding
 	return v
+}
+
+func (o Options) cacheMove() cachemove.Options {
+	if o.CacheMove == (cachemove.Options{}) {
+		return cachemove.DefaultOptions()
+	}
+	return o.CacheMove
 }
 
 func (o Options) buffercache() buffercache.Options {

@@ -18,6 +18,8 @@ type counts struct {
 	mapErrors, blockErrors, storageErrors atomic.Uint64
 	homeRefused, blockRefused             atomic.Uint64
 	blockReadBytes, blockWriteBytes       atomic.Uint64
+
+	cacheMovesDone, cacheMovesUndone, cacheMovesLost, cacheMoveBytes atomic.Uint64
 }
 
 // refused counts a refused miss or flush by kind and returns its error.
@@ -50,6 +52,24 @@ type Stats struct {
 	NotOwner, Stale, Unmapped, NoMemory   uint64 // misses and flushes refused
 	MapErrors, BlockErrors, StorageErrors uint64
 	BlockReadBytes, BlockWriteBytes       uint64
+
+	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
+	CacheMoveBytes                                   uint64 // written back for them
+}
+
+// movedCache counts the move of a buffer cache that has ended.
+func (c *Component) movedCache(s wire.MoveStatusRep) {
+	n := &c.counts
+	switch s.State {
+	case wire.MoveDone:
+		n.cacheMovesDone.Add(1)
+	case wire.MoveUndone:
+		n.cacheMovesUndone.Add(1)
+	default:
+		n.cacheMovesLost.Add(1)
+	}
+	n.cacheMoveBytes.Add(s.Bytes)
+	c.metrics.cachePause.Observe(float64(s.PauseUS) / 1e6)
 }
 
 // Stats gives the numbers.
@@ -60,6 +80,7 @@ func (c *Component) Stats() Stats {
 		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
 		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
 		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
+		CacheMovesDone: n.cacheMovesDone.Load(), CacheMovesUndone: n.cacheMovesUndone.Load(), CacheMovesLost: n.cacheMovesLost.Load(), CacheMoveBytes: n.cacheMoveBytes.Load(),
 	}
 	c.mu.Lock()
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()

@@ -37,6 +37,7 @@ type Moving struct {
 	Attach wire.VolumeAttachReq
 	Place  Place
 	Dirty  int // blocks that are not at the sComponent
+	Frozen bool
 }
 
 // Moving tells about a volume; ok is false if it is not attached.
@@ -45,7 +46,7 @@ func (c *Cache) Moving(id wire.VolumeID) (m Moving, ok bool) {
 	if v == nil || v.state != attached {
 		return m, false
 	}
-	return Moving{v.req, v.at, v.dirty}, true
+	return Moving{v.req, v.at, v.dirty, v.frozen != nil}, true
 }
 
 // Clean makes everything durable that was written so far, as a flush does.

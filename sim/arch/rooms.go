@@ -21,7 +21,7 @@ var cores = []string{
 	"netlayer/session", "netlayer/link",
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
-	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
+	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
