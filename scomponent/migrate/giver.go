@@ -251,7 +251,9 @@ func (g *Giver) Done(now time.Duration, id uint64, err error, out []Effect) []Ef
 	case Note:
 		return g.noted(now, u, err, out)
 	case Switch:
-		if err != nil {
+		// After a restart the taker may have been told to serve before: then there is no way back, and the buffer cache has
+		// heard of it once.
+		if err != nil && g.asked == 0 {
 			return g.undoLate(now, "its buffer cache has not heard of it", err, out)
 		}
 		g.deadline = now + g.o.ServePatience
