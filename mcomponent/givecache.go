@@ -128,6 +128,9 @@ func (v *cacheMove) perform(e cachemove.Effect) error {
 	case cachemove.Thaw:
 		c.cacheMu.Lock()
 		defer c.cacheMu.Unlock()
+		if e.Epoch == r.OldEpoch {
+			e.Epoch = 0 // as before: the sComponent may know a lower one than GSM, and a newer would be another attachment to it
+		}
 		c.cache.Thaw(r.Volume, e.Epoch)
 	case cachemove.Detach:
 		return v.call(r.ToAddr, wire.OpVolumeDetach, wire.VolumeRef{Volume: r.Volume, Epoch: r.Epoch})

@@ -205,6 +205,9 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if t := c.incoming[req.Volume]; t != nil {
+		return t.v.comes(t.open.Giver)
+	}
 	if v, ok := c.vols[req.Volume]; ok {
 		if v.broken != nil {
 			return v.broken

@@ -313,9 +313,12 @@ func (g *giving) thaw(e wire.Epoch) error {
 	if v.gone || v.broken != nil {
 		return v.usable()
 	}
-	v.st.Lock()
-	err := v.persist(v.core.Raise(e), nil)
-	v.st.Unlock()
+	var err error
+	if e == g.req.UndoEpoch { // the old one changes nothing: the buffer cache may know a lower one than GSM
+		v.st.Lock()
+		err = v.persist(v.core.Raise(e), nil)
+		v.st.Unlock()
+	}
 	g.mu.Lock()
 	noted := g.noted
 	g.mu.Unlock()
