@@ -26,10 +26,12 @@ type site struct {
 	c     *Component
 	peer  *netlayer.Peer
 	stop  func()
+
+	options migrate.Options
 }
 
 func newSite(t testing.TB, id wire.NodeID, store blockdev.Store) *site {
-	s := &site{t: t, id: id, store: store, addr: netlayer.Addr(fmt.Sprintf("inproc:scomponent-move-%d", names.Add(1)))}
+	s := &site{t: t, id: id, store: store, options: moveOptions(), addr: netlayer.Addr(fmt.Sprintf("inproc:scomponent-move-%d", names.Add(1)))}
 	s.peer = netlayer.NewPeer(s.addr, moveNet(wire.RoleMemory, "m1")) // connects again to whoever listens there
 	s.start()
 	t.Cleanup(func() { s.stop(); s.peer.Close() })
@@ -70,7 +72,7 @@ func serveAt(t testing.TB, h netlayer.Handler, role wire.Role, id wire.NodeID, a
 func (s *site) start() {
 	s.t.Helper()
 	o := DefaultOptions()
-	o.Node, o.Addr, o.Devices, o.Migrate, o.IncomingTimeout = s.id, string(s.addr), s.store, moveOptions(), 200*time.Millisecond
+	o.Node, o.Addr, o.Devices, o.Migrate, o.IncomingTimeout = s.id, string(s.addr), s.store, s.options, 200*time.Millisecond
 	o.Net = moveNet(wire.RoleStorage, s.id)
 	c, err := New(o)
 	if err != nil {
