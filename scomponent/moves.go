@@ -109,7 +109,11 @@ func (c *Component) forgetMove(i int) {
 	if err := c.readNote(volume.OutName(g.req.Volume), &out); err != nil || out.Req.Move != id || out.Mark != migrate.Given && out.Mark != migrate.TakenBack {
 		return // none, another's, or one by which the next start has work to do
 	}
-	if err := c.removeFiles(volume.OutName(g.req.Volume)); err != nil {
+	names := []string{volume.OutName(g.req.Volume)}
+	if out.Mark == migrate.Given { // files that could not be removed before: without the note the next start would serve them
+		names = []string{volume.SumsName(g.req.Volume), volume.ImageName(g.req.Volume), names[0]}
+	}
+	if err := c.removeFiles(names...); err != nil {
 		c.log.Warn("the note of a move that has ended cannot be removed", "volume", g.req.Volume, "cause", err)
 	}
 }

@@ -455,6 +455,24 @@ func TestAnIncompleteVolumeIsGivenUp(t *testing.T) {
 	}
 }
 
+// TestACompleteCopyIsDroppedWhenItsGiverServes covers a giver that was restarted before it noted the move.
+func TestACompleteCopyIsDroppedWhenItsGiverServes(t *testing.T) {
+	s1, s2 := newSite(t, "s1", blockdev.NewMemory()), newSite(t, "s2", blockdev.NewMemory())
+	open := wire.VolumeCopyOpenReq{Move: wire.MoveID{Manager: wire.GSM, No: 9}, Volume: 1, Name: "v", SizeBytes: 1 << 16, Epoch: 2, Giver: "s2", GiverAddr: string(s2.addr)}
+	s1.must(s1.control(wire.OpVolumeCopyOpen, open, nil))
+	s1.must(s1.control(wire.OpVolumeCopyEnd, wire.VolumeCopyEndReq{Move: open.Move, Volume: 1, Round: 1, Last: true}, nil))
+	for began := time.Now(); time.Since(began) < 2*s1.c.o.IncomingTimeout; time.Sleep(time.Millisecond) {
+		if s1.c.Stats().Incoming != 1 {
+			t.Fatal("the only copy was dropped")
+		}
+	}
+	s2.must(s2.control(wire.OpVolumeCreate, wire.VolumeCreateReq{Volume: 1, Epoch: 1, Name: "v", SizeBytes: 1 << 16}, nil))
+	eventually(t, "the copy is dropped", func() bool { return s1.c.Stats().Incoming == 0 })
+	if l := s1.list(); len(l) != 0 {
+		t.Errorf("%v is left over", l)
+	}
+}
+
 func TestAMoveThatCannotBeIsUndone(t *testing.T) {
 	fd := blockdev.NewFaulty(blockdev.NewMemory())
 	s1, s2 := newSite(t, "s1", fd), newSite(t, "s2", blockdev.NewMemory())

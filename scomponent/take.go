@@ -112,15 +112,18 @@ func (t *taking) watch() {
 	}
 }
 
-// undone asks the giver, and reports whether it said that it serves the volume itself. A giver that knows nothing of the move may have
-// lost its disk, and then what is here is all there is: it is kept.
+// undone asks the giver, and reports whether it serves the volume itself. One that does not know the move was restarted before it
+// noted anything, so it never told us to serve; but it may also have lost its disk, and then what is here is all there is.
+// So it is asked whether it has the volume: volume_serve of one that is served, whatever its epoch, succeeds.
 func (t *taking) undone() bool {
 	call := netlayer.Call{Op: wire.OpMoveStatus, Body: wire.Marshal(wire.MoveRef{Move: t.open.Move}), Timeout: moveCallTimeout}
-	if err := t.c.send(t.open.GiverAddr, &call); err != nil {
-		return false
+	err := t.c.send(t.open.GiverAddr, &call)
+	if wire.KindOf(err) == wire.KindNotFound {
+		ask := wire.VolumeMoveRef{Move: t.open.Move, Volume: t.v.id}
+		return t.c.send(t.open.GiverAddr, &netlayer.Call{Op: wire.OpVolumeServe, Body: wire.Marshal(ask), Timeout: moveCallTimeout}) == nil
 	}
 	var s wire.MoveStatusRep
-	return wire.Unmarshal(call.Reply, &s) == nil && s.State == wire.MoveUndone
+	return err == nil && wire.Unmarshal(call.Reply, &s) == nil && s.State == wire.MoveUndone
 }
 
 // finds gives the incoming volume of a message.
@@ -247,7 +250,7 @@ func (c *Component) takeServe(ref wire.VolumeMoveRef) error {
 	defer c.mu.Unlock()
 	t, v := c.incoming[ref.Volume], c.vols[ref.Volume]
 	if t == nil {
-		if v != nil && v.broken == nil && v.meta().Epoch >= ref.Epoch {
+		if v != nil && v.broken == nil && v.meta().Epoch >= ref.Epoch { // a duplicate, or the question of taking.undone
 			return nil
 		}
 		return wire.Errorf(wire.KindNotFound, "volume %d did not come to %s with move %d of %v", ref.Volume, c.o.Node, ref.Move.No, ref.Move.Manager)
