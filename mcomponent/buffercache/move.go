@@ -60,17 +60,17 @@ func (c *Cache) Clean(call uint64, id wire.VolumeID, out []Effect) []Effect {
 
 // Freeze refuses the requests of a volume with busy, also those that wait for a block. Clean and Quiet then leave nothing behind.
 func (c *Cache) Freeze(id wire.VolumeID, busy error, out []Effect) []Effect {
-	if v := c.volumes[id]; v != nil {
+	if v := c.volumes[id]; v != nil && v.state == attached {
 		v.frozen = busy
 	}
 	return c.pump(out)
 }
 
-// Quiet replies when nothing of a volume is under way.
+// Quiet replies when nothing of a frozen volume is under way.
 func (c *Cache) Quiet(call uint64, id wire.VolumeID, out []Effect) []Effect {
 	v := c.volumes[id]
-	if v == nil || v.quiet != 0 {
-		return reply(call, wire.Errorf(wire.KindNotFound, "volume %d is not attached here, or moves already", id), out)
+	if v == nil || v.state != attached || v.frozen == nil || v.quiet != 0 {
+		return reply(call, wire.Errorf(wire.KindNotFound, "volume %d is not held still here", id), out)
 	}
 	v.quiet = call
 	return c.pump(out)

@@ -195,6 +195,9 @@ func (c *Cache) detached(v *volume, err error, out []Effect) []Effect {
 		}
 		return out
 	}
+	if v.quiet != 0 {
+		out = reply(v.quiet, nil, out)
+	}
 	c.drop(v)
 	for _, call := range detachers {
 		out = reply(call, nil, out)
