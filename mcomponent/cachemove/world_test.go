@@ -24,7 +24,6 @@ type world struct {
 	epoch  wire.Epoch // the sComponent's
 	disk   int
 	marked bool
-	failed bool
 
 	frozen, left bool
 	giver        wire.Epoch // under which its storage operations go
