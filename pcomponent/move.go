@@ -71,28 +71,42 @@ func (c *Component) Import(ctx context.Context, o ProcessOptions, s State) (*Pro
 	}
 	p := newProcess(c, o, core, frames)
 	p.heapEnd = s.HeapEnd
-	if err = p.openHome(ctx); err == nil {
-		err = p.attachAgain(ctx, s.Volumes)
-	}
-	if err != nil {
+	// Before the home and the buffer caches know of it: they may tell it at once that something has moved.
+	if err := c.enter(p); err != nil {
 		_ = frames.Close() // nothing was ever in it
 		return nil, err
 	}
-	c.mu.Lock()
-	if c.dead {
-		c.mu.Unlock()
-		_ = frames.Close()
-		return nil, wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+	if err = p.openHome(ctx); err == nil {
+		err = p.attachAgain(ctx, s.Volumes)
 	}
-	if err := c.interrupted(o.PID); err != nil {
-		c.mu.Unlock()
+	c.mu.Lock()
+	if err == nil && c.dead {
+		err = wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+	}
+	if fenced := c.interrupted(o.PID); err == nil && fenced != nil {
+		err = fenced
+	}
+	if err != nil {
+		c.procs[o.PID] = nil // booked still
+	}
+	c.mu.Unlock()
+	if err != nil {
 		_ = frames.Close()
 		return nil, err
 	}
-	c.procs[o.PID] = p
-	c.mu.Unlock()
 	p.startSteward()
 	return p, nil
+}
+
+// enter makes a process known that was booked.
+func (c *Component) enter(p *Process) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		return wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+	}
+	c.procs[p.o.PID] = p
+	return nil
 }
 
 // openHome opens the process at its home under its epoch.
