@@ -38,6 +38,9 @@ type driver struct {
 	m      *Managers
 	host   *raftsm.Host
 	client *client.Client
+	movers [wire.GSM + 1]*mover
+	moving *client.Client // of the movers, as is peers
+	peers  *components
 	ctx    context.Context // ends with Run
 	wg     sync.WaitGroup  // senders
 
@@ -73,7 +76,16 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	if err != nil {
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
-	return &driver{m: m, host: host, client: c, ctx: ctx, core: newCoordinator(), waiting: map[wire.PID][]*waiter{}}, nil
+	moving, err := client.New(o)
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("client of the other managers: %w", err)
+	}
+	d := &driver{m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, core: newCoordinator(), waiting: map[wire.PID][]*waiter{}}
+	for _, g := range groups {
+		d.movers[g] = newMover(m, host, g, moving, d.peers)
+	}
+	return d, nil
 }
 
 func newCoordinator() *admission.Coordinator {
@@ -93,11 +105,14 @@ func (d *driver) run() {
 	for _, g := range groups {
 		v := &vigil{d: d, g: g}
 		loops.Go(func() { d.every(v.look) })
+		loops.Go(func() { d.movers[g].run(d.ctx) })
 	}
 	loops.Go(func() { d.every(d.gates) })
 	loops.Go(func() { d.every(d.endLost) })
 	loops.Wait()
 	d.client.Close() // ends the calls on their way
+	d.moving.Close()
+	d.peers.close()
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
@@ -190,6 +191,13 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 			}
 			c.Coordinator = d.coordinatorID()
 		}
+		if q.Op == gpm.OpBegin {
+			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
+			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
+				return nil, q, nil, err
+			}
+			m.timeouts(q.Orders)
+		}
 		c.Stamp = stamp
 		return c.Encode(), q, registers, nil
 	case wire.GMM:
@@ -200,7 +208,8 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		if q.Op == gmm.OpRegister {
 			registers = &q.Member
 		}
-		if q.Op == gmm.OpActivate || q.Op == gmm.OpNode || prepares(q.Steps) {
+		m.timeouts(q.Orders)
+		if q.Op == gmm.OpActivate || q.Op == gmm.OpNode || q.Op == gmm.OpBegin || prepares(q.Steps) {
 			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GMM, wire.GMM); err != nil {
 				return nil, process, nil, err
@@ -222,7 +231,8 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 	if q.Op == gsm.OpRegister {
 		registers = &q.Member
 	}
-	if prepares(q.Steps) {
+	m.timeouts(q.Orders)
+	if q.Op == gsm.OpBegin || prepares(q.Steps) {
 		stamp.Policy, c.CachePolicy, stamp.Chance = m.o.GSMPolicy, m.o.CachePolicy, rand.Uint64()
 		if stamp.Live, err = m.live(host, wire.GSM, wire.GSM); err != nil {
 			return nil, process, nil, err
@@ -233,6 +243,15 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 	}
 	c.Stamp = stamp
 	return c.Encode(), process, registers, nil
+}
+
+// timeouts gives the orders that name none the time-out of the options.
+func (m *Managers) timeouts(orders []movelist.Order) {
+	for i := range orders {
+		if orders[i].TimeoutMS == 0 {
+			orders[i].TimeoutMS = uint32(m.o.MoveTimeoutMS)
+		}
+	}
 }
 
 // live returns the members of a manager that are candidates for the group that this process leads, as far as this

@@ -124,6 +124,7 @@ func (m *Managers) Run(ctx context.Context) error {
 	if m.serving != nil {
 		m.mu.Unlock()
 		driver.client.Close()
+		driver.moving.Close()
 		host.Close()
 		return errors.New("gmanagers: Run was called twice")
 	}

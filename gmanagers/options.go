@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -51,6 +52,10 @@ type Options struct {
 	// are address space, of which programs touch a part, so the default is 4; what is really full says the mComponent.
 	Overcommit float64 `mapstructure:"overcommit" yaml:"overcommit"`
 
+	// MoveTimeoutMS is how long a move may copy before it begins to switch over, in ms; then its giver gives it up.
+	// Default: ten minutes.
+	MoveTimeoutMS int `mapstructure:"move_timeout_ms" yaml:"move_timeout_ms"`
+
 	// TickMS is Raft's clock, in ms. Default 10: at 5 leaders change under load (dependencies design notes).
 	TickMS int `mapstructure:"tick_ms" yaml:"tick_ms"`
 	// ElectionTicks is how long a follower waits for a leader, in ticks, at least five times HeartbeatTicks. Default 20:
@@ -81,7 +86,7 @@ func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
 		LeaseMS: int(membership.DefaultLease / time.Millisecond), GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
-		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
+		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
 }
@@ -133,6 +138,7 @@ func (o Options) Validate() error {
 	if m := o.Overcommit * 1000; !(m >= gmm.MinOvercommit && m <= gmm.MaxOvercommit) {
 		fault("overcommit: %g, want %d to %d", o.Overcommit, gmm.MinOvercommit/1000, gmm.MaxOvercommit/1000)
 	}
+	between("move_timeout_ms", o.MoveTimeoutMS, 100, movelist.MaxTimeoutMS)
 	between("tick_ms", o.TickMS, 1, 1000)
 	between("heartbeat_ticks", o.HeartbeatTicks, 1, 1000)
 	between("election_ticks", o.ElectionTicks, 5*o.HeartbeatTicks, 10_000)

@@ -27,13 +27,14 @@
 // order in which components and things are given.
 //
 // Sources. Fairness index: Jain, Chiu, Hawe, "A Quantitative Measure of Fairness and Discrimination for Resource
-// Allocation in Shared Computer Systems", DEC-TR-301, 1984; with the coefficient of variation c it is 1/(1+c²).
-// Standard deviation of the load by capacity as the target, greedy choice of the move that lowers it most, a least
-// goodness and a limit of moves per pass, risk of a load that does not last: Gulati, Holler, Ji, Shanmuganathan,
-// Waldspurger, Zhu, "VMware Distributed Resource Management: Design, Implementation, and Lessons Learned", VMware
-// Technical Journal 1(1), 2012, section 3. Two thresholds, so that jobs do not travel for ever between the lightly and the heavily
-// loaded: Eager, Lazowska, Zahorjan, "Adaptive Load Sharing in Homogeneous Distributed Systems", IEEE TSE 12(5), 1986,
-// which also bounds how often a job moves. The largest first: Johnson, "Near-Optimal Bin Packing Algorithms", MIT, 1973.
+// Allocation in Shared Computer Systems", DEC-TR-301, 1984; with the coefficient of variation c it is 1/(1+c²). Standard
+// deviation of the load by capacity as the target, the move that lowers it most as the next, a least goodness and the
+// weighing of a gain against what a move costs and risks: Gulati, Holler, Ji, Shanmuganathan, Waldspurger, Zhu, "VMware
+// Distributed Resource Management: Design, Implementation, and Lessons Learned", VMware Technical Journal 1(1), 2012. A
+// threshold and a limit on how often work travels, without which it thrashes: Eager, Lazowska, Zahorjan, "Adaptive Load
+// Sharing in Homogeneous Distributed Systems", IEEE TSE 12(5), 1986. The largest first: Johnson, "Near-Optimal Bin Packing
+// Algorithms", MIT, 1973. The second threshold, the margin for noise and the shifted figures are ours. Two choices, where
+// a drain is to use them, are the placement policy of that name.
 //
 // Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the shell of the managers and by the virtual
 // cluster.

@@ -43,7 +43,7 @@ func (b *Balancer) drain(now time.Duration, m *model, plan *Plan) {
 		if !s.Draining {
 			continue
 		}
-		d := Drain{Node: s.ID, Left: len(s.things)}
+		d := Drain{Node: s.ID, Left: len(s.things) + s.coming}
 		leave := slices.Clone(s.things)
 		slices.SortStableFunc(leave, func(i, j int) int { return cmp.Compare(m.things[j].Size, m.things[i].Size) })
 		for _, k := range leave {

@@ -13,8 +13,8 @@ type Component struct {
 	ID    wire.NodeID
 	Epoch wire.Epoch // of its membership: a new one has lost its readings, and has joined
 	Rack  string
-	// Room is what may still be placed there, Reserved what is, in the unit of the manager and without what is on its way
-	// there counted as free: the room of a move is reserved when it begins. As in placement.Candidate.
+	// Room is what may still be placed there, Reserved what is, in the unit of the manager, as in placement.Candidate. What
+	// is on its way there is reserved already.
 	Room, Reserved, Capacity uint64
 	Power                    float64       // what it can bear in relation to the others: processors, workers, bytes; 0 counts as 1
 	Load                     Load          // of all that it does
@@ -93,8 +93,8 @@ type Stuck struct {
 // Drain is how far a component is with draining.
 type Drain struct {
 	Node   wire.NodeID
-	Left   int // things that it holds, those on their way included
-	Moving int // of these on their way
+	Left   int // things that it holds, those on their way to and from it included; 0 is drained
+	Moving int // of those that it holds on their way
 }
 
 // Plan is the outcome of a look.

@@ -17,6 +17,7 @@ type side struct {
 	power  float64
 	noise  float64 // of what it bears
 	moves  int     // under way from and to it
+	coming int     // of these to it
 	counts bool    // its spread is that of the plan: alive, known, does not drain
 	things []int   // that it holds
 }
@@ -121,6 +122,7 @@ func (m *model) carry(t *load, from, to int) {
 		s := &m.sides[to]
 		s.bears += t.bears
 		s.moves++
+		s.coming++
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/netlayer/wire"
 )
 
@@ -20,6 +22,8 @@ const (
 	OpActivate Op = 3  // PID, Region → Result.Owner
 	OpSteps    Op = 5  // Steps → Result.Votes
 	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
+	OpBegin    Op = 8  // Orders → Result.Begun
+	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 )
@@ -34,6 +38,9 @@ type Request struct {
 	PID    wire.PID
 	Region wire.RegionNo
 	Steps  []admission.Step // at most admission.MaxBatch
+	Orders []movelist.Order // at most movelist.MaxBatch
+	Ends   []moves.End      // these and Drops together as many
+	Drops  []uint64         // numbers of moves that their givers have forgotten
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
@@ -59,6 +66,7 @@ type Result struct {
 	Epoch wire.Epoch
 	Owner wire.Owner
 	Votes []admission.Vote // one for each step
+	Begun []movelist.Begun // one for each order
 }
 
 // Err returns the result's error, nil if the command was carried out.

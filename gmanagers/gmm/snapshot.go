@@ -7,6 +7,7 @@ import (
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -20,6 +21,7 @@ type saved struct {
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
 	Events      []byte // of events.Log.Encode
+	Moves       movelist.Saved
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -30,7 +32,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(),
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Moves: s.moves.Save(),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -53,8 +55,12 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
+	list, err := movelist.Load(wire.GMM, v.Moves)
+	if err != nil {
+		return fmt.Errorf("gmm snapshot: %w", err)
+	}
 	n := &State{
-		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log,
+		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, moves: list,
 		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
 	}
 	for i := range v.Processes {
@@ -77,6 +83,11 @@ func (s *State) Restore(b []byte) error {
 		}
 		if p.Prepared {
 			n.prepared++
+		}
+	}
+	for i := range v.Moves.Moves {
+		if m := &v.Moves.Moves[i]; !m.Ended() {
+			n.book(m, 1)
 		}
 	}
 	if err := n.CheckInvariants(); err != nil {
@@ -102,6 +113,8 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
+	case membership.QueryMoves:
+		return membership.EncodeAnswer(s.moves.All()), nil
 	}
-	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d or %d", q.Kind, membership.QueryEvents, membership.QueryListing)
+	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
 }

@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
@@ -73,13 +74,14 @@ type State struct {
 	ownerTurn   wire.NodeID            // the same for a vRegion
 	sessions    *dedup.Table[Result]
 	events      *events.Log
+	moves       *movelist.List
 	note        events.Event  // why the decision at hand was made so, kept for its memory
 	set         placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result](), events: &events.Log{}}
+	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GMM)}
 }
 
 // Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
@@ -98,6 +100,10 @@ func (s *State) apply(cmd Command) Result {
 		return s.steps(cmd)
 	case OpDead:
 		return s.dead(cmd)
+	case OpBegin:
+		return s.beginMoves(cmd)
+	case OpEnd:
+		return s.endMoves(cmd)
 	case OpNode:
 		return s.node(cmd)
 	case OpNote:
@@ -251,6 +257,9 @@ func (s *State) Prepared() []wire.PID {
 
 // lost is the error of what was granted to an earlier incarnation of an mComponent, or to one that is dead or removed.
 func (s *State) lost(what string, id wire.NodeID, epoch wire.Epoch) error {
+	if epoch == lostInMove {
+		return wire.Errorf(wire.KindFailed, "%s was lost when it moved from %s", what, id)
+	}
 	return wire.Errorf(wire.KindFailed, "%s was %s under epoch %d and is lost: %s", what, id, epoch, s.members.Fate(id, epoch))
 }
 
@@ -489,7 +498,7 @@ func (s *State) CheckInvariants() error {
 	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
 	}
-	was := s.members.Was
+	was := func(id wire.NodeID, epoch wire.Epoch) bool { return epoch == lostInMove || s.members.Was(id, epoch) }
 	homes, owned, regions, prepared := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0, 0
 	for i, p := range s.processes {
 		switch {
@@ -527,6 +536,9 @@ func (s *State) CheckInvariants() error {
 		if slices.Contains(s.closed, p.PID) {
 			return fmt.Errorf("gmm: process %d was freed and has a home", p.PID)
 		}
+	}
+	if err := s.checkMoves(homes, owned); err != nil {
+		return err
 	}
 	if prepared != s.prepared || len(s.closed) > MaxClosed {
 		return fmt.Errorf("gmm: counts %d prepared processes, has %d; remembers %d freed ones, at most %d", s.prepared, prepared, len(s.closed), MaxClosed)

@@ -4,6 +4,8 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/netlayer/wire"
 )
 
@@ -21,6 +23,8 @@ const (
 	OpRelease  Op = 5  // PID → Result.VNode
 	OpChanges  Op = 6  // Changes → Result.Outcomes
 	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
+	OpBegin    Op = 8  // Orders → Result.Begun
+	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 )
@@ -35,6 +39,9 @@ type Request struct {
 	Spec    admission.VNodeSpec
 	PID     wire.PID
 	Changes []admission.Change // at most admission.MaxBatch
+	Orders  []movelist.Order   // at most movelist.MaxBatch
+	Ends    []moves.End        // these and Drops together as many
+	Drops   []uint64           // numbers of moves that their givers have forgotten
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
@@ -53,6 +60,7 @@ type Result struct {
 	Epoch    wire.Epoch
 	VNode    admission.Placement // what the log knows when the command is applied; the shell completes it
 	Outcomes []admission.Outcome // one for each change
+	Begun    []movelist.Begun    // one for each order
 }
 
 // Err returns the result's error, nil if the command was carried out.

@@ -32,6 +32,7 @@ func (s *State) node(cmd Command) Result {
 			}
 		}
 		has.Add(n, "process", "processes")
+		has.Add(s.moves.To(q.Member.ID), "process on its way there", "processes on their way there")
 		return has.String()
 	})
 	if err != nil {
@@ -49,11 +50,12 @@ func (s *State) noted(cmd Command) Result {
 }
 
 // Lost returns at most limit of the processes that run by the books and cannot: their pComponent was declared dead or
-// registered again. Ascending by PID.
+// registered again, or they were lost when they moved. One that is on its way to a pComponent that lives may run there.
+// Ascending by PID.
 func (s *State) Lost(limit int) []Process {
 	var out []Process
 	for i := range s.processes {
-		if p := &s.processes[i]; p.Phase == admission.Running && !s.members.Current(p.Node, p.NodeEpoch) {
+		if p := &s.processes[i]; p.Phase == admission.Running && !s.members.Current(p.Node, p.NodeEpoch) && !s.arrives(p.PID) {
 			if out = append(out, *p); len(out) == limit {
 				break
 			}

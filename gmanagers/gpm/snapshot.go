@@ -8,6 +8,7 @@ import (
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -20,6 +21,7 @@ type saved struct {
 	Sessions  dedup.Saved[Result]
 	Turn      wire.NodeID
 	Events    []byte // of events.Log.Encode
+	Moves     movelist.Saved
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -30,7 +32,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		NextPID: s.nextPID, Members: s.members.Save(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
-		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(),
+		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(), Moves: s.moves.Save(),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -53,7 +55,11 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
-	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, turn: v.Turn}
+	list, err := movelist.Load(wire.GPM, v.Moves)
+	if err != nil {
+		return fmt.Errorf("gpm snapshot: %w", err)
+	}
+	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, moves: list, turn: v.Turn}
 	for _, p := range n.processes {
 		if p.Phase != admission.Running {
 			n.open++
@@ -61,6 +67,12 @@ func (s *State) Restore(b []byte) error {
 		if members.Current(p.Node, p.NodeEpoch) {
 			u := n.used[p.Node]
 			n.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+		}
+	}
+	for i := range v.Moves.Moves {
+		if m := &v.Moves.Moves[i]; !m.Ended() && members.Current(m.Req.To, m.ToEpoch) {
+			u := n.used[m.Req.To]
+			n.used[m.Req.To] = used{u.threads + uint64(m.Threads), u.lines + m.Size}
 		}
 	}
 	if err := n.CheckInvariants(); err != nil {
@@ -86,6 +98,8 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
+	case membership.QueryMoves:
+		return membership.EncodeAnswer(s.moves.All()), nil
 	}
-	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d or %d", q.Kind, membership.QueryEvents, membership.QueryListing)
+	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
 }

@@ -9,6 +9,7 @@ import (
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
@@ -68,6 +69,7 @@ type State struct {
 	turn      wire.NodeID          // the pComponent that round_robin chose last; empty if none
 	sessions  *dedup.Table[Result]
 	events    *events.Log
+	moves     *movelist.List
 	note      events.Event  // why the decision at hand was made so, kept for its memory
 	set       placement.Set // of the decision at hand, kept for its memory
 }
@@ -76,7 +78,7 @@ type State struct {
 func New() *State {
 	return &State{
 		members: membership.NewTable(wire.RoleCompute), nextPID: 1,
-		used: map[wire.NodeID]used{}, sessions: dedup.NewTable[Result](), events: &events.Log{},
+		used: map[wire.NodeID]used{}, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GPM),
 	}
 }
 
@@ -98,6 +100,10 @@ func (s *State) apply(cmd Command) Result {
 		return s.changes(q.Changes, cmd)
 	case OpDead:
 		return s.dead(cmd)
+	case OpBegin:
+		return s.beginMoves(cmd)
+	case OpEnd:
+		return s.endMoves(cmd)
 	case OpNode:
 		return s.node(cmd)
 	case OpNote:
@@ -360,7 +366,7 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: process %d is out of order", p.PID)
 		case p.PID == 0 || p.PID >= s.nextPID:
 			return fmt.Errorf("gpm: process %d, the next is %d", p.PID, s.nextPID)
-		case !ok || p.NodeEpoch == 0 || p.NodeEpoch > m.Epoch:
+		case !ok || p.NodeEpoch > m.Epoch || p.NodeEpoch == lostInMove && p.Phase < admission.Running:
 			return fmt.Errorf("gpm: process %d is at %q under epoch %d, which never was", p.PID, p.Node, p.NodeEpoch)
 		case p.Phase < admission.Intent || p.Phase > admission.Leaving || p.Phase == admission.Intent && (p.Kind != wire.KindNone || p.Home.Node != "") ||
 			(p.Phase == admission.Committed || p.Phase == admission.Running) && p.Kind != wire.KindNone:
@@ -377,6 +383,9 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: the processes at %q take more than its %d lines", p.Node, m.Capacity.ExCacheLines)
 		}
 		sums[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+	}
+	if err := s.checkMoves(sums); err != nil {
+		return err
 	}
 	if open != s.open {
 		return fmt.Errorf("gpm: counts %d open transactions, has %d", s.open, open)

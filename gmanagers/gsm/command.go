@@ -4,6 +4,8 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/netlayer/wire"
 )
 
@@ -19,6 +21,8 @@ const (
 	OpRegister Op = 1  // Member → Result.Epoch
 	OpSteps    Op = 4  // Steps → Result.Votes
 	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
+	OpBegin    Op = 8  // Orders → Result.Begun
+	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 	OpGates    Op = 12 // Gates → Result.Cached
@@ -33,6 +37,9 @@ type Request struct {
 	Text   string           // why, or what was seen
 	Steps  []admission.Step // at most admission.MaxBatch
 	Gates  []Gate           // at most MaxGates
+	Orders []movelist.Order // at most movelist.MaxBatch
+	Ends   []moves.End      // these and Drops together as many
+	Drops  []uint64         // numbers of moves that their givers have forgotten
 }
 
 // Command is a request as replicated: the proposer added who asks, its stamp and the candidates for buffer caches.
@@ -54,6 +61,7 @@ type Result struct {
 	// Cached is, for each gate, the number of volumes whose buffer cache the mComponent is, and the turn of the gate that is
 	// in force now.
 	Cached []Cached
+	Begun  []movelist.Begun // one for each order
 }
 
 // Err returns the result's error, nil if the command was carried out.

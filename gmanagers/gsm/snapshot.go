@@ -7,6 +7,7 @@ import (
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -20,6 +21,7 @@ type saved struct {
 	StorageTurn wire.NodeID
 	CacheTurn   wire.NodeID
 	Events      []byte // of events.Log.Encode
+	Moves       movelist.Saved
 	Gates       []Gate // ascending by ID
 }
 
@@ -31,7 +33,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Gates: append([]Gate{}, s.gates...),
+		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Moves: s.moves.Save(), Gates: append([]Gate{}, s.gates...),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -54,8 +56,12 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
+	list, err := movelist.Load(wire.GSM, v.Moves)
+	if err != nil {
+		return fmt.Errorf("gsm snapshot: %w", err)
+	}
 	n := &State{
-		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
+		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
 		gates: v.Gates,
 	}
 	n.count()
@@ -82,6 +88,8 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 		return membership.EncodeAnswer(s.Volumes(wire.VolumeID(q.ID))), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
+	case membership.QueryMoves:
+		return membership.EncodeAnswer(s.moves.All()), nil
 	}
-	return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d or %d", q.Kind, membership.QueryEvents, membership.QueryListing)
+	return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
 }

@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
@@ -32,6 +33,8 @@ type Volume struct {
 	Cache     wire.NodeID
 	CacheAddr string // as stamped when it was placed
 	PlacedMS  int64  // ms since 1970 by the clock of the leader that placed it
+	// Lost says what did not survive its move, the volume or its buffer cache with writes that were not flushed; 0 is nothing.
+	Lost wire.MoveKind
 }
 
 // State is the replicated state. Make one with New.
@@ -49,6 +52,7 @@ type State struct {
 	gates       []Gate                       // mComponents that get no buffer cache, ascending by ID, at most MaxGates
 	sessions    *dedup.Table[Result]
 	events      *events.Log
+	moves       *movelist.List
 	note        events.Event  // why the sComponent at hand was chosen, kept for its memory
 	cacheNote   events.Event  // and the buffer cache
 	set         placement.Set // of the decision at hand, kept for its memory
@@ -56,7 +60,7 @@ type State struct {
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	s := &State{members: membership.NewTable(wire.RoleStorage), next: 1, sessions: dedup.NewTable[Result](), events: &events.Log{}}
+	s := &State{members: membership.NewTable(wire.RoleStorage), next: 1, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GSM)}
 	s.count()
 	return s
 }
@@ -70,6 +74,12 @@ func (s *State) count() {
 		s.stored[v.Storage]++
 		s.cached[v.Cache]++
 		s.of[v.PID] = append(s.of[v.PID], v.Volume)
+	}
+	list := s.moves.Moves()
+	for i := range list {
+		if m := &list[i]; !m.Ended() {
+			s.book(m, 1)
+		}
 	}
 }
 
@@ -92,6 +102,10 @@ func (s *State) apply(cmd Command) Result {
 		return s.steps(cmd)
 	case OpDead:
 		return s.dead(cmd)
+	case OpBegin:
+		return s.beginMoves(cmd)
+	case OpEnd:
+		return s.endMoves(cmd)
 	case OpNode:
 		return s.node(cmd)
 	case OpNote:
@@ -288,21 +302,8 @@ func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn w
 	if err != nil {
 		return l, "", err
 	}
-	caches := cmd.Caches
-	if order := func(a, b membership.Live) int { return cmp.Compare(a.ID, b.ID) }; !slices.IsSortedFunc(caches, order) {
-		caches = slices.Clone(caches) // no manager of ours stamps them so
-		slices.SortStableFunc(caches, order)
-	}
-	s.set.Reset()
-	closed := 0
-	for _, c := range caches {
-		room := uint64(math.MaxUint64)
-		if s.shut(c.ID, c.Epoch) {
-			room = 0
-			closed++
-		}
-		s.set.Add(placement.Candidate{ID: c.ID, Room: room, Volumes: s.cached[c.ID], Traffic: c.Traffic})
-	}
+	caches := sortedCaches(cmd)
+	closed := s.cacheCandidates(caches)
 	ask := placement.Ask{Need: 1, Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
 	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
@@ -314,8 +315,8 @@ func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn w
 	}
 	s.cacheNote.Explain(policy, ask, &s.set, i)
 	l = caches[i]
-	if l.ID == "" || len(l.ID) > membership.MaxIDBytes || l.Addr == "" || len(l.Addr) > membership.MaxAddrBytes {
-		return l, "", wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q: want an id and an address", l.ID, l.Addr)
+	if err := checkCache(l); err != nil {
+		return l, "", err
 	}
 	if policy.Rotates {
 		return l, l.ID, nil
@@ -409,12 +410,17 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gsm: volume %d is at %q, which never was, or has no cache (%q at %q)", v.Volume, v.Storage, v.Cache, v.CacheAddr)
 		case v.PID == 0 || slices.Contains(s.closed, v.PID):
 			return fmt.Errorf("gsm: volume %d is of process %d, which is none or was freed", v.Volume, v.PID)
+		case v.Lost != 0 && v.Lost != wire.MoveVolume && v.Lost != wire.MoveCache:
+			return fmt.Errorf("gsm: volume %d lost %v", v.Volume, v.Lost)
 		case v.Epoch == 0 || v.SizeBytes == 0 || v.SizeBytes%wire.PageSize != 0 || v.SizeBytes > 1<<63 || len(v.Name) > admission.MaxNameBytes:
 			return fmt.Errorf("gsm: volume %d: epoch %d, %d bytes, name of %d bytes", v.Volume, v.Epoch, v.SizeBytes, len(v.Name))
 		}
 	}
 	if len(s.closed) > MaxClosed {
 		return fmt.Errorf("gsm: %d freed vNodes are remembered, at most %d", len(s.closed), MaxClosed)
+	}
+	if err := s.checkMoves(); err != nil {
+		return err
 	}
 	was := *s
 	was.count()

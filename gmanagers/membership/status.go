@@ -38,6 +38,7 @@ const (
 	QueryGroup    QueryKind = 2  // → GroupStatus
 	QueryEvents   QueryKind = 3  // → events.Page; after number Query.ID, at most Query.Limit
 	QueryStanding QueryKind = 4  // → wire.Standing of Query.Node under epoch Query.ID
+	QueryMoves    QueryKind = 5  // → []movelist.Move, by number: those that ended last, then those that are listed
 	QueryListing  QueryKind = 16 // → the listing of the manager's package; Query.ID selects one, 0 all
 )
 

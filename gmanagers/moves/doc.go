@@ -20,8 +20,8 @@
 //     makes the Mover order again at once, and void the answers of the incarnation before.
 //   - A giver that refuses the order knows no such move. It is told to forget it, so that no copy of the order that is
 //     still under way can begin it, and then whoever serves says how the move ended: the giver, then it is undone; the
-//     taker under the new epoch, then it is done; nobody, then the thing is lost. If such a copy has begun the move and ended it
-//     just then, its outcome is known in this way, though not its bytes and its pause.
+//     taker under the new epoch, then it is done; nobody, then the thing is lost. If such a copy has begun the
+//     move and ended it just then, its outcome is known in this way, though not its bytes and its pause.
 //   - A giver that is gone for good is not asked; the taker is. If that is gone too, the thing is lost. An end that
 //     is in the list is then forgotten without the giver.
 //   - Proposals may be lost or carried out twice; each is repeated until the list shows it. Answers to calls that were
@@ -29,16 +29,18 @@
 //
 // What it expects of a giver, besides wire.MoveReq: move_forget of a move under way is refused with KindBusy; after
 // move_forget of number n of a manager, move_start of an unknown move of that manager with a number up to n is refused
-// with KindStale; a giver whose things outlive its process (volumes) keeps n with them. Without that a copy of an order that comes after its move was undone and forgotten would begin a move that no
-// manager knows of. Refusing one too many does no harm: such a move ends as undone.
+// with KindStale; a giver whose things outlive its process (volumes) keeps n with them. Without that a copy of an order
+// that comes after its move was undone and forgotten would begin a move that no manager knows of. Refusing one too many
+// does no harm: such a move ends as undone.
 //
-// What it expects of its caller: answers go to the Mover that made the call; Sync only with a list that was read when this manager led, after every command was
-// applied that was committed before; each call is answered, with an error after its deadline, which is below CallPatience.
+// What it expects of its caller: answers go to the Mover that made the call; Sync only with a list that was read when
+// this manager led, after every command was applied that was committed before; each call is answered, with an error
+// after its deadline, which is below CallPatience.
 //
 // It chooses no moves (package balance does), reserves nothing, and declares nobody gone.
 //
-// Bounds: at most one call per move and MaxCalls in all are under way; a move is asked once per PollPause, besides the few steps
-// from one phase to the next. Calls that are due wait their turn, the longest due first.
+// Bounds: at most one call per move and MaxCalls in all are under way; a move is asked once per PollPause, besides the
+// few steps from one phase to the next. Calls that are due wait their turn, the longest due first.
 //
 // Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the shell of the managers while it leads, and by
 // the virtual cluster.

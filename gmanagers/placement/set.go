@@ -113,3 +113,6 @@ func (s *Set) least(a *Ask, column []uint64) int {
 	}
 	return best
 }
+
+// Fits reports whether candidate i has room for what is asked and is not to be avoided.
+func (s *Set) Fits(a Ask, i int) bool { return s.fits(&a, i) }

@@ -7,15 +7,16 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// Processes returns the processes whose home is here, ascending; those that a fence has ended are not.
-func (h *Home) Processes() []wire.PID {
-	out := make([]wire.PID, 0, len(h.procs))
+// Holdings returns the processes whose home is here, ascending; those that a fence has ended are not, nor those that were lost
+// when they moved.
+func (h *Home) Holdings() []wire.HeldHome {
+	out := make([]wire.HeldHome, 0, len(h.procs))
 	for pid, p := range h.procs {
-		if p.fenced == "" {
-			out = append(out, pid)
+		if p.fenced == "" && !p.lost {
+			out = append(out, wire.HeldHome{PID: pid, Epoch: p.homeEpoch})
 		}
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b wire.HeldHome) int { return cmp.Compare(a.PID, b.PID) })
 	return out
 }
 

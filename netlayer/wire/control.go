@@ -285,6 +285,12 @@ type HeldProcess struct {
 	ExCacheLines uint64
 }
 
+// HeldHome is a process at its home.
+type HeldHome struct {
+	PID   PID
+	Epoch Epoch // of the home; 0 if it does not know, because it has not moved
+}
+
 // HeldRegion is a vRegion at its owner.
 type HeldRegion struct {
 	PID    PID
@@ -292,19 +298,21 @@ type HeldRegion struct {
 	Epoch  Epoch
 }
 
-// HeldVolume is a volume at its sComponent.
+// HeldVolume is a volume at its sComponent, or at its buffer cache.
 type HeldVolume struct {
 	Volume    VolumeID
 	Epoch     Epoch // of the placement under which it was made
 	SizeBytes uint64
 }
 
-// Holdings is what a component holds. Slices that its role does not have are nil, the others ascend.
+// Holdings is what a component serves; what is on its way to it and is not served yet is not in it. Slices that its role
+// does not have are nil, the others ascend.
 type Holdings struct {
 	Processes []HeldProcess // pComponent
-	Homes     []PID         // mComponent: processes whose home it is
+	Homes     []HeldHome    // mComponent: processes whose home it is
 	Regions   []HeldRegion  // mComponent: vRegions that it owns
 	Volumes   []HeldVolume  // sComponent
+	Caches    []HeldVolume  // mComponent: volumes whose buffer cache it is
 }
 
 // HoldingsRep says who holds what.

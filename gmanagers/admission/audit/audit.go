@@ -192,7 +192,8 @@ func (a *auditor) compute(h wire.HoldingsRep) {
 }
 
 func (a *auditor) memory(h wire.HoldingsRep) {
-	for _, pid := range h.Holds.Homes {
+	for _, held := range h.Holds.Homes {
+		pid := held.PID
 		if p, ok := a.homes[pid]; !ok || p.Home != h.Node || p.NodeEpoch != h.Epoch {
 			a.say(string(h.Node), pid, "is the home of a process whose home GMM does not have there")
 		}

@@ -26,7 +26,7 @@ func sound() audit.Books {
 		Memory:  []wire.Member{{ID: "m1", Role: wire.RoleMemory, Epoch: 1}},
 		Storage: []wire.Member{{ID: "s1", Role: wire.RoleStorage, Epoch: 1, Capacity: wire.Capacity{StorageBytes: 8192}}},
 		Held: []wire.HoldingsRep{
-			{Node: "m1", Role: wire.RoleMemory, Epoch: 1, Holds: wire.Holdings{Homes: []wire.PID{1}, Regions: []wire.HeldRegion{{PID: 1, Region: 1, Epoch: 1}}}},
+			{Node: "m1", Role: wire.RoleMemory, Epoch: 1, Holds: wire.Holdings{Homes: []wire.HeldHome{{PID: 1}}, Regions: []wire.HeldRegion{{PID: 1, Region: 1, Epoch: 1}}}},
 			{Node: "p1", Role: wire.RoleCompute, Epoch: 1, Holds: wire.Holdings{Processes: []wire.HeldProcess{{PID: 1, Epoch: 1, ExCacheLines: 10}}}},
 			{Node: "s1", Role: wire.RoleStorage, Epoch: 1, Holds: wire.Holdings{Volumes: []wire.HeldVolume{{Volume: 4, Epoch: 1, SizeBytes: 8192}}}},
 		},
@@ -59,7 +59,7 @@ func TestCompare(t *testing.T) {
 		{"silence", func(b *audit.Books) { b.Held = b.Held[1:] }, "[{m1 0 does not answer}]"},
 		{"other epoch", func(b *audit.Books) { b.Held[0].Epoch = 2 }, "[{m1 0 is epoch 2, its manager registered epoch 1}]"},
 		{"other lines", func(b *audit.Books) { b.Held[1].Holds.Processes[0].ExCacheLines = 9 }, "[{p1 1 runs it under epoch 1 with 9 lines, GPM has epoch 1 and 10 lines}]"},
-		{"home unknown", func(b *audit.Books) { b.Held[0].Holds.Homes = []wire.PID{2} }, "[{m1 2 is the home of a process whose home GMM does not have there}]"},
+		{"home unknown", func(b *audit.Books) { b.Held[0].Holds.Homes = []wire.HeldHome{{PID: 2}} }, "[{m1 2 is the home of a process whose home GMM does not have there}]"},
 		{"vRegion unknown", func(b *audit.Books) { b.Held[0].Holds.Regions[0].Region = 7 }, "[{m1 1 owns vRegion 7, which GMM has not active}]"},
 		{"vRegion elsewhere", func(b *audit.Books) { b.Homes[0].Regions[1].Node = "m2" }, "[{m1 1 owns vRegion 1 under epoch 1, GMM has it at m2 under epoch 1}]"},
 		{"volume unknown", func(b *audit.Books) { b.Held[2].Holds.Volumes[0].Volume = 9 },

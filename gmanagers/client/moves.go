@@ -1,0 +1,75 @@
+package client
+
+import (
+	"context"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
+	"splitkernel/netlayer/wire"
+)
+
+// Move orders that a thing moves to a component; to "" leaves the choice to the placement policy. It returns when the order
+// is taken down: the move goes on by itself, also if every manager dies, and Moves tells how it ends. A refusal is of
+// KindNotFound (no such thing, or no such process), KindExists (it is there already), KindBusy (it moves, or something does
+// that excludes it), KindUnavailable (the component is unknown, silent, draining or dead), KindNoRoom, or KindFailed (it is
+// lost). An order whose answer is lost may have been taken down; asked again it is KindBusy or KindExists.
+func (c *Client) Move(ctx context.Context, t movelist.Thing, to wire.NodeID) (wire.MoveID, error) {
+	g := movelist.ManagerOf(t.Kind)
+	if g == 0 {
+		return wire.MoveID{}, wire.Errorf(wire.KindBadRequest, "move of kind %d, want 1 to 5", t.Kind)
+	}
+	begun, err := c.BeginMoves(ctx, g, []movelist.Order{{Thing: t, To: to, Cause: movelist.ByHand}})
+	if err != nil {
+		return wire.MoveID{}, err
+	}
+	return wire.MoveID{Manager: g, No: begun[0].No}, begun[0].Err()
+}
+
+// BeginMoves orders moves of one manager, at most movelist.MaxBatch. It returns one answer for each. An order without a time-out
+// gets that of the manager's options.
+func (c *Client) BeginMoves(ctx context.Context, g wire.Manager, orders []movelist.Order) (begun []movelist.Begun, err error) {
+	switch g {
+	case wire.GPM:
+		var r gpm.Result
+		r, err = c.gpm(ctx, gpm.Request{Op: gpm.OpBegin, Orders: orders})
+		begun = r.Begun
+	case wire.GMM:
+		var r gmm.Result
+		r, err = c.gmm(ctx, gmm.Request{Op: gmm.OpBegin, Orders: orders})
+		begun = r.Begun
+	case wire.GSM:
+		var r gsm.Result
+		r, err = c.gsm(ctx, gsm.Request{Op: gsm.OpBegin, Orders: orders})
+		begun = r.Begun
+	default:
+		return nil, wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", g)
+	}
+	if err == nil && len(begun) != len(orders) {
+		err = wire.Errorf(wire.KindInternal, "%v: %d answers for %d orders", g, len(begun), len(orders))
+	}
+	return begun, err
+}
+
+// EndMoves takes down how moves ended, and that givers have forgotten them. For the managers themselves.
+func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End, drops []uint64) (err error) {
+	switch g {
+	case wire.GPM:
+		_, err = c.gpm(ctx, gpm.Request{Op: gpm.OpEnd, Ends: ends, Drops: drops})
+	case wire.GMM:
+		_, err = c.gmm(ctx, gmm.Request{Op: gmm.OpEnd, Ends: ends, Drops: drops})
+	case wire.GSM:
+		_, err = c.gsm(ctx, gsm.Request{Op: gsm.OpEnd, Ends: ends, Drops: drops})
+	default:
+		err = wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", g)
+	}
+	return err
+}
+
+// Moves returns the moves of a manager: the last movelist.MaxHistory that have ended, then those that are listed.
+func (c *Client) Moves(ctx context.Context, g wire.Manager) ([]movelist.Move, error) {
+	return listing[movelist.Move](ctx, c, g, membership.Query{Kind: membership.QueryMoves})
+}

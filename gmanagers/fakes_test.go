@@ -1,0 +1,304 @@
+package gmanagers_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// fakes is components that hold things and give them away as wire.MoveReq says, without anything in them. What a move does it
+// does at once when it switches over; the tests say when that may be.
+type fakes struct {
+	t  testing.TB
+	cl *client.Client
+
+	mu    sync.Mutex
+	nodes map[wire.NodeID]*fake
+	hold  bool          // moves stay copying
+	copy  time.Duration // how long a move copies
+}
+
+// fake is one of them.
+type fake struct {
+	w      *fakes
+	member wire.Member
+	holds  map[movelist.Thing]wire.Epoch
+	moves  map[wire.MoveID]*fakeMove
+	forgot uint64
+	deaf   bool // it does not answer to moves
+	cancel context.CancelFunc
+	done   chan error
+}
+
+type fakeMove struct {
+	req   wire.MoveReq
+	began time.Time
+	rep   wire.MoveStatusRep
+}
+
+func newFakes(t testing.TB, cl *client.Client) *fakes {
+	w := &fakes{t: t, cl: cl, nodes: map[wire.NodeID]*fake{}, copy: 10 * time.Millisecond}
+	t.Cleanup(func() {
+		for _, f := range w.nodes {
+			f.stop()
+		}
+	})
+	return w
+}
+
+// add starts and registers a component at an address of its own.
+func (w *fakes) add(m wire.Member) *fake {
+	w.t.Helper()
+	m.Addr = fmt.Sprintf("inproc:fake-%d-%s", clusters.Add(1), m.ID)
+	f := &fake{w: w, member: m}
+	w.mu.Lock()
+	w.nodes[m.ID] = f
+	w.mu.Unlock()
+	f.start()
+	return f
+}
+
+// start begins an incarnation: what a volume is survives, everything else does not.
+func (f *fake) start() {
+	f.w.t.Helper()
+	f.w.mu.Lock()
+	holds := map[movelist.Thing]wire.Epoch{}
+	for t, e := range f.holds {
+		if t.Kind == wire.MoveVolume {
+			holds[t] = e
+		}
+	}
+	f.holds, f.moves = holds, map[wire.MoveID]*fakeMove{}
+	f.w.mu.Unlock()
+	so := netlayer.DefaultServerOptions()
+	so.Cluster, so.Role, so.Node = "test", f.member.Role, f.member.ID
+	l, err := netlayer.Listen(netlayer.Addr(f.member.Addr))
+	if err != nil {
+		f.w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel, f.done = cancel, make(chan error, 1)
+	go func() { f.done <- netlayer.NewServer(f, so).Serve(ctx, l) }()
+	if f.member.Epoch, err = f.w.cl.Register(within(f.w.t), f.member); err != nil {
+		f.w.t.Fatal(err)
+	}
+}
+
+// stop ends an incarnation as kill -9 would.
+func (f *fake) stop() {
+	if f.cancel == nil {
+		return
+	}
+	f.cancel()
+	f.cancel = nil
+	if err := <-f.done; err != nil {
+		f.w.t.Errorf("%s: %v", f.member.ID, err)
+	}
+}
+
+// beat sends a heartbeat of each, as long as they run.
+func (w *fakes) beat(load func(*fake) wire.Load) {
+	w.mu.Lock()
+	var live []*fake
+	var loads []wire.Load
+	for _, f := range w.nodes {
+		if f.cancel != nil {
+			live, loads = append(live, f), append(loads, load(f))
+		}
+	}
+	w.mu.Unlock()
+	for i, f := range live {
+		w.cl.Heartbeat(within(w.t), f.member, loads[i])
+	}
+}
+
+func (*fake) Inline(wire.Op) bool { return false }
+
+// Serve answers the operations of moves and of audits.
+func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	w := f.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f.advance()
+	if f.deaf && req.Op != wire.OpHoldings {
+		return wire.Errorf(wire.KindUnavailable, "deaf")
+	}
+	switch req.Op {
+	case wire.OpHoldings:
+		rep.SetControl(wire.HoldingsRep{Node: f.member.ID, Role: f.member.Role, Epoch: f.member.Epoch, Holds: f.holdings()})
+		return nil
+	case wire.OpMoveStart:
+		var q wire.MoveReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		return f.begin(q)
+	}
+	var ref wire.MoveRef
+	if err := wire.Unmarshal(req.Body, &ref); err != nil {
+		return err
+	}
+	m, ok := f.moves[ref.Move]
+	switch {
+	case req.Op == wire.OpMoveForget && ok && !m.rep.State.Ended():
+		return wire.Errorf(wire.KindBusy, "move %d is under way", ref.Move.No)
+	case req.Op == wire.OpMoveForget:
+		delete(f.moves, ref.Move)
+		f.forgot = max(f.forgot, ref.Move.No)
+	case req.Op != wire.OpMoveStatus:
+		return wire.Errorf(wire.KindBadRequest, "a fake does not serve %v", req.Op)
+	case !ok:
+		return wire.Errorf(wire.KindNotFound, "no move %d", ref.Move.No)
+	default:
+		rep.SetControl(m.rep)
+	}
+	return nil
+}
+
+func (f *fake) begin(q wire.MoveReq) error {
+	if _, ok := f.moves[q.Move]; ok {
+		return nil
+	}
+	thing := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
+	switch e, ok := f.holds[thing]; {
+	case q.Move.No <= f.forgot:
+		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
+	case !ok || e != q.OldEpoch:
+		return wire.Errorf(wire.KindStale, "%v is not here under epoch %d", thing, q.OldEpoch)
+	}
+	f.moves[q.Move] = &fakeMove{req: q, began: time.Now(), rep: wire.MoveStatusRep{Move: q.Move, State: wire.MoveCopying, TotalBytes: 4096}}
+	return nil
+}
+
+// advance switches over what has been copied. w.mu is held.
+func (f *fake) advance() {
+	for _, m := range f.moves {
+		if m.rep.State.Ended() || f.w.hold || time.Since(m.began) < f.w.copy {
+			continue
+		}
+		thing := movelist.Thing{Kind: m.req.Kind, PID: m.req.PID, Region: m.req.Region, Volume: m.req.Volume}
+		to := f.w.nodes[m.req.To]
+		m.rep.DurationUS = uint64(time.Since(m.began).Microseconds())
+		if to == nil || to.cancel == nil {
+			m.rep.State, m.rep.Epoch, m.rep.Text = wire.MoveUndone, m.req.UndoEpoch, "the taker does not answer"
+			f.holds[thing] = m.req.UndoEpoch
+			f.w.heard(thing, m.req.UndoEpoch)
+			continue
+		}
+		delete(f.holds, thing)
+		to.holds[thing] = m.req.Epoch
+		f.w.heard(thing, m.req.Epoch)
+		m.rep.State, m.rep.Epoch, m.rep.Bytes, m.rep.PauseUS = wire.MoveDone, m.req.Epoch, 4096, 700
+	}
+}
+
+// heard tells a volume of the epoch of its buffer cache, and the reverse. w.mu is held.
+func (w *fakes) heard(t movelist.Thing, e wire.Epoch) {
+	other := t
+	switch t.Kind {
+	case wire.MoveVolume:
+		other.Kind = wire.MoveCache
+	case wire.MoveCache:
+		other.Kind = wire.MoveVolume
+	default:
+		return
+	}
+	for _, f := range w.nodes {
+		if _, ok := f.holds[other]; ok {
+			f.holds[other] = e
+		}
+	}
+}
+
+// holdings returns what it serves. w.mu is held.
+func (f *fake) holdings() (h wire.Holdings) {
+	for t, e := range f.holds {
+		switch t.Kind {
+		case wire.MoveRegion:
+			h.Regions = append(h.Regions, wire.HeldRegion{PID: t.PID, Region: t.Region, Epoch: e})
+		case wire.MoveHome:
+			h.Homes = append(h.Homes, wire.HeldHome{PID: t.PID, Epoch: e})
+		case wire.MoveProcess:
+			h.Processes = append(h.Processes, wire.HeldProcess{PID: t.PID, Epoch: e, ExCacheLines: fits.ExCacheLines})
+		case wire.MoveVolume:
+			h.Volumes = append(h.Volumes, wire.HeldVolume{Volume: t.Volume, Epoch: e, SizeBytes: 8192})
+		case wire.MoveCache:
+			h.Caches = append(h.Caches, wire.HeldVolume{Volume: t.Volume, Epoch: e, SizeBytes: 8192})
+		}
+	}
+	slices.SortFunc(h.Regions, func(a, b wire.HeldRegion) int { return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Region, b.Region)) })
+	return h
+}
+
+// put makes a component hold something.
+func (w *fakes) put(id wire.NodeID, t movelist.Thing, e wire.Epoch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes[id].holds[t] = e
+}
+
+// where returns who serves a thing, under which epoch.
+func (w *fakes) where(t movelist.Thing) (ids []wire.NodeID, epoch wire.Epoch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, f := range w.nodes {
+		if e, ok := f.holds[t]; ok && f.cancel != nil {
+			ids, epoch = append(ids, id), e
+		}
+	}
+	slices.Sort(ids)
+	return ids, epoch
+}
+
+// admit has a vNode admitted and its parts held by the components, with n vRegions.
+func (w *fakes) admit(n int) (wire.PID, []movelist.Thing) {
+	w.t.Helper()
+	p, err := w.cl.Admit(within(w.t), fits)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	things := []movelist.Thing{
+		{Kind: wire.MoveHome, PID: p.PID}, {Kind: wire.MoveProcess, PID: p.PID},
+		{Kind: wire.MoveVolume, Volume: p.Volumes[0].Volume}, {Kind: wire.MoveCache, Volume: p.Volumes[0].Volume},
+	}
+	for i, id := range []wire.NodeID{p.Home.Node, p.Node, p.Volumes[0].Storage, p.Volumes[0].Cache} {
+		w.put(id, things[i], 1)
+	}
+	for r := range wire.RegionNo(n) {
+		o, err := w.cl.ActivateRegion(within(w.t), p.PID, r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		t := movelist.Thing{Kind: wire.MoveRegion, PID: p.PID, Region: r}
+		w.put(o.Node, t, 1)
+		things = append(things, t)
+	}
+	return p.PID, things
+}
+
+// ended waits until a move has ended and was forgotten, and returns it.
+func (w *fakes) ended(id wire.MoveID) (m movelist.Move) {
+	w.t.Helper()
+	until(w.t, fmt.Sprintf("move %d of %v ends", id.No, id.Manager), func() bool {
+		list, err := w.cl.Moves(within(w.t), id.Manager)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, m = range list {
+			if m.Req.Move == id {
+				return m.Ended()
+			}
+		}
+		return false
+	})
+	return m
+}

@@ -1,0 +1,187 @@
+package gmm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+// beginMoves carries out orders to move vRegions and homes.
+func (s *State) beginMoves(cmd Command) Result {
+	begun, err := s.moves.Begins(cmd.Request.Orders, func(o movelist.Order) (*movelist.Move, error) { return s.beginMove(o, cmd) })
+	if err != nil {
+		return failed(err)
+	}
+	return Result{Begun: begun}
+}
+
+// beginMove checks an order against the books and books room at the taker: for a vRegion its size, for a home none, but it
+// counts as one.
+func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error) {
+	t := o.Thing
+	i, ok := s.find(t.PID)
+	if !ok {
+		return nil, wire.Errorf(wire.KindNotFound, "process %d has no home", t.PID)
+	}
+	p := s.processes[i]
+	if p.Prepared {
+		return nil, wire.Errorf(wire.KindBusy, "process %d is being admitted: wait until it runs", t.PID)
+	}
+	m := movelist.Move{From: p.Home, FromEpoch: p.NodeEpoch, Req: wire.MoveReq{OldEpoch: p.HomeEpoch}}
+	homes := s.homes
+	if t.Kind == wire.MoveRegion {
+		j, ok := p.findRegion(t.Region)
+		if !ok {
+			return nil, wire.Errorf(wire.KindNotFound, "process %d has no vRegion %d", t.PID, t.Region)
+		}
+		r := p.Regions[j]
+		m.From, m.FromEpoch, m.Req.OldEpoch, m.Size, homes = r.Node, r.NodeEpoch, r.Epoch, s.regionBytes, nil
+		if h := s.moves.MovingOf(wire.MoveHome, t.PID, 0); h != nil {
+			return nil, wire.Errorf(wire.KindBusy, "the home of process %d moves, its vRegions stay until then (move %d)", t.PID, h.Req.Move.No)
+		}
+		if !s.members.Current(p.Home, p.NodeEpoch) {
+			return nil, s.lost(fmt.Sprintf("the home of process %d", t.PID), p.Home, p.NodeEpoch)
+		}
+		home, _ := s.members.Get(p.Home)
+		m.Req.Via, m.Req.ViaAddr = home.ID, home.Addr
+	} else if r := s.moves.MovingOf(wire.MoveRegion, t.PID, 0); r != nil {
+		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d moves, its home stays until then (move %d)", r.Req.Region, t.PID, r.Req.Move.No)
+	}
+	if !s.members.Current(m.From, m.FromEpoch) {
+		return nil, s.lost(t.String(), m.From, m.FromEpoch)
+	}
+	if err := o.Giver(m.From, m.Req.OldEpoch); err != nil {
+		return nil, err
+	}
+	to, err := s.taker(o, m.From, homes, cmd)
+	if err != nil {
+		return nil, err
+	}
+	giver, _ := s.members.Get(m.From)
+	m.FromAddr, m.Req.To, m.Req.ToAddr, m.ToEpoch, m.BegunMS = giver.Addr, to.ID, to.Addr, to.Epoch, cmd.Stamp.NowMS
+	begun := s.moves.Begin(m, o)
+	s.book(begun, 1)
+	s.events.Append(begun.BegunEvent(cmd.Stamp.NowMS, o, s.note))
+	return begun, nil
+}
+
+// taker returns the mComponent that gets what from holds: the one that the order names if it can, else that of the policy.
+func (s *State) taker(o movelist.Order, from wire.NodeID, homes map[wire.NodeID]uint64, cmd Command) (wire.Member, error) {
+	policy, err := placement.New(cmd.Stamp.Policy)
+	if err != nil {
+		return wire.Member{}, err
+	}
+	if cmd.Overcommit < MinOvercommit || cmd.Overcommit > MaxOvercommit {
+		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
+	}
+	turn := &s.ownerTurn
+	if homes != nil {
+		turn = &s.homeTurn
+	}
+	key := placement.Hash(uint64(o.Thing.PID), uint64(o.Thing.Region), uint64(o.Thing.Kind))
+	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn, Avoid: []wire.NodeID{from}}
+	s.candidates(cmd, homes, nil)
+	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
+		var why membership.Refusals
+		s.candidates(cmd, homes, &why)
+		return why.With(remedy)
+	})
+	if err != nil {
+		return wire.Member{}, err
+	}
+	if o.To == "" && policy.Rotates {
+		*turn = id
+	}
+	m, _ := s.members.Get(id)
+	return m, nil
+}
+
+func (p *Process) findRegion(no wire.RegionNo) (int, bool) {
+	return slices.BinarySearchFunc(p.Regions, no, func(r Region, no wire.RegionNo) int { return cmp.Compare(r.Region, no) })
+}
+
+// book adds n, 1 or -1, to what a move that is under way takes at its taker, as long as that is registered as then.
+func (s *State) book(m *movelist.Move, n uint64) {
+	switch {
+	case !s.members.Current(m.Req.To, m.ToEpoch):
+	case m.Req.Kind == wire.MoveRegion:
+		s.owned[m.Req.To] += n
+	default:
+		s.homes[m.Req.To] += n
+	}
+}
+
+func (s *State) endMoves(cmd Command) Result {
+	if err := s.moves.Ends(cmd.Stamp.NowMS, cmd.Request.Ends, cmd.Request.Drops, s.events, s.moved); err != nil {
+		return failed(err)
+	}
+	return Result{}
+}
+
+// moved changes the books by the end of a move. A process that was freed meanwhile has nothing to change.
+func (s *State) moved(m *movelist.Move) {
+	s.book(m, ^uint64(0)) // -1: what is moved is booked as such below
+	i, ok := s.find(m.Req.PID)
+	if !ok {
+		return
+	}
+	p := s.processes[i]
+	node, nodeEpoch, epoch, held := &p.Home, &p.NodeEpoch, &p.HomeEpoch, s.homes
+	if m.Req.Kind == wire.MoveRegion {
+		j, ok := p.findRegion(m.Req.Region)
+		if !ok {
+			return
+		}
+		r := &p.Regions[j]
+		node, nodeEpoch, epoch, held = &r.Node, &r.NodeEpoch, &r.Epoch, s.owned
+	}
+	if *node != m.From || *nodeEpoch != m.FromEpoch || *epoch != m.Req.OldEpoch {
+		return
+	}
+	if m.State != wire.MoveUndone && s.members.Current(*node, *nodeEpoch) {
+		held[*node]--
+	}
+	switch m.State {
+	case wire.MoveDone:
+		*node, *nodeEpoch, *epoch = m.Req.To, m.ToEpoch, m.Epoch
+		if s.members.Current(*node, *nodeEpoch) {
+			held[*node]++
+		}
+	case wire.MoveUndone:
+		*epoch = m.Epoch
+	case wire.MoveLost:
+		*nodeEpoch = lostInMove
+	}
+}
+
+// lostInMove as NodeEpoch says that a vRegion or a home was lost when it moved: no member has that epoch.
+const lostInMove wire.Epoch = 0
+
+// Moves returns the list of moves. The caller changes nothing.
+func (s *State) Moves() *movelist.List { return s.moves }
+
+// checkMoves adds what moves under way take to the counts of homes and vRegions.
+func (s *State) checkMoves(homes, owned map[wire.NodeID]uint64) error {
+	if err := s.moves.CheckInvariants(); err != nil {
+		return fmt.Errorf("gmm: %w", err)
+	}
+	list := s.moves.Moves()
+	for i := range list {
+		m := &list[i]
+		switch {
+		case !s.members.Was(m.From, m.FromEpoch) || !s.members.Was(m.Req.To, m.ToEpoch):
+			return fmt.Errorf("gmm: move %d from %q under epoch %d to %q under epoch %d, which never were", m.Req.Move.No, m.From, m.FromEpoch, m.Req.To, m.ToEpoch)
+		case m.Ended() || !s.members.Current(m.Req.To, m.ToEpoch):
+		case m.Req.Kind == wire.MoveRegion:
+			owned[m.Req.To]++
+		default:
+			homes[m.Req.To]++
+		}
+	}
+	return nil
+}

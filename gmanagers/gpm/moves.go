@@ -1,0 +1,146 @@
+package gpm
+
+import (
+	"fmt"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+// lostInMove as Process.NodeEpoch says that the process was lost when it moved: no member has that epoch.
+const lostInMove wire.Epoch = 0
+
+// beginMoves carries out orders to move processes.
+func (s *State) beginMoves(cmd Command) Result {
+	begun, err := s.moves.Begins(cmd.Request.Orders, func(o movelist.Order) (*movelist.Move, error) { return s.beginMove(o, cmd) })
+	if err != nil {
+		return failed(err)
+	}
+	return Result{Begun: begun}
+}
+
+// beginMove checks an order against the books and books threads and lines at the taker.
+func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error) {
+	i, ok := s.find(o.Thing.PID)
+	if !ok {
+		return nil, wire.Errorf(wire.KindNotFound, "process %d is not placed", o.Thing.PID)
+	}
+	p := &s.processes[i]
+	switch {
+	case p.Phase != admission.Running:
+		return nil, wire.Errorf(wire.KindBusy, "process %d is not running: phase %v", p.PID, p.Phase)
+	case p.NodeEpoch == lostInMove:
+		return nil, wire.Errorf(wire.KindFailed, "process %d was lost when it moved from %s", p.PID, p.Node)
+	case !s.members.Current(p.Node, p.NodeEpoch):
+		return nil, wire.Errorf(wire.KindFailed, "process %d was at %s under epoch %d and is lost: %s", p.PID, p.Node, p.NodeEpoch, s.members.Fate(p.Node, p.NodeEpoch))
+	}
+	if err := o.Giver(p.Node, p.Epoch); err != nil {
+		return nil, err
+	}
+	policy, err := placement.New(cmd.Stamp.Policy)
+	if err != nil {
+		return nil, err
+	}
+	spec := admission.VNodeSpec{Name: p.Name, Threads: p.Threads, ExCacheLines: p.ExCacheLines}
+	key := placement.Hash(uint64(p.PID))
+	ask := placement.Ask{Need: p.ExCacheLines, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.turn, Avoid: []wire.NodeID{p.Node}}
+	s.candidates(spec, cmd.Stamp.Live, nil)
+	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
+		var why membership.Refusals
+		s.candidates(spec, cmd.Stamp.Live, &why)
+		return why.With("raise pcomponent.excache_bytes")
+	})
+	if err != nil {
+		return nil, err
+	}
+	if o.To == "" && policy.Rotates {
+		s.turn = id
+	}
+	giver, _ := s.members.Get(p.Node)
+	to, _ := s.members.Get(id)
+	m := s.moves.Begin(movelist.Move{
+		Req: wire.MoveReq{OldEpoch: p.Epoch, To: to.ID, ToAddr: to.Addr}, From: p.Node, FromAddr: giver.Addr, FromEpoch: p.NodeEpoch, ToEpoch: to.Epoch,
+		Size: p.ExCacheLines, Threads: p.Threads, BegunMS: cmd.Stamp.NowMS,
+	}, o)
+	u := s.used[to.ID]
+	s.used[to.ID] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+	s.events.Append(m.BegunEvent(cmd.Stamp.NowMS, o, s.note))
+	return m, nil
+}
+
+func (s *State) endMoves(cmd Command) Result {
+	if err := s.moves.Ends(cmd.Stamp.NowMS, cmd.Request.Ends, cmd.Request.Drops, s.events, s.moved); err != nil {
+		return failed(err)
+	}
+	return Result{}
+}
+
+// moved changes the books by the end of a move. A process that ended meanwhile has nothing to change.
+func (s *State) moved(m *movelist.Move) {
+	if s.members.Current(m.Req.To, m.ToEpoch) {
+		u := s.used[m.Req.To]
+		s.used[m.Req.To] = used{u.threads - uint64(m.Threads), u.lines - m.Size}
+	}
+	i, ok := s.find(m.Req.PID)
+	if !ok {
+		return
+	}
+	p := &s.processes[i]
+	if p.Node != m.From || p.NodeEpoch != m.FromEpoch || p.Epoch != m.Req.OldEpoch {
+		return
+	}
+	if m.State != wire.MoveUndone && s.members.Current(p.Node, p.NodeEpoch) {
+		u := s.used[p.Node]
+		s.used[p.Node] = used{u.threads - uint64(p.Threads), u.lines - p.ExCacheLines}
+	}
+	switch m.State {
+	case wire.MoveDone:
+		p.Node, p.NodeEpoch, p.Epoch = m.Req.To, m.ToEpoch, m.Epoch
+		if s.members.Current(p.Node, p.NodeEpoch) {
+			u := s.used[p.Node]
+			s.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+		}
+	case wire.MoveUndone:
+		p.Epoch = m.Epoch
+	case wire.MoveLost:
+		p.NodeEpoch = lostInMove
+	}
+}
+
+// arrives reports whether a process moves to a pComponent that lives.
+func (s *State) arrives(pid wire.PID) bool {
+	m := s.moves.MovingOf(wire.MoveProcess, pid, 0)
+	return m != nil && s.members.Current(m.Req.To, m.ToEpoch)
+}
+
+// Moves returns the list of moves. The caller changes nothing.
+func (s *State) Moves() *movelist.List { return s.moves }
+
+// checkMoves adds what moves under way take to the sums.
+func (s *State) checkMoves(sums map[wire.NodeID]used) error {
+	if err := s.moves.CheckInvariants(); err != nil {
+		return fmt.Errorf("gpm: %w", err)
+	}
+	list := s.moves.Moves()
+	for i := range list {
+		m := &list[i]
+		switch {
+		case !s.members.Was(m.From, m.FromEpoch) || !s.members.Was(m.Req.To, m.ToEpoch):
+			return fmt.Errorf("gpm: move %d from %q under epoch %d to %q under epoch %d, which never were", m.Req.Move.No, m.From, m.FromEpoch, m.Req.To, m.ToEpoch)
+		case m.Size == 0 || m.Threads == 0:
+			return fmt.Errorf("gpm: move %d of %d threads and %d lines", m.Req.Move.No, m.Threads, m.Size)
+		case m.Ended() || !s.members.Current(m.Req.To, m.ToEpoch):
+			continue
+		}
+		to, _ := s.members.Get(m.Req.To)
+		u := sums[m.Req.To]
+		if m.Size > to.Capacity.ExCacheLines-u.lines {
+			return fmt.Errorf("gpm: move %d takes more than the %d lines of %q", m.Req.Move.No, to.Capacity.ExCacheLines, m.Req.To)
+		}
+		sums[m.Req.To] = used{u.threads + uint64(m.Threads), u.lines + m.Size}
+	}
+	return nil
+}

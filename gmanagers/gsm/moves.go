@@ -1,0 +1,214 @@
+package gsm
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+// beginMoves carries out orders to move volumes and their buffer caches.
+func (s *State) beginMoves(cmd Command) Result {
+	begun, err := s.moves.Begins(cmd.Request.Orders, func(o movelist.Order) (*movelist.Move, error) { return s.beginMove(o, cmd) })
+	if err != nil {
+		return failed(err)
+	}
+	return Result{Begun: begun}
+}
+
+// beginMove checks an order against the books and books the bytes of a volume at the taker.
+func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error) {
+	i, ok := s.find(o.Thing.Volume)
+	if !ok {
+		return nil, wire.Errorf(wire.KindNotFound, "no volume %d", o.Thing.Volume)
+	}
+	v := s.volumes[i]
+	other := wire.MoveVolume
+	if o.Thing.Kind == wire.MoveVolume {
+		other = wire.MoveCache
+	}
+	switch m := s.moves.MovingOf(other, 0, v.Volume); {
+	case v.Prepared:
+		return nil, wire.Errorf(wire.KindBusy, "volume %d is of process %d, which is being admitted: wait until it runs", v.Volume, v.PID)
+	case v.Lost != 0:
+		return nil, wire.Errorf(wire.KindFailed, "volume %d is lost: the %v did not survive its move", v.Volume, v.Lost)
+	case m != nil:
+		return nil, wire.Errorf(wire.KindBusy, "the %v of volume %d moves (move %d): wait for it", other, v.Volume, m.Req.Move.No)
+	}
+	m := movelist.Move{Req: wire.MoveReq{OldEpoch: v.Epoch}, BegunMS: cmd.Stamp.NowMS}
+	var err error
+	if o.Thing.Kind == wire.MoveVolume {
+		err = s.beginVolume(v, o, cmd, &m)
+	} else {
+		err = s.beginCache(v, o, cmd, &m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	begun := s.moves.Begin(m, o)
+	s.book(begun, 1)
+	s.events.Append(begun.BegunEvent(cmd.Stamp.NowMS, o, s.note))
+	return begun, nil
+}
+
+// beginVolume fills in giver and taker of a volume.
+func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist.Move) error {
+	if err := o.Giver(v.Storage, v.Epoch); err != nil {
+		return err
+	}
+	policy, err := placement.New(cmd.Stamp.Policy)
+	if err != nil {
+		return err
+	}
+	key := placement.Hash(uint64(v.Volume))
+	ask := placement.Ask{Need: v.SizeBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.storageTurn, Avoid: []wire.NodeID{v.Storage}}
+	s.candidates(v.SizeBytes, cmd.Stamp.Live, nil)
+	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
+		var why membership.Refusals
+		s.candidates(v.SizeBytes, cmd.Stamp.Live, &why)
+		return why.With("raise scomponent.capacity_bytes")
+	})
+	if err != nil {
+		return err
+	}
+	if o.To == "" && policy.Rotates {
+		s.storageTurn = id
+	}
+	from, _ := s.members.Get(v.Storage)
+	to, _ := s.members.Get(id)
+	m.From, m.FromAddr, m.FromEpoch, m.Size = from.ID, from.Addr, from.Epoch, v.SizeBytes
+	m.Req.To, m.Req.ToAddr, m.ToEpoch, m.Req.Via, m.Req.ViaAddr = to.ID, to.Addr, to.Epoch, v.Cache, v.CacheAddr
+	return nil
+}
+
+// beginCache fills in giver and taker of a buffer cache. It reserves nothing.
+func (s *State) beginCache(v Volume, o movelist.Order, cmd Command, m *movelist.Move) error {
+	if err := o.Giver(v.Cache, v.Epoch); err != nil {
+		return err
+	}
+	policy, err := placement.New(cmd.CachePolicy)
+	if err != nil {
+		return err
+	}
+	caches := sortedCaches(cmd)
+	s.cacheCandidates(caches)
+	key := placement.Hash(uint64(v.Volume), 1)
+	ask := placement.Ask{Need: 1, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.cacheTurn, Avoid: []wire.NodeID{v.Cache}}
+	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
+		return fmt.Sprintf("%d mComponents are alive and do not drain", len(caches))
+	})
+	if err != nil {
+		return err
+	}
+	to := caches[slices.IndexFunc(caches, func(l membership.Live) bool { return l.ID == id })]
+	if err := checkCache(to); err != nil {
+		return err
+	}
+	if o.To == "" && policy.Rotates {
+		s.cacheTurn = id
+	}
+	m.From, m.FromAddr = v.Cache, v.CacheAddr // under which epoch GMM knows
+	m.Req.To, m.Req.ToAddr, m.ToEpoch = to.ID, to.Addr, to.Epoch
+	return nil
+}
+
+// sortedCaches returns the stamped mComponents, ascending by id.
+func sortedCaches(cmd Command) []membership.Live {
+	caches := cmd.Caches
+	if order := func(a, b membership.Live) int { return cmp.Compare(a.ID, b.ID) }; !slices.IsSortedFunc(caches, order) {
+		caches = slices.Clone(caches) // no manager of ours stamps them so
+		slices.SortStableFunc(caches, order)
+	}
+	return caches
+}
+
+func checkCache(l membership.Live) error {
+	if l.ID == "" || len(l.ID) > membership.MaxIDBytes || l.Addr == "" || len(l.Addr) > membership.MaxAddrBytes || l.Epoch == 0 {
+		return wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q under epoch %d: want an id, an address and an epoch", l.ID, l.Addr, l.Epoch)
+	}
+	return nil
+}
+
+// cacheCandidates fills s.set with the mComponents that take buffer caches, and says how many of caches do not.
+func (s *State) cacheCandidates(caches []membership.Live) (closed int) {
+	s.set.Reset()
+	for _, c := range caches {
+		room := uint64(math.MaxUint64)
+		if s.shut(c.ID, c.Epoch) {
+			room = 0
+			closed++
+		}
+		s.set.Add(placement.Candidate{ID: c.ID, Room: room, Volumes: s.cached[c.ID], Traffic: c.Traffic})
+	}
+	return closed
+}
+
+// book adds n, 1 or -1, to what a move that is under way takes at its taker.
+func (s *State) book(m *movelist.Move, n uint64) {
+	if m.Req.Kind == wire.MoveCache {
+		s.cached[m.Req.To] += n
+		return
+	}
+	s.stored[m.Req.To] += n
+	s.reserved[m.Req.To] += n * m.Size
+}
+
+func (s *State) endMoves(cmd Command) Result {
+	if err := s.moves.Ends(cmd.Stamp.NowMS, cmd.Request.Ends, cmd.Request.Drops, s.events, s.moved); err != nil {
+		return failed(err)
+	}
+	return Result{}
+}
+
+// moved changes the books by the end of a move. A volume that was freed meanwhile has nothing to change.
+func (s *State) moved(m *movelist.Move) {
+	s.book(m, ^uint64(0)) // -1: what is moved is booked as such below
+	i, ok := s.find(m.Req.Volume)
+	if !ok {
+		return
+	}
+	v := &s.volumes[i]
+	cache := m.Req.Kind == wire.MoveCache
+	if v.Epoch != m.Req.OldEpoch || cache && v.Cache != m.From || !cache && v.Storage != m.From {
+		return
+	}
+	switch {
+	case m.State == wire.MoveLost:
+		v.Lost = m.Req.Kind
+	case m.State == wire.MoveUndone:
+		v.Epoch = m.Epoch
+	case cache:
+		s.cached[v.Cache]--
+		v.Cache, v.CacheAddr, v.Epoch = m.Req.To, m.Req.ToAddr, m.Epoch
+		s.cached[v.Cache]++
+	default:
+		s.stored[v.Storage]--
+		s.reserved[v.Storage] -= v.SizeBytes
+		v.Storage, v.Epoch = m.Req.To, m.Epoch
+		s.stored[v.Storage]++
+		s.reserved[v.Storage] += v.SizeBytes
+	}
+}
+
+// Moves returns the list of moves. The caller changes nothing.
+func (s *State) Moves() *movelist.List { return s.moves }
+
+// checkMoves returns the first broken rule of the moves; count sees to what they take.
+func (s *State) checkMoves() error {
+	if err := s.moves.CheckInvariants(); err != nil {
+		return fmt.Errorf("gsm: %w", err)
+	}
+	list := s.moves.Moves()
+	for i := range list {
+		m := &list[i]
+		if m.Req.Kind == wire.MoveVolume && (m.Size == 0 || !s.members.Was(m.From, m.FromEpoch) || !s.members.Was(m.Req.To, m.ToEpoch)) {
+			return fmt.Errorf("gsm: move %d of %d bytes from %q under epoch %d to %q under epoch %d: nothing, or they never were", m.Req.Move.No, m.Size, m.From, m.FromEpoch, m.Req.To, m.ToEpoch)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,320 @@
+package gmanagers
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// moverInterval is how often a leader looks whether its list of moves has changed; it is woken when it changed it itself.
+	moverInterval = 100 * time.Millisecond
+	// barrierTimeout bounds the read with which a new leader makes sure that it knows all that was decided before it.
+	barrierTimeout = time.Second
+	// endTimeout bounds a proposal of how a move ended; less than moves.CallPatience. The core repeats it.
+	endTimeout = 10 * time.Second
+)
+
+// mover looks after the moves of one group while this process leads it: it performs what the pure package moves decides. One
+// goroutine owns it; the calls, at most moves.MaxCalls, have one each and hand their answers to it.
+type mover struct {
+	m      *Managers
+	host   *raftsm.Host
+	g      wire.Manager
+	client *client.Client
+	peers  *components
+	wake   chan struct{}
+	answer chan moveAnswer
+
+	term    uint64
+	core    *moves.Mover // nil while this process does not lead, or does not know all yet
+	listed  []moves.Listed
+	effects []moves.Effect // reused
+	calls   sync.WaitGroup
+}
+
+// moveAnswer is what came of an effect.
+type moveAnswer struct {
+	core *moves.Mover // that wanted it
+	e    moves.Effect
+	rep  wire.MoveStatusRep
+	held moves.Held
+	err  error
+}
+
+func newMover(m *Managers, host *raftsm.Host, g wire.Manager, c *client.Client, peers *components) *mover {
+	return &mover{m: m, host: host, g: g, client: c, peers: peers, wake: make(chan struct{}, 1), answer: make(chan moveAnswer)}
+}
+
+// woken has the mover look at its list soon.
+func (v *mover) woken() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run looks after the moves until ctx ends; then it waits for the calls.
+func (v *mover) run(ctx context.Context) {
+	defer v.calls.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-v.answer:
+			v.answered(ctx, a)
+		case <-v.wake:
+		case <-timer.C:
+		}
+		v.step(ctx)
+		wait := moverInterval
+		if v.core != nil {
+			if next, ok := v.core.Next(); ok {
+				wait = min(wait, max(0, next-v.m.now()))
+			}
+		}
+		timer.Reset(wait)
+	}
+}
+
+// step takes over the list as it is now, and does what is due.
+func (v *mover) step(ctx context.Context) {
+	leads := v.host.Leader(v.g) == v.m.o.ID
+	v.m.mu.Lock()
+	v.m.lead(v.g, leads)
+	term := v.m.terms[v.g]
+	v.m.mu.Unlock()
+	if !leads {
+		v.core, v.listed = nil, nil
+		return
+	}
+	if v.core == nil || v.term != term {
+		v.core = nil
+		barrier, cancel := context.WithTimeout(ctx, barrierTimeout)
+		defer cancel()
+		if err := v.host.Read(barrier, v.g, func(raftsm.State) {}); err != nil {
+			return // again, soon
+		}
+		v.core, v.term, v.listed = moves.New(), term, nil
+	}
+	listed, err := v.list(ctx)
+	if err != nil {
+		return // stopping, or what is to be known cannot be known now
+	}
+	if !slices.Equal(listed, v.listed) {
+		if len(listed) == 0 {
+			v.peers.keep(nil)
+		}
+		v.listed = listed
+		v.perform(ctx, v.core.Sync(v.m.now(), listed, v.effects[:0]))
+	}
+	v.perform(ctx, v.core.Tick(v.m.now(), v.effects[:0]))
+}
+
+// moveStates are the states, as far as moves go.
+type moveState interface {
+	Entries() []membership.Entry
+	Moves() *movelist.List
+}
+
+// list reads the moves that the state lists, with what the members are now.
+func (v *mover) list(ctx context.Context) (out []moves.Listed, err error) {
+	var list []movelist.Move
+	var entries []membership.Entry
+	err = v.host.Stale(v.g, func(s raftsm.State) {
+		st := s.(moveState)
+		if list = slices.Clone(st.Moves().Moves()); len(list) > 0 {
+			entries = st.Entries()
+		}
+	})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	members := index(entries)
+	caches := members
+	if slices.ContainsFunc(list, func(m movelist.Move) bool { return m.Req.Kind == wire.MoveCache }) {
+		if caches, err = v.mcomponents(ctx, list); err != nil {
+			return nil, err
+		}
+	}
+	for i := range list {
+		m, known := &list[i], members
+		if m.Req.Kind == wire.MoveCache {
+			known = caches
+		}
+		out = append(out, moves.Listed{
+			Req: m.Req, Giver: v.party(m, known, m.From, m.FromAddr, m.FromEpoch), Taker: v.party(m, known, m.Req.To, m.Req.ToAddr, m.ToEpoch), Ended: m.Ended(),
+		})
+	}
+	return out, nil
+}
+
+func index(entries []membership.Entry) map[wire.NodeID]membership.Entry {
+	out := make(map[wire.NodeID]membership.Entry, len(entries))
+	for _, e := range entries {
+		out[e.Member.ID] = e
+	}
+	return out
+}
+
+// mcomponents reads the mComponents, which GMM registers, for moves of buffer caches. This replica of GMM may lag; before one
+// counts as gone for good, because it is not there, it is read as of now.
+func (v *mover) mcomponents(ctx context.Context, list []movelist.Move) (map[wire.NodeID]membership.Entry, error) {
+	var entries []membership.Entry
+	read := func(s raftsm.State) { entries = s.Entries() }
+	if err := v.host.Stale(wire.GMM, read); err != nil {
+		return nil, err
+	}
+	known := index(entries)
+	for i := range list {
+		m := &list[i]
+		if _, from := known[m.From]; m.Req.Kind != wire.MoveCache || from {
+			if _, to := known[m.Req.To]; m.Req.Kind != wire.MoveCache || to {
+				continue
+			}
+		}
+		ctx, cancel := context.WithTimeout(ctx, barrierTimeout)
+		defer cancel()
+		if err := v.host.Read(ctx, wire.GMM, read); err != nil {
+			return nil, err
+		}
+		return index(entries), nil
+	}
+	return known, nil
+}
+
+// party returns one end of a move as it is now. What an sComponent stores outlives it, so only its removal is for good.
+func (v *mover) party(m *movelist.Move, known map[wire.NodeID]membership.Entry, id wire.NodeID, addr string, epoch wire.Epoch) moves.Party {
+	e, ok := known[id]
+	if !ok {
+		return moves.Party{Node: id, Addr: addr, Epoch: epoch, Gone: true}
+	}
+	return moves.Party{Node: id, Addr: e.Member.Addr, Epoch: e.Member.Epoch, Gone: e.Dead && m.Req.Kind != wire.MoveVolume}
+}
+
+// perform makes the calls that the core wants.
+func (v *mover) perform(ctx context.Context, effects []moves.Effect) {
+	v.effects = effects[:0]
+	for _, e := range effects {
+		core := v.core
+		v.calls.Go(func() {
+			a := v.call(ctx, e)
+			a.core, a.e = core, e
+			select {
+			case v.answer <- a:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+// call performs one effect.
+func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
+	if v.m.o.OnStep != nil {
+		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String())
+	}
+	ref := wire.MoveRef{Move: e.Move}
+	switch e.Kind {
+	case moves.Start:
+		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveStart, &e.Req, nil)
+	case moves.Poll:
+		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveStatus, &ref, &a.rep)
+	case moves.Forget:
+		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveForget, &ref, nil)
+	case moves.Look:
+		a.held, a.err = v.look(ctx, e)
+	case moves.Propose:
+		a.err = v.propose(ctx, []moves.End{e.End}, nil)
+	case moves.Drop:
+		a.err = v.propose(ctx, nil, []uint64{e.Move.No})
+	}
+	return a
+}
+
+func (v *mover) propose(ctx context.Context, ends []moves.End, drops []uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	err := v.client.EndMoves(ctx, v.g, ends, drops)
+	if err == nil {
+		v.woken()
+	}
+	return err
+}
+
+// look asks a component whether it serves what a move is of.
+func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
+	var rep wire.HoldingsRep
+	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{}, &rep); err != nil {
+		return moves.Held{}, err
+	}
+	if rep.Node != e.Node {
+		return moves.Held{}, wire.Errorf(wire.KindUnavailable, "%s is at %s now, not %s", rep.Node, e.Addr, e.Node)
+	}
+	return heldOf(e.Req, rep.Holds), nil
+}
+
+// heldOf finds what a move is of among what a component serves.
+func heldOf(r wire.MoveReq, h wire.Holdings) moves.Held {
+	switch r.Kind {
+	case wire.MoveRegion:
+		for _, x := range h.Regions {
+			if x.PID == r.PID && x.Region == r.Region {
+				return moves.Held{Serves: true, Epoch: x.Epoch}
+			}
+		}
+	case wire.MoveHome:
+		for _, x := range h.Homes {
+			if x.PID == r.PID {
+				return moves.Held{Serves: true, Epoch: x.Epoch}
+			}
+		}
+	case wire.MoveProcess:
+		for _, x := range h.Processes {
+			if x.PID == r.PID {
+				return moves.Held{Serves: true, Epoch: x.Epoch}
+			}
+		}
+	case wire.MoveVolume, wire.MoveCache:
+		volumes := h.Volumes
+		if r.Kind == wire.MoveCache {
+			volumes = h.Caches
+		}
+		for _, x := range volumes {
+			if x.Volume == r.Volume {
+				return moves.Held{Serves: true, Epoch: x.Epoch}
+			}
+		}
+	}
+	return moves.Held{}
+}
+
+// answered hands an answer to the core that asked; that of an older term has nobody to hear it.
+func (v *mover) answered(ctx context.Context, a moveAnswer) {
+	if a.core != v.core || v.core == nil {
+		return
+	}
+	if a.e.Kind == moves.Look {
+		v.perform(ctx, v.core.Seen(v.m.now(), a.e.Move, a.e.Call, a.held, a.err, v.effects[:0]))
+		return
+	}
+	v.perform(ctx, v.core.Answered(v.m.now(), a.e.Move, a.e.Call, a.rep, a.err, v.effects[:0]))
+}
+
+var (
+	_ moveState = (*gpm.State)(nil)
+	_ moveState = (*gmm.State)(nil)
+	_ moveState = (*gsm.State)(nil)
+)
