@@ -107,7 +107,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	r := &controller{o: o, peers: map[netlayer.Addr]*netlayer.Peer{}, start: time.Now()}
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "live", Workload: o.Workload.Name, Cluster: o.ClusterName, Seed: o.Workload.Seed, Commit: o.Commit,
-		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{},
+		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
 	}
 	defer r.close()
 	if err := r.prepare(ctx); err != nil {
@@ -138,6 +138,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		o.OnPlaced()
 	}
 	began := time.Now()
+	even, stop := r.watchSpread(ctx)
 	for _, v := range r.vnodes {
 		if v.failed == "" {
 			r.launch(ctx, v)
@@ -145,7 +146,9 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	}
 	r.follow(ctx)
 	r.sum.WallSeconds = time.Since(began).Seconds()
+	stop()
 	r.collect(ctx, before, leaders)
+	r.collectMoves(context.WithoutCancel(ctx), began, even)
 	r.cleanup(ctx)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
@@ -552,6 +555,7 @@ func (r *controller) cleanup(ctx context.Context) {
 		}
 		return err == nil && ctx.Err() == nil
 	}
+	r.relocate(ctx)
 	for _, v := range r.vnodes {
 		for i, vol := range v.volumes {
 			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
