@@ -49,6 +49,7 @@ type driver struct {
 	effects []admission.Effect // reused
 	slots   int                // admissions and releases that wait
 	closed  bool               // no sender is started any more
+	lost    lostOnes
 }
 
 // lane is what goes to one group.
@@ -89,6 +90,12 @@ func (d *driver) run() {
 		q := admission.NewInquirer(patience)
 		loops.Go(func() { d.every(func() { d.inquire(g, q) }) })
 	}
+	for _, g := range groups {
+		v := &vigil{d: d, g: g}
+		loops.Go(func() { d.every(v.look) })
+	}
+	loops.Go(func() { d.every(d.gates) })
+	loops.Go(func() { d.every(d.endLost) })
 	loops.Wait()
 	d.client.Close() // ends the calls on their way
 	d.mu.Lock()

@@ -30,9 +30,12 @@ func (handler) Inline(op wire.Op) bool {
 // Serve answers one request.
 func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	m := h.m
-	if req.Op == wire.OpNodeStats {
+	switch req.Op {
+	case wire.OpNodeStats:
 		rep.SetControl(m.nodeStats())
 		return nil
+	case wire.OpProbe:
+		return m.prober.Serve(ctx, req, rep)
 	}
 	host, ctx, leave, err := m.enter(ctx)
 	if err != nil {
@@ -72,13 +75,8 @@ func (m *Managers) heartbeat(host *raftsm.Host, req *netlayer.Request, rep *netl
 	if err != nil {
 		return err
 	}
-	known := false
-	err = host.Stale(g, func(s raftsm.State) {
-		for _, r := range s.Members() {
-			known = known || r.ID == hb.Member.ID && r.Epoch == hb.Member.Epoch
-		}
-	})
-	if err != nil {
+	var standing wire.Standing
+	if err = host.Stale(g, func(s raftsm.State) { standing = s.Standing(hb.Member.ID, hb.Member.Epoch) }); err != nil {
 		return err
 	}
 	m.stats.beats.Add(1)
@@ -89,7 +87,7 @@ func (m *Managers) heartbeat(host *raftsm.Host, req *netlayer.Request, rep *netl
 	if !heard {
 		m.stats.unheard.Add(1)
 	}
-	rep.SetControl(wire.HeartbeatRep{Known: known})
+	rep.SetControl(wire.HeartbeatRep{Standing: standing})
 	return nil
 }
 
@@ -108,7 +106,7 @@ func (m *Managers) propose(ctx context.Context, host *raftsm.Host, req *netlayer
 	if leader != m.o.ID {
 		return &wire.Error{Kind: wire.KindNotLeader, Text: string(leader)}
 	}
-	command, q, registers, err := m.stamped(host, p)
+	command, q, registers, err := m.stamped(ctx, host, p)
 	if err != nil {
 		return err
 	}
@@ -169,7 +167,7 @@ func prepares(steps []admission.Step) bool {
 
 // stamped makes the command of a request: it adds the time, the policy, who is alive and chance. It returns a request to GPM too,
 // and the member if it is a registration.
-func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
+func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
 	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
 	switch p.Manager {
 	case wire.GPM:
@@ -202,13 +200,19 @@ func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte
 		if q.Op == gmm.OpRegister {
 			registers = &q.Member
 		}
-		if q.Op == gmm.OpActivate || prepares(q.Steps) {
+		if q.Op == gmm.OpActivate || q.Op == gmm.OpNode || prepares(q.Steps) {
 			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GMM, wire.GMM); err != nil {
 				return nil, process, nil, err
 			}
 		}
-		return gmm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Overcommit: uint64(m.o.Overcommit * 1000), Request: q}.Encode(), process, registers, nil
+		c := gmm.Command{Client: p.Client, Seq: p.Seq, Stamp: stamp, Overcommit: uint64(m.o.Overcommit * 1000), Request: q}
+		if q.Op == gmm.OpNode && q.Action == membership.Remove {
+			if c.Cached, err = m.cached(ctx, host, q.Member.ID); err != nil {
+				return nil, process, nil, err
+			}
+		}
+		return c.Encode(), process, registers, nil
 	}
 	q, err := gsm.DecodeRequest(p.Command)
 	if err != nil {
@@ -235,7 +239,14 @@ func (m *Managers) stamped(host *raftsm.Host, p wire.ProposeReq) (command []byte
 // replica knows them.
 func (m *Managers) live(host *raftsm.Host, group, of wire.Manager) ([]membership.Live, error) {
 	var members []wire.Member
-	if err := host.Stale(of, func(s raftsm.State) { members = s.Members() }); err != nil {
+	err := host.Stale(of, func(s raftsm.State) {
+		for _, e := range s.Entries() {
+			if e.State() == membership.Active {
+				members = append(members, e.Member)
+			}
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -296,12 +307,15 @@ func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryRe
 	if query.Kind == membership.QueryGroup {
 		return membership.EncodeAnswer(m.status(host, q.Manager)), nil
 	}
-	var members []wire.Member
+	var entries []membership.Entry
 	var failed error
 	read := func(s raftsm.State) {
-		if query.Kind == membership.QueryMembers {
-			members = s.Members()
-		} else {
+		switch query.Kind {
+		case membership.QueryMembers:
+			entries = s.Entries()
+		case membership.QueryStanding:
+			result = membership.EncodeAnswer(s.Standing(query.Node, wire.Epoch(query.ID)))
+		default:
 			result, failed = s.Query(query)
 		}
 	}
@@ -316,7 +330,12 @@ func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryRe
 	if query.Kind == membership.QueryMembers {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return membership.EncodeAnswer(m.watch.Statuses(q.Manager, m.now(), members)), nil
+		statuses := m.watch.Statuses(q.Manager, m.now(), entries)
+		for i := range statuses {
+			epoch, ok := m.reached[q.Manager][statuses[i].Member.ID]
+			statuses[i].Unreachable = ok && epoch == statuses[i].Member.Epoch
+		}
+		return membership.EncodeAnswer(statuses), nil
 	}
 	return result, failed
 }

@@ -29,6 +29,8 @@ type Managers struct {
 	log   *slog.Logger
 	start time.Time
 	stats stats
+	// prober makes the probes of this process, its own and those that other managers ask for.
+	prober *netlayer.Prober
 
 	mu      sync.Mutex
 	host    *raftsm.Host // while Run serves
@@ -38,6 +40,8 @@ type Managers struct {
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
 	driver  *driver              // while Run serves
+	// reached holds, by group that this process leads, the epochs of members that are silent here and that others reach.
+	reached [wire.GSM + 1]map[wire.NodeID]wire.Epoch
 }
 
 // stats counts what the shell did; metrics.go exports it.
@@ -50,6 +54,9 @@ type stats struct {
 	admitted  atomic.Uint64 // vNodes that this process coordinated
 	aborted   atomic.Uint64 // and refused after their intent
 	released  atomic.Uint64
+	probes    atomic.Uint64 // of silent components, asked for or made as a leader
+	deaths    atomic.Uint64 // declared
+	lost      atomic.Uint64 // vNodes ended because their pComponent was lost
 	batches   atomic.Uint64 // commands that carried steps and moves
 	inquiries atomic.Uint64 // questions of participants about prepared holds
 }
@@ -75,7 +82,10 @@ func New(o Options) (*Managers, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Managers{o: o, log: log, start: time.Now(), watch: membership.NewWatch(ms(o.LeaseMS), 0)}, nil
+	return &Managers{
+		o: o, log: log, start: time.Now(), watch: membership.NewWatch(ms(o.LeaseMS), 0),
+		prober: netlayer.NewProber(o.Net, maxProbing),
+	}, nil
 }
 
 // now is the time of the watch.

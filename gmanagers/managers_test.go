@@ -80,13 +80,13 @@ func TestPlacesAndLists(t *testing.T) {
 
 	m1 := mcomponent(1, 4<<20)
 	m1.Epoch = 1
-	if known, err := cl.Heartbeat(ctx, m1, wire.Load{Misses: 7}); err != nil || !known {
-		t.Fatalf("heartbeat: known %v, %v", known, err)
+	if got, err := cl.Heartbeat(ctx, m1, wire.Load{Misses: 7}); err != nil || got != wire.StandingMember {
+		t.Fatalf("heartbeat: %v, %v", got, err)
 	}
 	m1.Epoch = 9
 	until(t, "an epoch that nobody gave is unknown", func() bool {
-		known, err := cl.Heartbeat(ctx, m1, wire.Load{})
-		return err == nil && !known
+		got, err := cl.Heartbeat(ctx, m1, wire.Load{})
+		return err == nil && got == wire.StandingUnknown
 	})
 	members, err := cl.Members(ctx, wire.GMM)
 	if err != nil || len(members) != 3 || members[0].Member.ID != "m1" || members[2].Member.ID != "m3" || !members[1].Alive {
@@ -368,20 +368,9 @@ func TestSilentComponents(t *testing.T) {
 	c := startCluster(t, func(o *gmanagers.Options) { o.LeaseMS = int(membership.MinLease.Milliseconds()) })
 	cl := c.client()
 	ctx := within(t)
-	p1, m1 := pcomponent(1, 1000), mcomponent(1, 1<<20)
-	var err error
-	if m1.Epoch, err = cl.Register(ctx, m1); err != nil {
-		t.Fatal(err)
-	}
-	epoch, err := cl.Register(ctx, p1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p1.Epoch = epoch
+	c.component(cl, mcomponent(1, 1<<20))
+	p1 := c.component(cl, pcomponent(1, 1000)) // others reach it, so it does not die
 	place := func() error {
-		if _, err := cl.Heartbeat(ctx, m1, wire.Load{}); err != nil { // only p1 falls silent
-			return nil
-		}
 		p, err := cl.Admit(ctx, admission.VNodeSpec{Threads: 1, ExCacheLines: 1})
 		if err == nil {
 			return cl.Release(ctx, p.PID)
@@ -391,6 +380,7 @@ func TestSilentComponents(t *testing.T) {
 	if err := place(); err != nil {
 		t.Fatal(err)
 	}
+	p1.mute.Store(true)
 	until(t, "p1 is silent", func() bool {
 		err := place()
 		if err != nil && (!errors.Is(err, wire.ErrNoRoom) || !has(err, "p1 is silent")) {
@@ -401,10 +391,6 @@ func TestSilentComponents(t *testing.T) {
 	if ms, err := cl.Members(ctx, wire.GPM); err != nil || len(ms) != 1 || ms[0].Alive || ms[0].AgeMS < membership.MinLease.Milliseconds() && ms[0].AgeMS >= 0 {
 		t.Errorf("%+v, %v", ms, err)
 	}
-	if known, err := cl.Heartbeat(ctx, p1, wire.Load{Threads: 7}); err != nil || !known {
-		t.Fatal(known, err)
-	}
-	if err := place(); err != nil {
-		t.Fatal(err)
-	}
+	p1.mute.Store(false)
+	until(t, "p1 is a candidate again", func() bool { return place() == nil })
 }

@@ -39,6 +39,8 @@ var (
 	inquiryDesc   = desc("admission_inquiries_total", "Questions to GPM about holds that stayed prepared.")
 	openDesc      = desc("admissions_open", "Admissions and releases that this process drives.")
 	waitDesc      = desc("admissions_waiting", "Admissions and releases whose callers wait here; more than the bound are refused as busy.")
+	probesDesc    = desc("probes_total", "Probes of silent components that this process made or asked others for while it led.")
+	deathsDesc    = desc("components_declared_dead_total", "Components that this process declared dead.")
 	raftDesc      = desc("raft_messages_total", "Raft message batches and snapshot chunks by what became of them.", "event")
 )
 
@@ -46,7 +48,7 @@ var (
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc,
-		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, raftDesc,
+		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, probesDesc, deathsDesc, raftDesc,
 	} {
 		ch <- d
 	}
@@ -77,6 +79,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	counter(vnodesDesc, m.stats.admitted.Load(), "admitted")
 	counter(vnodesDesc, m.stats.aborted.Load(), "refused")
 	counter(vnodesDesc, m.stats.released.Load(), "released")
+	counter(vnodesDesc, m.stats.lost.Load(), "lost")
+	counter(probesDesc, m.stats.probes.Load())
+	counter(deathsDesc, m.stats.deaths.Load())
 	counter(batchesDesc, m.stats.batches.Load())
 	counter(inquiryDesc, m.stats.inquiries.Load())
 	driven, waiting := m.admitting()
@@ -144,6 +149,9 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 	add("vnodes_admitted", float64(m.stats.admitted.Load()))
 	add("vnodes_refused", float64(m.stats.aborted.Load()))
 	add("vnodes_released", float64(m.stats.released.Load()))
+	add("vnodes_lost", float64(m.stats.lost.Load()))
+	add("probes", float64(m.stats.probes.Load()))
+	add("components_declared_dead", float64(m.stats.deaths.Load()))
 	add("admission_batches", float64(m.stats.batches.Load()))
 	add("admission_inquiries", float64(m.stats.inquiries.Load()))
 	for _, e := range m.raftEvents() {

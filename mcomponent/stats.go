@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
@@ -84,7 +85,16 @@ func (c *Component) Load() wire.Load {
 	return wire.Load{
 		ReservedBytes: s.MappedBytes, ResidentBytes: s.ResidentBytes(), Misses: s.Fetches(), Flushes: s.Pages.Flushes,
 		BlockOps: s.Blocks.Reads + s.Blocks.Writes + s.Blocks.Flushes,
+		Regions:  uint32(s.OwnedRegions), Homes: uint32(s.Home.Processes), Volumes: uint32(s.Blocks.Volumes),
 	}
+}
+
+// WorkerWaits is how long misses and flushes have waited for a worker since the start, and how many needed one.
+func (c *Component) WorkerWaits() (time.Duration, uint64) {
+	c.mu.Lock()
+	s := c.store.Stats()
+	c.mu.Unlock()
+	return time.Duration(c.workers.waited.Load()), s.Misses + s.Flushes + s.OldFlushes
 }
 
 // Capacity is what the component offers.

@@ -3,6 +3,7 @@ package mcomponent
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // workers bounds how many requests are served at once. Without contention it is two atomic additions per request.
@@ -11,6 +12,7 @@ type workers struct {
 	busy    atomic.Int32
 	waiting atomic.Int32
 	waits   atomic.Uint64
+	waited  atomic.Int64 // ns, of those that had to
 	mu      sync.Mutex
 	free    sync.Cond
 }
@@ -39,6 +41,8 @@ func (w *workers) enter() {
 		return
 	}
 	w.waits.Add(1)
+	began := time.Now()
+	defer func() { w.waited.Add(int64(time.Since(began))) }()
 	w.mu.Lock()
 	w.waiting.Add(1) // before the second try: whoever leaves after it failed sees this and signals
 	for !w.try() {

@@ -202,6 +202,7 @@ type task struct {
 	frame    frame
 	buf      []byte // of frame
 	deadline time.Time
+	queued   time.Time
 	ctx      *deadlineCtx
 	req      Request
 	rep      Reply
@@ -213,6 +214,8 @@ func (s *Server) work(stop <-chan struct{}) {
 	for {
 		select {
 		case t := <-s.queue:
+			s.stats.waitNS.Add(int64(time.Since(t.queued)))
+			s.stats.waited.Add(1)
 			s.stats.busy.begin()
 			s.run(t)
 			s.stats.busy.end()

@@ -295,7 +295,7 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 		c.s.stats.handedOver.Add(1)
 	}
 	t := c.s.tasks.Get().(*task)
-	t.c, t.deadline = c, deadline
+	t.c, t.deadline, t.queued = c, deadline, now
 	t.buf = append(append(t.buf[:0], fr.body...), fr.payload...)
 	t.frame = frame{h: *h, body: t.buf[:len(fr.body):len(fr.body)], payload: t.buf[len(fr.body):], corrupt: fr.corrupt}
 	c.pending.Add(1)

@@ -175,6 +175,8 @@ type serverStats struct {
 
 	refused [64]atomic.Uint64
 	busy    busyTime
+	waitNS  atomic.Int64 // of requests for a worker, from the queue to its end
+	waited  atomic.Uint64
 }
 
 // busyTime sums the time that workers have a request, that of running ones up to now. The clock is read under the lock, so
@@ -246,4 +248,10 @@ func (s *Server) Stats() ServerStats {
 		}
 	}
 	return r
+}
+
+// QueueWait is how long requests have waited for a worker since the server was made, in all, and how many went that way.
+// Inline requests need none.
+func (s *Server) QueueWait() (time.Duration, uint64) {
+	return time.Duration(s.stats.waitNS.Load()), s.stats.waited.Load()
 }

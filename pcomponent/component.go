@@ -26,6 +26,9 @@ type Component struct {
 	past  totals // of processes that were closed
 	lines uint64 // of the ExCaches open now
 	dead  bool
+	// fences counts the calls of Fence, fenced is the error of the last: a process whose opening it interrupts fails.
+	fences uint64
+	fenced *wire.Error
 
 	metrics    *metrics
 	windowFull atomic.Uint64 // parts of block requests that waited for BlockWindow
@@ -64,7 +67,8 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	if err != nil {
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
-	if err := c.reserve(o); err != nil {
+	fences, err := c.reserve(o)
+	if err != nil {
 		return nil, err
 	}
 	frames, err := arena.NewDense(cache.Frames())
@@ -79,29 +83,36 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	}
 	c.mu.Lock()
 	c.procs[o.PID] = p
+	fenced := c.fenced
+	if c.fences == fences {
+		fenced = nil
+	}
 	c.mu.Unlock()
 	p.startSteward()
+	if fenced != nil {
+		p.Stop(fenced)
+	}
 	return p, nil
 }
 
-// reserve books the lines of a process's ExCache.
-func (c *Component) reserve(o ProcessOptions) error {
+// reserve books the lines of a process's ExCache. It returns how often the component was fenced before.
+func (c *Component) reserve(o ProcessOptions) (fences uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dead {
-		return wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+		return 0, wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
 	}
 	if _, ok := c.procs[o.PID]; ok {
-		return wire.Errorf(wire.KindExists, "process %d runs at %s already", o.PID, c.o.ID)
+		return 0, wire.Errorf(wire.KindExists, "process %d runs at %s already", o.PID, c.o.ID)
 	}
 	room := c.o.ExCacheBytes / wire.PageSize
 	if c.lines+uint64(o.ExCache.Lines) > room {
-		return wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free; raise pcomponent.excache_bytes",
+		return 0, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free; raise pcomponent.excache_bytes",
 			c.o.ID, o.ExCache.Lines, o.Name, room-c.lines, room)
 	}
 	c.lines += uint64(o.ExCache.Lines)
 	c.procs[o.PID] = nil // reserved
-	return nil
+	return c.fences, nil
 }
 
 // release takes a process out of the books and keeps its totals.

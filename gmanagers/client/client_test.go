@@ -204,23 +204,32 @@ func TestCloseEndsCalls(t *testing.T) {
 	}
 }
 
-// TestHeartbeatVotes: only a majority that answers and knows nothing of the member makes it unknown.
+// TestHeartbeatVotes: only a majority that answers and knows nothing of the member makes it unknown; that it is fenced or
+// removed may any of them say.
 func TestHeartbeatVotes(t *testing.T) {
-	const yes, no, dead = 'y', 'n', 'd'
-	for votes, want := range map[string]bool{"yyy": true, "ynn": true, "nnn": false, "nnd": false, "ndd": true, "ydd": true} {
+	const yes, no, dead, fenced, removed = 'y', 'n', 'd', 'f', 'r'
+	member, unknown := wire.StandingMember, wire.StandingUnknown
+	for votes, want := range map[string]wire.Standing{
+		"yyy": member, "ynn": member, "nnn": unknown, "nnd": unknown, "ndd": member, "ydd": member,
+		"yyf": wire.StandingFenced, "ndf": wire.StandingFenced, "frn": wire.StandingRemoved,
+	} {
 		c := run(t, 3, func(f *fake, _ *netlayer.Request, rep *netlayer.Reply) error {
 			switch votes[f.id[1]-'1'] {
 			case dead:
 				return wire.ErrUnavailable
 			case yes:
-				rep.SetControl(wire.HeartbeatRep{Known: true})
+				rep.SetControl(wire.HeartbeatRep{Standing: wire.StandingMember})
 			case no:
-				rep.SetControl(wire.HeartbeatRep{})
+				rep.SetControl(wire.HeartbeatRep{Standing: wire.StandingUnknown})
+			case fenced:
+				rep.SetControl(wire.HeartbeatRep{Standing: wire.StandingFenced})
+			case removed:
+				rep.SetControl(wire.HeartbeatRep{Standing: wire.StandingRemoved})
 			}
 			return nil
 		})
-		if known, err := c.Heartbeat(context.Background(), wire.Member{ID: "m1", Role: wire.RoleMemory}, wire.Load{}); err != nil || known != want {
-			t.Errorf("%s: known %v, %v, want %v", votes, known, err, want)
+		if got, err := c.Heartbeat(context.Background(), wire.Member{ID: "m1", Role: wire.RoleMemory}, wire.Load{}); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", votes, got, err, want)
 		}
 	}
 	c := run(t, 3, func(*fake, *netlayer.Request, *netlayer.Reply) error { return wire.ErrUnavailable })

@@ -10,20 +10,21 @@ import (
 )
 
 // Heartbeat sends m's load to every manager, as a best effort: each manager keeps loads for itself, so that whoever
-// leads next has them. Known is false if a majority of the managers answered and none has m under its epoch: m must
-// register again. The error is not nil if no manager answered within wire.HeartbeatMS.
+// leads next has them. It returns how m stands: fenced or removed if any manager says so, for that is decided and does
+// not change; unknown if a majority of the managers answered and none has m under its epoch, though they may lag; a
+// member otherwise. The error is not nil if no manager answered within wire.HeartbeatMS.
 //
 // A manager that has not answered the last heartbeat is not sent another one meanwhile.
-func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (known bool, err error) {
+func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (wire.Standing, error) {
 	type answer struct {
-		known bool
-		err   error
+		standing wire.Standing
+		err      error
 	}
 	answers := make(chan answer, len(c.peers))
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return false, wire.Errorf(wire.KindUnavailable, "the client is closed")
+		return 0, wire.Errorf(wire.KindUnavailable, "the client is closed")
 	}
 	sent := 0
 	for _, p := range c.peers {
@@ -40,13 +41,13 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 			defer cancel()
 			var rep wire.HeartbeatRep
 			err := p.Control(call, wire.OpHeartbeat, m.Epoch, &wire.Heartbeat{Member: m, Load: load}, &rep)
-			answers <- answer{rep.Known, err}
+			answers <- answer{rep.Standing, err}
 		}()
 	}
 	c.mu.Unlock()
 	limit := time.NewTimer(wire.HeartbeatMS * time.Millisecond)
 	defer limit.Stop()
-	answered := 0
+	answered, standing := 0, wire.StandingUnknown
 	last := error(wire.Errorf(wire.KindBusy, "all managers still owe the answer to an earlier heartbeat"))
 	for range sent {
 		select {
@@ -56,7 +57,7 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 				continue
 			}
 			answered++
-			known = known || a.known
+			standing = max(standing, a.standing)
 			continue
 		case <-limit.C:
 			last = wire.Errorf(wire.KindTimeout, "no manager answered a heartbeat within %d ms", wire.HeartbeatMS)
@@ -65,10 +66,13 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 		}
 		break
 	}
-	if answered == 0 {
-		return false, last
+	switch {
+	case answered == 0:
+		return 0, last
+	case standing == wire.StandingUnknown && answered <= len(c.peers)/2:
+		return wire.StandingMember, nil // those that did not answer may know it
 	}
-	return known || answered <= len(c.peers)/2, nil
+	return standing, nil
 }
 
 // GroupStatus is one manager's Raft group as its replicas see it.

@@ -16,15 +16,21 @@ type Op uint8
 
 // The operations. Numbers are wire numbers, never reused; 2 and 4 placed and released a home without the other managers.
 const (
-	OpRegister Op = 1 // Member → Result.Epoch
-	OpActivate Op = 3 // PID, Region → Result.Owner
-	OpSteps    Op = 5 // Steps → Result.Votes
+	OpRegister Op = 1  // Member → Result.Epoch
+	OpActivate Op = 3  // PID, Region → Result.Owner
+	OpSteps    Op = 5  // Steps → Result.Votes
+	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
+	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
+	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
 	Op     Op
 	Member wire.Member
+	Action membership.Action
+	Note   membership.Note
+	Text   string // why, or what was seen
 	PID    wire.PID
 	Region wire.RegionNo
 	Steps  []admission.Step // at most admission.MaxBatch
@@ -36,7 +42,14 @@ type Command struct {
 	Seq        uint64
 	Stamp      membership.Stamp
 	Overcommit uint64 // thousandths: 4000 lets an mComponent own vRegions of 4 times its memory
+	Cached     Cached // of a removal: what GSM said
 	Request    Request
+}
+
+// Cached is what GSM has booked of an mComponent that is to be removed, as the proposer asked it.
+type Cached struct {
+	Turn    uint64 // of the member when GSM closed it: GSM gives it no buffer cache until a later turn
+	Volumes uint64 // whose buffer cache it still is
 }
 
 // Result is the answer to a command. Kind is wire.KindNone if it was carried out.

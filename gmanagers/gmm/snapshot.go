@@ -13,9 +13,9 @@ import (
 // saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	RegionBytes uint64
-	Members     []wire.Member // ascending by ID
-	Processes   []Process     // ascending by PID
-	Closed      []wire.PID    // freed last, oldest first
+	Members     membership.Saved
+	Processes   []Process  // ascending by PID
+	Closed      []wire.PID // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
@@ -29,7 +29,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 // the slices of results, is replaced by commands, never changed. 2^20 vRegions are copied in about 30 ms.
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
-		RegionBytes: s.regionBytes, Members: s.members.Members(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
+		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }

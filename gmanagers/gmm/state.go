@@ -96,8 +96,14 @@ func (s *State) apply(cmd Command) Result {
 		return s.activate(q.PID, q.Region, cmd)
 	case OpSteps:
 		return s.steps(cmd)
+	case OpDead:
+		return s.dead(cmd)
+	case OpNode:
+		return s.node(cmd)
+	case OpNote:
+		return s.noted(cmd)
 	}
-	return failed(wire.Errorf(wire.KindBadRequest, "gmm operation %d, want 1, 3 or 5", q.Op))
+	return failed(wire.Errorf(wire.KindBadRequest, "gmm operation %d, which there is not", q.Op))
 }
 
 func (s *State) register(m wire.Member, cmd Command) Result {
@@ -174,10 +180,10 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 		}
 		return nil
 	}
-	m, _ := s.members.Get(p.Home)
-	if m.Epoch != p.NodeEpoch {
-		return lost(fmt.Sprintf("the home of process %d", p.PID), m, p.NodeEpoch)
+	if !s.members.Current(p.Home, p.NodeEpoch) {
+		return s.lost(fmt.Sprintf("the home of process %d", p.PID), p.Home, p.NodeEpoch)
 	}
+	m, _ := s.members.Get(p.Home)
 	v.Home = admission.Home{Node: m.ID, Addr: m.Addr, Epoch: p.HomeEpoch, RegionBytes: s.regionBytes}
 	return nil
 }
@@ -243,9 +249,9 @@ func (s *State) Prepared() []wire.PID {
 	return out
 }
 
-// lost is the error of what was granted to an earlier incarnation of m.
-func lost(what string, m wire.Member, epoch wire.Epoch) error {
-	return wire.Errorf(wire.KindFailed, "%s was %s under epoch %d, which registered again as epoch %d without its pages", what, m.ID, epoch, m.Epoch)
+// lost is the error of what was granted to an earlier incarnation of an mComponent, or to one that is dead or removed.
+func (s *State) lost(what string, id wire.NodeID, epoch wire.Epoch) error {
+	return wire.Errorf(wire.KindFailed, "%s was %s under epoch %d and is lost: %s", what, id, epoch, s.members.Fate(id, epoch))
 }
 
 func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result {
@@ -278,10 +284,10 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		s.events.Append(e)
 	}
 	r := p.Regions[j]
-	m, _ := s.members.Get(r.Node)
-	if m.Epoch != r.NodeEpoch {
-		return failed(lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), m, r.NodeEpoch))
+	if !s.members.Current(r.Node, r.NodeEpoch) {
+		return failed(s.lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), r.Node, r.NodeEpoch))
 	}
+	m, _ := s.members.Get(r.Node)
 	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch}}
 }
 
@@ -322,7 +328,9 @@ func (s *State) rooms(cmd Command) string {
 	for i := range members {
 		m := &members[i]
 		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
-		if _, ok := live.Of(m); !ok {
+		if _, ok := live.Of(m); !s.members.Placeable(i) {
+			out.Closed(m.ID, s.members.StateAt(i))
+		} else if !ok {
 			out.Silent(m.ID)
 		} else {
 			out.Has(m.ID, room-min(owned, room), room)
@@ -342,7 +350,7 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wir
 	s.set.Reset()
 	for _, r := range p.Reserved {
 		m, _ := s.members.Get(r.Node)
-		if traffic, ok := live.Of(&m); ok && m.Epoch == r.NodeEpoch {
+		if traffic, ok := live.Of(&m); ok && s.members.Current(r.Node, r.NodeEpoch) {
 			s.set.Add(placement.Candidate{
 				ID: m.ID, Rack: m.Rack, Room: s.regionBytes, Reserved: s.owned[m.ID] * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Traffic: traffic,
 			})
@@ -374,6 +382,10 @@ func (s *State) candidates(cmd Command, homes map[wire.NodeID]uint64, why *membe
 	for i := range members {
 		m := &members[i]
 		traffic, ok := live.Of(m)
+		if !s.members.Placeable(i) {
+			why.Closed(m.ID, s.members.StateAt(i))
+			continue
+		}
 		if !ok {
 			why.Silent(m.ID)
 			continue
@@ -471,16 +483,13 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gmm: %q has vRegions of %d bytes, the cluster of %d", m.ID, m.Capacity.RegionBytes, s.regionBytes)
 		}
 	}
-	if s.members.Len() == 0 && (s.regionBytes != 0 || len(s.processes) > 0) {
-		return fmt.Errorf("gmm: vRegions of %d bytes and %d processes without a member", s.regionBytes, len(s.processes))
+	if s.regionBytes == 0 && (s.members.Len() > 0 || len(s.processes) > 0) {
+		return fmt.Errorf("gmm: %d members and %d processes, and vRegions without a size", s.members.Len(), len(s.processes))
 	}
 	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
 	}
-	was := func(id wire.NodeID, epoch wire.Epoch) bool { // id was registered under epoch at some time
-		m, ok := s.members.Get(id)
-		return ok && epoch > 0 && epoch <= m.Epoch
-	}
+	was := s.members.Was
 	homes, owned, regions, prepared := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0, 0
 	for i, p := range s.processes {
 		switch {

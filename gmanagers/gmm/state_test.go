@@ -30,7 +30,7 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 		}
 	}
 	pid := wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid"))
-	switch rapid.IntRange(0, 12).Draw(t, "op") {
+	switch rapid.IntRange(0, 16).Draw(t, "op") {
 	case 0:
 		c.Request = Request{Op: OpRegister, Member: wire.Member{
 			ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "id")), Role: wire.RoleMemory, Addr: "inproc:m",
@@ -49,6 +49,18 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 		}
 	case 4:
 		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
+	case 13, 14, 15:
+		id := wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", "m9", ""}).Draw(t, "member"))
+		c.Request = Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNode, OpNote}).Draw(t, "member op"), Member: wire.Member{ID: id, Epoch: s.members.LastEpoch(id)},
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")), Text: "seen",
+		}
+		if rapid.IntRange(0, 4).Draw(t, "another epoch") == 0 {
+			c.Request.Member.Epoch++
+		}
+		if e, ok := s.members.Entry(id); ok {
+			c.Cached = Cached{Turn: e.Turn - rapid.Uint64Range(0, 4).Draw(t, "turns ago")/4, Volumes: rapid.Uint64Range(0, 3).Draw(t, "caches") / 3}
+		}
 	default:
 		c.Request = Request{Op: OpActivate, PID: pid, Region: wire.RegionNo(rapid.Uint64Range(0, 20).Draw(t, "region"))}
 	}

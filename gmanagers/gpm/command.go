@@ -16,16 +16,22 @@ type Op uint8
 
 // The operations. Numbers are wire numbers, never reused; 2 and 3 placed and ended a process without the other managers.
 const (
-	OpRegister Op = 1 // Member → Result.Epoch
-	OpAdmit    Op = 4 // Spec → Result.VNode
-	OpRelease  Op = 5 // PID → Result.VNode
-	OpChanges  Op = 6 // Changes → Result.Outcomes
+	OpRegister Op = 1  // Member → Result.Epoch
+	OpAdmit    Op = 4  // Spec → Result.VNode
+	OpRelease  Op = 5  // PID → Result.VNode
+	OpChanges  Op = 6  // Changes → Result.Outcomes
+	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
+	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
+	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
 	Op      Op
 	Member  wire.Member
+	Action  membership.Action
+	Note    membership.Note
+	Text    string // why, or what was seen
 	Spec    admission.VNodeSpec
 	PID     wire.PID
 	Changes []admission.Change // at most admission.MaxBatch

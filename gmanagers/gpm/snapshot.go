@@ -14,9 +14,9 @@ import (
 // saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	NextPID   wire.PID
-	Members   []wire.Member // ascending by ID
-	Processes []Process     // ascending by PID
-	Refused   []Refusal     // oldest first
+	Members   membership.Saved
+	Processes []Process // ascending by PID
+	Refused   []Refusal // oldest first
 	Sessions  dedup.Saved[Result]
 	Turn      wire.NodeID
 	Events    []byte // of events.Log.Encode
@@ -29,7 +29,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 // the slices of processes and of results, is replaced by commands, never changed.
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
-		NextPID: s.nextPID, Members: s.members.Members(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
+		NextPID: s.nextPID, Members: s.members.Save(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
 		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }

@@ -93,11 +93,17 @@ func (s *State) apply(cmd Command) Result {
 	case OpAdmit:
 		return s.admit(q.Spec, cmd)
 	case OpRelease:
-		return s.release(q.PID)
+		return s.release(q.PID, cmd)
 	case OpChanges:
 		return s.changes(q.Changes, cmd)
+	case OpDead:
+		return s.dead(cmd)
+	case OpNode:
+		return s.node(cmd)
+	case OpNote:
+		return s.noted(cmd)
 	}
-	return failed(wire.Errorf(wire.KindBadRequest, "gpm operation %d, want 1, 4, 5 or 6", q.Op))
+	return failed(wire.Errorf(wire.KindBadRequest, "gpm operation %d, which there is not", q.Op))
 }
 
 func (s *State) register(m wire.Member, cmd Command) Result {
@@ -168,6 +174,10 @@ func (s *State) candidates(spec admission.VNodeSpec, live []membership.Live, why
 	for i := range members {
 		m := &members[i]
 		t, ok := traffic.Of(m)
+		if !s.members.Placeable(i) {
+			why.Closed(m.ID, s.members.StateAt(i))
+			continue
+		}
 		if !ok {
 			why.Silent(m.ID)
 			continue
@@ -187,9 +197,12 @@ func (s *State) find(pid wire.PID) (int, bool) {
 }
 
 // release begins the end of a vNode whose admission is decided.
-func (s *State) release(pid wire.PID) Result {
+func (s *State) release(pid wire.PID, cmd Command) Result {
 	i, ok := s.find(pid)
 	if !ok {
+		if o := s.Outcome(pid); o.Kind != wire.KindNone {
+			return failed(wire.Errorf(wire.KindNotFound, "process %d is not placed: %s", pid, o.Text))
+		}
 		return failed(wire.Errorf(wire.KindNotFound, "process %d is not placed", pid))
 	}
 	p := &s.processes[i]
@@ -200,6 +213,10 @@ func (s *State) release(pid wire.PID) Result {
 		s.open++
 	}
 	p.Phase = admission.Leaving
+	if !s.members.Current(p.Node, p.NodeEpoch) {
+		p.Kind, p.Text = wire.KindFailed, "lost with "+string(p.Node)+": "+s.members.Fate(p.Node, p.NodeEpoch)
+		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Lost, PID: pid, Node: p.Node, Epoch: p.NodeEpoch, Reason: p.Text})
+	}
 	return Result{VNode: s.Placement(*p)}
 }
 
@@ -223,6 +240,9 @@ func (s *State) change(m admission.Change, nowMS int64) {
 	}
 	p := &s.processes[i]
 	switch {
+	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent && !s.members.Current(p.Node, p.NodeEpoch):
+		p.Phase, p.Kind, p.Text = admission.Leaving, wire.KindUnavailable, s.members.Fate(p.Node, p.NodeEpoch)+" before the process was admitted"
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
 	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent:
 		p.Phase, p.Home, p.Volumes = admission.Committed, m.Home, m.Volumes
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})
@@ -351,7 +371,7 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: process %d wants %d volumes, text of %d bytes", p.PID, p.Wants, len(p.Text))
 		case p.Epoch == 0 || p.Threads == 0 || p.ExCacheLines == 0 || len(p.Name) > admission.MaxNameBytes:
 			return fmt.Errorf("gpm: process %d: epoch %d, %d threads, %d lines, name of %d bytes", p.PID, p.Epoch, p.Threads, p.ExCacheLines, len(p.Name))
-		case p.NodeEpoch != m.Epoch:
+		case !s.members.Current(p.Node, p.NodeEpoch):
 			continue
 		}
 		u := sums[p.Node]

@@ -28,7 +28,7 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch - stale, Traffic: rapid.Uint64Range(0, 3).Draw(t, "traffic")})
 		}
 	}
-	switch rapid.IntRange(0, 9).Draw(t, "op") {
+	switch rapid.IntRange(0, 13).Draw(t, "op") {
 	case 0:
 		c.Request = Request{Op: OpRegister, Member: wire.Member{
 			ID: wire.NodeID(rapid.SampledFrom([]string{"p1", "p2", "p3", ""}).Draw(t, "id")), Role: wire.RoleCompute, Addr: "inproc:p",
@@ -50,6 +50,15 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 		}
 	case 4:
 		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
+	case 10, 11, 12:
+		id := wire.NodeID(rapid.SampledFrom([]string{"p1", "p2", "p3", "p9", ""}).Draw(t, "member"))
+		c.Request = Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNode, OpNote}).Draw(t, "member op"), Member: wire.Member{ID: id, Epoch: s.members.LastEpoch(id)},
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")), Text: "seen",
+		}
+		if rapid.IntRange(0, 4).Draw(t, "another epoch") == 0 {
+			c.Request.Member.Epoch++
+		}
 	default:
 		c.Request = Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines")}}
 	}

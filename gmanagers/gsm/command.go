@@ -16,15 +16,23 @@ type Op uint8
 
 // The operations. Numbers are wire numbers, never reused; 2 and 3 created and deleted a volume without the other managers.
 const (
-	OpRegister Op = 1 // Member → Result.Epoch
-	OpSteps    Op = 4 // Steps → Result.Votes
+	OpRegister Op = 1  // Member → Result.Epoch
+	OpSteps    Op = 4  // Steps → Result.Votes
+	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
+	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
+	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
+	OpGates    Op = 12 // Gates → Result.Cached
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
 	Op     Op
 	Member wire.Member
+	Action membership.Action
+	Note   membership.Note
+	Text   string           // why, or what was seen
 	Steps  []admission.Step // at most admission.MaxBatch
+	Gates  []Gate           // at most MaxGates
 }
 
 // Command is a request as replicated: the proposer added who asks, its stamp and the candidates for buffer caches.
@@ -43,6 +51,9 @@ type Result struct {
 	Text  string
 	Epoch wire.Epoch
 	Votes []admission.Vote // one for each step
+	// Cached is, for each gate, the number of volumes whose buffer cache the mComponent is, and the turn of the gate that is
+	// in force now.
+	Cached []Cached
 }
 
 // Err returns the result's error, nil if the command was carried out.

@@ -13,13 +13,14 @@ import (
 // saved is a snapshot: everything that is replicated, in sorted slices. Its format version is FormatVersion.
 type saved struct {
 	Next        uint64
-	Members     []wire.Member // ascending by ID
-	Volumes     []Volume      // ascending by Volume
-	Closed      []wire.PID    // freed last, oldest first
+	Members     membership.Saved
+	Volumes     []Volume   // ascending by Volume
+	Closed      []wire.PID // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 	StorageTurn wire.NodeID
 	CacheTurn   wire.NodeID
 	Events      []byte // of events.Log.Encode
+	Gates       []Gate // ascending by ID
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -29,8 +30,9 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 // the slices of volumes and of results, is replaced by commands, never changed.
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
-		Next: s.next, Members: s.members.Members(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
+		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(),
+		Gates: append([]Gate{}, s.gates...),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -55,6 +57,7 @@ func (s *State) Restore(b []byte) error {
 	}
 	n := &State{
 		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
+		gates: v.Gates,
 	}
 	n.count()
 	if err := n.CheckInvariants(); err != nil {

@@ -46,6 +46,7 @@ type State struct {
 	closed      []wire.PID                   // vNodes freed last, oldest first, at most MaxClosed
 	storageTurn wire.NodeID                  // the sComponent that round_robin chose last; empty if none
 	cacheTurn   wire.NodeID                  // the same of buffer caches
+	gates       []Gate                       // mComponents that get no buffer cache, ascending by ID, at most MaxGates
 	sessions    *dedup.Table[Result]
 	events      *events.Log
 	note        events.Event  // why the sComponent at hand was chosen, kept for its memory
@@ -89,8 +90,16 @@ func (s *State) apply(cmd Command) Result {
 		return Result{Epoch: epoch}
 	case OpSteps:
 		return s.steps(cmd)
+	case OpDead:
+		return s.dead(cmd)
+	case OpNode:
+		return s.node(cmd)
+	case OpNote:
+		return s.noted(cmd)
+	case OpGates:
+		return s.setGates(q.Gates)
 	}
-	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, want 1 or 4", q.Op))
+	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, which there is not", q.Op))
 }
 
 func (s *State) steps(cmd Command) Result {
@@ -254,6 +263,10 @@ func (s *State) candidates(size uint64, stamped []membership.Live, why *membersh
 	for i := range members {
 		m := &members[i]
 		traffic, ok := live.Of(m)
+		if !s.members.Placeable(i) {
+			why.Closed(m.ID, s.members.StateAt(i))
+			continue
+		}
 		if !ok {
 			why.Silent(m.ID)
 			continue
@@ -281,13 +294,23 @@ func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn w
 		slices.SortStableFunc(caches, order)
 	}
 	s.set.Reset()
+	closed := 0
 	for _, c := range caches {
-		s.set.Add(placement.Candidate{ID: c.ID, Room: math.MaxUint64, Volumes: s.cached[c.ID], Traffic: c.Traffic})
+		room := uint64(math.MaxUint64)
+		if s.shut(c.ID, c.Epoch) {
+			room = 0
+			closed++
+		}
+		s.set.Add(placement.Candidate{ID: c.ID, Room: room, Volumes: s.cached[c.ID], Traffic: c.Traffic})
 	}
-	ask := placement.Ask{Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
+	ask := placement.Ask{Need: 1, Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
 	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
-		return l, "", wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive", name)
+		also := ""
+		if closed > 0 {
+			also = fmt.Sprintf(" and takes any (%d are draining or dead)", closed)
+		}
+		return l, "", wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive%s", name, also)
 	}
 	s.cacheNote.Explain(policy, ask, &s.set, i)
 	l = caches[i]
@@ -371,6 +394,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if n := max(len(s.storageTurn), len(s.cacheTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gsm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
+	}
+	if err := s.checkGates(); err != nil {
+		return err
 	}
 	for i, v := range s.volumes {
 		_, ok := s.members.Get(v.Storage)

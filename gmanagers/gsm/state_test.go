@@ -30,7 +30,7 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 			c.Caches = append(c.Caches, membership.Live{ID: id, Epoch: 1, Addr: "inproc:" + string(id)})
 		}
 	}
-	switch rapid.IntRange(0, 9).Draw(t, "op") {
+	switch rapid.IntRange(0, 13).Draw(t, "op") {
 	case 0:
 		// Capacities do not shrink here, so that CheckCapacity must hold.
 		c.Request = Request{Op: OpRegister, Member: wire.Member{
@@ -39,6 +39,23 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 		}}
 	case 4:
 		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
+	case 10, 11, 12:
+		id := wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", "s9", ""}).Draw(t, "member"))
+		c.Request = Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNode, OpNote}).Draw(t, "member op"), Member: wire.Member{ID: id, Epoch: s.members.LastEpoch(id)},
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")), Text: "seen",
+		}
+		if rapid.IntRange(0, 4).Draw(t, "another epoch") == 0 {
+			c.Request.Member.Epoch++
+		}
+	case 13:
+		c.Request.Op = OpGates
+		for range rapid.IntRange(0, 3).Draw(t, "gates") {
+			c.Request.Gates = append(c.Request.Gates, Gate{
+				ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "gate")), Turn: rapid.Uint64Range(0, 9).Draw(t, "turn"),
+				Until: rapid.SampledFrom([]wire.Epoch{0, 0, 1, UntilOpened}).Draw(t, "until"),
+			})
+		}
 	default:
 		c.Request.Op = OpSteps
 		for range rapid.IntRange(0, 4).Draw(t, "steps") {

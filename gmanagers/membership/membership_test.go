@@ -36,11 +36,11 @@ func TestRegisterGivesEpochs(t *testing.T) {
 	if len(ms) != 2 || ms[0].ID != "m1" || ms[1].ID != "m2" {
 		t.Errorf("members %+v, want m1 and m2 in order", ms)
 	}
-	again, err := Load(wire.RoleMemory, tab.Members())
+	again, err := Load(wire.RoleMemory, tab.Save())
 	if err != nil || !reflect.DeepEqual(again, tab) {
 		t.Errorf("restored: %+v, %v", again, err)
 	}
-	if _, err := Load(wire.RoleStorage, tab.Members()); err == nil {
+	if _, err := Load(wire.RoleStorage, tab.Save()); err == nil {
 		t.Error("mComponents were restored at GSM")
 	}
 }
@@ -129,8 +129,8 @@ func TestWatch(t *testing.T) {
 		t.Errorf("%q was not heard under its present epoch", got)
 	}
 	w.Registered(now, members[0])
-	st := w.Statuses(wire.GMM, now+time.Second, members)
-	if len(st) != 2 || !st[0].Alive || st[0].AgeMS != 1000 || st[1].Alive || st[1].AgeMS != -1 {
+	st := w.Statuses(wire.GMM, now+time.Second, []Entry{{Member: members[0], Turn: 1}, {Member: members[1], Turn: 2, Drain: true}})
+	if len(st) != 2 || !st[0].Alive || st[0].AgeMS != 1000 || st[1].Alive || st[1].AgeMS != -1 || st[0].State != Active || st[1].State != Draining {
 		t.Errorf("statuses %+v", st)
 	}
 }

@@ -72,6 +72,14 @@ func (r *Refusals) Short(id wire.NodeID, want, free, capacity uint64) {
 	r.add(fmt.Sprintf("%s has %d of %d free (%d short)", id, free, capacity, want-free))
 }
 
+// Closed notes a component that is draining or dead.
+func (r *Refusals) Closed(id wire.NodeID, s State) {
+	if r == nil {
+		return
+	}
+	r.add(fmt.Sprintf("%s is %v", id, s))
+}
+
 // Has notes what a component has free, where several are short together.
 func (r *Refusals) Has(id wire.NodeID, free, capacity uint64) {
 	if r == nil {

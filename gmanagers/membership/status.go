@@ -10,7 +10,11 @@ type Status struct {
 	Member wire.Member
 	Load   wire.Load
 	AgeMS  int64 // since its last heartbeat; -1 if none was heard under its present epoch
-	Alive  bool  // a candidate for placement now
+	Alive  bool  // heard of within its lease
+	State  State // only an active one that is alive is a candidate for placement
+	// Unreachable says that it is not heard of and others reach it: the answering manager, while it leads, does not declare
+	// it dead.
+	Unreachable bool
 }
 
 // GroupStatus is one replica's view of one manager's Raft group.
@@ -30,10 +34,11 @@ type QueryKind uint8
 
 // The kinds that every manager answers. Numbers are wire numbers.
 const (
-	QueryMembers QueryKind = 1  // → []Status, by id
-	QueryGroup   QueryKind = 2  // → GroupStatus
-	QueryEvents  QueryKind = 3  // → events.Page; after number Query.ID, at most Query.Limit
-	QueryListing QueryKind = 16 // → the listing of the manager's package; Query.ID selects one, 0 all
+	QueryMembers  QueryKind = 1  // → []Status, by id
+	QueryGroup    QueryKind = 2  // → GroupStatus
+	QueryEvents   QueryKind = 3  // → events.Page; after number Query.ID, at most Query.Limit
+	QueryStanding QueryKind = 4  // → wire.Standing of Query.Node under epoch Query.ID
+	QueryListing  QueryKind = 16 // → the listing of the manager's package; Query.ID selects one, 0 all
 )
 
 // Query is the body of wire.QueryReq.Query of all three managers.
@@ -41,6 +46,7 @@ type Query struct {
 	Kind  QueryKind
 	ID    uint64
 	Limit uint64
+	Node  wire.NodeID
 }
 
 // QueryVersion is the format version of queries and their answers.

@@ -23,16 +23,14 @@ const (
 type Table struct {
 	role    wire.Role
 	members []wire.Member // ascending by ID
+	marks   []mark        // of members, by the same index: apart, so that placements read members alone
+	gone    []Tombstone   // removed, the first to be removed first, at most MaxTombstones
+	turn    uint64        // the last one taken
+	floor   wire.Epoch    // the highest epoch of a tombstone that was forgotten
 }
 
 // NewTable returns a table for members of a role.
-func NewTable(role wire.Role) *Table { return &Table{role: role} }
-
-// Load makes the table of a snapshot and checks it. It keeps members.
-func Load(role wire.Role, members []wire.Member) (*Table, error) {
-	t := &Table{role: role, members: members}
-	return t, t.CheckInvariants()
-}
+func NewTable(role wire.Role) *Table { return &Table{role: role, gone: []Tombstone{}} }
 
 func (t *Table) find(id wire.NodeID) (int, bool) {
 	return slices.BinarySearchFunc(t.members, id, func(m wire.Member, id wire.NodeID) int { return cmp.Compare(m.ID, id) })
@@ -49,11 +47,14 @@ func (t *Table) Check(m wire.Member) error {
 		return wire.Errorf(wire.KindNoRoom, "member table: %d members, at most %d", len(t.members), MaxMembers)
 	case ok && t.members[i].Epoch == math.MaxUint32:
 		return wire.Errorf(wire.KindNoRoom, "member %s: its epochs are used up", m.ID)
+	case !ok && t.lastEpoch(m.ID) >= math.MaxUint32-1: // one is left for the floor
+		return wire.Errorf(wire.KindNoRoom, "member %s: its epochs are used up", m.ID)
 	}
 	return nil
 }
 
-// Register enters m, or enters it again with what it offers now, and returns its new epoch. m.Epoch is not read.
+// Register enters m, or enters it again with what it offers now, and returns its new epoch, which is higher than any that
+// its id had. m.Epoch is not read. A dead member is alive again; one that drained drains on.
 func (t *Table) Register(m wire.Member) (wire.Epoch, error) {
 	if err := t.Check(m); err != nil {
 		return 0, err
@@ -62,10 +63,13 @@ func (t *Table) Register(m wire.Member) (wire.Epoch, error) {
 	if ok {
 		m.Epoch = t.members[i].Epoch + 1
 		t.members[i] = m
-	} else {
-		m.Epoch = 1
-		t.members = slices.Insert(t.members, i, m)
+		t.marks[i].dead, t.marks[i].turn = false, t.next()
+		return m.Epoch, nil
 	}
+	m.Epoch = t.lastEpoch(m.ID) + 1
+	t.members = slices.Insert(t.members, i, m)
+	t.marks = slices.Insert(t.marks, i, mark{turn: t.next()})
+	t.gone = slices.DeleteFunc(t.gone, func(g Tombstone) bool { return g.ID == m.ID })
 	return m.Epoch, nil
 }
 
@@ -78,10 +82,10 @@ func (t *Table) Get(id wire.NodeID) (wire.Member, bool) {
 	return t.members[i], true
 }
 
-// Current reports whether id is registered under epoch.
+// Current reports whether id is registered under epoch and not dead: what it got under it, it has.
 func (t *Table) Current(id wire.NodeID, epoch wire.Epoch) bool {
-	m, ok := t.Get(id)
-	return ok && m.Epoch == epoch
+	i, ok := t.find(id)
+	return ok && t.members[i].Epoch == epoch && !t.marks[i].dead
 }
 
 // Members returns a copy of the members, ascending by id. It is never nil, so equal tables give equal snapshots.
@@ -97,6 +101,9 @@ func (t *Table) Len() int { return len(t.members) }
 func (t *Table) CheckInvariants() error {
 	if len(t.members) > MaxMembers {
 		return fmt.Errorf("membership: %d members, at most %d", len(t.members), MaxMembers)
+	}
+	if err := t.checkMarks(); err != nil {
+		return err
 	}
 	for i, m := range t.members {
 		if i > 0 && t.members[i-1].ID >= m.ID {

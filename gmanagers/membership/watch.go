@@ -114,11 +114,25 @@ func (w *Watch) known(m wire.Member) (heard, bool) {
 	return h, true
 }
 
-// Statuses returns members with what was heard of them, in the order of members.
-func (w *Watch) Statuses(group wire.Manager, now time.Duration, members []wire.Member) []Status {
-	out := make([]Status, 0, len(members))
-	for _, m := range members {
-		st := Status{Member: m, AgeMS: -1, Alive: now < w.grace[group]}
+// Alive reports whether m counts as heard of: within the lease under its present epoch, or while a grace of the group
+// lasts.
+func (w *Watch) Alive(group wire.Manager, now time.Duration, m wire.Member) bool {
+	h, ok := w.known(m)
+	return now < w.grace[group] || ok && now-h.at <= w.lease
+}
+
+// Heeded reports whether m was heard of within the lease, whatever grace lasts.
+func (w *Watch) Heeded(now time.Duration, m wire.Member) bool {
+	h, ok := w.known(m)
+	return ok && now-h.at <= w.lease
+}
+
+// Statuses returns entries with what was heard of their members, in order.
+func (w *Watch) Statuses(group wire.Manager, now time.Duration, entries []Entry) []Status {
+	out := make([]Status, 0, len(entries))
+	for i := range entries {
+		m := entries[i].Member
+		st := Status{Member: m, AgeMS: -1, State: entries[i].State(), Alive: now < w.grace[group]}
 		if h, ok := w.known(m); ok {
 			st.Load, st.AgeMS = h.load, (now - h.at).Milliseconds()
 			st.Alive = st.Alive || now-h.at <= w.lease

@@ -7,11 +7,13 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// Processes returns the processes whose home is here, ascending.
+// Processes returns the processes whose home is here, ascending; those that a fence has ended are not.
 func (h *Home) Processes() []wire.PID {
 	out := make([]wire.PID, 0, len(h.procs))
-	for pid := range h.procs {
-		out = append(out, pid)
+	for pid, p := range h.procs {
+		if p.fenced == "" {
+			out = append(out, pid)
+		}
 	}
 	slices.Sort(out)
 	return out

@@ -69,7 +69,8 @@ type process struct {
 	ops       []*operation    // in the order of arrival, running and waiting
 	heapStart uint64          // 0 before the first brk
 	heapEnd   uint64
-	exited    bool // an exit has begun; only its retry is served
+	exited    bool   // an exit has begun; only its retry is served
+	fenced    string // why only its exit is served; empty if all is
 }
 
 type outCall struct {
@@ -97,6 +98,9 @@ func (h *Home) Open(req wire.ProcessOpenReq) error {
 	}
 	if p.exited {
 		return wire.Errorf(wire.KindNotFound, "process %d has ended", req.PID)
+	}
+	if err := p.refused(); err != nil {
+		return err
 	}
 	return p.admit(req.Epoch)
 }
@@ -152,6 +156,9 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 	if !ok || p.exited {
 		return h.refuse(call, notHome(req.PID), out)
 	}
+	if err := p.refused(); err != nil {
+		return h.refuse(call, err, out)
+	}
 	rep := wire.MmapRep{Addr: req.Addr, Owners: h.owners(p, req.Addr, req.Addr+length)}
 	if len(rep.Owners) == 0 {
 		return h.refuse(call, wire.Errorf(wire.KindUnmapped, "process %d has no active vRegion in [%#x, %#x)", req.PID, req.Addr, req.Addr+length), out)
@@ -199,6 +206,9 @@ func (h *Home) submit(pid wire.PID, epoch wire.Epoch, op *operation, out []Effec
 	p, ok := h.procs[pid]
 	if !ok || p.exited {
 		return h.refuse(op.call, notHome(pid), out)
+	}
+	if err := p.refused(); err != nil {
+		return h.refuse(op.call, err, out)
 	}
 	if err := p.admit(epoch); err != nil {
 		return h.refuse(op.call, err, out)

@@ -236,6 +236,9 @@ func (h *Home) mapped(p *process, change func()) {
 func (h *Home) step(p *process, op *operation, out []Effect) (done bool, _ []Effect) {
 	switch op.phase {
 	case clearing:
+		if op.err == nil {
+			op.err = p.refused() // fenced meanwhile: what GMM granted before is not taken into use
+		}
 		if op.err == nil && op.grows && op.start < op.end {
 			op.phase = mapping
 			for _, o := range h.owners(p, op.start, op.end) {

@@ -21,6 +21,7 @@ type Owners struct {
 	self     wire.NodeID
 	maxSlots int
 	mapped   uint64
+	fence    fence
 }
 
 type owned struct {
@@ -79,6 +80,9 @@ func (o *Owners) Error(v Verdict, pid wire.PID, page wire.PageNo, epoch wire.Epo
 	region := uint64(page) >> o.shift
 	switch v {
 	case NotOwner:
+		if err := o.fenced(pid, wire.RegionNo(region)); err != nil {
+			return err
+		}
 		return wire.Errorf(wire.KindNotOwner, "%s does not own vRegion %d of process %d under epoch %d: ask its home for the owner", o.self, region, pid, epoch)
 	case Stale:
 		return wire.Errorf(wire.KindStale, "%s owns vRegion %d of process %d under an epoch newer than %d: ask its home", o.self, region, pid, epoch)
@@ -104,6 +108,9 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 	}
 	slot, ok := o.index.Get(uint64(req.PID), uint64(req.Region))
 	if !ok {
+		if err := o.fenced(req.PID, req.Region); err != nil {
+			return err
+		}
 		if o.index.Len() >= o.maxSlots {
 			return wire.Errorf(wire.KindNoMemory, "%s: owns %d vRegions, at most max_owned_regions %d", o.self, o.index.Len(), o.maxSlots)
 		}
@@ -149,6 +156,7 @@ func (o *Owners) Unmap(req wire.RegionUnmapReq) (slot uint32, ok bool, err error
 // freed before Release gives a slot to another vRegion.
 func (o *Owners) Exit(pid wire.PID, slots []uint32) []uint32 {
 	n := len(slots)
+	o.fence.forget(pid)
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used && r.pid == pid {
 			slots = append(slots, uint32(i))
@@ -170,6 +178,9 @@ func (o *Owners) Release(slot uint32) {
 // CheckInvariants checks index, trees and counts.
 func (o *Owners) CheckInvariants() error {
 	if err := o.index.CheckInvariants(); err != nil {
+		return err
+	}
+	if err := o.fence.check(); err != nil {
 		return err
 	}
 	var mapped uint64

@@ -80,7 +80,7 @@ type Capacity struct {
 	StorageBytes     uint64 // sComponent
 }
 
-// Load is what a component reports with each heartbeat; counters are cumulative since its start.
+// Load is what a component reports with each heartbeat; Misses, Flushes and BlockOps are cumulative since its start.
 type Load struct {
 	Processes     uint32
 	Threads       uint32
@@ -90,6 +90,10 @@ type Load struct {
 	Misses        uint64
 	Flushes       uint64
 	BlockOps      uint64
+	QueueDelayUS  uint64 // mean wait of a request for a worker since the last heartbeat
+	Regions       uint32 // mComponent: vRegions that it owns
+	Homes         uint32 // mComponent: processes whose home it is
+	Volumes       uint32 // mComponent: buffer caches; sComponent: volumes
 }
 
 // Heartbeat goes to every manager each HeartbeatMS; loads are soft state there.
@@ -100,11 +104,6 @@ type Heartbeat struct {
 
 // HeartbeatMS is the interval of heartbeats in ms (legoos.md §2).
 const HeartbeatMS = 500
-
-// HeartbeatRep tells the component whether the manager's state has it under this epoch.
-type HeartbeatRep struct {
-	Known bool
-}
 
 // ProposeReq asks the leader of a manager to apply a command. (Client, Seq) makes it at-most-once.
 type ProposeReq struct {

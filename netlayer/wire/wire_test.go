@@ -28,7 +28,7 @@ var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5}
 
 var member = Member{ID: "m2", Role: RoleMemory, Addr: "tcp:127.0.0.1:7002", Rack: "r1", Capacity: Capacity{MemoryBytes: 1 << 30, RegionBytes: 1 << 20, BufferCacheBytes: 1 << 24}, Epoch: 4}
 
-var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12}
+var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12, QueueDelayUS: 13, Regions: 14, Homes: 15, Volumes: 16}
 
 var (
 	miss  = Miss{PID: 7, Page: 0x4033, OwnerEpoch: 5}
@@ -66,7 +66,7 @@ var samples = []sample{
 	{op: OpProcessStop, req: ProcessRef{PID: 7}},
 	{op: OpPropose, req: ProposeReq{Manager: GMM, Client: 77, Seq: 3, Command: []byte{9}}, rep: ProposeRep{Result: []byte{8}}},
 	{op: OpQuery, req: QueryReq{Manager: GPM, Stale: true, Query: []byte{9}}, rep: QueryRep{Leader: "g3", Term: 2, Result: []byte{8}}},
-	{op: OpHeartbeat, req: Heartbeat{Member: member, Load: load}, rep: HeartbeatRep{Known: true}},
+	{op: OpHeartbeat, req: Heartbeat{Member: member, Load: load}, rep: HeartbeatRep{Standing: StandingFenced}},
 	{op: OpRaft, req: []byte("raft batch")},
 	{op: OpRaftChunk, req: []byte("raft chunk")},
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,9 @@ import (
 // leads.
 const registerPause = 100 * time.Millisecond
 
+// askTimeout bounds the question whether the manager knows this component.
+const askTimeout = 3 * time.Second
+
 // membership keeps a component registered at its manager and reports its load.
 type membership struct {
 	client  *client.Client
@@ -24,6 +28,7 @@ type membership struct {
 	self    wire.Member
 	current *atomic.Uint32 // epoch, 0 before the first registration
 	first   chan struct{}  // closed by the first registration
+	waits   queueWaits
 }
 
 func newMembership(cfg *Config, pt *part, gm *client.Client, use *usage, epoch *atomic.Uint32, log *slog.Logger) (*membership, error) {
@@ -37,8 +42,8 @@ func newMembership(cfg *Config, pt *part, gm *client.Client, use *usage, epoch *
 	}, nil
 }
 
-// run registers, then beats until ctx ends. A manager that does not know this component (its state was lost, or it was
-// given up) makes it register again, under a new epoch.
+// run registers, then beats until ctx ends. A component that the managers gave up drops what it held under its epoch, and
+// joins again under a new one; one that people removed does not, until it is started again.
 func (m *membership) run(ctx context.Context) error {
 	beat := time.NewTicker(wire.HeartbeatMS * time.Millisecond)
 	defer beat.Stop()
@@ -52,17 +57,28 @@ func (m *membership) run(ctx context.Context) error {
 			}
 			known = true
 		}
-		load := m.part.load()
-		load.BusyCores = m.use.busyCores()
-		ok, err := m.client.Heartbeat(ctx, m.self, load)
+		standing, err := m.client.Heartbeat(ctx, m.self, m.load())
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil:
-			known, silent = ok, false
-		case !silent: // data paths go on without managers: say it once
-			m.log.Warn("no manager answers", "error", err.Error())
+		case err != nil:
+			if !silent { // data paths go on without managers: say it once
+				m.log.Warn("no manager answers", "error", err.Error())
+			}
 			silent = true
+		case standing == wire.StandingUnknown:
+			silent = false
+			known = m.known(ctx)
+		case standing == wire.StandingFenced:
+			silent, known = false, false
+			m.fence(fmt.Sprintf("%s was declared dead under epoch %d and is fenced", m.self.ID, m.self.Epoch))
+		case standing == wire.StandingRemoved:
+			m.fence(fmt.Sprintf("%s was removed under epoch %d", m.self.ID, m.self.Epoch))
+			m.log.Warn("removed: start this component again to have it back")
+			<-ctx.Done()
+			return nil
+		default:
+			silent = false
 		}
 		if known {
 			select {
@@ -72,6 +88,40 @@ func (m *membership) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// known asks the manager itself, when replicas do not know this component: they may lag, and what they do not know is no
+// reason to drop anything. If the manager does not know it either, its state was lost, and with it the books of all that is
+// here: then it is dropped, before anything new can come under another epoch.
+func (m *membership) known(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	standing, err := m.client.Standing(ctx, m.self)
+	if err != nil {
+		return true // nobody leads: dead managers stop nothing
+	}
+	switch standing {
+	case wire.StandingUnknown, wire.StandingFenced:
+		m.fence(fmt.Sprintf("%s is not in the books of its manager under epoch %d any more", m.self.ID, m.self.Epoch))
+		return false
+	}
+	return true // the next heartbeat tells of a removal
+}
+
+// fence has the component drop what it holds for processes.
+func (m *membership) fence(why string) {
+	m.log.Warn("fenced", "because", why)
+	if m.part.fence != nil {
+		m.part.fence(why)
+	}
+}
+
+// load is what the component does now.
+func (m *membership) load() wire.Load {
+	load := m.part.load()
+	load.BusyCores = m.use.busyCores()
+	load.QueueDelayUS = m.waits.since(m.part.waits)
+	return load
 }
 
 func (m *membership) register(ctx context.Context) error {

@@ -16,6 +16,9 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
+// maxProbes bounds the probes that a component makes at a time for managers: each holds a worker for up to a lease.
+const maxProbes = 2
+
 // closeTimeout bounds how long a component may take to flush and close, within shutdownTimeout.
 const closeTimeout = 2 * time.Second
 
@@ -95,7 +98,15 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err := pt.register(mon.registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings}, cfg.serverOptions(log))
+	prober := netlayer.NewProber(cfg.peerOptions(log), maxProbes)
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, prober: prober}, cfg.serverOptions(log))
+	pt.waits = func() waited {
+		w := waited{}.add(server.QueueWait())
+		if pt.waitsInside != nil {
+			w = w.add(pt.waitsInside())
+		}
+		return w
+	}
 	cfg.metrics.AddServer(server)
 	p.use = newUsage(cfg, pt)
 	if err := mon.registry.Register(p.use); err != nil {
@@ -182,11 +193,13 @@ type mux struct {
 	part     *part
 	stats    func() wire.NodeStatsRep
 	holdings func() wire.HoldingsRep
+	prober   *netlayer.Prober
 }
 
-// Inline implements netlayer.Handler. Counting takes the component's locks, so it goes to a worker.
+// Inline implements netlayer.Handler. Counting takes the component's locks, and a probe waits for
+// another node, so they go to a worker.
 func (m *mux) Inline(op wire.Op) bool {
-	return op != wire.OpNodeStats && op != wire.OpHoldings && m.part.handler.Inline(op)
+	return op != wire.OpNodeStats && op != wire.OpHoldings && op != wire.OpProbe && m.part.handler.Inline(op)
 }
 
 // Serve implements netlayer.Handler.
@@ -199,6 +212,8 @@ func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Re
 		}
 		rep.SetControl(m.stats())
 		return nil
+	case req.Op == wire.OpProbe && m.part.counters != nil: // a manager probes by itself
+		return m.prober.Serve(ctx, req, rep)
 	case req.Op == wire.OpHoldings && m.part.holdings != nil: // a manager has books, and holds nothing
 		var q wire.HoldingsReq
 		if err := wire.Unmarshal(req.Body, &q); err != nil {

@@ -36,6 +36,10 @@ type part struct {
 	capacity func() wire.Capacity
 	load     func() wire.Load
 	holdings func() wire.Holdings
+	fence    func(why string) // drops what it holds for processes; nil if that outlives an epoch
+	waits    func() waited    // of requests for a worker; set by the node
+	// waitsInside adds the waits that the server does not see; may be nil.
+	waitsInside func() (time.Duration, uint64)
 
 	// Of a manager.
 	run   func(context.Context) error // nil if the part needs no goroutine of its own
@@ -120,7 +124,7 @@ func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings,
+		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: comp.Fence,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
 	}, nil
 }
@@ -136,6 +140,7 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
+		fence: comp.Fence, waitsInside: comp.WorkerWaits,
 	}, nil
 }
 

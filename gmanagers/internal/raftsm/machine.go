@@ -13,13 +13,15 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone. Members, Query and
-// Freeze may run at the same time as each other and must change nothing. Equal states fed equal commands must stay equal,
+// State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone. Members, Entries,
+// Standing, Query and Freeze may run at the same time as each other and must change nothing. Equal states fed equal commands must stay equal,
 // byte for byte in what Freeze encodes.
 type State interface {
 	ApplyBytes(command []byte) (result []byte)
 	Query(q membership.Query) ([]byte, error)
 	Members() []wire.Member
+	Entries() []membership.Entry
+	Standing(wire.NodeID, wire.Epoch) wire.Standing
 	// Freeze copies the state quickly and returns what encodes the copy, which is called later, once, while others change
 	// the state.
 	Freeze() (encode func() []byte)

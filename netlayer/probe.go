@@ -1,0 +1,96 @@
+package netlayer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// probeAttempts is how often a probe tries within its time: a connection may be lost while it is made.
+	probeAttempts = 3
+	// MaxProbe is the longest that a probe may take.
+	MaxProbe = 30 * time.Second
+)
+
+// Prober finds out whether other nodes live, for a manager that does not hear of them: it connects, checks who answers, and
+// pings. It keeps no connection. Safe for concurrent use.
+type Prober struct {
+	o     Options
+	slots chan struct{}
+}
+
+// NewProber makes a prober with the identity of o. It makes limit probes at a time; more are refused as busy, which says
+// nothing about who was to be probed.
+func NewProber(o Options, limit int) *Prober {
+	o.Slots, o.RetryAttempts = 1, probeAttempts
+	o.Metrics = nil // connections of one ping each would crowd the counts of those that last
+	return &Prober{o: o, slots: make(chan struct{}, limit)}
+}
+
+// Probe looks whether node lives at addr. The error is not about the node: there are too many probes, the request makes no
+// sense, or ctx has ended.
+func (p *Prober) Probe(ctx context.Context, q wire.ProbeReq) (wire.ProbeRep, error) {
+	timeout := time.Duration(q.TimeoutMS) * time.Millisecond
+	if timeout <= 0 || timeout > MaxProbe {
+		return wire.ProbeRep{}, wire.Errorf(wire.KindBadRequest, "probe of %.64q: timeout_ms: %d, want 1 to %d", q.Node, q.TimeoutMS, MaxProbe.Milliseconds())
+	}
+	if err := Addr(q.Addr).Validate(); err != nil {
+		return wire.ProbeRep{}, wire.Errorf(wire.KindBadRequest, "probe of %.64q: %v", q.Node, err)
+	}
+	select {
+	case p.slots <- struct{}{}:
+	default:
+		return wire.ProbeRep{}, wire.Errorf(wire.KindBusy, "%s makes %d probes already", p.o.Node, cap(p.slots))
+	}
+	defer func() { <-p.slots }()
+	ms := int(q.TimeoutMS)
+	o := p.o
+	o.CallTimeoutMS, o.DialTimeoutMS, o.HelloTimeoutMS, o.WriteTimeoutMS = ms, ms, ms, ms
+	peer := NewPeer(Addr(q.Addr), o)
+	defer peer.Close()
+	within, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := peer.Control(within, wire.OpPing, 0, nil, nil)
+	if ctx.Err() != nil && err != nil {
+		return wire.ProbeRep{}, wire.Errorf(wire.KindUnavailable, "probe of %s: %v", q.Node, context.Cause(ctx))
+	}
+	if err != nil {
+		return wire.ProbeRep{Text: err.Error()}, nil
+	}
+	who, ok := peer.Remote()
+	switch {
+	case !ok:
+		return wire.ProbeRep{Text: "the connection was lost after its answer"}, nil
+	case who.Node != q.Node:
+		return wire.ProbeRep{Text: fmt.Sprintf("%s is at %s now", who.Node, q.Addr)}, nil
+	}
+	return wire.ProbeRep{Alive: true}, nil
+}
+
+// Serve answers OpProbe. ctx should carry the request's deadline.
+func (p *Prober) Serve(ctx context.Context, req *Request, rep *Reply) error {
+	var q wire.ProbeReq
+	if err := wire.Unmarshal(req.Body, &q); err != nil {
+		return err
+	}
+	got, err := p.Probe(ctx, q)
+	if err != nil {
+		return err
+	}
+	rep.SetControl(got)
+	return nil
+}
+
+// Ask has the node at addr make a probe, and returns its answer. It keeps no connection.
+func (p *Prober) Ask(ctx context.Context, addr Addr, q wire.ProbeReq) (rep wire.ProbeRep, err error) {
+	if err := addr.Validate(); err != nil {
+		return rep, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	peer := NewPeer(addr, p.o)
+	defer peer.Close()
+	err = peer.Control(ctx, wire.OpProbe, 0, &q, &rep)
+	return rep, err
+}
