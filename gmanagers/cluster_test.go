@@ -32,6 +32,7 @@ type cluster struct {
 	peers []gmanagers.Peer
 	nodes []*node
 	edit  func(*gmanagers.Options)
+	wrap  func(node int, h netlayer.Handler) netlayer.Handler // if not nil, what serves a node's requests
 }
 
 type node struct {
@@ -49,7 +50,11 @@ func startCluster(t testing.TB, edit func(*gmanagers.Options)) *cluster {
 
 // startClusterAt is startCluster at addresses of the caller's choice.
 func startClusterAt(t testing.TB, addr func(wire.NodeID) netlayer.Addr, edit func(*gmanagers.Options)) *cluster {
-	c := &cluster{t: t, edit: edit}
+	return startClusterOf(&cluster{t: t, edit: edit}, addr)
+}
+
+// startClusterOf starts the nodes of a cluster that says how.
+func startClusterOf(c *cluster, addr func(wire.NodeID) netlayer.Addr) *cluster {
 	for i := 1; i <= 3; i++ {
 		id := wire.NodeID(fmt.Sprintf("g%d", i))
 		c.peers = append(c.peers, gmanagers.Peer{ID: id, Addr: addr(id), ReplicaID: uint64(i)})
@@ -58,7 +63,7 @@ func startClusterAt(t testing.TB, addr func(wire.NodeID) netlayer.Addr, edit fun
 	for i := range c.nodes {
 		c.start(i)
 	}
-	t.Cleanup(func() {
+	c.t.Cleanup(func() {
 		for i := range c.nodes {
 			c.stop(i)
 		}
@@ -99,7 +104,11 @@ func (c *cluster) start(i int) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.m, n.cancel, n.done = m, cancel, make(chan error, 2)
-	go func() { n.done <- netlayer.NewServer(m.Handler(), so).Serve(ctx, l) }()
+	h := m.Handler()
+	if c.wrap != nil {
+		h = c.wrap(i, h)
+	}
+	go func() { n.done <- netlayer.NewServer(h, so).Serve(ctx, l) }()
 	go func() { n.done <- m.Run(ctx) }()
 }
 
@@ -144,9 +153,11 @@ func (c *cluster) stat(i int, name string) float64 {
 }
 
 // client makes a client that is closed at the end of the test.
-func (c *cluster) client() *client.Client {
+func (c *cluster) client() *client.Client { return c.clientOf(client.DefaultOptions()) }
+
+// clientOf is client with settings.
+func (c *cluster) clientOf(o client.Options) *client.Client {
 	c.t.Helper()
-	o := client.DefaultOptions()
 	o.Net = netOptions(wire.RoleClient, "test")
 	for _, p := range c.peers {
 		o.Managers = append(o.Managers, client.Manager{ID: p.ID, Addr: p.Addr})

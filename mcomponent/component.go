@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
@@ -37,13 +40,18 @@ type Component struct {
 	seen   Inject // how many misses and flushes the test doors have seen; only counted while a door is open
 	frames [stripes]sync.Mutex
 	pages  *arena.Arena
+	taker  *migrate.Taker
+	giving map[uint32]*regionMove // by slot
+	unmaps map[uint32]int         // by slot: unmaps that gave the lock up in the middle
 
 	homeMu    sync.Mutex
 	home      *vregion.Home
 	homeCalls map[uint64]chan vregion.Effect
 	homeCall  uint64
+	homeTaker *migrate.Taker
 	exits     chan struct{} // holds one per exit that waits; capacity maxHomeExits
 	waits     chan struct{} // holds one per memory map that waits; capacity maxHomeWaits
+	switches  chan struct{} // holds one per change of owner that waits; capacity maxHomeSwitches
 
 	cacheMu   sync.Mutex
 	cache     *buffercache.Cache
@@ -52,6 +60,10 @@ type Component struct {
 	cacheCall uint64
 	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
+
+	moves   moves
+	tending atomic.Bool // a goroutine looks after what is on its way here
+	t0      time.Time   // of the clock of moves
 
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer
@@ -78,7 +90,9 @@ func New(o Options) (*Component, error) {
 	c := &Component{
 		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
 		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.New(pages.Frames()), pages: pages,
-		home: vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
+		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
+		switches: make(chan struct{}, maxHomeSwitches),
+		home:     vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{},
 		peers: map[string]*netlayer.Peer{},
 	}

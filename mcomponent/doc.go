@@ -1,6 +1,6 @@
 // Package mcomponent is the shell of the memory component: pages of processes, memory maps, and the buffer cache of
 // volumes. What may be served, where a mapping goes, which version wins and which block is evicted is decided by the
-// cores below (vregion, pagestore, buffercache); this package holds the page bytes, the locks, and the calls to other
+// cores below (vregion, pagestore, buffercache, migrate); this package holds the page bytes, the locks, and the calls to other
 // components. The server, the registration and the heartbeats of the process belong to sim/node.
 //
 //	c, err := mcomponent.New(mcomponent.Options{Node: "m1", Managers: client, Net: peerOptions, …})
@@ -23,9 +23,14 @@
 // Locks: Component.mu covers owners and pagestore and is held for tens of nanoseconds; one of Component.frames, taken
 // while mu is held and kept after it is given up, covers the bytes of a page, so a copy excludes an apply to the same
 // page and nothing else. homeMu covers the home, cacheMu the buffer cache with its bytes, peersMu the peers. None of
-// those three is held together with another lock.
+// those three is held together with another lock, but that moves.mu may be held when one is taken.
 //
-// Goroutines: one per request to another component that is outstanding, at most max_outstanding of the home and the
-// write-back window plus one per waiting block request of the buffer cache; a block request that waits for one storage
-// operation of its own performs it itself. Close waits for them.
+// A vRegion or memory map that moves (package migrate) is driven by one goroutine at its giver, which takes mu or homeMu for
+// eight pages or one event at a time. moves.mu is taken before either of the two, never after. Messages of pages are
+// stored inline by the taker.
+//
+// Goroutines: one per move that is given, until it ends; one while anything is on its way here; one per request to another
+// component that is outstanding, at most max_outstanding of the home and the write-back window plus one per waiting block
+// request of the buffer cache; a block request that waits for one storage operation of its own performs it itself. Close
+// waits for them.
 package mcomponent

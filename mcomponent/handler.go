@@ -18,7 +18,8 @@ type handler struct{ c *Component }
 // Inline is true for what waits for no other component. Block reads and writes are handed over when they would.
 func (handler) Inline(op wire.Op) bool {
 	switch op {
-	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners:
+	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners,
+		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop:
 		return true
 	}
 	return false
@@ -31,6 +32,8 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 		return c.miss(req, rep)
 	case wire.OpFlush:
 		return c.flush(req)
+	case wire.OpRegionCopy:
+		return c.regionCopy(req)
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
 		return c.block(req, rep)
 	}
@@ -102,7 +105,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
-		freed, err := c.regionUnmap(m)
+		freed, err := c.regionUnmap(m, req.Epoch)
 		rep.SetControl(wire.MunmapRep{Freed: freed})
 		return err
 	case wire.OpVolumeAttach:
@@ -121,8 +124,35 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})
+	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
+		return c.moveOp(req, rep)
+	case wire.OpRegionSwitch:
+		return c.regionSwitch(req)
+	case wire.OpRegionCopyOpen:
+		return decoded(req, c.regionCopyOpen)
+	case wire.OpRegionCopyEnd:
+		return decoded(req, c.regionCopyEnd)
+	case wire.OpRegionServe:
+		return decoded(req, c.regionServe)
+	case wire.OpRegionDrop:
+		return decoded(req, c.regionDrop)
+	case wire.OpHomeCopy:
+		return decoded(req, c.homeCopy)
+	case wire.OpHomeServe:
+		return decoded(req, c.homeServe)
+	case wire.OpHomeDrop:
+		return decoded(req, c.homeDrop)
 	}
 	return wire.Errorf(wire.KindBadRequest, "%s is an mComponent and does not serve %v", c.o.Node, req.Op)
+}
+
+// decoded decodes a request that is answered without a body.
+func decoded[R any](req *netlayer.Request, serve func(R) error) error {
+	var m R
+	if err := wire.Unmarshal(req.Body, &m); err != nil {
+		return err
+	}
+	return serve(m)
 }
 
 // homeCall decodes a request of a memory map, gives it to the home and encodes the reply.

@@ -111,6 +111,7 @@ func (cl *cluster) start(id wire.NodeID, at netlayer.Addr, change func(*Options)
 		change(&o)
 	}
 	o.Node, o.Managers, o.Net = id, cl, peerOptions(wire.RoleMemory, id)
+	o.Addr = at
 	c, err := New(o)
 	if err != nil {
 		cl.t.Fatal(err)

@@ -36,11 +36,42 @@ func (c *Component) performHome(out []vregion.Effect) {
 			delete(c.homeCalls, e.Call)
 			c.homeMu.Unlock()
 			reply <- e
-		case e.Kind != vregion.AskOwner && e.Owner.Node == c.o.Node:
+		case e.Attempt == 0 && c.ownsIt(&e):
 			out = c.homeDone(e.ID, c.ownerHere(e), out)
 		default:
-			c.wg.Go(func() { c.performHome(c.homeDone(e.ID, c.ownerThere(e), nil)) })
+			c.wg.Go(func() {
+				var res vregion.Result
+				switch {
+				case !c.pause(e.Pause()):
+					res.Err = wire.Errorf(wire.KindUnavailable, "%s stops", c.o.Node)
+				case c.ownsIt(&e):
+					res = c.ownerHere(e)
+				default:
+					res = c.ownerThere(e)
+				}
+				c.performHome(c.homeDone(e.ID, res, nil))
+			})
 		}
+	}
+}
+
+// ownsIt reports whether an effect is a request to this component as an owner.
+func (c *Component) ownsIt(e *vregion.Effect) bool {
+	return (e.Kind == vregion.MapAt || e.Kind == vregion.UnmapAt || e.Kind == vregion.ExitAt) && e.Owner.Node == c.o.Node
+}
+
+// pause waits; it is false if the component stops meanwhile.
+func (c *Component) pause(d time.Duration) bool {
+	if d <= 0 {
+		return c.ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.ctx.Done():
+		return false
 	}
 }
 
@@ -56,7 +87,7 @@ func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result) {
 	case vregion.MapAt:
 		res.Err = c.regionMap(e.Map)
 	case vregion.UnmapAt:
-		res.Freed, res.Err = c.regionUnmap(e.Unmap)
+		res.Freed, res.Err = c.regionUnmap(e.Unmap, e.Owner.Epoch)
 	case vregion.ExitAt:
 		c.ownerExit(e.PID)
 	}
@@ -73,6 +104,8 @@ func (c *Component) ownerThere(e vregion.Effect) (res vregion.Result) {
 		return vregion.Result{Err: err}
 	}
 	switch e.Kind {
+	case vregion.TellClient:
+		return vregion.Result{Err: send(p, wire.OpRegionSwitch, e.Switch.Owner.Epoch, wire.Marshal(e.Switch), tellTimeout)}
 	case vregion.MapAt:
 		err = p.Control(c.ctx, wire.OpRegionMap, e.Owner.Epoch, e.Map, nil)
 	case vregion.UnmapAt:

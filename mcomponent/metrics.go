@@ -14,6 +14,9 @@ type metrics struct {
 	block      *prometheus.HistogramVec
 	toStorage  *prometheus.HistogramVec
 	activation prometheus.Histogram
+	moves      *prometheus.CounterVec
+	moveBytes  *prometheus.CounterVec
+	movePause  *prometheus.HistogramVec
 	byOp       [3]prometheus.Observer
 	storage    [5]prometheus.Observer // by buffercache.EffectKind - 1
 }
@@ -27,6 +30,19 @@ func newMetrics() *metrics {
 			Help: "Time of a request of the buffer cache to an sComponent, retries included, by operation.", Buckets: buckets}, []string{"op"}),
 		activation: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "region_activation_duration_seconds",
 			Help: "Time of an ask to GMM for the owner of a vRegion, retries included.", Buckets: buckets}),
+		moves: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "moves_total",
+			Help: "Moves given away that have ended, by what moved and how it ended: done, undone or lost."}, []string{"kind", "outcome"}),
+		moveBytes: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "moved_bytes_total",
+			Help: "Bytes sent by moves that have ended, pages sent again included, by what moved."}, []string{"kind"}),
+		movePause: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "move_pause_duration_seconds",
+			Help: "Time of a switch-over, in which nobody served what moved, by what moved.", Buckets: prometheus.ExponentialBuckets(1e-4, 2, 18)}, []string{"kind"}), // 100 µs to 13 s
+	}
+	for _, k := range []wire.MoveKind{wire.MoveRegion, wire.MoveHome} { // so that they are served from the start
+		for _, s := range []wire.MoveState{wire.MoveDone, wire.MoveUndone, wire.MoveLost} {
+			m.moves.WithLabelValues(k.String(), s.String())
+		}
+		m.moveBytes.WithLabelValues(k.String())
+		m.movePause.WithLabelValues(k.String())
 	}
 	for i, op := range []string{"read", "write", "flush"} {
 		m.byOp[i] = m.block.WithLabelValues(op)
@@ -37,13 +53,22 @@ func newMetrics() *metrics {
 	return m
 }
 
+// moved counts a move that has ended.
+func (m *metrics) moved(k wire.MoveKind, s wire.MoveStatusRep) {
+	m.moves.WithLabelValues(k.String(), s.State.String()).Inc()
+	m.moveBytes.WithLabelValues(k.String()).Add(float64(s.Bytes))
+	if s.PauseUS > 0 {
+		m.movePause.WithLabelValues(k.String()).Observe(float64(s.PauseUS) / 1e6)
+	}
+}
+
 func (m *metrics) observe(op wire.Op, d time.Duration) {
 	m.byOp[op-wire.OpBlockRead].Observe(d.Seconds())
 }
 
 // Register registers the component's metrics.
 func (c *Component) Register(r prometheus.Registerer) error {
-	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, collector{c}} {
+	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, c.metrics.moves, c.metrics.moveBytes, c.metrics.movePause, collector{c}} {
 		if err := r.Register(col); err != nil {
 			return err
 		}
@@ -89,6 +114,9 @@ var exported = []export{
 	counter("refused_unmapped_total", "Misses and flushes of addresses without a mapping.", func(s *Stats) uint64 { return s.Unmapped }),
 	counter("refused_no_memory_total", "Misses and flushes for which no page was free.", func(s *Stats) uint64 { return s.NoMemory }),
 	counter("region_asks_total", "Asks to GMM for an owner.", func(s *Stats) uint64 { return s.Home.Asks }),
+	counter("owner_switches_total", "Changes of owner or epoch of a vRegion that the home took from a giver.", func(s *Stats) uint64 { return s.Home.Switches }),
+	counter("owner_retries_total", "Requests of the home to an owner sent again because the vRegion was moving.", func(s *Stats) uint64 { return s.Home.OwnerRetries }),
+	gauge("incoming_moves", "vRegions and memory maps on their way here.", func(s *Stats, _ *Options) float64 { return float64(s.Incoming) }),
 	counter("home_backlogged_total", "Asks and requests of the home that waited for max_outstanding.", func(s *Stats) uint64 { return s.Home.Backlogged }),
 	counter("home_refused_busy_total", "Operations of the home refused as busy: too many memory maps or exits of processes waited.", func(s *Stats) uint64 { return s.HomeRefused + s.Home.RefusedBusy }),
 	counter("map_errors_total", "Memory-map operations answered with an error.", func(s *Stats) uint64 { return s.MapErrors }),

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
@@ -27,6 +28,9 @@ const MinServerWorkers = 256
 // maxHomeExits bounds the exits of processes that wait for owners at once; more are refused as busy, which callers retry.
 const maxHomeExits = 8
 
+// maxHomeSwitches bounds the changes of owner that wait for pComponents at once; more are refused as busy.
+const maxHomeSwitches = 8
+
 // maxHomeWaits bounds the memory-map operations that wait at a home at once; more are refused as busy.
 const maxHomeWaits = MinServerWorkers * 3 / 4
 
@@ -37,6 +41,10 @@ type Options struct {
 	Log      *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
 	Net      netlayer.Options `mapstructure:"-" yaml:"-"` // of the peers to other components
 	Managers Managers         `mapstructure:"-" yaml:"-"`
+	// Addr is where the others reach this mComponent: it is told to them when a move comes back to it.
+	Addr netlayer.Addr `mapstructure:"-" yaml:"-"`
+	// Migrate are the settings of moves; tests change them.
+	Migrate migrate.Options `mapstructure:"-" yaml:"-"`
 
 	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
 	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
@@ -86,7 +94,7 @@ func DefaultOptions() Options {
 		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
-		ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000,
+		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000,
 	}
 }
 
@@ -117,6 +125,9 @@ func (o Options) Validate() error {
 	between("max_block_waiters", o.MaxBlockWaiters, 1, 1<<16)
 	between("max_volumes", o.MaxVolumes, 1, 1<<16)
 	between("activate_timeout_ms", o.ActivateTimeoutMS, 1, 3_600_000)
+	if err := o.Migrate.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("migrate: %w", err))
+	}
 	between("storage_timeout_ms", o.StorageTimeoutMS, 1, 3_600_000)
 	return errors.Join(errs...)
 }

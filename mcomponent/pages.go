@@ -115,10 +115,11 @@ func (c *Component) regionMap(req wire.RegionMapReq) error {
 
 // regionUnmap is the owner's side of an unmapping. From its first step on no page of the range is served, so the pages may
 // be freed in batches.
-func (c *Component) regionUnmap(req wire.RegionUnmapReq) (freed uint64, err error) {
+// epoch is the one under which the home knows this owner.
+func (c *Component) regionUnmap(req wire.RegionUnmapReq, epoch wire.Epoch) (freed uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slot, ok, err := c.owners.Unmap(req)
+	slot, ok, err := c.owners.Unmap(req, epoch)
 	if err != nil || !ok {
 		return 0, err
 	}
@@ -133,8 +134,12 @@ func (c *Component) regionUnmap(req wire.RegionUnmapReq) (freed uint64, err erro
 		if c.store.GroupPages(slot) <= freeBatch { // what is left is found faster by the group than by the range
 			return freed + c.store.Unmap(slot, req.PID, first, n), nil
 		}
+		c.unmaps[slot]++ // a move waits for this before its last round ends
 		c.mu.Unlock()
 		c.mu.Lock()
+		if c.unmaps[slot]--; c.unmaps[slot] == 0 {
+			delete(c.unmaps, slot)
+		}
 	}
 }
 
@@ -142,7 +147,11 @@ func (c *Component) regionUnmap(req wire.RegionUnmapReq) (freed uint64, err erro
 func (c *Component) ownerExit(pid wire.PID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.taker.Exit(pid)
 	for _, slot := range c.owners.Exit(pid, nil) {
+		if m := c.giving[slot]; m != nil {
+			m.exited()
+		}
 		for c.store.FreeGroup(slot, freeBatch) == freeBatch {
 			c.mu.Unlock()
 			c.mu.Lock()

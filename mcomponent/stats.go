@@ -42,6 +42,7 @@ type Stats struct {
 	Home         vregion.Stats
 	Blocks       buffercache.Stats
 	OwnedRegions int
+	Incoming     int    // vRegions and memory maps on their way here
 	MappedBytes  uint64 // in the vRegions that it owns
 	WorkersBusy  int
 	WorkerWaits  uint64 // requests that waited for a worker
@@ -63,9 +64,11 @@ func (c *Component) Stats() Stats {
 	}
 	c.mu.Lock()
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
+	s.Incoming = c.taker.Len()
 	c.mu.Unlock()
 	c.homeMu.Lock()
 	s.Home = c.home.Stats()
+	s.Incoming += c.homeTaker.Len()
 	c.homeMu.Unlock()
 	c.cacheMu.Lock()
 	s.Blocks = c.cache.Stats()
@@ -134,6 +137,8 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "mapped_bytes", Value: float64(s.MappedBytes)},
 		{Name: "mmaps", Value: float64(s.Home.Mmaps)},
 		{Name: "munmaps", Value: float64(s.Home.Munmaps)},
+		{Name: "owner_retries", Value: float64(s.Home.OwnerRetries)},
+		{Name: "owner_switches", Value: float64(s.Home.Switches)},
 		{Name: "owned_regions", Value: float64(s.OwnedRegions)},
 		{Name: "pages_freed", Value: float64(s.Pages.Freed)},
 		{Name: "pages_peak", Value: float64(s.Pages.Peak)},

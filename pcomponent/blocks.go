@@ -21,6 +21,7 @@ type Volume struct {
 	cache     *netlayer.Peer
 	parts     []part
 	version   uint64
+	at        VolumeOptions // as it was attached
 }
 
 // part is one 4 KiB block of a request under way.
@@ -44,15 +45,31 @@ type VolumeOptions struct {
 
 // Attach makes a volume usable by the process.
 func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) {
-	v := &Volume{p: p, id: o.ID, epoch: o.Epoch, sizeBytes: o.SizeBytes, node: o.Cache, cache: p.c.peer(o.CacheAddr), parts: make([]part, BlockWindow)}
-	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr}
-	if err := v.cache.Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
-		return nil, fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+	v := &Volume{p: p, id: o.ID, epoch: o.Epoch, sizeBytes: o.SizeBytes, node: o.Cache, cache: p.c.peer(o.CacheAddr), parts: make([]part, BlockWindow), at: o}
+	if err := v.attach(ctx); err != nil {
+		return nil, err
 	}
 	p.mu.Lock()
 	p.volumes[o.ID] = v
 	p.mu.Unlock()
 	return v, nil
+}
+
+// attach tells the buffer cache who uses the volume.
+func (v *Volume) attach(ctx context.Context) error {
+	o := v.options()
+	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr}
+	if err := v.cache.Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
+		return fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+	}
+	return nil
+}
+
+// options gives the volume as it is attached now.
+func (v *Volume) options() VolumeOptions {
+	o := v.at
+	o.Epoch, o.Cache, o.CacheAddr = v.epoch, v.node, string(v.cache.Addr())
+	return o
 }
 
 func (p *Process) sortedVolumes() []*Volume {

@@ -35,6 +35,8 @@ type owner struct {
 	others  []*owner                                 // vRegion r belongs to others[r % len]
 	blocks  map[uint64][]byte
 	durable int
+	frozen  map[wire.PageNo]bool // pages that it does not serve: they are moving or moved
+	gone    func() error         // asked first by memory maps; with the lock held
 }
 
 func (o *owner) Inline(op wire.Op) bool {
@@ -44,11 +46,19 @@ func (o *owner) Inline(op wire.Op) bool {
 func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if req.Op >= wire.OpMmap && req.Op <= wire.OpOwners && o.gone != nil {
+		if err := o.gone(); err != nil {
+			return err
+		}
+	}
 	switch req.Op {
 	case wire.OpMiss:
 		m, ok := wire.ParseMiss(req.Body)
 		if !ok {
 			return wire.ErrBadRequest
+		}
+		if o.frozen[m.Page] {
+			return wire.ErrBusy
 		}
 		if o.refuse != nil {
 			if err := o.refuse(req.Op, m.Page); err != nil {
@@ -66,6 +76,9 @@ func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Re
 		f, ok := wire.ParseFlush(req.Body)
 		if !ok {
 			return wire.ErrBadRequest
+		}
+		if o.frozen[f.Page] {
+			return wire.ErrBusy
 		}
 		if o.refuse != nil {
 			if err := o.refuse(req.Op, f.Page); err != nil {

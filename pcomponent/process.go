@@ -21,11 +21,12 @@ import (
 type Process struct {
 	c      *Component
 	o      ProcessOptions
-	home   *netlayer.Peer
 	frames *arena.Arena
 	opened time.Time
 
 	mu      sync.Mutex // guards everything below and all threads' mail
+	home    *netlayer.Peer
+	homeAt  wire.Owner // it moves: o.Home is where it was first
 	core    *fault.Core
 	threads []*Thread
 	active  []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
@@ -62,7 +63,7 @@ type flushCall struct {
 }
 
 func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.Arena) *Process {
-	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), frames: frames, opened: time.Now(), core: core, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}}
+	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, frames: frames, opened: time.Now(), core: core, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}}
 	for k := range p.faults {
 		p.faults[k] = newHistogram()
 	}
@@ -227,9 +228,9 @@ func (p *Process) askOwner(page wire.PageNo) {
 	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(p.c.o.Fault.MaxBackoffMS)*time.Millisecond)
 	defer cancel()
 	var rep wire.MmapRep
-	err := p.home.Control(ctx, wire.OpOwners, p.o.Epoch, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, &rep)
+	home, err := p.atHome(ctx, wire.OpOwners, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, &rep)
 	if err == nil && len(rep.Owners) == 0 {
-		err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", p.o.Home.Node, uint64(page))
+		err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", home, uint64(page))
 	}
 	var owner wire.Owner
 	if err == nil {
@@ -263,8 +264,8 @@ func (p *Process) mmap(ctx context.Context, req wire.MmapReq) (uint64, error) {
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
 	var rep wire.MmapRep
-	if err := p.home.Control(ctx, wire.OpMmap, p.o.Epoch, req, &rep); err != nil {
-		return 0, fmt.Errorf("mmap of %d bytes at %#x by home %s: %w", req.Length, req.Addr, p.o.Home.Node, err)
+	if home, err := p.atHome(ctx, wire.OpMmap, req, &rep); err != nil {
+		return 0, fmt.Errorf("mmap of %d bytes at %#x by home %s: %w", req.Length, req.Addr, home, err)
 	}
 	first, last := pageRange(rep.Addr, req.Length)
 	p.mu.Lock()
@@ -286,8 +287,8 @@ func (p *Process) Unmap(ctx context.Context, addr, length uint64) error {
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
 	var rep wire.MunmapRep
-	if err := p.home.Control(ctx, wire.OpMunmap, p.o.Epoch, wire.MunmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: addr, Length: length}, &rep); err != nil {
-		return fmt.Errorf("munmap of %d bytes at %#x by home %s: %w", length, addr, p.o.Home.Node, err)
+	if home, err := p.atHome(ctx, wire.OpMunmap, wire.MunmapReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: addr, Length: length}, &rep); err != nil {
+		return fmt.Errorf("munmap of %d bytes at %#x by home %s: %w", length, addr, home, err)
 	}
 	return nil
 }
@@ -374,8 +375,8 @@ func (p *Process) Brk(ctx context.Context, end uint64) error {
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
 	var rep wire.MmapRep
-	if err := p.home.Control(ctx, wire.OpBrk, p.o.Epoch, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end}, &rep); err != nil {
-		return fmt.Errorf("brk to %#x by home %s: %w", end, p.o.Home.Node, err)
+	if home, err := p.atHome(ctx, wire.OpBrk, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end}, &rep); err != nil {
+		return fmt.Errorf("brk to %#x by home %s: %w", end, home, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -437,8 +438,8 @@ func (p *Process) Close(ctx context.Context) error {
 	}
 	p.active = nil
 	p.mu.Unlock()
-	if err := p.home.Control(ctx, wire.OpProcessExit, p.o.Epoch, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
-		errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, p.o.Home.Node, err))
+	if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
+		errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
 	}
 	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
 	return errors.Join(append(errs, p.frames.Close())...)

@@ -105,7 +105,9 @@ func (t *Thread) fetch(e *fault.Effect) {
 	p.event("fetch", e.Page, 0, e.Owner.Node)
 	var fc *flushCall
 	if e.Piggyback {
-		fc = p.newFlushCall(e.Flush, e.Owner)
+		to := e.Owner
+		to.Epoch = e.FlushEpoch
+		fc = p.newFlushCall(e.Flush, to)
 		fc.waited = true // until it is sent
 	}
 	waited := t.now

@@ -83,7 +83,6 @@ func (s *State) drain(cmd Command) Result {
 		at map[wire.NodeID]uint64 // looked up in the order of members
 	}
 	var moves []moved
-	var note events.Event // of each choice: room that is reserved anew is no event
 	if _, err := s.members.SetDrain(id, true); err != nil {
 		return failed(err)
 	}
@@ -95,7 +94,7 @@ func (s *State) drain(cmd Command) Result {
 		moves = append(moves, moved{p, n, map[wire.NodeID]uint64{}})
 		for k := range p.Reserved[n].Regions {
 			key := placement.Hash(uint64(p.PID), k, 1)
-			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, nil, &s.ownerTurn, &note)
+			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, nil, &s.ownerTurn, nil)
 			if err != nil {
 				for _, mv := range moves { // nothing was done
 					for _, m := range s.members.View() {

@@ -31,8 +31,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(),
-		Gates: append([]Gate{}, s.gates...),
+		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Gates: append([]Gate{}, s.gates...),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }

@@ -1,22 +1,76 @@
 package gsm
 
 import (
-	"bytes"
-	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/internal/statetest"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
-func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
-	client := rapid.Uint64Range(1, 3).Draw(t, "client")
-	seqs[client]++
-	c := Command{Client: client, Seq: seqs[client], Stamp: membership.Stamp{
+// machine is the state as the shared tests see it.
+var machine = statetest.Machine[*State, Command, Result]{
+	New: New, Draw: drawCommand, Laws: newLaws, Script: script(),
+	Listings: func(s *State) any { return []any{s.Volumes(0), s.Members()} },
+}
+
+// requests are what clients ask, registrations first, from small domains, so that commands meet.
+var requests = []statetest.Choice[*State, Request]{
+	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request {
+		// Capacities do not shrink here, so that CheckCapacity must hold.
+		return Request{Op: OpRegister, Member: wire.Member{
+			ID: wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", ""}).Draw(t, "id")), Role: wire.RoleStorage, Addr: "inproc:s",
+			Capacity: wire.Capacity{StorageBytes: 30 * 4096},
+		}}
+	}},
+	{Weight: 8, Draw: func(t *rapid.T, s *State) Request {
+		q := Request{Op: OpSteps}
+		for range rapid.IntRange(0, 4).Draw(t, "steps") {
+			st := admission.Step{
+				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 2, 2, 3, 3, 4}).Draw(t, "verb")), PID: drawPID(t, s),
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "volumes") {
+				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size")})
+			}
+			q.Steps = append(q.Steps, st)
+		}
+		return q
+	}},
+	{Weight: 2, Draw: func(t *rapid.T, s *State) Request { // of membership
+		return Request{
+			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNote}).Draw(t, "op"), Member: statetest.Known(t, s.Members()), Text: "because",
+			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
+		}
+	}},
+	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request {
+		q := Request{Op: OpGates}
+		for range rapid.IntRange(0, 3).Draw(t, "gates") {
+			q.Gates = append(q.Gates, Gate{
+				ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "id")), Turn: rapid.Uint64Range(0, 9).Draw(t, "turn"),
+				Until: rapid.SampledFrom([]wire.Epoch{0, 1, UntilOpened}).Draw(t, "until"),
+			})
+		}
+		return q
+	}},
+	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
+		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
+	}},
+}
+
+// drawPID draws a process, most often one that has volumes.
+func drawPID(t *rapid.T, s *State) wire.PID {
+	if n := len(s.volumes); n > 0 && rapid.IntRange(0, 2).Draw(t, "known") > 0 {
+		return s.volumes[rapid.IntRange(0, n-1).Draw(t, "which")].PID
+	}
+	return wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid"))
+}
+
+func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
+	c := Command{Client: client, Seq: seq, Stamp: membership.Stamp{
 		Policy: rapid.SampledFrom(append(placement.Names(), "most_free", "none")).Draw(t, "policy"),
 		Chance: rapid.Uint64().Draw(t, "chance"),
 	}, CachePolicy: rapid.SampledFrom(placement.Names()).Draw(t, "cache policy")}
@@ -30,168 +84,70 @@ func drawCommand(t *rapid.T, s *State, seqs map[uint64]uint64) Command {
 			c.Caches = append(c.Caches, membership.Live{ID: id, Epoch: 1, Addr: "inproc:" + string(id)})
 		}
 	}
-	switch rapid.IntRange(0, 13).Draw(t, "op") {
-	case 0:
-		// Capacities do not shrink here, so that CheckCapacity must hold.
-		c.Request = Request{Op: OpRegister, Member: wire.Member{
-			ID: wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", ""}).Draw(t, "id")), Role: wire.RoleStorage, Addr: "inproc:s",
-			Capacity: wire.Capacity{StorageBytes: 30 * 4096},
-		}}
-	case 4:
-		c.Request = Request{Op: Op(rapid.Uint8Range(0, 9).Draw(t, "odd op"))}
-	case 10, 11, 12:
-		id := wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", "s9", ""}).Draw(t, "member"))
-		c.Request = Request{
-			Op: rapid.SampledFrom([]Op{OpDead, OpNode, OpNode, OpNode, OpNote}).Draw(t, "member op"), Member: wire.Member{ID: id, Epoch: s.members.LastEpoch(id)},
-			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")), Text: "seen",
-		}
-		if rapid.IntRange(0, 4).Draw(t, "another epoch") == 0 {
-			c.Request.Member.Epoch++
-		}
-	case 13:
-		c.Request.Op = OpGates
-		for range rapid.IntRange(0, 3).Draw(t, "gates") {
-			c.Request.Gates = append(c.Request.Gates, Gate{
-				ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "gate")), Turn: rapid.Uint64Range(0, 9).Draw(t, "turn"),
-				Until: rapid.SampledFrom([]wire.Epoch{0, 0, 1, UntilOpened}).Draw(t, "until"),
-			})
-		}
-	default:
-		c.Request.Op = OpSteps
-		for range rapid.IntRange(0, 4).Draw(t, "steps") {
-			st := admission.Step{
-				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 2, 2, 3, 3, 4}).Draw(t, "verb")), PID: wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid")),
-			}
-			for range rapid.IntRange(0, 3).Draw(t, "volumes") {
-				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size")})
-			}
-			c.Request.Steps = append(c.Request.Steps, st)
-		}
+	if s.members.Len() < 2 && rapid.IntRange(0, 2).Draw(t, "register") > 0 { // so that most of the log places something
+		c.Request = requests[0].Draw(t, s)
+		return c
 	}
+	c.Request = statetest.OneOf(t, s, requests)
 	return c
 }
 
-// TestProperties: capacity is never exceeded and counts fit, volume ids are never reused, a repeated command has the
-// same result and no effect, two replicas stay equal byte by byte, and a restored one answers alike.
-func TestProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := New(), New()
-		seqs, ids := map[uint64]uint64{}, map[wire.VolumeID]wire.PID{}
-		var last Command
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			c := drawCommand(t, a, seqs)
-			res := a.Apply(c)
-			for _, vote := range res.Votes {
-				for _, v := range vote.Volumes {
-					if pid, ok := ids[v.Volume]; ok && pid != vote.PID {
-						t.Fatalf("volume %d was given to %d and to %d", v.Volume, pid, vote.PID)
-					}
-					ids[v.Volume] = vote.PID
+// newLaws: a volume id is given to one process only and keeps its sComponent, and volumes fit into their sComponents, counted
+// from the listing.
+func newLaws() func(*rapid.T, *State, Command, Result) {
+	type owner struct {
+		pid     wire.PID
+		storage wire.NodeID
+	}
+	owners := map[wire.VolumeID]owner{}
+	return func(t *rapid.T, s *State, c Command, res Result) {
+		for _, vote := range res.Votes {
+			for _, v := range vote.Volumes {
+				o := owner{vote.PID, v.Storage}
+				if was, ok := owners[v.Volume]; ok && was != o {
+					t.Fatalf("volume %d was given to %+v and to %+v", v.Volume, was, o)
 				}
-			}
-			if got := b.ApplyBytes(c.Encode()); !bytes.Equal(got, res.Encode()) {
-				t.Fatalf("%+v: replicas answer %x and %x", c, res.Encode(), got)
-			}
-			snap := a.Snapshot()
-			if again := a.Apply(c); !reflect.DeepEqual(again, res) {
-				t.Fatalf("%+v: answered %+v, again %+v", c, res, again)
-			}
-			if !bytes.Equal(snap, a.Snapshot()) {
-				t.Fatalf("%+v had an effect the second time", c)
-			}
-			if !bytes.Equal(snap, b.Snapshot()) {
-				t.Fatalf("after %+v the replicas differ", c)
-			}
-			if err := a.CheckInvariants(); err != nil {
-				t.Fatalf("after %+v: %v", c, err)
-			}
-			if err := a.CheckCapacity(); err != nil {
-				t.Fatalf("after %+v: %v", c, err)
-			}
-			last = c
-			if rapid.IntRange(0, 9).Draw(t, "restore") == 0 {
-				n := New()
-				if err := n.Restore(snap); err != nil {
-					t.Fatal(err)
-				}
-				if !bytes.Equal(n.Snapshot(), snap) {
-					t.Fatal("a restored state has another snapshot")
-				}
-				b = n // must keep up from here
+				owners[v.Volume] = o
 			}
 		}
-		n := New()
-		if err := n.Restore(a.Snapshot()); err != nil {
-			t.Fatal(err)
+		taken := map[wire.NodeID]uint64{}
+		for _, v := range s.Volumes(0) {
+			if o := owners[v.Volume]; o.pid != v.PID || o.storage != v.Storage {
+				t.Fatalf("volume %d: lists %+v, answered %+v", v.Volume, v, o)
+			}
+			taken[v.Storage] += v.SizeBytes
 		}
-		if got, want := n.Apply(last), a.Apply(last); !reflect.DeepEqual(got, want) {
-			t.Fatalf("restored: %+v, want %+v", got, want)
+		for _, m := range s.Members() {
+			if taken[m.ID] > m.Capacity.StorageBytes {
+				t.Fatalf("%s: volumes of %d bytes in %d", m.ID, taken[m.ID], m.Capacity.StorageBytes)
+			}
 		}
-		if !reflect.DeepEqual(n.Volumes(0), a.Volumes(0)) || !reflect.DeepEqual(n.Members(), a.Members()) {
-			t.Fatal("restored: other listings")
+		if err := s.CheckCapacity(); err != nil {
+			t.Fatalf("after %+v: %v", c, err)
 		}
-	})
+	}
 }
 
-func fuzzSeeds() (commands, snapshots [][]byte) {
-	s := New()
-	snapshots = append(snapshots, s.Snapshot())
+// script is one of each command.
+func script() (out []Command) {
 	for i, q := range []Request{
 		{Op: OpRegister, Member: wire.Member{ID: "s1", Role: wire.RoleStorage, Addr: "inproc:s1", Capacity: wire.Capacity{StorageBytes: 1 << 20}}},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 1, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 5000}, {Name: "w", SizeBytes: 1}}}}},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Commit, PID: 1}, {Verb: admission.Free, PID: 1}}},
+		{Op: OpNote, Member: wire.Member{ID: "s1", Epoch: 1}, Note: membership.NoteSilent, Text: "seen by nobody"},
+		{Op: OpNode, Member: wire.Member{ID: "s1"}, Action: membership.Drain},
+		{Op: OpDead, Member: wire.Member{ID: "s1", Epoch: 1}, Text: "seen by nobody"},
+		{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 1, Until: UntilOpened}}},
 	} {
-		c := Command{
+		out = append(out, Command{
 			Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}}},
 			CachePolicy: "fewest_volumes", Caches: []membership.Live{{ID: "m1", Epoch: 1, Addr: "inproc:m1"}}, Request: q,
-		}
-		commands = append(commands, c.Encode())
-		s.Apply(c)
-		snapshots = append(snapshots, s.Snapshot())
+		})
 	}
-	return commands, snapshots
+	return out
 }
 
-// FuzzApply: whatever the log holds, Apply answers and the state stays sound.
-func FuzzApply(f *testing.F) {
-	commands, _ := fuzzSeeds()
-	for _, c := range commands {
-		f.Add(c)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s := New()
-		for _, c := range commands[:2] {
-			s.ApplyBytes(c)
-		}
-		if _, err := DecodeResult(s.ApplyBytes(b)); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.CheckInvariants(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-// FuzzRestore: a snapshot that is accepted is sound and is what a snapshot of it says.
-func FuzzRestore(f *testing.F) {
-	commands, snapshots := fuzzSeeds()
-	for _, s := range snapshots {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s := New()
-		if s.Restore(b) != nil {
-			return
-		}
-		for _, c := range commands {
-			s.ApplyBytes(c)
-		}
-		if err := s.CheckInvariants(); err != nil {
-			t.Fatal(err)
-		}
-		n := New()
-		if err := n.Restore(s.Snapshot()); err != nil || !bytes.Equal(n.Snapshot(), s.Snapshot()) {
-			t.Fatalf("restored again: %v", err)
-		}
-	})
-}
+func TestProperties(t *testing.T)    { statetest.Properties(t, machine) }
+func TestRefusesSpoilt(t *testing.T) { statetest.RefusesSpoilt(t, machine) }
+func FuzzApply(f *testing.F)         { statetest.FuzzApply(f, machine, 2, DecodeResult) }
+func FuzzRestore(f *testing.F)       { statetest.FuzzRestore(f, machine) }

@@ -24,5 +24,8 @@
 //	case pagestore.Full:  // out of memory
 //	}
 //
+// A group that moves to another mComponent is watched: every page that changes is marked in a set, from which whoever copies
+// takes pages (Watch, Changes). The other store takes them as they are, by Put and Remove.
+//
 // No call allocates, but for the table of groups, which grows by doubling.
 package pagestore

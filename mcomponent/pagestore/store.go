@@ -39,8 +39,16 @@ type meta struct {
 
 // group is the pages of one vRegion of one process.
 type group struct {
-	head  uint32
-	count uint32
+	head    uint32
+	count   uint32
+	changes *Changes // of a watched group
+}
+
+// changed tells whoever watches the group.
+func (gr *group) changed(p wire.PageNo) {
+	if gr.changes != nil {
+		gr.changes.Mark(p)
+	}
 }
 
 // Stats counts what the store did since its start.
@@ -104,6 +112,7 @@ func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch
 		return f, Old
 	}
 	m.epoch, m.version, m.sum, m.flushed = epoch, version, sum, true
+	s.groups[m.group].changed(page)
 	s.stats.Flushes++
 	return f, Apply
 }
@@ -124,20 +133,26 @@ func (s *Store) allocate(g uint32, pid wire.PID, page wire.PageNo) (Frame, bool)
 		s.stats.NoFrame++
 		return 0, false
 	}
-	for uint32(len(s.groups)) <= g {
-		s.groups = append(s.groups, group{head: none})
-	}
-	gr := &s.groups[g]
+	gr := s.group(g)
 	s.frames[f] = meta{pid: pid, page: page, group: g, prev: none, next: gr.head, used: true}
 	if gr.head != none {
 		s.frames[gr.head].prev = f
 	}
 	gr.head = f
 	gr.count++
+	gr.changed(page)
 	s.index.Put(uint64(pid), uint64(page), f)
 	s.stats.Used++
 	s.stats.Peak = max(s.stats.Peak, s.stats.Used)
 	return f, true
+}
+
+// group gives a group, making it if need be.
+func (s *Store) group(g uint32) *group {
+	for uint32(len(s.groups)) <= g {
+		s.groups = append(s.groups, group{head: none})
+	}
+	return &s.groups[g]
 }
 
 func (s *Store) release(f Frame) {
@@ -152,6 +167,7 @@ func (s *Store) release(f Frame) {
 		s.frames[m.next].prev = m.prev
 	}
 	gr.count--
+	gr.changed(m.page)
 	s.index.Delete(uint64(m.pid), uint64(m.page))
 	*m = meta{next: s.free}
 	s.free = f
@@ -224,6 +240,11 @@ func (s *Store) CheckInvariants() error {
 		}
 		if n != gr.count {
 			return fmt.Errorf("pagestore: group %d has %d pages, counted as %d", g, n, gr.count)
+		}
+		if gr.changes != nil {
+			if err := gr.changes.check(); err != nil {
+				return err
+			}
 		}
 		inGroups += int(n)
 	}

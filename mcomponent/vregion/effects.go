@@ -1,6 +1,10 @@
 package vregion
 
-import "splitkernel/netlayer/wire"
+import (
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
 
 // EffectKind says what an Effect asks for.
 type EffectKind uint8
@@ -12,10 +16,12 @@ const (
 	UnmapAt  EffectKind = 3 // send Unmap to Owner
 	ExitAt   EffectKind = 4 // send Exit to Owner
 	Reply    EffectKind = 5 // answer Call with Rep, Freed or Err
+
+	TellClient EffectKind = 6 // send Switch to the pComponent at Owner.Addr
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply"}[min(int(k), 5)]
+	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client"}[min(int(k), 6)]
 }
 
 // Effect is one thing that the driver of Home must do. All but Reply are answered by Home.Done with their ID.
@@ -26,9 +32,14 @@ type Effect struct {
 	Region wire.RegionNo
 	Owner  wire.Owner
 
-	Map   wire.RegionMapReq
-	Unmap wire.RegionUnmapReq
-	Exit  wire.ProcessExitReq
+	// Attempt is how often a MapAt or UnmapAt was tried before, in vain as the vRegion was moving: its driver pauses before it
+	// tries again, by Pause.
+	Attempt int
+
+	Map    wire.RegionMapReq
+	Switch wire.RegionSwitchReq
+	Unmap  wire.RegionUnmapReq
+	Exit   wire.ProcessExitReq
 
 	Call  uint64 // Reply: as given with the event
 	Rep   wire.MmapRep
@@ -41,4 +52,22 @@ type Result struct {
 	Owner wire.Owner
 	Freed uint64
 	Err   error
+}
+
+// firstPause and longestPause bound the pauses before a request to an owner is tried again.
+const (
+	firstPause   = 2 * time.Millisecond
+	longestPause = 200 * time.Millisecond
+)
+
+// Pause is how long the driver waits before it performs the effect.
+func (e *Effect) Pause() time.Duration {
+	if e.Attempt == 0 {
+		return 0
+	}
+	d := firstPause
+	for i := 1; i < e.Attempt && d < longestPause; i++ {
+		d *= 2
+	}
+	return min(d, longestPause)
 }

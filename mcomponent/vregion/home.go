@@ -17,6 +17,10 @@ type Home struct {
 	asks     lane // to GMM
 	requests lane // to owners: apart, so that without managers they go on
 	stats    Stats
+
+	arriving map[wire.PID]wire.NodeID      // memory maps on their way here, and from where
+	away     graves[wire.PID, wire.NodeID] // memory maps that went elsewhere
+	ended    graves[wire.PID, struct{}]    // processes that ended here
 }
 
 // lane bounds the effects of one kind that are outstanding.
@@ -51,6 +55,9 @@ type Stats struct {
 	BacklogPeak int    // most effects that ever waited for MaxOutstanding
 	Backlogged  uint64 // effects that had to wait for MaxOutstanding
 	RefusedBusy uint64 // operations refused by MaxOperations
+
+	Switches     uint64 // changes of owner or epoch of a vRegion that a giver reported
+	OwnerRetries uint64 // requests to owners sent again because the vRegion was moving
 }
 
 // region is a vRegion of a process: being asked for (waiters) or active (owner).
@@ -71,28 +78,40 @@ type process struct {
 	heapEnd   uint64
 	exited    bool   // an exit has begun; only its retry is served
 	fenced    string // why only its exit is served; empty if all is
+	addr      string // of its pComponent, or empty
+
+	homeEpoch wire.Epoch  // under which this is its home; 0 is not known, as it did not move yet
+	frozen    bool        // the map goes to another home: nothing changes it
+	to        wire.NodeID // where it goes
+	lost      bool        // nobody knows whether it is there
 }
 
+// outCall is an effect that was not answered yet.
 type outCall struct {
-	op     *operation
+	op     *operation // nil for TellClient
 	p      *process
 	kind   EffectKind
 	region wire.RegionNo
+	e      Effect
 }
 
 // NewHome makes the home role. opt has been validated.
 func NewHome(opt Options) *Home {
-	return &Home{opt: opt, procs: map[wire.PID]*process{}, calls: map[uint64]outCall{}}
+	return &Home{opt: opt, procs: map[wire.PID]*process{}, calls: map[uint64]outCall{}, arriving: map[wire.PID]wire.NodeID{}}
 }
 
 // Stats returns the counts.
 func (h *Home) Stats() Stats { return h.stats }
 
-// Open makes this mComponent the home of a process. Opening again under the same or a newer epoch changes nothing but the epoch.
+// Open makes this mComponent the home of a process. Opening again under the same or a newer epoch changes nothing but the
+// epoch, and where the process is.
 func (h *Home) Open(req wire.ProcessOpenReq) error {
 	p, ok := h.procs[req.PID]
 	if !ok {
-		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, regions: map[wire.RegionNo]*region{}}
+		if err := h.elsewhere(req.PID); err != nil {
+			return err
+		}
+		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, addr: req.Addr, regions: map[wire.RegionNo]*region{}}
 		h.stats.Processes++
 		return nil
 	}
@@ -102,7 +121,14 @@ func (h *Home) Open(req wire.ProcessOpenReq) error {
 	if err := p.refused(); err != nil {
 		return err
 	}
-	return p.admit(req.Epoch)
+	if err := p.thawed(); err != nil {
+		return err
+	}
+	if err := p.admit(req.Epoch); err != nil {
+		return err
+	}
+	p.addr = req.Addr
+	return nil
 }
 
 // admit checks the epoch of a request against the newest seen.
@@ -154,7 +180,7 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 	}
 	p, ok := h.procs[req.PID]
 	if !ok || p.exited {
-		return h.refuse(call, notHome(req.PID), out)
+		return h.refuse(call, h.notHome(req.PID), out)
 	}
 	if err := p.refused(); err != nil {
 		return h.refuse(call, err, out)
@@ -171,7 +197,13 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect {
 	p, ok := h.procs[req.PID]
 	if !ok {
+		if err := h.elsewhere(req.PID); err != nil {
+			return h.refuse(call, err, out)
+		}
 		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
+	}
+	if err := p.thawed(); err != nil && !p.lost {
+		return h.refuse(call, err, out)
 	}
 	if err := p.admit(req.Epoch); err != nil {
 		return h.refuse(call, err, out)
@@ -182,7 +214,10 @@ func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect
 	return h.advance(p, out)
 }
 
-func notHome(pid wire.PID) error {
+func (h *Home) notHome(pid wire.PID) error {
+	if err := h.elsewhere(pid); err != nil {
+		return err
+	}
 	return wire.Errorf(wire.KindNotFound, "process %d is not at home here: open it first", pid)
 }
 
@@ -205,7 +240,10 @@ func (h *Home) refuse(call uint64, err error, out []Effect) []Effect {
 func (h *Home) submit(pid wire.PID, epoch wire.Epoch, op *operation, out []Effect) []Effect {
 	p, ok := h.procs[pid]
 	if !ok || p.exited {
-		return h.refuse(op.call, notHome(pid), out)
+		return h.refuse(op.call, h.notHome(pid), out)
+	}
+	if err := p.thawed(); err != nil {
+		return h.refuse(op.call, err, out)
 	}
 	if err := p.refused(); err != nil {
 		return h.refuse(op.call, err, out)
@@ -277,7 +315,7 @@ func (h *Home) place(p *process, length uint64) (uint64, error) {
 func (h *Home) emit(e Effect, op *operation, p *process, out []Effect) []Effect {
 	h.lastID++
 	e.ID = h.lastID
-	h.calls[e.ID] = outCall{op: op, p: p, kind: e.Kind, region: e.Region}
+	h.calls[e.ID] = outCall{op: op, p: p, kind: e.Kind, region: e.Region, e: e}
 	l := h.lane(e.Kind)
 	if l.outstanding >= h.opt.MaxOutstanding {
 		l.backlog = append(l.backlog, e)
@@ -305,9 +343,14 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 			l.backlog, l.next = l.backlog[:0], 0
 		}
 	}
-	if c.kind == AskOwner {
+	switch {
+	case c.kind == TellClient:
+		return h.clientTold(c, res, out)
+	case c.kind == AskOwner:
 		h.activated(c.p, c.region, res)
-	} else {
+	case h.again(c, res):
+		return h.tryAgain(c, out)
+	default:
 		h.answered(c, res)
 	}
 	return h.advance(c.p, out)

@@ -73,7 +73,7 @@ func (w *world) perform(e Effect) Result {
 	case MapAt:
 		err = w.owners[e.Owner.Node].Map(e.Map)
 	case UnmapAt:
-		_, _, err = w.owners[e.Owner.Node].Unmap(e.Unmap)
+		_, _, err = w.owners[e.Owner.Node].Unmap(e.Unmap, e.Owner.Epoch)
 	case ExitAt:
 		o := w.owners[e.Owner.Node]
 		for _, s := range o.Exit(e.Exit.PID, nil) {

@@ -292,6 +292,7 @@ func (h *Home) finish(p *process, op *operation, out []Effect) []Effect {
 			h.mapped(p, func() { p.tree = Tree{} })
 			h.stats.Processes--
 			delete(h.procs, p.pid)
+			h.ended.bury(p.pid, struct{}{})
 		}
 	}
 	return append(out, e)

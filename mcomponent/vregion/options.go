@@ -28,6 +28,8 @@ type Options struct {
 	// MaxOutstanding bounds how many asks to GMM, and apart from them requests to owners, the home has outstanding; further
 	// ones wait in order.
 	MaxOutstanding int `yaml:"max_outstanding"`
+	// MaxOwnerAttempts bounds how often a request to an owner is tried while its vRegion moves: 150 are about 30 s.
+	MaxOwnerAttempts int `yaml:"max_owner_attempts"`
 }
 
 // DefaultOptions returns the defaults.
@@ -39,6 +41,7 @@ func DefaultOptions() Options {
 		MaxRegionsPerProcess: 65536,
 		MaxOperations:        1024,
 		MaxOutstanding:       64,
+		MaxOwnerAttempts:     150,
 	}
 }
 
@@ -54,7 +57,7 @@ func (o Options) Validate() error {
 		key string
 		v   int
 	}{{"max_vmas_per_process", o.MaxVMAsPerProcess}, {"max_regions_per_process", o.MaxRegionsPerProcess},
-		{"max_operations", o.MaxOperations}, {"max_outstanding", o.MaxOutstanding}} {
+		{"max_operations", o.MaxOperations}, {"max_outstanding", o.MaxOutstanding}, {"max_owner_attempts", o.MaxOwnerAttempts}} {
 		if b.v < 1 {
 			errs = append(errs, fmt.Errorf("%s: %d, want at least 1", b.key, b.v))
 		}

@@ -22,6 +22,7 @@ type Owners struct {
 	maxSlots int
 	mapped   uint64
 	fence    fence
+	away     graves[awayKey, away]
 }
 
 type owned struct {
@@ -30,6 +31,8 @@ type owned struct {
 	epoch  wire.Epoch
 	tree   Tree
 	used   bool // false for a free slot and between Exit and Release
+	life   life
+	other  wire.NodeID // of a vRegion on its way: where it goes or comes from
 }
 
 // NewOwners makes the owner role. self names this mComponent in errors; maxSlots bounds the vRegions that it serves.
@@ -54,6 +57,8 @@ const (
 	NotOwner Verdict = 1 // the vRegion is not served here, or the caller knows a newer owner
 	Stale    Verdict = 2 // the caller knows an older owner epoch
 	Unmapped Verdict = 3 // no vma covers the page
+	Moving   Verdict = 4 // the vRegion is on its way: here and nowhere else yet, or not yet here
+	Lost     Verdict = 5 // it was lost on its way
 )
 
 // Check decides on a miss or flush of a page under the owner epoch that the caller knows, and gives the vRegion's slot.
@@ -69,6 +74,8 @@ func (o *Owners) Check(pid wire.PID, page wire.PageNo, epoch wire.Epoch) (slot u
 		return slot, NotOwner // this mComponent was replaced and has not heard of it
 	case epoch < r.epoch:
 		return slot, Stale
+	case r.life != serving:
+		return slot, r.life.verdict()
 	case !r.tree.Covers(uint64(page) << wire.PageShift):
 		return slot, Unmapped
 	}
@@ -88,6 +95,9 @@ func (o *Owners) Error(v Verdict, pid wire.PID, page wire.PageNo, epoch wire.Epo
 		return wire.Errorf(wire.KindStale, "%s owns vRegion %d of process %d under an epoch newer than %d: ask its home", o.self, region, pid, epoch)
 	case Unmapped:
 		return wire.Errorf(wire.KindUnmapped, "no mapping of process %d covers page %#x", pid, uint64(page)<<wire.PageShift)
+	case Moving, Lost:
+		slot, _ := o.index.Get(uint64(pid), region)
+		return o.underway(slot)
 	}
 	return nil
 }
@@ -111,6 +121,9 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 		if err := o.fenced(req.PID, req.Region); err != nil {
 			return err
 		}
+		if err := o.gone(req.PID, req.Region, req.RegionEpoch); err != nil {
+			return err
+		}
 		if o.index.Len() >= o.maxSlots {
 			return wire.Errorf(wire.KindNoMemory, "%s: owns %d vRegions, at most max_owned_regions %d", o.self, o.index.Len(), o.maxSlots)
 		}
@@ -120,6 +133,9 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 	r := &o.slots[slot]
 	if req.RegionEpoch < r.epoch {
 		return wire.Errorf(wire.KindStale, "vRegion %d of process %d: epoch %d, want at least %d", req.Region, req.PID, req.RegionEpoch, r.epoch)
+	}
+	if err := o.underway(slot); err != nil {
+		return err
 	}
 	r.epoch = req.RegionEpoch
 	o.mapped -= r.tree.Bytes()
@@ -141,15 +157,23 @@ func (o *Owners) take(r owned) uint32 {
 }
 
 // Unmap removes a part of a vRegion, whose pages the caller then frees under slot. ok is false if the vRegion is not
-// served here; then nothing is mapped and nothing is to be freed.
-func (o *Owners) Unmap(req wire.RegionUnmapReq) (slot uint32, ok bool, err error) {
+// known here; then nothing is mapped and nothing is to be freed. epoch is the one under which the home knows this owner.
+func (o *Owners) Unmap(req wire.RegionUnmapReq, epoch wire.Epoch) (slot uint32, ok bool, err error) {
 	if err := o.checkRange(req.Region, req.Start, req.Length); err != nil {
 		return 0, false, err
 	}
-	if slot, ok = o.index.Get(uint64(req.PID), uint64(req.Region)); ok {
-		o.mapped -= o.slots[slot].tree.Remove(req.Start, req.Start+req.Length)
+	if slot, ok = o.index.Get(uint64(req.PID), uint64(req.Region)); !ok {
+		return 0, false, o.gone(req.PID, req.Region, epoch)
 	}
-	return slot, ok, nil
+	r := &o.slots[slot]
+	if epoch < r.epoch {
+		return 0, false, wire.Errorf(wire.KindStale, "vRegion %d of process %d: epoch %d, want at least %d", req.Region, req.PID, epoch, r.epoch)
+	}
+	if err := o.underway(slot); err != nil {
+		return 0, false, err
+	}
+	o.mapped -= r.tree.Remove(req.Start, req.Start+req.Length)
+	return slot, true, nil
 }
 
 // Exit stops serving the vRegions of a process and appends their slots, in the order of addresses. Their pages must be

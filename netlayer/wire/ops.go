@@ -28,6 +28,18 @@ const (
 	OpRegionMap   Op = 38 // M→M (home → owner): RegionMapReq → (empty)
 	OpRegionUnmap Op = 39 // M→M (home → owner): RegionUnmapReq → MunmapRep
 
+	// A vRegion or a memory map on its way to another mComponent.
+	OpRegionCopyOpen Op = 40 // M→M (giver → taker): RegionCopyOpenReq → (empty)
+	OpRegionCopy     Op = 41 // M→M (giver → taker): RegionCopy, entries and pages → (empty)
+	OpRegionCopyEnd  Op = 42 // M→M (giver → taker): RegionCopyEndReq → (empty)
+	OpRegionServe    Op = 43 // M→M (giver → taker): MoveServeReq → (empty)
+	OpRegionDrop     Op = 44 // M→M (giver → taker): MoveRef → (empty)
+	OpRegionSwitch   Op = 45 // M→M (giver → home), M→P (home → pComponent): RegionSwitchReq → (empty), once nothing older reaches the process
+	OpHomeCopy       Op = 46 // M→M (giver → taker): HomeCopyReq → (empty)
+	OpHomeSwitch     Op = 47 // M→P (giver → pComponent): HomeSwitchReq → (empty), once it uses the new home
+	OpHomeServe      Op = 60 // M→M (giver → taker): MoveServeReq → (empty)
+	OpHomeDrop       Op = 61 // M→M (giver → taker): MoveRef → (empty)
+
 	// Volumes.
 	OpVolumeAttach Op = 48 // P→M (buffer cache), M→S: VolumeAttachReq → (empty)
 	OpVolumeDetach Op = 49 // P→M (buffer cache): VolumeRef → (empty); dirty blocks are written back first
@@ -38,6 +50,9 @@ const (
 	OpProcessStart  Op = 64 // client→P: ProcessStartReq → (empty)
 	OpProcessStatus Op = 65 // client→P: ProcessRef → ProcessStatusRep
 	OpProcessStop   Op = 66 // client→P: ProcessRef → (empty)
+	OpProcessCopy   Op = 67 // P→P (giver → taker): ProcessCopyReq → ProcessCopyRep
+	OpProcessResume Op = 68 // P→P (giver → taker): ProcessResumeReq → ProcessResumeRep
+	OpProcessDrop   Op = 69 // P→P (giver → taker), G→P: MoveRef → (empty): the taker forgets what it does not serve
 
 	// Managers.
 	OpPropose   Op = 80 // any→G: ProposeReq → ProposeRep
@@ -62,9 +77,12 @@ var opNames = [256]string{
 	OpHello: "hello", OpPing: "ping", OpMiss: "miss", OpFlush: "flush", OpMissFlush: "miss_flush", OpBlockRead: "block_read",
 	OpBlockWrite: "block_write", OpBlockFlush: "block_flush", OpMmap: "mmap", OpMunmap: "munmap", OpBrk: "brk", OpOwners: "owners",
 	OpProcessOpen: "process_open", OpProcessExit: "process_exit", OpRegionMap: "region_map", OpRegionUnmap: "region_unmap",
+	OpRegionCopyOpen: "region_copy_open", OpRegionCopy: "region_copy", OpRegionCopyEnd: "region_copy_end", OpRegionServe: "region_serve",
+	OpRegionDrop: "region_drop", OpRegionSwitch: "region_switch", OpHomeCopy: "home_copy", OpHomeSwitch: "home_switch", OpHomeServe: "home_serve", OpHomeDrop: "home_drop",
 	OpVolumeAttach: "volume_attach", OpVolumeDetach: "volume_detach", OpVolumeCreate: "volume_create", OpVolumeDelete: "volume_delete",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget",
 }
 

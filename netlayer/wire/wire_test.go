@@ -37,6 +37,11 @@ var (
 	sync_ = Block{Volume: 6, VolumeEpoch: 1, PID: 7}
 )
 
+// regionCopy is three pages: one absent, one of zeros, one of bytes.
+var regionCopy = append(
+	PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, Sum: 0x01020304}.Append(PageEntry{Page: 0x4034, State: PageZero}.Append(
+		PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil)))), payload(PageSize)...)
+
 var mmapRep = MmapRep{Addr: 0x7000_0000, Owners: []Owner{owner}}
 
 var samples = []sample{
@@ -57,6 +62,17 @@ var samples = []sample{
 	{op: OpProcessExit, req: ProcessExitReq{PID: 7, Epoch: 2, Owner: true}},
 	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true}},
 	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
+	{op: OpRegionCopyOpen, req: RegionCopyOpenReq{Move: MoveID{GMM, 9}, Round: 1, PID: 7, Region: 3, Epoch: 6, Pages: 2, From: "m1", FromAddr: "unix:/run/m1"}},
+	{op: OpRegionCopy, req: regionCopy},
+	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2}},
+	{op: OpRegionServe, req: MoveServeReq{Move: MoveID{GMM, 9}, Epoch: 6}},
+	{op: OpRegionDrop, req: MoveRef{MoveID{GMM, 9}}},
+	{op: OpRegionSwitch, req: RegionSwitchReq{PID: 7, Owner: owner}},
+	{op: OpHomeCopy, req: HomeCopyReq{Move: MoveID{GMM, 9}, Parts: 1, PID: 7, Epoch: 2, Addr: "unix:/run/p1", HeapStart: 0x1000, HeapEnd: 0x5000, From: "m1", FromAddr: "unix:/run/m1",
+		Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Writable: true, Name: "heap"}}, Owners: []Owner{owner}}},
+	{op: OpHomeSwitch, req: HomeSwitchReq{PID: 7, Home: owner}},
+	{op: OpHomeServe, req: MoveServeReq{Move: MoveID{GMM, 9}, Epoch: 6}},
+	{op: OpHomeDrop, req: MoveRef{MoveID{GMM, 9}}},
 	{op: OpVolumeAttach, req: VolumeAttachReq{Volume: 6, Epoch: 1, SizeBytes: 1 << 30, Storage: "s1", StorageAddr: "unix:/run/s1", ClientAddr: "unix:/run/p1"}},
 	{op: OpVolumeDetach, req: VolumeRef{Volume: 6, Epoch: 1}},
 	{op: OpVolumeCreate, req: VolumeCreateReq{Volume: 6, Epoch: 1, Name: "v", SizeBytes: 1 << 30}},
@@ -64,6 +80,9 @@ var samples = []sample{
 	{op: OpProcessStart, req: ProcessStartReq{PID: 7, Spec: []byte{1, 2, 3}}},
 	{op: OpProcessStatus, req: ProcessRef{PID: 7}, rep: ProcessStatusRep{Status: []byte{4, 5}}},
 	{op: OpProcessStop, req: ProcessRef{PID: 7}},
+	{op: OpProcessCopy, req: ProcessCopyReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6, From: "p1", FromAddr: "unix:/run/p1", Total: 3, StateSum: 17, Sum: 18, Bytes: []byte{1, 2, 3}}, rep: ProcessCopyRep{Have: 3, Ready: true}},
+	{op: OpProcessResume, req: ProcessResumeReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6}, rep: ProcessResumeRep{State: ResumeServing}},
+	{op: OpProcessDrop, req: MoveRef{MoveID{GPM, 9}}},
 	{op: OpPropose, req: ProposeReq{Manager: GMM, Client: 77, Seq: 3, Command: []byte{9}}, rep: ProposeRep{Result: []byte{8}}},
 	{op: OpQuery, req: QueryReq{Manager: GPM, Stale: true, Query: []byte{9}}, rep: QueryRep{Leader: "g3", Term: 2, Result: []byte{8}}},
 	{op: OpHeartbeat, req: Heartbeat{Member: member, Load: load}, rep: HeartbeatRep{Standing: StandingFenced}},
@@ -293,6 +312,7 @@ func FuzzHot(f *testing.F) {
 	f.Add(flush.Append(nil))
 	f.Add(block.Append(nil))
 	f.Add(AppendMissFlush(nil, miss.Append(nil), 3, flush.Append(nil)))
+	f.Add(regionCopy)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, ok := ParseMiss(b); ok && !bytes.Equal(m.Append(nil), b) {
 			t.Fatalf("miss %x prints back as %x", b, m.Append(nil))
@@ -310,6 +330,15 @@ func FuzzHot(f *testing.F) {
 		}
 		if m, id, fl, ok := SplitMissFlush(b); ok && !bytes.Equal(AppendMissFlush(nil, m, id, fl), b) {
 			t.Fatalf("pair %x does not print back", b)
+		}
+		if c, pages, ok := ParseRegionCopy(b); ok {
+			again := c.Append(nil)
+			for i := range int(c.Count) {
+				again = CopyEntry(b, i).Append(again)
+			}
+			if !bytes.Equal(append(again, b[pages:]...), b) {
+				t.Fatalf("pages %x do not print back", b)
+			}
 		}
 	})
 }

@@ -30,6 +30,7 @@ type thread struct {
 	write    bool
 	plocal   bool
 	how      How
+	epoch    wire.Epoch // under which the owner was asked
 	page     wire.PageNo
 	line     uint32
 	frame    uint32
@@ -43,7 +44,8 @@ type thread struct {
 // flush is a write-back whose acknowledgement has not come.
 type flush struct {
 	Flush
-	state    state // fetching (sent), pausing or waitOwner
+	state    state      // fetching (sent), pausing or waitOwner
+	epoch    wire.Epoch // under which it was sent to the owner
 	since    time.Duration
 	due      time.Duration
 	attempts int
@@ -244,10 +246,11 @@ func (c *Core) fetch(t int, f *flush, out []Effect) []Effect {
 	if !ok {
 		panic(fmt.Sprintf("fault: page %#x is mapped but its vRegion has no owner", th.page))
 	}
-	th.state = fetching
+	th.state, th.epoch = fetching, owner.Epoch
 	e := Effect{Kind: Fetch, Thread: t, Page: th.page, Frame: th.frame, Owner: owner}
 	if f != nil {
-		e.Piggyback, e.Flush = true, f.Flush
+		f.epoch = c.owners[c.Region(f.Page)].Epoch
+		e.Piggyback, e.Flush, e.FlushEpoch = true, f.Flush, f.epoch
 	}
 	return append(out, e)
 }
@@ -308,8 +311,9 @@ func (c *Core) newFlush(now time.Duration, o excache.FlushOrder) *flush {
 
 // send emits the write of f.
 func (c *Core) send(f *flush, out []Effect) []Effect {
-	f.state = fetching
-	return append(out, Effect{Kind: Write, Thread: NoThread, Page: f.Page, Frame: f.Frame, Flush: f.Flush, Owner: c.owners[c.Region(f.Page)]})
+	owner := c.owners[c.Region(f.Page)]
+	f.state, f.epoch = fetching, owner.Epoch
+	return append(out, Effect{Kind: Write, Thread: NoThread, Page: f.Page, Frame: f.Frame, Flush: f.Flush, Owner: owner})
 }
 
 func (c *Core) sameOwner(a, b wire.PageNo) bool {
@@ -325,6 +329,10 @@ func (c *Core) Fetched(now time.Duration, t int, err *wire.Error, out []Effect) 
 			return out // the process failed while the message was under way
 		}
 		panic(fmt.Sprintf("fault: an answer for thread %d in state %d", t, th.state))
+	}
+	if err == nil && c.voided(th.epoch, th.page) {
+		c.stats.Retries++
+		return c.fetch(t, nil, out)
 	}
 	if err == nil {
 		return c.filled(t, out)
@@ -377,6 +385,13 @@ func (c *Core) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Ef
 			return out
 		}
 		return c.fail(c.explain(err, "flush", f.Page), out)
+	}
+	if c.failed == nil && c.voided(f.epoch, f.Page) {
+		if f.state != fetching {
+			return out // it will be sent again
+		}
+		c.stats.Retries++
+		return c.send(f, out)
 	}
 	if f.state == pausing {
 		c.parked--
@@ -468,6 +483,44 @@ func (c *Core) OwnerKnown(now time.Duration, page wire.PageNo, owner wire.Owner,
 		}
 	}
 	return out
+}
+
+// OwnerMoved reports that a vRegion has a new owner, or the same under a newer epoch. When it returns, no answer that was
+// given under an older epoch reaches the process any more: a page that comes under it is fetched again, a flush that is
+// acknowledged under it is sent again (law 5). News that is not newer changes nothing.
+func (c *Core) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []Effect {
+	r := owner.Region
+	if old, ok := c.owners[r]; ok && owner.Epoch <= old.Epoch || c.failed != nil {
+		return out
+	}
+	c.owners[r] = owner
+	// What paused because the vRegion was moving has a new owner to try, which may not serve just yet.
+	wake := func(s *state, due *time.Duration, attempts *int) {
+		soon := now + c.o.backoff(1)
+		switch *s {
+		case waitOwner:
+			c.parked++
+			*s, *due, *attempts = pausing, soon, 0
+		case pausing:
+			*due, *attempts = min(*due, soon), 0
+		}
+	}
+	for t := range c.threads {
+		if th := &c.threads[t]; c.Region(th.page) == r {
+			wake(&th.state, &th.due, &th.attempts)
+		}
+	}
+	for i := range c.flushes {
+		if f := &c.flushes[i]; c.Region(f.Page) == r {
+			wake(&f.state, &f.due, &f.attempts)
+		}
+	}
+	return out
+}
+
+// voided reports whether an answer that an owner of the page gave under epoch came too late.
+func (c *Core) voided(epoch wire.Epoch, page wire.PageNo) bool {
+	return epoch < c.owners[c.Region(page)].Epoch
 }
 
 // Tick sends again what has paused long enough. A shell calls it at least once per BackoffMS while Pausing.

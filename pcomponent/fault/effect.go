@@ -12,7 +12,7 @@ const (
 	// Copy copies frame From to Frame, likewise at once.
 	Copy EffectKind = 2
 	// Fetch sends a miss for Page to Owner, the answer goes to Frame and then to Fetched. If Piggyback, Flush travels in
-	// the same message and is answered by itself, to FlushDone.
+	// the same message, for its own vRegion under FlushEpoch, and is answered by itself, to FlushDone.
 	Fetch EffectKind = 3
 	// Write sends Flush to Owner; the answer goes to FlushDone.
 	Write EffectKind = 4
@@ -64,4 +64,6 @@ type Effect struct {
 	Flush     Flush
 	Owner     wire.Owner
 	Err       *wire.Error
+
+	FlushEpoch wire.Epoch // of a piggybacked flush: under which the owner has its vRegion
 }

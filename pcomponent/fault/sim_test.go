@@ -26,7 +26,10 @@ type message struct {
 	frame  uint32
 	id     uint64  // of a flush
 	data   content // of a flush, or of the reply to a fetch
+	before content // of a flush that was applied: what it replaced
+	was    uint64  // and its version
 	owner  wire.NodeID
+	epoch  wire.Epoch
 	reply  bool
 	err    *wire.Error
 }
@@ -66,12 +69,12 @@ func (w *world) perform(out []Effect) {
 			case Copy:
 				w.frames[e.Frame] = w.frames[e.From]
 			case Fetch:
-				w.wire = append(w.wire, message{fetch: true, thread: e.Thread, page: e.Page, frame: e.Frame, owner: e.Owner.Node})
+				w.wire = append(w.wire, message{fetch: true, thread: e.Thread, page: e.Page, frame: e.Frame, owner: e.Owner.Node, epoch: e.Owner.Epoch})
 				if e.Piggyback {
-					w.wire = append(w.wire, message{page: e.Flush.Page, id: e.Flush.ID, data: w.frames[e.Flush.Frame], owner: e.Owner.Node})
+					w.wire = append(w.wire, message{page: e.Flush.Page, id: e.Flush.ID, data: w.frames[e.Flush.Frame], owner: e.Owner.Node, epoch: e.FlushEpoch})
 				}
 			case Write:
-				w.wire = append(w.wire, message{page: e.Flush.Page, id: e.Flush.ID, data: w.frames[e.Flush.Frame], owner: e.Owner.Node})
+				w.wire = append(w.wire, message{page: e.Flush.Page, id: e.Flush.ID, data: w.frames[e.Flush.Frame], owner: e.Owner.Node, epoch: e.Owner.Epoch})
 			case AskOwner:
 				w.asked = append(w.asked, e.Page)
 			case Park:
@@ -149,12 +152,13 @@ func (w *world) deliver() {
 	switch {
 	case lost && w.rng.IntN(2) == 0: // before it arrived
 		m.err = wire.ErrUnavailable
-	case w.owner[w.core.Region(m.page)].Node != m.owner:
+	case w.owner[w.core.Region(m.page)].Node != m.owner || w.owner[w.core.Region(m.page)].Epoch != m.epoch:
 		m.err = wire.ErrNotOwner
 	default:
 		if m.fetch {
 			m.data = w.store[m.page]
 		} else if m.id > w.applied[m.page] {
+			m.before, m.was = w.store[m.page], w.applied[m.page]
 			w.applied[m.page], w.store[m.page] = m.id, m.data
 		}
 		if lost { // after it was applied
@@ -162,6 +166,22 @@ func (w *world) deliver() {
 		}
 	}
 	w.wire = append(w.wire, m)
+}
+
+// moved tells the process of a new owner. What older owners answered and is still on its way is void: pages that come are
+// wrong, and flushes that they acknowledge did not go along.
+func (w *world) moved(r wire.RegionNo) {
+	for i := range w.wire {
+		m := &w.wire[i]
+		switch {
+		case w.core.Region(m.page) != r || !m.reply:
+		case m.fetch:
+			m.data = content{page: m.page, version: 1 << 40}
+		case m.err == nil && m.was < w.applied[m.page] && m.id == w.applied[m.page]:
+			w.store[m.page], w.applied[m.page] = m.before, m.was
+		}
+	}
+	w.perform(w.core.OwnerMoved(w.now, w.owner[r], nil))
 }
 
 // step lets something happen that is not a thread's own doing; false if nothing is left.
@@ -244,6 +264,9 @@ func TestNoPageIsWrong(t *testing.T) {
 				x := w.owner[r]
 				x.Node, x.Epoch = wire.NodeID(fmt.Sprintf("m%d", w.rng.IntN(3))), x.Epoch+1
 				w.owner[r] = x
+				if w.rng.IntN(2) == 0 {
+					w.moved(r)
+				}
 			}
 		}
 		for w.step() {

@@ -19,13 +19,14 @@ const (
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
 	"netlayer/session", "netlayer/link",
-	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault",
+	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/balance", "gmanagers/events", "gmanagers/moves",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
+	"gmanagers/internal/statetest",
 }
 
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.

@@ -115,8 +115,12 @@ func hasState(cfg *Config) error {
 
 // newCompute is a pComponent and the host that drives its processes with traces.
 func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
+	self, err := cfg.Self()
+	if err != nil {
+		return nil, err
+	}
 	o := *cfg.Node.Compute
-	o.Net = cfg.peerOptions(log)
+	o.Net, o.Addr = cfg.peerOptions(log), netlayer.Addr(self.Addr)
 	comp, err := pcomponent.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("pcomponent: %w", err)
@@ -131,8 +135,12 @@ func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
 
 // newMemory is an mComponent. It asks GMM for the owners of vRegions by itself.
 func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
+	self, err := cfg.Self()
+	if err != nil {
+		return nil, err
+	}
 	o := *cfg.Node.Memory
-	o.Node, o.Log, o.Net, o.Managers = cfg.Node.ID, log, cfg.peerOptions(log), gm
+	o.Node, o.Addr, o.Log, o.Net, o.Managers = cfg.Node.ID, netlayer.Addr(self.Addr), log, cfg.peerOptions(log), gm
 	comp, err := mcomponent.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("mcomponent: %w", err)

@@ -154,6 +154,8 @@ type Summary struct {
 	Total             Counters    `json:"total"`
 	VNodes            []VNode     `json:"vnodes"`
 	Components        []Component `json:"components"`
+	Moves             []Moves     `json:"moves"`   // of the kinds that moved
+	Balance           []Balance   `json:"balance"` // of each role and measure
 }
 
 // ExitCode is 3 if a wrong page was seen, 1 if a vNode failed, else 0.
@@ -191,12 +193,13 @@ type Trace struct {
 
 // Placement says where the managers put a vNode.
 type Placement struct {
-	VNode      string      `json:"vnode"`
-	PID        wire.PID    `json:"pid"`
-	PComponent wire.NodeID `json:"pcomponent"`
-	Home       wire.NodeID `json:"home"`
-	Regions    []Region    `json:"regions"`
-	Volumes    []Volume    `json:"volumes"`
+	VNode      string        `json:"vnode"`
+	PID        wire.PID      `json:"pid"`
+	PComponent wire.NodeID   `json:"pcomponent"` // where it ran last
+	Hosts      []wire.NodeID `json:"hosts"`      // the pComponents that it ran at, in the order of its moves
+	Home       wire.NodeID   `json:"home"`
+	Regions    []Region      `json:"regions"`
+	Volumes    []Volume      `json:"volumes"`
 }
 
 // Region is a vRegion and its owner.

@@ -40,6 +40,8 @@ func WriteTable(w io.Writer, s *Summary) error {
 			count(c.BlockReads), count(c.BlockWrites), count(c.BlockFlushes))
 	}
 	tw.Flush()
+	b.WriteByte('\n')
+	moved(&b, s)
 	for _, part := range []struct {
 		head string
 		list []string

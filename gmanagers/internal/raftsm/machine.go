@@ -14,8 +14,8 @@ import (
 )
 
 // State is what is replicated: the states of gpm, gmm and gsm. ApplyBytes and Restore are called alone. Members, Entries,
-// Standing, Query and Freeze may run at the same time as each other and must change nothing. Equal states fed equal commands must stay equal,
-// byte for byte in what Freeze encodes.
+// Standing, Query and Freeze may run at the same time as each other and must change nothing. Equal states fed equal
+// commands must stay equal, byte for byte in what Freeze encodes.
 type State interface {
 	ApplyBytes(command []byte) (result []byte)
 	Query(q membership.Query) ([]byte, error)

@@ -1,0 +1,265 @@
+package mcomponent
+
+import (
+	"time"
+
+	"splitkernel/mcomponent/migrate"
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// regionMove is a vRegion on its way to another owner.
+type regionMove struct {
+	giving
+	slot   uint32
+	to     *netlayer.Peer
+	via    *netlayer.Peer // nil if this component is the home
+	flying []*copyMessage // in the order in which they were sent
+	spare  []*copyMessage
+}
+
+// copyMessage is a message of pages that is under way.
+type copyMessage struct {
+	id   uint64
+	call netlayer.Call
+	buf  []byte // room for a full message
+	err  error  // it could not be sent
+}
+
+// giveRegion begins the move of a vRegion that is served here.
+func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
+	m := &regionMove{giving: giving{c: c, req: req, lock: &c.mu, wake: make(chan struct{}, 1)}}
+	var err error
+	if m.to, err = c.peer(req.ToAddr); err != nil {
+		return nil, err
+	}
+	if req.To == c.o.Node || req.Epoch <= req.OldEpoch || req.UndoEpoch <= req.Epoch {
+		return nil, wire.Errorf(wire.KindBadRequest, "move of vRegion %d of process %d from %s to %s under epochs %d, %d, %d", req.Region, req.PID, c.o.Node, req.To, req.OldEpoch, req.Epoch, req.UndoEpoch)
+	}
+	if req.Via != c.o.Node {
+		if m.via, err = c.peer(req.ViaAddr); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.slot, err = c.owners.Serving(req.PID, req.Region, req.OldEpoch); err != nil {
+		return nil, err
+	}
+	if c.giving[m.slot] != nil {
+		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving to %s already", req.Region, req.PID, c.giving[m.slot].req.To)
+	}
+	_, first, pages := c.owners.Bounds(m.slot)
+	changes := pagestore.NewChanges(first, pages)
+	c.store.Watch(m.slot, changes)
+	c.giving[m.slot] = m
+	m.g = migrate.NewGiver(c.o.Migrate, req, changes)
+	m.begin(m)
+	return m, nil
+}
+
+// exited says that the process has ended: the pages are being freed. The lock is held.
+func (m *regionMove) exited() {
+	m.freed = true
+	m.unhook()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// unhook ends the watch. The lock is held.
+func (m *regionMove) unhook() {
+	m.c.store.Unwatch(m.slot)
+	delete(m.c.giving, m.slot)
+}
+
+func (m *regionMove) held() bool { return m.c.unmaps[m.slot] > 0 }
+
+func (m *regionMove) local(e migrate.Effect) error {
+	c := m.c
+	switch e.Kind {
+	case migrate.Freeze:
+		c.owners.Freeze(m.slot, m.req.To)
+	case migrate.Thaw:
+		c.owners.Thaw(m.slot, e.Epoch)
+		m.unhook()
+	case migrate.Lose:
+		c.owners.Lose(m.slot)
+		m.unhook()
+	case migrate.Forget:
+		m.unhook()
+		to := m.req.To
+		if e.Epoch == 0 {
+			to = ""
+		}
+		c.leave(m.slot, m.req.PID, m.req.Region, to, e.Epoch)
+	}
+	return nil
+}
+
+// leave frees a vRegion that is not served here any more. The lock is held, and given up between batches.
+func (c *Component) leave(slot uint32, pid wire.PID, region wire.RegionNo, to wire.NodeID, epoch wire.Epoch) {
+	c.owners.Leave(slot, to, epoch)
+	for c.store.FreeGroup(slot, freeBatch) == freeBatch {
+		c.mu.Unlock()
+		c.mu.Lock()
+		if !c.owners.Leaving(slot, pid, region) {
+			return // the process has ended: its exit frees the rest
+		}
+	}
+	c.owners.Left(slot)
+}
+
+func (m *regionMove) message(e migrate.Effect) error {
+	c, r := m.c, &m.req
+	switch e.Kind {
+	case migrate.Open:
+		c.mu.Lock()
+		pages := c.store.GroupPages(m.slot)
+		c.mu.Unlock()
+		return send(m.to, wire.OpRegionCopyOpen, r.Epoch, wire.Marshal(wire.RegionCopyOpenReq{
+			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr)}), sendTimeout)
+	case migrate.Close:
+		return m.close(e)
+	case migrate.Serve:
+		return send(m.to, wire.OpRegionServe, e.Epoch, wire.Marshal(wire.MoveServeReq{Move: r.Move, Epoch: e.Epoch}), sendTimeout)
+	case migrate.Drop:
+		return send(m.to, wire.OpRegionDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
+	case migrate.Tell:
+		q := wire.RegionSwitchReq{PID: r.PID, Owner: wire.Owner{Region: r.Region, Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch}, Undo: e.Undo}
+		if e.Undo {
+			q.Owner.Node, q.Owner.Addr = c.o.Node, string(c.o.Addr)
+		}
+		if m.via == nil {
+			return c.switchOwner(q)
+		}
+		return send(m.via, wire.OpRegionSwitch, e.Epoch, wire.Marshal(q), sendTimeout)
+	}
+	return nil
+}
+
+// close sends the mapped parts, which nobody changes any more, in as many messages as they need.
+func (m *regionMove) close(e migrate.Effect) error {
+	m.c.mu.Lock()
+	mapped, pages := m.c.owners.Mapped(m.slot), m.c.store.GroupPages(m.slot)
+	if m.freed {
+		mapped, pages = nil, 0
+	}
+	m.c.mu.Unlock()
+	parts := max((len(mapped)+wire.MaxMapEntries-1)/wire.MaxMapEntries, 1)
+	for i := range parts {
+		n := min(len(mapped), wire.MaxMapEntries)
+		q := wire.RegionCopyEndReq{Move: m.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages)}
+		mapped = mapped[n:]
+		if err := send(m.to, wire.OpRegionCopyEnd, m.req.Epoch, wire.Marshal(q), sendTimeout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyBatch is how many pages are copied under one hold of the lock, some microseconds: misses and flushes get through
+// between the holds, and a hold for each page would cost more than the copy.
+const copyBatch = 8
+
+// copy fills a message with pages as they are, and sends it.
+func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effect {
+	msg, batch := m.emptyMessage(), m.c.o.Migrate.BatchPages
+	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen // where the pages begin if all entries are used
+	entries, pages := msg.buf[:wire.RegionCopyHeadLen], msg.buf[full:full]
+	m.c.mu.Lock()
+	n := 0
+	for ; !m.freed; n++ {
+		if n > 0 && n%copyBatch == 0 {
+			m.c.mu.Unlock()
+			m.c.mu.Lock()
+			if m.freed {
+				break
+			}
+		}
+		page, ok := m.g.Take(e.ID)
+		if !ok {
+			break
+		}
+		entries, pages = m.c.appendPage(m.req.PID, page, entries, pages)
+	}
+	if m.freed {
+		m.c.mu.Unlock()
+		m.spare = append(m.spare, msg)
+		return m.event(out, func(_ time.Duration, out []migrate.Effect) []migrate.Effect { return out }) // cancels
+	}
+	out = m.g.Filled(m.now(), e.ID, len(pages), out)
+	m.c.mu.Unlock()
+	if n == 0 {
+		m.spare = append(m.spare, msg)
+		return out
+	}
+	wire.RegionCopy{Move: m.req.Move, Round: e.Round, Count: uint32(n)}.Append(msg.buf[:0])
+	body := msg.buf[:full+len(pages)]
+	if n < batch {
+		body = append(entries, pages...) // moves them down
+	}
+	msg.id = e.ID
+	msg.call = netlayer.Call{Op: wire.OpRegionCopy, Epoch: m.req.Epoch, Body: body, Timeout: sendTimeout}
+	msg.err = m.to.Start(&msg.call)
+	m.flying = append(m.flying, msg)
+	return out
+}
+
+// appendPage appends a page as it is here. The lock is held.
+func (c *Component) appendPage(pid wire.PID, page wire.PageNo, entries, pages []byte) ([]byte, []byte) {
+	f, content, have := c.store.Peek(pid, page)
+	e := wire.PageEntry{Page: page, State: wire.PageAbsent}
+	switch {
+	case have && content.Flushed:
+		e.State, e.Epoch, e.Version, e.Sum = wire.PageFull, content.Epoch, content.Version, content.Sum
+		lock := &c.frames[f%stripes] // an apply that began before may still write
+		lock.Lock()
+		pages = append(pages, c.pages.Page(f)[:]...)
+		lock.Unlock()
+	case have:
+		e.State = wire.PageZero
+	}
+	return e.Append(entries), pages
+}
+
+func (m *regionMove) emptyMessage() *copyMessage {
+	if n := len(m.spare); n > 0 {
+		msg := m.spare[n-1]
+		m.spare = m.spare[:n-1]
+		return msg
+	}
+	return &copyMessage{buf: make([]byte, wire.RegionCopyHeadLen+m.c.o.Migrate.BatchPages*(wire.PageEntryLen+wire.PageSize))}
+}
+
+// await waits for the answer to the oldest message of pages.
+func (m *regionMove) await() (id uint64, err error, ok bool) {
+	if len(m.flying) == 0 {
+		return 0, nil, false
+	}
+	msg := m.flying[0]
+	m.flying = append(m.flying[:0], m.flying[1:]...)
+	if err = msg.err; err == nil {
+		err = m.to.Wait(&msg.call)
+	}
+	m.spare = append(m.spare, msg)
+	return msg.id, err, true
+}
+
+// switchOwner is the home's side of a change of owner.
+func (c *Component) switchOwner(q wire.RegionSwitchReq) error {
+	if err := c.homeSlot(c.switches, "changes of owner wait for pComponents"); err != nil {
+		return err
+	}
+	defer func() { <-c.switches }()
+	return c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect {
+		return h.Switch(call, q, out)
+	}).Err
+}
+
+func (c *Component) regionSwitch(req *netlayer.Request) error {
+	return decoded(req, c.switchOwner)
+}

@@ -1,0 +1,125 @@
+package pagestore
+
+import (
+	"fmt"
+	"math/bits"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Changes is a set of pages of one group: those whose state somebody who copies the group does not know. While a group is
+// watched the store marks in it every page that is allocated, written or freed.
+type Changes struct {
+	first wire.PageNo
+	words []uint64
+	n     int
+}
+
+// NewChanges makes an empty set that can hold pages [first, first+pages).
+func NewChanges(first wire.PageNo, pages uint64) *Changes {
+	return &Changes{first: first, words: make([]uint64, (pages+63)/64)}
+}
+
+// Len is the number of pages in the set.
+func (c *Changes) Len() int { return c.n }
+
+// Mark puts a page in.
+func (c *Changes) Mark(p wire.PageNo) {
+	i := p - c.first
+	if w, bit := &c.words[i/64], uint64(1)<<(i%64); *w&bit == 0 {
+		*w |= bit
+		c.n++
+	}
+}
+
+// Take takes out the first page at or after from.
+func (c *Changes) Take(from wire.PageNo) (wire.PageNo, bool) {
+	if c.n == 0 {
+		return 0, false
+	}
+	if from < c.first {
+		from = c.first
+	}
+	at := uint64(from - c.first)
+	for w := at / 64; w < uint64(len(c.words)); w++ {
+		word := c.words[w]
+		if w == at/64 {
+			word &= ^uint64(0) << (at % 64)
+		}
+		if word != 0 {
+			bit := uint64(bits.TrailingZeros64(word))
+			c.words[w] &^= 1 << bit
+			c.n--
+			return c.first + wire.PageNo(w*64+bit), true
+		}
+	}
+	return 0, false
+}
+
+// Watch marks in c every page that the group holds, and from now on every one that changes, until Unwatch.
+func (s *Store) Watch(g uint32, c *Changes) {
+	gr := s.group(g)
+	gr.changes = c
+	for f := gr.head; f != none; f = s.frames[f].next {
+		c.Mark(s.frames[f].page)
+	}
+}
+
+// Unwatch ends Watch.
+func (s *Store) Unwatch(g uint32) {
+	if uint64(g) < uint64(len(s.groups)) {
+		s.groups[g].changes = nil
+	}
+}
+
+// Content is what a copy needs of a page beside its bytes. A page that was never flushed is zeros of no version.
+type Content struct {
+	Epoch   wire.Epoch
+	Version uint64
+	Sum     uint32
+	Flushed bool
+}
+
+// Peek looks a page up for a copy. It counts nothing.
+func (s *Store) Peek(pid wire.PID, page wire.PageNo) (Frame, Content, bool) {
+	f, ok := s.index.Get(uint64(pid), uint64(page))
+	if !ok {
+		return 0, Content{}, false
+	}
+	m := &s.frames[f]
+	return f, Content{m.epoch, m.version, m.sum, m.flushed}, true
+}
+
+// Put makes a page what it is at another store, whatever it is here. ok is false if no frame is free. The caller fills the
+// frame with the bytes, or with zeros if the page was not flushed.
+func (s *Store) Put(g uint32, pid wire.PID, page wire.PageNo, c Content) (f Frame, ok bool) {
+	if f, ok = s.index.Get(uint64(pid), uint64(page)); !ok {
+		if f, ok = s.allocate(g, pid, page); !ok {
+			return 0, false
+		}
+	}
+	m := &s.frames[f]
+	m.epoch, m.version, m.sum, m.flushed = c.Epoch, c.Version, c.Sum, c.Flushed
+	if !c.Flushed {
+		m.sum = wire.ZeroPageChecksum
+	}
+	return f, true
+}
+
+// Remove frees one page, if it is here.
+func (s *Store) Remove(pid wire.PID, page wire.PageNo) {
+	if f, ok := s.index.Get(uint64(pid), uint64(page)); ok {
+		s.release(f)
+	}
+}
+
+func (c *Changes) check() error {
+	n := 0
+	for _, w := range c.words {
+		n += bits.OnesCount64(w)
+	}
+	if n != c.n {
+		return fmt.Errorf("pagestore: %d changed pages, counted as %d", n, c.n)
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package vregion
+
+import (
+	"slices"
+
+	"splitkernel/netlayer/wire"
+)
+
+// elsewhere gives the error for a process whose memory map went elsewhere or is on its way here, or nil.
+func (h *Home) elsewhere(pid wire.PID) error {
+	if to, ok := h.away.stones[pid]; ok {
+		return wire.Errorf(wire.KindNotOwner, "the home of process %d moved to %s", pid, to)
+	}
+	if from, ok := h.arriving[pid]; ok {
+		return wire.Errorf(wire.KindBusy, "the home of process %d is moving here from %s: retry", pid, from)
+	}
+	return nil
+}
+
+// thawed refuses changes of a memory map that goes to another home.
+func (p *process) thawed() error {
+	if p.lost {
+		return wire.Errorf(wire.KindFailed, "the memory map of process %d was lost on its way to %s, which fell silent before it was known to have it", p.pid, p.to)
+	}
+	if p.frozen {
+		return wire.Errorf(wire.KindBusy, "the home of process %d is moving to %s: retry", p.pid, p.to)
+	}
+	return nil
+}
+
+// here gives a process that lives here and can move. A process that has ended is an error of KindFailed: whoever holds
+// something of it may free it.
+func (h *Home) here(pid wire.PID) (*process, error) {
+	p, ok := h.procs[pid]
+	_, ended := h.ended.stones[pid]
+	switch {
+	case ended || ok && p.exited:
+		return nil, wire.Errorf(wire.KindFailed, "process %d has ended", pid)
+	case !ok:
+		return nil, h.notHome(pid)
+	}
+	return p, nil
+}
+
+// Switch takes the news that a vRegion has another owner, or another epoch, and tells the process's pComponent, before it
+// answers: after that nothing under an older epoch reaches the process. News that is not newer changes nothing.
+func (h *Home) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) []Effect {
+	p, err := h.here(req.PID)
+	if err == nil {
+		err = p.thawed()
+	}
+	if err != nil {
+		return h.refuse(call, err, out)
+	}
+	w := req.Owner
+	reg := p.regions[w.Region]
+	switch {
+	case reg == nil || !reg.active:
+		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "vRegion %d of process %d is not active", w.Region, req.PID), out)
+	case w.Epoch < reg.owner.Epoch || w.Epoch == reg.owner.Epoch && w.Node != reg.owner.Node:
+		return h.refuse(call, wire.Errorf(wire.KindStale, "vRegion %d of process %d belongs to %s under epoch %d, not to %s under %d",
+			w.Region, req.PID, reg.owner.Node, reg.owner.Epoch, w.Node, w.Epoch), out)
+	}
+	reg.owner = w
+	h.stats.Switches++
+	if p.addr == "" {
+		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
+	}
+	return h.emit(Effect{Kind: TellClient, Call: call, PID: req.PID, Region: w.Region, Owner: wire.Owner{Region: w.Region, Addr: p.addr}, Switch: req}, nil, p, out)
+}
+
+// clientTold answers a Switch. A pComponent that knows no such process does not run it: nothing reaches it there. After an
+// undo nobody waits for the pComponent: it asks when the taker turns it away.
+func (h *Home) clientTold(c outCall, res Result, out []Effect) []Effect {
+	if res.Err != nil && !c.e.Switch.Undo && wire.KindOf(res.Err) != wire.KindNotFound {
+		return h.refuse(c.e.Call, wire.Errorf(wire.KindUnavailable, "the pComponent of process %d at %s: %v", c.p.pid, c.p.addr, res.Err), out)
+	}
+	return append(out, Effect{Kind: Reply, Call: c.e.Call, PID: c.p.pid})
+}
+
+// again reports whether a request to an owner failed because its vRegion is moving, and may succeed later.
+func (h *Home) again(c outCall, res Result) bool {
+	if res.Err == nil || c.kind == ExitAt || c.e.Attempt >= h.opt.MaxOwnerAttempts {
+		return false
+	}
+	switch wire.KindOf(res.Err) {
+	case wire.KindBusy, wire.KindNotOwner, wire.KindStale:
+		return true
+	}
+	return false
+}
+
+// tryAgain sends a request to whoever owns the vRegion now.
+func (h *Home) tryAgain(c outCall, out []Effect) []Effect {
+	e := c.e
+	e.Attempt++
+	e.Owner = c.p.regions[c.region].owner
+	e.Map.RegionEpoch = e.Owner.Epoch
+	h.stats.OwnerRetries++
+	return h.emit(e, c.op, c.p, out)
+}
+
+// Map is the memory map of a process on its way to another home.
+type Map struct {
+	PID                wire.PID
+	Epoch              wire.Epoch // of the process
+	Addr               string
+	HeapStart, HeapEnd uint64
+	Mapped             []wire.MappedPart
+	Owners             []wire.Owner
+}
+
+// Freeze refuses changes of a memory map as busy, under the epoch under which this is its home, if that is known here.
+// Operations that run go on; the map may be exported when Settled.
+func (h *Home) Freeze(pid wire.PID, epoch wire.Epoch, to wire.NodeID) error {
+	err := h.Movable(pid, epoch)
+	if err == nil {
+		h.procs[pid].frozen, h.procs[pid].to = true, to
+	}
+	return err
+}
+
+// Movable gives an error if the map of a process cannot move from here.
+func (h *Home) Movable(pid wire.PID, epoch wire.Epoch) error {
+	p, err := h.here(pid)
+	if err != nil {
+		return err
+	}
+	if p.homeEpoch != 0 && p.homeEpoch != epoch {
+		return wire.Errorf(wire.KindStale, "this is the home of process %d under epoch %d, not %d", pid, p.homeEpoch, epoch)
+	}
+	return p.thawed()
+}
+
+// Settled reports whether no operation of a process runs.
+func (h *Home) Settled(pid wire.PID) bool {
+	p := h.procs[pid]
+	return p == nil || len(p.ops) == 0
+}
+
+// ClientOf gives the address of a process's pComponent.
+func (h *Home) ClientOf(pid wire.PID) string { return h.procs[pid].addr }
+
+// Export gives the memory map of a process that is frozen and settled.
+func (h *Home) Export(pid wire.PID) Map {
+	p := h.procs[pid]
+	return Map{PID: pid, Epoch: p.epoch, Addr: p.addr, HeapStart: p.heapStart, HeapEnd: p.heapEnd, Mapped: parts(&p.tree), Owners: h.owners(p, 0, AddressEnd)}
+}
+
+// Thaw goes on under an epoch that is not older.
+func (h *Home) Thaw(pid wire.PID, epoch wire.Epoch) {
+	p := h.procs[pid]
+	p.frozen, p.to, p.homeEpoch = false, "", epoch
+}
+
+// Lose ends serving for good: changes are refused as failed. The process may exit.
+func (h *Home) Lose(pid wire.PID) { h.procs[pid].lost = true }
+
+// Forget drops the memory map of a process that is frozen and settled: its home is elsewhere.
+func (h *Home) Forget(pid wire.PID) {
+	p := h.procs[pid]
+	h.drop(p)
+	h.away.bury(pid, p.to)
+}
+
+func (h *Home) drop(p *process) {
+	h.mapped(p, func() { p.tree = Tree{} })
+	h.stats.Regions -= len(p.active)
+	h.stats.Processes--
+	delete(h.procs, p.pid)
+}
+
+// Arrive says that a memory map is on its way here: requests are refused as busy until Install or Depart.
+func (h *Home) Arrive(pid wire.PID, from wire.NodeID) error {
+	if _, ok := h.procs[pid]; ok {
+		return wire.Errorf(wire.KindExists, "this is the home of process %d already", pid)
+	}
+	if old, ok := h.arriving[pid]; ok {
+		return wire.Errorf(wire.KindExists, "the home of process %d is moving here from %s already", pid, old)
+	}
+	h.away.raise(pid)
+	h.arriving[pid] = from
+	return nil
+}
+
+// Depart says that it does not come.
+func (h *Home) Depart(pid wire.PID) { delete(h.arriving, pid) }
+
+// CheckMap checks a memory map that arrives.
+func (h *Home) CheckMap(m Map) error {
+	for i, v := range m.Mapped {
+		if v.Start >= v.End || v.Start%wire.PageSize != 0 || v.End%wire.PageSize != 0 || v.End > AddressEnd || i > 0 && v.Start < m.Mapped[i-1].End {
+			return wire.Errorf(wire.KindBadRequest, "the memory map of process %d has a bad mapping [%#x, %#x)", m.PID, v.Start, v.End)
+		}
+	}
+	if len(m.Owners) > h.opt.MaxRegionsPerProcess || len(m.Mapped) > h.opt.MaxVMAsPerProcess {
+		return wire.Errorf(wire.KindNoMemory, "the memory map of process %d has %d vmas in %d vRegions, at most max_vmas_per_process %d and max_regions_per_process %d",
+			m.PID, len(m.Mapped), len(m.Owners), h.opt.MaxVMAsPerProcess, h.opt.MaxRegionsPerProcess)
+	}
+	for i, w := range m.Owners {
+		if w.Node == "" || i > 0 && w.Region <= m.Owners[i-1].Region {
+			return wire.Errorf(wire.KindBadRequest, "the owners of process %d are out of order at vRegion %d", m.PID, w.Region)
+		}
+	}
+	return nil
+}
+
+// Install makes this the home of a process that has arrived with a checked map, under epoch.
+func (h *Home) Install(m Map, epoch wire.Epoch) {
+	delete(h.arriving, m.PID)
+	p := &process{pid: m.PID, epoch: m.Epoch, addr: m.Addr, heapStart: m.HeapStart, heapEnd: m.HeapEnd, homeEpoch: epoch, regions: map[wire.RegionNo]*region{}}
+	for _, w := range m.Owners {
+		p.regions[w.Region] = &region{owner: w, active: true}
+		p.active = append(p.active, w.Region)
+	}
+	h.mapped(p, func() {
+		for _, v := range m.Mapped {
+			p.tree.Insert(VMA{Start: v.Start, End: v.End, Anon: v.Anon, Writable: v.Writable, Name: v.Name})
+		}
+	})
+	h.procs[m.PID] = p
+	h.stats.Processes++
+	h.stats.Regions += len(p.active)
+}
+
+// Homes lists the processes whose home this is, in order.
+func (h *Home) Homes() []wire.PID {
+	list := make([]wire.PID, 0, len(h.procs))
+	for pid := range h.procs {
+		list = append(list, pid)
+	}
+	slices.Sort(list)
+	return list
+}

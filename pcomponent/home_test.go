@@ -1,0 +1,144 @@
+package pcomponent
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+)
+
+// TestAHomeThatMovedIsFollowed: while the home moves it is busy; after it has moved the old one turns requests away, and they go
+// to the new one, of which the process was told.
+func TestAHomeThatMovedIsFollowed(t *testing.T) {
+	os := startOwners(t, 2)
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	mapPages(t, p, 0, 8, false)
+	to := wire.Owner{Node: os[1].id, Addr: string(os[1].addr), Epoch: 1}
+	asked := 0
+	os[0].gone = func() error {
+		asked++
+		switch {
+		case asked < 3:
+			return wire.Errorf(wire.KindBusy, "the home is moving")
+		case asked == 3: // it tells the process, then forgets
+			if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: to})}); err != nil {
+				t.Error(err)
+			}
+		}
+		return wire.Errorf(wire.KindNotOwner, "the home moved")
+	}
+	if err := p.Map(background(t), 64*wire.PageSize, wire.PageSize, true, true, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 3 {
+		t.Errorf("the old home was asked %d times", asked)
+	}
+	// Older news changes nothing; a home that turns a process away without news fails the request.
+	old := wire.Owner{Node: os[0].id, Addr: string(os[0].addr)}
+	if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: old})}); err != nil {
+		t.Fatal(err)
+	}
+	if at, _ := p.homeNow(); at != to {
+		t.Errorf("the home is %+v", at)
+	}
+	os[1].gone = func() error { return wire.Errorf(wire.KindNotOwner, "moved again") }
+	if err := p.Unmap(background(t), 64*wire.PageSize, wire.PageSize); !errors.Is(err, wire.ErrNotOwner) {
+		t.Errorf("munmap at a home that is none: %v", err)
+	}
+	os[1].gone = nil
+	for _, op := range []wire.Op{wire.OpHomeSwitch, wire.OpRegionSwitch} {
+		body := wire.Marshal(wire.HomeSwitchReq{PID: 8, Home: to})
+		if op == wire.OpRegionSwitch {
+			body = wire.Marshal(wire.RegionSwitchReq{PID: 8, Owner: to})
+		}
+		if err := p.c.Switched(&netlayer.Request{Op: op, Body: body}); !errors.Is(err, wire.ErrNotFound) {
+			t.Errorf("%v of a process that does not run here: %v", op, err)
+		}
+	}
+}
+
+// TestOwnersChangeUnderThreads: vRegions go from owner to owner with their pages while threads fault in them. Answers that were
+// under way are asked for again, and every access finds the last write.
+func TestOwnersChangeUnderThreads(t *testing.T) {
+	os := startOwners(t, 3)
+	const threads, pages, accesses = 3, 128, 2000
+	p := open(t, os[0], small(12, "list"), threads, nil)
+	mapPages(t, p, 0, pages, false)
+	w := counts{}
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for i := range threads {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(9, uint64(i)))
+			th := p.Thread(i)
+			for n := 0; n < accesses; n += 4 {
+				th.Begin()
+				for range 4 {
+					if !w.touch(t, th, uint64(rng.IntN(pages)), rng.IntN(2) == 0) {
+						th.End()
+						return
+					}
+				}
+				th.End()
+			}
+		})
+	}
+	go func() { wg.Wait(); close(done) }()
+	moves := 0
+	for running := true; running; moves++ {
+		r := moves % 2
+		from, to := os[(r+moves/2)%3], os[(r+moves/2+1)%3]
+		handOver(from, to, wire.PageNo(r*64), 64)
+		owner := wire.Owner{Region: wire.RegionNo(r), Node: to.id, Addr: string(to.addr), Epoch: wire.Epoch(2 + moves/2)}
+		if err := p.c.Switched(&netlayer.Request{Op: wire.OpRegionSwitch, Body: wire.Marshal(wire.RegionSwitchReq{PID: 7, Owner: owner})}); err != nil {
+			t.Fatal(err)
+		}
+		serveHere(to, wire.PageNo(r*64), 64)
+		for before := p.Counters().Accesses; running && p.Counters().Accesses < before+100; { // it goes on between moves
+			select {
+			case <-done:
+				running = false
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	if err := p.Drain(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Counters(); s.Accesses != threads*accesses || s.Misses != s.PLocal+s.Fetches+s.Coalesced+s.VictimHits {
+		t.Errorf("after %d moves: %+v", moves, s)
+	}
+}
+
+// handOver moves the pages of a vRegion to another owner; neither serves them afterwards.
+func handOver(from, to *owner, first, n wire.PageNo) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	for _, o := range []*owner{from, to} {
+		if o.frozen == nil {
+			o.frozen = map[wire.PageNo]bool{}
+		}
+	}
+	for page := first; page < first+n; page++ {
+		from.frozen[page], to.frozen[page] = true, true
+		if b := from.pages[page]; b != nil {
+			to.pages[page], to.version[page] = b, from.version[page]
+		}
+		delete(from.pages, page)
+		delete(from.version, page)
+	}
+}
+
+func serveHere(o *owner, first, n wire.PageNo) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for page := first; page < first+n; page++ {
+		delete(o.frozen, page)
+	}
+}
