@@ -55,13 +55,14 @@ const (
 	QuotaSet      Kind = 25 // settings changed; Reason
 	Recovered     Kind = 26 // what Node held is served by To again
 	Lost          Kind = 27 // what Node held is lost; Reason
+	Heard         Kind = 28 // Node is heard of again
 )
 
 // kindNames are the names of the kinds, by number.
 var kindNames = [...]string{
 	"none", "registered", "rejoined", "silent", "probed", "dead", "draining", "undrained", "removed", "admitted", "refused", "queued",
 	"dequeued", "expired", "preempted", "released", "placed_process", "placed_home", "placed_vregion", "placed_volume", "placed_cache",
-	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost",
+	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard",
 }
 
 func (k Kind) String() string {

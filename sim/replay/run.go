@@ -563,7 +563,11 @@ func (r *controller) cleanup(ctx context.Context) {
 				return
 			}
 		}
-		if v.placed && !try("release vNode "+v.v.Name, r.gm.Release(ctx, v.place.PID)) {
+		if !v.placed {
+			continue
+		}
+		// GPM ends the vNodes of a pComponent that is lost by itself.
+		if err := r.gm.Release(ctx, v.place.PID); !errors.Is(err, wire.ErrNotFound) && !try("release vNode "+v.v.Name, err) {
 			return
 		}
 	}
