@@ -37,7 +37,7 @@ func TestAFenceAtAnyMoment(t *testing.T) {
 				if err := w.owners["m1"].CheckInvariants(); err != nil {
 					t.Fatal(err)
 				}
-				if len(w.owners["m1"].Holdings()) != 0 || len(w.home.Processes()) != 0 {
+				if len(w.owners["m1"].Holdings()) != 0 || len(w.home.Holdings()) != 0 {
 					t.Fatal("a fenced mComponent says that it holds something")
 				}
 			}
