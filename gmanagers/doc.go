@@ -7,20 +7,23 @@
 // message layer. Managers are off the data path: with all of them dead, running processes go on.
 //
 // It opens no listener: the composition root puts Handler into the process's one netlayer.Server, beside nothing else
-// that serves OpPropose, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk or OpNodeStats. That server needs at least
+// that serves OpPropose, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk, OpProbe or OpNodeStats. That server needs at least
 // MinWorkers workers, because each proposal and each admission holds one until it ends.
 //
 // While it leads GPM it also performs what the pure package admission decides, so that a vNode gets its parts of all three
 // managers or none (admit.go): it is a client of the other groups, wherever they are led.
 //
-// It declares nobody dead, fences and migrates nothing.
+// While it leads a group it has others probe the group's silent components and proposes to declare dead whom nobody
+// reaches (vigil.go); as the leader of GPM it ends the vNodes that are lost with a pComponent (lost.go), as that of GSM it
+// keeps GSM told of which mComponents are closed. It fences nobody: heartbeats are answered with how the component stands.
 //
 //	m, err := gmanagers.New(options)
 //	server := netlayer.NewServer(m.Handler(), serverOptions)
 //	go server.Serve(ctx, listener)
 //	err = m.Run(ctx) // until ctx ends; its own goroutines have ended then
 //
-// Goroutines: those of raftsm, three that look after open admissions, at most two senders a group, and handlers called by
-// the server; Run waits for all of them. Lock order: the driver's mutex, then that of Managers. No call into raftsm is
+// Goroutines: those of raftsm, three that look after open admissions, five that look after members, at most two senders a group, bounded
+// numbers of probes and of ends of lost vNodes, and handlers called by
+// the server; Run waits for all of them. Lock order: the driver's mutex or a vigil's, then that of Managers. No call into raftsm is
 // made under the latter, and only stale reads under the former.
 package gmanagers

@@ -27,7 +27,7 @@ import (
 
 const (
 	// linearFor is how long the clients run, linearClients how many they are.
-	linearFor     = 8 * time.Second
+	linearFor     = 6 * time.Second
 	linearClients = 8
 	// keyLife is how many operations go by before the clients turn to new components and processes: a key's history stays
 	// short, so that checking it is quick.

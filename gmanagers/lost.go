@@ -153,5 +153,6 @@ func (d *driver) callOnce(ctx context.Context, addr string, op wire.Op, epoch wi
 	o.Slots, o.Metrics = 1, nil
 	p := netlayer.NewPeer(netlayer.Addr(addr), o)
 	defer p.Close()
+	defer context.AfterFunc(ctx, func() { p.Close() })() // ends connecting too
 	return p.Control(ctx, op, epoch, req, nil)
 }

@@ -12,11 +12,15 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// storageTries bounds how often a request is sent to an sComponent that cannot be reached or is busy; storagePause is the
-// first pause between, which doubles: 5 tries wait 150 ms in all, the restart of a process.
+// storageTries bounds how often a request is sent to an sComponent that cannot be reached; storagePause is the first pause
+// between, which doubles up to storagePauseMax: 5 tries wait 150 ms in all, the restart of a process. An sComponent that is busy, above all
+// because the volume is moving, is asked for storagePatience: longer than the pause of a move, and shorter than the
+// call_timeout_ms of a pComponent's connections, or that would give up just before it hears why.
 const (
-	storageTries = 5
-	storagePause = 10 * time.Millisecond
+	storageTries    = 5
+	storagePause    = 10 * time.Millisecond
+	storagePauseMax = 80 * time.Millisecond
+	storagePatience = 4 * time.Second
 )
 
 // blockCall is a request to the buffer cache that waits for its reply. The bytes are those of the server's request and
@@ -63,6 +67,7 @@ func (b *blockCall) waitsFor(e *buffercache.Effect) bool {
 // storageCall is one storage operation with its bytes.
 type storageCall struct {
 	op   buffercache.Effect
+	k    wire.Block // the body, but for an attach
 	call netlayer.Call
 	body [wire.BlockLen]byte
 	page arena.Page
@@ -96,6 +101,29 @@ func (c *Component) cacheOp(b *blockCall, now func(k *buffercache.Cache) bool, e
 		c.storage(own)
 	}
 	return <-b.done
+}
+
+// blockSlot takes a place among the block requests that may wait, or refuses as busy: every one of them holds a worker of the server.
+func (c *Component) blockSlot(id wire.VolumeID) error {
+	c.slotsMu.Lock()
+	defer c.slotsMu.Unlock()
+	if c.slots >= maxBlockWaits || c.slotsOf[id] >= maxVolumeWaits {
+		c.counts.blockRefused.Add(1)
+		return wire.Errorf(wire.KindBusy, "%s: %d block requests of volume %d wait for its sComponent, at most %d, and %d of all volumes, at most %d: retry",
+			c.o.Node, c.slotsOf[id], id, maxVolumeWaits, c.slots, maxBlockWaits)
+	}
+	c.slots++
+	c.slotsOf[id]++
+	return nil
+}
+
+func (c *Component) freeBlockSlot(id wire.VolumeID) {
+	c.slotsMu.Lock()
+	defer c.slotsMu.Unlock()
+	c.slots--
+	if c.slotsOf[id]--; c.slotsOf[id] == 0 {
+		delete(c.slotsOf, id)
+	}
 }
 
 // blockRead fills the reply from the cache. Inline is only what the cache holds.
@@ -213,29 +241,41 @@ func (c *Component) answer(call uint64, err error) {
 // is under way, and the checksum that came with them.
 func (c *Component) prepare(s *storageCall) {
 	e := &s.op
-	k := wire.Block{Volume: e.Volume, VolumeEpoch: e.Epoch, Version: e.Version, Offset: e.Block * wire.PageSize}
+	s.k = wire.Block{Volume: e.Volume, Version: e.Version, Offset: e.Block * wire.PageSize}
 	s.call.Page, s.call.Into, s.call.HavePageCRC = nil, nil, false
 	s.call.Timeout = time.Duration(c.o.StorageTimeoutMS) * time.Millisecond
 	switch e.Kind {
 	case buffercache.AttachStorage:
-		s.call.Op, s.call.Body = wire.OpVolumeAttach, wire.Marshal(e.Attach)
-		return
+		s.call.Op = wire.OpVolumeAttach
 	case buffercache.MarkStorage:
 		s.call.Op = wire.OpBlockWrite // of length 0: docs/storage.md
 	case buffercache.FlushStorage:
 		s.call.Op = wire.OpBlockFlush
 	case buffercache.ReadStorage:
-		s.call.Op, s.call.Into, k.Length = wire.OpBlockRead, s.page[:], wire.PageSize
+		s.call.Op, s.call.Into, s.k.Length = wire.OpBlockRead, s.page[:], wire.PageSize
 	case buffercache.WriteStorage:
 		off, n := e.Mask.Range()
-		s.call.Op, k.Length = wire.OpBlockWrite, uint32(n)
-		k.Offset += uint64(off)
+		s.call.Op, s.k.Length = wire.OpBlockWrite, uint32(n)
+		s.k.Offset += uint64(off)
 		copy(s.page[:n], c.blocks.Page(e.Slot)[off:])
 		first := int(e.Slot)*wire.SectorsPerPage + off/wire.SectorSize
 		s.call.Page = s.page[:n]
 		s.call.PageCRC, s.call.HavePageCRC = wire.JoinSectors(c.sums[first:first+n/wire.SectorSize]), true
 	}
-	s.call.Body = k.Append(s.body[:0])
+	s.address()
+}
+
+// address writes the body for where the volume is.
+func (s *storageCall) address() {
+	at := s.op.Place
+	if s.op.Kind == buffercache.AttachStorage {
+		m := s.op.Attach
+		m.Epoch, m.Storage, m.StorageAddr, m.ClientAddr = at.Epoch, at.Storage, at.Addr, ""
+		s.call.Body = wire.Marshal(m)
+		return
+	}
+	s.k.VolumeEpoch = at.Epoch
+	s.call.Body = s.k.Append(s.body[:0])
 }
 
 // storage performs one storage operation and tells the cache its outcome. All of them are idempotent.
@@ -243,19 +283,19 @@ func (c *Component) storage(s *storageCall) {
 	defer storageCalls.Put(s)
 	e := &s.op
 	began := time.Now()
-	err := c.callStorage(s, e.Addr)
+	err := c.callStorage(s)
 	c.metrics.storage[e.Kind-1].Observe(time.Since(began).Seconds())
 	if err == nil && e.Kind == buffercache.ReadStorage {
 		if s.call.N != wire.PageSize {
-			err = wire.Errorf(wire.KindInternal, "volume %d: %s sent %d bytes of block %d, want %d", e.Volume, e.Storage, s.call.N, e.Block, wire.PageSize)
+			err = wire.Errorf(wire.KindInternal, "volume %d: %s sent %d bytes of block %d, want %d", e.Volume, e.Place.Storage, s.call.N, e.Block, wire.PageSize)
 		} else {
 			wire.SectorChecksums(s.sums[:], s.page[:])
 		}
 	}
 	if err != nil {
-		err = wire.Errorf(wire.KindOf(err), "volume %d: %v at %s: %v", e.Volume, e.Kind, e.Storage, err)
+		err = wire.Errorf(wire.KindOf(err), "volume %d: %v at %s: %v", e.Volume, e.Kind, e.Place.Storage, err)
 		c.counts.storageErrors.Add(1)
-		c.log.Warn("a storage operation failed", "volume", e.Volume, "operation", e.Kind, "storage", e.Storage, "block", e.Block, "cause", err)
+		c.log.Warn("a storage operation failed", "volume", e.Volume, "operation", e.Kind, "storage", e.Place.Storage, "block", e.Block, "cause", err)
 	}
 	c.cacheMu.Lock()
 	c.effects = c.cache.Done(e.ID, err, c.effects[:0])
@@ -263,23 +303,55 @@ func (c *Component) storage(s *storageCall) {
 	c.cacheMu.Unlock()
 }
 
-func (c *Component) callStorage(s *storageCall, addr string) error {
-	p, err := c.peer(addr)
-	if err != nil {
-		return err
-	}
+// callStorage sends a request until it is answered for good. If the volume has moved meanwhile it goes to the new place: what
+// the old one says is then no answer.
+func (c *Component) callStorage(s *storageCall) error {
 	crc := s.call.PageCRC
-	for try, pause := 1, storagePause; ; try, pause = try+1, 2*pause {
-		s.call.PageCRC = crc // completion puts the reply's there
-		err = p.Do(&s.call)
-		if kind := wire.KindOf(err); err == nil || try == storageTries || c.ctx.Err() != nil || kind != wire.KindUnavailable && kind != wire.KindBusy {
+	began := time.Now()
+	for try, pause := 1, storagePause; ; {
+		p, err := c.peer(s.op.Place.Addr)
+		if err == nil {
+			s.call.PageCRC = crc // completion puts the reply's there
+			err = p.Do(&s.call)
+		}
+		if err == nil {
+			return nil
+		}
+		kind := wire.KindOf(err)
+		switch kind {
+		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout, wire.KindStale, wire.KindNotFound, wire.KindNotOwner:
+			if c.moved(s) {
+				try, pause = 1, storagePause
+				continue
+			}
+		}
+		switch {
+		case c.ctx.Err() != nil:
+			return err
+		case kind == wire.KindBusy && time.Since(began) < storagePatience:
+		case kind == wire.KindUnavailable && try < storageTries:
+		default:
 			return err
 		}
 		select {
 		case <-time.After(pause):
 		case <-c.ctx.Done(): // stopping: one last try, so that a flush at the end is not given up for a pause
 		}
+		try, pause = try+1, min(2*pause, storagePauseMax)
 	}
+}
+
+// moved looks whether the volume is elsewhere by now, and if so addresses the request anew.
+func (c *Component) moved(s *storageCall) bool {
+	c.cacheMu.Lock()
+	at, ok := c.cache.Where(s.op.ID)
+	c.cacheMu.Unlock()
+	if !ok || at == s.op.Place {
+		return false
+	}
+	s.op.Place = at
+	s.address()
+	return true
 }
 
 // detachAll writes back and flushes every volume, as long as ctx lasts.

@@ -61,6 +61,10 @@ type Component struct {
 	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
 
+	slotsMu sync.Mutex
+	slots   int                   // block requests that hold a worker of the server
+	slotsOf map[wire.VolumeID]int // of each volume
+
 	moves   moves
 	tending atomic.Bool // a goroutine looks after what is on its way here
 	t0      time.Time   // of the clock of moves
@@ -93,7 +97,7 @@ func New(o Options) (*Component, error) {
 		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
 		switches: make(chan struct{}, maxHomeSwitches),
 		home:     vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
-		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{},
+		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
 		peers: map[string]*netlayer.Peer{},
 	}
 	if c.log == nil {

@@ -14,8 +14,9 @@
 // Served inline, on the connection's goroutine, is what waits for nobody: miss, flush, the owner's side of memory maps, block
 // reads that hit, and block writes that find a block and need no mark. Because owners answer inline, homes that wait for
 // each other's answers cannot starve each other of workers. Other block operations and the home's side of memory maps go to
-// the server's workers, as they wait for an sComponent, GMM or an owner; maxHomeWaits and maxHomeExits bound the latter,
-// so that workers are left whatever managers and owners do.
+// the server's workers, as they wait for an sComponent, GMM or an owner; maxBlockWaits, maxVolumeWaits, maxHomeWaits and maxHomeExits
+// bound them, so that workers are left whatever sComponents, managers and owners do. volume_switch is inline, because what
+// waits for it may hold all its places.
 //
 // `workers` bounds how many requests use this component's processors and memory at once, as the worker threads of LegoOS
 // do; a request that waits for another component holds none.
@@ -29,8 +30,8 @@
 // eight pages or one event at a time. moves.mu is taken before either of the two, never after. Messages of pages are
 // stored inline by the taker.
 //
-// Goroutines: one per move that is given, until it ends; one while anything is on its way here; one per request to another
-// component that is outstanding, at most max_outstanding of the home and the write-back window plus one per waiting block
-// request of the buffer cache; a block request that waits for one storage operation of its own performs it itself. Close
-// waits for them.
+// Goroutines: one per move that is given, until it ends (package cachemove decides for buffer caches, givecache.go performs);
+// one while anything is on its way here; one per request to another component that is outstanding, at most
+// max_outstanding of the home and the write-back window plus one per waiting block request of the buffer cache; a block
+// request that waits for one storage operation of its own performs it itself. Close waits for them.
 package mcomponent

@@ -9,7 +9,13 @@ func (c *Component) Fence(why string) {
 	c.homeMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, pid := range c.owners.Processes() {
+		c.taker.Exit(pid) // copies that come in end too, and what they may have promised with them
+	}
 	for _, slot := range c.owners.Fence(why, nil) {
+		if m := c.giving[slot]; m != nil {
+			m.exited() // a move that is under way has nothing left to give
+		}
 		for c.store.FreeGroup(slot, freeBatch) == freeBatch {
 			c.mu.Unlock()
 			c.mu.Lock()

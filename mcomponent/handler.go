@@ -19,7 +19,8 @@ type handler struct{ c *Component }
 func (handler) Inline(op wire.Op) bool {
 	switch op {
 	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners,
-		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop:
+		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop,
+		wire.OpVolumeSwitch: // which must get through when block requests wait for it
 		return true
 	}
 	return false
@@ -49,6 +50,13 @@ func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 	}
 	began := time.Now()
 	var err error
+	if !req.MayHandOver {
+		if err = c.blockSlot(k.Volume); err != nil {
+			c.counts.blockErrors.Add(1)
+			return err
+		}
+		defer c.freeBlockSlot(k.Volume)
+	}
 	switch req.Op {
 	case wire.OpBlockRead:
 		if err = c.blockRead(k, rep, req.MayHandOver); err == nil {
@@ -113,6 +121,10 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
+		if err := c.blockSlot(m.Volume); err != nil {
+			return err
+		}
+		defer c.freeBlockSlot(m.Volume)
 		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Attach(call, m, out)
 		})
@@ -121,9 +133,21 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
+		if err := c.blockSlot(m.Volume); err != nil {
+			return err
+		}
+		defer c.freeBlockSlot(m.Volume)
 		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})
+	case wire.OpVolumeSwitch:
+		var m wire.SwitchReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		c.cacheMu.Lock()
+		defer c.cacheMu.Unlock()
+		return c.cache.Switch(m)
 	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
 		return c.moveOp(req, rep)
 	case wire.OpRegionSwitch:

@@ -17,6 +17,7 @@ type metrics struct {
 	moves      *prometheus.CounterVec
 	moveBytes  *prometheus.CounterVec
 	movePause  *prometheus.HistogramVec
+	cachePause prometheus.Histogram
 	byOp       [3]prometheus.Observer
 	storage    [5]prometheus.Observer // by buffercache.EffectKind - 1
 }
@@ -44,6 +45,8 @@ func newMetrics() *metrics {
 		m.moveBytes.WithLabelValues(k.String())
 		m.movePause.WithLabelValues(k.String())
 	}
+	m.cachePause = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "splitkernel", Subsystem: "mcomponent", Name: "buffer_cache_move_pause_duration_seconds",
+		Help: "Time during which requests of a volume were refused because its buffer cache moved away, by move that ended.", Buckets: prometheus.ExponentialBuckets(1e-4, 2, 18)}) // 0.1 ms to 13 s
 	for i, op := range []string{"read", "write", "flush"} {
 		m.byOp[i] = m.block.WithLabelValues(op)
 	}
@@ -68,7 +71,9 @@ func (m *metrics) observe(op wire.Op, d time.Duration) {
 
 // Register registers the component's metrics.
 func (c *Component) Register(r prometheus.Registerer) error {
-	for _, col := range []prometheus.Collector{c.metrics.block, c.metrics.toStorage, c.metrics.activation, c.metrics.moves, c.metrics.moveBytes, c.metrics.movePause, collector{c}} {
+	for _, col := range []prometheus.Collector{
+		c.metrics.block, c.metrics.toStorage, c.metrics.activation, c.metrics.moves, c.metrics.moveBytes, c.metrics.movePause, c.metrics.cachePause, collector{c},
+	} {
 		if err := r.Register(col); err != nil {
 			return err
 		}
@@ -126,6 +131,7 @@ var exported = []export{
 	gauge("block_requests_waiting", "Block requests that wait for a free block.", func(s *Stats, _ *Options) float64 { return float64(s.Blocks.Waiting) }),
 	counter("block_waits_total", "Block requests that had to wait for a free block.", func(s *Stats) uint64 { return s.Blocks.Waits }),
 	counter("block_refused_total", "Block requests refused because max_block_waiters waited or nothing could be written back.", func(s *Stats) uint64 { return s.Blocks.RefusedBusy }),
+	counter("block_wait_refused_total", "Block requests refused as busy because too many waited for sComponents.", func(s *Stats) uint64 { return s.BlockRefused }),
 	counter("block_hits_total", "Block reads served from the cache.", func(s *Stats) uint64 { return s.Blocks.Hits }),
 	counter("block_misses_total", "Block reads that went to the sComponent.", func(s *Stats) uint64 { return s.Blocks.Misses }),
 	counter("block_coalesced_total", "Block reads that waited for another's.", func(s *Stats) uint64 { return s.Blocks.Coalesced }),
@@ -135,6 +141,10 @@ var exported = []export{
 	counter("block_read_bytes_total", "Bytes of blocks read.", func(s *Stats) uint64 { return s.BlockReadBytes }),
 	counter("block_written_bytes_total", "Bytes of blocks written.", func(s *Stats) uint64 { return s.BlockWriteBytes }),
 	counter("block_errors_total", "Block operations answered with an error.", func(s *Stats) uint64 { return s.BlockErrors }),
+	counter("buffer_cache_moves_done_total", "Buffer caches of volumes given to other mComponents.", func(s *Stats) uint64 { return s.CacheMovesDone }),
+	counter("buffer_cache_moves_undone_total", "Moves of buffer caches given up; the volume is served here as before.", func(s *Stats) uint64 { return s.CacheMovesUndone }),
+	counter("buffer_cache_moves_lost_total", "Moves of buffer caches after which nobody served the volume.", func(s *Stats) uint64 { return s.CacheMovesLost }),
+	counter("buffer_cache_move_written_bytes_total", "Bytes of blocks written back so that a buffer cache could move.", func(s *Stats) uint64 { return s.CacheMoveBytes }),
 	counter("storage_errors_total", "Requests to sComponents that failed.", func(s *Stats) uint64 { return s.StorageErrors }),
 }
 

@@ -98,6 +98,8 @@ func (c *Component) giver(k wire.MoveKind) func(wire.MoveReq) (move, error) {
 		return c.giveRegion
 	case wire.MoveHome:
 		return c.giveHome
+	case wire.MoveCache:
+		return c.startCacheMove
 	}
 	return nil
 }

@@ -230,7 +230,7 @@ func TestNoFlushIsLostWhileARegionMoves(t *testing.T) {
 	})
 	p := newClient(cl)
 	home := cl.m[0]
-	const pid, r, first, pages, workers, moves = 7, 1, 256, 200, 4, 25
+	const pid, r, first, pages, workers, moves = 7, 1, 256, 200, 4, 15
 	p.open(home, pid, r, pages)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -401,7 +401,7 @@ func TestAProcessEndsWhileItsRegionMoves(t *testing.T) {
 	p := newClient(cl)
 	home := cl.m[0]
 	const first = 256
-	for pid := wire.PID(1); pid <= 40; pid++ {
+	for pid := wire.PID(1); pid <= 20; pid++ {
 		p.mu.Lock()
 		p.owners = map[wire.RegionNo]wire.Owner{}
 		p.mu.Unlock()
@@ -414,7 +414,7 @@ func TestAProcessEndsWhileItsRegionMoves(t *testing.T) {
 		var s wire.MoveStatusRep
 		eventually(t, "some bytes to be sent", func() bool {
 			cl.must(from.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, &s))
-			return s.Bytes >= uint64(pid)*5*wire.PageSize || s.State.Ended()
+			return s.Bytes >= uint64(pid)*10*wire.PageSize || s.State.Ended()
 		})
 		if pid%2 == 0 { // all of it is unmapped
 			cl.must(home.control(wire.OpMunmap, wire.MunmapReq{PID: pid, Epoch: 1, Addr: first * wire.PageSize, Length: 200 * wire.PageSize}, nil))

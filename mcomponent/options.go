@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
@@ -21,9 +22,17 @@ type Managers interface {
 }
 
 // MinServerWorkers is how many workers the server of an mComponent needs at least: one for each memory map that may wait
-// for GMM or an owner, and as many again as a third of that for block operations and exits, so that neither dead managers
-// nor exits that wait for each other stop the data path. A worker that waits costs some KiB.
-const MinServerWorkers = 256
+// for GMM or an owner, one for each block request that may wait for an sComponent, and some for all else, so that neither
+// dead managers nor dead sComponents stop the others. A worker that waits costs some KiB.
+const MinServerWorkers = maxHomeWaits + maxBlockWaits + 64
+
+// maxBlockWaits bounds the block requests that wait at once for an sComponent, and maxVolumeWaits those of one volume, so that
+// one that is dead or moving leaves room for the others; more are refused as busy. A pComponent has BlockWindow (16) requests of a
+// volume under way, so four of them may wait for each other's blocks before anything is refused.
+const (
+	maxBlockWaits  = 192
+	maxVolumeWaits = 64
+)
 
 // maxHomeExits bounds the exits of processes that wait for owners at once; more are refused as busy, which callers retry.
 const maxHomeExits = 8
@@ -32,7 +41,7 @@ const maxHomeExits = 8
 const maxHomeSwitches = 8
 
 // maxHomeWaits bounds the memory-map operations that wait at a home at once; more are refused as busy.
-const maxHomeWaits = MinServerWorkers * 3 / 4
+const maxHomeWaits = 192
 
 // Options are the settings of an mComponent. Who it is and whom it talks to is set by the program, the rest may come from a
 // file.
@@ -45,6 +54,8 @@ type Options struct {
 	Addr netlayer.Addr `mapstructure:"-" yaml:"-"`
 	// Migrate are the settings of moves; tests change them.
 	Migrate migrate.Options `mapstructure:"-" yaml:"-"`
+
+	CacheMove cachemove.Options `mapstructure:"-" yaml:"-"` // of the moves of buffer caches; zero is cachemove.DefaultOptions
 
 	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
 	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
@@ -129,6 +140,9 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("migrate: %w", err))
 	}
 	between("storage_timeout_ms", o.StorageTimeoutMS, 1, 3_600_000)
+	if err := o.cacheMove().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("cache_move: %w", err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -139,6 +153,13 @@ func (o Options) vregion() vregion.Options {
 	v := vregion.DefaultOptions()
 	v.RegionBytes, v.MaxVMAsPerProcess, v.MaxRegionsPerProcess, v.MaxOutstanding = o.RegionBytes, o.MaxVMAsPerProcess, o.MaxRegionsPerProcess, o.MaxOutstanding
 	return v
+}
+
+func (o Options) cacheMove() cachemove.Options {
+	if o.CacheMove == (cachemove.Options{}) {
+		return cachemove.DefaultOptions()
+	}
+	return o.CacheMove
 }
 
 func (o Options) buffercache() buffercache.Options {

@@ -17,8 +17,10 @@ import (
 type counts struct {
 	notOwner, stale, unmapped, noMemory   atomic.Uint64
 	mapErrors, blockErrors, storageErrors atomic.Uint64
-	homeRefused                           atomic.Uint64
+	homeRefused, blockRefused             atomic.Uint64
 	blockReadBytes, blockWriteBytes       atomic.Uint64
+
+	cacheMovesDone, cacheMovesUndone, cacheMovesLost, cacheMoveBytes atomic.Uint64
 }
 
 // refused counts a refused miss or flush by kind and returns its error.
@@ -47,20 +49,40 @@ type Stats struct {
 	WorkersBusy  int
 	WorkerWaits  uint64 // requests that waited for a worker
 	HomeRefused  uint64 // memory maps and exits refused as busy because too many waited
+	BlockRefused uint64 // block requests refused as busy because too many waited for sComponents
 
 	NotOwner, Stale, Unmapped, NoMemory   uint64 // misses and flushes refused
 	MapErrors, BlockErrors, StorageErrors uint64
 	BlockReadBytes, BlockWriteBytes       uint64
+
+	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
+	CacheMoveBytes                                   uint64 // written back for them
+}
+
+// movedCache counts the move of a buffer cache that has ended.
+func (c *Component) movedCache(s wire.MoveStatusRep) {
+	n := &c.counts
+	switch s.State {
+	case wire.MoveDone:
+		n.cacheMovesDone.Add(1)
+	case wire.MoveUndone:
+		n.cacheMovesUndone.Add(1)
+	default:
+		n.cacheMovesLost.Add(1)
+	}
+	n.cacheMoveBytes.Add(s.Bytes)
+	c.metrics.cachePause.Observe(float64(s.PauseUS) / 1e6)
 }
 
 // Stats gives the numbers.
 func (c *Component) Stats() Stats {
 	n := &c.counts
 	s := Stats{
-		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(),
+		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(), BlockRefused: n.blockRefused.Load(),
 		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
 		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
 		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
+		CacheMovesDone: n.cacheMovesDone.Load(), CacheMovesUndone: n.cacheMovesUndone.Load(), CacheMovesLost: n.cacheMovesLost.Load(), CacheMoveBytes: n.cacheMoveBytes.Load(),
 	}
 	c.mu.Lock()
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()

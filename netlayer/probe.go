@@ -53,6 +53,7 @@ func (p *Prober) Probe(ctx context.Context, q wire.ProbeReq) (wire.ProbeRep, err
 	defer peer.Close()
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	defer context.AfterFunc(within, func() { peer.Close() })() // ends connecting too
 	err := peer.Control(within, wire.OpPing, 0, nil, nil)
 	if ctx.Err() != nil && err != nil {
 		return wire.ProbeRep{}, wire.Errorf(wire.KindUnavailable, "probe of %s: %v", q.Node, context.Cause(ctx))
@@ -91,6 +92,7 @@ func (p *Prober) Ask(ctx context.Context, addr Addr, q wire.ProbeReq) (rep wire.
 	}
 	peer := NewPeer(addr, p.o)
 	defer peer.Close()
+	defer context.AfterFunc(ctx, func() { peer.Close() })() // ends connecting too
 	err = peer.Control(ctx, wire.OpProbe, 0, &q, &rep)
 	return rep, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"sync"
 	"time"
 
 	"splitkernel/netlayer"
@@ -15,17 +16,27 @@ import (
 type Volume struct {
 	p         *Process
 	id        wire.VolumeID
-	epoch     wire.Epoch
 	sizeBytes uint64
-	node      wire.NodeID
-	cache     *netlayer.Peer
 	parts     []part
 	version   uint64
+	opt       VolumeOptions // as it was attached first; where its buffer cache is now says at
+
+	mu sync.Mutex // guards at; taken before no other lock
+	at cachePlace
+}
+
+// cachePlace is where the buffer cache of a volume is. It moves: SwitchCache.
+type cachePlace struct {
+	node  wire.NodeID
+	peer  *netlayer.Peer
+	epoch wire.Epoch
 }
 
 // part is one 4 KiB block of a request under way.
 type part struct {
 	call  netlayer.Call
+	k     wire.Block
+	at    cachePlace // where it was sent
 	body  [wire.BlockLen]byte
 	tries int
 	err   error
@@ -44,15 +55,68 @@ type VolumeOptions struct {
 
 // Attach makes a volume usable by the process.
 func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) {
-	v := &Volume{p: p, id: o.ID, epoch: o.Epoch, sizeBytes: o.SizeBytes, node: o.Cache, cache: p.c.peer(o.CacheAddr), parts: make([]part, BlockWindow)}
-	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr}
-	if err := v.cache.Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
-		return nil, fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
-	}
+	v := &Volume{p: p, id: o.ID, sizeBytes: o.SizeBytes, parts: make([]part, BlockWindow), opt: o, at: cachePlace{o.Cache, p.c.peer(o.CacheAddr), o.Epoch}}
+	// Before the mComponent knows of us: it may tell us at once that the buffer cache has moved.
 	p.mu.Lock()
+	old := p.volumes[o.ID]
 	p.volumes[o.ID] = v
 	p.mu.Unlock()
+	if err := v.attach(ctx); err != nil {
+		p.mu.Lock()
+		if delete(p.volumes, o.ID); old != nil {
+			p.volumes[o.ID] = old
+		}
+		p.mu.Unlock()
+		return nil, err
+	}
 	return v, nil
+}
+
+// attach tells the buffer cache who uses the volume.
+func (v *Volume) attach(ctx context.Context) error {
+	o := v.options()
+	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr, ClientAddr: v.p.c.Addr()}
+	if err := v.p.c.peer(o.CacheAddr).Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
+		return fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+	}
+	return nil
+}
+
+// place gives where the buffer cache is now.
+func (v *Volume) place() cachePlace {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.at
+}
+
+// SwitchCache says that the buffer cache of a volume is at another mComponent. The requests of its processes go there from now on,
+// those under way when the old one has refused them. A volume that nobody uses here needs nothing.
+func (c *Component) SwitchCache(m wire.SwitchReq) error {
+	if err := netlayer.Addr(m.ToAddr).Validate(); err != nil {
+		return wire.Errorf(wire.KindBadRequest, "the buffer cache of volume %d at %s: %v", m.Volume, m.To, err)
+	}
+	for _, p := range c.open() {
+		p.mu.Lock()
+		v := p.volumes[m.Volume]
+		p.mu.Unlock()
+		if v == nil {
+			continue
+		}
+		to := cachePlace{m.To, c.peer(m.ToAddr), m.Epoch}
+		v.mu.Lock()
+		if m.Epoch > v.at.epoch {
+			v.at = to
+		}
+		v.mu.Unlock()
+	}
+	return nil
+}
+
+// options gives the volume as it is attached now.
+func (v *Volume) options() VolumeOptions {
+	o, at := v.opt, v.place()
+	o.Epoch, o.Cache, o.CacheAddr = at.epoch, at.node, string(at.peer.Addr())
+	return o
 }
 
 func (p *Process) sortedVolumes() []*Volume {
@@ -64,6 +128,17 @@ func (p *Process) sortedVolumes() []*Volume {
 	}
 	sort.Slice(vs, func(i, j int) bool { return vs[i].id < vs[j].id })
 	return vs
+}
+
+// detach gives the volume up, where its buffer cache is; if that moves meanwhile, at the new place.
+func (v *Volume) detach(ctx context.Context) error {
+	for {
+		at := v.place()
+		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch}, nil)
+		if v.place() == at || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // Read reads b at offset. offset and len(b) are multiples of the sector size. One goroutine uses a volume at a time.
@@ -80,11 +155,11 @@ func (v *Volume) Write(ctx context.Context, offset uint64, b []byte) error {
 func (v *Volume) Flush(ctx context.Context) error {
 	began := time.Now()
 	p := &v.parts[0]
-	v.start(p, wire.OpBlockFlush, wire.Block{Volume: v.id, VolumeEpoch: v.epoch, PID: v.p.o.PID}, nil)
+	v.start(p, wire.OpBlockFlush, wire.Block{Volume: v.id, PID: v.p.o.PID}, nil)
 	err := v.finish(ctx, p)
 	v.count(BlockFlush, began)
 	if err != nil {
-		return fmt.Errorf("volume %d: flush at %s: %w", v.id, v.node, err)
+		return fmt.Errorf("volume %d: flush at %s: %w", v.id, v.place().node, err)
 	}
 	return nil
 }
@@ -108,7 +183,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 			first++
 		}
 		v.version++
-		v.start(&v.parts[next%BlockWindow], op, wire.Block{Volume: v.id, VolumeEpoch: v.epoch, Version: v.version, Offset: offset + uint64(at), Length: uint32(n), PID: v.p.o.PID}, b[at:at+n])
+		v.start(&v.parts[next%BlockWindow], op, wire.Block{Volume: v.id, Version: v.version, Offset: offset + uint64(at), Length: uint32(n), PID: v.p.o.PID}, b[at:at+n])
 		at += n
 	}
 	for ; first < next; first++ {
@@ -116,7 +191,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 	}
 	v.count(kind, began)
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("volume %d: %s of %d bytes at %d by %s: %w", v.id, kind, len(b), offset, v.node, err)
+		return fmt.Errorf("volume %d: %s of %d bytes at %d by %s: %w", v.id, kind, len(b), offset, v.place().node, err)
 	}
 	return nil
 }
@@ -124,23 +199,32 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 // start sends one part; b is where a read goes or what a write brings.
 func (v *Volume) start(p *part, op wire.Op, k wire.Block, b []byte) {
 	p.call.Op, p.call.Epoch, p.call.Err, p.call.Page, p.call.Into = op, v.p.o.Epoch, nil, nil, nil
-	p.call.Body = k.Append(p.body[:0])
-	p.tries = 0
+	p.k, p.tries = k, 0
 	if op == wire.OpBlockRead {
 		p.call.Into = b
 	} else {
 		p.call.Page = b
 	}
-	p.err = v.cache.Start(&p.call)
+	v.send(p)
 }
 
-// finish waits for one part, and sends it again while the mComponent cannot be reached: block requests are idempotent.
+// send sends one part to where the buffer cache is now.
+func (v *Volume) send(p *part) {
+	p.at = v.place()
+	p.k.VolumeEpoch = p.at.epoch
+	p.call.Err = nil
+	p.call.Body = p.k.Append(p.body[:0])
+	p.err = p.at.peer.Start(&p.call)
+}
+
+// finish waits for one part, and sends it again while the mComponent cannot be reached, and when the buffer cache has moved
+// since: block requests are idempotent.
 func (v *Volume) finish(ctx context.Context, p *part) error {
 	deadline := time.Now().Add(time.Duration(v.p.c.o.BlockPatienceMS) * time.Millisecond)
 	for {
 		err := p.err
 		if err == nil {
-			err = v.cache.Wait(&p.call)
+			err = p.at.peer.Wait(&p.call)
 		}
 		if err == nil {
 			if n := len(p.call.Into); p.call.N != n {
@@ -150,6 +234,10 @@ func (v *Volume) finish(ctx context.Context, p *part) error {
 		}
 		switch wire.KindOf(err) {
 		case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
+		case wire.KindNotOwner, wire.KindStale, wire.KindNotFound:
+			if v.place() == p.at {
+				return err
+			}
 		default:
 			return err
 		}
@@ -158,9 +246,12 @@ func (v *Volume) finish(ctx context.Context, p *part) error {
 		}
 		p.tries++
 		v.p.blockRetries.Add(1)
-		pause(ctx, min(time.Duration(p.tries)*StewardInterval, time.Second))
-		p.call.Err = nil
-		p.err = v.cache.Start(&p.call)
+		if v.place() == p.at {
+			pause(ctx, min(time.Duration(p.tries)*StewardInterval, time.Second))
+		} else {
+			p.tries = 0
+		}
+		v.send(p)
 	}
 }
 

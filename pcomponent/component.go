@@ -26,9 +26,11 @@ type Component struct {
 	past  totals // of processes that were closed
 	lines uint64 // of the ExCaches open now
 	dead  bool
-	// fences counts the calls of Fence, fenced is the error of the last: a process whose opening it interrupts fails.
+	// fences counts the calls of Fence, fenced is the error of the last: a process that was booked before it and opens after
+	// it fails.
 	fences uint64
 	fenced *wire.Error
+	booked map[wire.PID]uint64 // fences when a process was booked
 
 	metrics    *metrics
 	windowFull atomic.Uint64 // parts of block requests that waited for BlockWindow
@@ -40,7 +42,7 @@ func New(o Options) (*Component, error) {
 		return nil, err
 	}
 	o.Net.RetryAttempts = retryAttempts
-	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, metrics: newMetrics()}, nil
+	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, metrics: newMetrics()}, nil
 }
 
 // peer gives the connection to an address, made at the first call. The connections live until Close.
@@ -67,8 +69,7 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	if err != nil {
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
-	fences, err := c.reserve(o)
-	if err != nil {
+	if err := c.reserve(o); err != nil {
 		return nil, err
 	}
 	frames, err := arena.NewDense(cache.Frames())
@@ -83,10 +84,7 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	}
 	c.mu.Lock()
 	c.procs[o.PID] = p
-	fenced := c.fenced
-	if c.fences == fences {
-		fenced = nil
-	}
+	fenced := c.interrupted(o.PID)
 	c.mu.Unlock()
 	p.startSteward()
 	if fenced != nil {
@@ -95,24 +93,33 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	return p, nil
 }
 
-// reserve books the lines of a process's ExCache. It returns how often the component was fenced before.
-func (c *Component) reserve(o ProcessOptions) (fences uint64, err error) {
+// interrupted returns the error of a process that was booked before the last fence; nil if there was none since. c.mu is held.
+func (c *Component) interrupted(pid wire.PID) *wire.Error {
+	if c.fences == c.booked[pid] {
+		return nil
+	}
+	return c.fenced
+}
+
+// reserve books the lines of a process's ExCache.
+func (c *Component) reserve(o ProcessOptions) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dead {
-		return 0, wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+		return wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
 	}
 	if _, ok := c.procs[o.PID]; ok {
-		return 0, wire.Errorf(wire.KindExists, "process %d runs at %s already", o.PID, c.o.ID)
+		return wire.Errorf(wire.KindExists, "process %d runs at %s already", o.PID, c.o.ID)
 	}
 	room := c.o.ExCacheBytes / wire.PageSize
 	if c.lines+uint64(o.ExCache.Lines) > room {
-		return 0, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free; raise pcomponent.excache_bytes",
+		return wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free; raise pcomponent.excache_bytes",
 			c.o.ID, o.ExCache.Lines, o.Name, room-c.lines, room)
 	}
 	c.lines += uint64(o.ExCache.Lines)
 	c.procs[o.PID] = nil // reserved
-	return c.fences, nil
+	c.booked[o.PID] = c.fences
+	return nil
 }
 
 // release takes a process out of the books and keeps its totals.
@@ -120,6 +127,7 @@ func (c *Component) release(pid wire.PID, lines int, t totals) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.procs, pid)
+	delete(c.booked, pid)
 	c.lines -= uint64(lines)
 	c.past.add(t)
 }

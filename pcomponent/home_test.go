@@ -65,7 +65,7 @@ func TestAHomeThatMovedIsFollowed(t *testing.T) {
 // under way are asked for again, and every access finds the last write.
 func TestOwnersChangeUnderThreads(t *testing.T) {
 	os := startOwners(t, 3)
-	const threads, pages, accesses = 3, 128, 4000
+	const threads, pages, accesses = 3, 128, 2000
 	p := open(t, os[0], small(12, "list"), threads, nil)
 	mapPages(t, p, 0, pages, false)
 	w := counts{}

@@ -1,19 +1,35 @@
 package pcomponent
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"splitkernel/netlayer/wire"
+)
 
 // metrics are the histograms; the counters are read from the cores when they are collected.
 type metrics struct {
 	fault *prometheus.HistogramVec
+	moves *prometheus.CounterVec
+	pause prometheus.Histogram
 }
 
 // faultBuckets go from 250 ns to 4 s, each four times the one before.
 var faultBuckets = prometheus.ExponentialBuckets(250e-9, 4, 13)
 
+// pauseBuckets go from 250 µs to 65 s, each twice the one before.
+var pauseBuckets = prometheus.ExponentialBuckets(250e-6, 2, 19)
+
 func newMetrics() *metrics {
-	m := &metrics{fault: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m := &metrics{moves: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "splitkernel_pcomponent_moves_total", Help: "Moves of processes away from this component that have ended, by how.",
+	}, []string{"outcome"}), pause: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "splitkernel_pcomponent_move_pause_seconds", Help: "Time in which nobody served a process that moved away.", Buckets: pauseBuckets,
+	}), fault: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "splitkernel_pcomponent_fault_duration_seconds", Help: "Time from the start to the end of a page fault, by what it came to.", Buckets: faultBuckets,
 	}, []string{"kind"})}
+	for _, s := range []wire.MoveState{wire.MoveDone, wire.MoveUndone, wire.MoveLost} {
+		m.moves.WithLabelValues(s.String())
+	}
 	m.observers() // so that every kind is there before its first fault
 	return m
 }
@@ -28,8 +44,10 @@ func (m *metrics) observers() (obs [len(faultNames)]observer) {
 
 // Register exports the component's metrics.
 func (c *Component) Register(r prometheus.Registerer) error {
-	if err := r.Register(c.metrics.fault); err != nil {
-		return err
+	for _, m := range []prometheus.Collector{c.metrics.fault, c.metrics.moves, c.metrics.pause} {
+		if err := r.Register(m); err != nil {
+			return err
+		}
 	}
 	return r.Register(&collector{c: c})
 }

@@ -27,8 +27,9 @@ const (
 type Options struct {
 	// ID is the node's name in the cluster file.
 	ID wire.NodeID
-	// Addr is where the others reach this pComponent: its processes' homes tell it when an owner or the home changes. Empty
-	// if nobody listens; then homes cannot move, and new owners are found when the old one turns a process away.
+	// Addr is where the others reach this pComponent: they tell it when an owner, a home or a buffer cache is elsewhere. Empty
+	// if nobody listens; then homes and buffer caches cannot move, and new owners are found when the old one turns a process
+	// away.
 	Addr netlayer.Addr `mapstructure:"-" yaml:"-"`
 	// Cores is the number of processors that it offers; utilisation is measured against it.
 	Cores int

@@ -426,7 +426,7 @@ func (p *Process) Close(ctx context.Context) error {
 	p.steward.Wait()
 	var errs []error
 	for _, v := range p.sortedVolumes() {
-		if err := v.cache.Control(ctx, wire.OpVolumeDetach, v.epoch, wire.VolumeRef{Volume: v.id, Epoch: v.epoch}, nil); err != nil {
+		if err := v.detach(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("process %s: detach of volume %d: %w", p.o.Name, v.id, err))
 		}
 	}

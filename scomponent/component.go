@@ -11,10 +11,12 @@ import (
 	"slices"
 	"sync"
 
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
 	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
 )
 
@@ -30,8 +32,20 @@ type Component struct {
 
 	mu                     sync.RWMutex
 	vols                   map[wire.VolumeID]*vol
-	reserved               uint64 // sum of the sizes
-	pastSyncs, pastRefused uint64 // of volumes that were deleted: counters never fall
+	incoming               map[wire.VolumeID]*taking // those of vols that come from another sComponent and are not served yet
+	reserved               uint64                    // sum of the sizes
+	pastSyncs, pastRefused uint64                    // of volumes that were deleted: counters never fall
+
+	movesMu   sync.Mutex // before mu
+	moves     map[wire.MoveID]*giving
+	moveOrder []wire.MoveID // of moves, the first to begin first
+
+	peersMu sync.Mutex
+	peers   map[string]*netlayer.Peer
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup // goroutines of moves
 }
 
 // New opens the data folder and every volume in it. It panics if the options are not valid.
@@ -39,7 +53,15 @@ func New(o Options) (*Component, error) {
 	if err := o.Validate(); err != nil {
 		panic("scomponent: options: " + err.Error())
 	}
-	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), latency: newLatency(), boot: bootID(o.BootID), vols: map[wire.VolumeID]*vol{}}
+	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), latency: newLatency(), boot: bootID(o.BootID), vols: map[wire.VolumeID]*vol{},
+		incoming: map[wire.VolumeID]*taking{}, moves: map[wire.MoveID]*giving{}, peers: map[string]*netlayer.Peer{}}
+	if c.o.Migrate == (migrate.Options{}) {
+		c.o.Migrate = migrate.DefaultOptions()
+	}
+	if c.o.IncomingTimeout == 0 {
+		c.o.IncomingTimeout = DefaultIncomingTimeout
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -77,25 +99,57 @@ func (c *Component) scan() error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock() // goroutines of moves begin below
+	defer c.mu.Unlock()
 	for _, name := range names {
 		id, kind, ok := volume.ParseName(name)
+		has := func(name string) bool { return slices.Contains(names, name) }
 		switch {
 		case !ok:
 			c.log.Warn("a file that is none of a volume is left alone", "file", name, "folder", c.store.Place())
 		case kind == "crc":
-			v := c.open(id)
-			c.vols[id] = v
-			if v.broken == nil {
-				c.reserved += v.core.Meta().SizeBytes
-			} else {
-				c.log.Error("a volume cannot be served", "volume", id, "cause", v.broken)
+			if err := c.load(id, has); err != nil {
+				return err
 			}
-		case kind == "new", !slices.Contains(names, volume.SumsName(id)):
+		case kind == "out":
+			if !has(volume.SumsName(id)) {
+				if err := c.resume(id, nil); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+		case kind == "new", kind == "note", !has(volume.SumsName(id)):
 			c.log.Info("a left-over of an unfinished volume is removed", "file", name)
 			if err := c.store.Remove(name); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// load opens a volume and goes on with its move, if it was on the move.
+func (c *Component) load(id wire.VolumeID, has func(name string) bool) error {
+	v := c.open(id)
+	if v.broken == nil && has(volume.InName(id)) {
+		if err := c.kept(v); err != nil {
+			v.broken = wire.Errorf(wire.KindCorrupt, "volume %d at %s: %v: %v", id, c.o.Node, errNote, err)
+		}
+	}
+	if has(volume.OutName(id)) && !has(volume.InName(id)) {
+		var out migrate.Out
+		if c.readNote(volume.OutName(id), &out) == nil && out.Mark == migrate.Given {
+			v.close() // what is left of it goes
+			return c.resume(id, nil)
+		}
+		if err := c.resume(id, v); err != nil && v.broken == nil {
+			v.broken = wire.Errorf(wire.KindCorrupt, "volume %d at %s: %v", id, c.o.Node, err)
+		}
+	}
+	c.vols[id] = v
+	if v.broken == nil {
+		c.reserved += v.core.Meta().SizeBytes
+	} else {
+		c.log.Error("a volume cannot be served", "volume", id, "cause", v.broken)
 	}
 	return nil
 }
@@ -151,6 +205,9 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if t := c.incoming[req.Volume]; t != nil {
+		return t.v.comes(t.open.Giver)
+	}
 	if v, ok := c.vols[req.Volume]; ok {
 		if v.broken != nil {
 			return v.broken
@@ -163,11 +220,8 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 		}
 		return nil
 	}
-	if len(c.vols) >= c.o.MaxVolumes {
-		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", c.o.Node, len(c.vols), c.o.MaxVolumes)
-	}
-	if meta.SizeBytes > c.o.CapacityBytes || c.reserved > c.o.CapacityBytes-meta.SizeBytes {
-		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", c.o.Node, meta.SizeBytes, c.reserved, c.o.CapacityBytes)
+	if err := c.room(meta.SizeBytes); err != nil {
+		return err
 	}
 	v := c.newVol(req.Volume)
 	v.core = volume.New(meta, c.boot)
@@ -184,8 +238,29 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 	return nil
 }
 
+// room checks that one more volume fits. mu is held.
+func (c *Component) room(size uint64) error {
+	if len(c.vols) >= c.o.MaxVolumes {
+		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", c.o.Node, len(c.vols), c.o.MaxVolumes)
+	}
+	if size > c.o.CapacityBytes || c.reserved > c.o.CapacityBytes-size {
+		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", c.o.Node, size, c.reserved, c.o.CapacityBytes)
+	}
+	return nil
+}
+
 // make writes the files; the renaming of the second makes the volume exist.
-func (c *Component) make(v *vol, meta volume.Meta) (err error) {
+func (c *Component) make(v *vol, meta volume.Meta) error {
+	return firstError(
+		func() error { return c.files(v, meta) },
+		v.sync,
+		func() error { return c.store.Rename(volume.NewName(v.id), volume.SumsName(v.id)) },
+		c.store.Sync,
+	)
+}
+
+// files makes the files of a volume that does not exist yet.
+func (c *Component) files(v *vol, meta volume.Meta) (err error) {
 	if v.img, err = c.store.Create(volume.ImageName(v.id)); err != nil {
 		return err
 	}
@@ -199,9 +274,6 @@ func (c *Component) make(v *vol, meta volume.Meta) (err error) {
 	return firstError(
 		func() error { return v.sums.Truncate(volume.SumsSize(meta.SizeBytes)) },
 		func() error { return v.img.Truncate(int64(meta.SizeBytes)) },
-		v.sync,
-		func() error { return c.store.Rename(volume.NewName(v.id), volume.SumsName(v.id)) },
-		c.store.Sync,
 	)
 }
 
@@ -222,20 +294,20 @@ func (c *Component) remove(ref wire.VolumeRef) error {
 	if !ok {
 		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", ref.Volume, c.o.Node)
 	}
-	size := uint64(0)
 	if v.broken == nil {
 		v.st.Lock()
-		meta, st := v.core.Meta(), v.sched.Stats()
+		meta, give := v.core.Meta(), v.give
 		v.st.Unlock()
-		if ref.Epoch < meta.Epoch {
+		switch {
+		case give != nil && give.status().State != wire.MoveLost:
+			return v.moving(give.req.To)
+		case c.incoming[v.id] != nil:
+			return v.comes(c.incoming[v.id].open.Giver)
+		case ref.Epoch < meta.Epoch:
 			return wire.Errorf(wire.KindStale, "volume %d (%s): delete under epoch %d, want at least %d", v.id, meta.Name, ref.Epoch, meta.Epoch)
 		}
-		size = meta.SizeBytes
-		c.pastSyncs, c.pastRefused = c.pastSyncs+st.Syncs, c.pastRefused+st.Refused
 	}
-	v.close()
-	delete(c.vols, v.id)
-	c.reserved -= size
+	c.forgetVol(v)
 	if err := c.store.Remove(volume.SumsName(v.id)); err != nil {
 		return v.ioError("delete", err)
 	}
@@ -243,12 +315,27 @@ func (c *Component) remove(ref wire.VolumeRef) error {
 		return v.ioError("delete", err)
 	}
 	c.log.Info("volume deleted", "volume", v.id)
-	return c.store.Sync()
+	return c.removeFiles(volume.OutName(v.id)) // syncs what was removed
 }
 
-// Close closes every file and gives up the folder. Call it after the server has ended; a request that still runs is waited
+// forgetVol closes a volume and takes it out of the books. mu is held; a request that runs ends first.
+func (c *Component) forgetVol(v *vol) {
+	v.close()
+	delete(c.vols, v.id)
+	if v.broken != nil {
+		return
+	}
+	v.st.Lock()
+	defer v.st.Unlock()
+	c.reserved -= v.core.Meta().SizeBytes
+	st := v.sched.Stats()
+	c.pastSyncs, c.pastRefused = c.pastSyncs+st.Syncs, c.pastRefused+st.Refused
+}
+
+// Close ends what moves do, closes every file and gives up the folder. Call it after the server has ended; a request that still runs is waited
 // for, which takes as long as its disk, so the context is not needed.
 func (c *Component) Close(context.Context) error {
+	c.stopMoves()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var errs []error

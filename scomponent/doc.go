@@ -8,8 +8,13 @@
 //	…
 //	err = c.Close(ctx) // after the server has ended
 //
-// It starts no goroutines but one per fdatasync of a checksum file, which the flush that needs it waits for.
+// A volume may move to another sComponent while it is used. What happens when is decided by package migrate; giving is the
+// shell of the side that holds the volume, taking that of the other.
 //
-// Lock order: Component.mu, then vol.gate, then one of vol.blocks, then vol.st. A request holds the gate shared while it
+// Goroutines: one per fdatasync of a checksum file, which the flush that needs it waits for; one per volume that is given away and
+// one per step of it under way, one per volume that comes. Close waits for them.
+//
+// Lock order: Component.movesMu, Component.mu, taking.gate, taking.mu, vol.gate, vol.blocks (one, or by a giver several in ascending
+// order), vol.st, giving.mu. A request holds the gate shared while it
 // touches files, so that a new epoch, which takes it alone, begins after every request under an older one has ended.
 package scomponent

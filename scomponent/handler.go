@@ -50,6 +50,9 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 		}
 		return c.remove(m)
 	}
+	if req.Op >= wire.OpVolumeCopyOpen && req.Op <= wire.OpVolumeDrop || req.Op >= wire.OpMoveStart && req.Op <= wire.OpMoveForget {
+		return c.moveOp(req, rep)
+	}
 	return wire.Errorf(wire.KindBadRequest, "%s is an sComponent and does not serve %v", c.o.Node, req.Op)
 }
 

@@ -11,6 +11,7 @@ import (
 // metrics are the latencies of block operations; everything else is read from Stats when it is scraped.
 type metrics struct {
 	latency *prometheus.HistogramVec
+	pause   prometheus.Histogram
 	byOp    [3]prometheus.Observer
 }
 
@@ -20,7 +21,12 @@ func newMetrics() *metrics {
 		Help:    "Time from the start to the end of a block operation at the sComponent, by operation.",
 		Buckets: prometheus.ExponentialBuckets(4e-6, 2, 20), // 4 µs to 2 s
 	}, []string{"op"})
-	return &metrics{h, [3]prometheus.Observer{h.WithLabelValues("read"), h.WithLabelValues("write"), h.WithLabelValues("flush")}}
+	pause := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "splitkernel", Subsystem: "scomponent", Name: "move_pause_duration_seconds",
+		Help:    "Time during which a volume that was given away was served nowhere, by move that ended.",
+		Buckets: prometheus.ExponentialBuckets(1e-4, 2, 18), // 0.1 ms to 13 s
+	})
+	return &metrics{h, pause, [3]prometheus.Observer{h.WithLabelValues("read"), h.WithLabelValues("write"), h.WithLabelValues("flush")}}
 }
 
 func (m *metrics) observe(op wire.Op, d time.Duration) {
@@ -29,10 +35,12 @@ func (m *metrics) observe(op wire.Op, d time.Duration) {
 
 // Register registers the component's metrics.
 func (c *Component) Register(r prometheus.Registerer) error {
-	if err := r.Register(c.metrics.latency); err != nil {
-		return err
+	for _, col := range []prometheus.Collector{c.metrics.latency, c.metrics.pause, collector{c}} {
+		if err := r.Register(col); err != nil {
+			return err
+		}
 	}
-	return r.Register(collector{c})
+	return nil
 }
 
 // collector exports Stats.
@@ -56,6 +64,15 @@ var exported = []struct {
 	{desc("flushes_waiting", "Flushes that wait for an fdatasync that has not begun."), prometheus.GaugeValue, func(s Stats, _ Options) float64 { return float64(s.FlushWaiting) }},
 	{desc("flushes_refused_total", "Flushes refused because flush_queue was full."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.FlushRefused) }},
 	{desc("syncs_total", "Calls of fdatasync for flushes."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.Syncs) }},
+	{desc("moves_underway", "Volumes that are being given away."), prometheus.GaugeValue, func(s Stats, _ Options) float64 { return float64(s.MovesUnderway) }},
+	{desc("incoming_volumes", "Volumes that come from other sComponents and are not served yet."), prometheus.GaugeValue, func(s Stats, _ Options) float64 { return float64(s.Incoming) }},
+	{desc("moves_started_total", "Moves begun as the giver."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovesStarted) }},
+	{desc("moves_done_total", "Volumes given away."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovesDone) }},
+	{desc("moves_undone_total", "Moves given up; the volume is served here as before."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovesUndone) }},
+	{desc("moves_lost_total", "Moves whose taker fell silent and may serve."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovesLost) }},
+	{desc("moves_taken_total", "Volumes taken from other sComponents."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovesTaken) }},
+	{desc("moved_out_bytes_total", "Bytes of blocks sent to takers."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovedOutBytes) }},
+	{desc("moved_in_bytes_total", "Bytes of blocks that came from givers."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovedInBytes) }},
 	{desc("read_bytes_total", "Bytes of blocks sent."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.ReadBytes) }},
 	{desc("written_bytes_total", "Bytes of blocks stored."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.WrittenBytes) }},
 	{desc("checksum_errors_total", "Reads of sectors whose checksum did not fit."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.Corrupt) }},

@@ -15,6 +15,9 @@ type counts struct {
 	reads, writes, marks, flushes   atomic.Uint64
 	readBytes, writtenBytes         atomic.Uint64
 	corrupt, noSpace, stale, failed atomic.Uint64
+
+	movesStarted, movesDone, movesUndone, movesLost, movesTaken atomic.Uint64
+	movedOutBytes, movedInBytes                                 atomic.Uint64
 }
 
 func (c *counts) op(req *netlayer.Request, err error) {
@@ -66,6 +69,10 @@ type Stats struct {
 	NoSpace       uint64
 	Stale         uint64 // refused for their epoch
 	Failed        uint64 // all block operations answered with an error
+
+	MovesUnderway, Incoming                                     int    // volumes that are given away now, and that come
+	MovesStarted, MovesDone, MovesUndone, MovesLost, MovesTaken uint64 // started: as giver
+	MovedOutBytes, MovedInBytes                                 uint64 // blocks sent twice are counted twice
 }
 
 // Stats gives the numbers.
@@ -75,9 +82,19 @@ func (c *Component) Stats() Stats {
 		BlockReads: n.reads.Load(), BlockWrites: n.writes.Load(), Marks: n.marks.Load(), BlockFlushes: n.flushes.Load(),
 		ReadBytes: n.readBytes.Load(), WrittenBytes: n.writtenBytes.Load(), Corrupt: n.corrupt.Load(), NoSpace: n.noSpace.Load(),
 		Stale: n.stale.Load(), Failed: n.failed.Load(),
+		MovesStarted: n.movesStarted.Load(), MovesDone: n.movesDone.Load(), MovesUndone: n.movesUndone.Load(), MovesLost: n.movesLost.Load(),
+		MovesTaken: n.movesTaken.Load(), MovedOutBytes: n.movedOutBytes.Load(), MovedInBytes: n.movedInBytes.Load(),
 	}
+	c.movesMu.Lock()
+	for _, id := range c.moveOrder {
+		if !c.moves[id].isOver() {
+			s.MovesUnderway++
+		}
+	}
+	c.movesMu.Unlock()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	s.Incoming = len(c.incoming)
 	s.Volumes, s.ReservedBytes, s.Syncs, s.FlushRefused = len(c.vols), c.reserved, c.pastSyncs, c.pastRefused
 	for _, v := range c.vols { // sums only: no order
 		if v.broken != nil {
@@ -120,6 +137,12 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "block_writes", Value: float64(s.BlockWrites)},
 		{Name: "flush_refused", Value: float64(s.FlushRefused)},
 		{Name: "integrity_errors", Value: float64(s.Corrupt)},
+		{Name: "moved_in_bytes", Value: float64(s.MovedInBytes)},
+		{Name: "moved_out_bytes", Value: float64(s.MovedOutBytes)},
+		{Name: "moves_done", Value: float64(s.MovesDone)},
+		{Name: "moves_lost", Value: float64(s.MovesLost)},
+		{Name: "moves_taken", Value: float64(s.MovesTaken)},
+		{Name: "moves_undone", Value: float64(s.MovesUndone)},
 		{Name: "no_space_errors", Value: float64(s.NoSpace)},
 		{Name: "reserved_bytes", Value: float64(s.ReservedBytes)},
 		{Name: "resident_bytes", Value: float64(s.ResidentBytes)},

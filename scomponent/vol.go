@@ -25,6 +25,7 @@ type vol struct {
 	gate   sync.RWMutex // shared by requests; alone for a new epoch, an attach, a delete
 	gone   bool         // deleted or closed; under gate
 	broken error        // its files cannot be used; never changes
+	closed error        // what requests are answered while it moves; under gate
 	img    blockdev.Device
 	sums   blockdev.Device
 	blocks [stripes]sync.RWMutex
@@ -36,6 +37,7 @@ type vol struct {
 	effects []iosched.Effect
 	waiting map[uint64]*flushWait
 	lastID  uint64
+	give    *giving // it is being given away: hears of every write
 }
 
 // flushWait is a flush that waits to be covered by a sync, or to perform one.
@@ -118,7 +120,10 @@ func (v *vol) usable() error {
 	if v.gone {
 		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", v.id, v.node)
 	}
-	return v.broken
+	if v.broken != nil {
+		return v.broken
+	}
+	return v.closed
 }
 
 func (v *vol) attach(req wire.VolumeAttachReq) error {
@@ -191,6 +196,9 @@ func (v *vol) write(k wire.Block, page []byte) error {
 	v.st.Lock()
 	apply, p, err := v.core.Write(k)
 	err = v.persist(p, err)
+	if err == nil && apply && v.give != nil {
+		v.give.wrote(k.Offset / wire.PageSize)
+	}
 	v.st.Unlock()
 	if err != nil || !apply {
 		return err

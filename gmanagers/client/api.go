@@ -166,6 +166,9 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 		out := make([]wire.Member, len(st))
 		for i, s := range st {
 			out[i] = s.Member
+			if s.State == membership.Dead {
+				b.Dead = append(b.Dead, s.Member.ID)
+			}
 		}
 		return out
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"splitkernel/gmanagers/events"
 
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -18,6 +19,7 @@ func (s *State) dead(cmd Command) Result {
 		return failed(err)
 	}
 	if changed {
+		s.decided(cmd, events.Dead)
 		delete(s.homes, m.ID)
 		delete(s.owned, m.ID)
 	}
@@ -41,7 +43,7 @@ func (s *State) node(cmd Command) Result {
 			return failed(wire.Errorf(wire.KindBusy, "%s changed while it was asked for its buffer caches: try again", id))
 		}
 	}
-	_, err := s.members.Act(id, q.Action, func() string {
+	changed, err := s.members.Act(id, q.Action, func() string {
 		var has membership.Owned
 		reserved := uint64(0)
 		for _, p := range s.processes {
@@ -59,6 +61,9 @@ func (s *State) node(cmd Command) Result {
 	})
 	if err != nil {
 		return failed(err)
+	}
+	if changed {
+		s.decided(cmd, events.OfAction(q.Action))
 	}
 	if q.Action == membership.Remove {
 		delete(s.homes, id) // both 0
@@ -104,6 +109,7 @@ func (s *State) drain(cmd Command) Result {
 			s.owned[m.ID]++
 		}
 	}
+	s.decided(cmd, events.Draining)
 	for _, mv := range moves {
 		p := mv.p
 		s.owned[id] -= p.Reserved[mv.n].Regions
@@ -136,7 +142,14 @@ func (s *State) noted(cmd Command) Result {
 	if err := s.members.CheckNote(cmd.Request.Member, cmd.Request.Note); err != nil {
 		return failed(err)
 	}
+	s.decided(cmd, events.OfNote(cmd.Request.Note))
 	return Result{}
+}
+
+// decided takes down a decision about the component that the command names, under the epoch that it has or had last.
+func (s *State) decided(cmd Command, k events.Kind) {
+	m := cmd.Request.Member
+	s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: k, Node: m.ID, Epoch: s.members.LastEpoch(m.ID), Reason: cmd.Request.Text})
 }
 
 // Entries returns the mComponents with what was decided about them, ascending by id.

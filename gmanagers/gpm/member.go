@@ -2,6 +2,7 @@ package gpm
 
 import (
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
@@ -15,6 +16,7 @@ func (s *State) dead(cmd Command) Result {
 		return failed(err)
 	}
 	if changed {
+		s.decided(cmd, events.Dead)
 		delete(s.used, m.ID)
 	}
 	return Result{Epoch: m.Epoch}
@@ -23,7 +25,7 @@ func (s *State) dead(cmd Command) Result {
 // node carries out what people want done with a pComponent.
 func (s *State) node(cmd Command) Result {
 	q := cmd.Request
-	_, err := s.members.Act(q.Member.ID, q.Action, func() string {
+	changed, err := s.members.Act(q.Member.ID, q.Action, func() string {
 		var has membership.Owned
 		n := uint64(0)
 		for i := range s.processes { // lost ones too: each names its pComponent until it is released
@@ -38,6 +40,9 @@ func (s *State) node(cmd Command) Result {
 	if err != nil {
 		return failed(err)
 	}
+	if changed {
+		s.decided(cmd, events.OfAction(q.Action))
+	}
 	return Result{}
 }
 
@@ -46,7 +51,14 @@ func (s *State) noted(cmd Command) Result {
 	if err := s.members.CheckNote(cmd.Request.Member, cmd.Request.Note); err != nil {
 		return failed(err)
 	}
+	s.decided(cmd, events.OfNote(cmd.Request.Note))
 	return Result{}
+}
+
+// decided takes down a decision about the component that the command names, under the epoch that it has or had last.
+func (s *State) decided(cmd Command, k events.Kind) {
+	m := cmd.Request.Member
+	s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: k, Node: m.ID, Epoch: s.members.LastEpoch(m.ID), Reason: cmd.Request.Text})
 }
 
 // Lost returns at most limit of the processes that run by the books and cannot: their pComponent was declared dead or

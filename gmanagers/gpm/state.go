@@ -95,7 +95,7 @@ func (s *State) apply(cmd Command) Result {
 	case OpAdmit:
 		return s.admit(q.Spec, cmd)
 	case OpRelease:
-		return s.release(q.PID)
+		return s.release(q.PID, cmd)
 	case OpChanges:
 		return s.changes(q.Changes, cmd)
 	case OpDead:
@@ -203,7 +203,7 @@ func (s *State) find(pid wire.PID) (int, bool) {
 }
 
 // release begins the end of a vNode whose admission is decided.
-func (s *State) release(pid wire.PID) Result {
+func (s *State) release(pid wire.PID, cmd Command) Result {
 	i, ok := s.find(pid)
 	if !ok {
 		if o := s.Outcome(pid); o.Kind != wire.KindNone {
@@ -221,6 +221,7 @@ func (s *State) release(pid wire.PID) Result {
 	p.Phase = admission.Leaving
 	if !s.members.Current(p.Node, p.NodeEpoch) {
 		p.Kind, p.Text = wire.KindFailed, "lost with "+string(p.Node)+": "+s.members.Fate(p.Node, p.NodeEpoch)
+		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Lost, PID: pid, Node: p.Node, Epoch: p.NodeEpoch, Reason: p.Text})
 	}
 	return Result{VNode: s.Placement(*p)}
 }
@@ -247,6 +248,7 @@ func (s *State) change(m admission.Change, nowMS int64) {
 	switch {
 	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent && !s.members.Current(p.Node, p.NodeEpoch):
 		p.Phase, p.Kind, p.Text = admission.Leaving, wire.KindUnavailable, s.members.Fate(p.Node, p.NodeEpoch)+" before the process was admitted"
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
 	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent:
 		p.Phase, p.Home, p.Volumes = admission.Committed, m.Home, m.Volumes
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})

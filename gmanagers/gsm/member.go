@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"splitkernel/gmanagers/events"
 
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
@@ -34,8 +35,12 @@ type Cached struct {
 // dead declares an sComponent dead. Its volumes stay: its files outlive it.
 func (s *State) dead(cmd Command) Result {
 	m := cmd.Request.Member
-	if _, err := s.members.DeclareDead(m.ID, m.Epoch); err != nil {
+	changed, err := s.members.DeclareDead(m.ID, m.Epoch)
+	if err != nil {
 		return failed(err)
+	}
+	if changed {
+		s.decided(cmd, events.Dead)
 	}
 	return Result{Epoch: m.Epoch}
 }
@@ -43,7 +48,7 @@ func (s *State) dead(cmd Command) Result {
 // node carries out what people want done with an sComponent.
 func (s *State) node(cmd Command) Result {
 	q := cmd.Request
-	_, err := s.members.Act(q.Member.ID, q.Action, func() string {
+	changed, err := s.members.Act(q.Member.ID, q.Action, func() string {
 		var has membership.Owned
 		has.Add(s.stored[q.Member.ID], "volume", "volumes")
 		if len(has) > 0 {
@@ -54,6 +59,9 @@ func (s *State) node(cmd Command) Result {
 	if err != nil {
 		return failed(err)
 	}
+	if changed {
+		s.decided(cmd, events.OfAction(q.Action))
+	}
 	return Result{}
 }
 
@@ -62,7 +70,14 @@ func (s *State) noted(cmd Command) Result {
 	if err := s.members.CheckNote(cmd.Request.Member, cmd.Request.Note); err != nil {
 		return failed(err)
 	}
+	s.decided(cmd, events.OfNote(cmd.Request.Note))
 	return Result{}
+}
+
+// decided takes down a decision about the component that the command names, under the epoch that it has or had last.
+func (s *State) decided(cmd Command, k events.Kind) {
+	m := cmd.Request.Member
+	s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: k, Node: m.ID, Epoch: s.members.LastEpoch(m.ID), Reason: cmd.Request.Text})
 }
 
 func (s *State) findGate(id wire.NodeID) (int, bool) {

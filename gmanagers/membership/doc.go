@@ -5,13 +5,19 @@
 // itself: the last heartbeat of each component and the load in it. A leader asks Watch who is alive and stamps the
 // answer into a command; the replicas never look at their own clocks.
 //
-// It does not declare anybody dead, fence or move anything: a silent member is only no candidate for placement.
+// A member is active, draining (chosen for nothing new) or dead (declared; what it held under its epoch is lost). A removed
+// one leaves a tombstone, so that it returns under a higher epoch. Silence alone kills nobody: Prober has others look
+// first, while its manager leads, and proposes to declare dead whom nobody reaches.
 //
-// Pure: no goroutines, no locks, no clock, no I/O. Table is called by the states of gpm, gmm and gsm, Watch by the
-// shell gmanagers (which locks it) and by the virtual cluster.
+// It moves nothing, and fences nobody: components fence themselves when a manager answers how they stand.
+//
+// Pure: no goroutines, no locks, no clock, no I/O. Table is called by the states of gpm, gmm and gsm, Watch and Prober by
+// the shell gmanagers (which locks them) and by the virtual cluster.
 //
 //	watch.Heard(now, hb.Member, hb.Load)                 // on each heartbeat, at every manager
 //	watch.Lead(wire.GMM, now)                            // when this manager becomes leader
 //	stamp.Live = watch.Live(wire.GMM, now, members)      // when it proposes a placement
+//	out = prober.Tick(now, silent, witnesses, out[:0])   // a few times in a lease, while it leads
 //	epoch, err := table.Register(member)                 // in Apply, on every replica
+//	changed, err := table.DeclareDead(id, epoch)
 package membership

@@ -52,7 +52,7 @@ type ProbeEffect struct {
 	Kind  ProbeKind
 	Of    wire.Member
 	By    Witness // of Ask
-	Round uint64  // of Ask: to be given back
+	Round uint64  // of Ask: to be given back; of Declare: the round that decided
 	Text  string  // who said what
 }
 
@@ -171,7 +171,7 @@ func choose(of wire.Member, round uint64, witnesses []Witness) []Witness {
 			continue
 		}
 		h := fnv.New64a()
-		fmt.Fprintf(h, "%s/%s/%d", of.ID, w.ID, round)
+		fmt.Fprintf(h, "%d/%s/%s", round, of.ID, w.ID) // what differs most comes first: it is mixed best
 		pool = append(pool, drawn{Witness: w, hash: h.Sum64()})
 	}
 	order := func(a, b drawn) int {
@@ -241,7 +241,7 @@ func (a ProbeAnswer) words() string {
 
 // judge ends a round.
 func (p *Prober) judge(now time.Duration, q *inquiry, out []ProbeEffect) []ProbeEffect {
-	text := strings.Join(q.told, "; ")
+	text, round := strings.Join(q.told, "; "), q.round
 	q.round, q.next = 0, now+p.lease
 	switch {
 	case q.alive:
@@ -252,7 +252,7 @@ func (p *Prober) judge(now time.Duration, q *inquiry, out []ProbeEffect) []Probe
 	case q.said > 0, q.alone && q.ownSaid:
 		// It stays silent in the caller's list until that is carried out; if the proposal is lost there is another round.
 		q.reached = false
-		out = append(out, ProbeEffect{Kind: Declare, Of: q.of, Text: text})
+		out = append(out, ProbeEffect{Kind: Declare, Of: q.of, Round: round, Text: text})
 	default: // nobody could tell: the question stays open
 		q.reached = false
 	}

@@ -198,6 +198,19 @@ func (t *Table) Was(id wire.NodeID, epoch wire.Epoch) bool {
 	return epoch > 0 && epoch <= t.lastEpoch(id)
 }
 
+// LastEpoch returns the epoch that id has, or had when it was removed; 0 if that is forgotten or it never was a member.
+func (t *Table) LastEpoch(id wire.NodeID) wire.Epoch {
+	if m, ok := t.Get(id); ok {
+		return m.Epoch
+	}
+	for _, g := range t.gone {
+		if g.ID == id {
+			return g.Epoch
+		}
+	}
+	return 0
+}
+
 // lastEpoch returns an epoch that no registration of an id that is no member exceeded.
 func (t *Table) lastEpoch(id wire.NodeID) wire.Epoch {
 	for _, g := range t.gone {

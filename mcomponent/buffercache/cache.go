@@ -65,6 +65,8 @@ type Cache struct {
 	oldest   uint32
 	volumes  map[wire.VolumeID]*volume // looked up; order is what is ranged over
 	order    []wire.VolumeID
+	left     map[wire.VolumeID]wire.Epoch // buffer caches that moved away, by the epoch under which; looked up
+	leftIDs  []wire.VolumeID              // of left, the first to leave first
 	inFlight map[uint64]started
 	lastID   uint64
 	seq      uint64 // of the last write
@@ -77,7 +79,7 @@ type Cache struct {
 // New makes a cache. opt has been validated.
 func New(opt Options) *Cache {
 	return &Cache{opt: opt, blocks: make([]block, opt.Blocks), index: pairindex.New(opt.Blocks), free: none, newest: none, oldest: none,
-		volumes: map[wire.VolumeID]*volume{}, inFlight: map[uint64]started{}, stats: Stats{Capacity: opt.Blocks}}
+		volumes: map[wire.VolumeID]*volume{}, left: map[wire.VolumeID]wire.Epoch{}, inFlight: map[uint64]started{}, stats: Stats{Capacity: opt.Blocks}}
 }
 
 // Stats returns the counts.
@@ -101,8 +103,10 @@ func (c *Cache) serving(k wire.Block) (*volume, error) {
 		return nil, v.failErr
 	case k.VolumeEpoch < v.req.Epoch:
 		return nil, stale(v, k.VolumeEpoch)
-	case k.VolumeEpoch > v.req.Epoch:
-		return nil, wire.Errorf(wire.KindNotOwner, "volume %d is attached here under epoch %d, not %d", k.Volume, v.req.Epoch, k.VolumeEpoch)
+	case v.frozen != nil:
+		return nil, v.frozen
+	case k.VolumeEpoch > v.at.Epoch:
+		return nil, wire.Errorf(wire.KindNotOwner, "volume %d is attached here under epoch %d, not %d", k.Volume, v.at.Epoch, k.VolumeEpoch)
 	case uint64(k.Length) > v.req.SizeBytes || k.Offset > v.req.SizeBytes-uint64(k.Length):
 		return nil, wire.Errorf(wire.KindBadRequest, "volume %d: %d bytes at offset %d, its size is %d", k.Volume, k.Length, k.Offset, v.req.SizeBytes)
 	}
@@ -250,7 +254,8 @@ func (c *Cache) write(s uint32, r request, out []Effect) []Effect {
 // begin starts a storage operation.
 func (c *Cache) begin(e Effect, v *volume, slot uint32, out []Effect) []Effect {
 	c.lastID++
-	e.ID, e.Volume, e.Epoch, e.Storage, e.Addr = c.lastID, v.req.Volume, v.req.Epoch, v.req.Storage, v.req.StorageAddr
+	e.ID, e.Volume, e.Place = c.lastID, v.req.Volume, v.at
+	v.underway++
 	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version}
 	return append(out, e)
 }
@@ -263,6 +268,7 @@ func (c *Cache) Done(id uint64, err error, out []Effect) []Effect {
 	}
 	delete(c.inFlight, id)
 	v := op.v
+	v.underway--
 	switch op.kind {
 	case AttachStorage:
 		out = c.attachDone(v, err, out)

@@ -142,15 +142,21 @@ func (w *world) reply(e Effect) {
 	v := p.k.Volume
 	switch {
 	case e.Err != nil:
-		if !w.fails && p.kind != "late" && wire.KindOf(e.Err) != wire.KindNotOwner && wire.KindOf(e.Err) != wire.KindBusy {
+		if !w.fails && p.kind != "late" && wire.KindOf(e.Err) != wire.KindNotOwner && wire.KindOf(e.Err) != wire.KindNotFound && wire.KindOf(e.Err) != wire.KindBusy {
 			w.t.Fatalf("%s of %+v: %v", p.kind, p.k, e.Err)
+		}
+	case p.kind == "quiet":
+		for _, o := range w.ops {
+			if o.e.Volume == v {
+				w.t.Fatalf("volume %d is said to be quiet, and a %v is under way", v, o.e.Kind)
+			}
 		}
 	case p.kind == "write":
 		w.each(MaskOf(p.k), func(i int) {
 			a := &w.acked[v][base(p.k)+i]
 			*a = max(*a, p.version)
 		})
-	case p.kind == "flush" || p.kind == "detach":
+	case p.kind == "flush" || p.kind == "clean" || p.kind == "detach":
 		for i, a := range p.snapshot {
 			if w.store[v].durable[i] < a {
 				w.t.Fatalf("%s of volume %d was acknowledged with sector %d durable at version %d, want %d", p.kind, v, i, w.store[v].durable[i], a)
@@ -218,7 +224,7 @@ func (w *world) step() {
 	first := rapid.IntRange(0, testSectors-1).Draw(w.t, "sector")
 	n := rapid.IntRange(1, wire.SectorsPerPage-first%wire.SectorsPerPage).Draw(w.t, "sectors")
 	k := wire.Block{Volume: v, VolumeEpoch: w.epoch[v], Offset: uint64(first) * wire.SectorSize, Length: uint32(n) * wire.SectorSize}
-	switch rapid.IntRange(0, 9).Draw(w.t, "op") {
+	switch rapid.IntRange(0, 12).Draw(w.t, "op") {
 	case 0, 1, 2:
 		p := &pendingCall{kind: "read", k: k}
 		copy(p.atLeast[:], w.acked[v][base(k):])
@@ -237,6 +243,15 @@ func (w *world) step() {
 		} else {
 			w.attach(v)
 		}
+	case 10: // its buffer cache begins to move
+		w.do(w.c.Freeze(v, wire.Errorf(wire.KindBusy, "volume %d moves", v), nil))
+		k.Length = 0
+		w.do(w.c.Clean(w.call(&pendingCall{kind: "clean", k: k, snapshot: w.acked[v]}), v, nil))
+	case 11:
+		w.do(w.c.Quiet(w.call(&pendingCall{kind: "quiet", k: k}), v, nil))
+	case 12: // and cannot
+		w.c.Thaw(v, w.epoch[v])
+		w.do(nil)
 	}
 }
 

@@ -15,6 +15,9 @@
 // later one was set. An attach that finds a mark fails the volume. So a flush always separates two generations, and a
 // write beside a running flush belongs to the next one and is announced by itself.
 //
+// A volume may move to another sComponent (Switch): storage operations that the old one refuses go to the new Place (Where).
+// The buffer cache of a volume may move to another mComponent: Clean, Freeze, Clean, Quiet, then Leave, or Thaw.
+//
 // ReadsNow and WritesNow tell beforehand whether an event will be answered by its own effects, so that a shell may serve
 // those where nobody may wait.
 //

@@ -50,18 +50,23 @@ func (k EffectKind) String() string {
 	return [...]string{"?", "attach", "mark", "read", "write", "flush", "copy_in", "fill", "copy_out", "reply"}[min(int(k), 9)]
 }
 
+// Place is where a volume is served: Where gives the newest for a storage operation that did not reach it.
+type Place struct {
+	Epoch   wire.Epoch
+	Storage wire.NodeID
+	Addr    string
+}
+
 // Effect is one thing that the driver of the cache must do.
 type Effect struct {
 	Kind    EffectKind
 	ID      uint64 // of a storage operation: given back to Done; of Fill: whose bytes
 	Volume  wire.VolumeID
-	Epoch   wire.Epoch
+	Place   Place
 	Block   uint64 // number of the block in its volume
 	Slot    uint32
 	Mask    Mask
 	Version uint64
-	Storage wire.NodeID
-	Addr    string // of Storage
 	Attach  wire.VolumeAttachReq
 	Call    uint64
 	Err     error

@@ -84,7 +84,7 @@ func show(e Effect) string {
 		}
 		return '#'
 	}, fmt.Sprintf("%08b", reverse(e.Mask)))
-	head := fmt.Sprintf("%d: %v volume %d epoch %d", e.ID, e.Kind, e.Volume, e.Epoch)
+	head := fmt.Sprintf("%d: %v volume %d epoch %d", e.ID, e.Kind, e.Volume, e.Place.Epoch)
 	switch e.Kind {
 	case AttachStorage:
 		return head + "\n"

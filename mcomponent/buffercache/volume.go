@@ -24,8 +24,13 @@ type flushWaiter struct {
 
 // volume is an attached volume.
 type volume struct {
-	req   wire.VolumeAttachReq
+	req   wire.VolumeAttachReq // as the client knows it; its epoch may be older than that of at
 	state volumeState
+	at    Place // where its storage operations go
+
+	frozen   error  // the buffer cache is moving: what requests are answered
+	quiet    uint64 // the call that waits until nothing is under way; 0 is none
+	underway int    // storage operations
 
 	first        uint32 // its dirty blocks, none of them being written back, oldest write first
 	last         uint32
@@ -51,7 +56,7 @@ type volume struct {
 }
 
 func newVolume(req wire.VolumeAttachReq) *volume {
-	return &volume{req: req, state: attaching, first: none, last: none, gen: 1}
+	return &volume{req: req, at: Place{req.Epoch, req.Storage, req.StorageAddr}, state: attaching, first: none, last: none, gen: 1}
 }
 
 // wanted reports whether the oldest dirty block is needed by a flush.
@@ -64,6 +69,9 @@ func (v *volume) wanted(head *block) bool {
 func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Effect {
 	req.SizeBytes = (req.SizeBytes + wire.PageSize - 1) &^ (wire.PageSize - 1)
 	v := c.volumes[req.Volume]
+	if e, ok := c.left[req.Volume]; ok && req.Epoch < e {
+		return reply(call, wire.Errorf(wire.KindStale, "volume %d: its buffer cache has moved away from here under epoch %d, this is epoch %d", req.Volume, e, req.Epoch), out)
+	}
 	switch {
 	case v == nil:
 		if len(c.order) >= c.opt.MaxVolumes {
@@ -77,9 +85,17 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 		return c.begin(Effect{Kind: AttachStorage, Attach: req}, v, none, out)
 	case req.Epoch < v.req.Epoch:
 		return reply(call, stale(v, req.Epoch), out)
-	case req.Epoch == v.req.Epoch && req != v.req:
+	case v.frozen != nil:
+		return reply(call, v.frozen, out)
+	case req.Epoch == v.at.Epoch && v.at != v.placed() && v.at == (Place{req.Epoch, req.Storage, req.StorageAddr}):
+		v.req = req // the volume has moved, and this client has heard of it from GSM
+		return c.Attach(call, req, out)
+	case req.Epoch > v.req.Epoch && req.Epoch <= v.at.Epoch && v.state != failed:
+		return reply(call, wire.Errorf(wire.KindStale, "volume %d: attach at %s under epoch %d, it is at %s under epoch %d", req.Volume, req.Storage, req.Epoch, v.at.Storage, v.at.Epoch), out)
+	case req.Epoch == v.req.Epoch && !same(req, v.req):
 		return reply(call, wire.Errorf(wire.KindExists, "volume %d is attached under epoch %d with other properties", req.Volume, req.Epoch), out)
 	case req.Epoch == v.req.Epoch && v.state == attached:
+		v.req.ClientAddr = req.ClientAddr // whoever came last is told of moves
 		return reply(call, nil, out)
 	case req.Epoch == v.req.Epoch && v.state == attaching:
 		v.waiters = append(v.waiters, call)
@@ -100,6 +116,10 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	return c.pump(c.flushAll(v, 0, out))
 }
 
+// same reports whether two requests of one epoch mean the same volume. A process that came from another pComponent names
+// itself, and the storage as it was when the volume was placed: it may have moved since.
+func same(a, b wire.VolumeAttachReq) bool { return a.SizeBytes == b.SizeBytes }
+
 // Detach writes back and flushes what is dirty and forgets the volume. The detach of an unknown volume succeeds. If the
 // data cannot be written the reply is an error and the volume stays attached; a failed volume is forgotten with an error.
 func (c *Cache) Detach(call uint64, ref wire.VolumeRef, out []Effect) []Effect {
@@ -109,6 +129,8 @@ func (c *Cache) Detach(call uint64, ref wire.VolumeRef, out []Effect) []Effect {
 		return reply(call, nil, out)
 	case ref.Epoch < v.req.Epoch:
 		return reply(call, stale(v, ref.Epoch), out)
+	case v.frozen != nil:
+		return reply(call, v.frozen, out)
 	case v.state == failed:
 		err := v.failErr
 		c.drop(v)
@@ -171,6 +193,9 @@ func (c *Cache) detached(v *volume, err error, out []Effect) []Effect {
 		}
 		return out
 	}
+	if v.quiet != 0 {
+		out = reply(v.quiet, nil, out)
+	}
 	c.drop(v)
 	for _, call := range detachers {
 		out = reply(call, nil, out)
@@ -187,6 +212,10 @@ func (c *Cache) settle(v *volume, out []Effect) []Effect {
 		v.marking = true
 		c.stats.Marks++
 		out = c.begin(Effect{Kind: MarkStorage, Version: v.toMark[len(v.toMark)-1].gen}, v, none, out)
+	}
+	if v.quiet != 0 && v.underway == 0 {
+		out = reply(v.quiet, nil, out)
+		v.quiet = 0
 	}
 	if len(v.flushing) == 0 || len(v.syncing) > 0 {
 		return out
@@ -261,6 +290,10 @@ func (c *Cache) fail(v *volume, cause error, out []Effect) []Effect {
 		}
 	}
 	v.toMark, v.flushing, v.syncing = nil, nil, nil
+	if v.quiet != 0 {
+		calls = append(calls, v.quiet)
+		v.quiet = 0
+	}
 	detachers := v.detachers
 	calls = append(append(calls, v.waiters...), detachers...)
 	v.waiters, v.detachers = nil, nil

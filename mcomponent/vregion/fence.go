@@ -2,6 +2,7 @@ package vregion
 
 import (
 	"fmt"
+	"slices"
 
 	"splitkernel/netlayer/wire"
 )
@@ -53,6 +54,18 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 		}
 	}
 	return slots
+}
+
+// Processes returns the processes that have a vRegion here, on its way included, ascending.
+func (o *Owners) Processes() []wire.PID {
+	var out []wire.PID
+	for i := range o.slots {
+		if r := &o.slots[i]; r.used {
+			out = append(out, r.pid)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // fenced returns the error of a vRegion that was lost to a fence; nil if it was not.

@@ -20,11 +20,11 @@ func (h *Home) Holdings() []wire.HeldHome {
 	return out
 }
 
-// Holdings returns the vRegions that are served here, ascending by process and vRegion.
+// Holdings returns the vRegions that are served here, ascending by process and vRegion: none that is on its way here or away.
 func (o *Owners) Holdings() []wire.HeldRegion {
 	out := make([]wire.HeldRegion, 0, o.Regions())
-	for _, r := range o.slots {
-		if r.used {
+	for i := range o.slots {
+		if r := &o.slots[i]; r.used && r.life != arriving && r.life != leaving {
 			out = append(out, wire.HeldRegion{PID: r.pid, Region: r.region, Epoch: r.epoch})
 		}
 	}

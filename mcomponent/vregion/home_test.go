@@ -26,6 +26,7 @@ type world struct {
 	replies map[uint64]Effect
 	asked   map[string]int
 	fail    bool // draw failures of asks and requests
+	fenced  wire.NodeID
 }
 
 func newWorld(t *rapid.T, o Options) *world {
@@ -81,6 +82,9 @@ func (w *world) perform(e Effect) Result {
 	}
 	if o := w.owners[e.Owner.Node]; err == nil {
 		err = o.CheckInvariants()
+	}
+	if err != nil && e.Kind == MapAt && e.Owner.Node == w.fenced && wire.KindOf(err) == wire.KindFailed {
+		return Result{Err: err}
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,9 +1,6 @@
 package vregion
 
 import (
-	"cmp"
-	"slices"
-
 	"splitkernel/netlayer/wire"
 )
 
@@ -168,21 +165,4 @@ func (o *Owners) CheckMapped(slot uint32, mapped []wire.MappedPart) error {
 		}
 	}
 	return nil
-}
-
-// Held lists the vRegions that are served here, in the order of processes and addresses: not those that are on their way here.
-func (o *Owners) Held() []wire.HeldRegion {
-	var list []wire.HeldRegion
-	for i := range o.slots {
-		if r := &o.slots[i]; r.used && r.life != arriving && r.life != leaving {
-			list = append(list, wire.HeldRegion{PID: r.pid, Region: r.region, Epoch: r.epoch})
-		}
-	}
-	slices.SortFunc(list, func(a, b wire.HeldRegion) int {
-		if a.PID != b.PID {
-			return cmp.Compare(a.PID, b.PID)
-		}
-		return cmp.Compare(a.Region, b.Region)
-	})
-	return list
 }

@@ -1,8 +1,6 @@
 package vregion
 
 import (
-	"slices"
-
 	"splitkernel/netlayer/wire"
 )
 
@@ -221,14 +219,4 @@ func (h *Home) Install(m Map, epoch wire.Epoch) {
 	h.procs[m.PID] = p
 	h.stats.Processes++
 	h.stats.Regions += len(p.active)
-}
-
-// Homes lists the processes whose home this is, in order.
-func (h *Home) Homes() []wire.PID {
-	list := make([]wire.PID, 0, len(h.procs))
-	for pid := range h.procs {
-		list = append(list, pid)
-	}
-	slices.Sort(list)
-	return list
 }

@@ -37,8 +37,8 @@ const (
 	OpRegionSwitch   Op = 45 // M→M (giver → home), M→P (home → pComponent): RegionSwitchReq → (empty), once nothing older reaches the process
 	OpHomeCopy       Op = 46 // M→M (giver → taker): HomeCopyReq → (empty)
 	OpHomeSwitch     Op = 47 // M→P (giver → pComponent): HomeSwitchReq → (empty), once it uses the new home
-	OpHomeServe      Op = 55 // M→M (giver → taker): MoveServeReq → (empty)
-	OpHomeDrop       Op = 56 // M→M (giver → taker): MoveRef → (empty)
+	OpHomeServe      Op = 60 // M→M (giver → taker): MoveServeReq → (empty)
+	OpHomeDrop       Op = 61 // M→M (giver → taker): MoveRef → (empty)
 
 	// Volumes.
 	OpVolumeAttach Op = 48 // P→M (buffer cache), M→S: VolumeAttachReq → (empty)
@@ -46,10 +46,22 @@ const (
 	OpVolumeCreate Op = 50 // client→S: VolumeCreateReq → (empty)
 	OpVolumeDelete Op = 51 // client→S: VolumeRef → (empty)
 
+	// Volumes and buffer caches that move.
+	OpVolumeCopyOpen Op = 52 // S→S: VolumeCopyOpenReq → (empty)
+	OpVolumeCopy     Op = 53 // S→S: VolumeCopy → (empty)
+	OpVolumeCopyEnd  Op = 54 // S→S: VolumeCopyEndReq → (empty) after fdatasync
+	OpVolumeServe    Op = 55 // S→S: VolumeMoveRef → (empty)
+	OpVolumeDrop     Op = 56 // S→S: VolumeMoveRef → (empty)
+	OpVolumeSwitch   Op = 57 // S→M (buffer cache): SwitchReq → (empty)
+	OpCacheSwitch    Op = 58 // M→P: SwitchReq → (empty)
+
 	// Processes.
 	OpProcessStart  Op = 64 // client→P: ProcessStartReq → (empty)
 	OpProcessStatus Op = 65 // client→P: ProcessRef → ProcessStatusRep
 	OpProcessStop   Op = 66 // client→P: ProcessRef → (empty)
+	OpProcessCopy   Op = 67 // P→P (giver → taker): ProcessCopyReq → ProcessCopyRep
+	OpProcessResume Op = 68 // P→P (giver → taker): ProcessResumeReq → ProcessResumeRep
+	OpProcessDrop   Op = 69 // P→P (giver → taker), G→P: MoveRef → (empty): the taker forgets what it does not serve
 
 	// Managers.
 	OpPropose   Op = 80 // any→G: ProposeReq → ProposeRep
@@ -77,8 +89,11 @@ var opNames = [256]string{
 	OpRegionCopyOpen: "region_copy_open", OpRegionCopy: "region_copy", OpRegionCopyEnd: "region_copy_end", OpRegionServe: "region_serve",
 	OpRegionDrop: "region_drop", OpRegionSwitch: "region_switch", OpHomeCopy: "home_copy", OpHomeSwitch: "home_switch", OpHomeServe: "home_serve", OpHomeDrop: "home_drop",
 	OpVolumeAttach: "volume_attach", OpVolumeDetach: "volume_detach", OpVolumeCreate: "volume_create", OpVolumeDelete: "volume_delete",
+	OpVolumeCopyOpen: "volume_copy_open", OpVolumeCopy: "volume_copy", OpVolumeCopyEnd: "volume_copy_end", OpVolumeServe: "volume_serve",
+	OpVolumeDrop: "volume_drop", OpVolumeSwitch: "volume_switch", OpCacheSwitch: "cache_switch",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget",
 }
 

@@ -58,14 +58,25 @@ func ImageName(id wire.VolumeID) string { return fmt.Sprintf("vol-%d.img", id) }
 func SumsName(id wire.VolumeID) string  { return fmt.Sprintf("vol-%d.crc", id) }
 func NewName(id wire.VolumeID) string   { return fmt.Sprintf("vol-%d.new", id) }
 
-// ParseName gives the volume and the kind ("img", "crc", "new") of a file; ok is false for a file that is none of a volume.
+// OutName and InName are the notes of a volume that is given away and of one that comes: package migrate. A note gets its
+// name when it is complete; until then it is NoteNewName.
+func OutName(id wire.VolumeID) string     { return fmt.Sprintf("vol-%d.out", id) }
+func InName(id wire.VolumeID) string      { return fmt.Sprintf("vol-%d.in", id) }
+func NoteNewName(id wire.VolumeID) string { return fmt.Sprintf("vol-%d.note", id) }
+
+// ParseName gives the volume and the kind ("img", "crc", "new", "out", "in", "note") of a file; ok is false for a file that
+// is none of a volume.
 func ParseName(name string) (id wire.VolumeID, kind string, ok bool) {
 	var n uint32
 	if _, err := fmt.Sscanf(name, "vol-%d.%s", &n, &kind); err != nil {
 		return 0, "", false
 	}
 	id = wire.VolumeID(n)
-	return id, kind, name == ImageName(id) || name == SumsName(id) || name == NewName(id)
+	switch kind {
+	case "img", "crc", "new", "out", "in", "note":
+		return id, kind, name == fmt.Sprintf("vol-%d.%s", id, kind)
+	}
+	return id, kind, false
 }
 
 // SumsSize is the size of the checksum file of a volume.

@@ -19,10 +19,10 @@ const (
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
 	"netlayer/session", "netlayer/link",
-	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault",
+	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
-	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate",
-	"scomponent/volume", "scomponent/iosched", "scomponent/replica",
+	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
+	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/balance", "gmanagers/events", "gmanagers/moves", "gmanagers/movelist",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",

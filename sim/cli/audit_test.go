@@ -19,7 +19,8 @@ import (
 // has, and a component that does not answer are each named, with exit code 1.
 func TestAudit(t *testing.T) {
 	temp, dir := ownTemp(t), t.TempDir()
-	up := execute(t, dir, "up", "--cluster", small(t), "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json")
+	// Nobody is to be declared dead while it is stopped.
+	up := execute(t, dir, "up", "--cluster", small(t), "--set", "manager.lease_ms=60000", "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json")
 	up.want(t, exitOK)
 	t.Cleanup(func() { execute(t, dir, "down", "--all") })
 	execute(t, dir, "run", sample(t), "--on", "blue", "--out", filepath.Join(dir, "out")).want(t, exitOK)

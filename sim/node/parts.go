@@ -154,8 +154,13 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 
 // newStorage is an sComponent with its volumes in the node's data folder.
 func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
+	self, err := cfg.Self()
+	if err != nil {
+		return nil, err
+	}
 	o := *cfg.Node.Storage
 	o.Node, o.DataDir, o.Log = cfg.Node.ID, cfg.DataDir, log
+	o.Addr, o.Net = self.Addr, cfg.peerOptions(log)
 	comp, err := scomponent.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("scomponent: %w", err)

@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/handover"
 )
 
 // MaxJobs bounds the processes that a Host remembers. Of those that have ended only the results are kept, and the oldest is
 // forgotten when there are more.
 const MaxJobs = 1024
 
-// Host replays traces as processes of one pComponent. It serves OpProcessStart, OpProcessStatus and OpProcessStop.
+// Host replays traces as processes of one pComponent, and moves them to others and from others. It serves Ops.
 type Host struct {
 	comp *pcomponent.Component
 	log  *slog.Logger
@@ -23,15 +25,28 @@ type Host struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
+	o    handover.Options
+	born time.Time
+
 	mu   sync.Mutex
 	jobs map[wire.PID]*job
 	done []wire.PID // processes that have ended, the first to end first
 	dead bool
+
+	out      map[wire.MoveID]*outgoing // processes that move away, and those moves that have ended and were not forgotten
+	outDone  []wire.MoveID             // of them, ended; the first to end first
+	in       map[wire.MoveID]*incoming // processes that come; over ones are remembered for late questions
+	inDone   []wire.MoveID             // of them, over
+	over     map[wire.MoveID]bool      // moves that were forgotten: a late message of one begins nothing
+	overList []wire.MoveID             // the same, the first first
 }
 
 // NewHost makes a host for a pComponent. Close it before the component.
 func NewHost(comp *pcomponent.Component, log *slog.Logger) *Host {
-	h := &Host{comp: comp, log: log, jobs: map[wire.PID]*job{}}
+	h := &Host{
+		comp: comp, log: log, o: handover.DefaultOptions(), born: time.Now(), jobs: map[wire.PID]*job{},
+		out: map[wire.MoveID]*outgoing{}, in: map[wire.MoveID]*incoming{}, over: map[wire.MoveID]bool{},
+	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
@@ -41,11 +56,14 @@ func (h *Host) Inline(wire.Op) bool { return false }
 
 // Ops are the operations that it serves.
 func (h *Host) Ops() []wire.Op {
-	return []wire.Op{wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop}
+	return []wire.Op{
+		wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop, wire.OpProcessCopy, wire.OpProcessResume, wire.OpProcessDrop,
+		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget,
+	}
 }
 
 // Serve implements netlayer.Handler.
-func (h *Host) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	switch req.Op {
 	case wire.OpProcessStart:
 		var r wire.ProcessStartReq
@@ -74,12 +92,49 @@ func (h *Host) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
 			return err
 		}
-		j, err := h.job(r.PID)
-		if err != nil {
+		return h.Stop(r.PID)
+	case wire.OpProcessCopy:
+		var r wire.ProcessCopyReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
 			return err
 		}
-		j.stop()
-		return nil
+		answer, err := h.take(ctx, &r)
+		rep.SetControl(&answer)
+		return err
+	case wire.OpProcessResume:
+		var r wire.ProcessResumeReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		answer, err := h.resume(ctx, r)
+		rep.SetControl(&answer)
+		return err
+	case wire.OpMoveStart:
+		var r wire.MoveReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		return h.MoveStart(r)
+	case wire.OpProcessDrop, wire.OpMoveStatus, wire.OpMoveForget:
+		var r wire.MoveRef
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		switch req.Op {
+		case wire.OpProcessDrop:
+			return h.drop(r.Move)
+		case wire.OpMoveForget:
+			return h.MoveForget(r.Move)
+		}
+		st, err := h.MoveStatus(r.Move)
+		rep.SetControl(&st)
+		return err
+	case wire.OpCacheSwitch:
+		var r wire.SwitchReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		return h.comp.SwitchCache(r)
 	}
 	return h.comp.Switched(req)
 }
@@ -93,7 +148,26 @@ func (h *Host) job(pid wire.PID) (*job, error) {
 	return nil, wire.Errorf(wire.KindNotFound, "process %d was not started here, or has ended long ago", pid)
 }
 
-// Await replays a process and returns when it has ended.
+// Stop ends a process. One that is switching over is busy, one that went elsewhere is stopped there.
+func (h *Host) Stop(pid wire.PID) error {
+	j, err := h.job(pid)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	m := h.moving(pid)
+	h.mu.Unlock()
+	if st := j.status(); st.State == StateMoved {
+		return wire.Errorf(wire.KindNotOwner, "process %d runs at %s (%s): stop it there", pid, st.Node, st.Addr)
+	}
+	if m != nil && m.status().State == wire.MoveSwitching {
+		return wire.Errorf(wire.KindBusy, "process %d is moving to %s", pid, m.req.To)
+	}
+	j.stop()
+	return nil
+}
+
+// Await replays a process and returns when it has ended here.
 func (h *Host) Await(s Spec) Result {
 	if err := h.Start(s); err != nil {
 		return Result{Error: err.Error(), ErrorKind: wire.KindOf(err)}
@@ -103,7 +177,11 @@ func (h *Host) Await(s Spec) Result {
 		return Result{Error: err.Error(), ErrorKind: wire.KindOf(err)}
 	}
 	<-j.ended
-	return *j.status().Result
+	st := j.status()
+	if st.Result == nil {
+		return Result{Error: "the process runs at " + string(st.Node), ErrorKind: wire.KindNotOwner}
+	}
+	return *st.Result
 }
 
 // Start begins the replay of a process. It returns at once; its status tells how it goes.
@@ -116,30 +194,62 @@ func (h *Host) Start(s Spec) error {
 	if h.jobs[s.PID] != nil {
 		return wire.Errorf(wire.KindExists, "process %d was started here before", s.PID)
 	}
-	if len(h.jobs) >= MaxJobs {
-		if len(h.done) == 0 {
-			return wire.Errorf(wire.KindBusy, "%d processes run here, the most that may", MaxJobs)
+	coming := 0
+	for _, in := range h.in { // the order does not show
+		if in.over() {
+			continue
 		}
-		delete(h.jobs, h.done[0])
-		h.done = h.done[1:]
+		if coming++; in.pid() == s.PID {
+			return wire.Errorf(wire.KindExists, "process %d is on its way here", s.PID)
+		}
 	}
-	if s.Order != OrderTrace && s.Order != OrderThreads {
-		return wire.Errorf(wire.KindBadRequest, "process %s: order %q, want %s or %s", s.Name, s.Order, OrderTrace, OrderThreads)
+	if err := h.slot(coming); err != nil {
+		return err
 	}
-	if s.Threads < 1 || s.Repeat < 1 {
-		return wire.Errorf(wire.KindBadRequest, "process %s: %d threads, %d repetitions, want at least 1 of each", s.Name, s.Threads, s.Repeat)
+	if err := s.validate(); err != nil {
+		return err
 	}
-	j := newJob(h.ctx, h.comp, s, h.log.With("process", s.Name, "pid", s.PID, "process_epoch", s.Epoch))
-	h.jobs[s.PID] = j
+	h.begin(newJob(h.ctx, h.comp, s, h.log.With("process", s.Name, "pid", s.PID, "process_epoch", s.Epoch)))
+	return nil
+}
+
+// slot makes room for one more job beside those and the coming ones. h.mu is held.
+func (h *Host) slot(coming int) error {
+	if len(h.jobs)+coming < MaxJobs {
+		return nil
+	}
+	if len(h.done) == 0 {
+		return wire.Errorf(wire.KindBusy, "%d processes run here or come, the most that may", MaxJobs)
+	}
+	delete(h.jobs, h.done[0])
+	h.done = h.done[1:]
+	return nil
+}
+
+// begin runs a job. h.mu is held.
+func (h *Host) begin(j *job) {
+	h.jobs[j.spec.PID] = j
 	h.wg.Add(1)
 	go func() {
 		defer h.wg.Done()
 		j.run()
 		h.mu.Lock()
-		h.done = append(h.done, s.PID)
+		if h.jobs[j.spec.PID] == j { // else it has come back already
+			h.done = append(h.done, j.spec.PID)
+		}
 		h.mu.Unlock()
 	}()
-	return nil
+}
+
+// forgetJob forgets a process that was here before and comes back. h.mu is held.
+func (h *Host) forgetJob(pid wire.PID) {
+	delete(h.jobs, pid)
+	for i, d := range h.done {
+		if d == pid {
+			h.done = append(h.done[:i], h.done[i+1:]...)
+			return
+		}
+	}
 }
 
 // Close stops every process and waits for them.

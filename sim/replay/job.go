@@ -43,9 +43,26 @@ type job struct {
 	requests atomic.Uint64 // block requests made
 	proc     atomic.Pointer[pcomponent.Process]
 
-	ended  chan struct{} // closed once there is a result
+	ended  chan struct{} // closed once there is a result, or the process runs elsewhere
 	mu     sync.Mutex
 	result *Result
+	moved  *elsewhere // where the process runs now, if it went
+
+	halt    atomic.Pointer[halt] // somebody asks to stop at the next boundary
+	reached atomic.Uint64        // place.Repeat and place.Batch, for whoever asks meanwhile
+	pin     sync.Mutex           // held while lines are written back for a move; the process is closed after it
+	epoch   wire.Epoch           // under which the process runs here; guarded by Host.mu
+	start   time.Time
+
+	hitsBefore uint64 // at other pComponents
+
+	// Of the goroutine that replays, and while that stands still of the move:
+	at    place
+	maps  mapped
+	ran   float64 // seconds at other pComponents
+	parts []Part  // what was counted there
+	src   trace.Source
+	batch *trace.Batch // the first batch of src, if it was read before
 
 	// With the process's lock held, or before and after all accesses:
 	pages   *check.Pages
@@ -73,7 +90,7 @@ type volume struct {
 }
 
 func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.Logger) *job {
-	j := &job{ended: make(chan struct{}), spec: s, comp: comp, log: log, pages: check.NewPages()}
+	j := &job{ended: make(chan struct{}), spec: s, epoch: s.Epoch, comp: comp, log: log, pages: check.NewPages()}
 	j.ctx, j.stop = context.WithCancel(ctx)
 	return j
 }
@@ -81,10 +98,12 @@ func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.L
 // status tells how far the process is.
 func (j *job) status() Status {
 	j.mu.Lock()
-	r := j.result
+	r, moved := j.result, j.moved
 	j.mu.Unlock()
 	st := Status{State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
 	switch {
+	case moved != nil:
+		st.State, st.Node, st.Addr, st.Epoch = StateMoved, moved.node, moved.addr, moved.epoch
 	case r != nil && r.Error == "":
 		st.State = StateDone
 	case r != nil:
@@ -93,9 +112,19 @@ func (j *job) status() Status {
 	if r != nil {
 		st.Hits = r.Counters.Hits
 	} else if p := j.proc.Load(); p != nil {
-		st.Hits = p.Counters().Hits
+		st.Hits = j.hitsBefore + p.Counters().Hits
 	}
 	return st
+}
+
+// gone reports whether the process does not run here any more.
+func (j *job) gone() bool {
+	select {
+	case <-j.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // run replays the trace and keeps the result.
@@ -104,14 +133,22 @@ func (j *job) run() {
 	j.log.Info("process starts", "trace", j.spec.Trace, "order", j.spec.Order, "threads", j.spec.Threads, "lines", j.spec.ExCache.Lines)
 	r := &Result{}
 	err := j.replay(r)
-	if err != nil {
+	switch {
+	case err == errMoved:
+		j.log.Info("process goes on elsewhere", "pcomponent", j.moved.node, "epoch", j.moved.epoch)
+		r = nil
+	case err != nil:
 		r.Error, r.ErrorKind = err.Error(), wire.KindOf(err)
 		j.log.Error("process failed", "error", err)
-	} else {
+	default:
 		j.log.Info("process ended", "seconds", r.Seconds, "accesses", r.Counters.Accesses, "misses", r.Counters.Misses)
 	}
 	// What made the accesses goes; the result stays to be asked for.
-	j.pages, j.events, j.volumes, j.shown = nil, history{}, nil, nil
+	j.pages, j.events, j.volumes, j.shown, j.maps = nil, history{}, nil, nil, mapped{}
+	if j.src != nil {
+		_ = j.src.Close() // it was only read
+		j.src, j.batch = nil, nil
+	}
 	j.proc.Store(nil)
 	j.mu.Lock()
 	j.result = r
@@ -119,31 +156,51 @@ func (j *job) run() {
 	close(j.ended)
 }
 
-// replay opens the process, replays, writes back, closes, and fills r, as far as it came.
-func (j *job) replay(r *Result) (err error) {
-	p, err := j.comp.Open(j.ctx, pcomponent.ProcessOptions{
+// options are those of the process.
+func (j *job) options() pcomponent.ProcessOptions {
+	return pcomponent.ProcessOptions{
 		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, RegionBytes: j.spec.RegionBytes,
 		OnDamaged: j.damaged, OnEvent: j.events.add,
-	})
-	if err != nil {
-		return err
 	}
-	j.proc.Store(p)
+}
+
+// replay opens the process unless it came from elsewhere, replays, writes back, closes, and fills r, as far as it came.
+func (j *job) replay(r *Result) (err error) {
+	p := j.proc.Load()
+	fresh := p == nil
+	if fresh {
+		if p, err = j.comp.Open(j.ctx, j.options()); err != nil {
+			return err
+		}
+		j.proc.Store(p)
+	}
 	// A stopped job must not wait for its patience: every access fails at once.
 	unwatch := context.AfterFunc(j.ctx, func() {
 		p.Stop(wire.Errorf(wire.KindUnavailable, "process %s was stopped", j.spec.Name))
 	})
 	defer unwatch()
-	start := time.Now()
-	err = j.attach(p)
-	for i := 0; i < j.spec.Repeat && err == nil; i++ {
-		err = j.once(p, i == j.spec.Repeat-1)
+	j.start = time.Now()
+	if fresh {
+		err = j.attach(p)
+	}
+	for err == nil && j.at.Repeat < j.spec.Repeat {
+		err = j.once(p, j.at.Repeat == j.spec.Repeat-1)
 	}
 	if err == nil {
 		err = p.Drain(j.ctx)
 	}
-	r.Seconds = time.Since(start).Seconds()
+	r.Seconds = j.ran + time.Since(j.start).Seconds()
 	j.fill(r, p)
+	p.Stop(wire.Errorf(wire.KindFailed, "process %s has ended", j.spec.Name)) // which ends a write-back for a move
+	j.pin.Lock()
+	defer j.pin.Unlock()
+	var left *leaveError
+	if err == errMoved || errors.As(err, &left) {
+		if lerr := p.Leave(); lerr != nil {
+			j.log.Warn("process left with errors", "error", lerr)
+		}
+		return err
+	}
 	patience := closeTimeout
 	if j.ctx.Err() != nil {
 		patience = stoppedTimeout
@@ -159,22 +216,36 @@ func (j *job) replay(r *Result) (err error) {
 	return err
 }
 
-// fill takes over what was counted.
+// fill takes over what was counted, here and where the process was before.
 func (j *job) fill(r *Result, p *pcomponent.Process) {
+	r.Parts = addPart(j.parts, j.part(p))
+	m := newMerge()
+	for i := range r.Parts {
+		if err := m.addPart(&r.Parts[i]); err != nil {
+			j.log.Warn("the latencies of another pComponent are left out", "error", err)
+		}
+	}
+	r.Counters, r.Fault, r.Block = m.c, packAll(report.FaultKinds, m.fault), packAll(report.BlockKinds, m.block)
+	r.Regions, r.Late, r.Integrity = p.Report().Owners, j.late, j.shown
+}
+
+// part is what was counted here.
+func (j *job) part(p *pcomponent.Process) Part {
 	rep := p.Report()
-	c := &r.Counters
+	part := Part{Node: j.comp.ID()}
+	c := &part.Counters
 	c.SetCache(rep.Counters)
 	c.Retries, c.Redirects = rep.Faults.Retries, rep.Faults.Redirects
 	c.PagesChecked, c.SectorsChecked, c.IntegrityErrors = j.checked, j.blocks.sectors, j.wrong
 	c.BlockReads, c.BlockWrites, c.BlockFlushes = j.blocks.reads, j.blocks.writes, j.blocks.flushes
 	c.BlockReadBytes, c.BlockWriteBytes = j.blocks.readBytes, j.blocks.writeBytes
-	r.Regions, r.Late, r.Integrity = rep.Owners, j.late, j.shown
 	for _, k := range report.FaultKinds {
-		r.Fault = append(r.Fault, pack(k, rep.Fault[k]))
+		part.Fault = append(part.Fault, pack(k, rep.Fault[k]))
 	}
 	for _, k := range report.BlockKinds {
-		r.Block = append(r.Block, pack(k, rep.Block[k]))
+		part.Block = append(part.Block, pack(k, rep.Block[k]))
 	}
+	return part
 }
 
 func (j *job) attach(p *pcomponent.Process) error {
@@ -190,21 +261,29 @@ func (j *job) attach(p *pcomponent.Process) error {
 
 // accesses makes the references of a batch; sequential or by threads.
 type accesses interface {
-	// refs makes them; it may return before they are made.
-	refs(rs []trace.Ref, first uint64) error
+	// refs makes them; it may return before they are made. It takes fewer than all if the process is to stand still.
+	refs(rs []trace.Ref, first uint64) (int, error)
 	// barrier returns when all are made.
 	barrier() error
 	// close ends its goroutines.
 	close()
 }
 
-// once replays the trace one time. What the trace leaves mapped is unmapped unless this is the last time.
+// once replays the trace one time, from where the replay is. What the trace leaves mapped is unmapped unless this is the
+// last time.
 func (j *job) once(p *pcomponent.Process, last bool) error {
-	src, err := trace.OpenFormat(j.spec.Trace, j.spec.Format)
-	if err != nil {
-		return err
+	if j.src == nil { // else it came from elsewhere, and so far has been skipped
+		src, err := trace.OpenFormat(j.spec.Trace, j.spec.Format)
+		if err != nil {
+			return err
+		}
+		j.src = src
+		j.at = place{Repeat: j.at.Repeat, Left: j.spec.MaxRefs}
 	}
-	defer src.Close()
+	defer func() {
+		_ = j.src.Close() // it was only read
+		j.src, j.batch = nil, nil
+	}()
 	var a accesses
 	if j.spec.Order == OrderThreads {
 		a = newThreaded(j, p)
@@ -212,56 +291,80 @@ func (j *job) once(p *pcomponent.Process, last bool) error {
 		a = &sequential{j: j, t: p.Thread(0)}
 	}
 	defer a.close()
-	var maps mapped
-	left := j.spec.MaxRefs
 	for {
-		b, err := src.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
+		if err := j.boundary(a, j.batch); err != nil {
 			return err
+		}
+		b := j.batch
+		if j.batch = nil; b == nil {
+			var err error
+			if b, err = j.src.Next(); err == io.EOF {
+				break
+			} else if err != nil {
+				return err
+			}
 		}
 		refs := b.Refs
-		if j.spec.MaxRefs > 0 && uint64(len(refs)) > left {
-			refs = refs[:left]
+		if j.spec.MaxRefs > 0 && uint64(len(refs)) > j.at.Left {
+			refs = refs[:j.at.Left]
 		}
-		at := 0
-		for i := range b.Events {
-			e := &b.Events[i]
-			if e.At > len(refs) {
-				break
-			}
-			if err := a.refs(refs[at:e.At], b.First+uint64(at)); err != nil {
-				return err
-			}
-			at = e.At
-			if err := a.barrier(); err != nil {
-				return err
-			}
-			if err := j.event(p, e, &maps); err != nil {
-				return fmt.Errorf("%s: %s: %w", j.spec.Trace, j.where(b.First+uint64(at)), err)
-			}
-		}
-		if err := a.refs(refs[at:], b.First+uint64(at)); err != nil {
+		if err := j.play(p, a, b, refs); err != nil {
 			return err
 		}
-		if left -= uint64(len(refs)); j.spec.MaxRefs > 0 && left == 0 {
+		j.at.Batch, j.at.Ref, j.at.Event = j.at.Batch+1, 0, 0
+		j.reach()
+		if j.at.Left -= uint64(len(refs)); j.spec.MaxRefs > 0 && j.at.Left == 0 {
 			break
 		}
 	}
 	if err := a.barrier(); err != nil {
 		return err
 	}
-	if last {
-		return nil
+	if !last {
+		for _, m := range j.maps.ranges {
+			if err := j.unmap(p, m.addr, m.length); err != nil {
+				return err
+			}
+		}
 	}
-	for _, m := range maps.ranges {
-		if err := j.unmap(p, m.addr, m.length); err != nil {
+	j.maps = mapped{}
+	j.at = place{Repeat: j.at.Repeat + 1}
+	j.reach()
+	return nil
+}
+
+// play makes the references and events of a batch, from where the replay is.
+func (j *job) play(p *pcomponent.Process, a accesses, b *trace.Batch, refs []trace.Ref) error {
+	for {
+		end, event := len(refs), (*trace.Event)(nil)
+		if i := j.at.Event; i < len(b.Events) && b.Events[i].At <= len(refs) {
+			event = &b.Events[i]
+			end = event.At
+		}
+		for j.at.Ref < end {
+			n, err := a.refs(refs[j.at.Ref:end], b.First+uint64(j.at.Ref))
+			if err != nil {
+				return err
+			}
+			j.at.Ref += n
+			if err := j.boundary(a, b); err != nil {
+				return err
+			}
+		}
+		if event == nil {
+			return nil
+		}
+		if err := a.barrier(); err != nil {
+			return err
+		}
+		if err := j.event(p, event, &j.maps); err != nil {
+			return fmt.Errorf("%s: %s: %w", j.spec.Trace, j.where(b.First+uint64(end)), err)
+		}
+		j.at.Event++
+		if err := j.boundary(a, b); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // event changes the memory map or makes a block request.
@@ -334,19 +437,21 @@ type sequential struct {
 func (s *sequential) barrier() error { return nil }
 func (s *sequential) close()         {}
 
-func (s *sequential) refs(rs []trace.Ref, first uint64) error {
-	for len(rs) > 0 {
-		n := min(len(rs), LockBatch)
-		if err := s.j.batch(s.t, rs[:n], first); err != nil {
-			return err
+func (s *sequential) refs(rs []trace.Ref, first uint64) (int, error) {
+	for at := 0; at < len(rs); {
+		n := min(len(rs)-at, LockBatch)
+		if err := s.j.access(s.t, rs[at:at+n], first+uint64(at)); err != nil {
+			return at, err
 		}
-		rs, first = rs[n:], first+uint64(n)
+		if at += n; s.j.halt.Load() != nil {
+			return at, nil
+		}
 	}
-	return nil
+	return len(rs), nil
 }
 
-// batch makes a few accesses under the process's lock, each checked in the critical section that performs it.
-func (j *job) batch(t *pcomponent.Thread, rs []trace.Ref, first uint64) error {
+// access makes a few accesses under the process's lock, each checked in the critical section that performs it.
+func (j *job) access(t *pcomponent.Thread, rs []trace.Ref, first uint64) error {
 	t.Begin()
 	defer t.End()
 	j.began = true

@@ -82,6 +82,7 @@ type vnode struct {
 	peer    *netlayer.Peer
 	volumes []admission.Volume // those that are made, or may be
 	names   []string
+	hosts   []wire.NodeID // the pComponents that it ran at, in the order in which it came to them
 	placed  bool
 	started bool
 	seen    time.Time // last answer of its pComponent
@@ -106,7 +107,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	r := &controller{o: o, peers: map[netlayer.Addr]*netlayer.Peer{}, start: time.Now()}
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "live", Workload: o.Workload.Name, Cluster: o.ClusterName, Seed: o.Workload.Seed, Commit: o.Commit,
-		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{},
+		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
 	}
 	defer r.close()
 	if err := r.prepare(ctx); err != nil {
@@ -137,6 +138,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		o.OnPlaced()
 	}
 	began := time.Now()
+	even, stop := r.watchSpread(ctx)
 	for _, v := range r.vnodes {
 		if v.failed == "" {
 			r.launch(ctx, v)
@@ -144,7 +146,9 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	}
 	r.follow(ctx)
 	r.sum.WallSeconds = time.Since(began).Seconds()
+	stop()
 	r.collect(ctx, before, leaders)
+	r.collectMoves(context.WithoutCancel(ctx), began, even)
 	r.cleanup(ctx)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
@@ -186,7 +190,7 @@ func (r *controller) prepare(ctx context.Context) error {
 		}
 	}
 	for i := range r.o.Workload.Vnodes {
-		v := &vnode{v: &r.o.Workload.Vnodes[i], path: traces[i].Path, digest: traces[i].Digest, info: traces[i].Info}
+		v := &vnode{hosts: []wire.NodeID{}, v: &r.o.Workload.Vnodes[i], path: traces[i].Path, digest: traces[i].Digest, info: traces[i].Info}
 		x := v.v.Excache.Sized(v.info.FootprintPages)
 		x.Seed += r.o.Workload.Seed + uint64(i)
 		refs := v.info.Refs
@@ -245,7 +249,7 @@ func (r *controller) launch(ctx context.Context, v *vnode) {
 		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
 		return
 	}
-	v.started, v.seen = true, time.Now()
+	v.started, v.seen, v.hosts = true, time.Now(), []wire.NodeID{v.place.Node}
 	r.sum.ProcessesStarted++
 	r.o.Log.Info("process started", "process", v.v.Name, "pid", v.spec.PID, "pcomponent", v.place.Node, "home", v.spec.Home.Node)
 }
@@ -297,11 +301,9 @@ func (r *controller) follow(ctx context.Context) {
 			limit = time.After(StopPatience)
 			for _, v := range r.vnodes {
 				if v.running() {
-					c, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-					if err := v.peer.Control(c, wire.OpProcessStop, v.spec.Epoch, &wire.ProcessRef{PID: v.spec.PID}, nil); err != nil {
+					if err := r.stop(context.WithoutCancel(ctx), v); err != nil {
 						r.warn("process %s could not be stopped: %v", v.v.Name, err)
 					}
-					cancel()
 				}
 			}
 		case <-limit:
@@ -311,6 +313,22 @@ func (r *controller) follow(ctx context.Context) {
 				}
 			}
 			return
+		}
+	}
+}
+
+// stop ends a process, where it runs now.
+func (r *controller) stop(ctx context.Context, v *vnode) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for {
+		err := v.peer.Control(ctx, wire.OpProcessStop, v.spec.Epoch, &wire.ProcessRef{PID: v.spec.PID}, nil)
+		if !errors.Is(err, wire.ErrNotOwner) || ctx.Err() != nil {
+			return err
+		}
+		was := v.peer
+		if r.poll(ctx, v); v.peer == was {
+			return err
 		}
 	}
 }
@@ -326,19 +344,52 @@ func (r *controller) poll(ctx context.Context, v *vnode) {
 		err = wire.Unmarshal(rep.Status, &st)
 	}
 	switch {
+	case err == nil && st.State == StateMoved:
+		r.movedTo(v, st.Node, st.Addr, st.Epoch)
 	case err == nil:
 		v.status, v.seen = st, time.Now()
 	case errors.Is(err, wire.ErrNotFound):
+		if r.ask(ctx, v) {
+			return
+		}
 		v.failed = fmt.Sprintf("%s was restarted and no longer runs the process", v.place.Node)
 	default:
 		patience := NodePatience
 		if wire.KindOf(err) == wire.KindTimeout {
 			patience = SilencePatience
 		}
-		if time.Since(v.seen) > patience {
+		if time.Since(v.seen) > patience && !r.ask(ctx, v) {
 			v.failed = fmt.Sprintf("%s has not answered for %s: %v", v.place.Node, patience, err)
 		}
 	}
+}
+
+// movedTo follows a process.
+func (r *controller) movedTo(v *vnode, node wire.NodeID, addr string, epoch wire.Epoch) {
+	r.o.Log.Info("process moved", "process", v.v.Name, "pid", v.spec.PID, "from", v.place.Node, "to", node)
+	v.place.Node, v.place.Addr, v.place.Epoch, v.spec.Epoch = node, addr, epoch, epoch
+	v.peer, v.seen, v.hosts = r.peer(netlayer.Addr(addr)), time.Now(), append(v.hosts, node)
+}
+
+// ask asks GPM where a process is that its pComponent no longer tells of: whether it is elsewhere. A pComponent that it left may have
+// died before this run heard of the move.
+func (r *controller) ask(ctx context.Context, v *vnode) bool {
+	ps, err := r.gm.Processes(ctx)
+	if err != nil {
+		return false
+	}
+	for _, p := range ps {
+		if p.PID != v.spec.PID || p.Node == v.place.Node {
+			continue
+		}
+		for _, n := range r.o.Nodes {
+			if n.ID == p.Node {
+				r.movedTo(v, n.ID, string(n.Addr), p.Epoch)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // collect makes the summary.
@@ -356,8 +407,13 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 				s.Failed = append(s.Failed, v.v.Name+": "+res.Error)
 			}
 			s.Integrity = append(s.Integrity, res.Integrity...)
-			for _, m := range []*merge{own, total, at(byNode, v.place.Node)} {
+			for _, m := range []*merge{own, total} {
 				if err := m.add(res); err != nil {
+					r.warn("%s: %v", v.v.Name, err)
+				}
+			}
+			for i := range res.Parts {
+				if err := at(byNode, res.Parts[i].Node).addPart(&res.Parts[i]); err != nil {
 					r.warn("%s: %v", v.v.Name, err)
 				}
 			}
@@ -435,7 +491,7 @@ func (r *controller) manifest() *report.Manifest {
 		if !v.placed {
 			continue
 		}
-		p := report.Placement{VNode: v.v.Name, PID: v.spec.PID, PComponent: v.place.Node, Home: v.spec.Home.Node, Regions: []report.Region{}, Volumes: []report.Volume{}}
+		p := report.Placement{VNode: v.v.Name, PID: v.spec.PID, PComponent: v.place.Node, Hosts: v.hosts, Home: v.spec.Home.Node, Regions: []report.Region{}, Volumes: []report.Volume{}}
 		if res := v.status.Result; res != nil {
 			for _, w := range res.Regions {
 				p.Regions = append(p.Regions, report.Region{Number: w.Region, Owner: w.Node, Epoch: w.Epoch})
@@ -499,6 +555,7 @@ func (r *controller) cleanup(ctx context.Context) {
 		}
 		return err == nil && ctx.Err() == nil
 	}
+	r.relocate(ctx)
 	for _, v := range r.vnodes {
 		for i, vol := range v.volumes {
 			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
@@ -506,7 +563,11 @@ func (r *controller) cleanup(ctx context.Context) {
 				return
 			}
 		}
-		if v.placed && !try("release vNode "+v.v.Name, r.gm.Release(ctx, v.place.PID)) {
+		if !v.placed {
+			continue
+		}
+		// GPM ends the vNodes of a pComponent that is lost by itself.
+		if err := r.gm.Release(ctx, v.place.PID); !errors.Is(err, wire.ErrNotFound) && !try("release vNode "+v.v.Name, err) {
 			return
 		}
 	}
@@ -534,6 +595,11 @@ func at(m map[wire.NodeID]*merge, n wire.NodeID) *merge {
 func (m *merge) add(r *Result) error {
 	m.c.Add(r.Counters)
 	return errors.Join(mergeInto(m.fault, r.Fault), mergeInto(m.block, r.Block))
+}
+
+func (m *merge) addPart(p *Part) error {
+	m.c.Add(p.Counters)
+	return errors.Join(mergeInto(m.fault, p.Fault), mergeInto(m.block, p.Block))
 }
 
 func mergeInto(to map[string]*hdrhistogram.Histogram, hs []Histogram) error {

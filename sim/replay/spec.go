@@ -33,11 +33,23 @@ type Spec struct {
 	Volumes     []pcomponent.VolumeOptions // in the order of the trace's header
 }
 
+// validate reports what no process can have.
+func (s *Spec) validate() error {
+	if s.Order != OrderTrace && s.Order != OrderThreads {
+		return wire.Errorf(wire.KindBadRequest, "process %s: order %q, want %s or %s", s.Name, s.Order, OrderTrace, OrderThreads)
+	}
+	if s.Threads < 1 || s.Repeat < 1 {
+		return wire.Errorf(wire.KindBadRequest, "process %s: %d threads, %d repetitions, want at least 1 of each", s.Name, s.Threads, s.Repeat)
+	}
+	return nil
+}
+
 // States of a process.
 const (
 	StateRunning = "running"
 	StateDone    = "done"
 	StateFailed  = "failed"
+	StateMoved   = "moved" // it runs at another pComponent, which the status names
 )
 
 // Status is the progress of a process: the body of wire.ProcessStatusRep. Result is set when it has ended.
@@ -47,19 +59,60 @@ type Status struct {
 	Blocks uint64 // block requests made
 	Hits   uint64 // of them
 	Result *Result
+
+	// Of a process that moved: where it went.
+	Node  wire.NodeID
+	Addr  string
+	Epoch wire.Epoch
 }
 
 // Result is what a process did.
 type Result struct {
 	Error     string
 	ErrorKind wire.Kind
-	Seconds   float64 // from the first record to the last acknowledgement
+	Seconds   float64 // from the first record to the last acknowledgement, but for the pauses of moves
 	Counters  report.Counters
 	Regions   []wire.Owner
 	Late      uint64 // vRegions activated after the first access
 	Integrity []string
 	Fault     []Histogram
 	Block     []Histogram
+	Parts     []Part // by the pComponents that it ran at, in the order in which it came to them first
+}
+
+// Part is what a process did at one pComponent.
+type Part struct {
+	Node     wire.NodeID
+	Counters report.Counters
+	Fault    []Histogram
+	Block    []Histogram
+}
+
+// addPart adds a part to those before it; at one pComponent there is one.
+func addPart(parts []Part, p Part) []Part {
+	out := append([]Part(nil), parts...)
+	for i := range out {
+		if out[i].Node != p.Node {
+			continue
+		}
+		m := newMerge()
+		if m.addPart(&out[i]) != nil || m.addPart(&p) != nil {
+			break // of another version: it stays apart
+		}
+		out[i] = Part{p.Node, m.c, packAll(report.FaultKinds, m.fault), packAll(report.BlockKinds, m.block)}
+		return out
+	}
+	return append(out, p)
+}
+
+// packAll packs the distributions of all kinds.
+func packAll(kinds []string, hs map[string]*hdrhistogram.Histogram) (out []Histogram) {
+	for _, k := range kinds {
+		if h := hs[k]; h != nil {
+			out = append(out, pack(k, h.Export()))
+		}
+	}
+	return out
 }
 
 // Histogram is a distribution of latencies in ns, its empty buckets left out.

@@ -58,7 +58,7 @@ func newThreaded(j *job, p *pcomponent.Process) *threaded {
 			defer s.wg.Done()
 			for r := range l.in {
 				if s.failed() == nil {
-					s.fail((&sequential{j: j, t: l.t}).refs(r.refs, r.first))
+					s.fail(l.make(j, r))
 				}
 				l.free <- r.refs[:0]
 				s.busy.Done()
@@ -82,9 +82,24 @@ func (s *threaded) fail(err error) {
 	}
 }
 
+// make makes the references of a run.
+func (l *lane) make(j *job, r run) error {
+	for at := 0; at < len(r.refs); at += LockBatch {
+		if err := j.access(l.t, r.refs[at:min(at+LockBatch, len(r.refs))], r.first+uint64(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // refs hands references to their threads.
-func (s *threaded) refs(rs []trace.Ref, first uint64) error {
+func (s *threaded) refs(rs []trace.Ref, first uint64) (int, error) {
+	taken := len(rs)
 	for i := range rs {
+		if i%LockBatch == LockBatch-1 && s.j.halt.Load() != nil {
+			taken = i
+			break
+		}
 		k := int(rs[i].Thread)
 		if s.j.spec.Spread {
 			k = int((first + uint64(i)) / SpreadRun)
@@ -100,7 +115,7 @@ func (s *threaded) refs(rs []trace.Ref, first uint64) error {
 	for _, l := range s.lanes {
 		s.hand(l)
 	}
-	return s.failed()
+	return taken, s.failed()
 }
 
 func (s *threaded) hand(l *lane) {

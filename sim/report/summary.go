@@ -193,12 +193,13 @@ type Trace struct {
 
 // Placement says where the managers put a vNode.
 type Placement struct {
-	VNode      string      `json:"vnode"`
-	PID        wire.PID    `json:"pid"`
-	PComponent wire.NodeID `json:"pcomponent"`
-	Home       wire.NodeID `json:"home"`
-	Regions    []Region    `json:"regions"`
-	Volumes    []Volume    `json:"volumes"`
+	VNode      string        `json:"vnode"`
+	PID        wire.PID      `json:"pid"`
+	PComponent wire.NodeID   `json:"pcomponent"` // where it ran last
+	Hosts      []wire.NodeID `json:"hosts"`      // the pComponents that it ran at, in the order of its moves
+	Home       wire.NodeID   `json:"home"`
+	Regions    []Region      `json:"regions"`
+	Volumes    []Volume      `json:"volumes"`
 }
 
 // Region is a vRegion and its owner.

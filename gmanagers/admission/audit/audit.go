@@ -29,6 +29,7 @@ type Books struct {
 	Volumes                  []gsm.Volume       // all of GSM, ascending
 	Compute, Memory, Storage []wire.Member      // as registered
 	Moves                    []movelist.Move    // of all three; those that have ended say nothing
+	Dead                     []wire.NodeID      // of them, declared dead
 	Held                     []wire.HoldingsRep // of the components that answered; nil compares the books alone
 }
 
@@ -108,6 +109,9 @@ func (a *auditor) vnodes() {
 			a.say("gpm", p.PID, "its admission or release has not ended: phase %v", p.Phase)
 			continue
 		}
+		if i := slices.IndexFunc(a.b.Compute, func(m wire.Member) bool { return m.ID == p.Node }); i < 0 || a.b.Compute[i].Epoch != p.NodeEpoch || slices.Contains(a.b.Dead, p.Node) {
+			a.say("gpm", p.PID, "is lost with %s (epoch %d), and its vNode has not ended", p.Node, p.NodeEpoch)
+		}
 		h, ok := a.homes[p.PID]
 		switch {
 		case !ok:
@@ -185,10 +189,16 @@ func (a *auditor) components() {
 	for _, h := range a.b.Held {
 		held[h.Node] = h
 	}
-	for _, members := range [][]wire.Member{a.b.Compute, a.b.Memory, a.b.Storage} {
-		for _, m := range members {
+	members := map[wire.NodeID]bool{}
+	for _, role := range [][]wire.Member{a.b.Compute, a.b.Memory, a.b.Storage} {
+		for _, m := range role {
+			members[m.ID] = true
 			h, ok := held[m.ID]
+			dead := slices.Contains(a.b.Dead, m.ID)
 			switch {
+			case dead && ok && h.Epoch == m.Epoch:
+				a.say(string(m.ID), 0, "was declared dead under epoch %d and has not joined again", m.Epoch)
+			case dead: // as it should be, or on its way back
 			case !ok:
 				a.say(string(m.ID), 0, "does not answer")
 			case h.Epoch != m.Epoch:
@@ -200,6 +210,11 @@ func (a *auditor) components() {
 			case m.Role == wire.RoleStorage:
 				a.storage(h)
 			}
+		}
+	}
+	for _, h := range a.b.Held { // a removed one may go on running, with nothing
+		if n := len(h.Holds.Processes) + len(h.Holds.Homes) + len(h.Holds.Regions); !members[h.Node] && n > 0 {
+			a.say(string(h.Node), 0, "is no member and holds %d processes, homes and vRegions", n)
 		}
 	}
 }

@@ -1,0 +1,93 @@
+package vregion
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"splitkernel/netlayer/wire"
+)
+
+// TestAFenceAtAnyMoment: whatever is under way, every call is answered once; the fenced mComponent serves nothing of
+// before and never again, its processes are told that they are lost, and their exit leaves nothing anywhere.
+func TestAFenceAtAnyMoment(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := testOptions()
+		o.MaxOutstanding = rapid.IntRange(1, 8).Draw(t, "max_outstanding")
+		w := newWorld(t, o)
+		const pid = 1
+		w.home.Open(wire.ProcessOpenReq{PID: pid, Epoch: 1})
+		call, at := uint64(0), rapid.IntRange(0, 30).Draw(t, "fence at")
+		var lost []wire.HeldRegion
+		mmap := func() uint64 {
+			call++
+			addr := uint64(rapid.IntRange(1, 30).Draw(t, "page")) * wire.PageSize
+			w.take(w.home.Mmap(call, wire.MmapReq{PID: pid, Epoch: 1, Addr: addr, Length: uint64(rapid.IntRange(1, 20).Draw(t, "pages")) * wire.PageSize}, nil))
+			return call
+		}
+		late := map[uint64]bool{}
+		for i := range 31 {
+			if i == at { // m1 is home and owner
+				w.fenced = "m1"
+				lost = w.owners["m1"].Holdings()
+				for _, s := range w.owners["m1"].Fence("m1 is fenced", nil) {
+					w.owners["m1"].Release(s)
+				}
+				w.home.Fence("m1 is fenced")
+				if err := w.owners["m1"].CheckInvariants(); err != nil {
+					t.Fatal(err)
+				}
+				if len(w.owners["m1"].Holdings()) != 0 || len(w.home.Holdings()) != 0 {
+					t.Fatal("a fenced mComponent says that it holds something")
+				}
+			}
+			if len(w.due) > 0 && rapid.Bool().Draw(t, "complete") {
+				w.completeOne()
+			} else {
+				late[mmap()] = i >= at
+			}
+		}
+		for _, r := range lost {
+			page := wire.PageNo(uint64(r.Region) * testRegion >> wire.PageShift)
+			if _, v := w.owners["m1"].Check(pid, page, 1); v != NotOwner || wire.KindOf(w.owners["m1"].Error(v, pid, page, 1)) != wire.KindFailed {
+				t.Fatalf("vRegion %d: %v", r.Region, v)
+			}
+		}
+		call++
+		exit := call
+		w.take(w.home.Exit(exit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
+		w.drain()
+		for c := uint64(1); c <= call; c++ {
+			if r, ok := w.replies[c]; !ok || late[c] && wire.KindOf(r.Err) != wire.KindFailed {
+				t.Fatalf("call %d of %d (late: %v): %+v", c, call, late[c], r)
+			}
+		}
+		if err := w.replies[exit].Err; err != nil {
+			t.Fatalf("exit: %v", err)
+		}
+		for n, o := range w.owners {
+			if o.Regions() != 0 || len(o.fence.keys) != 0 && len(lost) > 0 && n != "m1" {
+				t.Fatalf("%s still serves %d vRegions after the exit", n, o.Regions())
+			}
+		}
+		if s := w.home.Stats(); s.Processes != 0 || s.Regions != 0 || s.MappedBytes != 0 {
+			t.Fatalf("home after the exit: %+v", s)
+		}
+	})
+}
+
+// TestFencedVRegionsAreBounded: the oldest are forgotten.
+func TestFencedVRegionsAreBounded(t *testing.T) {
+	var f fence
+	for i := range maxFenced + 10 {
+		f.add(fenceKey{1, wire.RegionNo(i)})
+	}
+	if f.lost(1, 9) || !f.lost(1, 10) || f.check() != nil {
+		t.Error("not the oldest are forgotten", f.check())
+	}
+	f.add(fenceKey{2, 5})
+	f.forget(1)
+	if f.lost(1, 100) || !f.lost(2, 5) || len(f.order) != 1 {
+		t.Error("forgetting a process")
+	}
+}

@@ -1,0 +1,96 @@
+package fault
+
+import (
+	"reflect"
+	"testing"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+)
+
+func newMoveCore(t *testing.T) *Core {
+	t.Helper()
+	x := excache.DefaultOptions()
+	x.Lines, x.Ways, x.FlushFrames = 16, 0, 4
+	cache, err := excache.New(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := DefaultOptions()
+	o.RegionBytes = 64 * wire.PageSize
+	c, err := New(o, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestStateGoesElsewhere writes pages, drains, and takes the state to another core: a page that was flushed is fetched
+// there, one that never was is p-local, and versions go on.
+func TestStateGoesElsewhere(t *testing.T) {
+	a := newMoveCore(t)
+	a.Map(0, 200, true, []wire.Owner{{Region: 0, Node: "m1", Epoch: 1}, {Region: 1, Node: "m2", Epoch: 3}, {Region: 2, Node: "m1", Epoch: 1}, {Region: 3, Node: "m1", Epoch: 1}})
+	a.Map(300, 310, false, []wire.Owner{{Region: 4, Node: "m2", Epoch: 1}})
+	for page := wire.PageNo(60); page < 70; page++ {
+		a.Fault(0, 0, page, true, nil)
+		a.Finish(0, nil)
+	}
+	if _, err := a.Export(); err == nil {
+		t.Error("a process that was not drained was exported")
+	}
+	flushed := 0
+	for !a.Drained() {
+		for _, e := range a.Drain(0, nil) {
+			if e.Kind == Write {
+				flushed++
+				a.FlushDone(0, e.Flush.ID, nil, nil)
+			}
+		}
+	}
+	s, err := a.Export()
+	if err != nil || flushed != 10 || s.LastFlush != 10 || !reflect.DeepEqual(s.Flushed, []PageSpan{{60, 69}}) || len(s.Maps) != 2 || len(s.Owners) != 5 {
+		t.Fatalf("%v, %d flushed, %+v", err, flushed, s)
+	}
+	b := newMoveCore(t)
+	if err := b.Import(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Import(s); err == nil {
+		t.Error("a core took two states")
+	}
+	kind := func(page wire.PageNo) EffectKind { return b.Fault(0, 0, page, true, nil)[0].Kind }
+	if k := kind(65); k != Fetch {
+		t.Errorf("a page that was flushed: effect %d, want a fetch", k)
+	}
+	b.Fetched(0, 0, nil, nil)
+	b.Finish(0, nil)
+	if k := kind(59); k != Zero {
+		t.Errorf("a page that never was: effect %d, want zeros", k)
+	}
+	b.Finish(0, nil)
+	if f := b.FreePage(); f != 201 {
+		t.Errorf("page %d is free, want 201", f)
+	}
+	out := b.Drain(0, nil)
+	if len(out) != 2 || out[0].Flush.ID != 11 {
+		t.Errorf("versions do not go on: %+v", out)
+	}
+	if err := b.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
+	// The giver goes on after all.
+	a.Undrain()
+	if frame, ok := a.Hit(60, true); !ok || a.Drained() {
+		t.Errorf("after the drain was undone: frame %d, %v", frame, ok)
+	}
+	for what, bad := range map[string]State{
+		"overlapping mappings":  {Maps: []Mapping{{0, 5, true}, {5, 6, true}}},
+		"a mapping upside down": {Maps: []Mapping{{5, 0, true}}},
+		"flushed and unmapped":  {Maps: []Mapping{{0, 5, true}}, Flushed: []PageSpan{{4, 6}}},
+		"a span upside down":    {Maps: []Mapping{{0, 5, true}}, Flushed: []PageSpan{{4, 2}}},
+	} {
+		if err := newMoveCore(t).Import(bad); wire.KindOf(err) != wire.KindBadRequest {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

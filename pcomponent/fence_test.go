@@ -1,0 +1,38 @@
+package pcomponent
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"splitkernel/netlayer/wire"
+)
+
+// TestFence: processes fail with the reason, and one that is opened later runs.
+func TestFence(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	mapPages(t, p, 0, 10, false)
+	p.c.Fence("p1 was declared dead under epoch 3")
+	th := p.Thread(0)
+	th.Begin()
+	_, err := th.Access(3, false)
+	th.End()
+	if !errors.Is(err, wire.ErrFailed) || !strings.Contains(err.Error(), "p1 was declared dead under epoch 3") {
+		t.Fatal(err)
+	}
+	o := p.o
+	o.PID++
+	q, err := p.c.Open(background(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapPages(t, q, 0, 10, false)
+	th = q.Thread(0)
+	th.Begin()
+	_, err = th.Access(3, false)
+	th.End()
+	if err = errors.Join(err, q.Close(background(t))); err != nil {
+		t.Error(err)
+	}
+}
