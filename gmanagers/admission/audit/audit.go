@@ -109,7 +109,9 @@ func (a *auditor) vnodes() {
 			a.say("gpm", p.PID, "its admission or release has not ended: phase %v", p.Phase)
 			continue
 		}
-		if i := slices.IndexFunc(a.b.Compute, func(m wire.Member) bool { return m.ID == p.Node }); i < 0 || a.b.Compute[i].Epoch != p.NodeEpoch || slices.Contains(a.b.Dead, p.Node) {
+		if a.moving[movelist.Thing{Kind: wire.MoveProcess, PID: p.PID}] != nil {
+			// Its taker may run it, whatever became of its giver.
+		} else if i := slices.IndexFunc(a.b.Compute, func(m wire.Member) bool { return m.ID == p.Node }); i < 0 || a.b.Compute[i].Epoch != p.NodeEpoch || slices.Contains(a.b.Dead, p.Node) {
 			a.say("gpm", p.PID, "is lost with %s (epoch %d), and its vNode has not ended", p.Node, p.NodeEpoch)
 		}
 		h, ok := a.homes[p.PID]
