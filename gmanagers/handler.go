@@ -326,6 +326,12 @@ func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryRe
 	if query.Kind == membership.QueryGroup {
 		return membership.EncodeAnswer(m.status(host, q.Manager)), nil
 	}
+	if query.Kind == membership.QueryMembers && !q.Stale {
+		// Only the leader has the members probed, and its loads are those that decide.
+		if leader := host.Leader(q.Manager); leader != m.o.ID {
+			return nil, wire.Errorf(wire.KindNotLeader, "%s", leader)
+		}
+	}
 	var entries []membership.Entry
 	var failed error
 	read := func(s raftsm.State) {
