@@ -349,7 +349,8 @@ func TestAMoveSurvivesRestarts(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	ends := map[wire.MoveState]int{}
 	e := wire.Epoch(1)
-	for range 24 {
+	enough := func() bool { return ends[wire.MoveDone] >= 4 && ends[wire.MoveUndone] >= 2 }
+	for n := 0; n < 24 || n < 400 && !enough(); n++ {
 		from, _ := c.place()
 		to := s1
 		if from == s1 {
@@ -358,7 +359,8 @@ func TestAMoveSurvivesRestarts(t *testing.T) {
 		req := from.order(to, c, e)
 		err := from.control(wire.OpMoveStart, req, nil)
 		from.must(err)
-		time.Sleep(time.Duration(r.IntN(50000)) * time.Microsecond) // when to kill: any moment will do
+		u := r.Float64() // when to kill: any moment will do, most of them early, as a move takes 1 ms or 50
+		time.Sleep(time.Duration(u * u * u * u * float64(50*time.Millisecond)))
 		victims := [][]*site{{from}, {to}, {from, to}, {}}[r.IntN(4)]
 		for _, v := range victims {
 			v.stop()
@@ -398,7 +400,7 @@ func TestAMoveSurvivesRestarts(t *testing.T) {
 		}
 	}
 	stop()
-	if ends[wire.MoveDone] < 4 || ends[wire.MoveUndone] < 2 || ends[wire.MoveLost] > 0 {
+	if !enough() || ends[wire.MoveLost] > 0 {
 		t.Errorf("ends: %v", ends)
 	}
 	for _, s := range []*site{s1, s2} {
