@@ -1,10 +1,12 @@
 package gmanagers_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,4 +182,146 @@ func TestBalances(t *testing.T) {
 		}
 	}
 	w.audit()
+}
+
+// TestMoverLeaderCrashes: the leader of GMM ends as kill -9 would, just before each step of a move. The next leader brings the
+// move to its end, and the books agree.
+func TestMoverLeaderCrashes(t *testing.T) {
+	var armed atomic.Pointer[string]
+	reached := make(chan wire.NodeID, 1)
+	c := startCluster(t, func(o *gmanagers.Options) {
+		o.ElectionTicks = 20
+		id := o.ID
+		o.OnStep = func(ctx context.Context, step string) {
+			if want := armed.Load(); want != nil && *want == step && armed.CompareAndSwap(want, nil) {
+				reached <- id
+				<-ctx.Done() // this step and all behind it are never sent
+			}
+		}
+	})
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.add(pcomponent(1, 1<<20))
+	w.add(scomponent(1, 1<<30))
+	m := map[wire.NodeID]*fake{}
+	for i := 1; i <= 3; i++ {
+		f := w.add(mcomponent(i, 1<<30))
+		m[f.member.ID] = f
+	}
+	_, things := w.admit(1)
+	region := things[len(things)-1]
+	for _, step := range []string{"start gmm", "poll gmm", "propose gmm", "forget gmm", "drop gmm"} {
+		armed.Store(&step)
+		id, err := cl.Move(within(t), region, "")
+		if err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		select {
+		case dead := <-reached:
+			for i, n := range c.nodes {
+				if n.id == dead {
+					c.crash(i)
+					c.start(i)
+				}
+			}
+		case <-within(t).Done():
+			t.Fatalf("%s: was not reached", step)
+		}
+		if mv := w.ended(id); mv.State != wire.MoveDone {
+			t.Errorf("%s: %+v", step, mv)
+		}
+		if at, epoch := w.where(region); len(at) != 1 || epoch == 0 {
+			t.Errorf("%s: served by %v", step, at)
+		}
+		until(t, "the giver has forgotten it", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, f := range w.nodes {
+				if len(f.moves) > 0 {
+					return false
+				}
+			}
+			return true
+		})
+		w.audit()
+	}
+}
+
+// TestMoveEnds: a giver that starts again in the middle has lost the vRegion; a taker that is gone leaves it where
+// it was, under the epoch of the undo, and it can move again; a process that ends in the middle leaves nothing booked.
+func TestMoveEnds(t *testing.T) {
+	c := startCluster(t, nil)
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.add(pcomponent(1, 1<<20))
+	w.add(scomponent(1, 1<<30))
+	m := map[wire.NodeID]*fake{}
+	for i := 1; i <= 3; i++ {
+		f := w.add(mcomponent(i, 1<<30))
+		m[f.member.ID] = f
+	}
+	held := func(on bool) { w.mu.Lock(); w.hold = on; w.mu.Unlock() }
+	pid, things := w.admit(1)
+	region := things[len(things)-1]
+	giver, _ := w.where(region)
+	home, _ := w.where(things[0])
+	var taker wire.NodeID // whose loss costs the process nothing else
+	for id := range m {
+		if id != giver[0] && id != home[0] {
+			taker = id
+		}
+	}
+
+	held(true)
+	id, err := cl.Move(within(t), region, taker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []struct {
+		thing movelist.Thing
+		to    wire.NodeID
+		want  error
+	}{
+		{region, taker, wire.ErrBusy}, {things[0], "", wire.ErrBusy}, {movelist.Thing{Kind: wire.MoveRegion, PID: pid, Region: 99}, "", wire.ErrNotFound},
+		{movelist.Thing{Kind: wire.MoveProcess, PID: pid}, "", wire.ErrNoRoom}, {movelist.Thing{Kind: wire.MoveVolume, Volume: 1}, "s1", wire.ErrExists},
+		{movelist.Thing{Kind: wire.MoveVolume, Volume: 1}, "s9", wire.ErrUnavailable}, {movelist.Thing{Kind: wire.MoveVolume, PID: 1, Volume: 1}, "s1", wire.ErrBadRequest},
+	} {
+		if _, err := cl.Move(within(t), bad.thing, bad.to); !errors.Is(err, bad.want) {
+			t.Errorf("%v to %q: %v, want %v", bad.thing, bad.to, err, bad.want)
+		}
+	}
+	until(t, "the giver has the order", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(m[giver[0]].moves) == 1 })
+	m[taker].stop()
+	held(false)
+	if mv := w.ended(id); mv.State != wire.MoveUndone || mv.Epoch != 3 {
+		t.Errorf("a taker that is gone: %+v", mv)
+	}
+	m[taker].start()
+	w.audit()
+
+	held(true)
+	if id, err = cl.Move(within(t), region, taker); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the giver has the order", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(m[giver[0]].moves) == 1 })
+	if err := cl.Release(within(t), pid); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	for _, f := range w.nodes {
+		clear(f.holds)
+	}
+	w.mu.Unlock()
+	m[giver[0]].stop()
+	m[giver[0]].start()
+	if mv := w.ended(id); mv.State != wire.MoveLost {
+		t.Errorf("a process that ended, whose giver started again: %+v", mv)
+	}
+	held(false)
+	w.audit()
+	for id := range m {
+		if d, err := cl.DrainStatus(within(t), wire.RoleMemory, id); err != nil || d.Left != 0 {
+			t.Errorf("%s: %+v, %v; want nothing", id, d, err)
+		}
+	}
 }
