@@ -9,6 +9,7 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/statetest"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
@@ -52,6 +53,13 @@ var requests = []statetest.Choice[*State, Request]{
 			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
 		}
 	}},
+	{Weight: 4, Draw: func(t *rapid.T, s *State) Request { // of moves
+		if rapid.Bool().Draw(t, "begin") {
+			return Request{Op: OpBegin, Orders: statetest.Orders(t, things(s), s.Members()), Notes: statetest.Notes(t, s.Members())}
+		}
+		ends, drops := statetest.Ends(t, wire.GMM, s.moves)
+		return Request{Op: OpEnd, Ends: ends, Drops: drops}
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
@@ -63,6 +71,17 @@ func drawPID(t *rapid.T, s *State) wire.PID {
 		return s.processes[rapid.IntRange(0, n-1).Draw(t, "which")].PID
 	}
 	return wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid"))
+}
+
+// things are what can move.
+func things(s *State) (out []movelist.Thing) {
+	for _, p := range s.processes {
+		out = append(out, movelist.Thing{Kind: wire.MoveHome, PID: p.PID})
+		for _, r := range p.Regions {
+			out = append(out, movelist.Thing{Kind: wire.MoveRegion, PID: p.PID, Region: r.Region})
+		}
+	}
+	return out
 }
 
 func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
@@ -100,7 +119,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		q := c.Request
 		if res.Kind == wire.KindNone && q.Op == OpActivate {
 			at := vregion{q.PID, q.Region}
-			if was, ok := owners[at]; ok && (was.Node != res.Owner.Node || was.Epoch != res.Owner.Epoch) {
+			if was, ok := owners[at]; ok && (was.Node != res.Owner.Node || was.Epoch != res.Owner.Epoch) && was.Epoch >= res.Owner.Epoch { // not moved
 				t.Fatalf("vRegion %+v was owned by %+v, now by %+v", at, was, res.Owner)
 			}
 			owners[at] = res.Owner
@@ -115,7 +134,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		owned := map[wire.NodeID]uint64{}
 		for _, p := range s.Processes(0) {
 			for _, r := range p.Regions {
-				if o, ok := owners[vregion{p.PID, r.Region}]; !ok || o.Node != r.Node || o.Epoch != r.Epoch {
+				if o, ok := owners[vregion{p.PID, r.Region}]; !ok || o.Epoch > r.Epoch || o.Epoch == r.Epoch && o.Node != r.Node { // a later one has moved
 					t.Fatalf("process %d: lists %+v, answered %+v", p.PID, r, o)
 				}
 				if s.members.Current(r.Node, r.NodeEpoch) {

@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/statetest"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
@@ -80,6 +81,13 @@ var requests = []statetest.Choice[*State, Request]{
 			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
 		}
 	}},
+	{Weight: 4, Draw: func(t *rapid.T, s *State) Request { // of moves
+		if rapid.Bool().Draw(t, "begin") {
+			return Request{Op: OpBegin, Orders: statetest.Orders(t, things(s), s.Members()), Notes: statetest.Notes(t, s.Members())}
+		}
+		ends, drops := statetest.Ends(t, wire.GPM, s.moves)
+		return Request{Op: OpEnd, Ends: ends, Drops: drops}
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
@@ -88,6 +96,14 @@ var requests = []statetest.Choice[*State, Request]{
 // drawPID draws a process that was given, or nearly.
 func drawPID(t *rapid.T, s *State) wire.PID {
 	return wire.PID(rapid.Uint64Range(0, uint64(s.nextPID)+1).Draw(t, "pid"))
+}
+
+// things are what can move.
+func things(s *State) (out []movelist.Thing) {
+	for _, p := range s.processes {
+		out = append(out, movelist.Thing{Kind: wire.MoveProcess, PID: p.PID})
+	}
+	return out
 }
 
 func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {

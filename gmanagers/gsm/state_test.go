@@ -9,6 +9,7 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/internal/statetest"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
@@ -57,6 +58,13 @@ var requests = []statetest.Choice[*State, Request]{
 		}
 		return q
 	}},
+	{Weight: 4, Draw: func(t *rapid.T, s *State) Request { // of moves
+		if rapid.Bool().Draw(t, "begin") {
+			return Request{Op: OpBegin, Orders: statetest.Orders(t, things(s), s.Members()), Notes: statetest.Notes(t, s.Members())}
+		}
+		ends, drops := statetest.Ends(t, wire.GSM, s.moves)
+		return Request{Op: OpEnd, Ends: ends, Drops: drops}
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
@@ -68,6 +76,14 @@ func drawPID(t *rapid.T, s *State) wire.PID {
 		return s.volumes[rapid.IntRange(0, n-1).Draw(t, "which")].PID
 	}
 	return wire.PID(rapid.Uint64Range(0, 30).Draw(t, "pid"))
+}
+
+// things are what can move.
+func things(s *State) (out []movelist.Thing) {
+	for _, v := range s.volumes {
+		out = append(out, movelist.Thing{Kind: wire.MoveVolume, Volume: v.Volume}, movelist.Thing{Kind: wire.MoveCache, Volume: v.Volume})
+	}
+	return out
 }
 
 func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
@@ -93,7 +109,7 @@ func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
 	return c
 }
 
-// newLaws: a volume id is given to one process only and keeps its sComponent, and volumes fit into their sComponents, counted
+// newLaws: a volume id is given to one process only and keeps its sComponent until it moves, and volumes fit into their sComponents, counted
 // from the listing.
 func newLaws() func(*rapid.T, *State, Command, Result) {
 	type owner struct {
@@ -105,7 +121,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		for _, vote := range res.Votes {
 			for _, v := range vote.Volumes {
 				o := owner{vote.PID, v.Storage}
-				if was, ok := owners[v.Volume]; ok && was != o {
+				if was, ok := owners[v.Volume]; ok && was != o && (was.pid != o.pid || v.Epoch == 1) { // it has not moved
 					t.Fatalf("volume %d was given to %+v and to %+v", v.Volume, was, o)
 				}
 				owners[v.Volume] = o
@@ -113,7 +129,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		}
 		taken := map[wire.NodeID]uint64{}
 		for _, v := range s.Volumes(0) {
-			if o := owners[v.Volume]; o.pid != v.PID || o.storage != v.Storage {
+			if o := owners[v.Volume]; o.pid != v.PID || o.storage != v.Storage && v.Epoch == 1 {
 				t.Fatalf("volume %d: lists %+v, answered %+v", v.Volume, v, o)
 			}
 			taken[v.Storage] += v.SizeBytes
