@@ -147,6 +147,14 @@ func (c *Client) Processes(ctx context.Context) ([]gpm.Process, error) {
 	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing})
 }
 
+// Process returns the process of an id as Processes does, or an empty list if GPM has none.
+func (c *Client) Process(ctx context.Context, pid wire.PID) ([]gpm.Process, error) {
+	if pid == 0 {
+		return nil, wire.Errorf(wire.KindBadRequest, "process 0, want an id above 0")
+	}
+	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+}
+
 // Regions returns the processes that have a home at GMM with their vRegions, ascending by id; pid selects one, 0 all.
 func (c *Client) Regions(ctx context.Context, pid wire.PID) ([]gmm.Process, error) {
 	return listing[gmm.Process](ctx, c, wire.GMM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})

@@ -1,0 +1,328 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// undoTimeout bounds how long what a failed request has begun may take to be undone.
+const undoTimeout = 5 * time.Second
+
+func (a *API) vnodes(q *request) (int, any, error) {
+	ps, err := a.o.Client.Processes(q.ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	out := VNodes{VNodes: []VNode{}}
+	var volumes []gsm.Volume
+	for _, p := range ps {
+		if len(p.Volumes) > 0 && volumes == nil {
+			if volumes, err = a.o.Client.Volumes(q.ctx); err != nil {
+				return 0, nil, err
+			}
+		}
+		out.VNodes = append(out.VNodes, named(vnodeOf(p), volumes))
+	}
+	return http.StatusOK, out, nil
+}
+
+// named adds the names of the volumes, which only GSM has.
+func named(v VNode, volumes []gsm.Volume) VNode {
+	for i := range v.Volumes {
+		for _, w := range volumes {
+			if w.Volume == v.Volumes[i].Volume {
+				v.Volumes[i].Name = w.Name
+			}
+		}
+	}
+	return v
+}
+
+// process finds a vNode by its id. The error names the ids that there are.
+func (a *API) process(ctx context.Context, pid wire.PID) (gpm.Process, error) {
+	ps, err := a.o.Client.Process(ctx, pid)
+	if err != nil {
+		return gpm.Process{}, err
+	}
+	if len(ps) == 1 {
+		return ps[0], nil
+	}
+	all, err := a.o.Client.Processes(ctx)
+	if err != nil {
+		return gpm.Process{}, err
+	}
+	var ids []string
+	for _, p := range all {
+		ids = append(ids, strconv.FormatUint(uint64(p.PID), 10))
+	}
+	return gpm.Process{}, wire.Errorf(wire.KindNotFound, "no vNode %d, want one of: %s", pid, some(ids))
+}
+
+func (a *API) vnode(q *request) (int, any, error) {
+	pid, err := q.pid()
+	if err != nil {
+		return 0, nil, err
+	}
+	p, err := a.process(q.ctx, pid)
+	if err != nil {
+		return 0, nil, err
+	}
+	d := VNodeDetail{VNode: vnodeOf(p)}
+	homes, err := a.o.Client.Regions(q.ctx, pid)
+	if err != nil {
+		return 0, nil, err
+	}
+	d.Regions, d.Reserved = []Region{}, []Reserve{}
+	if len(homes) == 1 {
+		d.Regions, d.Reserved = regionsOf(homes[0])
+	}
+	if len(p.Volumes) > 0 {
+		volumes, err := a.o.Client.Volumes(q.ctx)
+		if err != nil {
+			return 0, nil, err
+		}
+		d.VNode = named(d.VNode, volumes)
+	}
+	computes, err := a.o.Client.Members(q.ctx, wire.GPM)
+	if err != nil {
+		return 0, nil, err
+	}
+	if at, ok := current(computes, p.Node, p.NodeEpoch); ok {
+		d.Addr = at.Member.Addr
+		d.Progress, d.ProgressError = a.progress(q.ctx, p, d.Addr)
+	} else {
+		d.ProgressError = fmt.Sprintf("%s is gone, or was started again since", p.Node)
+	}
+	return http.StatusOK, d, nil
+}
+
+// current finds a component under the epoch of a placement.
+func current(members []membership.Status, id wire.NodeID, epoch wire.Epoch) (membership.Status, bool) {
+	for _, s := range members {
+		if s.Member.ID == id && s.Member.Epoch == epoch {
+			return s, true
+		}
+	}
+	return membership.Status{}, false
+}
+
+// progress asks the pComponent of a process. A process that was never started has none.
+func (a *API) progress(ctx context.Context, p gpm.Process, addr string) (*Progress, string) {
+	if a.o.Progress == nil {
+		return nil, ""
+	}
+	var rep wire.ProcessStatusRep
+	err := a.control(ctx, addr, wire.OpProcessStatus, p.Epoch, &wire.ProcessRef{PID: p.PID}, &rep)
+	if errors.Is(err, wire.ErrNotFound) {
+		return nil, ""
+	}
+	if err == nil {
+		var pr Progress
+		if pr, err = a.o.Progress(rep.Status); err == nil {
+			return &pr, ""
+		}
+	}
+	return nil, fmt.Sprintf("%s: %v", p.Node, err)
+}
+
+func (s VNodeSpec) admission() admission.VNodeSpec {
+	w := admission.VNodeSpec{Name: s.Name, Threads: s.Threads, ExCacheLines: s.ExCacheLines, MemoryBytes: s.MemoryBytes}
+	for _, v := range s.Volumes {
+		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes})
+	}
+	return w
+}
+
+// quorum makes sure that GPM has one, before anything is begun: its absence is then a failure that left nothing unknown.
+func (a *API) quorum(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
+	defer cancel()
+	_, err := a.o.Client.Process(ctx, math.MaxUint64) // which no process has
+	return unbegun(err)
+}
+
+func (a *API) createVNode(q *request) (int, any, error) {
+	var s VNodeSpec
+	if err := q.decode(&s); err != nil {
+		return 0, nil, err
+	}
+	spec := s.admission()
+	if err := spec.Check(); err != nil {
+		return 0, nil, err
+	}
+	if err := a.quorum(q.ctx); err != nil {
+		return 0, nil, err
+	}
+	at, err := a.o.Client.Admit(q.ctx, spec)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := a.createVolumes(q.ctx, spec, at); err != nil {
+		return 0, nil, err
+	}
+	v := VNode{
+		PID: at.PID, Name: s.Name, Phase: admission.Running.String(), Epoch: uint32(at.Epoch), Threads: s.Threads, ExCacheLines: s.ExCacheLines,
+		Node: string(at.Node), Home: homeOf(at.Home), Volumes: []Volume{},
+	}
+	for i, w := range at.Volumes {
+		v.Volumes = append(v.Volumes, volumeOf(w))
+		v.Volumes[i].Name = s.Volumes[i].Name
+	}
+	if p, err := a.o.Client.Process(q.ctx, at.PID); err == nil && len(p) == 1 { // it is admitted; this only adds when and under which epoch
+		full := vnodeOf(p[0])
+		v.NodeEpoch, v.Placed = full.NodeEpoch, full.Placed
+	}
+	return http.StatusCreated, v, nil
+}
+
+// createVolumes makes the volumes of an admitted vNode at their sComponents. If one cannot be made nothing is left.
+func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at admission.Placement) error {
+	for i, v := range at.Volumes {
+		req := wire.VolumeCreateReq{Volume: v.Volume, Epoch: v.Epoch, Name: spec.Volumes[i].Name, SizeBytes: v.SizeBytes}
+		err := a.control(ctx, v.StorageAddr, wire.OpVolumeCreate, v.Epoch, &req, nil)
+		if err == nil {
+			continue
+		}
+		err = wire.Errorf(wire.KindOf(err), "volume %q at %s: %s", req.Name, v.Storage, membership.TextOf(err))
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		warnings := a.deleteVolumes(undo, at.Volumes[:i+1])
+		if rerr := a.o.Client.Release(undo, at.PID); rerr != nil {
+			warnings = append(warnings, rerr)
+		}
+		if len(warnings) > 0 {
+			return wire.Errorf(wire.KindInternal, "%v; vNode %d could not be taken back, delete it: %v", err, at.PID, errors.Join(warnings...))
+		}
+		return err
+	}
+	return nil
+}
+
+// deleteVolumes removes volumes from their sComponents. What is not there needs no removal.
+func (a *API) deleteVolumes(ctx context.Context, volumes []admission.Volume) (errs []error) {
+	for _, v := range volumes {
+		err := a.control(ctx, v.StorageAddr, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
+		if err != nil && !errors.Is(err, wire.ErrNotFound) {
+			errs = append(errs, wire.Errorf(wire.KindOf(err), "volume %d at %s: %s", v.Volume, v.Storage, membership.TextOf(err)))
+		}
+	}
+	return errs
+}
+
+// deleteVNode stops the process, removes the volumes and releases the vNode, in this order: what is still used is not given
+// to others. With force what does not answer is passed over.
+func (a *API) deleteVNode(q *request) (int, any, error) {
+	pid, err := q.pid()
+	if err != nil {
+		return 0, nil, err
+	}
+	force, err := q.bool("force")
+	if err != nil {
+		return 0, nil, err
+	}
+	find, cancel := context.WithTimeout(q.ctx, ReadTimeout)
+	defer cancel()
+	p, err := a.process(find, pid)
+	if err != nil {
+		return 0, nil, unbegun(err)
+	}
+	var errs []error
+	if err := a.stopProcess(q.ctx, p); err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) == 0 || force {
+		errs = append(errs, a.deleteVolumes(q.ctx, p.Volumes)...)
+	}
+	if len(errs) > 0 && !force {
+		return 0, nil, wire.Errorf(wire.KindOf(errs[0]), "vNode %d was not released: %s; ask again, or with force=true to pass over it", pid, joined(errs))
+	}
+	if err := a.o.Client.Release(q.ctx, pid); err != nil {
+		return 0, nil, err
+	}
+	d := Deleted{PID: pid, Warnings: []string{}}
+	for _, e := range errs {
+		d.Warnings = append(d.Warnings, e.Error())
+	}
+	return http.StatusOK, d, nil
+}
+
+func joined(errs []error) string {
+	text := ""
+	for i, e := range errs {
+		if i > 0 {
+			text += "; "
+		}
+		text += membership.TextOf(e)
+	}
+	return text
+}
+
+// stopPoll is how often a process that was told to stop is asked whether it has ended.
+const stopPoll = 20 * time.Millisecond
+
+// stopProcess ends a process at its pComponent and waits for its end. One that was not started, or whose pComponent is gone
+// or was started again, does not run.
+func (a *API) stopProcess(ctx context.Context, p gpm.Process) error {
+	members, err := a.o.Client.Members(ctx, wire.GPM)
+	if err != nil {
+		return err
+	}
+	at, ok := current(members, p.Node, p.NodeEpoch)
+	if !ok {
+		return nil
+	}
+	peer, err := a.dial(at.Member.Addr)
+	if err != nil {
+		return err
+	}
+	defer peer.Close()
+	ref := wire.ProcessRef{PID: p.PID}
+	failed := func(err error) error {
+		return wire.Errorf(wire.KindOf(err), "stop of process %d at %s: %s", p.PID, p.Node, membership.TextOf(err))
+	}
+	if err := control(ctx, peer, wire.OpProcessStop, p.Epoch, &ref, nil); err != nil {
+		if errors.Is(err, wire.ErrNotFound) {
+			return nil
+		}
+		return failed(err)
+	}
+	if a.o.Progress == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	tick := time.NewTicker(stopPoll)
+	defer tick.Stop()
+	for {
+		var rep wire.ProcessStatusRep
+		err := control(ctx, peer, wire.OpProcessStatus, p.Epoch, &ref, &rep)
+		if errors.Is(err, wire.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			var pr Progress
+			if pr, err = a.o.Progress(rep.Status); err == nil && pr.Ended {
+				return nil
+			}
+		}
+		if err != nil {
+			return failed(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return wire.Errorf(wire.KindTimeout, "process %d at %s was told to stop and has not ended within %s", p.PID, p.Node, stopTimeout)
+		}
+	}
+}
