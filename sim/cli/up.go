@@ -232,7 +232,7 @@ func (a *app) downCommand() *cobra.Command {
 			var states []launcher.State
 			var err error
 			if all {
-				states, err = launcher.List()
+				states, err = launcher.ListUp()
 			} else {
 				var st *launcher.State
 				if st, err = launcher.Find(append(args, "")[0]); err == nil {
