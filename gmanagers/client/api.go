@@ -191,18 +191,23 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 // Events returns the decisions of a manager after number since, ascending, at most limit of them and events.MaxPage; limit 0
 // is that. Oldest is the number of the oldest event that the manager remembers: above since+1, some are forgotten.
 func (c *Client) Events(ctx context.Context, m wire.Manager, since uint64, limit int) (page []events.Event, oldest uint64, err error) {
+	p, err := c.EventPage(ctx, m, since, limit)
+	return p.Events, p.Oldest, err
+}
+
+// EventPage is Events with the number of the last event of the manager, too.
+func (c *Client) EventPage(ctx context.Context, m wire.Manager, since uint64, limit int) (p events.Page, err error) {
 	if m < wire.GPM || m > wire.GSM || limit < 0 {
-		return nil, 0, wire.Errorf(wire.KindBadRequest, "manager %d, limit %d: want 1 to 3, and 0 or more", m, limit)
+		return p, wire.Errorf(wire.KindBadRequest, "manager %d, limit %d: want 1 to 3, and 0 or more", m, limit)
 	}
 	b, err := c.query(ctx, m, membership.Query{Kind: membership.QueryEvents, ID: since, Limit: uint64(limit)}.Encode())
 	if err != nil {
-		return nil, 0, err
+		return p, err
 	}
-	var p events.Page
 	if err := membership.DecodeAnswer(b, &p); err != nil {
-		return nil, 0, fmt.Errorf("%v: %w", m, err)
+		return p, fmt.Errorf("%v: %w", m, err)
 	}
-	return p.Events, p.Oldest, nil
+	return p, nil
 }
 
 func listing[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) ([]T, error) {

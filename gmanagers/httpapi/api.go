@@ -58,6 +58,7 @@ func routes() []route {
 		{post, "/vnodes", nil, true, WriteTimeout, (*API).createVNode},
 		{get, "/vnodes/{pid}", nil, false, ReadTimeout, (*API).vnode},
 		{del, "/vnodes/{pid}", []string{"force"}, false, WriteTimeout, (*API).deleteVNode},
+		{get, "/events", []string{"since", "limit", "manager", "kind", "pid"}, false, ReadTimeout, (*API).events},
 		{get, "/audit", nil, false, WriteTimeout, (*API).audit},
 		{get, "/openapi.json", nil, false, ReadTimeout, (*API).openapi},
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer/wire"
 )
@@ -106,8 +107,11 @@ func TestTheLifeOfAVNode(t *testing.T) {
 	if len(rep.Differences) > 0 || rep.VNodes != 1 || rep.Components != 4 {
 		t.Errorf("audit %+v", rep)
 	}
+	var before httpapi.Events
+	c.ok(0, "GET", "/events", "", http.StatusOK, &before)
 	var gone httpapi.Deleted
 	c.ok(2, "DELETE", at, "", http.StatusOK, &gone)
+	c.followsEvents(before)
 	p1, s1 := c.parts["p1"], c.parts["s1"]
 	if gone.PID != v.PID || !slices.Equal(p1.stopped, []wire.PID{v.PID}) || len(s1.holds.Holds.Volumes) != 0 {
 		t.Errorf("deleted %+v; stopped %v, stored %v", gone, p1.stopped, s1.holds.Holds.Volumes)
@@ -130,6 +134,62 @@ func TestTheLifeOfAVNode(t *testing.T) {
 		if !c.seen[op] {
 			t.Errorf("%s was not tried", op)
 		}
+	}
+}
+
+// followsEvents: the log tells the life of the vNode, read at once, in small steps, by manager, and from where a reader was.
+func (c *cluster) followsEvents(before httpapi.Events) {
+	t := c.t
+	t.Helper()
+	kinds := func(es []httpapi.Event) (out []string) {
+		for _, e := range es {
+			out = append(out, e.Kind)
+		}
+		return out
+	}
+	var all httpapi.Events
+	c.ok(1, "GET", "/events?since=0&limit=1000", "", http.StatusOK, &all)
+	for _, want := range []string{"registered", "placed_process", "placed_home", "placed_volume", "placed_cache", "placed_vregion", "released"} {
+		if !slices.Contains(kinds(all.Events), want) {
+			t.Errorf("no event %s in %v", want, kinds(all.Events))
+		}
+	}
+	var stepped []httpapi.Event
+	for since := "0"; ; {
+		var page httpapi.Events
+		c.ok(2, "GET", "/events?limit=2&since="+since, "", http.StatusOK, &page)
+		stepped, since = append(stepped, page.Events...), page.Next
+		if len(page.Events) == 0 {
+			break
+		}
+	}
+	var later httpapi.Events
+	c.ok(0, "GET", "/events?since="+before.Next, "", http.StatusOK, &later)
+	joined := append(slices.Clone(before.Events), later.Events...)
+	by := func(es []httpapi.Event, manager string) (seqs []uint64) {
+		for _, e := range es {
+			if e.Manager == manager {
+				seqs = append(seqs, e.Seq)
+			}
+		}
+		return seqs
+	}
+	for _, m := range []string{"gpm", "gmm", "gsm"} {
+		var own httpapi.Events
+		c.ok(0, "GET", "/events?since=0&manager="+m, "", http.StatusOK, &own)
+		want := by(own.Events, m)
+		if len(want) == 0 || want[0] != 1 || !slices.Equal(want, by(all.Events, m)) || !slices.Equal(want, by(stepped, m)) || !slices.Equal(want, by(joined, m)) {
+			t.Errorf("%s has %v; all at once %v, in steps %v, from where a reader was %v", m, want, by(all.Events, m), by(stepped, m), by(joined, m))
+		}
+	}
+	var some httpapi.Events
+	c.ok(0, "GET", "/events?kind=placed_process&pid=1", "", http.StatusOK, &some)
+	if len(some.Events) != 1 || some.Events[0].Node != "p1" || len(some.Events[0].Candidates) != 1 || some.Events[0].Policy == "" || !strings.Contains(some.Events[0].Text, "p1") {
+		t.Errorf("placed: %+v", some.Events)
+	}
+	c.ok(0, "GET", "/events?limit=1", "", http.StatusOK, &some)
+	if len(some.Events) != 1 || some.Events[0].Seq != all.Events[len(all.Events)-1].Seq {
+		t.Errorf("the latest: %+v", some.Events)
 	}
 }
 
@@ -199,6 +259,13 @@ func TestBadRequests(t *testing.T) {
 	c.refused(0, "GET", "/vnodes?colour=red", "", bad, "bad_request", "unknown parameter \"colour\", want none")
 	c.refused(0, "GET", "/vnodes?%zz", "", bad, "bad_request")
 	c.refused(0, "GET", "/nodes/m9", "", http.StatusNotFound, "not_found", `no component "m9", want one of: p1, m1, s1`)
+	c.refused(0, "GET", "/events?since=x", "", bad, "bad_request", "want `next` of an answer")
+	c.refused(0, "GET", "/events?since=7", "", bad, "bad_request", "a number with manager")
+	c.refused(0, "GET", "/events?manager=gpm&since=gpm:1", "", bad, "bad_request")
+	c.refused(0, "GET", "/events?limit=1001", "", bad, "bad_request", "want 1 to 1000")
+	c.refused(0, "GET", "/events?manager=gum", "", bad, "bad_request", "want one of gpm, gmm, gsm")
+	c.refused(0, "GET", "/events?kind=surprise", "", bad, "bad_request", "want one of registered")
+	c.refused(0, "GET", "/events?pid=0", "", bad, "bad_request")
 	c.refused(0, "GET", "/nonsense", "", http.StatusNotFound, "not_found", "/api/v1/openapi.json")
 	a := c.call(0, "PUT", "/vnodes", "")
 	c.problem(a, "PUT", http.StatusMethodNotAllowed, "method_not_allowed")
@@ -242,7 +309,7 @@ func TestWithoutAQuorum(t *testing.T) {
 	c.stops[2]()
 	var asking sync.WaitGroup
 	for _, r := range [][3]string{
-		{"GET", "/nodes"}, {"GET", "/nodes/p1"}, {"GET", "/vnodes"}, {"GET", "/vnodes/1"}, {"GET", "/audit"}, {"POST", "/vnodes", one}, {"DELETE", "/vnodes/1"},
+		{"GET", "/nodes"}, {"GET", "/nodes/p1"}, {"GET", "/vnodes"}, {"GET", "/vnodes/1"}, {"GET", "/audit"}, {"GET", "/events"}, {"POST", "/vnodes", one}, {"DELETE", "/vnodes/1"},
 	} {
 		asking.Go(func() {
 			a := c.call(0, r[0], r[1], r[2])
@@ -280,6 +347,25 @@ func TestWithoutAQuorum(t *testing.T) {
 	asking.Wait()
 	if statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusServiceUnavailable] < httpapi.MaxRequests || len(statuses) != 2 {
 		t.Errorf("statuses %v", statuses)
+	}
+}
+
+// TestTheContractHasEveryKind: of events and of problems.
+func TestTheContractHasEveryKind(t *testing.T) {
+	c := readContract(t, httpapi.OpenAPI())
+	enum := func(schema string) (out []string) {
+		for _, v := range at(c.doc, "components", "schemas", schema, "properties", "kind", "enum").([]any) {
+			out = append(out, v.(string))
+		}
+		return out
+	}
+	if want := events.KindNames(); !slices.Equal(enum("Event"), want) {
+		t.Errorf("the contract has events %v, want %v", enum("Event"), want)
+	}
+	for k := wire.KindInternal; !strings.HasPrefix(k.String(), "kind("); k++ {
+		if name := strings.ReplaceAll(k.String(), " ", "_"); !slices.Contains(enum("Problem"), name) {
+			t.Errorf("the contract has no problem %s", name)
+		}
 	}
 }
 
