@@ -50,6 +50,7 @@ type RunOptions struct {
 	Traces       []Trace // of its vNodes; nil makes Run read them
 	ClusterName  string
 	Nodes        []Node           // every node of the cluster, managers included
+	NodesNow     func() []Node    // the same at the end of the run, if nodes come and go; nil: as at the beginning
 	Net          netlayer.Options // identity of the caller as a client of the cluster
 	TempDir      string           // where bundled traces are unpacked
 	OutDir       string           // where summary.json and manifest.json go; empty writes none
@@ -191,20 +192,12 @@ func (r *controller) prepare(ctx context.Context) error {
 	}
 	for i := range r.o.Workload.Vnodes {
 		v := &vnode{hosts: []wire.NodeID{}, v: &r.o.Workload.Vnodes[i], path: traces[i].Path, digest: traces[i].Digest, info: traces[i].Info}
-		x := v.v.Excache.Sized(v.info.FootprintPages)
-		x.Seed += r.o.Workload.Seed + uint64(i)
 		refs := v.info.Refs
 		if v.v.MaxRefs > 0 {
 			refs = min(refs, v.v.MaxRefs)
 		}
-		threads := v.v.Threads
-		if threads == 0 {
-			threads = max(v.info.Threads, 1)
-		}
-		v.spec = Spec{
-			Name: v.v.Name, Trace: v.path, Format: v.v.Format, Threads: threads, Spread: v.v.Threads != 0, Order: v.v.Order, Repeat: v.v.Repeat,
-			MaxRefs: v.v.MaxRefs, ExCache: x,
-		}
+		v.spec = specOf(v.v, v.path, v.info)
+		v.spec.ExCache.Seed += r.o.Workload.Seed + uint64(i)
 		v.total = refs * uint64(v.v.Repeat)
 		if v.v.MaxRefs == 0 { // where a trace is cut, nobody knows how many block requests that leaves
 			v.total += blockOps(v.info) * uint64(v.v.Repeat)
@@ -217,9 +210,7 @@ func (r *controller) prepare(ctx context.Context) error {
 // place has the managers admit a vNode and makes its volumes at their sComponents.
 func (r *controller) place(ctx context.Context, v *vnode) error {
 	want := admission.VNodeSpec{Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines)}
-	for _, vol := range v.info.Volumes {
-		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + vol.Name, SizeBytes: max(vol.SizeBytes, wire.PageSize)})
-	}
+	want.Volumes = volumesOf(v.v.Name, v.info)
 	var err error
 	if v.place, err = r.gm.Admit(ctx, want); err != nil {
 		return fmt.Errorf("not admitted: %w", err)
@@ -424,6 +415,9 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 	s.Total = total.counters()
 	if s.WallSeconds > 0 {
 		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
+	}
+	if r.o.NodesNow != nil {
+		r.o.Nodes = r.o.NodesNow() // those that joined have counted from 0; those that left are asked no more
 	}
 	after := r.nodeStats(context.WithoutCancel(ctx))
 	var served uint64
