@@ -129,12 +129,52 @@ func TestTheLifeOfAVNode(t *testing.T) {
 	if len(nodes.Nodes) != 7 || nodes.Nodes[3].ID != "p1" || nodes.Nodes[3].Epoch != 1 {
 		t.Errorf("nodes %+v", nodes)
 	}
+	c.drains()
 	c.ok(0, "GET", "/openapi.json", "", http.StatusOK, nil)
 	for _, op := range c.check.operations() {
 		if !c.seen[op] {
 			t.Errorf("%s was not tried", op)
 		}
 	}
+}
+
+// drains: a component is drained, opened, drained and removed; what stands against it is told.
+func (c *cluster) drains() {
+	t := c.t
+	t.Helper()
+	var n httpapi.Node
+	c.ok(1, "POST", "/nodes/m2/drain", "", http.StatusOK, &n)
+	if n.State != "draining" {
+		t.Errorf("drained %+v", n)
+	}
+	c.refused(2, "POST", "/nodes/m1/drain", "", http.StatusUnprocessableEntity, "no_room", "m1 is the last active mComponent")
+	var st httpapi.Status
+	c.ok(2, "GET", "/status", "", http.StatusOK, &st)
+	if !slices.Contains(st.Warnings, "mcomponent m2 is draining") {
+		t.Errorf("warnings %q", st.Warnings)
+	}
+	c.ok(2, "POST", "/nodes/m2/undrain", "", http.StatusOK, &n)
+	if n.State != "active" {
+		t.Errorf("undrained %+v", n)
+	}
+	c.refused(0, "DELETE", "/nodes/m2", "", http.StatusConflict, "busy", "drain it first")
+	c.refused(0, "DELETE", "/nodes/g1", "", http.StatusBadRequest, "bad_request", "is a manager")
+	c.refused(0, "DELETE", "/nodes/m9", "", http.StatusNotFound, "not_found", "want one of: p1, m1, m2, s1")
+	c.refused(0, "POST", "/nodes/s1/drain", "", http.StatusUnprocessableEntity, "no_room")
+	var v httpapi.VNode
+	c.ok(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1}`, http.StatusCreated, &v)
+	other := map[string]string{"m1": "m2", "m2": "m1"}[v.Home.Node]
+	c.ok(0, "POST", "/nodes/"+v.Home.Node+"/drain", "", http.StatusOK, nil)
+	c.refused(0, "DELETE", "/nodes/"+v.Home.Node, "", http.StatusConflict, "busy", "still has")
+	c.ok(0, "DELETE", fmt.Sprintf("/vnodes/%d", v.PID), "", http.StatusOK, nil)
+	var gone httpapi.RemovedNode
+	c.ok(0, "DELETE", "/nodes/"+v.Home.Node, "", http.StatusOK, &gone)
+	var nodes httpapi.Nodes
+	c.ok(0, "GET", "/nodes", "", http.StatusOK, &nodes)
+	if gone.Epoch != 1 || slices.ContainsFunc(nodes.Nodes, func(n httpapi.Node) bool { return n.ID == v.Home.Node }) {
+		t.Errorf("removed %+v, left %+v", gone, nodes)
+	}
+	c.ok(0, "GET", "/nodes/"+other, "", http.StatusOK, nil)
 }
 
 // followsEvents: the log tells the life of the vNode, read at once, in small steps, by manager, and from where a reader was.
@@ -309,7 +349,7 @@ func TestWithoutAQuorum(t *testing.T) {
 	c.stops[2]()
 	var asking sync.WaitGroup
 	for _, r := range [][3]string{
-		{"GET", "/nodes"}, {"GET", "/nodes/p1"}, {"GET", "/vnodes"}, {"GET", "/vnodes/1"}, {"GET", "/audit"}, {"GET", "/events"}, {"POST", "/vnodes", one}, {"DELETE", "/vnodes/1"},
+		{"GET", "/nodes"}, {"GET", "/nodes/p1"}, {"GET", "/vnodes"}, {"GET", "/vnodes/1"}, {"GET", "/audit"}, {"GET", "/events"}, {"POST", "/nodes/m1/drain"}, {"DELETE", "/nodes/m1"}, {"POST", "/vnodes", one}, {"DELETE", "/vnodes/1"},
 	} {
 		asking.Go(func() {
 			a := c.call(0, r[0], r[1], r[2])

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -46,16 +47,18 @@ type Replica struct {
 
 // Node is a component, or a manager process.
 type Node struct {
-	ID       string    `json:"id"`
-	Role     string    `json:"role"`
-	Addr     string    `json:"addr"`
-	Rack     string    `json:"rack"`
-	Epoch    uint32    `json:"epoch"` // of its membership; 0 of a manager
-	State    string    `json:"state"`
-	Alive    bool      `json:"alive"`  // heard within the lease
-	AgeMS    int64     `json:"age_ms"` // since its last heartbeat; -1 if none was heard under its epoch
-	Capacity *Capacity `json:"capacity,omitempty"`
-	Load     *Load     `json:"load,omitempty"`
+	ID    string `json:"id"`
+	Role  string `json:"role"`
+	Addr  string `json:"addr"`
+	Rack  string `json:"rack"`
+	Epoch uint32 `json:"epoch"`  // of its membership; 0 of a manager
+	State string `json:"state"`  // active, draining or dead; a removed one is not listed
+	Alive bool   `json:"alive"`  // heard within the lease
+	AgeMS int64  `json:"age_ms"` // since its last heartbeat; -1 if none was heard under its epoch
+	// Unreachable says that it is silent, and other components reach it.
+	Unreachable bool      `json:"unreachable,omitempty"`
+	Capacity    *Capacity `json:"capacity,omitempty"`
+	Load        *Load     `json:"load,omitempty"`
 }
 
 // Capacity is what a component offers; what its role does not have is 0.
@@ -78,6 +81,7 @@ type Load struct {
 	Misses        uint64  `json:"misses"`
 	Flushes       uint64  `json:"flushes"`
 	BlockOps      uint64  `json:"block_ops"`
+	QueueDelayUS  uint64  `json:"queue_delay_us"` // mean wait of a request for a worker over the last interval
 }
 
 // Nodes is the answer of GET /nodes.
@@ -99,6 +103,22 @@ type NodeHolds struct {
 	ReservedRegions uint64          `json:"reserved_vregions"` // room kept here
 	Volumes         []wire.VolumeID `json:"volumes"`           // stored here
 	Caches          []wire.VolumeID `json:"buffer_caches"`     // volumes whose buffer cache is here
+}
+
+// Empty reports whether nothing is there.
+func (h NodeHolds) Empty() bool {
+	return len(h.Processes)+len(h.Homes)+h.Regions+len(h.Volumes)+len(h.Caches) == 0 && h.ReservedRegions == 0
+}
+
+func (h NodeHolds) String() string {
+	return fmt.Sprintf("%d processes, %d homes, %d vRegions, %d reserved, %d volumes, %d buffer caches",
+		len(h.Processes), len(h.Homes), h.Regions, h.ReservedRegions, len(h.Volumes), len(h.Caches))
+}
+
+// RemovedNode is the answer of DELETE /nodes/{id}.
+type RemovedNode struct {
+	ID    string `json:"id"`
+	Epoch uint32 `json:"epoch"` // its last; should it come back it gets a higher one
 }
 
 // VNodeSpec is the body of POST /vnodes.
@@ -212,14 +232,14 @@ func nodeOf(s membership.Status) Node {
 	c, l := s.Member.Capacity, s.Load
 	return Node{
 		ID: string(s.Member.ID), Role: s.Member.Role.String(), Addr: s.Member.Addr, Rack: s.Member.Rack, Epoch: uint32(s.Member.Epoch),
-		State: stateActive, Alive: s.Alive, AgeMS: s.AgeMS,
+		State: s.State.String(), Alive: s.Alive, AgeMS: s.AgeMS, Unreachable: s.Unreachable,
 		Capacity: &Capacity{c.Cores, c.ExCacheLines, c.MemoryBytes, c.RegionBytes, c.BufferCacheBytes, c.StorageBytes},
-		Load:     &Load{l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps},
+		Load:     &Load{l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps, l.QueueDelayUS},
 	}
 }
 
-// stateActive is the state of a node that serves and takes part in placements.
-const stateActive = "active"
+// stateActive is the state of a manager process.
+var stateActive = membership.Active.String()
 
 func homeOf(h admission.Home) *Home {
 	if h.Node == "" {

@@ -120,6 +120,56 @@ func (a *API) node(q *request) (int, any, error) {
 	return http.StatusOK, d, nil
 }
 
+// component finds the component of the path, to change it.
+func (a *API) component(q *request) (membership.Status, error) {
+	id := wire.NodeID(q.PathValue("id"))
+	if slices.ContainsFunc(a.o.Managers, func(m client.Manager) bool { return m.ID == id }) {
+		return membership.Status{}, badRequest("%s is a manager, want a component: the managers of a cluster stay the same while it runs", id)
+	}
+	ctx, cancel := context.WithTimeout(q.ctx, ReadTimeout)
+	defer cancel()
+	s, err := a.member(ctx, id)
+	return s, unbegun(err)
+}
+
+// conflict makes "busy" what it is of a node: a state that stands against the request, and no matter of load.
+func conflict(err error) error {
+	if wire.KindOf(err) != wire.KindBusy {
+		return err
+	}
+	return newProblem(http.StatusConflict, kindName(wire.KindBusy), wire.KindBusy.String(), membership.TextOf(err))
+}
+
+// change carries out an action on a component and answers with how it is then.
+func (a *API) change(q *request, act func(context.Context, wire.Role, wire.NodeID) error) (int, any, error) {
+	s, err := a.component(q)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := act(q.ctx, s.Member.Role, s.Member.ID); err != nil {
+		return 0, nil, conflict(err)
+	}
+	if s, err = a.member(q.ctx, s.Member.ID); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, nodeOf(s), nil
+}
+
+func (a *API) drainNode(q *request) (int, any, error) { return a.change(q, a.o.Client.Drain) }
+
+func (a *API) undrainNode(q *request) (int, any, error) { return a.change(q, a.o.Client.Undrain) }
+
+func (a *API) removeNode(q *request) (int, any, error) {
+	s, err := a.component(q)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := a.o.Client.Remove(q.ctx, s.Member.Role, s.Member.ID); err != nil {
+		return 0, nil, conflict(err)
+	}
+	return http.StatusOK, RemovedNode{ID: string(s.Member.ID), Epoch: uint32(s.Member.Epoch)}, nil
+}
+
 // books are the listings of the three managers.
 type books struct {
 	processes []gpm.Process

@@ -52,7 +52,12 @@ func (a *API) status(q *request) (int, any, error) {
 		}
 		for _, s := range lists[i] {
 			st.Nodes = append(st.Nodes, nodeOf(s))
-			if !s.Alive {
+			switch {
+			case s.State != membership.Active:
+				warn("%s %s is %s", s.Member.Role, s.Member.ID, s.State)
+			case s.Unreachable:
+				warn("%s %s is silent, and others reach it", s.Member.Role, s.Member.ID)
+			case !s.Alive:
 				warn("%s %s is silent", s.Member.Role, s.Member.ID)
 			}
 		}

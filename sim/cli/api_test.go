@@ -120,6 +120,22 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		execute(t, dir, "vnode", "delete", pid).want(t, exitOK, "vNode "+pid+" is gone")
 	}
 	execute(t, dir, "audit").want(t, exitOK, "the books of blue agree: 0 vNodes, 0 vRegions, 0 volumes")
+
+	execute(t, dir, "node", "drain", "m1").want(t, exitFailed, "m1 is the last active mComponent: add another first")
+	execute(t, dir, "node", "add", "--role", "mcomponent", "--id", "m7").want(t, exitOK, "mcomponent m7 has joined cluster blue")
+	execute(t, dir, "node", "remove", "m7").want(t, exitFailed, "m7 is active: drain it first")
+	if n := printed[httpapi.Node](t, execute(t, dir, "node", "drain", "m7", "--wait", "30s", "-o", "json")); n.State != "draining" {
+		t.Errorf("drained %+v", n)
+	}
+	execute(t, dir, "node", "undrain", "m7").want(t, exitOK, "m7 is open again")
+	execute(t, dir, "node", "drain", "m7").want(t, exitOK)
+	execute(t, dir, "node", "remove", "m7").want(t, exitOK, "m7 is gone from cluster blue")
+	execute(t, dir, "node", "remove", "m7").want(t, exitFailed, `no component "m7", want one of: p1, m1, s1`)
+	execute(t, dir, "node", "remove", "g1").want(t, exitUsage, "g1 is a manager")
+	execute(t, dir, "node", "drain", "m1", "--wait", "-1s").want(t, exitUsage, "--wait")
+	if nodesOf(t, temp) != 4 {
+		t.Errorf("%d processes, want 4", nodesOf(t, temp))
+	}
 	es := printed[httpapi.Events](t, execute(t, dir, "events", "--pid", fmt.Sprint(w.PID), "--manager", "gmm", "-o", "json"))
 	if len(es.Events) < 2 || es.Events[0].Kind != "placed_home" {
 		t.Errorf("events of vNode %d: %+v", w.PID, es)

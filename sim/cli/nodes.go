@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +20,7 @@ import (
 
 // nodeCommands are what people do with the nodes of a running cluster.
 func (a *app) nodeCommands() []*cobra.Command {
-	return []*cobra.Command{a.nodeListCommand(), a.nodeShowCommand(), a.nodeAddCommand()}
+	return []*cobra.Command{a.nodeListCommand(), a.nodeShowCommand(), a.nodeAddCommand(), a.nodeDrainCommand(), a.nodeUndrainCommand(), a.nodeRemoveCommand()}
 }
 
 func nodePath(id string) string { return "/nodes/" + url.PathEscape(id) }
@@ -53,6 +58,137 @@ func writeNodes(w io.Writer, nodes []httpapi.Node) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", n.ID, n.Role, orDash(n.Rack), n.Epoch, n.State, alive, loadOf(n))
 	}
+}
+
+// maxDrainWait bounds --wait.
+const maxDrainWait = 24 * time.Hour
+
+// drainPoll is how often a node that drains is asked what it still has.
+const drainPoll = 200 * time.Millisecond
+
+func (a *app) nodeDrainCommand() *cobra.Command {
+	var on string
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "drain ID",
+		Short: "Close a component to everything new, so that it can be removed; what it has moves away",
+		Args:  cobra.ExactArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			if wait < 0 || wait > maxDrainWait {
+				return usage("--wait: %s, want 0 to %s", wait, maxDrainWait)
+			}
+			ctx := cmd.Context()
+			r, err := a.remote(ctx, on)
+			if err != nil {
+				return err
+			}
+			var n httpapi.Node
+			if err := r.call(ctx, http.MethodPost, nodePath(args[0])+"/drain", nil, &n, 0); err != nil {
+				return err
+			}
+			a.say("%s drains", n.ID)
+			if wait > 0 {
+				if n, err = r.drained(ctx, n.ID, wait); err != nil {
+					return err
+				}
+				a.say("%s has nothing any more", n.ID)
+			}
+			return a.print(n, func(w io.Writer) { writeNodes(w, []httpapi.Node{n}) })
+		}),
+	}
+	onFlag(cmd, &on)
+	cmd.Flags().DurationVar(&wait, "wait", 0, "return only when it has nothing any more, and fail after so long, as in 60s")
+	return cmd
+}
+
+// drained waits until a node has nothing any more.
+func (r *remote) drained(ctx context.Context, id string, wait time.Duration) (httpapi.Node, error) {
+	end := time.After(wait)
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for {
+		var d httpapi.NodeDetail
+		err := r.get(ctx, nodePath(id), &d)
+		switch kind := kindOf(err); {
+		case err == nil && d.Holds.Empty():
+			return d.Node, nil
+		case err == nil && d.State != "draining":
+			return d.Node, fmt.Errorf("%s is %s and drains no more", id, d.State)
+		case err != nil && kind != "timeout" && kind != "unavailable":
+			if kind != "" || ctx.Err() != nil {
+				return d.Node, err
+			}
+			next, nerr := remoteOf(ctx, r.st) // the manager that was asked has ended
+			if nerr != nil {
+				return d.Node, errors.Join(err, nerr)
+			}
+			*r = *next
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return d.Node, context.Cause(ctx)
+		case <-end:
+			return d.Node, fmt.Errorf("after %s %s still has %s; it drains on", wait, id, d.Holds)
+		}
+	}
+}
+
+func (a *app) nodeUndrainCommand() *cobra.Command {
+	var on string
+	cmd := &cobra.Command{
+		Use:   "undrain ID",
+		Short: "Open a component again that was drained",
+		Args:  cobra.ExactArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			r, err := a.remote(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
+			var n httpapi.Node
+			if err := r.call(cmd.Context(), http.MethodPost, nodePath(args[0])+"/undrain", nil, &n, 0); err != nil {
+				return err
+			}
+			a.say("%s is open again", n.ID)
+			return a.print(n, func(w io.Writer) { writeNodes(w, []httpapi.Node{n}) })
+		}),
+	}
+	onFlag(cmd, &on)
+	return cmd
+}
+
+func (a *app) nodeRemoveCommand() *cobra.Command {
+	var on string
+	cmd := &cobra.Command{
+		Use:   "remove ID",
+		Short: "Take a drained component out of a running cluster, and stop its process",
+		Long: `remove has the managers take a component out of their books, which they refuse while it is active or still has something,
+and then has the owner of the cluster stop its process. Said again after a failure in between it goes on.`,
+		Args: cobra.ExactArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			id := args[0]
+			r, err := a.remote(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
+			here := slices.ContainsFunc(r.st.Nodes, func(n launcher.NodeInfo) bool { return n.ID == id })
+			var gone httpapi.RemovedNode
+			err = r.call(cmd.Context(), http.MethodDelete, nodePath(id), nil, &gone, 0)
+			if err != nil && !(here && kindOf(err) == "not_found") { // not in the books, and runs: removed before
+				return err
+			}
+			gone.ID = id
+			if here {
+				if err := launcher.RemoveNode(r.st, id); err != nil {
+					return fmt.Errorf("the managers have removed %s, but its process is not stopped; say it again: %w", id, err)
+				}
+			}
+			a.say("%s is gone from cluster %s", id, r.st.Name)
+			return a.print(gone, func(io.Writer) {})
+		}),
+	}
+	onFlag(cmd, &on)
+	return cmd
 }
 
 // loadOf says what matters of the load of a role.
