@@ -46,40 +46,40 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 func TestVNodesOfARunningCluster(t *testing.T) {
 	temp, dir := ownTemp(t), t.TempDir()
 	execute(t, dir, "up", "--cluster", small(t), "--set", "token=secret", "--name", "blue", "--out", filepath.Join(dir, "up")).want(t, exitOK)
-	t.Cleanup(func() { execute(t, dir, "down", "--all") })
+	t.Cleanup(func() { call("down", "--all") })
 
-	v := printed[httpapi.VNode](t, execute(t, dir, "vnode", "create", "--name", "one", "--threads", "2", "--excache", "64KiB", "--memory", "2MiB", "--volume", "disk=1MiB", "-o", "json"))
+	v := printed[httpapi.VNode](t, call("vnode", "create", "--name", "one", "--threads", "2", "--excache", "64KiB", "--memory", "2MiB", "--volume", "disk=1MiB", "-o", "json"))
 	if v.Name != "one" || v.Threads != 2 || v.ExCacheLines != 16 || len(v.Volumes) != 1 || v.Volumes[0].SizeBytes != 1<<20 {
 		t.Errorf("created %+v", v)
 	}
 	trace := filepath.Join(filepath.Dir(sample(t)), "pages.txt")
-	w := printed[httpapi.VNode](t, execute(t, dir, "vnode", "create", "--trace", trace, "--repeat", "3", "--on", "blue", "-o", "json"))
+	w := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "3", "--on", "blue", "-o", "json"))
 	var d httpapi.VNodeDetail
 	waitFor(t, "the process has ended", func() bool {
-		d = printed[httpapi.VNodeDetail](t, execute(t, dir, "vnode", "show", fmt.Sprint(w.PID), "-o", "json"))
+		d = printed[httpapi.VNodeDetail](t, call("vnode", "show", fmt.Sprint(w.PID), "-o", "json"))
 		return d.Progress != nil && d.Progress.Ended
 	})
 	if d.Name != "pages" || d.Progress.State != "done" || d.Progress.References != 192 || d.Progress.Error != "" {
 		t.Errorf("replayed %+v, %+v", d.VNode, d.Progress)
 	}
-	endless := printed[httpapi.VNode](t, execute(t, dir, "vnode", "create", "--trace", trace, "--repeat", "1000000000", "-o", "json"))
+	endless := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "1000000000", "-o", "json"))
 	waitFor(t, "the process runs", func() bool {
-		d = printed[httpapi.VNodeDetail](t, execute(t, dir, "vnode", "show", fmt.Sprint(endless.PID), "-o", "json"))
+		d = printed[httpapi.VNodeDetail](t, call("vnode", "show", fmt.Sprint(endless.PID), "-o", "json"))
 		return d.Progress != nil && d.Progress.References > 0 && len(d.Regions) > 0
 	})
 	for _, args := range [][]string{{"vnode", "list"}, {"vnode", "show", "1"}, {"node", "list"}, {"node", "show", "m1"}, {"node", "show", "g1"}, {"events"}, {"status"}, {"audit"}} {
-		got := execute(t, dir, args...)
+		got := call(args...)
 		if got.want(t, exitOK); got.stdout == "" && args[0] != "audit" || strings.Contains(got.stdout, "%!") {
 			t.Errorf("%v prints %q", args, got.stdout)
 		}
 	}
-	if list := printed[httpapi.VNodes](t, execute(t, dir, "vnode", "list", "-o", "json")); len(list.VNodes) != 3 {
+	if list := printed[httpapi.VNodes](t, call("vnode", "list", "-o", "json")); len(list.VNodes) != 3 {
 		t.Errorf("%d vNodes, want 3", len(list.VNodes))
 	}
-	if n := printed[httpapi.NodeDetail](t, execute(t, dir, "node", "show", "p1", "-o", "json")); len(n.Holds.Processes) != 3 || n.Epoch != 1 {
+	if n := printed[httpapi.NodeDetail](t, call("node", "show", "p1", "-o", "json")); len(n.Holds.Processes) != 3 || n.Epoch != 1 {
 		t.Errorf("p1 %+v", n)
 	}
-	st := printed[[]clusterStatus](t, execute(t, dir, "status", "-o", "json"))
+	st := printed[[]clusterStatus](t, call("status", "-o", "json"))
 	if len(st) != 1 || len(st[0].State.Nodes) != 4 || st[0].Managers == nil || st[0].Managers.Managers[0].Leader != "g1" || st[0].Managers.VNodes != 3 {
 		t.Errorf("status %+v", st)
 	}
@@ -114,36 +114,36 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		{exitUsage, "events --since yesterday", "parameter since"},
 		{exitFailed, "events --on red", `no cluster "red" is up, want one of: blue`},
 	} {
-		execute(t, dir, strings.Fields(c.args)...).want(t, c.code, c.want)
+		call(strings.Fields(c.args)...).want(t, c.code, c.want)
 	}
 	for _, pid := range []string{"1", fmt.Sprint(w.PID), fmt.Sprint(endless.PID)} {
-		execute(t, dir, "vnode", "delete", pid).want(t, exitOK, "vNode "+pid+" is gone")
+		call("vnode", "delete", pid).want(t, exitOK, "vNode "+pid+" is gone")
 	}
-	execute(t, dir, "audit").want(t, exitOK, "the books of blue agree: 0 vNodes, 0 vRegions, 0 volumes")
+	call("audit").want(t, exitOK, "the books of blue agree: 0 vNodes, 0 vRegions, 0 volumes")
 
-	execute(t, dir, "node", "drain", "m1").want(t, exitFailed, "m1 is the last active mComponent: add another first")
-	execute(t, dir, "node", "add", "--role", "mcomponent", "--id", "m7").want(t, exitOK, "mcomponent m7 has joined cluster blue")
-	execute(t, dir, "node", "remove", "m7").want(t, exitFailed, "m7 is active: drain it first")
-	if n := printed[httpapi.Node](t, execute(t, dir, "node", "drain", "m7", "--wait", "30s", "-o", "json")); n.State != "draining" {
+	call("node", "drain", "m1").want(t, exitFailed, "m1 is the last active mComponent: add another first")
+	call("node", "add", "--role", "mcomponent", "--id", "m7").want(t, exitOK, "mcomponent m7 has joined cluster blue")
+	call("node", "remove", "m7").want(t, exitFailed, "m7 is active: drain it first")
+	if n := printed[httpapi.Node](t, call("node", "drain", "m7", "--wait", "30s", "-o", "json")); n.State != "draining" {
 		t.Errorf("drained %+v", n)
 	}
-	execute(t, dir, "node", "undrain", "m7").want(t, exitOK, "m7 is open again")
-	execute(t, dir, "node", "drain", "m7").want(t, exitOK)
-	execute(t, dir, "node", "remove", "m7").want(t, exitOK, "m7 is gone from cluster blue")
-	execute(t, dir, "node", "remove", "m7").want(t, exitFailed, `no component "m7", want one of: p1, m1, s1`)
-	execute(t, dir, "node", "remove", "g1").want(t, exitUsage, "g1 is a manager")
-	execute(t, dir, "node", "drain", "m1", "--wait", "-1s").want(t, exitUsage, "--wait")
+	call("node", "undrain", "m7").want(t, exitOK, "m7 is open again")
+	call("node", "drain", "m7").want(t, exitOK)
+	call("node", "remove", "m7").want(t, exitOK, "m7 is gone from cluster blue")
+	call("node", "remove", "m7").want(t, exitFailed, `no component "m7", want one of: p1, m1, s1`)
+	call("node", "remove", "g1").want(t, exitUsage, "g1 is a manager")
+	call("node", "drain", "m1", "--wait", "-1s").want(t, exitUsage, "--wait")
 	if nodesOf(t, temp) != 4 {
 		t.Errorf("%d processes, want 4", nodesOf(t, temp))
 	}
-	es := printed[httpapi.Events](t, execute(t, dir, "events", "--pid", fmt.Sprint(w.PID), "--manager", "gmm", "-o", "json"))
+	es := printed[httpapi.Events](t, call("events", "--pid", fmt.Sprint(w.PID), "--manager", "gmm", "-o", "json"))
 	if len(es.Events) < 2 || es.Events[0].Kind != "placed_home" {
 		t.Errorf("events of vNode %d: %+v", w.PID, es)
 	}
-	execute(t, dir, "down").want(t, exitOK)
+	call("down").want(t, exitOK)
 	empty(t, temp)
-	execute(t, dir, "vnode", "list").want(t, exitFailed, "no cluster is up")
-	execute(t, dir, "node", "add", "--role", "mcomponent").want(t, exitFailed, "no cluster is up")
+	call("vnode", "list").want(t, exitFailed, "no cluster is up")
+	call("node", "add", "--role", "mcomponent").want(t, exitFailed, "no cluster is up")
 }
 
 // TestNodesJoinARunningRun: a cluster of a run can be asked and grows; nothing of it is left, even if the run is killed.
@@ -154,15 +154,14 @@ func TestNodesJoinARunningRun(t *testing.T) {
 	if err != nil || st.Name != fmt.Sprintf("run-%d", cmd.Process.Pid) {
 		t.Fatalf("found %+v, %v; want the run", st, err)
 	}
-	dir := t.TempDir()
-	n := printed[launcher.NodeInfo](t, execute(t, dir, "node", "add", "--role", "mcomponent", "--rack", "r2", "-o", "json"))
+	n := printed[launcher.NodeInfo](t, call("node", "add", "--role", "mcomponent", "--rack", "r2", "-o", "json"))
 	if nodesOf(t, temp) != 5 {
 		t.Errorf("%d processes, want 5", nodesOf(t, temp))
 	}
-	if d := printed[httpapi.NodeDetail](t, execute(t, dir, "node", "show", n.ID, "-o", "json")); d.Rack != "r2" || d.Role != "mcomponent" {
+	if d := printed[httpapi.NodeDetail](t, call("node", "show", n.ID, "-o", "json")); d.Rack != "r2" || d.Role != "mcomponent" {
 		t.Errorf("joined %+v", d)
 	}
-	execute(t, dir, "down").want(t, exitFailed, "it belongs to a run")
+	call("down").want(t, exitFailed, "it belongs to a run")
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +183,7 @@ nodes:
   - {id: s1, role: scomponent}
 `)
 	up := printed[[]launcher.State](t, execute(t, dir, "up", "--cluster", cluster, "--out", filepath.Join(dir, "up"), "-o", "json"))
-	t.Cleanup(func() { execute(t, dir, "down", "--all") })
+	t.Cleanup(func() { call("down", "--all") })
 	follow := exec.Command(program, "events", "--follow", "--since", "0", "--kind", "registered", "-o", "json")
 	out, err := follow.StdoutPipe()
 	if err != nil {
@@ -225,11 +224,11 @@ nodes:
 	}
 	var asking sync.WaitGroup
 	for _, args := range []string{"vnode create", "vnode list", "vnode show 1", "vnode delete 1", "node list", "node show m1", "events"} {
-		asking.Go(func() { execute(t, dir, strings.Fields(args)...).want(t, exitFailed, "in time") })
+		asking.Go(func() { call(strings.Fields(args)...).want(t, exitFailed, "in time") })
 	}
 	asking.Wait()
-	execute(t, dir, "status").want(t, exitOK, "warning: three: manager g1 does not answer", "warning: three: manager g2 does not answer")
+	call("status").want(t, exitOK, "warning: three: manager g1 does not answer", "warning: three: manager g2 does not answer")
 	goOn()
-	execute(t, dir, "down").want(t, exitOK)
+	call("down").want(t, exitOK)
 	empty(t, temp)
 }
