@@ -279,6 +279,23 @@ func TestWhatComponentsRefuse(t *testing.T) {
 	}
 }
 
+// TestAMovingProcessIsStopped: a delete waits while the process switches over.
+func TestAMovingProcessIsStopped(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, "", pcomponent("p1"), mcomponent("m1"), scomponent("s1"))
+	var v httpapi.VNode
+	c.ok(0, "POST", "/vnodes", one, http.StatusCreated, &v)
+	p := c.parts["p1"]
+	p.mu.Lock()
+	p.running[v.PID] = httpapi.Progress{State: "running"}
+	p.busy = 3
+	p.mu.Unlock()
+	c.ok(0, "DELETE", fmt.Sprintf("/vnodes/%d", v.PID), "", http.StatusOK, nil)
+	if p.busy != 0 || len(p.stopped) != 1 {
+		t.Errorf("busy %d times more, stopped %v", p.busy, p.stopped)
+	}
+}
+
 // TestBadRequests: whatever is wrong, a problem says so and nothing is done.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()

@@ -76,6 +76,7 @@ type component struct {
 	stopped []wire.PID
 	running map[wire.PID]httpapi.Progress
 	refuse  map[wire.Op]error
+	busy    int // so often a process cannot be stopped, for it moves
 	stop    func()
 }
 
@@ -117,6 +118,10 @@ func (c *component) Serve(_ context.Context, req *netlayer.Request, rep *netlaye
 		p, ok := c.running[r.PID]
 		if !ok {
 			return wire.Errorf(wire.KindNotFound, "no process %d", r.PID)
+		}
+		if req.Op == wire.OpProcessStop && c.busy > 0 {
+			c.busy--
+			return wire.Errorf(wire.KindBusy, "process %d is moving", r.PID)
 		}
 		if req.Op == wire.OpProcessStop {
 			p.Ended, p.State = true, "failed"

@@ -205,13 +205,16 @@ type Reserve struct {
 
 // Progress is how far a process is.
 type Progress struct {
-	State         string `json:"state"`
+	State         string `json:"state"` // running, done, failed or moved, just before the books have it elsewhere
 	References    uint64 `json:"references"`
 	Hits          uint64 `json:"hits"`
 	BlockRequests uint64 `json:"block_requests"`
 	Error         string `json:"error,omitempty"`
 	Ended         bool   `json:"ended"`
 }
+
+// StateMoved is the state of a process at a pComponent that it has left.
+const StateMoved = "moved"
 
 // Deleted is the answer of DELETE /vnodes/{pid}.
 type Deleted struct {

@@ -271,9 +271,35 @@ func joined(errs []error) string {
 // stopPoll is how often a process that was told to stop is asked whether it has ended.
 const stopPoll = 20 * time.Millisecond
 
-// stopProcess ends a process at its pComponent and waits for its end. One that was not started, or whose pComponent is gone
-// or was started again, does not run.
+// stopProcess ends a process and waits for its end, wherever it moves meanwhile. One that was not started, or whose
+// pComponent is gone or was started again, does not run.
 func (a *API) stopProcess(ctx context.Context, p gpm.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	for {
+		err := a.stopAt(ctx, p)
+		if k := wire.KindOf(err); k != wire.KindNotOwner && k != wire.KindBusy {
+			return err
+		}
+		select { // it has moved, or is just moving: GPM knows where to
+		case <-time.After(stopPoll):
+		case <-ctx.Done():
+			return err
+		}
+		now, perr := a.o.Client.Process(ctx, p.PID)
+		if perr != nil {
+			return perr
+		}
+		if len(now) == 0 {
+			return nil
+		}
+		p = now[0]
+	}
+}
+
+// stopAt ends a process at the pComponent that GPM has of it, and waits for its end. An error of wire.KindNotOwner or KindBusy
+// says that it has moved or is moving.
+func (a *API) stopAt(ctx context.Context, p gpm.Process) error {
 	members, err := a.o.Client.Members(ctx, wire.GPM)
 	if err != nil {
 		return err
@@ -300,24 +326,24 @@ func (a *API) stopProcess(ctx context.Context, p gpm.Process) error {
 	if a.o.Progress == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
 	tick := time.NewTicker(stopPoll)
 	defer tick.Stop()
 	for {
 		var rep wire.ProcessStatusRep
+		var pr Progress
 		err := control(ctx, peer, wire.OpProcessStatus, p.Epoch, &ref, &rep)
-		if errors.Is(err, wire.ErrNotFound) {
-			return nil
-		}
 		if err == nil {
-			var pr Progress
-			if pr, err = a.o.Progress(rep.Status); err == nil && pr.Ended {
-				return nil
-			}
+			pr, err = a.o.Progress(rep.Status)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, wire.ErrNotFound):
+			return nil
+		case err != nil:
 			return failed(err)
+		case pr.Ended:
+			return nil
+		case pr.State == StateMoved:
+			return failed(wire.Errorf(wire.KindNotOwner, "it has moved"))
 		}
 		select {
 		case <-tick.C:

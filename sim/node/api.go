@@ -17,13 +17,18 @@ func newAPI(cfg *Config, gm *client.Client, mon *monitor, log *slog.Logger) (*ht
 	})
 }
 
+// states are those of the API by those of a replay.
+var states = map[string]string{
+	replay.StateRunning: "running", replay.StateDone: "done", replay.StateFailed: "failed", replay.StateMoved: httpapi.StateMoved,
+}
+
 // progress reads what the host of a pComponent says of a process.
 func progress(status []byte) (p httpapi.Progress, err error) {
 	var s replay.Status
 	if err := wire.Unmarshal(status, &s); err != nil {
 		return p, err
 	}
-	p = httpapi.Progress{State: s.State, References: s.Done, Hits: s.Hits, BlockRequests: s.Blocks, Ended: s.Result != nil}
+	p = httpapi.Progress{State: states[s.State], References: s.Done, Hits: s.Hits, BlockRequests: s.Blocks, Ended: s.Result != nil}
 	if s.Result != nil {
 		p.Error = s.Result.Error
 	}

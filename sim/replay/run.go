@@ -373,6 +373,7 @@ func (r *controller) ask(ctx context.Context, v *vnode) bool {
 		if p.PID != v.spec.PID || p.Node == v.place.Node {
 			continue
 		}
+		r.nodesNow() // it may have gone to one that joined meanwhile
 		for _, n := range r.o.Nodes {
 			if n.ID == p.Node {
 				r.movedTo(v, n.ID, string(n.Addr), p.Epoch)
@@ -381,6 +382,13 @@ func (r *controller) ask(ctx context.Context, v *vnode) bool {
 		}
 	}
 	return false
+}
+
+// nodesNow looks which nodes there are.
+func (r *controller) nodesNow() {
+	if r.o.NodesNow != nil {
+		r.o.Nodes = r.o.NodesNow()
+	}
 }
 
 // collect makes the summary.
@@ -416,9 +424,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 	if s.WallSeconds > 0 {
 		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
 	}
-	if r.o.NodesNow != nil {
-		r.o.Nodes = r.o.NodesNow() // those that joined have counted from 0; those that left are asked no more
-	}
+	r.nodesNow() // those that joined have counted from 0; those that left are asked no more
 	after := r.nodeStats(context.WithoutCancel(ctx))
 	var served uint64
 	for _, n := range r.o.Nodes {
