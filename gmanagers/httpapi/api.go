@@ -62,6 +62,9 @@ func routes() []route {
 		{get, "/vnodes/{pid}", nil, false, ReadTimeout, (*API).vnode},
 		{del, "/vnodes/{pid}", []string{"force"}, false, WriteTimeout, (*API).deleteVNode},
 		{get, "/events", []string{"since", "limit", "manager", "kind", "pid"}, false, ReadTimeout, (*API).events},
+		{get, "/moves", []string{"manager", "pid", "active"}, false, ReadTimeout, (*API).moves},
+		{post, "/moves", nil, true, WriteTimeout, (*API).createMove},
+		{get, "/moves/{manager}/{move}", nil, false, ReadTimeout, (*API).move},
 		{get, "/audit", nil, false, WriteTimeout, (*API).audit},
 		{get, "/openapi.json", nil, false, ReadTimeout, (*API).openapi},
 	}
@@ -201,7 +204,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, methods map[string]r
 		problemOf(err, rt.method == http.MethodGet).write(w)
 		return
 	}
-	if v, ok := body.(located); ok && status == http.StatusCreated {
+	if v, ok := body.(located); ok && (status == http.StatusCreated || status == http.StatusAccepted) {
 		w.Header().Set("Location", Prefix+v.location())
 	}
 	writeJSON(w, status, "application/json", body)

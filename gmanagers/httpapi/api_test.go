@@ -130,12 +130,68 @@ func TestTheLifeOfAVNode(t *testing.T) {
 		t.Errorf("nodes %+v", nodes)
 	}
 	c.drains()
+	c.moves()
 	c.ok(0, "GET", "/openapi.json", "", http.StatusOK, nil)
 	for _, op := range c.check.operations() {
 		if !c.seen[op] {
 			t.Errorf("%s was not tried", op)
 		}
 	}
+}
+
+// moves: a home moves by hand, its giver tells how far it is, and how it ended is told; what cannot move is refused.
+func (c *cluster) moves() {
+	t := c.t
+	t.Helper()
+	c.join(mcomponent("m5"))
+	c.join(mcomponent("m6"))
+	var v httpapi.VNode
+	c.ok(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1}`, http.StatusCreated, &v)
+	to := map[bool]string{true: "m6", false: "m5"}[v.Home.Node == "m5"]
+	var m httpapi.Move
+	a := c.ok(1, "POST", "/moves", fmt.Sprintf(`{"kind": "home", "pid": %d, "to": %q}`, v.PID, to), http.StatusAccepted, &m)
+	at := fmt.Sprintf("/moves/gmm/%d", m.Move)
+	if m.From != v.Home.Node || m.To != to || m.Cause != "by_hand" || a.header.Get("Location") != "/api/v1"+at {
+		t.Errorf("ordered %+v", m)
+	}
+	c.refused(0, "POST", "/moves", fmt.Sprintf(`{"kind": "home", "pid": %d, "to": %q}`, v.PID, to), http.StatusConflict, "busy")
+	eventually(t, "its giver tells how far it is", func() bool {
+		c.ok(2, "GET", at, "", http.StatusOK, &m)
+		return m.Progress != nil && m.Progress.State == "copying" && m.Progress.TotalBytes == 1000
+	})
+	var list httpapi.Moves
+	c.ok(0, "GET", fmt.Sprintf("/moves?active=true&manager=gmm&pid=%d", v.PID), "", http.StatusOK, &list)
+	if len(list.Moves) != 1 || list.Moves[0].State != "under_way" {
+		t.Errorf("moves %+v", list)
+	}
+	giver := c.parts[v.Home.Node]
+	giver.mu.Lock()
+	giver.moved = true
+	giver.mu.Unlock()
+	eventually(t, "it has ended", func() bool {
+		c.ok(2, "GET", at, "", http.StatusOK, &m)
+		return m.Ended != nil
+	})
+	if m.State != "done" || m.Bytes != 1000 || m.PauseUS != 70 {
+		t.Errorf("ended %+v", m)
+	}
+	var d httpapi.VNodeDetail
+	c.ok(0, "GET", fmt.Sprintf("/vnodes/%d", v.PID), "", http.StatusOK, &d)
+	c.ok(0, "GET", "/moves?active=true", "", http.StatusOK, &list)
+	if d.Home.Node != to || d.Home.Epoch != 2 || len(list.Moves) != 0 {
+		t.Errorf("home %+v, want it at %s; moves %+v", d.Home, to, list)
+	}
+	const bad = http.StatusBadRequest
+	c.refused(0, "POST", "/moves", `{"kind": "mountain", "pid": 1}`, bad, "bad_request", "want one of vregion, home, process, volume, buffer_cache")
+	c.refused(0, "POST", "/moves", `{"kind": "home", "pid": 1, "vregion": 0}`, bad, "bad_request", "vregion")
+	c.refused(0, "POST", "/moves", `{"kind": "vregion", "pid": 1}`, bad, "bad_request", "vregion")
+	c.refused(0, "POST", "/moves", `{"kind": "home"}`, bad, "bad_request", "want its own ids")
+	c.refused(0, "POST", "/moves", `{"kind": "home", "pid": 999, "to": "m6"}`, http.StatusNotFound, "not_found")
+	c.refused(0, "POST", "/moves", fmt.Sprintf(`{"kind": "home", "pid": %d, "to": "m99"}`, v.PID), http.StatusNotFound, "not_found", "m99", "want one of")
+	c.refused(0, "GET", "/moves/gmm/99", "", http.StatusNotFound, "not_found")
+	c.refused(0, "GET", "/moves/gum/1", "", bad, "bad_request")
+	c.refused(0, "GET", "/moves?active=perhaps", "", bad, "bad_request")
+	c.ok(0, "DELETE", fmt.Sprintf("/vnodes/%d", v.PID), "", http.StatusOK, nil)
 }
 
 // drains: a component is drained, opened, drained and removed; what stands against it is told.

@@ -77,6 +77,8 @@ type component struct {
 	running map[wire.PID]httpapi.Progress
 	refuse  map[wire.Op]error
 	busy    int // so often a process cannot be stopped, for it moves
+	orders  map[wire.MoveID]wire.MoveReq
+	moved   bool // its moves are done
 	stop    func()
 }
 
@@ -106,6 +108,32 @@ func (c *component) Serve(_ context.Context, req *netlayer.Request, rep *netlaye
 		if len(c.holds.Holds.Volumes) == before {
 			return wire.Errorf(wire.KindNotFound, "no volume %d", r.Volume)
 		}
+		return nil
+	case wire.OpMoveStart:
+		var r wire.MoveReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		c.orders[r.Move] = r
+		return nil
+	case wire.OpMoveStatus, wire.OpMoveForget:
+		var r wire.MoveRef
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		order, ok := c.orders[r.Move]
+		if !ok {
+			return wire.Errorf(wire.KindNotFound, "no move %v", r.Move)
+		}
+		if req.Op == wire.OpMoveForget {
+			delete(c.orders, r.Move)
+			return nil
+		}
+		st := wire.MoveStatusRep{Move: r.Move, State: wire.MoveCopying, Epoch: order.OldEpoch, Bytes: 10, TotalBytes: 1000, Rounds: 1}
+		if c.moved {
+			st.State, st.Epoch, st.Bytes, st.DurationUS, st.PauseUS = wire.MoveDone, order.Epoch, 1000, 900, 70
+		}
+		rep.SetControl(st)
 		return nil
 	case wire.OpHoldings:
 		rep.SetControl(c.holds)
@@ -229,7 +257,7 @@ func startCluster(t *testing.T, n int, token string, components ...wire.Member) 
 func (c *cluster) join(m wire.Member) {
 	c.t.Helper()
 	m.Addr = fmt.Sprintf("inproc:%s-%s", c.id, m.ID)
-	p := &component{running: map[wire.PID]httpapi.Progress{}, refuse: map[wire.Op]error{}}
+	p := &component{running: map[wire.PID]httpapi.Progress{}, refuse: map[wire.Op]error{}, orders: map[wire.MoveID]wire.MoveReq{}}
 	epoch, err := c.gm.Register(within(c.t), m)
 	if err != nil {
 		c.t.Fatal(err)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
@@ -25,28 +27,83 @@ func (a *API) vnodes(q *request) (int, any, error) {
 		return 0, nil, err
 	}
 	out := VNodes{VNodes: []VNode{}}
-	var volumes []gsm.Volume
+	if len(ps) == 0 {
+		return http.StatusOK, out, nil
+	}
+	volumes, err := a.volumes(q.ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	homes, err := a.o.Client.Regions(q.ctx, 0)
+	if err != nil && wire.KindOf(err) != wire.KindBadRequest { // too many vRegions for one answer: homes are then as admitted
+		return 0, nil, err
+	}
+	at := map[wire.PID]gmm.Process{}
+	for _, h := range homes {
+		at[h.PID] = h
+	}
+	members, err := a.o.Client.Members(q.ctx, wire.GMM)
+	if err != nil {
+		return 0, nil, err
+	}
 	for _, p := range ps {
-		if len(p.Volumes) > 0 && volumes == nil {
-			if volumes, err = a.o.Client.Volumes(q.ctx); err != nil {
-				return 0, nil, err
-			}
+		v := vnodeOf(p)
+		v.Volumes = volumes.of(p)
+		if h, ok := at[p.PID]; ok {
+			v.moved(h, members)
 		}
-		out.VNodes = append(out.VNodes, named(vnodeOf(p), volumes))
+		out.VNodes = append(out.VNodes, v)
 	}
 	return http.StatusOK, out, nil
 }
 
-// named adds the names of the volumes, which only GSM has.
-func named(v VNode, volumes []gsm.Volume) VNode {
-	for i := range v.Volumes {
-		for _, w := range volumes {
-			if w.Volume == v.Volumes[i].Volume {
-				v.Volumes[i].Name = w.Name
-			}
+// moved puts in the home as GMM has it: GPM knows where it was admitted.
+func (v *VNode) moved(h gmm.Process, members []membership.Status) {
+	if v.Home == nil || h.Home == wire.NodeID(v.Home.Node) && uint32(h.HomeEpoch) == v.Home.Epoch {
+		return
+	}
+	v.Home.Node, v.Home.Epoch, v.Home.Addr = string(h.Home), uint32(h.HomeEpoch), addrOf(members, h.Home)
+}
+
+// addrOf finds the address of a component, empty if it is not registered.
+func addrOf(members []membership.Status, id wire.NodeID) string {
+	for _, s := range members {
+		if s.Member.ID == id {
+			return s.Member.Addr
 		}
 	}
-	return v
+	return ""
+}
+
+// volumeBooks are the volumes of GSM, which knows where they are now.
+type volumeBooks struct {
+	volumes []gsm.Volume
+	members []membership.Status
+}
+
+func (a *API) volumes(ctx context.Context) (b volumeBooks, err error) {
+	if b.volumes, err = a.o.Client.Volumes(ctx); err == nil && len(b.volumes) > 0 {
+		b.members, err = a.o.Client.Members(ctx, wire.GSM)
+	}
+	return b, err
+}
+
+// of gives the volumes of a process in the order in which it asked for them. What GSM does not have, before its admission was
+// decided or while it leaves, is as GPM has it.
+func (b *volumeBooks) of(p gpm.Process) []Volume {
+	out := []Volume{}
+	for _, w := range p.Volumes {
+		v := volumeOf(w)
+		for _, g := range b.volumes {
+			if g.Volume != w.Volume {
+				continue
+			}
+			v.Name, v.Epoch, v.Storage, v.Cache, v.CacheAddr = g.Name, uint32(g.Epoch), string(g.Storage), string(g.Cache), g.CacheAddr
+			v.StorageAddr = cmp.Or(addrOf(b.members, g.Storage), v.StorageAddr)
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // process finds a vNode by its id. The error names the ids that there are.
@@ -86,14 +143,17 @@ func (a *API) vnode(q *request) (int, any, error) {
 	d.Regions, d.Reserved = []Region{}, []Reserve{}
 	if len(homes) == 1 {
 		d.Regions, d.Reserved = regionsOf(homes[0])
-	}
-	if len(p.Volumes) > 0 {
-		volumes, err := a.o.Client.Volumes(q.ctx)
+		members, err := a.o.Client.Members(q.ctx, wire.GMM)
 		if err != nil {
 			return 0, nil, err
 		}
-		d.VNode = named(d.VNode, volumes)
+		d.moved(homes[0], members)
 	}
+	volumes, err := a.volumes(q.ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	d.Volumes = volumes.of(p)
 	computes, err := a.o.Client.Members(q.ctx, wire.GPM)
 	if err != nil {
 		return 0, nil, err
@@ -197,7 +257,11 @@ func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at ad
 		err = wire.Errorf(wire.KindOf(err), "volume %q at %s: %s", req.Name, v.Storage, membership.TextOf(err))
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
-		warnings := a.deleteVolumes(undo, at.Volumes[:i+1])
+		made := make([]Volume, i+1)
+		for j := range made {
+			made[j] = volumeOf(at.Volumes[j])
+		}
+		warnings := a.deleteVolumes(undo, made)
 		if rerr := a.o.Client.Release(undo, at.PID); rerr != nil {
 			warnings = append(warnings, rerr)
 		}
@@ -210,9 +274,10 @@ func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at ad
 }
 
 // deleteVolumes removes volumes from their sComponents. What is not there needs no removal.
-func (a *API) deleteVolumes(ctx context.Context, volumes []admission.Volume) (errs []error) {
+func (a *API) deleteVolumes(ctx context.Context, volumes []Volume) (errs []error) {
 	for _, v := range volumes {
-		err := a.control(ctx, v.StorageAddr, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
+		epoch := wire.Epoch(v.Epoch)
+		err := a.control(ctx, v.StorageAddr, wire.OpVolumeDelete, epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: epoch}, nil)
 		if err != nil && !errors.Is(err, wire.ErrNotFound) {
 			errs = append(errs, wire.Errorf(wire.KindOf(err), "volume %d at %s: %s", v.Volume, v.Storage, membership.TextOf(err)))
 		}
@@ -242,7 +307,11 @@ func (a *API) deleteVNode(q *request) (int, any, error) {
 		errs = append(errs, err)
 	}
 	if len(errs) == 0 || force {
-		errs = append(errs, a.deleteVolumes(q.ctx, p.Volumes)...)
+		volumes, err := a.volumes(q.ctx)
+		if err != nil {
+			return 0, nil, err
+		}
+		errs = append(errs, a.deleteVolumes(q.ctx, volumes.of(p))...)
 	}
 	if len(errs) > 0 && !force {
 		return 0, nil, wire.Errorf(wire.KindOf(errs[0]), "vNode %d was not released: %s; ask again, or with force=true to pass over it", pid, joined(errs))
