@@ -24,8 +24,8 @@ nodes:
 `)
 	execute(t, dir, "up", "--cluster", cluster, "--out", filepath.Join(dir, "up")).want(t, exitOK)
 	t.Cleanup(func() { call("down", "--all") })
-	trace := filepath.Join(filepath.Dir(sample(t)), "pages.txt")
-	v := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "1000000000", "--excache", "16KiB", "-o", "json"))
+	trace := filepath.Join("..", "..", "configs", "traces", "sort.skt")
+	v := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "1000000000", "--excache", "256KiB", "-o", "json"))
 	pid := fmt.Sprint(v.PID)
 	show := func() httpapi.VNodeDetail {
 		return printed[httpapi.VNodeDetail](t, call("vnode", "show", pid, "-o", "json"))
