@@ -193,12 +193,18 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, methods map[string]r
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	stop := context.AfterFunc(a.ctx, cancel)
-	defer stop()
 	q.ctx = ctx
 	r.Body = http.MaxBytesReader(w, r.Body, MaxBodyBytes)
-	// A client that takes nothing must not hold a request up. Not every writer knows deadlines: a test's does not.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout + WriteTimeout))
+	// A client that takes nothing must not hold up its request, nor Close. A deadline stays with the connection, on which other
+	// things than this interface may be asked next, so it is taken away in the end. A writer that knows none needs none.
+	conn := http.NewResponseController(w)
+	_ = conn.SetWriteDeadline(time.Now().Add(timeout + WriteTimeout))
+	defer conn.SetWriteDeadline(time.Time{})
+	stop := context.AfterFunc(a.ctx, func() {
+		cancel()
+		_ = conn.SetWriteDeadline(time.Now().Add(lastWords))
+	})
+	defer stop()
 	status, body, err := rt.answer(a, q)
 	if err != nil {
 		problemOf(err, rt.method == http.MethodGet).write(w)

@@ -2,6 +2,8 @@ package httpapi_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -461,6 +463,23 @@ func TestWithoutAQuorum(t *testing.T) {
 	if statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusServiceUnavailable] < httpapi.MaxRequests || len(statuses) != 2 {
 		t.Errorf("statuses %v", statuses)
 	}
+}
+
+// TestCloseWaitsForNobody: a client that takes nothing of its answer does not hold up the end.
+func TestCloseWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, "", pcomponent("p1"), mcomponent("m1"), scomponent("s1"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.apis[0].URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 500 { // pipelined and never read, more than fits into the buffers of a connection
+		if _, err := io.WriteString(conn, "GET "+httpapi.Prefix+"/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The clean-up of the cluster closes the API first; it must end, which the test's own time limit holds.
 }
 
 // TestTheContractHasEveryKind: of events and of problems.
