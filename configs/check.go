@@ -142,6 +142,10 @@ func checkValue(fs *faults, key string, v any, f field) (any, bool) {
 			return nil, false
 		}
 		return checkSection(fs, key+".", m, f.typ), true
+	case reflect.Slice:
+		if list, ok := v.([]any); ok {
+			return checkList(fs, key, list, f.typ.Elem()), true
+		}
 	case reflect.String:
 		if s, ok := v.(string); ok {
 			return s, true
@@ -167,6 +171,20 @@ func checkValue(fs *faults, key string, v any, f field) (any, bool) {
 	}
 	fs.add(key, "%s, want %s", show(v), wanted(f))
 	return nil, false
+}
+
+// checkList compares the entries of a list of sections with their struct.
+func checkList(fs *faults, key string, list []any, t reflect.Type) []any {
+	out := make([]any, 0, len(list))
+	for i, e := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		if m, ok := e.(map[string]any); ok {
+			out = append(out, checkSection(fs, at+".", m, t))
+		} else {
+			fs.add(at, "%s, want a section of keys", show(e))
+		}
+	}
+	return out
 }
 
 func checkInteger(fs *faults, key string, v any, f field) (any, bool) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/pcomponent/excache"
 )
 
@@ -53,6 +55,16 @@ type VNode struct {
 	Repeat int
 	// MaxRefs ends each repetition after so many references; 0 is all.
 	MaxRefs uint64
+	// Tenant is whose quota the vNode counts against.
+	Tenant string
+	// Priority is 1, the lowest, to admission.MaxPriority.
+	Priority int
+	// IfFull is refuse, queue or preempt: what becomes of the vNode if it does not fit.
+	IfFull string
+	// QueueDeadlineMS is how long it waits for room, unless it is refused at once.
+	QueueDeadlineMS int `yaml:"queue_deadline_ms"`
+	// MemoryBytes is reserved for it in whole vRegions, so that its first ones cannot be refused; 0 reserves none.
+	MemoryBytes uint64
 	// Excache is the process's share of its pComponent's cache.
 	Excache ExCache
 }
@@ -70,7 +82,10 @@ func DefaultWorkload() Workload { return Workload{Seed: 1} }
 
 // DefaultVNode replays in the order of the trace, once, with the ExCache at its defaults.
 func DefaultVNode() VNode {
-	return VNode{Order: OrderTrace, Repeat: 1, Excache: ExCache{Options: excache.DefaultOptions()}}
+	return VNode{
+		Order: OrderTrace, Repeat: 1, Tenant: admission.DefaultTenant, Priority: admission.DefaultPriority, IfFull: admission.Refuse.String(),
+		QueueDeadlineMS: admission.DefaultDeadlineMS, Excache: ExCache{Options: excache.DefaultOptions()},
+	}
 }
 
 // MaxThreads bounds the threads of a vNode.
@@ -137,7 +152,27 @@ func (w *Workload) validate(fs *faults) {
 		if v.Repeat < 1 {
 			fs.add(prefix+"repeat", "%d, want at least 1", v.Repeat)
 		}
+		v.validateAdmission(fs, prefix)
 		v.Excache.validate(fs, prefix+"excache.")
+	}
+}
+
+// validateAdmission reports the faults of what the managers are asked for.
+func (v *VNode) validateAdmission(fs *faults, prefix string) {
+	if v.Tenant == "" || len(v.Tenant) > admission.MaxTenantBytes || v.Tenant == admission.EveryTenant {
+		fs.add(prefix+"tenant", "%q, want 1 to %d bytes, and not %q", v.Tenant, admission.MaxTenantBytes, admission.EveryTenant)
+	}
+	if v.Priority < 1 || v.Priority > admission.MaxPriority {
+		fs.add(prefix+"priority", "%d, want 1 to %d", v.Priority, admission.MaxPriority)
+	}
+	if _, ok := admission.ParseIfFull(v.IfFull); !ok {
+		fs.add(prefix+"if_full", "%q, want one of %v, %v, %v", v.IfFull, admission.Preempt, admission.Queue, admission.Refuse)
+	}
+	if v.QueueDeadlineMS < 1 || v.QueueDeadlineMS > admission.MaxDeadlineMS {
+		fs.add(prefix+"queue_deadline_ms", "%d, want 1 to %d", v.QueueDeadlineMS, admission.MaxDeadlineMS)
+	}
+	if v.MemoryBytes > math.MaxInt64 {
+		fs.add(prefix+"memory_bytes", "%d, want at most %d", v.MemoryBytes, int64(math.MaxInt64))
 	}
 }
 

@@ -35,14 +35,15 @@ const (
 // driver performs what the cores of admission decide while this process leads: it sends steps and changes in batches and
 // wakes who waits. Lock order: d.mu before m.mu, and before a stale read of the host.
 type driver struct {
-	m      *Managers
-	host   *raftsm.Host
-	client *client.Client
-	movers [wire.GSM + 1]*mover
-	moving *client.Client // of the movers, as is peers
-	peers  *components
-	ctx    context.Context // ends with Run
-	wg     sync.WaitGroup  // senders
+	m        *Managers
+	host     *raftsm.Host
+	client   *client.Client
+	movers   [wire.GSM + 1]*mover
+	moving   *client.Client // of the movers, as is peers
+	peers    *components
+	ctx      context.Context    // ends with Run
+	settings admission.Settings // what this process says of admissions
+	wg       sync.WaitGroup     // senders
 
 	mu      sync.Mutex
 	term    uint64 // of leadership of GPM, as m counts them
@@ -81,7 +82,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		c.Close()
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
-	d := &driver{m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, core: newCoordinator(), waiting: map[wire.PID][]*waiter{}}
+	d := &driver{m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: newCoordinator(), waiting: map[wire.PID][]*waiter{}}
 	for _, g := range groups {
 		d.movers[g] = newMover(m, host, g, moving, d.peers)
 	}
@@ -97,18 +98,21 @@ func newCoordinator() *admission.Coordinator {
 // run looks after what is open until ctx, the driver's, ends; then it waits for the senders.
 func (d *driver) run() {
 	var loops sync.WaitGroup
-	loops.Go(func() { d.every(func() { d.find() }) })
+	loops.Go(func() { d.every(lookInterval, func() { d.find() }) })
+	loops.Go(func() { d.every(queueInterval, func() { d.serveQueue() }) })
+	stopping := map[wire.PID]time.Time{}
+	loops.Go(func() { d.every(queueInterval, func() { d.evict(stopping) }) })
 	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
 		q := admission.NewInquirer(patience)
-		loops.Go(func() { d.every(func() { d.inquire(g, q) }) })
+		loops.Go(func() { d.every(lookInterval, func() { d.inquire(g, q) }) })
 	}
 	for _, g := range groups {
 		v := &vigil{d: d, g: g}
-		loops.Go(func() { d.every(v.look) })
+		loops.Go(func() { d.every(lookInterval, v.look) })
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 	}
-	loops.Go(func() { d.every(d.gates) })
-	loops.Go(func() { d.every(d.endLost) })
+	loops.Go(func() { d.every(lookInterval, d.gates) })
+	loops.Go(func() { d.every(lookInterval, d.endLost) })
 	loops.Wait()
 	d.client.Close() // ends the calls on their way
 	d.moving.Close()
@@ -119,8 +123,8 @@ func (d *driver) run() {
 	d.wg.Wait()
 }
 
-func (d *driver) every(do func()) {
-	tick := time.NewTicker(lookInterval)
+func (d *driver) every(interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -183,6 +187,9 @@ func (d *driver) open(pid wire.PID) (o admission.Open, gone admission.Outcome, e
 // complete drives what a command has begun to its end and returns the result for the client.
 func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (gpm.Result, error) {
 	pid := res.VNode.PID
+	if pid == 0 {
+		return res, nil // it waits, or waited and was released
+	}
 	d.mu.Lock()
 	o, gone, err := d.open(pid) // under the lock: what the coordinator has ended is ended here too
 	if err != nil {
@@ -192,10 +199,10 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 	switch {
 	case o.Phase == 0:
 		d.mu.Unlock()
-		return result(q, admission.Answer{PID: pid, Gone: true, Kind: gone.Kind, Text: gone.Text}), nil
+		return result(q, res, admission.Answer{PID: pid, Gone: true, Kind: gone.Kind, Text: gone.Text}), nil
 	case o.Phase == admission.Running && q.Op == gpm.OpAdmit:
 		d.mu.Unlock()
-		return result(q, admission.Answer{PID: pid, Placement: o.Placement}), nil
+		return result(q, res, admission.Answer{PID: pid, Placement: o.Placement}), nil
 	}
 	w := &waiter{answer: make(chan admission.Answer, 1)}
 	effects, ok := d.current().Begin(o, q.Spec, d.effects[:0])
@@ -215,7 +222,7 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 				d.mu.Unlock()
 				continue
 			}
-			return result(q, a), nil
+			return result(q, res, a), nil
 		case <-ctx.Done():
 			d.mu.Lock()
 			d.waiting[pid] = slices.DeleteFunc(d.waiting[pid], func(x *waiter) bool { return x == w })
@@ -228,17 +235,19 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 	}
 }
 
-// result makes the result of an admission or a release.
-func result(q gpm.Request, a admission.Answer) gpm.Result {
+// result makes the result of an admission or a release whose command had result was.
+func result(q gpm.Request, was gpm.Result, a admission.Answer) gpm.Result {
 	switch {
 	case q.Op == gpm.OpRelease:
 		return gpm.Result{}
+	case a.Gone && was.Ticket != 0:
+		return gpm.Result{Ticket: was.Ticket} // the queue knows what became of it
 	case a.Gone && a.Kind == wire.KindNone:
 		return gpm.Result{Kind: wire.KindFailed, Text: fmt.Sprintf("process %d was released, or refused so long ago that the reason is forgotten", a.PID)}
 	case a.Gone:
 		return gpm.Result{Kind: a.Kind, Text: a.Text}
 	}
-	return gpm.Result{VNode: a.Placement}
+	return gpm.Result{VNode: a.Placement, Ticket: was.Ticket}
 }
 
 // perform queues what is to be sent and wakes who waits. d.mu is held.

@@ -6,6 +6,8 @@
 // the policy's name, who is alive with what load), keeps the heartbeats, and answers the manager operations of the
 // message layer. Managers are off the data path: with all of them dead, running processes go on.
 //
+// While it leads GPM it also looks after the vNodes that wait for room, and stops those that are ended for others (queue.go).
+//
 // It opens no listener: the composition root puts Handler into the process's one netlayer.Server, beside nothing else
 // that serves OpPropose, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk, OpProbe or OpNodeStats. That server needs at least
 // MinWorkers workers, because each proposal and each admission holds one until it ends.
@@ -22,7 +24,7 @@
 //	go server.Serve(ctx, listener)
 //	err = m.Run(ctx) // until ctx ends; its own goroutines have ended then
 //
-// Goroutines: those of raftsm, three that look after open admissions, five that look after members, at most two senders a group, bounded
+// Goroutines: those of raftsm, three that look after open admissions, two after the queue and who is preempted (and up to 16 that stop processes), five that look after members, at most two senders a group, bounded
 // numbers of probes and of ends of lost vNodes, and handlers called by
 // the server; Run waits for all of them. Lock order: the driver's mutex or a vigil's, then that of Managers. No call into raftsm is
 // made under the latter, and only stale reads under the former.

@@ -235,7 +235,9 @@ func (f *fake) holdings() (h wire.Holdings) {
 			h.Caches = append(h.Caches, wire.HeldVolume{Volume: t.Volume, Epoch: e, SizeBytes: 8192})
 		}
 	}
-	slices.SortFunc(h.Regions, func(a, b wire.HeldRegion) int { return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Region, b.Region)) })
+	slices.SortFunc(h.Regions, func(a, b wire.HeldRegion) int {
+		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Region, b.Region))
+	})
 	return h
 }
 

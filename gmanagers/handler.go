@@ -126,17 +126,31 @@ func (m *Managers) propose(ctx context.Context, host *raftsm.Host, req *netlayer
 
 // carryOut has a command applied. If q asks GPM for an admission or a release, the rest of its transaction is driven too.
 func (m *Managers) carryOut(ctx context.Context, host *raftsm.Host, g wire.Manager, q gpm.Request, command []byte) ([]byte, error) {
-	if q.Op != gpm.OpAdmit && q.Op != gpm.OpRelease {
+	if q.Op != gpm.OpAdmit && q.Op != gpm.OpRelease && q.Op != gpm.OpQueue {
 		return host.Propose(ctx, g, command)
 	}
 	d, err := m.drives()
 	if err != nil {
 		return nil, err
 	}
+	if q.Op == gpm.OpQueue {
+		b, err := host.Propose(ctx, g, command)
+		if err != nil {
+			return nil, err
+		}
+		res, err := gpm.DecodeResult(b)
+		d.begin(res.Tried)
+		return b, err
+	}
 	if err := d.enter(); err != nil {
 		return nil, err
 	}
 	defer d.leave()
+	if q.Op == gpm.OpAdmit {
+		if err := d.configure(ctx); err != nil {
+			return nil, err
+		}
+	}
 	b, err := host.Propose(ctx, g, command)
 	if err != nil {
 		return nil, err
@@ -180,7 +194,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		if q.Op == gpm.OpRegister {
 			registers = &q.Member
 		}
-		if q.Op == gpm.OpAdmit {
+		if q.Op == gpm.OpAdmit || q.Op == gpm.OpQueue || q.Op == gpm.OpPreempt {
 			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
 				return nil, q, nil, err

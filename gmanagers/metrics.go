@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/netlayer/wire"
 )
@@ -41,6 +42,11 @@ var (
 	waitDesc      = desc("admissions_waiting", "Admissions and releases whose callers wait here; more than the bound are refused as busy.")
 	probesDesc    = desc("probes_total", "Probes of silent components that this process made or asked others for while it led.")
 	deathsDesc    = desc("components_declared_dead_total", "Components that this process declared dead.")
+	queueDesc     = desc("queue_waiting", "vNodes that wait in GPM's queue, as this replica has it.")
+	queuedDesc    = desc("queue_vnodes_total", "vNodes that had to wait over the life of the group, by what became of them; queued are all.", "outcome")
+	waitedDesc    = desc("queue_waited_seconds_total", "Time that those took that left the queue, over the life of the group.")
+	preemptedDesc = desc("vnodes_preempted_total", "vNodes ended for others over the life of the group.")
+	shortDesc     = desc("vnodes_refused_total", "Refusals of vNodes over the life of the group, by resource that was short; one may name several.", "resource")
 	raftDesc      = desc("raft_messages_total", "Raft message batches and snapshot chunks by what became of them.", "event")
 )
 
@@ -49,6 +55,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc,
 		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, probesDesc, deathsDesc, raftDesc,
+		queueDesc, queuedDesc, waitedDesc, preemptedDesc, shortDesc,
 	} {
 		ch <- d
 	}
@@ -87,6 +94,18 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	driven, waiting := m.admitting()
 	gauge(openDesc, float64(driven))
 	gauge(waitDesc, float64(waiting))
+	if counts, n, ok := m.queueCounts(); ok {
+		gauge(queueDesc, float64(n))
+		counter(queuedDesc, counts.Queued, "queued")
+		counter(queuedDesc, counts.Dequeued, "admitted")
+		counter(queuedDesc, counts.Expired, "expired")
+		counter(queuedDesc, counts.Cancelled, "cancelled")
+		ch <- prometheus.MustNewConstMetric(waitedDesc, prometheus.CounterValue, float64(counts.WaitedMS)/1000)
+		counter(preemptedDesc, counts.Preempted)
+		for i, name := range gpm.Resources() {
+			counter(shortDesc, counts.Refused[i], name)
+		}
+	}
 	for _, e := range m.raftEvents() {
 		counter(raftDesc, uint64(e.Value), e.Name)
 	}
@@ -101,6 +120,16 @@ func (m *Managers) admitting() (driven, waiting int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.core.Driven(), d.slots
+}
+
+// queueCounts returns what GPM's replica here counted; false while Run does not serve.
+func (m *Managers) queueCounts() (c gpm.Counts, waiting int, ok bool) {
+	d, err := m.drives()
+	if err != nil {
+		return c, 0, false
+	}
+	err = d.host.Stale(wire.GPM, func(s raftsm.State) { c, waiting = s.(*gpm.State).Counts() })
+	return c, waiting, err == nil
 }
 
 func flag(b bool) float64 {
@@ -152,6 +181,12 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 	add("vnodes_lost", float64(m.stats.lost.Load()))
 	add("probes", float64(m.stats.probes.Load()))
 	add("components_declared_dead", float64(m.stats.deaths.Load()))
+	if counts, n, ok := m.queueCounts(); ok {
+		add("queue_waiting", float64(n))
+		add("queue_queued", float64(counts.Queued))
+		add("queue_expired", float64(counts.Expired))
+		add("vnodes_preempted", float64(counts.Preempted))
+	}
 	add("admission_batches", float64(m.stats.batches.Load()))
 	add("admission_inquiries", float64(m.stats.inquiries.Load()))
 	for _, e := range m.raftEvents() {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
@@ -51,6 +52,13 @@ type Options struct {
 	// Overcommit is how many times its memory an mComponent may own in vRegions, 1 to 1000, kept to a thousandth. vRegions
 	// are address space, of which programs touch a part, so the default is 4; what is really full says the mComponent.
 	Overcommit float64 `mapstructure:"overcommit" yaml:"overcommit"`
+	// ThreadsPerCore is how many threads of vNodes a pComponent may have for each of its cores; 0, the default, is no bound:
+	// threads share processors, they only get slower. Lines of the ExCache and bytes of volumes are frames and blocks that
+	// are really there, so there is no such ratio for them.
+	ThreadsPerCore int `mapstructure:"threads_per_core" yaml:"threads_per_core"`
+	// Quotas bound what the vNodes of a tenant have together; tenants that none names have that of admission.EveryTenant, if
+	// there is one. The leader's settings count for all.
+	Quotas []admission.Quota `mapstructure:"quotas" yaml:"quotas"`
 
 	// MoveTimeoutMS is how long a move may copy before it begins to switch over, in ms; then its giver gives it up.
 	// Default: ten minutes.
@@ -139,6 +147,17 @@ func (o Options) Validate() error {
 		fault("overcommit: %g, want %d to %d", o.Overcommit, gmm.MinOvercommit/1000, gmm.MaxOvercommit/1000)
 	}
 	between("move_timeout_ms", o.MoveTimeoutMS, 100, movelist.MaxTimeoutMS)
+	between("threads_per_core", o.ThreadsPerCore, 0, 1<<20)
+	if len(o.Quotas) > admission.MaxQuotas {
+		fault("quotas: %d, want at most %d", len(o.Quotas), admission.MaxQuotas)
+	}
+	tenants := map[string]bool{}
+	for i, q := range o.Quotas {
+		if q.Tenant == "" || len(q.Tenant) > admission.MaxTenantBytes || tenants[q.Tenant] {
+			fault("quotas[%d].tenant: %q, want 1 to %d bytes that no other quota has", i, q.Tenant, admission.MaxTenantBytes)
+		}
+		tenants[q.Tenant] = true
+	}
 	between("tick_ms", o.TickMS, 1, 1000)
 	between("heartbeat_ticks", o.HeartbeatTicks, 1, 1000)
 	between("election_ticks", o.ElectionTicks, 5*o.HeartbeatTicks, 10_000)

@@ -120,7 +120,7 @@ func change(m Change, out []Effect) []Effect { return append(out, Effect{To: wir
 func (c *Coordinator) resume(o Open, out []Effect) []Effect {
 	pid := o.Placement.PID
 	delete(c.alone, pid)
-	if o.Phase == Running || o.Phase == 0 {
+	if o.Phase == Running || o.Phase == Evicting || o.Phase == 0 { // whoever stops an evicted process ends that phase
 		delete(c.txns, pid)
 		return out
 	}
@@ -137,7 +137,7 @@ func (c *Coordinator) resume(o Open, out []Effect) []Effect {
 func (c *Coordinator) carryOut(t *txn, o Outcome, out []Effect) []Effect {
 	t.open.Phase, t.open.Kind, t.open.Text = o.Phase, o.Kind, o.Text
 	switch o.Phase {
-	case Committed, Running:
+	case Committed, Running, Evicting: // evicted already: it was committed before
 		if t.open.Placement.Home.Node == "" {
 			t.stalled = true // a commit of before won against the abort of now: the log has the votes
 			return out
@@ -299,7 +299,7 @@ func (c *Coordinator) Found(now time.Duration, open []Open, out []Effect) []Effe
 		switch {
 		case t != nil && t.stalled:
 			out = c.resume(o, out)
-		case t != nil || len(c.txns) >= MaxDriven:
+		case t != nil || o.Phase == Evicting || len(c.txns) >= MaxDriven:
 		case o.Phase == Intent && !c.overdue(now, pid):
 		default:
 			out = c.resume(o, out)

@@ -16,6 +16,9 @@
 //     not decided, so no participant ever aborts on its own clock. There are no unprepared holds that could expire: a
 //     hold is prepared by the command that makes it.
 //
+// waiting.go has the words of who waits for room: priorities, quotas, and who is ended for whom (Victims). The queue itself
+// is in GPM's log.
+//
 // It holds no books: the states of gpm, gmm and gsm do, in the words of message.go. Sub-package audit compares them.
 //
 // Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the shell gmanagers, under its lock.

@@ -45,7 +45,7 @@ func (q *Inquirer) Due(now time.Duration, prepared []wire.PID) []Change {
 // Resolve returns what a participant does with a hold after GPM's answer; false if GPM cannot tell.
 func Resolve(o Outcome) (Step, bool) {
 	switch o.Phase {
-	case Committed, Running:
+	case Committed, Running, Evicting:
 		return Step{Verb: Commit, PID: o.PID}, true
 	case Leaving, 0:
 		return Step{Verb: Free, PID: o.PID}, true

@@ -46,17 +46,21 @@ type Phase uint8
 
 // The phases. Numbers are wire numbers, never reused.
 //
-//	(none) --admit--> Intent --commit--> Committed --end--> Running
-//	                    |                    |                 |
-//	                  abort               release           release
-//	                    +---------> Leaving <+-----------------+
+//	(none) --admit--> Intent --commit--> Committed --end--> Running --preempt--> Evicting
+//	                    |                    |                 |                     |
+//	                  abort               release           release         evicted, release
+//	                    +---------> Leaving <+-----------------+---------------------+
 //	                                   |
 //	                                  end --> (none)
+//
+// Before its intent a vNode may wait in GPM's queue, under a ticket: an attempt that fails there is an intent that is
+// aborted, and the vNode waits on.
 const (
 	Intent    Phase = 1 // threads and lines are held; nothing is decided
 	Committed Phase = 2 // decided; the participants may not know it yet
 	Running   Phase = 3 // every participant knows it
 	Leaving   Phase = 4 // aborted or released; the participants may still hold their parts
+	Evicting  Phase = 5 // ended for another vNode; its process may still run
 )
 
 func (p Phase) String() string {
@@ -71,6 +75,8 @@ func (p Phase) String() string {
 		return "running"
 	case Leaving:
 		return "leaving"
+	case Evicting:
+		return "evicting"
 	}
 	return "unknown phase"
 }
@@ -85,6 +91,7 @@ const (
 	EndCommit    ChangeVerb = 3 // Committed → Running: every participant has committed
 	EndFree      ChangeVerb = 4 // Leaving → none: every participant has given back
 	Ask          ChangeVerb = 5 // a prepared participant asks: Intent → Leaving, else only the answer
+	Evicted      ChangeVerb = 6 // Evicting → Leaving: its process runs no more
 )
 
 func (v ChangeVerb) String() string {
@@ -99,6 +106,8 @@ func (v ChangeVerb) String() string {
 		return "end free"
 	case Ask:
 		return "ask"
+	case Evicted:
+		return "evicted"
 	}
 	return "unknown change"
 }

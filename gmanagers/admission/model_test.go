@@ -3,6 +3,7 @@ package admission_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type world struct {
 	seq     uint64
 	flight  []message
 	specs   map[wire.PID]admission.VNodeSpec
+	last    wire.PID // the last process that was tried
 	answers map[wire.PID]admission.Answer
 }
 
@@ -76,19 +78,23 @@ func live(ms []wire.Member) []membership.Live {
 	return out
 }
 
+func (w *world) stamp(policy string, ms []wire.Member) membership.Stamp {
+	return membership.Stamp{NowMS: int64(w.now), Policy: policy, Live: live(ms)}
+}
+
 func (w *world) next() uint64 { w.seq++; return w.seq }
 
 func (w *world) applyGPM(q gpm.Request) gpm.Result {
-	return w.gpm.Apply(gpm.Command{Client: 1, Seq: w.next(), Stamp: membership.Stamp{Policy: "fewest_threads", Live: live(w.gpm.Members())}, Coordinator: uint64(w.life), Request: q})
+	return w.gpm.Apply(gpm.Command{Client: 1, Seq: w.next(), Stamp: w.stamp("fewest_threads", w.gpm.Members()), Coordinator: uint64(w.life), Request: q})
 }
 
 func (w *world) applyGMM(q gmm.Request) gmm.Result {
-	return w.gmm.Apply(gmm.Command{Client: 1, Seq: w.next(), Stamp: membership.Stamp{Policy: "least_loaded", Live: live(w.gmm.Members())}, Overcommit: 1000, Request: q})
+	return w.gmm.Apply(gmm.Command{Client: 1, Seq: w.next(), Stamp: w.stamp("least_loaded", w.gmm.Members()), Overcommit: 1000, Request: q})
 }
 
 func (w *world) applyGSM(q gsm.Request) gsm.Result {
 	return w.gsm.Apply(gsm.Command{
-		Client: 1, Seq: w.next(), Stamp: membership.Stamp{Policy: "most_free", Live: live(w.gsm.Members())}, CachePolicy: "fewest_volumes", Caches: live(w.gmm.Members()), Request: q,
+		Client: 1, Seq: w.next(), Stamp: w.stamp("most_free", w.gsm.Members()), CachePolicy: "fewest_volumes", Caches: live(w.gmm.Members()), Request: q,
 	})
 }
 
@@ -99,7 +105,7 @@ func (w *world) perform(out []admission.Effect) {
 			w.flight = append(w.flight, message{life: w.life, e: e})
 			continue
 		}
-		if was, ok := w.answers[e.Answer.PID]; ok && !was.Gone && e.Answer.Gone && e.Answer.Kind != wire.KindNone {
+		if was, ok := w.answers[e.Answer.PID]; ok && !was.Gone && e.Answer.Gone && e.Answer.Kind != wire.KindNone && !strings.HasPrefix(e.Answer.Text, "preempted by") {
 			w.t.Fatalf("vNode %d was admitted and then refused: %s", e.Answer.PID, e.Answer.Text)
 		}
 		w.answers[e.Answer.PID] = e.Answer
@@ -126,10 +132,10 @@ func (w *world) begin(pid wire.PID) {
 
 func (w *world) admit(spec admission.VNodeSpec, drive bool) {
 	res := w.applyGPM(gpm.Request{Op: gpm.OpAdmit, Spec: spec})
-	if res.Kind != wire.KindNone {
+	if res.Kind != wire.KindNone || res.VNode.PID == 0 { // refused, or it waits
 		return
 	}
-	w.specs[res.VNode.PID] = spec
+	w.specs[res.VNode.PID], w.last = spec, res.VNode.PID
 	if drive { // else the coordinator died between the intent and its first step
 		w.begin(res.VNode.PID)
 	}
@@ -164,6 +170,7 @@ func (w *world) deliver(m message) {
 
 // look is what leaders do now and then.
 func (w *world) look() {
+	w.queue()
 	w.perform(w.core.Found(w.now, w.gpm.Open(gpm.MaxProcesses), nil))
 	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
 		prepared := w.gmm.Prepared()
@@ -174,6 +181,45 @@ func (w *world) look() {
 			w.flight = append(w.flight, message{e: admission.Effect{To: wire.GPM, Change: m}, asker: g})
 		}
 	}
+}
+
+// queue is what the leader of GPM does for those that wait.
+func (w *world) queue() {
+	if w.gpm.Due(int64(w.now)) {
+		for _, pid := range w.applyGPM(gpm.Request{Op: gpm.OpQueue}).Tried {
+			spec, ok := w.gpm.Wanted(pid)
+			if !ok {
+				w.t.Fatalf("process %d was begun for nobody", pid)
+			}
+			w.specs[pid], w.last = spec, pid
+			w.begin(pid)
+		}
+	}
+	if first, ok := w.gpm.Preempting(); ok {
+		fits := func(without []wire.PID) bool { return w.fits(first.Spec, without) }
+		if !fits(nil) {
+			victims := admission.Victims(first.Spec.Priority, w.gpm.Victims(), fits)
+			for _, pid := range victims {
+				if p := w.gpm.Processes(pid)[0]; p.Priority >= first.Spec.Priority || p.Phase != admission.Running {
+					w.t.Fatalf("%+v is ended for %+v", p, first)
+				}
+			}
+			if res := w.applyGPM(gpm.Request{Op: gpm.OpPreempt, PID: first.Ticket, Victims: victims}); res.Kind != wire.KindNone {
+				w.t.Fatal(res.Err())
+			}
+		}
+	}
+	for _, e := range w.gpm.Evictions() {
+		w.flight = append(w.flight, message{life: w.life, e: admission.Effect{To: wire.GPM, Change: admission.Change{Verb: admission.Evicted, PID: e.PID}}})
+	}
+}
+
+func (w *world) fits(spec admission.VNodeSpec, without []wire.PID) bool {
+	step := admission.Step{Verb: admission.Prepare, PID: 1 << 40, MemoryBytes: spec.MemoryBytes, Volumes: spec.Volumes}
+	gmmStamp, gsmStamp := w.stamp("least_loaded", w.gmm.Members()), w.stamp("most_free", w.gsm.Members())
+	return w.gpm.Fits(spec, without, gpm.Command{Stamp: w.stamp("fewest_threads", w.gpm.Members())}) == nil &&
+		w.gmm.Fits(step, without, gmm.Command{Stamp: gmmStamp, Overcommit: 1000}) == nil &&
+		(len(spec.Volumes) == 0 || w.gsm.Fits(step, without, gsm.Command{Stamp: gsmStamp, CachePolicy: "fewest_volumes", Caches: live(w.gmm.Members())}) == nil)
 }
 
 // lose tells the coordinator that a message of its own got no answer in time.
@@ -223,7 +269,7 @@ func (w *world) settle() {
 			w.deliver(w.take(0))
 			w.check()
 		}
-		if w.core.Driven() == 0 && len(w.gpm.Open(1)) == 0 && len(w.gmm.Prepared()) == 0 && len(w.gsm.Prepared()) == 0 {
+		if w.core.Driven() == 0 && len(w.gpm.Open(1)) == 0 && len(w.gpm.Queue(0)) == 0 && len(w.gmm.Prepared()) == 0 && len(w.gsm.Prepared()) == 0 {
 			return
 		}
 	}
@@ -247,9 +293,11 @@ func TestEndsInCommitOrAbort(t *testing.T) {
 				for range rapid.IntRange(0, 3).Draw(t, "volumes") {
 					spec.Volumes = append(spec.Volumes, admission.VolumeSpec{Name: "d", SizeBytes: rapid.Uint64Range(1, 4<<12).Draw(t, "size")})
 				}
+				spec.IfFull = admission.IfFull(rapid.IntRange(0, 2).Draw(t, "if full"))
+				spec.Priority, spec.DeadlineMS = uint8(rapid.IntRange(1, 3).Draw(t, "priority")), uint32(rapid.IntRange(1, 200).Draw(t, "deadline"))
 				w.admit(spec, rapid.IntRange(0, 9).Draw(t, "drive") > 0)
 			case n == 3 && len(w.specs) > 0: // released, or its client asks again
-				pid := wire.PID(rapid.IntRange(1, len(w.specs)).Draw(t, "pid"))
+				pid := wire.PID(rapid.IntRange(1, int(w.last)).Draw(t, "pid"))
 				if rapid.Bool().Draw(t, "release") {
 					w.applyGPM(gpm.Request{Op: gpm.OpRelease, PID: pid})
 				}
@@ -258,6 +306,11 @@ func TestEndsInCommitOrAbort(t *testing.T) {
 				w.die()
 			case n == 5:
 				w.now += grace
+				w.look()
+			case n == 9: // all is quiet for a while
+				for len(w.flight) > 0 {
+					w.deliver(w.take(0))
+				}
 				w.look()
 			case len(w.flight) == 0:
 			case n == 6:

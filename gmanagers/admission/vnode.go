@@ -25,6 +25,10 @@ type VNodeSpec struct {
 	// reserves none: vRegions are then activated as far as there is room.
 	MemoryBytes uint64
 	Volumes     []VolumeSpec // at most MaxVolumes
+	Tenant      string       // whose quota it counts against; empty is DefaultTenant
+	Priority    uint8        // 1, the lowest, to MaxPriority; 0 is DefaultPriority
+	IfFull      IfFull       // what becomes of it if it does not fit
+	DeadlineMS  uint32       // how long it may wait for room, if IfFull is not Refuse; 0 is DefaultDeadlineMS
 }
 
 // VolumeSpec is what a volume needs.
@@ -78,6 +82,14 @@ func (s VNodeSpec) Check() error {
 		return bad("memory_bytes: %d, want at most %d", s.MemoryBytes, int64(math.MaxInt64))
 	case len(s.Volumes) > MaxVolumes:
 		return bad("volumes: %d, want at most %d", len(s.Volumes), MaxVolumes)
+	case len(s.Tenant) > MaxTenantBytes || s.Tenant == EveryTenant:
+		return bad("tenant: %.64q, want at most %d bytes, and not %q", s.Tenant, MaxTenantBytes, EveryTenant)
+	case s.Priority > MaxPriority:
+		return bad("priority: %d, want 1 to %d, or 0 for %d", s.Priority, MaxPriority, DefaultPriority)
+	case s.IfFull > Preempt:
+		return bad("if_full: %d, want 0 to %d", s.IfFull, Preempt)
+	case s.DeadlineMS > MaxDeadlineMS:
+		return bad("deadline_ms: %d, want 1 to %d, or 0 for %d", s.DeadlineMS, MaxDeadlineMS, DefaultDeadlineMS)
 	}
 	for i, v := range s.Volumes {
 		switch {

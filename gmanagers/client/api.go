@@ -79,19 +79,31 @@ func (c *Client) gsm(ctx context.Context, q gsm.Request) (gsm.Result, error) {
 // sComponent yet. A refusal names what is short, by how much and at which components. If the managers cannot tell what
 // became of an attempt, or the coordinator ended before it decided, another attempt is made until ctx ends; an attempt
 // whose outcome is unknown in the end holds nothing, or is listed by Processes.
+//
+// A spec that may wait (admission.Queue, admission.Preempt) makes it wait for room, and for the deadline of the spec if ctx
+// has none. If ctx ends before, the wait is given up as far as that can still be told to the managers.
 func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission.Placement, error) {
+	if _, ok := ctx.Deadline(); !ok && spec.IfFull != admission.Refuse {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ms(c.o.TimeoutMS)+ms(int(spec.Complete().DeadlineMS)))
+		defer cancel()
+	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	backoff := session.Backoff{Base: ms(c.o.RetryBaseMS), Max: ms(c.o.RetryMaxMS), Attempts: 1 << 30}
 	for attempt := 1; ; attempt++ {
 		r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec})
+		if err == nil && r.Ticket != 0 && r.VNode.PID == 0 {
+			return c.await(ctx, r.Ticket)
+		}
 		if wire.KindOf(err) != wire.KindUnavailable || c.pause(ctx, backoff, attempt) != nil {
 			return r.VNode, err
 		}
 	}
 }
 
-// Release gives back all that a vNode has at the managers. It removes no volume at its sComponent.
+// Release gives back all that a vNode has at the managers, or ends its wait if pid is the ticket of one that waits. It
+// removes no volume at its sComponent.
 func (c *Client) Release(ctx context.Context, pid wire.PID) error {
 	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpRelease, PID: pid})
 	return err

@@ -1,6 +1,7 @@
 package gmm
 
 import (
+	"bytes"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -156,6 +157,39 @@ func TestProperties(t *testing.T)    { statetest.Properties(t, machine) }
 func TestRefusesSpoilt(t *testing.T) { statetest.RefusesSpoilt(t, machine) }
 func FuzzApply(f *testing.F)         { statetest.FuzzApply(f, machine, 3, DecodeResult) }
 func FuzzRestore(f *testing.F)       { statetest.FuzzRestore(f, machine) }
+
+// TestFits: Fits says what a Prepare would say if the others had been freed before, and changes nothing.
+func TestFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := New()
+		steps := rapid.Uint64Range(1, 30).Draw(t, "steps")
+		for seq := range steps {
+			s.Apply(drawCommand(t, s, 1, seq+1))
+		}
+		var without []wire.PID
+		for _, p := range s.processes {
+			if rapid.Bool().Draw(t, "without") {
+				without = append(without, p.PID)
+			}
+		}
+		c := drawCommand(t, s, 1, steps+1)
+		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, MemoryBytes: rapid.Uint64Range(0, 12*wire.PageSize).Draw(t, "memory")}
+		was := s.Snapshot()
+		fits := s.Fits(st, without, c)
+		if !bytes.Equal(s.Snapshot(), was) {
+			t.Fatal("asking had an effect")
+		}
+		c.Request = Request{Op: OpSteps}
+		for _, pid := range without {
+			c.Request.Steps = append(c.Request.Steps, admission.Step{Verb: admission.Free, PID: pid})
+		}
+		c.Request.Steps = append(c.Request.Steps, st)
+		votes := s.Apply(c).Votes
+		if got := votes[len(votes)-1].Kind; got != wire.KindOf(fits) {
+			t.Fatalf("fits: %v, prepared: %v %s", fits, got, votes[len(votes)-1].Text)
+		}
+	})
+}
 
 func TestRoom(t *testing.T) {
 	for _, c := range []struct{ memory, region, overcommit, want uint64 }{

@@ -27,21 +27,26 @@ const (
 	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
+	OpSettings Op = 11 // Settings; for the managers themselves
+	OpQueue    Op = 12 // → Result.Tried; looks whether there is room for who waits; for the managers themselves
+	OpPreempt  Op = 14 // PID a ticket, Victims; for the managers themselves
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
 type Request struct {
-	Op      Op
-	Member  wire.Member
-	Action  membership.Action
-	Note    membership.Note
-	Text    string // why, or what was seen
-	Spec    admission.VNodeSpec
-	PID     wire.PID
-	Changes []admission.Change // at most admission.MaxBatch
-	Orders  []movelist.Order   // at most movelist.MaxBatch
-	Ends    []moves.End        // these and Drops together as many
-	Drops   []uint64           // numbers of moves that their givers have forgotten
+	Op       Op
+	Member   wire.Member
+	Action   membership.Action
+	Note     membership.Note
+	Text     string // why, or what was seen
+	Spec     admission.VNodeSpec
+	PID      wire.PID
+	Changes  []admission.Change // at most admission.MaxBatch
+	Orders   []movelist.Order   // at most movelist.MaxBatch
+	Ends     []moves.End        // these and Drops together as many
+	Drops    []uint64           // numbers of moves that their givers have forgotten
+	Settings admission.Settings
+	Victims  []wire.PID // to be ended for a vNode that waits; none: it is refused
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
@@ -49,7 +54,7 @@ type Command struct {
 	Client      uint64
 	Seq         uint64
 	Stamp       membership.Stamp
-	Coordinator uint64 // of OpAdmit: the leadership that may prepare it, see admission.Coordinator
+	Coordinator uint64 // of OpAdmit and OpQueue: the leadership that may prepare it, see admission.Coordinator
 	Request     Request
 }
 
@@ -61,6 +66,8 @@ type Result struct {
 	VNode    admission.Placement // what the log knows when the command is applied; the shell completes it
 	Outcomes []admission.Outcome // one for each change
 	Begun    []movelist.Begun    // one for each order
+	Ticket   wire.PID            // of a vNode that may wait; without VNode it waits
+	Tried    []wire.PID          // vNodes from the queue that are to be prepared
 }
 
 // Err returns the result's error, nil if the command was carried out.

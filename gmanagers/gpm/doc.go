@@ -8,6 +8,10 @@
 // It is also the log of the transactions by which vNodes are admitted and released: each process has a phase, which changes
 // by compare-and-set (package admission). It drives no transaction itself.
 //
+// A vNode that does not fit and may wait is in the queue (queue.go), under a ticket, until it is admitted, refused, or
+// expired; each attempt is a process of its own. For one that preempts, others of a lower priority are ended (preempt.go).
+// Quotas of tenants and the threads of a core are settings that the leader has replicated.
+//
 // It does not start processes, does not decide who is alive (the proposer stamps that) and does not change anything.
 //
 // Pure: no goroutines, no locks, no clock, no chance but the stamped one, no I/O. Replicated by gmanagers/internal/raftsm; requests and

@@ -43,6 +43,7 @@ func (s *State) node(cmd Command) Result {
 	if changed {
 		s.decided(cmd, events.OfAction(q.Action))
 	}
+	s.room++ // it may take new ones again
 	return Result{}
 }
 

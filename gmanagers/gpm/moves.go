@@ -47,10 +47,10 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	spec := admission.VNodeSpec{Name: p.Name, Threads: p.Threads, ExCacheLines: p.ExCacheLines}
 	key := placement.Hash(uint64(p.PID))
 	ask := placement.Ask{Need: p.ExCacheLines, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.turn, Avoid: []wire.NodeID{p.Node}}
-	s.candidates(spec, cmd.Stamp.Live, nil)
+	s.candidates(spec, cmd.Stamp.Live, nil, nil)
 	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
 		var why membership.Refusals
-		s.candidates(spec, cmd.Stamp.Live, &why)
+		s.candidates(spec, cmd.Stamp.Live, &why, &why)
 		return why.With("raise pcomponent.excache_bytes")
 	})
 	if err != nil {
@@ -75,6 +75,7 @@ func (s *State) endMoves(cmd Command) Result {
 	if err := s.moves.Ends(cmd.Stamp.NowMS, cmd.Request.Ends, cmd.Request.Drops, s.events, s.moved); err != nil {
 		return failed(err)
 	}
+	s.room++ // what moved away left room
 	return Result{}
 }
 

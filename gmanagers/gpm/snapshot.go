@@ -22,6 +22,11 @@ type saved struct {
 	Turn      wire.NodeID
 	Events    []byte // of events.Log.Encode
 	Moves     movelist.Saved
+	Queue     []Waiting // in the order of their turns
+	Settled   []Settled // oldest first
+	Settings  admission.Settings
+	Room      uint64
+	Counts    Counts
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -33,6 +38,7 @@ func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		NextPID: s.nextPID, Members: s.members.Save(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
 		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(), Moves: s.moves.Save(),
+		Queue: s.Queue(0), Settled: append([]Settled{}, s.settled...), Settings: s.settings.Sorted(), Room: s.room, Counts: s.counts,
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -59,11 +65,13 @@ func (s *State) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
-	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, moves: list, turn: v.Turn}
+	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, moves: list, turn: v.Turn,
+		queue: v.Queue, settled: v.Settled, settings: v.Settings, usage: map[string]admission.Amount{}, room: v.Room, counts: v.Counts}
 	for _, p := range n.processes {
 		if p.Phase != admission.Running {
 			n.open++
 		}
+		n.charge(&p)
 		if members.Current(p.Node, p.NodeEpoch) {
 			u := n.used[p.Node]
 			n.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
@@ -96,10 +104,14 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
 		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+	case QueryQueue:
+		return membership.EncodeAnswer(s.Queue(wire.PID(q.ID))), nil
+	case QueryTicket:
+		return membership.EncodeAnswer(s.Ticket(wire.PID(q.ID))), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	case membership.QueryMoves:
 		return membership.EncodeAnswer(s.moves.All()), nil
 	}
-	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
+	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d, %d or %d to %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing, QueryTicket)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/events"
@@ -41,8 +42,14 @@ type Process struct {
 	Wants        uint32             // volumes that it asked for
 	Home         admission.Home     // as decided; zero before
 	Volumes      []admission.Volume // as decided; nil before
-	Kind         wire.Kind          // why it was aborted
+	Kind         wire.Kind          // why it was aborted, or evicted
 	Text         string
+	Tenant       string
+	Priority     uint8
+	MemoryBytes  uint64   // of the spec, for the quota
+	StorageBytes uint64   // of all volumes, for the quota
+	Ticket       wire.PID // under which it waited; 0: it did not
+	By           wire.PID // the ticket of the vNode for which it is evicted
 }
 
 // Refusal is why a vNode was aborted.
@@ -66,7 +73,13 @@ type State struct {
 	open      int                  // derived: processes that are not Running
 	refused   []Refusal            // the last ones that ended, oldest first, at most MaxRefused
 	used      map[wire.NodeID]used // derived; only looked up
-	turn      wire.NodeID          // the pComponent that round_robin chose last; empty if none
+	queue     []Waiting            // in the order of their turns
+	settled   []Settled            // the tickets that ended last, oldest first, at most MaxRefused
+	settings  admission.Settings
+	usage     map[string]admission.Amount // derived: of each tenant; only looked up
+	room      uint64                      // grows when there may be room for who waits
+	counts    Counts
+	turn      wire.NodeID // the pComponent that round_robin chose last; empty if none
 	sessions  *dedup.Table[Result]
 	events    *events.Log
 	moves     *movelist.List
@@ -78,7 +91,7 @@ type State struct {
 func New() *State {
 	return &State{
 		members: membership.NewTable(wire.RoleCompute), nextPID: 1,
-		used: map[wire.NodeID]used{}, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GPM),
+		used: map[wire.NodeID]used{}, usage: map[string]admission.Amount{}, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GPM),
 	}
 }
 
@@ -98,6 +111,12 @@ func (s *State) apply(cmd Command) Result {
 		return s.release(q.PID, cmd)
 	case OpChanges:
 		return s.changes(q.Changes, cmd)
+	case OpSettings:
+		return s.configure(q.Settings, cmd)
+	case OpQueue:
+		return s.look(cmd)
+	case OpPreempt:
+		return s.preempt(q.PID, q.Victims, cmd)
 	case OpDead:
 		return s.dead(cmd)
 	case OpBegin:
@@ -117,52 +136,101 @@ func (s *State) register(m wire.Member, cmd Command) Result {
 	if err != nil {
 		return failed(err)
 	}
+	s.room++
 	delete(s.used, m.ID) // what ran under its older epoch is gone
 	s.events.Joined(cmd.Stamp.NowMS, m.ID, epoch)
 	return Result{Epoch: epoch}
 }
 
-// admit enters an intent: threads and lines are held from now on.
+// admit enters an intent, or has the vNode wait if it does not fit and wants that.
 func (s *State) admit(spec admission.VNodeSpec, cmd Command) Result {
 	if err := spec.Check(); err != nil {
 		return failed(err)
 	}
-	if len(s.processes) >= MaxProcesses || s.nextPID >= maxPID {
-		return failed(wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses))
+	spec = spec.Complete()
+	if err := s.settings.Quota(spec.Tenant).Refuses(spec.Tenant, admission.Amount{}, spec.Wants()); err != nil {
+		s.tellRefused(events.Refused, 0, spec, err, cmd) // it would never fit
+		return failed(err)
 	}
-	policy, err := placement.New(cmd.Stamp.Policy)
+	if spec.IfFull != admission.Refuse {
+		return s.wait(spec, cmd)
+	}
+	p, err := s.place(spec, 0, cmd)
 	if err != nil {
+		if wire.KindOf(err) == wire.KindNoRoom {
+			s.tellRefused(events.Refused, 0, spec, err, cmd)
+		}
 		return failed(err)
 	}
-	s.candidates(spec, cmd.Stamp.Live, nil)
-	ask := placement.Ask{Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn}
-	i := placement.Choose(policy, ask, &s.set)
-	if i < 0 {
-		var why membership.Refusals
-		s.candidates(spec, cmd.Stamp.Live, &why)
-		err := wire.Errorf(wire.KindNoRoom, "excache_lines: vNode %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, why.With("raise pcomponent.excache_bytes"))
-		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, Reason: membership.TextOf(err)})
-		return failed(err)
+	return Result{VNode: s.Placement(p)}
+}
+
+// place enters an intent: threads and lines are held from now on. Ticket is that of a vNode in the queue, 0 for another.
+func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (Process, error) {
+	if len(s.processes) >= MaxProcesses || s.nextPID >= maxPID {
+		return Process{}, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
-	m, _ := s.members.Get(s.set.ID(i))
-	s.note.Explain(policy, ask, &s.set, i)
-	e := s.note
-	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedProcess, s.nextPID, m.ID, m.Epoch
-	s.events.Append(e)
-	if policy.Rotates {
-		s.turn = m.ID
+	if err := s.quota(&spec); err != nil {
+		return Process{}, err
+	}
+	if err := s.door(spec.Priority, cmp.Or(ticket, s.nextPID)); err != nil {
+		return Process{}, err
+	}
+	m, err := s.choose(spec, cmd)
+	if err != nil {
+		return Process{}, err
 	}
 	p := Process{
 		PID: s.nextPID, Epoch: 1, Name: spec.Name, Threads: spec.Threads, ExCacheLines: spec.ExCacheLines,
 		Node: m.ID, NodeEpoch: m.Epoch, PlacedMS: cmd.Stamp.NowMS,
 		Phase: admission.Intent, Coordinator: cmd.Coordinator, Wants: uint32(len(spec.Volumes)),
+		Tenant: spec.Tenant, Priority: spec.Priority, MemoryBytes: spec.MemoryBytes, StorageBytes: spec.StorageBytes(), Ticket: ticket,
 	}
+	e := s.note
+	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedProcess, p.PID, m.ID, m.Epoch
+	s.events.Append(e)
 	s.nextPID++
 	s.processes = append(s.processes, p) // PIDs only grow
 	s.open++
 	u := s.used[m.ID]
 	s.used[m.ID] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
-	return Result{VNode: s.Placement(p)}
+	s.charge(&p)
+	s.pass(&p)
+	return p, nil
+}
+
+// choose returns the pComponent for a vNode, and notes why.
+func (s *State) choose(spec admission.VNodeSpec, cmd Command) (wire.Member, error) {
+	policy, err := placement.New(cmd.Stamp.Policy)
+	if err != nil {
+		return wire.Member{}, err
+	}
+	s.candidates(spec, cmd.Stamp.Live, nil, nil)
+	ask := placement.Ask{Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn}
+	i := placement.Choose(policy, ask, &s.set)
+	if i < 0 {
+		return wire.Member{}, s.lacks(spec, cmd)
+	}
+	s.note.Explain(policy, ask, &s.set, i)
+	m, _ := s.members.Get(s.set.ID(i))
+	if policy.Rotates {
+		s.turn = m.ID
+	}
+	return m, nil
+}
+
+// lacks says in an error what a vNode that fits at no pComponent lacks, and where.
+func (s *State) lacks(spec admission.VNodeSpec, cmd Command) error {
+	var lines, threads membership.Refusals
+	s.candidates(spec, cmd.Stamp.Live, &lines, &threads)
+	var said []string
+	if text := threads.With("raise manager.threads_per_core or pcomponent.cores"); threads.Any() {
+		said = append(said, fmt.Sprintf("threads: vNode %q wants %d at one pComponent: %s", spec.Name, spec.Threads, text))
+	}
+	if lines.Any() || !threads.Any() {
+		said = append(said, fmt.Sprintf("excache_lines: vNode %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, lines.With("raise pcomponent.excache_bytes")))
+	}
+	return wire.Errorf(wire.KindNoRoom, "%s", strings.Join(said, "; "))
 }
 
 // Placement returns where a process is, with what is decided of its home and volumes.
@@ -171,9 +239,10 @@ func (s *State) Placement(p Process) admission.Placement {
 	return admission.Placement{PID: p.PID, Epoch: p.Epoch, Node: p.Node, Addr: m.Addr, Home: p.Home, Volumes: p.Volumes}
 }
 
-// candidates fills s.set with those of live that are registered under their epoch, and why, if it is not nil, with what
-// keeps the other members and those without room for spec from being chosen.
-func (s *State) candidates(spec admission.VNodeSpec, live []membership.Live, why *membership.Refusals) {
+// candidates fills s.set with those of live that are registered under their epoch and have room for the threads of spec; and,
+// if they are not nil, why with what keeps the other members and those without lines from being chosen, threads with those
+// without room for threads.
+func (s *State) candidates(spec admission.VNodeSpec, live []membership.Live, why, threads *membership.Refusals) {
 	traffic := membership.Traffic(live)
 	s.set.Reset()
 	members := s.members.View()
@@ -192,6 +261,10 @@ func (s *State) candidates(spec admission.VNodeSpec, live []membership.Live, why
 		if capacity-u.lines < spec.ExCacheLines {
 			why.Short(m.ID, spec.ExCacheLines, capacity-u.lines, capacity)
 		}
+		if bound := s.settings.ThreadsPerCore * uint64(m.Capacity.Cores); bound > 0 && u.threads+uint64(spec.Threads) > bound {
+			threads.Short(m.ID, uint64(spec.Threads), bound-min(bound, u.threads), bound)
+			continue
+		}
 		s.set.Add(placement.Candidate{
 			ID: m.ID, Rack: m.Rack, Room: capacity - u.lines, Reserved: u.lines, Capacity: capacity, Threads: u.threads, Traffic: t,
 		})
@@ -202,10 +275,19 @@ func (s *State) find(pid wire.PID) (int, bool) {
 	return slices.BinarySearchFunc(s.processes, pid, func(p Process, pid wire.PID) int { return cmp.Compare(p.PID, pid) })
 }
 
-// release begins the end of a vNode whose admission is decided.
+// release begins the end of a vNode whose admission is decided, or ends its wait; pid may be a ticket.
 func (s *State) release(pid wire.PID, cmd Command) Result {
 	i, ok := s.find(pid)
 	if !ok {
+		became, known, err := s.cancel(pid, cmd)
+		switch {
+		case err != nil:
+			return failed(err)
+		case became != 0:
+			return s.release(became, cmd)
+		case known:
+			return Result{}
+		}
 		if o := s.Outcome(pid); o.Kind != wire.KindNone {
 			return failed(wire.Errorf(wire.KindNotFound, "process %d is not placed: %s", pid, o.Text))
 		}
@@ -232,14 +314,15 @@ func (s *State) changes(changes []admission.Change, cmd Command) Result {
 	}
 	res := Result{Outcomes: make([]admission.Outcome, 0, len(changes))}
 	for _, m := range changes {
-		s.change(m, cmd.Stamp.NowMS)
+		s.change(m, cmd)
 		res.Outcomes = append(res.Outcomes, s.Outcome(m.PID))
 	}
 	return res
 }
 
 // change carries out one compare-and-set on a phase.
-func (s *State) change(m admission.Change, nowMS int64) {
+func (s *State) change(m admission.Change, cmd Command) {
+	nowMS := cmd.Stamp.NowMS
 	i, ok := s.find(m.PID)
 	if !ok {
 		return
@@ -252,12 +335,13 @@ func (s *State) change(m admission.Change, nowMS int64) {
 	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent:
 		p.Phase, p.Home, p.Volumes = admission.Committed, m.Home, m.Volumes
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})
+		s.committed(p, nowMS)
 	case m.Verb == admission.DecideAbort && p.Phase == admission.Intent:
 		p.Phase, p.Kind, p.Text = admission.Leaving, m.Kind, m.Text[:min(len(m.Text), maxTextBytes)]
-		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
+		s.abort(p, nowMS)
 	case m.Verb == admission.Ask && p.Phase == admission.Intent:
 		p.Phase, p.Kind, p.Text = admission.Leaving, wire.KindUnavailable, "a participant waited too long for the decision"
-		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
+		s.abort(p, nowMS)
 	case m.Verb == admission.EndCommit && p.Phase == admission.Committed:
 		p.Phase = admission.Running
 		s.open--
@@ -265,17 +349,25 @@ func (s *State) change(m admission.Change, nowMS int64) {
 		if p.Kind == wire.KindNone {
 			s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: p.PID, Node: p.Node})
 		}
-		s.remove(i)
+		s.remove(i, cmd)
+	case m.Verb == admission.Evicted && p.Phase == admission.Evicting:
+		p.Phase = admission.Leaving
+	}
+}
+
+// abort tells that an intent came to nothing. If it was an attempt of a vNode that waits, that is not refused by it.
+func (s *State) abort(p *Process, nowMS int64) {
+	s.uncount(p)
+	if _, waits := s.waiting(p.Ticket); !waits {
+		s.counts.refuse(p.Text)
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
 	}
 }
 
 // remove forgets a process; why it was refused, if it was, is remembered a while.
-func (s *State) remove(i int) {
+func (s *State) remove(i int, cmd Command) {
 	p := s.processes[i]
-	if s.members.Current(p.Node, p.NodeEpoch) {
-		u := s.used[p.Node]
-		s.used[p.Node] = used{u.threads - uint64(p.Threads), u.lines - p.ExCacheLines}
-	}
+	s.unplace(&p)
 	if p.Kind != wire.KindNone {
 		s.refused = append(s.refused, Refusal{p.PID, p.Kind, p.Text})
 		if len(s.refused) > MaxRefused {
@@ -284,6 +376,19 @@ func (s *State) remove(i int) {
 	}
 	s.processes = slices.Delete(s.processes, i, i+1)
 	s.open--
+	s.credit(&p)
+	s.aborted(&p, cmd)
+	if p.Kind == wire.KindNone || p.Home.Node != "" {
+		s.room++ // not after an abort: two that do not fit would try in turns without end
+	}
+}
+
+// unplace gives back what a process takes of its pComponent.
+func (s *State) unplace(p *Process) {
+	if s.members.Current(p.Node, p.NodeEpoch) {
+		u := s.used[p.Node]
+		s.used[p.Node] = used{u.threads - uint64(p.Threads), u.lines - p.ExCacheLines}
+	}
 }
 
 // Outcome returns the phase of a process, and why it was refused as far as that is remembered.
@@ -370,7 +475,7 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: process %d, the next is %d", p.PID, s.nextPID)
 		case !ok || p.NodeEpoch > m.Epoch || p.NodeEpoch == lostInMove && p.Phase < admission.Running:
 			return fmt.Errorf("gpm: process %d is at %q under epoch %d, which never was", p.PID, p.Node, p.NodeEpoch)
-		case p.Phase < admission.Intent || p.Phase > admission.Leaving || p.Phase == admission.Intent && (p.Kind != wire.KindNone || p.Home.Node != "") ||
+		case p.Phase < admission.Intent || p.Phase > admission.Evicting || p.Phase == admission.Intent && (p.Kind != wire.KindNone || p.Home.Node != "") ||
 			(p.Phase == admission.Committed || p.Phase == admission.Running) && p.Kind != wire.KindNone:
 			return fmt.Errorf("gpm: process %d in phase %d: kind %v, home %q", p.PID, p.Phase, p.Kind, p.Home.Node)
 		case p.Wants > admission.MaxVolumes || len(p.Text) > maxTextBytes:
@@ -385,6 +490,9 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: the processes at %q take more than its %d lines", p.Node, m.Capacity.ExCacheLines)
 		}
 		sums[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+	}
+	if err := s.checkQueue(); err != nil {
+		return err
 	}
 	if err := s.checkMoves(sums); err != nil {
 		return err

@@ -1,7 +1,9 @@
 package gpm
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -31,7 +33,7 @@ var requests = []statetest.Choice[*State, Request]{
 	{Weight: 4, Draw: func(t *rapid.T, s *State) Request {
 		q := Request{Op: OpChanges}
 		for range rapid.IntRange(0, 5).Draw(t, "changes") {
-			m := admission.Change{Verb: admission.ChangeVerb(rapid.Uint8Range(0, 6).Draw(t, "verb")), PID: drawPID(t, s)}
+			m := admission.Change{Verb: admission.ChangeVerb(rapid.Uint8Range(0, 7).Draw(t, "verb")), PID: drawPID(t, s)}
 			switch m.Verb {
 			case admission.DecideAbort:
 				m.Kind, m.Text = wire.KindNoRoom, "none"
@@ -42,8 +44,35 @@ var requests = []statetest.Choice[*State, Request]{
 		}
 		return q
 	}},
-	{Weight: 3, Draw: func(t *rapid.T, _ *State) Request {
-		return Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines")}}
+	{Weight: 4, Draw: func(t *rapid.T, _ *State) Request {
+		return Request{Op: OpAdmit, Spec: admission.VNodeSpec{
+			Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines"),
+			MemoryBytes: rapid.Uint64Range(0, 5).Draw(t, "memory"), Tenant: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "tenant"),
+			Priority: rapid.Uint8Range(0, 3).Draw(t, "priority"), IfFull: admission.IfFull(rapid.Uint8Range(0, 3).Draw(t, "if full")), DeadlineMS: rapid.Uint32Range(0, 30).Draw(t, "deadline"),
+		}}
+	}},
+	{Weight: 1, Draw: func(*rapid.T, *State) Request { return Request{Op: OpQueue} }},
+	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request {
+		q := Request{Op: OpSettings, Settings: admission.Settings{ThreadsPerCore: rapid.Uint64Range(0, 8).Draw(t, "threads per core")}}
+		for _, tenant := range []string{"*", "a", "default"}[:rapid.IntRange(0, 3).Draw(t, "quotas")] {
+			q.Settings.Quotas = append(q.Settings.Quotas, admission.Quota{
+				Tenant: tenant, Threads: rapid.Uint64Range(0, 9).Draw(t, "q threads"), ExCacheLines: rapid.Uint64Range(0, 50).Draw(t, "q lines"),
+				MemoryBytes: rapid.Uint64Range(0, 9).Draw(t, "q memory"), VNodes: rapid.Uint64Range(0, 5).Draw(t, "q vnodes"),
+			})
+		}
+		return q
+	}},
+	{Weight: 1, Draw: func(t *rapid.T, s *State) Request {
+		q := Request{Op: OpPreempt, PID: drawPID(t, s)}
+		if first, ok := s.Preempting(); ok && rapid.Bool().Draw(t, "first") {
+			q.PID = first.Ticket
+		}
+		for _, v := range s.Victims() {
+			if rapid.Bool().Draw(t, "victim") {
+				q.Victims = append(q.Victims, v.PID)
+			}
+		}
+		return q
 	}},
 	{Weight: 2, Draw: func(t *rapid.T, s *State) Request { // of membership
 		return Request{
@@ -80,11 +109,23 @@ func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
 	return c
 }
 
-// newLaws: a process id is given once; what is decided is not decided otherwise; the processes of a pComponent fit into its
+// newLaws: what checkWaiting says; a process id is given once; what is decided is not decided otherwise; the processes of a pComponent fit into its
 // ExCache, counted from the listing.
 func newLaws() func(*rapid.T, *State, Command, Result) {
 	given, committed := map[wire.PID]bool{}, map[wire.PID]bool{}
+	was := New()
 	return func(t *rapid.T, s *State, c Command, res Result) {
+		checkWaiting(t, was, s, c, res)
+		was = New()
+		if err := was.Restore(s.Snapshot()); err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range res.Tried {
+			if given[pid] {
+				t.Fatalf("pid %d was given twice", pid)
+			}
+			given[pid] = true
+		}
 		if p := res.VNode.PID; p != 0 && c.Request.Op == OpAdmit {
 			if given[p] {
 				t.Fatalf("pid %d was given twice", p)
@@ -116,6 +157,39 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 	}
 }
 
+// checkWaiting: no quota is exceeded by who is placed; the queue is tried in order; only lower priorities are ended, and only
+// if that makes room.
+func checkWaiting(t *rapid.T, before, after *State, c Command, res Result) {
+	for tenant, a := range after.usage {
+		if was := before.usage[tenant]; a.VNodes > was.VNodes {
+			if err := after.settings.Quota(tenant).Refuses(tenant, was, a.Minus(was)); err != nil {
+				t.Fatalf("after %+v: %v", c, err)
+			}
+		}
+	}
+	var last *Waiting
+	for _, pid := range res.Tried {
+		i := slices.IndexFunc(after.queue, func(w Waiting) bool { return w.Attempt == pid })
+		if i < 0 || last != nil && byTurn(last, &after.queue[i]) >= 0 {
+			t.Fatalf("%v were begun, not in the order of the queue %+v", res.Tried, after.queue)
+		}
+		last = &after.queue[i]
+	}
+	if c.Request.Op != OpPreempt || res.Kind != wire.KindNone || len(c.Request.Victims) == 0 {
+		return
+	}
+	w := before.Queue(c.Request.PID)[0]
+	snap := before.Snapshot()
+	if err := before.Fits(w.Spec, c.Request.Victims, c); err != nil || !bytes.Equal(before.Snapshot(), snap) {
+		t.Fatalf("%v are ended for %+v, which would not fit then (%v), or asking that had an effect", c.Request.Victims, w, err)
+	}
+	for _, pid := range c.Request.Victims {
+		if p := after.Processes(pid)[0]; p.Phase != admission.Evicting || p.Priority >= w.Spec.Priority {
+			t.Fatalf("%+v is ended for %+v", p, w)
+		}
+	}
+}
+
 // script is one of each command.
 func script() (out []Command) {
 	live := []membership.Live{{ID: "p1", Epoch: 1}}
@@ -126,6 +200,10 @@ func script() (out []Command) {
 		{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: 1}}},
 		{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "b", Threads: 1, ExCacheLines: 10}},
 		{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideCommit, PID: 2, Home: admission.Home{Node: "m1"}, Volumes: []admission.Volume{{Volume: 1}}}, {Verb: admission.EndCommit, PID: 2}}},
+		{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "c", Threads: 1, ExCacheLines: 100, Priority: 9, IfFull: admission.Preempt}},
+		{Op: OpSettings, Settings: admission.Settings{ThreadsPerCore: 2, Quotas: []admission.Quota{{Tenant: "*", VNodes: 3}}}},
+		{Op: OpQueue},
+		{Op: OpPreempt, PID: 3, Victims: []wire.PID{2}},
 		{Op: OpRelease, PID: 2},
 		{Op: OpNote, Member: wire.Member{ID: "p1", Epoch: 1}, Note: membership.NoteSilent, Text: "seen by nobody"},
 		{Op: OpNode, Member: wire.Member{ID: "p1"}, Action: membership.Drain},

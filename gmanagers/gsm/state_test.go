@@ -1,6 +1,7 @@
 package gsm
 
 import (
+	"bytes"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -126,6 +127,39 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 			t.Fatalf("after %+v: %v", c, err)
 		}
 	}
+}
+
+// TestFits: Fits says what a Prepare would say if the others had been freed before, and changes nothing.
+func TestFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := New()
+		steps := rapid.Uint64Range(1, 30).Draw(t, "steps")
+		for seq := range steps {
+			s.Apply(drawCommand(t, s, 1, seq+1))
+		}
+		var without []wire.PID
+		for _, v := range s.volumes {
+			if rapid.Bool().Draw(t, "without") {
+				without = append(without, v.PID)
+			}
+		}
+		c := drawCommand(t, s, 1, steps+1)
+		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, Volumes: []admission.VolumeSpec{{SizeBytes: rapid.Uint64Range(1, 12*wire.PageSize).Draw(t, "a")}, {SizeBytes: 1}}}
+		was := s.Snapshot()
+		fits := s.Fits(st, without, c)
+		if !bytes.Equal(s.Snapshot(), was) {
+			t.Fatal("asking had an effect")
+		}
+		c.Request = Request{Op: OpSteps}
+		for _, pid := range without {
+			c.Request.Steps = append(c.Request.Steps, admission.Step{Verb: admission.Free, PID: pid})
+		}
+		c.Request.Steps = append(c.Request.Steps, st)
+		votes := s.Apply(c).Votes
+		if got := votes[len(votes)-1].Kind; got != wire.KindOf(fits) {
+			t.Fatalf("fits: %v, prepared: %v %s", fits, got, votes[len(votes)-1].Text)
+		}
+	})
 }
 
 // script is one of each command.

@@ -97,6 +97,9 @@ func (r *Refusals) Silent(id wire.NodeID) {
 	r.add(fmt.Sprintf("%s is silent", id))
 }
 
+// Any reports whether anything was noted.
+func (r *Refusals) Any() bool { return len(r.said) > 0 }
+
 func (r *Refusals) String() string {
 	switch {
 	case len(r.said) == 0:

@@ -58,7 +58,7 @@ const (
 	// Processes.
 	OpProcessStart  Op = 64 // client→P: ProcessStartReq → (empty)
 	OpProcessStatus Op = 65 // client→P: ProcessRef → ProcessStatusRep
-	OpProcessStop   Op = 66 // client→P: ProcessRef → (empty)
+	OpProcessStop   Op = 66 // client→P, G→P: ProcessStopReq → (empty)
 	OpProcessCopy   Op = 67 // P→P (giver → taker): ProcessCopyReq → ProcessCopyRep
 	OpProcessResume Op = 68 // P→P (giver → taker): ProcessResumeReq → ProcessResumeRep
 	OpProcessDrop   Op = 69 // P→P (giver → taker), G→P: MoveRef → (empty): the taker forgets what it does not serve

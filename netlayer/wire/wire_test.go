@@ -86,7 +86,7 @@ var samples = []sample{
 	{op: OpCacheSwitch, req: SwitchReq{Move: MoveID{GSM, 5}, Volume: 6, Epoch: 4, To: "m2", ToAddr: "unix:/run/m2"}},
 	{op: OpProcessStart, req: ProcessStartReq{PID: 7, Spec: []byte{1, 2, 3}}},
 	{op: OpProcessStatus, req: ProcessRef{PID: 7}, rep: ProcessStatusRep{Status: []byte{4, 5}}},
-	{op: OpProcessStop, req: ProcessRef{PID: 7}},
+	{op: OpProcessStop, req: ProcessStopReq{PID: 7, Text: "preempted", WaitMS: 2000}},
 	{op: OpProcessCopy, req: ProcessCopyReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6, From: "p1", FromAddr: "unix:/run/p1", Total: 3, StateSum: 17, Sum: 18, Bytes: []byte{1, 2, 3}}, rep: ProcessCopyRep{Have: 3, Ready: true}},
 	{op: OpProcessResume, req: ProcessResumeReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6}, rep: ProcessResumeRep{State: ResumeServing}},
 	{op: OpProcessDrop, req: MoveRef{MoveID{GPM, 9}}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,9 @@ type Host struct {
 	inDone   []wire.MoveID             // of them, over
 	over     map[wire.MoveID]bool      // moves that were forgotten: a late message of one begins nothing
 	overList []wire.MoveID             // the same, the first first
+
+	// barred are processes that the managers ended before they were started, the first to be barred first; at most MaxJobs.
+	barred []wire.ProcessStopReq
 }
 
 // NewHost makes a host for a pComponent. Close it before the component.
@@ -88,11 +92,11 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 		rep.SetBody(wire.Marshal(wire.ProcessStatusRep{Status: wire.Marshal(&st)}))
 		return nil
 	case wire.OpProcessStop:
-		var r wire.ProcessRef
+		var r wire.ProcessStopReq
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
 			return err
 		}
-		return h.Stop(r.PID)
+		return h.Stop(ctx, r)
 	case wire.OpProcessCopy:
 		var r wire.ProcessCopyReq
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
@@ -139,6 +143,18 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 	return h.comp.Switched(req)
 }
 
+// bar remembers that a process must not start any more: its start may come later than its end.
+func (h *Host) bar(r wire.ProcessStopReq) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.Text == "" || slices.ContainsFunc(h.barred, func(b wire.ProcessStopReq) bool { return b.PID == r.PID }) {
+		return
+	}
+	if h.barred = append(h.barred, r); len(h.barred) > MaxJobs {
+		h.barred = slices.Delete(h.barred, 0, 1)
+	}
+}
+
 func (h *Host) job(pid wire.PID) (*job, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -148,23 +164,47 @@ func (h *Host) job(pid wire.PID) (*job, error) {
 	return nil, wire.Errorf(wire.KindNotFound, "process %d was not started here, or has ended long ago", pid)
 }
 
-// Stop ends a process. One that is switching over is busy, one that went elsewhere is stopped there.
-func (h *Host) Stop(pid wire.PID) error {
-	j, err := h.job(pid)
+// Stop ends a process and, if that is asked for, waits for its end. One that is switching over is busy, one that went
+// elsewhere is stopped there.
+func (h *Host) Stop(ctx context.Context, r wire.ProcessStopReq) error {
+	j, err := h.job(r.PID)
 	if err != nil {
+		h.bar(r)
 		return err
 	}
 	h.mu.Lock()
-	m := h.moving(pid)
+	m := h.moving(r.PID)
 	h.mu.Unlock()
-	if st := j.status(); st.State == StateMoved {
-		return wire.Errorf(wire.KindNotOwner, "process %d runs at %s (%s): stop it there", pid, st.Node, st.Addr)
+	elsewhere := func() error {
+		if st := j.status(); st.State == StateMoved {
+			return wire.Errorf(wire.KindNotOwner, "process %d runs at %s (%s): stop it there", r.PID, st.Node, st.Addr)
+		}
+		return nil
+	}
+	if err := elsewhere(); err != nil {
+		return err
 	}
 	if m != nil && m.status().State == wire.MoveSwitching {
-		return wire.Errorf(wire.KindBusy, "process %d is moving to %s", pid, m.req.To)
+		return wire.Errorf(wire.KindBusy, "process %d is moving to %s", r.PID, m.req.To)
 	}
-	j.stop()
-	return nil
+	var why error
+	if r.Text != "" {
+		why = wire.Errorf(wire.KindFailed, "%s", r.Text)
+	}
+	j.stop(why)
+	if r.WaitMS == 0 {
+		return nil
+	}
+	wait := time.NewTimer(time.Duration(r.WaitMS) * time.Millisecond)
+	defer wait.Stop()
+	select {
+	case <-j.ended:
+		return elsewhere()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		return wire.Errorf(wire.KindBusy, "process %d was told to stop and has not ended within %d ms", r.PID, r.WaitMS)
+	}
 }
 
 // Await replays a process and returns when it has ended here.
@@ -190,6 +230,9 @@ func (h *Host) Start(s Spec) error {
 	defer h.mu.Unlock()
 	if h.dead {
 		return wire.Errorf(wire.KindUnavailable, "the pComponent is shutting down")
+	}
+	if i := slices.IndexFunc(h.barred, func(r wire.ProcessStopReq) bool { return r.PID == s.PID }); i >= 0 {
+		return wire.Errorf(wire.KindFailed, "%s", h.barred[i].Text)
 	}
 	if h.jobs[s.PID] != nil {
 		return wire.Errorf(wire.KindExists, "process %d was started here before", s.PID)

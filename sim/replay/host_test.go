@@ -66,3 +66,24 @@ func TestHostForgetsTheOldest(t *testing.T) {
 		t.Errorf("started twice: %q", r.Error)
 	}
 }
+
+// TestStopBeforeStart: a process that the managers ended before it was started does not start any more, and its runner learns why.
+func TestStopBeforeStart(t *testing.T) {
+	h := newTestHost(t)
+	if err := h.Stop(t.Context(), wire.ProcessStopReq{PID: 1}); wire.KindOf(err) != wire.KindNotFound {
+		t.Fatal(err)
+	}
+	for pid := range wire.PID(MaxJobs + 1) {
+		if err := h.Stop(t.Context(), wire.ProcessStopReq{PID: pid + 2, Text: "preempted", WaitMS: 1000}); wire.KindOf(err) != wire.KindNotFound {
+			t.Fatal(err)
+		}
+	}
+	spec := Spec{PID: MaxJobs + 2, Epoch: 1, Name: "x", Trace: "missing", Threads: 1, Order: OrderTrace, Repeat: 1, RegionBytes: wire.PageSize, ExCache: excache.DefaultOptions()}
+	if r := h.Await(spec); r.ErrorKind != wire.KindFailed || !strings.Contains(r.Error, "preempted") || len(h.barred) != MaxJobs {
+		t.Fatalf("%+v, %d are remembered", r, len(h.barred))
+	}
+	spec.PID = 1 // stopped by its runner, who may start it again
+	if r := h.Await(spec); strings.Contains(r.Error, "preempted") {
+		t.Fatalf("%+v", r)
+	}
+}

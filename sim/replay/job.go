@@ -37,7 +37,7 @@ type job struct {
 	comp *pcomponent.Component
 	log  *slog.Logger
 	ctx  context.Context
-	stop context.CancelFunc
+	stop context.CancelCauseFunc // with the error that it fails with; nil: it was stopped
 
 	done     atomic.Uint64
 	requests atomic.Uint64 // block requests made
@@ -91,7 +91,7 @@ type volume struct {
 
 func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.Logger) *job {
 	j := &job{ended: make(chan struct{}), spec: s, epoch: s.Epoch, comp: comp, log: log, pages: check.NewPages()}
-	j.ctx, j.stop = context.WithCancel(ctx)
+	j.ctx, j.stop = context.WithCancelCause(ctx)
 	return j
 }
 
@@ -129,10 +129,13 @@ func (j *job) gone() bool {
 
 // run replays the trace and keeps the result.
 func (j *job) run() {
-	defer j.stop()
+	defer j.stop(nil)
 	j.log.Info("process starts", "trace", j.spec.Trace, "order", j.spec.Order, "threads", j.spec.Threads, "lines", j.spec.ExCache.Lines)
 	r := &Result{}
 	err := j.replay(r)
+	if why := (*wire.Error)(nil); err != nil && err != errMoved && errors.As(context.Cause(j.ctx), &why) {
+		err = why // what it met when it was stopped says less
+	}
 	switch {
 	case err == errMoved:
 		j.log.Info("process goes on elsewhere", "pcomponent", j.moved.node, "epoch", j.moved.epoch)

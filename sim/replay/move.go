@@ -418,12 +418,16 @@ func (m *outgoing) leave() {
 	j.moved = &elsewhere{m.req.To, m.req.ToAddr, m.req.Epoch}
 	j.mu.Unlock()
 	stopped := j.ctx.Err() != nil && m.h.ctx.Err() == nil
+	text := ""
+	if why := (*wire.Error)(nil); errors.As(context.Cause(j.ctx), &why) {
+		text = why.Text // the managers stopped it
+	}
 	m.release(errMoved)
 	<-j.ended
 	if stopped {
 		ctx, cancel := context.WithTimeout(m.h.ctx, StopForward)
 		defer cancel()
-		if err := m.h.comp.Control(ctx, m.req.ToAddr, wire.OpProcessStop, m.req.Epoch, &wire.ProcessRef{PID: m.req.PID}, nil); err != nil {
+		if err := m.h.comp.Control(ctx, m.req.ToAddr, wire.OpProcessStop, m.req.Epoch, &wire.ProcessStopReq{PID: m.req.PID, Text: text}, nil); err != nil {
 			m.h.log.Warn("a process was stopped while it moved, and where it is could not be told", "pid", m.req.PID, "pcomponent", m.req.To, "error", err)
 		}
 	}

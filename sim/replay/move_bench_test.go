@@ -40,7 +40,7 @@ func BenchmarkProcessMove(b *testing.B) {
 		pauses = append(pauses, float64(st.PauseUS))
 	}
 	b.StopTimer()
-	if err := nodes[b.N%2].host.Stop(s.PID); err != nil {
+	if err := nodes[b.N%2].host.Stop(b.Context(), wire.ProcessStopReq{PID: s.PID}); err != nil {
 		b.Fatal(err)
 	}
 	slices.Sort(pauses)

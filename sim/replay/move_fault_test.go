@@ -44,7 +44,7 @@ func (w *world) runs(p *pnode, pid wire.PID) {
 // stopAt ends a process and wants that it did no wrong.
 func (w *world) stopAt(p *pnode, pid wire.PID) {
 	w.t.Helper()
-	if err := w.control(string(p.addr), wire.OpProcessStop, &wire.ProcessRef{PID: pid}, nil); err != nil {
+	if err := w.control(string(p.addr), wire.OpProcessStop, &wire.ProcessStopReq{PID: pid}, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	if r := w.result(string(p.addr), pid); r.Counters.IntegrityErrors != 0 || r.Error == "" {
@@ -244,7 +244,7 @@ func TestOrders(t *testing.T) {
 		t.Errorf("another order under the same name: %v", k)
 	}
 	w.until("the switch-over", func() bool { st, _ := p1.host.MoveStatus(good.Move); return st.State == wire.MoveSwitching })
-	if k := wire.KindOf(p1.host.Stop(s.PID)); k != wire.KindBusy {
+	if k := wire.KindOf(p1.host.Stop(t.Context(), wire.ProcessStopReq{PID: s.PID})); k != wire.KindBusy {
 		t.Errorf("a stop in the pause: %v", k)
 	}
 	if k := wire.KindOf(p1.host.MoveForget(good.Move)); k != wire.KindBusy {
@@ -254,7 +254,7 @@ func TestOrders(t *testing.T) {
 	if st := w.ended(p1, good.Move); st.State != wire.MoveDone {
 		t.Fatalf("%+v", st)
 	}
-	if k := wire.KindOf(p1.host.Stop(s.PID)); k != wire.KindNotOwner {
+	if k := wire.KindOf(p1.host.Stop(t.Context(), wire.ProcessStopReq{PID: s.PID})); k != wire.KindNotOwner {
 		t.Errorf("a stop where it was: %v", k)
 	}
 	if k := give(w.order(s.PID, 2, p3)); k != wire.KindNotOwner {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ const (
 	// SilencePatience is the same for one that can be reached and does not answer: a machine under load, or a process that was
 	// stopped for a while, must only cost time.
 	SilencePatience = 20 * time.Second
+	// AtOnce is how long the start of the others waits for a vNode that may wait for room.
+	AtOnce = time.Second
 	// CleanupTimeout bounds giving back what a run took of the managers and of the storage components.
 	CleanupTimeout = 5 * time.Second
 	// StopPatience bounds each of the three steps after a run was told to stop: the end of its processes, their last counters,
@@ -89,6 +92,13 @@ type vnode struct {
 	seen    time.Time // last answer of its pComponent
 	status  Status
 	failed  string
+	pending chan answer // while the managers are asked for it
+}
+
+// answer is what the managers say to an admission.
+type answer struct {
+	place admission.Placement
+	err   error
 }
 
 // controller is a run under way.
@@ -97,6 +107,7 @@ type controller struct {
 	gm     *client.Client
 	peers  map[netlayer.Addr]*netlayer.Peer
 	vnodes []*vnode
+	asking sync.WaitGroup // admissions that may wait
 	sum    *report.Summary
 	start  time.Time
 }
@@ -141,11 +152,18 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	began := time.Now()
 	even, stop := r.watchSpread(ctx)
 	for _, v := range r.vnodes {
-		if v.failed == "" {
+		if v.failed == "" && v.pending == nil {
 			r.launch(ctx, v)
 		}
 	}
 	r.follow(ctx)
+	r.asking.Wait()
+	for _, v := range r.vnodes {
+		if v.pending != nil { // the run was told to stop
+			a := <-v.pending
+			v.pending, v.place, v.placed, v.failed = nil, a.place, a.err == nil, "was stopped while it waited for room"
+		}
+	}
 	r.sum.WallSeconds = time.Since(began).Seconds()
 	stop()
 	r.collect(ctx, before, leaders)
@@ -176,6 +194,7 @@ func (r *controller) close() {
 	if r.gm != nil {
 		_ = r.gm.Close() // only ends its goroutines
 	}
+	r.asking.Wait()
 	for _, p := range r.peers {
 		_ = p.Close()
 	}
@@ -207,15 +226,49 @@ func (r *controller) prepare(ctx context.Context) error {
 	return nil
 }
 
-// place has the managers admit a vNode and makes its volumes at their sComponents.
-func (r *controller) place(ctx context.Context, v *vnode) error {
-	want := admission.VNodeSpec{Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines)}
-	want.Volumes = volumesOf(v.v.Name, v.info)
-	var err error
-	if v.place, err = r.gm.Admit(ctx, want); err != nil {
-		return fmt.Errorf("not admitted: %w", err)
+// wanted is what a vNode asks of the managers.
+func (v *vnode) wanted() admission.VNodeSpec {
+	ifFull, _ := admission.ParseIfFull(v.v.IfFull) // the workload is validated
+	want := admission.VNodeSpec{
+		Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines), MemoryBytes: v.v.MemoryBytes,
+		Tenant: v.v.Tenant, Priority: uint8(v.v.Priority), IfFull: ifFull, DeadlineMS: uint32(v.v.QueueDeadlineMS),
 	}
-	v.placed = true
+	want.Volumes = volumesOf(v.v.Name, v.info)
+	return want
+}
+
+// place has the managers admit a vNode and makes its volumes at their sComponents. One that may wait is asked for beside; if
+// it is not answered within AtOnce, follow goes on with it.
+func (r *controller) place(ctx context.Context, v *vnode) error {
+	want := v.wanted()
+	if want.IfFull == admission.Refuse {
+		p, err := r.gm.Admit(ctx, want)
+		return r.settle(ctx, v, answer{p, err})
+	}
+	v.pending = make(chan answer, 1)
+	r.asking.Go(func() {
+		p, err := r.gm.Admit(ctx, want)
+		v.pending <- answer{p, err}
+	})
+	at := time.NewTimer(AtOnce)
+	defer at.Stop()
+	select {
+	case a := <-v.pending:
+		return r.settle(ctx, v, a)
+	case <-at.C:
+		r.o.Log.Info("vNode waits for room", "process", v.v.Name)
+		return nil
+	}
+}
+
+// settle goes on with a vNode whose admission was answered.
+func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
+	v.pending = nil
+	if a.err != nil {
+		return fmt.Errorf("not admitted: %w", a.err)
+	}
+	want := v.wanted()
+	v.place, v.placed = a.place, true
 	home := v.place.Home
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = v.place.PID, v.place.Epoch, home.RegionBytes
 	v.spec.Home = wire.Owner{Node: home.Node, Addr: home.Addr, Epoch: home.Epoch}
@@ -257,7 +310,7 @@ func (r *controller) follow(ctx context.Context) {
 	last, lastAt := uint64(0), time.Now()
 	rate := 0.0
 	for {
-		running := 0
+		running := r.admitted(ctx)
 		for _, v := range r.vnodes {
 			if v.running() {
 				r.poll(context.WithoutCancel(ctx), v)
@@ -313,7 +366,7 @@ func (r *controller) stop(ctx context.Context, v *vnode) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for {
-		err := v.peer.Control(ctx, wire.OpProcessStop, v.spec.Epoch, &wire.ProcessRef{PID: v.spec.PID}, nil)
+		err := v.peer.Control(ctx, wire.OpProcessStop, v.spec.Epoch, &wire.ProcessStopReq{PID: v.spec.PID}, nil)
 		if !errors.Is(err, wire.ErrNotOwner) || ctx.Err() != nil {
 			return err
 		}
@@ -322,6 +375,30 @@ func (r *controller) stop(ctx context.Context, v *vnode) error {
 			return err
 		}
 	}
+}
+
+// admitted starts the vNodes that were admitted meanwhile and returns how many still wait. While any do, what has ended gives
+// back its room at once.
+func (r *controller) admitted(ctx context.Context) (waiting int) {
+	for _, v := range r.vnodes {
+		if v.pending == nil {
+			continue
+		}
+		select {
+		case a := <-v.pending:
+			if err := r.settle(ctx, v, a); err != nil {
+				v.failed = err.Error()
+			} else {
+				r.launch(ctx, v)
+			}
+		default:
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		r.giveBack(ctx, slices.DeleteFunc(slices.Clone(r.vnodes), func(v *vnode) bool { return !v.placed || v.running() }))
+	}
+	return waiting
 }
 
 // poll asks for one process's progress.
@@ -542,7 +619,10 @@ func (r *controller) leaders(ctx context.Context) map[wire.Manager]client.GroupS
 }
 
 // cleanup gives back what the vNodes took. The processes have ended, so what fails here loses no result.
-func (r *controller) cleanup(ctx context.Context) {
+func (r *controller) cleanup(ctx context.Context) { r.giveBack(ctx, r.vnodes) }
+
+// giveBack gives back what vNodes took of the managers and of the storage components.
+func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 	limit := CleanupTimeout
 	if ctx.Err() != nil {
 		limit = StopPatience
@@ -556,7 +636,7 @@ func (r *controller) cleanup(ctx context.Context) {
 		return err == nil && ctx.Err() == nil
 	}
 	r.relocate(ctx)
-	for _, v := range r.vnodes {
+	for _, v := range vnodes {
 		for i, vol := range v.volumes {
 			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
 			if !errors.Is(err, wire.ErrNotFound) && !try("delete volume "+v.names[i], err) {
@@ -566,10 +646,11 @@ func (r *controller) cleanup(ctx context.Context) {
 		if !v.placed {
 			continue
 		}
-		// GPM ends the vNodes of a pComponent that is lost by itself.
-		if err := r.gm.Release(ctx, v.place.PID); !errors.Is(err, wire.ErrNotFound) && !try("release vNode "+v.v.Name, err) {
+		err := r.gm.Release(ctx, v.place.PID)
+		if !errors.Is(err, wire.ErrNotFound) && !try("release vNode "+v.v.Name, err) { // not found: it was preempted, or lost
 			return
 		}
+		v.placed = false
 	}
 }
 

@@ -135,7 +135,7 @@ func (h *Host) incoming(r *wire.ProcessCopyReq) (*incoming, error) {
 	p.Spec.Epoch = r.Epoch
 	j := newJob(h.ctx, h.comp, p.Spec, h.log.With("process", p.Spec.Name, "pid", p.Spec.PID, "process_epoch", p.Spec.Epoch))
 	if err := h.comp.Reserve(j.options()); err != nil {
-		j.stop()
+		j.stop(nil)
 		return nil, err
 	}
 	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), t: handover.NewTaker(h.o, *r, h.clock()), j: j, reserved: true}
@@ -350,7 +350,7 @@ func (in *incoming) open() {
 
 // dispose gives back what a process that does not come has taken. The lock is held.
 func (in *incoming) dispose() {
-	in.j.stop()
+	in.j.stop(nil)
 	if in.reserved {
 		in.reserved = false
 		in.h.comp.Unreserve(in.j.options())

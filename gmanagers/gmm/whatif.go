@@ -1,0 +1,25 @@
+package gmm
+
+import (
+	"maps"
+	"slices"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+// Fits says, as an error, why a home and the vRegions that a vNode wants to reserve could not be held if some processes were
+// not there. It does on a copy what a Prepare would do, and changes nothing.
+func (s *State) Fits(st admission.Step, without []wire.PID, cmd Command) error {
+	try := *s
+	try.homes, try.owned = maps.Clone(s.homes), maps.Clone(s.owned)
+	try.processes, try.closed = slices.Clone(s.processes), slices.Clone(s.closed)
+	try.events, try.note, try.set = &events.Log{}, events.Event{}, placement.Set{}
+	for _, pid := range without {
+		try.free(pid, 0)
+	}
+	_, err := try.hold(st, cmd)
+	return err
+}

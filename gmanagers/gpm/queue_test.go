@@ -1,0 +1,227 @@
+package gpm
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// world drives a state as its leader does, with participants that always vote for.
+type world struct {
+	s   *State
+	seq uint64
+	now int64
+}
+
+func newWorld(lines uint64) *world {
+	w := &world{s: New()}
+	w.apply(Request{Op: OpRegister, Member: wire.Member{ID: "p1", Role: wire.RoleCompute, Addr: "inproc:p1", Capacity: wire.Capacity{Cores: 1, ExCacheLines: lines}}})
+	return w
+}
+
+func (w *world) apply(q Request) Result {
+	w.seq++
+	return w.s.Apply(Command{Client: 1, Seq: w.seq, Stamp: membership.Stamp{NowMS: w.now, Policy: "fewest_threads", Live: []membership.Live{{ID: "p1", Epoch: 1}}}, Request: q})
+}
+
+// admit admits a vNode if there is room; its process id or ticket are returned.
+func (w *world) admit(s admission.VNodeSpec) (pid, ticket wire.PID, err error) {
+	res := w.apply(Request{Op: OpAdmit, Spec: s})
+	w.commit(res.VNode.PID)
+	return res.VNode.PID, res.Ticket, res.Err()
+}
+
+func (w *world) commit(pid wire.PID) {
+	if pid != 0 {
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideCommit, PID: pid, Home: admission.Home{Node: "m1"}}, {Verb: admission.EndCommit, PID: pid}}})
+	}
+}
+
+func (w *world) release(pid wire.PID) {
+	w.apply(Request{Op: OpRelease, PID: pid})
+	w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: pid}}})
+}
+
+func (w *world) look() {
+	for range MaxQueue {
+		if !w.s.Due(w.now) {
+			return
+		}
+		for _, pid := range w.apply(Request{Op: OpQueue}).Tried {
+			w.commit(pid)
+		}
+	}
+	panic("the queue does not come to rest")
+}
+
+func waits(name string, lines uint64, priority uint8) admission.VNodeSpec {
+	return admission.VNodeSpec{Name: name, Threads: 1, ExCacheLines: lines, Priority: priority, IfFull: admission.Queue, DeadlineMS: 1_000_000}
+}
+
+// TestNobodyStarves: whatever comes and goes, one that waits is passed by at most MaxBypass of its own or a lower priority
+// that came later, and then has the room that comes free.
+func TestNobodyStarves(t *testing.T) {
+	w := newWorld(100)
+	var small []wire.PID
+	for range 9 {
+		pid, _, err := w.admit(waits("small", 10, 5))
+		if err != nil || pid == 0 {
+			t.Fatal(err)
+		}
+		small = append(small, pid)
+	}
+	_, large, err := w.admit(waits("large", 100, 5))
+	if err != nil || len(w.s.Queue(large)) != 1 {
+		t.Fatalf("%v, %+v", err, w.s.Queue(0))
+	}
+	passed := 0
+	for ; passed < 10*MaxBypass && w.s.Ticket(large).Waiting; passed++ {
+		pid, _, err := w.admit(admission.VNodeSpec{Name: "more", Threads: 1, ExCacheLines: 10, Priority: uint8(1 + passed%5)})
+		if err == nil {
+			small = append(small, pid)
+		} else if passed < MaxBypass {
+			t.Fatalf("after %d passed: %v", passed, err)
+		}
+		w.release(small[0])
+		if small = small[1:]; len(small) == 0 {
+			w.look()
+			break
+		}
+	}
+	if got := w.s.Ticket(large); got.Waiting || got.VNode.PID == 0 {
+		t.Fatalf("%d came and the large one waits: %+v", passed, got)
+	}
+	// A higher priority is not held up by it.
+	w = newWorld(100)
+	hold, _, _ := w.admit(waits("hold", 10, 5))
+	w.admit(waits("large", 100, 5))
+	for range 2 * MaxBypass {
+		pid, _, err := w.admit(admission.VNodeSpec{Name: "high", Threads: 1, ExCacheLines: 10, Priority: 6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.release(pid)
+	}
+	w.release(hold)
+	w.look()
+	if len(w.s.Queue(0)) != 0 {
+		t.Fatalf("%+v", w.s.Queue(0))
+	}
+}
+
+// TestTurns: of equal size, who waits is admitted by priority, then in the order in which they came, whatever is released
+// when, and each exactly once; in the end the books are empty.
+func TestTurns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(3)
+		var running, tickets []wire.PID
+		priority := map[wire.PID]uint8{}
+		check := func() {
+			if err := w.s.CheckInvariants(); err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; i < len(tickets); i++ {
+				st := w.s.Ticket(tickets[i])
+				if st.Waiting {
+					continue
+				}
+				if st.VNode.PID == 0 {
+					t.Fatalf("%+v", st)
+				}
+				for _, other := range tickets {
+					if priority[other] > priority[tickets[i]] && w.s.Ticket(other).Waiting || priority[other] == priority[tickets[i]] && other < tickets[i] && w.s.Ticket(other).Waiting {
+						t.Fatalf("ticket %d has its turn before %d", tickets[i], other)
+					}
+				}
+				running = append(running, st.VNode.PID)
+				tickets = slices.Delete(tickets, i, i+1)
+				i--
+			}
+		}
+		for n := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			if rapid.Bool().Draw(t, "admit") || len(running) == 0 {
+				p := rapid.Uint8Range(1, 3).Draw(t, "priority")
+				_, ticket, err := w.admit(waits(fmt.Sprint(n), 1, p))
+				if err != nil {
+					t.Fatal(err)
+				}
+				priority[ticket] = p
+				tickets = append(tickets, ticket)
+			} else {
+				i := rapid.IntRange(0, len(running)-1).Draw(t, "released")
+				w.release(running[i])
+				running = slices.Delete(running, i, i+1)
+			}
+			w.look()
+			check()
+		}
+		for check(); len(running) > 0; check() {
+			w.release(running[0])
+			running = running[1:]
+			w.look()
+		}
+		if len(tickets)+len(w.s.Processes(0))+len(w.s.usage) != 0 {
+			t.Fatalf("left: tickets %v, %+v", tickets, w.s.Processes(0))
+		}
+	})
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	w := newWorld(1)
+	w.admit(waits("first", 1, 5))
+	for range MaxQueue {
+		if _, _, err := w.admit(waits("more", 1, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := w.admit(waits("too many", 1, 9)); wire.KindOf(err) != wire.KindNoRoom || err.Error() != "no room: queue: 1024 vNodes wait already, at most 1024" {
+		t.Fatal(err)
+	}
+	w.now = 1_000_000
+	w.look()
+	if c, n := w.s.Counts(); n != 0 || c.Expired != MaxQueue || c.WaitedMS != MaxQueue*1_000_000 {
+		t.Fatalf("%d wait, %+v", n, c)
+	}
+	if err := w.s.CheckInvariants(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAttemptFails: an attempt that a participant refuses leaves the vNode in the queue with the reason, to be tried again
+// after RetryMS; one that is no matter of room ends the wait.
+func TestAttemptFails(t *testing.T) {
+	w := newWorld(100)
+	abort := func(pid wire.PID, kind wire.Kind) {
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideAbort, PID: pid, Kind: kind, Text: "storage_bytes: short"}}})
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: pid}}})
+	}
+	res := w.apply(Request{Op: OpAdmit, Spec: waits("a", 10, 5)})
+	abort(res.VNode.PID, wire.KindNoRoom)
+	if got := w.s.Ticket(res.Ticket); !got.Waiting || got.Text != "storage_bytes: short" || w.s.Due(RetryMS-1) || !w.s.Due(RetryMS) {
+		t.Fatalf("%+v", got)
+	}
+	w.now = RetryMS
+	begun := w.apply(Request{Op: OpQueue}).Tried
+	if len(begun) != 1 {
+		t.Fatalf("%v", begun)
+	}
+	if spec, ok := w.s.Wanted(begun[0]); !ok || spec.Name != "a" {
+		t.Fatalf("%+v", spec)
+	}
+	if res := w.apply(Request{Op: OpRelease, PID: res.Ticket}); res.Kind != wire.KindBusy {
+		t.Fatal(res.Err())
+	}
+	abort(begun[0], wire.KindBadRequest)
+	if got := w.s.Ticket(res.Ticket); got.Waiting || got.Kind != wire.KindBadRequest {
+		t.Fatalf("%+v", got)
+	}
+	if got := w.s.Ticket(99); got.Kind != wire.KindNotFound {
+		t.Fatalf("%+v", got)
+	}
+}
