@@ -401,7 +401,7 @@ func (a *API) stopAt(ctx context.Context, p gpm.Process) error {
 	failed := func(err error) error {
 		return wire.Errorf(wire.KindOf(err), "stop of process %d at %s: %s", p.PID, p.Node, membership.TextOf(err))
 	}
-	if err := control(ctx, peer, wire.OpProcessStop, p.Epoch, &ref, nil); err != nil {
+	if err := control(ctx, peer, wire.OpProcessStop, p.Epoch, &wire.ProcessStopReq{PID: p.PID, Text: "its vNode was deleted"}, nil); err != nil {
 		if errors.Is(err, wire.ErrNotFound) {
 			return nil
 		}
