@@ -165,7 +165,17 @@ type request struct {
 	*http.Request
 	route route
 	ctx   context.Context
+	conn  *http.ResponseController
 	query url.Values
+}
+
+// extend gives a request that waits for something more time. The returned function ends it.
+func (a *API) extend(q *request, by time.Duration) (end func()) {
+	ctx, cancel := context.WithTimeout(q.Context(), q.route.timeout+by)
+	stop := context.AfterFunc(a.ctx, cancel)
+	q.ctx = ctx
+	_ = q.conn.SetWriteDeadline(time.Now().Add(q.route.timeout + by + WriteTimeout))
+	return func() { stop(); cancel() }
 }
 
 // serve checks the method, the parameters and the body, and answers.
@@ -198,6 +208,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, methods map[string]r
 	// A client that takes nothing must not hold up its request, nor Close. A deadline stays with the connection, on which other
 	// things than this interface may be asked next, so it is taken away in the end. A writer that knows none needs none.
 	conn := http.NewResponseController(w)
+	q.conn = conn
 	_ = conn.SetWriteDeadline(time.Now().Add(timeout + WriteTimeout))
 	defer conn.SetWriteDeadline(time.Time{})
 	stop := context.AfterFunc(a.ctx, func() {

@@ -354,6 +354,32 @@ func TestAMovingProcessIsStopped(t *testing.T) {
 	}
 }
 
+// TestAVNodeWaitsForRoom: the request is answered when there is room, or when the wait is over.
+func TestAVNodeWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, "", pcomponent("p1"), mcomponent("m1"), scomponent("s1"))
+	var v httpapi.VNode
+	c.ok(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 900}`, http.StatusCreated, &v)
+	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 900, "if_full": "queue", "deadline_ms": 300}`, http.StatusUnprocessableEntity, "no_room")
+	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 900, "if_full": "perhaps"}`, http.StatusBadRequest, "bad_request", "if_full")
+	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 900, "deadline_ms": 4000000000}`, http.StatusBadRequest, "bad_request", "deadline_ms")
+	var asking sync.WaitGroup
+	var w httpapi.VNode
+	asking.Go(func() {
+		c.ok(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 900, "tenant": "blue", "priority": 7, "if_full": "queue", "deadline_ms": 30000}`, http.StatusCreated, &w)
+	})
+	eventually(t, "it waits", func() bool {
+		var es httpapi.Events
+		c.ok(0, "GET", "/events?kind=queued", "", http.StatusOK, &es)
+		return len(es.Events) >= 2
+	})
+	c.ok(0, "DELETE", fmt.Sprintf("/vnodes/%d", v.PID), "", http.StatusOK, nil)
+	asking.Wait()
+	if w.Tenant != "blue" || w.Priority != 7 {
+		t.Errorf("admitted %+v", w)
+	}
+}
+
 // TestBadRequests: whatever is wrong, a problem says so and nothing is done.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()

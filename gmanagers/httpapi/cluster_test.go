@@ -140,7 +140,13 @@ func (c *component) Serve(_ context.Context, req *netlayer.Request, rep *netlaye
 		return nil
 	case wire.OpProcessStatus, wire.OpProcessStop:
 		var r wire.ProcessRef
-		if err := wire.Unmarshal(req.Body, &r); err != nil {
+		if req.Op == wire.OpProcessStop {
+			var stop wire.ProcessStopReq
+			if err := wire.Unmarshal(req.Body, &stop); err != nil {
+				return err
+			}
+			r.PID = stop.PID
+		} else if err := wire.Unmarshal(req.Body, &r); err != nil {
 			return err
 		}
 		p, ok := c.running[r.PID]

@@ -128,6 +128,10 @@ type VNodeSpec struct {
 	ExCacheLines uint64       `json:"excache_lines"`
 	MemoryBytes  uint64       `json:"memory_bytes"`
 	Volumes      []VolumeSpec `json:"volumes"`
+	Tenant       string       `json:"tenant,omitempty"`      // whose quota it counts against
+	Priority     uint8        `json:"priority,omitempty"`    // 1, the lowest, to 9; 0 is 5
+	IfFull       string       `json:"if_full,omitempty"`     // refuse, queue or preempt; empty is refuse
+	DeadlineMS   uint32       `json:"deadline_ms,omitempty"` // how long it may wait for room; 0 is a minute
 }
 
 // VolumeSpec is a volume that a vNode asks for.
@@ -146,6 +150,8 @@ type VNode struct {
 	ExCacheLines uint64     `json:"excache_lines"`
 	Node         string     `json:"node"` // its pComponent
 	NodeEpoch    uint32     `json:"node_epoch"`
+	Tenant       string     `json:"tenant"`
+	Priority     uint8      `json:"priority"`
 	Placed       *time.Time `json:"placed,omitempty"`
 	Home         *Home      `json:"home,omitempty"` // once it is decided
 	Volumes      []Volume   `json:"volumes"`
@@ -254,7 +260,7 @@ func homeOf(h admission.Home) *Home {
 func vnodeOf(p gpm.Process) VNode {
 	v := VNode{
 		PID: p.PID, Name: p.Name, Phase: p.Phase.String(), Epoch: uint32(p.Epoch), Threads: p.Threads, ExCacheLines: p.ExCacheLines,
-		Node: string(p.Node), NodeEpoch: uint32(p.NodeEpoch), Home: homeOf(p.Home), Volumes: []Volume{},
+		Node: string(p.Node), NodeEpoch: uint32(p.NodeEpoch), Tenant: p.Tenant, Priority: p.Priority, Home: homeOf(p.Home), Volumes: []Volume{},
 	}
 	if p.PlacedMS > 0 {
 		t := time.UnixMilli(p.PlacedMS).UTC()

@@ -22,6 +22,8 @@ const (
 	ReadTimeout = 4 * time.Second
 	// WriteTimeout bounds a request that changes something. It lies above the time of an election.
 	WriteTimeout = 15 * time.Second
+	// MaxWait bounds how long a request may wait for room for a vNode, beside WriteTimeout.
+	MaxWait = 5 * time.Minute
 	// lastWords is how long a client may take over an answer once the API is being closed.
 	lastWords = time.Second
 	// componentTimeout bounds one call to a component.

@@ -196,12 +196,24 @@ func (a *API) progress(ctx context.Context, p gpm.Process, addr string) (*Progre
 	return nil, fmt.Sprintf("%s: %v", p.Node, err)
 }
 
-func (s VNodeSpec) admission() admission.VNodeSpec {
-	w := admission.VNodeSpec{Name: s.Name, Threads: s.Threads, ExCacheLines: s.ExCacheLines, MemoryBytes: s.MemoryBytes}
+func (s VNodeSpec) admission() (admission.VNodeSpec, error) {
+	w := admission.VNodeSpec{
+		Name: s.Name, Threads: s.Threads, ExCacheLines: s.ExCacheLines, MemoryBytes: s.MemoryBytes,
+		Tenant: s.Tenant, Priority: s.Priority, DeadlineMS: s.DeadlineMS,
+	}
 	for _, v := range s.Volumes {
 		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes})
 	}
-	return w
+	if s.IfFull != "" {
+		var ok bool
+		if w.IfFull, ok = admission.ParseIfFull(s.IfFull); !ok {
+			return w, badRequest("if_full: %.100q, want one of %v, %v, %v", s.IfFull, admission.Preempt, admission.Queue, admission.Refuse)
+		}
+	}
+	if s.DeadlineMS > uint32(MaxWait.Milliseconds()) {
+		return w, badRequest("deadline_ms: %d, want at most %d", s.DeadlineMS, MaxWait.Milliseconds())
+	}
+	return w.Complete(), w.Check()
 }
 
 // quorum makes sure that GPM has one, before anything is begun: its absence is then a failure that left nothing unknown.
@@ -217,12 +229,15 @@ func (a *API) createVNode(q *request) (int, any, error) {
 	if err := q.decode(&s); err != nil {
 		return 0, nil, err
 	}
-	spec := s.admission()
-	if err := spec.Check(); err != nil {
+	spec, err := s.admission()
+	if err != nil {
 		return 0, nil, err
 	}
 	if err := a.quorum(q.ctx); err != nil {
 		return 0, nil, err
+	}
+	if spec.IfFull != admission.Refuse { // who gives up the request gives up the wait
+		defer a.extend(q, time.Duration(spec.DeadlineMS)*time.Millisecond)()
 	}
 	at, err := a.o.Client.Admit(q.ctx, spec)
 	if err != nil {
@@ -233,7 +248,7 @@ func (a *API) createVNode(q *request) (int, any, error) {
 	}
 	v := VNode{
 		PID: at.PID, Name: s.Name, Phase: admission.Running.String(), Epoch: uint32(at.Epoch), Threads: s.Threads, ExCacheLines: s.ExCacheLines,
-		Node: string(at.Node), Home: homeOf(at.Home), Volumes: []Volume{},
+		Node: string(at.Node), Tenant: spec.Tenant, Priority: spec.Priority, Home: homeOf(at.Home), Volumes: []Volume{},
 	}
 	for i, w := range at.Volumes {
 		v.Volumes = append(v.Volumes, volumeOf(w))
@@ -386,7 +401,7 @@ func (a *API) stopAt(ctx context.Context, p gpm.Process) error {
 	failed := func(err error) error {
 		return wire.Errorf(wire.KindOf(err), "stop of process %d at %s: %s", p.PID, p.Node, membership.TextOf(err))
 	}
-	if err := control(ctx, peer, wire.OpProcessStop, p.Epoch, &ref, nil); err != nil {
+	if err := control(ctx, peer, wire.OpProcessStop, p.Epoch, &wire.ProcessStopReq{PID: p.PID, Text: "its vNode was deleted"}, nil); err != nil {
 		if errors.Is(err, wire.ErrNotFound) {
 			return nil
 		}

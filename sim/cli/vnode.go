@@ -35,6 +35,9 @@ type vnodeFlags struct {
 	threads         int
 	excache, memory string
 	volumes         []string
+	tenant, ifFull  string
+	priority        uint8
+	deadline        time.Duration
 	trace, format   string
 	order           string
 	repeat          int
@@ -59,6 +62,10 @@ the resources are held. Either way the vNode stays until "vnode delete".`,
 	fl.StringVar(&f.excache, "excache", "", "share of the pComponent's ExCache, as in 4MiB (default: "+configs.FormatBytes(defaultExCache())+")")
 	fl.StringVar(&f.memory, "memory", "", "memory to reserve, as in 16MiB, in whole vRegions (default: none; vRegions are then activated as far as there is room)")
 	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB; may be repeated")
+	fl.StringVar(&f.tenant, "tenant", "", "whose quota it counts against")
+	fl.Uint8Var(&f.priority, "priority", 0, "1, the lowest, to 9 (default: 5)")
+	fl.StringVar(&f.ifFull, "if-full", "refuse", "what becomes of it if it does not fit: refuse, queue or preempt")
+	fl.DurationVar(&f.deadline, "queue-deadline", time.Minute, fmt.Sprintf("how long it may wait for room, up to %s", httpapi.MaxWait))
 	fl.StringVar(&f.trace, "trace", "", "trace to replay, any known format; its volumes are made, too")
 	fl.StringVar(&f.format, "format", "", "format of the trace (default: recognised)")
 	fl.StringVar(&f.order, "order", configs.OrderTrace, "order of the replay: trace or threads")
@@ -71,8 +78,10 @@ func defaultExCache() uint64 { return uint64(configs.DefaultVNode().Excache.Line
 
 // spec reads the flags.
 func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
-	s.Name = f.name
+	s.Name, s.Tenant, s.Priority, s.IfFull = f.name, f.tenant, f.priority, f.ifFull
 	switch {
+	case f.deadline < time.Millisecond || f.deadline > httpapi.MaxWait:
+		return s, usage("--queue-deadline: %s, want 1ms to %s", f.deadline, httpapi.MaxWait)
 	case f.threads < 0 || f.threads > configs.MaxThreads:
 		return s, usage("--threads: %d, want 1 to %d", f.threads, configs.MaxThreads)
 	case f.trace != "" && len(f.volumes) > 0:
@@ -84,6 +93,7 @@ func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
 	case f.repeat < 1:
 		return s, usage("--repeat: %d, want at least 1", f.repeat)
 	}
+	s.DeadlineMS = uint32(f.deadline.Milliseconds())
 	s.Threads = uint32(max(f.threads, 1))
 	bytes := defaultExCache()
 	if f.excache != "" {
@@ -130,7 +140,7 @@ func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
 		return err
 	}
 	var v httpapi.VNode
-	if err := r.call(ctx, http.MethodPost, "/vnodes", s, &v, 0); err != nil {
+	if err := r.call(ctx, http.MethodPost, "/vnodes", s, &v, f.deadline); err != nil {
 		return err
 	}
 	if p == nil {
