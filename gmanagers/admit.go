@@ -110,6 +110,8 @@ func (d *driver) run() {
 		v := &vigil{d: d, g: g}
 		loops.Go(func() { d.every(lookInterval, v.look) })
 		loops.Go(func() { d.movers[g].run(d.ctx) })
+		b := &balancer{m: d.m, host: d.host, g: g, client: d.moving, mover: d.movers[g]}
+		loops.Go(func() { b.run(d.ctx) })
 	}
 	loops.Go(func() { d.every(lookInterval, d.gates) })
 	loops.Go(func() { d.every(lookInterval, d.endLost) })

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/client"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer"
@@ -33,7 +34,7 @@ type fake struct {
 	member wire.Member
 	holds  map[movelist.Thing]wire.Epoch
 	moves  map[wire.MoveID]*fakeMove
-	forgot uint64
+	forgot map[wire.Manager]uint64
 	deaf   bool // it does not answer to moves
 	cancel context.CancelFunc
 	done   chan error
@@ -77,7 +78,7 @@ func (f *fake) start() {
 			holds[t] = e
 		}
 	}
-	f.holds, f.moves = holds, map[wire.MoveID]*fakeMove{}
+	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]uint64{}
 	f.w.mu.Unlock()
 	so := netlayer.DefaultServerOptions()
 	so.Cluster, so.Role, so.Node = "test", f.member.Role, f.member.ID
@@ -86,20 +87,27 @@ func (f *fake) start() {
 		f.w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel, f.done = cancel, make(chan error, 1)
+	f.done = make(chan error, 1)
 	go func() { f.done <- netlayer.NewServer(f, so).Serve(ctx, l) }()
-	if f.member.Epoch, err = f.w.cl.Register(within(f.w.t), f.member); err != nil {
+	epoch, err := f.w.cl.Register(within(f.w.t), f.member)
+	if err != nil {
 		f.w.t.Fatal(err)
 	}
+	f.w.mu.Lock()
+	f.cancel, f.member.Epoch = cancel, epoch
+	f.w.mu.Unlock()
 }
 
 // stop ends an incarnation as kill -9 would.
 func (f *fake) stop() {
-	if f.cancel == nil {
+	f.w.mu.Lock()
+	cancel := f.cancel
+	f.cancel = nil
+	f.w.mu.Unlock()
+	if cancel == nil {
 		return
 	}
-	f.cancel()
-	f.cancel = nil
+	cancel()
 	if err := <-f.done; err != nil {
 		f.w.t.Errorf("%s: %v", f.member.ID, err)
 	}
@@ -108,16 +116,16 @@ func (f *fake) stop() {
 // beat sends a heartbeat of each, as long as they run.
 func (w *fakes) beat(load func(*fake) wire.Load) {
 	w.mu.Lock()
-	var live []*fake
+	var live []wire.Member
 	var loads []wire.Load
 	for _, f := range w.nodes {
 		if f.cancel != nil {
-			live, loads = append(live, f), append(loads, load(f))
+			live, loads = append(live, f.member), append(loads, load(f))
 		}
 	}
 	w.mu.Unlock()
-	for i, f := range live {
-		w.cl.Heartbeat(within(w.t), f.member, loads[i])
+	for i, m := range live {
+		w.cl.Heartbeat(context.Background(), m, loads[i])
 	}
 }
 
@@ -153,7 +161,7 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		return wire.Errorf(wire.KindBusy, "move %d is under way", ref.Move.No)
 	case req.Op == wire.OpMoveForget:
 		delete(f.moves, ref.Move)
-		f.forgot = max(f.forgot, ref.Move.No)
+		f.forgot[ref.Move.Manager] = max(f.forgot[ref.Move.Manager], ref.Move.No)
 	case req.Op != wire.OpMoveStatus:
 		return wire.Errorf(wire.KindBadRequest, "a fake does not serve %v", req.Op)
 	case !ok:
@@ -170,7 +178,7 @@ func (f *fake) begin(q wire.MoveReq) error {
 	}
 	thing := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
 	switch e, ok := f.holds[thing]; {
-	case q.Move.No <= f.forgot:
+	case q.Move.No <= f.forgot[q.Move.Manager]:
 		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
 	case !ok || e != q.OldEpoch:
 		return wire.Errorf(wire.KindStale, "%v is not here under epoch %d", thing, q.OldEpoch)
@@ -303,4 +311,30 @@ func (w *fakes) ended(id wire.MoveID) (m movelist.Move) {
 		return false
 	})
 	return m
+}
+
+// audit waits until the books agree with each other and with what the components hold.
+func (w *fakes) audit() {
+	w.t.Helper()
+	var diff []audit.Difference
+	for deadline := time.Now().Add(failover); ; time.Sleep(20 * time.Millisecond) {
+		b, err := w.cl.Books(within(w.t))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		b.Held = []wire.HoldingsRep{}
+		w.mu.Lock()
+		for _, f := range w.nodes {
+			if f.cancel != nil {
+				b.Held = append(b.Held, wire.HoldingsRep{Node: f.member.ID, Role: f.member.Role, Epoch: f.member.Epoch, Holds: f.holdings()})
+			}
+		}
+		w.mu.Unlock()
+		if diff = audit.Compare(b); len(diff) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the books do not agree: %+v", diff)
+		}
+	}
 }

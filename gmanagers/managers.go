@@ -39,7 +39,9 @@ type Managers struct {
 	watch   *membership.Watch
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
-	driver  *driver              // while Run serves
+	// balanced is what the last looks saw, by group that this process leads.
+	balanced [wire.GSM + 1][]balanced
+	driver   *driver // while Run serves
 	// reached holds, by group that this process leads, the epochs of members that are silent here and that others reach.
 	reached [wire.GSM + 1]map[wire.NodeID]wire.Epoch
 }

@@ -2,12 +2,14 @@ package gmanagers
 
 import (
 	"io"
+	"slices"
 	"sort"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -42,6 +44,11 @@ var (
 	waitDesc      = desc("admissions_waiting", "Admissions and releases whose callers wait here; more than the bound are refused as busy.")
 	probesDesc    = desc("probes_total", "Probes of silent components that this process made or asked others for while it led.")
 	deathsDesc    = desc("components_declared_dead_total", "Components that this process declared dead.")
+	movesDesc     = desc("moves_total", "Moves that ended, by what moved and how, over the life of the group.", "thing", "outcome")
+	movingDesc    = desc("moves_open", "Moves under way, or whose givers have not forgotten them.", "manager")
+	spreadDesc    = desc("spread_ratio", "Coefficient of variation of what components bear, at the leader's last look; 0 elsewhere.", "thing")
+	jainDesc      = desc("fairness_ratio", "Jain's fairness index of what components bear, at the leader's last look; 0 elsewhere.", "thing")
+	balancingDesc = desc("balancing", "1 while the spread has been above its bound and not yet at its target.", "thing")
 	queueDesc     = desc("queue_waiting", "vNodes that wait in GPM's queue, as this replica has it.")
 	queuedDesc    = desc("queue_vnodes_total", "vNodes that had to wait over the life of the group, by what became of them; queued are all.", "outcome")
 	waitedDesc    = desc("queue_waited_seconds_total", "Time that those took that left the queue, over the life of the group.")
@@ -54,7 +61,7 @@ var (
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc,
-		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, probesDesc, deathsDesc, raftDesc,
+		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, probesDesc, deathsDesc, raftDesc, movesDesc, movingDesc, spreadDesc, jainDesc, balancingDesc,
 		queueDesc, queuedDesc, waitedDesc, preemptedDesc, shortDesc,
 	} {
 		ch <- d
@@ -94,6 +101,24 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	driven, waiting := m.admitting()
 	gauge(openDesc, float64(driven))
 	gauge(waitDesc, float64(waiting))
+	for _, g := range m.moves() {
+		gauge(movingDesc, float64(g.open), g.manager.String())
+		for k := wire.MoveRegion; k <= wire.MoveCache; k++ {
+			for s := wire.MoveDone; s <= wire.MoveLost; s++ {
+				if movelist.ManagerOf(k) == g.manager {
+					counter(movesDesc, g.ended[k][s], k.String(), s.String())
+				}
+			}
+		}
+		for k := wire.MoveRegion; k <= wire.MoveCache; k++ {
+			if movelist.ManagerOf(k) == g.manager {
+				b := g.of(k)
+				gauge(spreadDesc, b.spread, k.String())
+				gauge(jainDesc, b.jain, k.String())
+				gauge(balancingDesc, flag(b.balancing), k.String())
+			}
+		}
+	}
 	if counts, n, ok := m.queueCounts(); ok {
 		gauge(queueDesc, float64(n))
 		counter(queuedDesc, counts.Queued, "queued")
@@ -120,6 +145,47 @@ func (m *Managers) admitting() (driven, waiting int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.core.Driven(), d.slots
+}
+
+// groupMoves is what a group's list of moves says here, and what the last looks saw if this process leads it.
+type groupMoves struct {
+	manager wire.Manager
+	open    int
+	ended   movelist.Totals
+	seen    []balanced
+}
+
+// of returns what the last look at a kind saw; zero if there was none.
+func (g *groupMoves) of(k wire.MoveKind) (b balanced) {
+	for _, s := range g.seen {
+		if s.kind == k {
+			b = s
+		}
+	}
+	return b
+}
+
+// moves reads the lists of moves; none while Run does not serve.
+func (m *Managers) moves() (out []groupMoves) {
+	d, err := m.drives()
+	if err != nil {
+		return nil
+	}
+	for _, g := range groups {
+		v := groupMoves{manager: g}
+		err := d.host.Stale(g, func(s raftsm.State) {
+			list := s.(moveState).Moves()
+			v.open, v.ended = len(list.Moves()), list.Ended()
+		})
+		if err != nil {
+			return out
+		}
+		m.mu.Lock()
+		v.seen = slices.Clone(m.balanced[g])
+		m.mu.Unlock()
+		out = append(out, v)
+	}
+	return out
 }
 
 // queueCounts returns what GPM's replica here counted; false while Run does not serve.
@@ -189,6 +255,20 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 	}
 	add("admission_batches", float64(m.stats.batches.Load()))
 	add("admission_inquiries", float64(m.stats.inquiries.Load()))
+	for _, g := range m.moves() {
+		add(g.manager.String()+"_moves_open", float64(g.open))
+		for k := range g.ended {
+			for s, n := range g.ended[k] {
+				if n > 0 {
+					add("moves_"+wire.MoveKind(k).String()+"_"+wire.MoveState(s).String(), float64(n))
+				}
+			}
+		}
+		for _, b := range g.seen {
+			add("spread_"+b.kind.String(), b.spread)
+			add("fairness_"+b.kind.String(), b.jain)
+		}
+	}
 	for _, e := range m.raftEvents() {
 		add("raft_"+e.Name, e.Value)
 	}

@@ -128,6 +128,7 @@ func (v *mover) step(ctx context.Context) {
 type moveState interface {
 	Entries() []membership.Entry
 	Moves() *movelist.List
+	Turn() uint64
 }
 
 // list reads the moves that the state lists, with what the members are now.

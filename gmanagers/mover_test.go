@@ -1,8 +1,20 @@
 package gmanagers_test
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"splitkernel/gmanagers"
+	"splitkernel/gmanagers/balance"
+	"splitkernel/gmanagers/events"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -27,6 +39,289 @@ func TestMoves(t *testing.T) {
 		to, epoch := w.where(thing)
 		if m.State != wire.MoveDone || m.PauseUS != 700 || len(to) != 1 || to[0] != m.Req.To || to[0] == from[0] || epoch != m.Epoch {
 			t.Errorf("%v: %+v; served by %v under epoch %d", thing, m, to, epoch)
+		}
+	}
+}
+
+// beating makes heartbeats until the end of the test; load says what each component reports.
+func beating(t *testing.T, w *fakes, load func(*fake) wire.Load) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			w.beat(load)
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+}
+
+// quick makes balancing and drains as quick as the options allow.
+func quick(o *gmanagers.Options) {
+	o.LeaseMS = 2000
+	for _, b := range []*balance.Options{&o.Balance.GPM, &o.Balance.GMM, &o.Balance.GSM} {
+		b.IntervalMS, b.SettleMS, b.SmoothingMS, b.CoolDownMS = 100, 0, 200, 1000
+		b.MaxMoves, b.MaxComponentMoves = 8, 4
+	}
+}
+
+// TestDrain: what a component of each role has moves away while it drains; then it can be removed, and not before.
+func TestDrain(t *testing.T) {
+	c := startCluster(t, quick)
+	cl := c.client()
+	w := newFakes(t, cl)
+	for i := 1; i <= 3; i++ {
+		w.add(pcomponent(i, 1<<20))
+		w.add(mcomponent(i, 1<<30))
+		w.add(scomponent(i, 1<<30))
+	}
+	beating(t, w, func(*fake) wire.Load { return wire.Load{} })
+	for range 4 {
+		w.admit(6)
+	}
+	for _, role := range []wire.Role{wire.RoleCompute, wire.RoleMemory, wire.RoleStorage} {
+		id := map[wire.Role]wire.NodeID{wire.RoleCompute: "p1", wire.RoleMemory: "m1", wire.RoleStorage: "s1"}[role]
+		if err := cl.Drain(within(t), role, id); err != nil {
+			t.Fatal(err)
+		}
+		if d, err := cl.DrainStatus(within(t), role, id); err != nil || !d.Drains || d.Left == 0 {
+			t.Errorf("%s: %+v, %v; want something left", id, d, err)
+		}
+		if err := cl.Remove(within(t), role, id); !errors.Is(err, wire.ErrBusy) {
+			t.Errorf("%s: removed with what it has: %v", id, err)
+		}
+	}
+	for _, role := range []wire.Role{wire.RoleCompute, wire.RoleMemory, wire.RoleStorage} {
+		id := map[wire.Role]wire.NodeID{wire.RoleCompute: "p1", wire.RoleMemory: "m1", wire.RoleStorage: "s1"}[role]
+		g, _ := membership.ManagerOf(role)
+		until(t, string(id)+" is empty, and an event says so", func() bool {
+			d, err := cl.DrainStatus(within(t), role, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, _, err := cl.Events(within(t), g, 0, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.Left == 0 && slices.ContainsFunc(page, func(e events.Event) bool { return e.Kind == events.Drained && e.Node == id })
+		})
+		until(t, string(id)+" is removed", func() bool { return cl.Remove(within(t), role, id) == nil })
+		w.mu.Lock()
+		if n := len(w.nodes[id].holds); n > 0 {
+			t.Errorf("%s still holds %d things: %v", id, n, w.nodes[id].holds)
+		}
+		w.mu.Unlock()
+		w.nodes[id].stop()
+	}
+	w.audit()
+}
+
+// TestBalances: vRegions move from where traffic is to where none is, and then stay; a component that joins gets some.
+func TestBalances(t *testing.T) {
+	c := startCluster(t, func(o *gmanagers.Options) { quick(o); o.GMMPolicy = "best_fit"; o.Balance.GMM.CoolDownMS = 60_000 })
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.add(pcomponent(1, 1<<20))
+	w.add(scomponent(1, 1<<30))
+	for i := 1; i <= 2; i++ {
+		w.add(mcomponent(i, 1<<30))
+	}
+	ops := map[wire.NodeID]uint64{}
+	var beats sync.Mutex
+	beating(t, w, func(f *fake) wire.Load {
+		beats.Lock()
+		defer beats.Unlock()
+		for thing := range f.holds {
+			if thing.Kind == wire.MoveRegion {
+				ops[f.member.ID] += 1000
+			}
+		}
+		return wire.Load{Misses: ops[f.member.ID]}
+	})
+	w.admit(12) // best_fit puts them all to one
+	held := func(ids ...wire.NodeID) (out []int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, id := range ids {
+			n := 0
+			for thing := range w.nodes[id].holds {
+				if thing.Kind == wire.MoveRegion {
+					n++
+				}
+			}
+			out = append(out, n)
+		}
+		return out
+	}
+	if h := held("m1", "m2"); h[0] != 12 && h[1] != 12 {
+		t.Fatalf("vRegions at first: %v, want all at one", h)
+	}
+	until(t, "both have about half", func() bool { h := held("m1", "m2"); return h[0] >= 5 && h[1] >= 5 })
+	w.add(mcomponent(3, 1<<30))
+	until(t, "the third has some", func() bool { return held("m3")[0] >= 2 })
+	until(t, "an event says that balancing ended", func() bool {
+		page, _, err := cl.Events(within(t), wire.GMM, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(page, func(e events.Event) bool {
+			return e.Kind == events.Rebalanced && strings.Contains(e.Reason, " ends after ")
+		})
+	})
+	list, err := cl.Moves(within(t), wire.GMM)
+	if err != nil || len(list) > 15 {
+		t.Errorf("%d moves, %v: want about 9, each vRegion once or twice", len(list), err)
+	}
+	for _, m := range list {
+		if m.Cause != movelist.Balance || m.Reason == "" {
+			t.Errorf("move without a reason: %+v", m)
+		}
+	}
+	w.audit()
+}
+
+// TestMoverLeaderCrashes: the leader of GMM ends as kill -9 would, just before each step of a move. The next leader brings the
+// move to its end, and the books agree.
+func TestMoverLeaderCrashes(t *testing.T) {
+	var armed atomic.Pointer[string]
+	reached := make(chan wire.NodeID, 1)
+	c := startCluster(t, func(o *gmanagers.Options) {
+		o.ElectionTicks = 20
+		id := o.ID
+		o.OnStep = func(ctx context.Context, step string) {
+			if want := armed.Load(); want != nil && *want == step && armed.CompareAndSwap(want, nil) {
+				reached <- id
+				<-ctx.Done() // this step and all behind it are never sent
+			}
+		}
+	})
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.add(pcomponent(1, 1<<20))
+	w.add(scomponent(1, 1<<30))
+	m := map[wire.NodeID]*fake{}
+	for i := 1; i <= 3; i++ {
+		f := w.add(mcomponent(i, 1<<30))
+		m[f.member.ID] = f
+	}
+	_, things := w.admit(1)
+	region := things[len(things)-1]
+	for _, step := range []string{"start gmm", "poll gmm", "propose gmm", "forget gmm", "drop gmm"} {
+		armed.Store(&step)
+		id, err := cl.Move(within(t), region, "")
+		if err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		select {
+		case dead := <-reached:
+			for i, n := range c.nodes {
+				if n.id == dead {
+					c.crash(i)
+					c.start(i)
+				}
+			}
+		case <-within(t).Done():
+			t.Fatalf("%s: was not reached", step)
+		}
+		if mv := w.ended(id); mv.State != wire.MoveDone {
+			t.Errorf("%s: %+v", step, mv)
+		}
+		if at, epoch := w.where(region); len(at) != 1 || epoch == 0 {
+			t.Errorf("%s: served by %v", step, at)
+		}
+		until(t, "the giver has forgotten it", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, f := range w.nodes {
+				if len(f.moves) > 0 {
+					return false
+				}
+			}
+			return true
+		})
+		w.audit()
+	}
+}
+
+// TestMoveEnds: a giver that starts again in the middle has lost the vRegion; a taker that is gone leaves it where
+// it was, under the epoch of the undo, and it can move again; a process that ends in the middle leaves nothing booked.
+func TestMoveEnds(t *testing.T) {
+	c := startCluster(t, nil)
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.add(pcomponent(1, 1<<20))
+	w.add(scomponent(1, 1<<30))
+	m := map[wire.NodeID]*fake{}
+	for i := 1; i <= 3; i++ {
+		f := w.add(mcomponent(i, 1<<30))
+		m[f.member.ID] = f
+	}
+	held := func(on bool) { w.mu.Lock(); w.hold = on; w.mu.Unlock() }
+	pid, things := w.admit(1)
+	region := things[len(things)-1]
+	giver, _ := w.where(region)
+	home, _ := w.where(things[0])
+	var taker wire.NodeID // whose loss costs the process nothing else
+	for id := range m {
+		if id != giver[0] && id != home[0] {
+			taker = id
+		}
+	}
+
+	held(true)
+	id, err := cl.Move(within(t), region, taker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []struct {
+		thing movelist.Thing
+		to    wire.NodeID
+		want  error
+	}{
+		{region, taker, wire.ErrBusy}, {things[0], "", wire.ErrBusy}, {movelist.Thing{Kind: wire.MoveRegion, PID: pid, Region: 99}, "", wire.ErrNotFound},
+		{movelist.Thing{Kind: wire.MoveProcess, PID: pid}, "", wire.ErrNoRoom}, {movelist.Thing{Kind: wire.MoveVolume, Volume: 1}, "s1", wire.ErrExists},
+		{movelist.Thing{Kind: wire.MoveVolume, Volume: 1}, "s9", wire.ErrUnavailable}, {movelist.Thing{Kind: wire.MoveVolume, PID: 1, Volume: 1}, "s1", wire.ErrBadRequest},
+	} {
+		if _, err := cl.Move(within(t), bad.thing, bad.to); !errors.Is(err, bad.want) {
+			t.Errorf("%v to %q: %v, want %v", bad.thing, bad.to, err, bad.want)
+		}
+	}
+	until(t, "the giver has the order", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(m[giver[0]].moves) == 1 })
+	m[taker].stop()
+	held(false)
+	if mv := w.ended(id); mv.State != wire.MoveUndone || mv.Epoch != 3 {
+		t.Errorf("a taker that is gone: %+v", mv)
+	}
+	m[taker].start()
+	w.audit()
+
+	held(true)
+	if id, err = cl.Move(within(t), region, taker); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the giver has the order", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(m[giver[0]].moves) == 1 })
+	if err := cl.Release(within(t), pid); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	for _, f := range w.nodes {
+		clear(f.holds)
+	}
+	w.mu.Unlock()
+	m[giver[0]].stop()
+	m[giver[0]].start()
+	if mv := w.ended(id); mv.State != wire.MoveLost {
+		t.Errorf("a process that ended, whose giver started again: %+v", mv)
+	}
+	held(false)
+	w.audit()
+	for id := range m {
+		if d, err := cl.DrainStatus(within(t), wire.RoleMemory, id); err != nil || d.Left != 0 {
+			t.Errorf("%s: %+v, %v; want nothing", id, d, err)
 		}
 	}
 }

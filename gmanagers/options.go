@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
@@ -64,6 +65,9 @@ type Options struct {
 	// Default: ten minutes.
 	MoveTimeoutMS int `mapstructure:"move_timeout_ms" yaml:"move_timeout_ms"`
 
+	// Balance is when each manager moves work by itself.
+	Balance Balance `mapstructure:"balance" yaml:"balance"`
+
 	// TickMS is Raft's clock, in ms. Default 10: at 5 leaders change under load (dependencies design notes).
 	TickMS int `mapstructure:"tick_ms" yaml:"tick_ms"`
 	// ElectionTicks is how long a follower waits for a leader, in ticks, at least five times HeartbeatTicks. Default 20:
@@ -94,7 +98,7 @@ func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
 		LeaseMS: int(membership.DefaultLease / time.Millisecond), GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
-		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
+		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
 }
@@ -146,6 +150,14 @@ func (o Options) Validate() error {
 	if m := o.Overcommit * 1000; !(m >= gmm.MinOvercommit && m <= gmm.MaxOvercommit) {
 		fault("overcommit: %g, want %d to %d", o.Overcommit, gmm.MinOvercommit/1000, gmm.MaxOvercommit/1000)
 	}
+	for _, b := range []struct {
+		key string
+		o   balance.Options
+	}{{"gpm", o.Balance.GPM}, {"gmm", o.Balance.GMM}, {"gsm", o.Balance.GSM}} {
+		for _, err := range faultsOf(b.o.Validate()) {
+			fault("balance.%s.%w", b.key, err)
+		}
+	}
 	between("move_timeout_ms", o.MoveTimeoutMS, 100, movelist.MaxTimeoutMS)
 	between("threads_per_core", o.ThreadsPerCore, 0, 1<<20)
 	if len(o.Quotas) > admission.MaxQuotas {
@@ -165,6 +177,14 @@ func (o Options) Validate() error {
 	between("compaction_entries", o.CompactionEntries, 16, 1<<24)
 	between("propose_timeout_ms", o.ProposeTimeoutMS, 10*o.TickMS, 600_000)
 	return errors.Join(faults...)
+}
+
+// faultsOf takes joined errors apart.
+func faultsOf(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return nil
 }
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -23,6 +23,9 @@ type moves struct {
 	mu    sync.Mutex
 	known map[wire.MoveID]move
 	order []wire.MoveID // of known, the first to begin first
+	// forgot is the highest number that each manager had forgotten: a copy of an order that comes later than that begins
+	// nothing, or a move would begin that no manager knows of.
+	forgot [wire.GSM + 1]uint64
 }
 
 // start begins a move by begin, unless it was begun before: the same order again changes nothing.
@@ -31,6 +34,11 @@ func (m *moves) start(req wire.MoveReq, begin func(wire.MoveReq) (move, error)) 
 	defer m.mu.Unlock()
 	if _, ok := m.known[req.Move]; ok {
 		return nil
+	}
+	if g := req.Move.Manager; g < wire.GPM || g > wire.GSM {
+		return wire.Errorf(wire.KindBadRequest, "move of manager %d, want 1 to 3", g)
+	} else if req.Move.No <= m.forgot[g] {
+		return wire.Errorf(wire.KindStale, "move %d of %v comes after move %d was forgotten: order it anew", req.Move.No, g, m.forgot[g])
 	}
 	if len(m.order) >= maxMoves && !m.dropOldest() {
 		return wire.Errorf(wire.KindBusy, "%d moves are under way, at most as many: retry", maxMoves)
@@ -86,7 +94,10 @@ func (m *moves) forget(ref wire.MoveRef) error {
 			return wire.Errorf(wire.KindBusy, "move %d of %v is %v and cannot be forgotten yet", id.No, id.Manager, s.State)
 		}
 		m.drop(i)
-		return nil
+		break
+	}
+	if g := ref.Move.Manager; g >= wire.GPM && g <= wire.GSM {
+		m.forgot[g] = max(m.forgot[g], ref.Move.No)
 	}
 	return nil
 }

@@ -38,7 +38,8 @@ type Component struct {
 
 	movesMu   sync.Mutex // before mu
 	moves     map[wire.MoveID]*giving
-	moveOrder []wire.MoveID // of moves, the first to begin first
+	moveOrder []wire.MoveID        // of moves, the first to begin first
+	forgot    [wire.GSM + 1]uint64 // by manager, the highest number of a move that it had forgotten; durable
 
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer
@@ -99,12 +100,16 @@ func (c *Component) scan() error {
 	if err != nil {
 		return err
 	}
+	if err := c.loadForgot(); err != nil {
+		return err
+	}
 	c.mu.Lock() // goroutines of moves begin below
 	defer c.mu.Unlock()
 	for _, name := range names {
 		id, kind, ok := volume.ParseName(name)
 		has := func(name string) bool { return slices.Contains(names, name) }
 		switch {
+		case name == volume.ForgotName || name == volume.ForgotNewName:
 		case !ok:
 			c.log.Warn("a file that is none of a volume is left alone", "file", name, "folder", c.store.Place())
 		case kind == "crc":

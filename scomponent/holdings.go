@@ -7,12 +7,15 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// Holdings returns the volumes that are stored here, for audits. One whose files cannot be used has no size and no epoch.
+// Holdings returns the volumes that are served here, for audits and for managers that ask who serves what has moved. One whose files cannot be used has no size and no epoch.
 func (c *Component) Holdings() wire.Holdings {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	held := make([]wire.HeldVolume, 0, len(c.vols))
 	for _, v := range c.vols {
+		if c.incoming[v.id] != nil {
+			continue // on its way here, and not served
+		}
 		h := wire.HeldVolume{Volume: v.id}
 		if v.broken == nil {
 			v.st.Lock()

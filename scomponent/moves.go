@@ -58,6 +58,11 @@ func (c *Component) moveStart(req wire.MoveReq) error {
 	if _, ok := c.moves[req.Move]; ok {
 		return nil
 	}
+	if g := req.Move.Manager; g < wire.GPM || g > wire.GSM {
+		return wire.Errorf(wire.KindBadRequest, "move of manager %d, want 1 to 3", g)
+	} else if req.Move.No <= c.forgot[g] {
+		return wire.Errorf(wire.KindStale, "move %d of %v comes after move %d was forgotten: order it anew", req.Move.No, g, c.forgot[g])
+	}
 	if len(c.moveOrder) >= maxMoves && !c.dropMove() {
 		return wire.Errorf(wire.KindBusy, "%d moves are under way at %s, at most as many: retry", maxMoves, c.o.Node)
 	}
@@ -139,10 +144,13 @@ func (c *Component) moveForget(ref wire.MoveRef) error {
 		if g := c.moves[id]; !g.isOver() {
 			return wire.Errorf(wire.KindBusy, "move %d of %v is %v and cannot be forgotten yet", id.No, id.Manager, g.status().State)
 		}
+		if err := c.noteForgot(ref.Move); err != nil {
+			return err
+		}
 		c.forgetMove(i)
 		return nil
 	}
-	return nil
+	return c.noteForgot(ref.Move)
 }
 
 // leaving reports whether a move of the volume is still at work here.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
 	"splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/volume"
 )
 
 // site is an sComponent of a world in which volumes move: it can die and start again with its devices.
@@ -308,7 +310,10 @@ func TestAVolumeMovesUnderAWriter(t *testing.T) {
 		if err := from.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, nil); !errors.Is(err, wire.ErrNotFound) {
 			t.Errorf("a forgotten move: %v", err)
 		}
-		if l, _ := from.store.List(); len(l) != 0 {
+		if err := from.control(wire.OpMoveStart, req, nil); !errors.Is(err, wire.ErrStale) {
+			t.Errorf("a copy of its order after that: %v", err)
+		}
+		if l := from.list(); len(l) != 0 {
 			t.Errorf("%s keeps %v", from.id, l)
 		}
 		from, to = to, from
@@ -330,13 +335,15 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 // list gives the files of a volume at a site that is down.
+// list gives the files of volumes and of their moves.
 func (s *site) list() map[string]bool {
 	names, err := s.store.List()
 	s.must(err)
 	has := map[string]bool{}
 	for _, n := range names {
-		has[n] = true
+		has[n] = n != volume.ForgotName && n != volume.ForgotNewName
 	}
+	maps.DeleteFunc(has, func(_ string, is bool) bool { return !is })
 	return has
 }
 

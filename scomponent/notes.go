@@ -2,6 +2,7 @@ package scomponent
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 
@@ -12,8 +13,13 @@ import (
 
 // putNote makes a note of a move durable, in place of one of that name.
 func (c *Component) putNote(id wire.VolumeID, name string, note any) error {
+	return c.putFile(volume.NoteNewName(id), name, note)
+}
+
+// putFile is putNote by way of a file of the caller's choice.
+func (c *Component) putFile(new, name string, note any) error {
 	b := migrate.AppendNote(nil, note)
-	d, err := c.store.Create(volume.NoteNewName(id))
+	d, err := c.store.Create(new)
 	if err != nil {
 		return err
 	}
@@ -23,7 +29,7 @@ func (c *Component) putNote(id wire.VolumeID, name string, note any) error {
 	}
 	return firstError(
 		func() error { return errors.Join(err, d.Close()) },
-		func() error { return c.store.Rename(volume.NoteNewName(id), name) },
+		func() error { return c.store.Rename(new, name) },
 		c.store.Sync,
 	)
 }
@@ -54,5 +60,34 @@ func (c *Component) removeFiles(names ...string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// loadForgot reads which moves were forgotten before this start.
+func (c *Component) loadForgot() error {
+	var f migrate.Forgot
+	err := c.readNote(volume.ForgotName, &f)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || len(f.No) != len(c.forgot) {
+		return fmt.Errorf("%s: %d numbers, want %d: %w", volume.ForgotName, len(f.No), len(c.forgot), errors.Join(err, fs.ErrInvalid))
+	}
+	copy(c.forgot[:], f.No)
+	return nil
+}
+
+// noteForgot makes durable that a move was forgotten: volumes outlive the process, so a copy of its order that comes after
+// a restart must begin nothing either. movesMu is held.
+func (c *Component) noteForgot(m wire.MoveID) error {
+	if m.Manager < wire.GPM || m.Manager > wire.GSM || m.No <= c.forgot[m.Manager] {
+		return nil
+	}
+	f := migrate.Forgot{No: append([]uint64{}, c.forgot[:]...)}
+	f.No[m.Manager] = m.No
+	if err := c.putFile(volume.ForgotNewName, volume.ForgotName, f); err != nil {
+		return wire.Errorf(wire.KindInternal, "%s: %v", volume.ForgotName, err)
+	}
+	c.forgot[m.Manager] = m.No
 	return nil
 }

@@ -318,7 +318,7 @@ func look(b *Balancer, at time.Duration, ops ...uint64) Plan {
 
 // TestRestartsCountFromZero: a counter that falls is no rate.
 func TestRestartsCountFromZero(t *testing.T) {
-	b := New(DefaultOptions(), Rate, "bytes", nil)
+	b := New(DefaultOptions(), "bytes", nil)
 	sec := time.Second
 	for i, tc := range []struct {
 		m1, m2 uint64
@@ -349,7 +349,9 @@ func TestRestartsCountFromZero(t *testing.T) {
 
 func TestStuckSaysWhatIsShort(t *testing.T) {
 	p, _ := placement.New("best_fit")
-	b := New(DefaultOptions(), Bytes, "bytes of memory", ByPolicy(p))
+	o := DefaultOptions()
+	o.Measure = Bytes
+	b := New(o, "bytes of memory", ByPolicy(p))
 	ts := []Thing{{ID: ThingID{Kind: wire.MoveRegion, PID: 7, Region: 3}, Holder: "m1", Size: 100}}
 	cs := []Component{{ID: "m1", Alive: true, Draining: true}, {ID: "m2", Alive: true, Room: 60, Rack: "r1"}, {ID: "m3", Room: 500}, {ID: "m4", Alive: true, Room: 30}}
 	check := func(want string, short uint64) {

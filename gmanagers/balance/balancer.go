@@ -45,8 +45,8 @@ type Balancer struct {
 
 // New returns a Balancer whose first look is due. Resource names what room is, for the words: "bytes of memory". Choose
 // places what leaves a component that drains.
-func New(o Options, m Measure, resource string, choose Choose) *Balancer {
-	return &Balancer{o: o, measure: m, resource: resource, choose: choose}
+func New(o Options, resource string, choose Choose) *Balancer {
+	return &Balancer{o: o, measure: o.Measure, resource: resource, choose: choose}
 }
 
 // Next returns when the next look is due.

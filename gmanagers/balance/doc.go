@@ -39,7 +39,7 @@
 // Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the shell of the managers and by the virtual
 // cluster.
 //
-//	b := balance.New(options, balance.Rate, "bytes of memory", balance.ByPolicy(policy))
+//	b := balance.New(options, "bytes of memory", balance.ByPolicy(policy))
 //	for {
 //		… wait until b.Next(), call b.Soon(now) when a component joins or drains and when a move ends …
 //		plan := b.Look(now, components, things)

@@ -3,6 +3,7 @@ package balance
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -22,10 +23,16 @@ func ByPolicy(p placement.Policy) Choose {
 	return func(t Thing, among []Component) int {
 		set.Reset()
 		for _, c := range among {
-			set.Add(placement.Candidate{
-				ID: c.ID, Rack: c.Rack, Room: c.Room, Reserved: c.Reserved, Capacity: c.Capacity,
-				Threads: c.Load.Threads, Traffic: c.Load.Ops,
-			})
+			to := placement.Candidate{
+				ID: c.ID, Rack: c.Rack, Room: c.Room, Reserved: c.Reserved, Capacity: c.Capacity, Threads: c.Load.Threads, Traffic: c.Load.Ops,
+			}
+			switch t.ID.Kind {
+			case wire.MoveHome:
+				to.Homes = c.Placed
+			case wire.MoveVolume, wire.MoveCache:
+				to.Volumes = c.Placed
+			}
+			set.Add(to)
 		}
 		key := placement.Hash(uint64(t.ID.Kind), uint64(t.ID.PID), uint64(t.ID.Region), uint64(t.ID.Volume))
 		i := placement.Choose(p, placement.Ask{Need: t.Size, Key: key, Chance: key, After: turn, Avoid: t.Avoid, AvoidRacks: t.AvoidRacks}, &set)
@@ -61,12 +68,13 @@ func (b *Balancer) drain(now time.Duration, m *model, plan *Plan) {
 // leave plans the move of t away from a side that drains, or says why it cannot leave.
 func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *Plan) {
 	s := &m.sides[from]
+	fixed := t.Fixed != ""
 	stuck := func(short uint64, format string, args ...any) {
 		if len(plan.Stuck) == MaxNamed {
 			plan.MoreStuck++
 			return
 		}
-		plan.Stuck = append(plan.Stuck, Stuck{Thing: t.ID, From: s.ID, Short: short, Text: fmt.Sprintf(format, args...)})
+		plan.Stuck = append(plan.Stuck, Stuck{Thing: t.ID, From: s.ID, Fixed: fixed, Short: short, Text: fmt.Sprintf(format, args...)})
 	}
 	switch {
 	case !s.Alive:
@@ -118,10 +126,13 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 		if i < 0 {
 			return
 		}
-		spread := m.spread()
+		spread, room := m.spread(), ""
+		if among[i].Room != math.MaxUint64 { // it has a bound
+			room = fmt.Sprintf(", %d of it there", among[i].Room)
+		}
 		b.order(now, m, plan, t, from, at[i], Move{
 			Drain: true, Considered: len(among), Candidates: named(among),
-			Reason: fmt.Sprintf("%s drains: %v goes to %s, which the placement policy chose among %d with room, %d of it there", s.ID, t.ID, among[i].ID, len(among), among[i].Room),
+			Reason: fmt.Sprintf("%s drains: %v goes to %s, which the placement policy chose among %d with room%s", s.ID, t.ID, among[i].ID, len(among), room),
 		})
 		mv := &plan.Moves[len(plan.Moves)-1]
 		mv.Before, mv.After = spread, m.spread()

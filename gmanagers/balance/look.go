@@ -16,6 +16,7 @@ type Component struct {
 	// Room is what may still be placed there, Reserved what is, in the unit of the manager, as in placement.Candidate. What
 	// is on its way there is reserved already.
 	Room, Reserved, Capacity uint64
+	Placed                   uint64        // volumes or homes that it has, where the policy counts them
 	Power                    float64       // what it can bear in relation to the others: processors, workers, bytes; 0 counts as 1
 	Load                     Load          // of all that it does
 	At                       time.Duration // when Load was heard
@@ -64,6 +65,8 @@ type Thing struct {
 	Measured bool
 	MovedAt  time.Duration // when its last move ended, however that was
 	HasMoved bool
+	PlacedAt time.Duration // when it was placed, for Options.SettleMS; also before the clock began
+	Placed   bool          // PlacedAt is known
 	// Avoid and AvoidRacks must not get it: they have its replica.
 	Avoid      []wire.NodeID
 	AvoidRacks []string
@@ -86,6 +89,7 @@ type Move struct {
 type Stuck struct {
 	Thing ThingID
 	From  wire.NodeID
+	Fixed bool   // it cannot be moved now, whoever has room
 	Short uint64 // what the component with the most room lacks; 0 if room is not what is missing
 	Text  string // which resource is short and by how much, or what else is in the way
 }

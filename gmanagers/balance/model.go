@@ -193,5 +193,6 @@ func (m *model) place(t *load, from, to int) {
 	s := &m.sides[to]
 	s.Room -= t.Size
 	s.Reserved += t.Size
+	s.Placed++
 	m.carry(t, from, to)
 }

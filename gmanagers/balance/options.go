@@ -10,6 +10,14 @@ import (
 type Options struct {
 	// Auto balances by itself. Without it only what drains is moved.
 	Auto bool `mapstructure:"auto" yaml:"auto"`
+	// Measure is what is to be spread evenly, one of Measures. Default: rate; the managers choose their own.
+	Measure Measure `mapstructure:"measure" yaml:"measure"`
+	// MinLoad is what the components must bear in the mean, by their power and in the unit of Measure, before anything is
+	// balanced: the spread of next to nothing says nothing. Default 0.
+	MinLoad float64 `mapstructure:"min_load" yaml:"min_load"`
+	// SettleMS is how long a thing stays where it was placed, in ms, unless that drains. Default: 20 s, so that short runs
+	// end where they began.
+	SettleMS int `mapstructure:"settle_ms" yaml:"settle_ms"`
 	// High is the spread (coefficient of variation, 0 when all bear the same) above which balancing starts. Default 0.25:
 	// of two components one bears 1.7 times as much as the other.
 	High float64 `mapstructure:"high" yaml:"high"`
@@ -33,7 +41,7 @@ type Options struct {
 
 // DefaultOptions gives the settings.
 func DefaultOptions() Options {
-	return Options{Auto: true, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MinGain: 0.01, CoolDownMS: 60_000, SmoothingMS: 5000}
+	return Options{Auto: true, Measure: Rate, SettleMS: 20_000, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MinGain: 0.01, CoolDownMS: 60_000, SmoothingMS: 5000}
 }
 
 // Validate reports every fault by key.
@@ -45,6 +53,13 @@ func (o Options) Validate() error {
 			fault("%s: %d, want %d to %d", key, v, lo, hi)
 		}
 	}
+	if _, err := ParseMeasure(string(o.Measure)); err != nil {
+		fault("measure: %q, want one of %v", o.Measure, Measures)
+	}
+	if !(o.MinLoad >= 0 && o.MinLoad <= 1e18) {
+		fault("min_load: %g, want 0 to 1e18", o.MinLoad)
+	}
+	between("settle_ms", o.SettleMS, 0, 86_400_000)
 	if !(o.High >= 0.01 && o.High <= 10) { // also not a number
 		fault("high: %g, want 0.01 to 10", o.High)
 	}

@@ -19,6 +19,9 @@ func (b *Balancer) balance(now time.Duration, m *model, plan *Plan) {
 		mean, _ := m.mean()
 		spread := m.spread()
 		switch {
+		case mean < b.o.MinLoad:
+			b.balancing = false
+			return
 		case spread > b.o.High:
 			b.balancing = true
 		case spread <= b.o.Low:
@@ -120,7 +123,7 @@ func (b *Balancer) best(now time.Duration, m *model, mean float64) (t *load, fro
 func (b *Balancer) mayLeave(now time.Duration, t *load) bool {
 	cool := ms(b.o.CoolDownMS)
 	return t.To == "" && t.Fixed == "" && t.bears > 0 &&
-		!(t.HasMoved && now-t.MovedAt < cool) && !(t.memory.ordered && (now == t.memory.orderedAt || now-t.memory.orderedAt < cool))
+		!(t.Placed && now-t.PlacedAt < ms(b.o.SettleMS)) && !(t.HasMoved && now-t.MovedAt < cool) && !(t.memory.ordered && (now == t.memory.orderedAt || now-t.memory.orderedAt < cool))
 }
 
 // taker returns the side of takers, which ascend by what they bear, that lowers the spread most with t, and by how much;

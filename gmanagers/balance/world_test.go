@@ -46,7 +46,8 @@ func newWorld(o Options, what Measure, seed uint64) *world {
 	if err != nil {
 		panic(err)
 	}
-	return &world{o: o, what: what, b: New(o, what, "bytes of memory", ByPolicy(p)), now: time.Hour, rng: rand.New(rand.NewPCG(seed, 1)), looks: 1}
+	o.Measure = what
+	return &world{o: o, what: what, b: New(o, "bytes of memory", ByPolicy(p)), now: time.Hour, rng: rand.New(rand.NewPCG(seed, 1)), looks: 1}
 }
 
 func (w *world) component(room uint64, power float64) *wcomp {

@@ -178,7 +178,7 @@ func (c *Client) Volumes(ctx context.Context) ([]gsm.Volume, error) {
 }
 
 // Books reads what an audit compares, without what components hold: all vNodes of GPM, homes of GMM and volumes of GSM,
-// and their members. The three are read one after the other.
+// their members and moves. The three are read one after the other.
 func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 	members := func(m wire.Manager) []wire.Member {
 		st, merr := c.Members(ctx, m)
@@ -197,6 +197,11 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 	b.Processes, perr = c.Processes(ctx)
 	b.Homes, herr = c.Regions(ctx, 0)
 	b.Volumes, verr = c.Volumes(ctx)
+	for _, g := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
+		list, merr := c.Moves(ctx, g)
+		err = errors.Join(err, merr)
+		b.Moves = append(b.Moves, list...)
+	}
 	return b, errors.Join(err, perr, herr, verr)
 }
 

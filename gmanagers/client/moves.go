@@ -32,18 +32,24 @@ func (c *Client) Move(ctx context.Context, t movelist.Thing, to wire.NodeID) (wi
 // BeginMoves orders moves of one manager, at most movelist.MaxBatch. It returns one answer for each. An order without a time-out
 // gets that of the manager's options.
 func (c *Client) BeginMoves(ctx context.Context, g wire.Manager, orders []movelist.Order) (begun []movelist.Begun, err error) {
+	return c.BeginMovesNoting(ctx, g, orders, nil)
+}
+
+// BeginMovesNoting is BeginMoves that has notes taken down as events too, at most movelist.MaxBatch. For the managers
+// themselves.
+func (c *Client) BeginMovesNoting(ctx context.Context, g wire.Manager, orders []movelist.Order, notes []movelist.Note) (begun []movelist.Begun, err error) {
 	switch g {
 	case wire.GPM:
 		var r gpm.Result
-		r, err = c.gpm(ctx, gpm.Request{Op: gpm.OpBegin, Orders: orders})
+		r, err = c.gpm(ctx, gpm.Request{Op: gpm.OpBegin, Orders: orders, Notes: notes})
 		begun = r.Begun
 	case wire.GMM:
 		var r gmm.Result
-		r, err = c.gmm(ctx, gmm.Request{Op: gmm.OpBegin, Orders: orders})
+		r, err = c.gmm(ctx, gmm.Request{Op: gmm.OpBegin, Orders: orders, Notes: notes})
 		begun = r.Begun
 	case wire.GSM:
 		var r gsm.Result
-		r, err = c.gsm(ctx, gsm.Request{Op: gsm.OpBegin, Orders: orders})
+		r, err = c.gsm(ctx, gsm.Request{Op: gsm.OpBegin, Orders: orders, Notes: notes})
 		begun = r.Begun
 	default:
 		return nil, wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", g)
@@ -72,4 +78,50 @@ func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End,
 // Moves returns the moves of a manager: the last movelist.MaxHistory that have ended, then those that are listed.
 func (c *Client) Moves(ctx context.Context, g wire.Manager) ([]movelist.Move, error) {
 	return listing[movelist.Move](ctx, c, g, membership.Query{Kind: membership.QueryMoves})
+}
+
+// Drained is how far a component is with draining.
+type Drained struct {
+	Drains bool            `json:"drains"`
+	Left   uint64          `json:"left"` // things that it holds or that are on their way there
+	Things []movelist.Held `json:"things"`
+	Stuck  []string        `json:"stuck"` // why things cannot leave, as it was seen last
+}
+
+// DrainStatus tells what a component still has. It can be removed when nothing is left. Of an mComponent GMM has vRegions
+// and homes, GSM buffer caches.
+func (c *Client) DrainStatus(ctx context.Context, role wire.Role, id wire.NodeID) (Drained, error) {
+	g, err := membership.ManagerOf(role)
+	if err != nil {
+		return Drained{}, err
+	}
+	asked := []wire.Manager{g}
+	if g == wire.GMM {
+		asked = append(asked, wire.GSM)
+	}
+	d := Drained{Things: []movelist.Held{}, Stuck: []string{}}
+	for i, m := range asked {
+		b, err := c.query(ctx, m, membership.Query{Kind: membership.QueryHolds, Node: id}.Encode())
+		if err != nil {
+			return Drained{}, err
+		}
+		var h movelist.Holds
+		if err := membership.DecodeAnswer(b, &h); err != nil {
+			return Drained{}, err
+		}
+		if i == 0 {
+			d.Drains = h.Drains
+		}
+		for _, t := range h.Things {
+			if t.Kind == wire.MoveCache && role == wire.RoleStorage || t.Kind == wire.MoveVolume && role == wire.RoleMemory {
+				continue
+			}
+			d.Things = append(d.Things, t)
+			d.Left += t.Things + t.Arriving
+		}
+		if h.Stuck != "" {
+			d.Stuck = append(d.Stuck, h.Stuck)
+		}
+	}
+	return d, nil
 }

@@ -56,13 +56,15 @@ const (
 	Recovered     Kind = 26 // what Node held is served by To again
 	Lost          Kind = 27 // what Node held is lost; Reason
 	Heard         Kind = 28 // Node is heard of again
+	Drained       Kind = 29 // Node, which drains, has nothing left of what this manager places
+	Stuck         Kind = 30 // Node, which drains, has something that finds no other place; Reason
 )
 
 // kindNames are the names of the kinds, by number.
 var kindNames = [...]string{
 	"none", "registered", "rejoined", "silent", "probed", "dead", "draining", "undrained", "removed", "admitted", "refused", "queued",
 	"dequeued", "expired", "preempted", "released", "placed_process", "placed_home", "placed_vregion", "placed_volume", "placed_cache",
-	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard",
+	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard", "drained", "stuck",
 }
 
 func (k Kind) String() string {

@@ -2,6 +2,7 @@ package events
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"splitkernel/netlayer/wire"
@@ -110,4 +111,14 @@ func (l *Log) Joined(ms int64, id wire.NodeID, epoch wire.Epoch) {
 		kind = Rejoined
 	}
 	l.Append(Event{MS: ms, Kind: kind, Node: id, Epoch: epoch})
+}
+
+// LastOf returns the newest event about a component of one of the kinds; false if none is remembered.
+func (l *Log) LastOf(id wire.NodeID, kinds ...Kind) (Event, bool) {
+	for n := l.last; n >= l.Oldest() && n > 0; n-- {
+		if e := &l.ring[(n-1)%MaxEvents]; e.Node == id && slices.Contains(kinds, e.Kind) {
+			return *e, true
+		}
+	}
+	return Event{}, false
 }

@@ -22,7 +22,7 @@ const (
 	OpActivate Op = 3  // PID, Region → Result.Owner
 	OpSteps    Op = 5  // Steps → Result.Votes
 	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
-	OpBegin    Op = 8  // Orders → Result.Begun
+	OpBegin    Op = 8  // Orders, Notes → Result.Begun
 	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
@@ -39,6 +39,7 @@ type Request struct {
 	Region wire.RegionNo
 	Steps  []admission.Step // at most admission.MaxBatch
 	Orders []movelist.Order // at most movelist.MaxBatch
+	Notes  []movelist.Note  // as many
 	Ends   []moves.End      // these and Drops together as many
 	Drops  []uint64         // numbers of moves that their givers have forgotten
 }

@@ -14,6 +14,9 @@ import (
 // beginMoves carries out orders to move vRegions and homes.
 func (s *State) beginMoves(cmd Command) Result {
 	begun, err := s.moves.Begins(cmd.Request.Orders, func(o movelist.Order) (*movelist.Move, error) { return s.beginMove(o, cmd) })
+	if err == nil {
+		err = movelist.TakeDown(cmd.Request.Notes, cmd.Stamp.NowMS, s.events, s.drains)
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -185,3 +188,44 @@ func (s *State) checkMoves(homes, owned map[wire.NodeID]uint64) error {
 	}
 	return nil
 }
+
+// drains reports whether a mComponent drains.
+func (s *State) drains(id wire.NodeID) bool {
+	e, ok := s.members.Entry(id)
+	return ok && e.Drain
+}
+
+// holds counts what an mComponent has. It looks at every vRegion.
+func (s *State) holds(id wire.NodeID) movelist.Holds {
+	regions, homes := movelist.Held{Kind: wire.MoveRegion}, movelist.Held{Kind: wire.MoveHome}
+	for _, p := range s.processes {
+		if p.Home == id && s.members.Current(id, p.NodeEpoch) {
+			homes.Things++
+		}
+		for i := range p.Regions {
+			if r := &p.Regions[i]; r.Node == id && s.members.Current(id, r.NodeEpoch) {
+				regions.Things++
+			}
+		}
+	}
+	return s.moves.Holds(id, s.drains(id), s.events, regions, homes)
+}
+
+// Each calls do with each process, ascending by PID. Do changes nothing and keeps nothing.
+func (s *State) Each(do func(*Process)) {
+	for _, p := range s.processes {
+		do(p)
+	}
+}
+
+// RegionBytes returns the size of a vRegion, 0 before the first mComponent.
+func (s *State) RegionBytes() uint64 { return s.regionBytes }
+
+// Owned returns the vRegions for which room is taken at an mComponent, reserved ones included.
+func (s *State) Owned(id wire.NodeID) uint64 { return s.owned[id] }
+
+// Current reports whether id is registered under epoch and not dead.
+func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.members.Current(id, epoch) }
+
+// Turn counts the decisions about members.
+func (s *State) Turn() uint64 { return s.members.Turn() }

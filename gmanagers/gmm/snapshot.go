@@ -113,6 +113,8 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
+	case membership.QueryHolds:
+		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
 		return membership.EncodeAnswer(s.moves.All()), nil
 	}

@@ -23,7 +23,7 @@ const (
 	OpRelease  Op = 5  // PID → Result.VNode
 	OpChanges  Op = 6  // Changes → Result.Outcomes
 	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
-	OpBegin    Op = 8  // Orders → Result.Begun
+	OpBegin    Op = 8  // Orders, Notes → Result.Begun
 	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
@@ -43,6 +43,7 @@ type Request struct {
 	PID      wire.PID
 	Changes  []admission.Change // at most admission.MaxBatch
 	Orders   []movelist.Order   // at most movelist.MaxBatch
+	Notes    []movelist.Note    // as many
 	Ends     []moves.End        // these and Drops together as many
 	Drops    []uint64           // numbers of moves that their givers have forgotten
 	Settings admission.Settings

@@ -16,6 +16,9 @@ const lostInMove wire.Epoch = 0
 // beginMoves carries out orders to move processes.
 func (s *State) beginMoves(cmd Command) Result {
 	begun, err := s.moves.Begins(cmd.Request.Orders, func(o movelist.Order) (*movelist.Move, error) { return s.beginMove(o, cmd) })
+	if err == nil {
+		err = movelist.TakeDown(cmd.Request.Notes, cmd.Stamp.NowMS, s.events, s.drains)
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -145,3 +148,39 @@ func (s *State) checkMoves(sums map[wire.NodeID]used) error {
 	}
 	return nil
 }
+
+// drains reports whether a pComponent drains.
+func (s *State) drains(id wire.NodeID) bool {
+	e, ok := s.members.Entry(id)
+	return ok && e.Drain
+}
+
+// holds counts what a pComponent has.
+func (s *State) holds(id wire.NodeID) movelist.Holds {
+	h := movelist.Held{Kind: wire.MoveProcess}
+	for i := range s.processes {
+		if p := &s.processes[i]; p.Node == id && s.members.Current(id, p.NodeEpoch) {
+			h.Things++
+		}
+	}
+	return s.moves.Holds(id, s.drains(id), s.events, h)
+}
+
+// Each calls do with each process, ascending by PID. Do changes nothing and keeps nothing.
+func (s *State) Each(do func(*Process)) {
+	for i := range s.processes {
+		do(&s.processes[i])
+	}
+}
+
+// Used returns the threads and lines that are taken at a pComponent.
+func (s *State) Used(id wire.NodeID) (threads, lines uint64) {
+	u := s.used[id]
+	return u.threads, u.lines
+}
+
+// Current reports whether id is registered under epoch and not dead.
+func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.members.Current(id, epoch) }
+
+// Turn counts the decisions about members.
+func (s *State) Turn() uint64 { return s.members.Turn() }

@@ -21,7 +21,7 @@ const (
 	OpRegister Op = 1  // Member → Result.Epoch
 	OpSteps    Op = 4  // Steps → Result.Votes
 	OpDead     Op = 7  // Member.ID, Member.Epoch, Text: declared dead, as a compare-and-set on the epoch
-	OpBegin    Op = 8  // Orders → Result.Begun
+	OpBegin    Op = 8  // Orders, Notes → Result.Begun
 	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
@@ -38,6 +38,7 @@ type Request struct {
 	Steps  []admission.Step // at most admission.MaxBatch
 	Gates  []Gate           // at most MaxGates
 	Orders []movelist.Order // at most movelist.MaxBatch
+	Notes  []movelist.Note  // as many
 	Ends   []moves.End      // these and Drops together as many
 	Drops  []uint64         // numbers of moves that their givers have forgotten
 }

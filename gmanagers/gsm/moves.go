@@ -15,6 +15,9 @@ import (
 // beginMoves carries out orders to move volumes and their buffer caches.
 func (s *State) beginMoves(cmd Command) Result {
 	begun, err := s.moves.Begins(cmd.Request.Orders, func(o movelist.Order) (*movelist.Move, error) { return s.beginMove(o, cmd) })
+	if err == nil {
+		err = movelist.TakeDown(cmd.Request.Notes, cmd.Stamp.NowMS, s.events, s.drains)
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -212,3 +215,39 @@ func (s *State) checkMoves() error {
 	}
 	return nil
 }
+
+// drains reports whether an sComponent drains, or an mComponent as far as GMM has told.
+func (s *State) drains(id wire.NodeID) bool {
+	if i, ok := s.findGate(id); ok && s.gates[i].Until == UntilOpened {
+		return true
+	}
+	e, ok := s.members.Entry(id)
+	return ok && e.Drain
+}
+
+// holds counts what an sComponent has, or an mComponent of buffer caches.
+func (s *State) holds(id wire.NodeID) movelist.Holds {
+	volumes, caches := movelist.Held{Kind: wire.MoveVolume}, movelist.Held{Kind: wire.MoveCache}
+	for i := range s.volumes {
+		if s.volumes[i].Storage == id {
+			volumes.Things++
+		}
+		if s.volumes[i].Cache == id {
+			caches.Things++
+		}
+	}
+	return s.moves.Holds(id, s.drains(id), s.events, volumes, caches)
+}
+
+// Each calls do with each volume, ascending by id. Do changes nothing and keeps nothing.
+func (s *State) Each(do func(*Volume)) {
+	for i := range s.volumes {
+		do(&s.volumes[i])
+	}
+}
+
+// ReservedBytes returns the bytes that are taken at an sComponent.
+func (s *State) ReservedBytes(id wire.NodeID) uint64 { return s.reserved[id] }
+
+// Turn counts the decisions about members.
+func (s *State) Turn() uint64 { return s.members.Turn() }

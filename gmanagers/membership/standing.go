@@ -439,3 +439,6 @@ func (t *Table) checkMarks() error {
 	}
 	return nil
 }
+
+// Turn returns the turn of the last decision about a member.
+func (t *Table) Turn() uint64 { return t.turn }

@@ -39,6 +39,7 @@ const (
 	QueryEvents   QueryKind = 3  // → events.Page; after number Query.ID, at most Query.Limit
 	QueryStanding QueryKind = 4  // → wire.Standing of Query.Node under epoch Query.ID
 	QueryMoves    QueryKind = 5  // → []movelist.Move, by number: those that ended last, then those that are listed
+	QueryHolds    QueryKind = 6  // → movelist.Holds of Query.Node
 	QueryListing  QueryKind = 16 // → the listing of the manager's package; Query.ID selects one, 0 all
 )
 

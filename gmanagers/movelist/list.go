@@ -17,8 +17,15 @@ type List struct {
 	last    uint64 // the number given last
 	moves   []Move // ascending by number
 	history []Move // dropped ones, the one dropped first before the others
+	ended   Totals
 	changes uint64 // since New or Load; not replicated
 }
+
+// Totals counts the moves that have ended, by kind and state.
+type Totals [wire.MoveCache + 1][wire.MoveLost + 1]uint64
+
+// Ended returns the totals since the manager's first command.
+func (l *List) Ended() Totals { return l.ended }
 
 // New returns an empty list.
 func New(g wire.Manager) *List { return &List{manager: g, moves: []Move{}, history: []Move{}} }
@@ -28,16 +35,28 @@ type Saved struct {
 	Last    uint64
 	Moves   []Move
 	History []Move
+	Ended   []uint64 // Totals, row by row
 }
 
 // Save returns the list for a snapshot; equal lists give equal ones.
 func (l *List) Save() Saved {
-	return Saved{Last: l.last, Moves: append([]Move{}, l.moves...), History: append([]Move{}, l.history...)}
+	v := Saved{Last: l.last, Moves: append([]Move{}, l.moves...), History: append([]Move{}, l.history...), Ended: []uint64{}}
+	for _, row := range l.ended {
+		v.Ended = append(v.Ended, row[:]...)
+	}
+	return v
 }
 
 // Load makes the list of a snapshot and checks it. It keeps the slices.
 func Load(g wire.Manager, v Saved) (*List, error) {
 	l := &List{manager: g, last: v.Last, moves: v.Moves, history: v.History}
+	const columns = len(l.ended[0])
+	if len(v.Ended) != len(l.ended)*columns {
+		return nil, fmt.Errorf("movelist: %d totals, want %d", len(v.Ended), len(l.ended)*columns)
+	}
+	for i, n := range v.Ended {
+		l.ended[i/columns][i%columns] = n
+	}
 	return l, l.CheckInvariants()
 }
 
@@ -138,6 +157,7 @@ func (l *List) End(nowMS int64, e moves.End) (*Move, error) {
 		return nil, wire.Errorf(wire.KindStale, "move %d ends as %v under epoch %d, it began under %d", e.Move.No, e.State, e.Epoch, r.OldEpoch)
 	}
 	l.changes++
+	l.ended[m.Req.Kind][e.State]++
 	m.EndedMS, m.State, m.Epoch = nowMS, e.State, e.Epoch
 	m.Bytes, m.DurationUS, m.PauseUS, m.Text = e.Bytes, e.DurationUS, e.PauseUS, cut(e.Text)
 	return m, nil

@@ -312,7 +312,7 @@ type Holdings struct {
 	Homes     []HeldHome    // mComponent: processes whose home it is
 	Regions   []HeldRegion  // mComponent: vRegions that it owns
 	Volumes   []HeldVolume  // sComponent
-	Caches    []HeldVolume  // mComponent: volumes whose buffer cache it is
+	Caches    []HeldVolume  // mComponent: volumes whose buffer cache is attached there; without sizes
 }
 
 // HoldingsRep says who holds what.

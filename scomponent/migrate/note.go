@@ -29,7 +29,12 @@ type In struct {
 	GiverAddr string
 }
 
-// AppendNote appends a note, an Out or an In.
+// Forgot is the highest number that each manager had forgotten, by manager.
+type Forgot struct {
+	No []uint64
+}
+
+// AppendNote appends a note, an Out, an In or a Forgot.
 func AppendNote(b []byte, note any) []byte {
 	m := wire.Marshal(note)
 	b = append(b, noteMagic...)

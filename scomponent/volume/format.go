@@ -60,8 +60,15 @@ func NewName(id wire.VolumeID) string   { return fmt.Sprintf("vol-%d.new", id) }
 
 // OutName and InName are the notes of a volume that is given away and of one that comes: package migrate. A note gets its
 // name when it is complete; until then it is NoteNewName.
-func OutName(id wire.VolumeID) string     { return fmt.Sprintf("vol-%d.out", id) }
-func InName(id wire.VolumeID) string      { return fmt.Sprintf("vol-%d.in", id) }
+func OutName(id wire.VolumeID) string { return fmt.Sprintf("vol-%d.out", id) }
+func InName(id wire.VolumeID) string  { return fmt.Sprintf("vol-%d.in", id) }
+
+// ForgotName is the file of the moves that managers had forgotten, ForgotNewName that file while it is written.
+const (
+	ForgotName    = "moves.forgot"
+	ForgotNewName = "moves.forgot.new"
+)
+
 func NoteNewName(id wire.VolumeID) string { return fmt.Sprintf("vol-%d.note", id) }
 
 // ParseName gives the volume and the kind ("img", "crc", "new", "out", "in", "note") of a file; ok is false for a file that

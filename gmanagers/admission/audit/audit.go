@@ -18,6 +18,7 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -27,6 +28,7 @@ type Books struct {
 	Homes                    []gmm.Process      // all of GMM, ascending
 	Volumes                  []gsm.Volume       // all of GSM, ascending
 	Compute, Memory, Storage []wire.Member      // as registered
+	Moves                    []movelist.Move    // of all three; those that have ended say nothing
 	Dead                     []wire.NodeID      // of them, declared dead
 	Held                     []wire.HoldingsRep // of the components that answered; nil compares the books alone
 }
@@ -44,12 +46,20 @@ type auditor struct {
 	procs map[wire.PID]gpm.Process
 	homes map[wire.PID]gmm.Process
 	vols  map[wire.VolumeID]gsm.Volume
-	out   []Difference
+	// moving are the moves under way: of what they move, giver and taker may both have something, and the books still name the
+	// giver.
+	moving map[movelist.Thing]*movelist.Move
+	out    []Difference
 }
 
 // Compare returns every difference, in the order of the books.
 func Compare(b Books) []Difference {
-	a := &auditor{b: b, procs: map[wire.PID]gpm.Process{}, homes: map[wire.PID]gmm.Process{}, vols: map[wire.VolumeID]gsm.Volume{}}
+	a := &auditor{b: b, procs: map[wire.PID]gpm.Process{}, homes: map[wire.PID]gmm.Process{}, vols: map[wire.VolumeID]gsm.Volume{}, moving: map[movelist.Thing]*movelist.Move{}}
+	for i := range b.Moves {
+		if m := &b.Moves[i]; !m.Ended() {
+			a.moving[m.Thing()] = m
+		}
+	}
 	for _, p := range b.Processes {
 		a.procs[p.PID] = p
 	}
@@ -77,6 +87,21 @@ func (a *auditor) say(where string, pid wire.PID, format string, args ...any) {
 	a.out = append(a.out, Difference{where, pid, fmt.Sprintf(format, args...)})
 }
 
+// onTheMove reports whether a thing moves and node, under its epoch of the membership, may serve it under epoch meanwhile; 0 is
+// an epoch that is not known.
+func (a *auditor) onTheMove(t movelist.Thing, h wire.HoldingsRep, epoch wire.Epoch) bool {
+	m := a.moving[t]
+	switch {
+	case m == nil:
+		return false
+	case h.Node == m.From && (h.Epoch == m.FromEpoch || m.FromEpoch == 0):
+		return epoch == 0 || epoch == m.Req.OldEpoch || epoch == m.Req.UndoEpoch
+	case h.Node == m.Req.To && h.Epoch == m.ToEpoch:
+		return epoch == 0 || epoch == m.Req.Epoch
+	}
+	return false
+}
+
 // vnodes looks for the parts of each vNode of GPM.
 func (a *auditor) vnodes() {
 	for _, p := range a.b.Processes {
@@ -84,14 +109,16 @@ func (a *auditor) vnodes() {
 			a.say("gpm", p.PID, "its admission or release has not ended: phase %v", p.Phase)
 			continue
 		}
-		if i := slices.IndexFunc(a.b.Compute, func(m wire.Member) bool { return m.ID == p.Node }); i < 0 || a.b.Compute[i].Epoch != p.NodeEpoch || slices.Contains(a.b.Dead, p.Node) {
+		if a.moving[movelist.Thing{Kind: wire.MoveProcess, PID: p.PID}] != nil {
+			// Its taker may run it, whatever became of its giver.
+		} else if i := slices.IndexFunc(a.b.Compute, func(m wire.Member) bool { return m.ID == p.Node }); i < 0 || a.b.Compute[i].Epoch != p.NodeEpoch || slices.Contains(a.b.Dead, p.Node) {
 			a.say("gpm", p.PID, "is lost with %s (epoch %d), and its vNode has not ended", p.Node, p.NodeEpoch)
 		}
 		h, ok := a.homes[p.PID]
 		switch {
 		case !ok:
 			a.say("gmm", p.PID, "GPM has its home at %s, GMM has none", p.Home.Node)
-		case h.Home != p.Home.Node || h.HomeEpoch != p.Home.Epoch:
+		case h.HomeEpoch < p.Home.Epoch || h.HomeEpoch == p.Home.Epoch && h.Home != p.Home.Node: // GPM has it as admitted, GMM as moved since
 			a.say("gmm", p.PID, "GPM has its home at %s (epoch %d), GMM at %s (epoch %d)", p.Home.Node, p.Home.Epoch, h.Home, h.HomeEpoch)
 		}
 		for _, v := range p.Volumes {
@@ -99,7 +126,7 @@ func (a *auditor) vnodes() {
 			switch {
 			case !ok:
 				a.say("gsm", p.PID, "GPM has its volume %d at %s, GSM has none", v.Volume, v.Storage)
-			case w.PID != p.PID || w.Epoch != v.Epoch || w.SizeBytes != v.SizeBytes || w.Storage != v.Storage || w.Cache != v.Cache:
+			case w.PID != p.PID || w.Epoch < v.Epoch || w.SizeBytes != v.SizeBytes || w.Epoch == v.Epoch && (w.Storage != v.Storage || w.Cache != v.Cache):
 				a.say("gsm", p.PID, "volume %d: GPM has %d bytes at %s, cache %s, epoch %d; GSM has %d bytes of process %d at %s, cache %s, epoch %d",
 					v.Volume, v.SizeBytes, v.Storage, v.Cache, v.Epoch, w.SizeBytes, w.PID, w.Storage, w.Cache, w.Epoch)
 			}
@@ -158,7 +185,7 @@ func (a *auditor) sums() {
 }
 
 // components compares the books with what components hold. What is booked and not used, yet or any more, is no
-// difference, but a volume must be there.
+// difference, but a volume must be there. Moves under way excuse both their ends.
 func (a *auditor) components() {
 	held := map[wire.NodeID]wire.HoldingsRep{}
 	for _, h := range a.b.Held {
@@ -198,6 +225,7 @@ func (a *auditor) compute(h wire.HoldingsRep) {
 	for _, r := range h.Holds.Processes {
 		p, ok := a.procs[r.PID]
 		switch {
+		case a.onTheMove(movelist.Thing{Kind: wire.MoveProcess, PID: r.PID}, h, r.Epoch):
 		case !ok || p.Node != h.Node || p.NodeEpoch != h.Epoch:
 			a.say(string(h.Node), r.PID, "runs a process that GPM does not have there")
 		case p.Epoch != r.Epoch || p.ExCacheLines != r.ExCacheLines:
@@ -209,11 +237,29 @@ func (a *auditor) compute(h wire.HoldingsRep) {
 func (a *auditor) memory(h wire.HoldingsRep) {
 	for _, held := range h.Holds.Homes {
 		pid := held.PID
-		if p, ok := a.homes[pid]; !ok || p.Home != h.Node || p.NodeEpoch != h.Epoch {
+		p, ok := a.homes[pid]
+		switch {
+		case a.onTheMove(movelist.Thing{Kind: wire.MoveHome, PID: pid}, h, held.Epoch):
+		case !ok || p.Home != h.Node || p.NodeEpoch != h.Epoch:
 			a.say(string(h.Node), pid, "is the home of a process whose home GMM does not have there")
+		case held.Epoch != 0 && held.Epoch != p.HomeEpoch:
+			a.say(string(h.Node), pid, "is its home under epoch %d, GMM has epoch %d", held.Epoch, p.HomeEpoch)
+		}
+	}
+	for _, r := range h.Holds.Caches {
+		v, ok := a.vols[r.Volume]
+		switch {
+		case a.onTheMove(movelist.Thing{Kind: wire.MoveCache, Volume: r.Volume}, h, 0):
+		case !ok || v.Cache != h.Node:
+			a.say(string(h.Node), 0, "is the buffer cache of volume %d, which GSM does not have there", r.Volume)
+		case r.Epoch > v.Epoch && a.moving[movelist.Thing{Kind: wire.MoveVolume, Volume: r.Volume}] == nil:
+			a.say(string(h.Node), v.PID, "is the buffer cache of volume %d under epoch %d, GSM has epoch %d", r.Volume, r.Epoch, v.Epoch)
 		}
 	}
 	for _, r := range h.Holds.Regions {
+		if a.onTheMove(movelist.Thing{Kind: wire.MoveRegion, PID: r.PID, Region: r.Region}, h, r.Epoch) {
+			continue
+		}
 		i := slices.IndexFunc(a.homes[r.PID].Regions, func(g gmm.Region) bool { return g.Region == r.Region })
 		if i < 0 {
 			a.say(string(h.Node), r.PID, "owns vRegion %d, which GMM has not active", r.Region)
@@ -231,6 +277,8 @@ func (a *auditor) storage(h wire.HoldingsRep) {
 		has[r.Volume] = true
 		v, ok := a.vols[r.Volume]
 		switch {
+		case a.moving[movelist.Thing{Kind: wire.MoveCache, Volume: r.Volume}] != nil: // its epoch changes
+		case a.onTheMove(movelist.Thing{Kind: wire.MoveVolume, Volume: r.Volume}, h, 0):
 		case !ok || v.Storage != h.Node:
 			a.say(string(h.Node), 0, "stores volume %d of %d bytes, which GSM does not have there", r.Volume, r.SizeBytes)
 		case v.SizeBytes != r.SizeBytes || v.Epoch != r.Epoch:
@@ -238,7 +286,7 @@ func (a *auditor) storage(h wire.HoldingsRep) {
 		}
 	}
 	for _, v := range a.b.Volumes {
-		if v.Storage == h.Node && !has[v.Volume] {
+		if v.Storage == h.Node && !has[v.Volume] && v.Lost == 0 && a.moving[movelist.Thing{Kind: wire.MoveVolume, Volume: v.Volume}] == nil {
 			a.say(string(h.Node), v.PID, "does not store volume %d of %d bytes, which GSM has there", v.Volume, v.SizeBytes)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 )
 
@@ -45,7 +46,10 @@ func TestCompare(t *testing.T) {
 	}{
 		{"open admission", func(b *audit.Books) { b.Processes[0].Phase = admission.Leaving }, "[{gpm 1 its admission or release has not ended: phase leaving}]"},
 		{"no home", func(b *audit.Books) { b.Homes, b.Held[0].Holds = nil, wire.Holdings{} }, "[{gmm 1 GPM has its home at m1, GMM has none}]"},
-		{"other home", func(b *audit.Books) { b.Homes[0].HomeEpoch = 2 }, "[{gmm 1 GPM has its home at m1 (epoch 1), GMM at m1 (epoch 2)}]"},
+		{"other home", func(b *audit.Books) { b.Processes[0].Home.Node = "m2" }, "[{gmm 1 GPM has its home at m2 (epoch 1), GMM at m1 (epoch 1)}]"},
+		{"older home", func(b *audit.Books) { b.Processes[0].Home.Epoch = 3 }, "[{gmm 1 GPM has its home at m1 (epoch 3), GMM at m1 (epoch 1)}]"},
+		{"home under another epoch", func(b *audit.Books) { b.Held[0].Holds.Homes[0].Epoch = 3 }, "[{m1 1 is its home under epoch 3, GMM has epoch 1}]"},
+		{"other cache", func(b *audit.Books) { b.Held[0].Holds.Caches = []wire.HeldVolume{{Volume: 5}} }, "[{m1 0 is the buffer cache of volume 5, which GSM does not have there}]"},
 		{"prepared home", func(b *audit.Books) { b.Homes[0].Prepared = true }, "[{gmm 1 its home at m1 is prepared and neither committed nor freed}]"},
 		{"no volume", func(b *audit.Books) { b.Volumes, b.Held[2].Holds = nil, wire.Holdings{} }, "[{gsm 1 GPM has its volume 4 at s1, GSM has none}]"},
 		{"other size", func(b *audit.Books) { b.Volumes[0].SizeBytes, b.Held[2].Holds.Volumes[0].SizeBytes = 4096, 4096 },
@@ -79,5 +83,27 @@ func TestPersisting(t *testing.T) {
 	a, b, c := audit.Difference{Where: "gpm", PID: 1}, audit.Difference{Where: "gpm", PID: 2}, audit.Difference{Where: "gmm", PID: 1}
 	if got := audit.Persisting([]audit.Difference{a, b}, []audit.Difference{c, b}); len(got) != 1 || got[0] != b {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestMoved: what has moved since it was admitted is no difference, nor is what moves, at either end.
+func TestMoved(t *testing.T) {
+	b := sound()
+	b.Memory = append(b.Memory, wire.Member{ID: "m2", Role: wire.RoleMemory, Epoch: 1})
+	b.Homes[0].Home, b.Homes[0].HomeEpoch = "m2", 2
+	b.Held[0].Holds.Homes = nil
+	b.Held = append(b.Held, wire.HoldingsRep{Node: "m2", Role: wire.RoleMemory, Epoch: 1, Holds: wire.Holdings{
+		Homes: []wire.HeldHome{{PID: 1, Epoch: 2}}, Regions: []wire.HeldRegion{{PID: 1, Region: 1, Epoch: 2}},
+	}})
+	if d := audit.Compare(b); len(d) != 1 || d[0].Where != "m2" {
+		t.Errorf("a vRegion at another owner: %+v", d)
+	}
+	b.Moves = []movelist.Move{{From: "m1", FromEpoch: 1, ToEpoch: 1, Req: wire.MoveReq{Kind: wire.MoveRegion, PID: 1, Region: 1, OldEpoch: 1, Epoch: 2, UndoEpoch: 3, To: "m2"}}}
+	if d := audit.Compare(b); len(d) != 0 {
+		t.Errorf("while it moves there: %+v", d)
+	}
+	b.Moves[0].State = wire.MoveUndone
+	if d := audit.Compare(b); len(d) != 1 {
+		t.Errorf("after the move was undone: %+v", d)
 	}
 }

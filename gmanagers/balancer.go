@@ -1,0 +1,324 @@
+package gmanagers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"splitkernel/gmanagers/balance"
+	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/events"
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// balancerInterval is how often a leader looks whether it should look: at once if a component joined or drains.
+	balancerInterval = 250 * time.Millisecond
+	// quietLooks is after how many looks without an order a round of balancing counts as ended although it did not reach its
+	// target.
+	quietLooks = 5
+	// orderTimeout bounds the proposal of a look's orders. What it did not get through is ordered by a later look.
+	orderTimeout = 5 * time.Second
+)
+
+// Balance is the balancing of each manager, and how many moves drains make at a time.
+type Balance struct {
+	GPM balance.Options `mapstructure:"gpm" yaml:"gpm"` // processes; measure threads, by cores
+	GMM balance.Options `mapstructure:"gmm" yaml:"gmm"` // vRegions; measure rate. Homes only leave what drains
+	GSM balance.Options `mapstructure:"gsm" yaml:"gsm"` // volumes; measure bytes, by capacity. Buffer caches only leave what drains
+}
+
+// DefaultBalance gives the settings.
+func DefaultBalance() Balance {
+	o := balance.DefaultOptions()
+	b := Balance{GPM: o, GMM: o, GSM: o}
+	b.GPM.Measure, b.GSM.Measure = balance.Threads, balance.Bytes
+	b.GMM.MinLoad = 1000 // misses and flushes a second: a core serves hundreds of times as many
+	b.GSM.MinLoad = 0.05 // of its bytes
+	return b
+}
+
+// scale is the balancing of one kind of thing.
+type scale struct {
+	kind wire.MoveKind
+	o    balance.Options
+	b    *balance.Balancer
+	// The rest is of the round of balancing under way.
+	active bool
+	before [2]float64 // spread and Jain's index when it began
+	moves  int
+	quiet  int                 // looks in a row at which nothing moved and nothing was ordered
+	left   map[wire.NodeID]int // by component that drains, at the last look
+}
+
+// balanced is what the last look of a leader saw, for metrics.
+type balanced struct {
+	kind         wire.MoveKind
+	spread, jain float64
+	balancing    bool
+}
+
+// balancer orders the moves of one group while this process leads it: it tells the pure package balance what there is, and
+// proposes what that plans. One goroutine owns it.
+type balancer struct {
+	m      *Managers
+	host   *raftsm.Host
+	g      wire.Manager
+	client *client.Client
+	mover  *mover
+
+	term    uint64
+	scales  []*scale // nil while this process does not lead
+	from    time.Duration
+	turn    uint64 // of the members, as seen last
+	changes uint64 // of the list of moves
+	said    map[wire.NodeID]movelist.Note
+}
+
+func (v *balancer) run(ctx context.Context) {
+	tick := time.NewTicker(balancerInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			v.tick(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// scalesOf makes the scales of a group.
+func (v *balancer) scalesOf() []*scale {
+	o := &v.m.o
+	drainOnly := func(b balance.Options) balance.Options { b.Auto = false; return b }
+	weigh := func(k wire.MoveKind, b balance.Options, resource, policy string) *scale {
+		p, err := placement.New(policy)
+		if err != nil {
+			panic(err) // Options.Validate has seen it
+		}
+		return &scale{kind: k, o: b, b: balance.New(b, resource, balance.ByPolicy(p)), left: map[wire.NodeID]int{}}
+	}
+	switch v.g {
+	case wire.GPM:
+		return []*scale{weigh(wire.MoveProcess, o.Balance.GPM, "lines of the ExCache", o.GPMPolicy)}
+	case wire.GMM:
+		return []*scale{
+			weigh(wire.MoveRegion, o.Balance.GMM, "bytes for vRegions", o.GMMPolicy),
+			weigh(wire.MoveHome, drainOnly(o.Balance.GMM), "bytes for vRegions", o.GMMPolicy),
+		}
+	}
+	return []*scale{
+		weigh(wire.MoveVolume, o.Balance.GSM, "bytes of storage", o.GSMPolicy),
+		weigh(wire.MoveCache, drainOnly(o.Balance.GSM), "buffer caches", o.CachePolicy),
+	}
+}
+
+// tick looks, if a look is due.
+func (v *balancer) tick(ctx context.Context) {
+	leads := v.host.Leader(v.g) == v.m.o.ID
+	now := v.m.now()
+	v.m.mu.Lock()
+	v.m.lead(v.g, leads)
+	term := v.m.terms[v.g]
+	if !leads {
+		v.m.balanced[v.g] = nil
+	}
+	v.m.mu.Unlock()
+	if !leads {
+		v.scales = nil
+		return
+	}
+	if v.scales == nil || v.term != term {
+		// For a lease nobody counts as silent, and rates need readings of one manager process.
+		v.term, v.scales, v.from, v.said = term, v.scalesOf(), now+ms(v.m.o.LeaseMS), map[wire.NodeID]movelist.Note{}
+	}
+	if now < v.from {
+		return
+	}
+	turn, changes, err := v.news()
+	if err != nil {
+		return // stopping
+	}
+	var seen []balanced
+	for _, s := range v.scales {
+		if turn != v.turn || changes != v.changes {
+			s.b.Soon(now)
+		}
+		if now >= s.b.Next() {
+			if b, ok := v.look(ctx, s); ok {
+				seen = append(seen, b)
+			}
+		}
+	}
+	v.turn, v.changes = turn, changes
+	if len(seen) > 0 {
+		v.m.mu.Lock()
+		for _, b := range seen {
+			v.m.saw(v.g, b)
+		}
+		v.m.mu.Unlock()
+		v.drained(ctx)
+	}
+}
+
+// saw keeps what a look saw. m.mu is held.
+func (m *Managers) saw(g wire.Manager, b balanced) {
+	for i := range m.balanced[g] {
+		if m.balanced[g][i].kind == b.kind {
+			m.balanced[g][i] = b
+			return
+		}
+	}
+	m.balanced[g] = append(m.balanced[g], b)
+}
+
+// news returns what changes when somebody joins or drains, or a move begins or ends.
+func (v *balancer) news() (turn, changes uint64, err error) {
+	members := []wire.Manager{v.g}
+	if v.g == wire.GSM {
+		members = append(members, wire.GMM) // whose members are the buffer caches
+	}
+	for _, g := range members {
+		if err = v.host.Stale(g, func(s raftsm.State) { turn += s.(moveState).Turn() }); err != nil {
+			return 0, 0, err
+		}
+	}
+	err = v.host.Stale(v.g, func(s raftsm.State) { changes = s.(moveState).Moves().Changes() })
+	return turn, changes, err
+}
+
+// look looks once at one kind of thing and orders what it plans.
+func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
+	components, things, err := v.weigh(s)
+	if err != nil {
+		return balanced{}, false
+	}
+	plan := s.b.Look(v.m.now(), components, things)
+	moving := 0
+	for i := range things {
+		if things[i].To != "" {
+			moving++
+		}
+	}
+	var orders []movelist.Order
+	autos := 0
+	for _, m := range plan.Moves {
+		o := movelist.Order{
+			Thing: movelist.Thing(m.Thing), From: m.From, To: m.To, Cause: movelist.Balance, Reason: m.Reason, Candidates: append([]wire.NodeID{m.To}, m.Candidates...),
+		}
+		o.Candidates = unique(o.Candidates)
+		if m.Drain {
+			o.Cause = movelist.Drain
+		} else {
+			autos++
+		}
+		orders = append(orders, o)
+	}
+	notes := v.stuck(plan)
+	notes = append(notes, s.round(plan, autos, moving)...)
+	v.order(ctx, orders, notes)
+	s.left = map[wire.NodeID]int{}
+	for _, d := range plan.Drains {
+		s.left[d.Node] = d.Left
+	}
+	return balanced{s.kind, plan.Spread, plan.Jain, plan.Balancing}, true
+}
+
+// unique drops what repeats the first.
+func unique(ids []wire.NodeID) []wire.NodeID {
+	out := ids[:1]
+	for _, id := range ids[1:] {
+		if id != ids[0] {
+			out = append(out, id)
+		}
+	}
+	return out[:min(len(out), movelist.MaxCandidates)]
+}
+
+// round tells when balancing begins and ends, with how even loads were and are.
+func (s *scale) round(plan balance.Plan, autos, moving int) []movelist.Note {
+	switch {
+	case autos > 0 && !s.active:
+		s.active, s.before, s.moves = true, [2]float64{plan.Spread, plan.Jain}, autos
+		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s begins: coefficient of variation %.3f, Jain's index %.3f", s.kind, s.o.Measure, plan.Spread, plan.Jain)}}
+	case autos > 0 || moving > 0:
+		s.quiet = 0
+	case s.active:
+		// Low need not be reached: what is left to move may have moved just now, or be too large.
+		if s.quiet++; plan.Balancing && s.quiet < quietLooks {
+			break
+		}
+		s.active = false
+		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s ends after %d moves: coefficient of variation %.3f, before %.3f; Jain's index %.3f, before %.3f",
+			s.kind, s.o.Measure, s.moves, plan.Spread, s.before[0], plan.Jain, s.before[1])}}
+	}
+	s.moves += autos
+	return nil
+}
+
+// stuck tells what cannot leave what drains, if that is news.
+func (v *balancer) stuck(plan balance.Plan) (notes []movelist.Note) {
+	count := map[wire.NodeID]int{}
+	for _, st := range plan.Stuck {
+		if st.Fixed {
+			continue // it waits for others
+		}
+		if count[st.From]++; count[st.From] > 1 || len(notes) == movelist.MaxBatch {
+			continue
+		}
+		if n := (movelist.Note{Kind: events.Stuck, Node: st.From, Text: st.Text}); v.said[st.From] != n {
+			v.said[st.From] = n
+			notes = append(notes, n)
+		}
+	}
+	return notes
+}
+
+// drained tells that a component that drains has nothing left of what this manager moves.
+func (v *balancer) drained(ctx context.Context) {
+	var notes []movelist.Note
+	left := map[wire.NodeID]int{} // of all kinds; an mComponent has no volumes, an sComponent no buffer caches
+	for _, s := range v.scales {
+		for id, n := range s.left {
+			left[id] += n
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(left)) {
+		empty := left[id] == 0
+		n := movelist.Note{Kind: events.Drained, Node: id, Text: "nothing is left that " + v.g.String() + " moves"}
+		if empty && v.said[id] != n && len(notes) < movelist.MaxBatch {
+			v.said[id] = n
+			notes = append(notes, n)
+		} else if !empty && v.said[id] == n {
+			delete(v.said, id)
+		}
+	}
+	v.order(ctx, nil, notes)
+}
+
+// order proposes orders and notes; what is refused is planned again when it still makes sense.
+func (v *balancer) order(ctx context.Context, orders []movelist.Order, notes []movelist.Note) {
+	for len(orders)+len(notes) > 0 {
+		batch := orders[:min(len(orders), movelist.MaxBatch)]
+		call, cancel := context.WithTimeout(ctx, orderTimeout)
+		begun, err := v.client.BeginMovesNoting(call, v.g, batch, notes)
+		cancel()
+		if err != nil {
+			v.m.log.Warn("moves could not be ordered now", "manager", v.g.String(), "moves", len(batch), "error", err.Error())
+			return
+		}
+		for i, b := range begun {
+			if err := b.Err(); err != nil {
+				v.m.log.Info("a move was refused", "manager", v.g.String(), "thing", batch[i].Thing.String(), "to", string(batch[i].To), "error", err.Error())
+			}
+		}
+		orders, notes = orders[len(batch):], nil
+		v.mover.woken()
+	}
+}

@@ -1,0 +1,51 @@
+package movelist
+
+import (
+	"splitkernel/gmanagers/events"
+	"splitkernel/netlayer/wire"
+)
+
+// Holds is what a manager has at a component, so that a drain can be watched.
+type Holds struct {
+	Drains bool
+	Things []Held // one for each kind that the manager moves, ascending
+	Stuck  string // what could not leave when it was looked at last, while it drains; empty if nothing
+}
+
+// Held counts the things of one kind.
+type Held struct {
+	Kind     wire.MoveKind
+	Things   uint64 // that are there, those on their way from there included; lost ones are not
+	Leaving  uint64 // of these on their way
+	Arriving uint64 // on their way there
+}
+
+// Left returns how many things the component has, and how many are on their way there.
+func (h Holds) Left() (n uint64) {
+	for _, t := range h.Things {
+		n += t.Things + t.Arriving
+	}
+	return n
+}
+
+// Holds fills in what the list and the events know of id; the caller has counted things.
+func (l *List) Holds(id wire.NodeID, drains bool, log *events.Log, things ...Held) Holds {
+	h := Holds{Drains: drains, Things: things}
+	for i := range l.moves {
+		m := &l.moves[i]
+		for j := range h.Things {
+			t := &h.Things[j]
+			switch {
+			case m.Ended() || m.Req.Kind != t.Kind:
+			case m.From == id:
+				t.Leaving++
+			case m.Req.To == id:
+				t.Arriving++
+			}
+		}
+	}
+	if e, ok := log.LastOf(id, events.Stuck, events.Drained, events.Draining, events.Undrained, events.Registered); ok && e.Kind == events.Stuck && drains && h.Left() > 0 {
+		h.Stuck = e.Reason
+	}
+	return h
+}
