@@ -82,6 +82,9 @@ type Node struct {
 	Rack string
 	// Listen is a TCP address such as "127.0.0.1:7001"; empty lets the launcher choose a free port.
 	Listen string
+	// HTTPListen is the TCP address of the node's HTTP side (metrics, health, profiles, the API of a manager); empty lets the
+	// kernel choose a port of the loopback.
+	HTTPListen string
 	// LinkBytesPerSecond is the capacity of this node's link; without the key that of netlayer.
 	LinkBytesPerSecond uint64
 
@@ -205,6 +208,7 @@ func (c *Cluster) validateNodes(fs *faults) {
 		role, _ := ParseRole(n.Role)
 		count[role]++
 		c.validateOverrides(fs, prefix, n)
+		c.validateHTTP(fs, prefix, n)
 		if n.Listen == "" {
 			continue
 		}
@@ -226,6 +230,21 @@ func (c *Cluster) validateNodes(fs *faults) {
 		if count[r] == 0 {
 			fs.add("nodes", "no %s, want at least one", r)
 		}
+	}
+}
+
+// validateHTTP checks the address of a node's HTTP side. Who offers it to other machines must have a token.
+func (c *Cluster) validateHTTP(fs *faults, prefix string, n Node) {
+	if n.HTTPListen == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(n.HTTPListen)
+	if err != nil || !isPort(port) {
+		fs.add(prefix+"http_listen", "%q, want host:port with a port of 1 to 65535, as in 127.0.0.1:8001", n.HTTPListen)
+		return
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && c.Token == "" {
+		fs.add(prefix+"http_listen", "%q, which other machines can reach, but token is empty, want a token, or an address of the loopback", n.HTTPListen)
 	}
 }
 

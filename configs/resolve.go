@@ -38,6 +38,7 @@ type Resolved struct {
 	ID          wire.NodeID
 	Role        wire.Role
 	Rack        string
+	HTTPListen  string
 	Netlayer    Netlayer
 	Client      client.Options
 	Manager     *gmanagers.Options  `json:",omitempty"`
@@ -55,7 +56,7 @@ func (c *Cluster) Resolve(id string) Resolved {
 	role, _ := ParseRole(n.Role)
 	r := Resolved{
 		Cluster: c.Name, Transport: c.Transport, Token: c.Token, RegionBytes: c.RegionBytes,
-		ID: wire.NodeID(n.ID), Role: role, Rack: n.Rack, Netlayer: c.Netlayer, Client: c.Client,
+		ID: wire.NodeID(n.ID), Role: role, Rack: n.Rack, HTTPListen: n.HTTPListen, Netlayer: c.Netlayer, Client: c.Client,
 	}
 	r.Netlayer.LinkBytesPerSecond = n.LinkBytesPerSecond
 	switch o := n.settings.(type) {

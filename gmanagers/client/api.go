@@ -159,6 +159,14 @@ func (c *Client) Processes(ctx context.Context) ([]gpm.Process, error) {
 	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing})
 }
 
+// Process returns the process of an id as Processes does, or an empty list if GPM has none.
+func (c *Client) Process(ctx context.Context, pid wire.PID) ([]gpm.Process, error) {
+	if pid == 0 {
+		return nil, wire.Errorf(wire.KindBadRequest, "process 0, want an id above 0")
+	}
+	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+}
+
 // Regions returns the processes that have a home at GMM with their vRegions, ascending by id; pid selects one, 0 all.
 func (c *Client) Regions(ctx context.Context, pid wire.PID) ([]gmm.Process, error) {
 	return listing[gmm.Process](ctx, c, wire.GMM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
@@ -200,18 +208,23 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 // Events returns the decisions of a manager after number since, ascending, at most limit of them and events.MaxPage; limit 0
 // is that. Oldest is the number of the oldest event that the manager remembers: above since+1, some are forgotten.
 func (c *Client) Events(ctx context.Context, m wire.Manager, since uint64, limit int) (page []events.Event, oldest uint64, err error) {
+	p, err := c.EventPage(ctx, m, since, limit)
+	return p.Events, p.Oldest, err
+}
+
+// EventPage is Events with the number of the last event of the manager, too.
+func (c *Client) EventPage(ctx context.Context, m wire.Manager, since uint64, limit int) (p events.Page, err error) {
 	if m < wire.GPM || m > wire.GSM || limit < 0 {
-		return nil, 0, wire.Errorf(wire.KindBadRequest, "manager %d, limit %d: want 1 to 3, and 0 or more", m, limit)
+		return p, wire.Errorf(wire.KindBadRequest, "manager %d, limit %d: want 1 to 3, and 0 or more", m, limit)
 	}
 	b, err := c.query(ctx, m, membership.Query{Kind: membership.QueryEvents, ID: since, Limit: uint64(limit)}.Encode())
 	if err != nil {
-		return nil, 0, err
+		return p, err
 	}
-	var p events.Page
 	if err := membership.DecodeAnswer(b, &p); err != nil {
-		return nil, 0, fmt.Errorf("%v: %w", m, err)
+		return p, fmt.Errorf("%v: %w", m, err)
 	}
-	return p.Events, p.Oldest, nil
+	return p, nil
 }
 
 func listing[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) ([]T, error) {

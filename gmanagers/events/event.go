@@ -74,6 +74,9 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
+// KindNames are the names of all kinds, by number from 1.
+func KindNames() []string { return append([]string(nil), kindNames[1:]...) }
+
 // MarshalJSON gives the name.
 func (k Kind) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
 

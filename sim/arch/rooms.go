@@ -32,7 +32,7 @@ var cores = []string{
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
 var shells = []string{
 	"pcomponent", "mcomponent", "scomponent", "gmanagers",
-	"scomponent/blockdev", "gmanagers/internal/raftsm",
+	"scomponent/blockdev", "gmanagers/internal/raftsm", "gmanagers/httpapi",
 }
 
 // virtual are the packages of sim that see levels 0 and 1 only, because they are the other world in which cores live.

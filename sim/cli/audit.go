@@ -2,41 +2,27 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/launcher"
 )
 
-const (
-	// auditReadings is how often a difference must be seen: what is under way differs for a moment.
-	auditReadings = 5
-	// auditPause lies between two readings. Together they outlast the second after which leaders finish what nobody drives.
-	auditPause = 500 * time.Millisecond
-	// holdingsTimeout is how long a component may take to tell what it holds.
-	holdingsTimeout = time.Second
-	// auditTimeout bounds an audit.
-	auditTimeout = 30 * time.Second
-)
+// auditTimeout bounds an audit.
+const auditTimeout = 30 * time.Second
 
 // auditReport is what an audit found.
 type auditReport struct {
-	Cluster     string             `json:"cluster"`
-	VNodes      int                `json:"vnodes"`
-	Regions     int                `json:"vregions"`
-	Volumes     int                `json:"volumes"`
-	Components  int                `json:"components"` // that told what they hold
-	Differences []audit.Difference `json:"differences"`
+	Cluster string `json:"cluster"`
+	httpapi.AuditReport
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -75,7 +61,7 @@ func (a *app) auditCommand() *cobra.Command {
 	return cmd
 }
 
-// audit reads the books of a running cluster until they agree, or auditReadings times.
+// audit compares the books of a running cluster with each other and with what its components hold.
 func (a *app) audit(ctx context.Context, st *launcher.State) (*auditReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
@@ -84,77 +70,22 @@ func (a *app) audit(ctx context.Context, st *launcher.State) (*auditReport, erro
 	net.Log = slog.New(slog.DiscardHandler) // who does not answer is told in the report
 	o := client.DefaultOptions()
 	o.Net = net
-	peers := map[wire.NodeID]*netlayer.Peer{}
+	var components []netlayer.Addr // also those that no manager knows
 	for _, n := range st.Nodes {
 		if n.Role == wire.RoleManager.String() {
 			o.Managers = append(o.Managers, client.Manager{ID: wire.NodeID(n.ID), Addr: netlayer.Addr(n.Addr)})
 		} else {
-			peers[wire.NodeID(n.ID)] = netlayer.NewPeer(netlayer.Addr(n.Addr), net)
+			components = append(components, netlayer.Addr(n.Addr))
 		}
 	}
 	gm, err := client.New(o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		gm.Close()
-		for _, p := range peers {
-			p.Close()
-		}
-	}()
-	var rep *auditReport
-	for reading := range auditReadings {
-		b, err := readBooks(ctx, gm, peers)
-		if err != nil {
-			return nil, err
-		}
-		diff := audit.Compare(b)
-		if reading > 0 {
-			diff = audit.Persisting(rep.Differences, diff)
-		}
-		rep = &auditReport{Cluster: st.Name, VNodes: len(b.Processes), Volumes: len(b.Volumes), Components: len(b.Held), Differences: diff}
-		for _, h := range b.Homes {
-			rep.Regions += len(h.Regions)
-		}
-		if len(diff) == 0 {
-			rep.Differences = []audit.Difference{} // JSON [] and not null
-			return rep, nil
-		}
-		select {
-		case <-time.After(auditPause):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	return rep, nil
-}
-
-// readBooks asks the managers for their books and every component for what it holds.
-func readBooks(ctx context.Context, gm *client.Client, peers map[wire.NodeID]*netlayer.Peer) (audit.Books, error) {
-	b, err := gm.Books(ctx)
+	defer gm.Close()
+	rep, err := httpapi.Audit(ctx, gm, net, components...)
 	if err != nil {
-		return b, err
+		return nil, err
 	}
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	var errs []error
-	b.Held = []wire.HoldingsRep{}
-	for id, p := range peers {
-		asking.Go(func() {
-			var h wire.HoldingsRep
-			ctx, cancel := context.WithTimeout(ctx, holdingsTimeout)
-			defer cancel()
-			err := p.Control(ctx, wire.OpHoldings, 0, &wire.HoldingsReq{}, &h)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				b.Held = append(b.Held, h)
-			case errors.Is(err, wire.ErrBadRequest): // it holds more than fits into a reply
-				errs = append(errs, fmt.Errorf("%s: %w", id, err))
-			} // who does not answer and is registered is a difference
-		})
-	}
-	asking.Wait()
-	return b, errors.Join(errs...)
+	return &auditReport{Cluster: st.Name, AuditReport: *rep}, nil
 }

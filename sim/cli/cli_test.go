@@ -118,7 +118,8 @@ func TestBadUsageExitsWith2(t *testing.T) {
 		{[]string{"trace", "capture", "--", "true"}, "--out is missing"},
 		{[]string{"trace", "capture", "--out", "x", "--thin", "-1", "--", "true"}, "thin: -1"},
 		{[]string{"down", "--all", "x"}, "both --all and a name"},
-		{[]string{"node"}, "--config is missing"},
+		{[]string{"node", "nonsense"}, `unknown command "nonsense"`},
+		{[]string{"run", "--on", "x", "--name", "y"}, "--on and --name"},
 		{[]string{"node", "--config", "nowhere.json"}, "nowhere.json"},
 		{[]string{"up", "--cluster", "nowhere.yaml"}, "nowhere.yaml: no such file"},
 	} {
@@ -131,7 +132,7 @@ func TestBadUsageExitsWith2(t *testing.T) {
 }
 
 func TestHelpAndCompletionExitWith0(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"trace"}, {"run", "--help"}, {"completion", "bash"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"trace"}, {"node"}, {"vnode"}, {"run", "--help"}, {"completion", "bash"}} {
 		got := call(args...)
 		got.want(t, exitOK)
 		if got.stdout == "" {

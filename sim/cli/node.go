@@ -8,17 +8,22 @@ import (
 	"splitkernel/sim/node"
 )
 
-// nodeCommand is one component. The launcher starts it; a person has no use for it, so it is hidden.
+// nodeCommand is the nodes of a running cluster. With --config it is one node: the launcher starts it so; a person has no
+// use for that, so the flag is hidden.
 func (a *app) nodeCommand() *cobra.Command {
 	var config string
 	cmd := &cobra.Command{
-		Use:    "node --config FILE",
-		Short:  "Run one node of a cluster (the launcher starts it)",
-		Args:   cobra.NoArgs,
-		Hidden: true,
+		Use:   "node",
+		Short: "List, show and change the nodes of a running cluster",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("%s: unknown command %q, see `%s --help`", cmd.CommandPath(), args[0], cmd.CommandPath())
+			}
+			return nil
+		},
 		RunE: runs(func(cmd *cobra.Command, _ []string) error {
 			if config == "" {
-				return usage("--config is missing: a launcher starts nodes, see `splitkernel up --help`")
+				return cmd.Help()
 			}
 			cfg, err := node.ReadConfig(config)
 			if err != nil {
@@ -38,5 +43,9 @@ func (a *app) nodeCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration that the launcher wrote")
+	if err := cmd.Flags().MarkHidden("config"); err != nil {
+		panic(err) // it was defined above
+	}
+	cmd.AddCommand(a.nodeCommands()...)
 	return cmd
 }

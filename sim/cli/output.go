@@ -19,5 +19,14 @@ func (a *app) print(data any, table func(w io.Writer)) error {
 	return w.Flush()
 }
 
+// printLine writes one of many to stdout: as JSON on one line, or as text.
+func (a *app) printLine(data any, text string) error {
+	if a.output == "json" {
+		return json.NewEncoder(a.stdout).Encode(data)
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}
+
 // say writes talk to stderr.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type runFlags struct {
 	configFlags
 	on   string
 	keep bool
+	name string
 	out  string
 	seed uint64
 }
@@ -54,6 +56,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	f.configFlags.add(cmd)
 	cmd.Flags().StringVar(&f.on, "on", "", "name of a cluster that `up` has started")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave the cluster running, as `up` does")
+	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
 	return cmd
@@ -63,6 +66,9 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 func (f *runFlags) check(cmd *cobra.Command) error {
 	if f.on == "" {
 		return nil
+	}
+	if f.name != "" {
+		return usage("--on and --name: the cluster that is up has its name, want one of them")
 	}
 	if f.keep {
 		return usage("--on and --keep: a cluster that is up stays up anyway, want one of them")
@@ -82,7 +88,7 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 type target struct {
 	cluster  *configs.Cluster
 	id       string
-	nodes    []launcher.NodeInfo
+	nodes    func() []launcher.NodeInfo  // as they are now
 	temp     string                      // folder for unpacked traces, on the machine of the nodes
 	restarts func() int                  // may be nil
 	stop     func(context.Context) error // takes it down, or lets it be
@@ -194,7 +200,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *
 	var st *launcher.State
 	var err error
 	if f.keep {
-		up := upFlags{configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, out: filepath.Join(f.out, "cluster")}
+		up := upFlags{configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster")}
 		if st, err = a.up(ctx, &up); err == nil {
 			a.say("cluster %s stays up: `splitkernel down %s` stops it", st.Name, st.Name)
 		}
@@ -209,7 +215,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *
 		return nil, fmt.Errorf("make a folder for the bundled traces: %w", err)
 	}
 	return &target{
-		cluster: st.Cluster, id: st.ClusterID, nodes: st.Nodes, temp: temp,
+		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp,
 		stop: func(context.Context) error { return os.RemoveAll(temp) },
 	}, nil
 }
@@ -234,11 +240,21 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 	nodes := cl.Nodes()
 	a.say("cluster %s is ready: %d processes, %s", c.Name, len(nodes), c.Transport)
 	temp := filepath.Join(cl.Dir(), "traces")
-	if err := errors.Join(os.Mkdir(temp, 0o700), launcher.WriteTargets(f.out, c.Name, nodes)); err != nil {
+	if err := os.Mkdir(temp, 0o700); err != nil {
 		return nil, errors.Join(err, cl.Stop(a.kill))
 	}
+	sup, err := launcher.Attend(cmp.Or(f.name, fmt.Sprintf("run-%d", os.Getpid())), cl)
+	if err != nil {
+		return nil, errors.Join(err, cl.Stop(a.kill))
+	}
+	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := sup.Answer(answering); err != nil {
+			log.Warn("the name of the cluster is still taken", "error", err)
+		}
+	})
 	watching.Go(func() {
 		for {
 			select {
@@ -255,14 +271,33 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 		os.Exit(exitFailed)
 	})
 	return &target{
-		cluster: c, id: cl.ID(), nodes: nodes, temp: temp, restarts: cl.Restarts,
+		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts,
 		stop: func(kill context.Context) error {
 			atOnce()
+			stopAnswering()
 			close(ended)
 			watching.Wait()
 			return cl.Stop(kill)
 		},
 	}, nil
+}
+
+// liveNodes asks the owner of a cluster for its nodes; if it does not answer they are as they were.
+func liveNodes(st *launcher.State) func() []launcher.NodeInfo {
+	return func() []launcher.NodeInfo {
+		if now, err := launcher.Find(st.Name); err == nil && now.ClusterID == st.ClusterID {
+			return now.Nodes
+		}
+		return st.Nodes
+	}
+}
+
+func replayNodes(infos []launcher.NodeInfo) (nodes []replay.Node) {
+	for _, n := range infos {
+		role, _ := configs.ParseRole(n.Role)
+		nodes = append(nodes, replay.Node{ID: wire.NodeID(n.ID), Role: role, Addr: netlayer.Addr(n.Addr)})
+	}
+	return nodes
 }
 
 // replay makes the run on a cluster that is ready.
@@ -273,10 +308,8 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
 		ConfigDigest: configs.RunDigest(t.cluster, w), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
-	for _, n := range t.nodes {
-		role, _ := configs.ParseRole(n.Role)
-		o.Nodes = append(o.Nodes, replay.Node{ID: wire.NodeID(n.ID), Role: role, Addr: netlayer.Addr(n.Addr)})
-	}
+	o.Nodes = replayNodes(t.nodes())
+	o.NodesNow = func() []replay.Node { return replayNodes(t.nodes()) }
 	p := a.newProgress()
 	o.Progress = p.show
 	sum, err := replay.Run(ctx, o)

@@ -173,28 +173,6 @@ func (a *app) supervise(ctx context.Context, f *upFlags) (*launcher.Supervisor, 
 	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log})
 }
 
-func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "status [NAME]",
-		Short: "List the clusters that are up and their nodes",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: runs(func(_ *cobra.Command, args []string) error {
-			states, err := launcher.List()
-			if err != nil {
-				return err
-			}
-			if len(args) == 1 {
-				st, err := launcher.Find(args[0])
-				if err != nil {
-					return err
-				}
-				states = []launcher.State{*st}
-			}
-			return a.printStates(states)
-		}),
-	}
-}
-
 func (a *app) printStates(states []launcher.State) error {
 	if states == nil {
 		states = []launcher.State{} // JSON [] and not null
@@ -202,21 +180,23 @@ func (a *app) printStates(states []launcher.State) error {
 	if len(states) == 0 {
 		a.say("no cluster is up")
 	}
-	return a.print(states, func(w io.Writer) {
-		if len(states) > 0 {
-			fmt.Fprintln(w, "CLUSTER\tNODE\tROLE\tSTATE\tPID\tMETRICS\tADDRESS")
-		}
-		for _, st := range states {
-			for _, n := range st.Nodes {
-				state := "up"
-				if !n.Alive {
-					state = "ended"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", st.Name, n.ID, n.Role, state, n.PID, n.Metrics, n.Addr)
+	return a.print(states, func(w io.Writer) { writeStates(w, states) })
+}
+
+func writeStates(w io.Writer, states []launcher.State) {
+	if len(states) > 0 {
+		fmt.Fprintln(w, "CLUSTER\tNODE\tROLE\tSTATE\tPID\tMETRICS\tADDRESS")
+	}
+	for _, st := range states {
+		for _, n := range st.Nodes {
+			state := "up"
+			if !n.Alive {
+				state = "ended"
 			}
-			fmt.Fprintf(w, "%s\tlogs and Prometheus targets: %s\n", st.Name, st.Out)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", st.Name, n.ID, n.Role, state, n.PID, n.Metrics, n.Addr)
 		}
-	})
+		fmt.Fprintf(w, "%s\tlogs and Prometheus targets: %s\n", st.Name, st.Out)
+	}
 }
 
 func (a *app) downCommand() *cobra.Command {
@@ -232,7 +212,7 @@ func (a *app) downCommand() *cobra.Command {
 			var states []launcher.State
 			var err error
 			if all {
-				states, err = launcher.List()
+				states, err = launcher.ListUp()
 			} else {
 				var st *launcher.State
 				if st, err = launcher.Find(append(args, "")[0]); err == nil {

@@ -37,6 +37,8 @@ type child struct {
 	ready chan struct{} // closed when the node reported that it serves
 	done  chan struct{} // closed when the process has ended and err is set
 
+	quiet bool // under Cluster.mu: its end is no death, for it joins or leaves
+
 	metrics string // set before ready is closed
 	failure string // what the node itself said before it ended; read after done
 	err     error  // how the process ended; read after done
@@ -169,7 +171,10 @@ func (c *Cluster) listen(n configs.Node) (*os.File, string, error) {
 	if n.Listen != "" {
 		address, key = n.Listen, "nodes."+n.ID+".listen: "
 	}
-	if old, ok := c.addrs[n.ID]; ok { // a restart: peers know the node by its address
+	c.mu.Lock()
+	old, again := c.addrs[n.ID]
+	c.mu.Unlock()
+	if again { // a restart: peers know the node by its address
 		address = strings.TrimPrefix(old, "tcp:")
 	}
 	l, err := net.Listen("tcp", address)
@@ -185,4 +190,5 @@ func (c *Cluster) listen(n configs.Node) (*os.File, string, error) {
 }
 
 func (c *Cluster) logPath(id string) string    { return filepath.Join(c.opts.Out, "logs", id+".log") }
+func (c *Cluster) dataPath(id string) string   { return filepath.Join(c.runtime.path, "data", id) }
 func (c *Cluster) configPath(id string) string { return filepath.Join(c.runtime.path, id+".json") }

@@ -25,13 +25,22 @@ const (
 	controlTimeout = 2 * time.Second
 	// downTimeout bounds how long Down waits for the end, above StopTimeout and the clean-up.
 	downTimeout = StopTimeout + 2*time.Second
+	// growTimeout bounds how long a node may take to join or leave, its turn included.
+	growTimeout = 2*StartTimeout + controlTimeout
 	// maxRequestBytes bounds a request to a supervisor.
-	maxRequestBytes = 64
+	maxRequestBytes = 64 << 10
+)
+
+// Owners of a cluster.
+const (
+	OwnerUp  = "up"  // a supervisor: `down` stops it
+	OwnerRun = "run" // a run: it ends with the run
 )
 
 // State is what a supervisor says of its cluster.
 type State struct {
 	Name      string           `json:"name"`
+	Owner     string           `json:"owner"` // "up" or "run"
 	ClusterID string           `json:"cluster_id"`
 	PID       int              `json:"pid"` // of the supervisor
 	Started   time.Time        `json:"started"`
@@ -44,18 +53,27 @@ type State struct {
 	Deaths    int              `json:"deaths"` // of nodes that nobody stopped
 }
 
+// request is what a supervisor is asked.
+type request struct {
+	Op   string          // "state", "stop", "add" or "remove"
+	Node configs.NewNode // add: what; remove: the id
+}
+
 // reply is the supervisor's answer. The cluster is apart, as the text of its file, because it carries the token, which
 // people need not see.
 type reply struct {
 	State   State
 	Cluster string
+	Node    *NodeInfo // that was added
 	Error   string
+	Faults  []string // of the configuration of a node, instead of Error
 }
 
 // Supervisor owns a cluster for others: it answers on a socket in the cluster's folder until somebody stops it. There is
 // no state on disk that could outlive it.
 type Supervisor struct {
 	name    string
+	owner   string
 	started time.Time
 	cluster *Cluster
 	claim   net.Listener // holds the name
@@ -76,15 +94,40 @@ func Supervise(ctx context.Context, name string, opts Options) (*Supervisor, err
 	if err != nil {
 		return nil, errors.Join(err, claim.Close())
 	}
-	control, err := net.Listen("unix", filepath.Join(c.Dir(), controlName))
+	s, err := attend(name, OwnerUp, c, claim)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for commands: %w", err), c.Stop(ctx), claim.Close())
-	}
-	s := &Supervisor{name: name, started: time.Now(), cluster: c, claim: claim, control: control}
-	if err := WriteTargets(opts.Out, opts.Cluster.Name, c.Nodes()); err != nil {
-		return nil, errors.Join(err, control.Close(), c.Stop(ctx), claim.Close())
+		return nil, errors.Join(err, c.Stop(ctx), claim.Close())
 	}
 	return s, nil
+}
+
+// Attend makes a cluster that runs already known under a name. Answer must follow.
+func Attend(name string, c *Cluster) (*Supervisor, error) {
+	claim, err := claimName(name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := attend(name, OwnerRun, c, claim)
+	if err != nil {
+		return nil, errors.Join(err, claim.Close())
+	}
+	return s, nil
+}
+
+func attend(name, owner string, c *Cluster, claim net.Listener) (*Supervisor, error) {
+	control, err := net.Listen("unix", filepath.Join(c.Dir(), controlName))
+	if err != nil {
+		return nil, fmt.Errorf("listen for commands: %w", err)
+	}
+	s := &Supervisor{name: name, owner: owner, started: time.Now(), cluster: c, claim: claim, control: control}
+	if err := s.writeTargets(); err != nil {
+		return nil, errors.Join(err, control.Close())
+	}
+	return s, nil
+}
+
+func (s *Supervisor) writeTargets() error {
+	return WriteTargets(s.cluster.opts.Out, s.cluster.opts.Cluster.Name, s.cluster.Nodes())
 }
 
 // claimName takes a name for this user and this TMPDIR as long as the process lives. An abstract socket is the lock,
@@ -107,41 +150,32 @@ func (s *Supervisor) State() State {
 	s.mu.Lock()
 	deaths := s.deaths
 	s.mu.Unlock()
-	o := s.cluster.opts
+	o, now := s.cluster.opts, s.cluster.Config()
 	return State{
-		Name: s.name, ClusterID: s.cluster.id, PID: os.Getpid(), Started: s.started.UTC(), Dir: s.cluster.Dir(), Out: o.Out,
-		Targets: targetsPath(o.Out), Digest: o.Cluster.Digest(), Cluster: o.Cluster, Nodes: s.cluster.Nodes(), Deaths: deaths,
+		Name: s.name, Owner: s.owner, ClusterID: s.cluster.id, PID: os.Getpid(), Started: s.started.UTC(), Dir: s.cluster.Dir(), Out: o.Out,
+		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths,
 	}
 }
 
 // Serve answers until ctx ends or somebody asks to stop, then stops the cluster.
 func (s *Supervisor) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	asked := make(chan net.Conn, 1) // who asked to stop first: the connection closes when all is done
-	var accepting sync.WaitGroup
-	accepting.Go(func() { s.accept(asked) })
-	accepting.Go(func() {
+	counting, counted := context.WithCancel(ctx)
+	var deaths sync.WaitGroup
+	deaths.Go(func() {
 		for {
 			select {
 			case <-s.cluster.Died():
 				s.mu.Lock()
 				s.deaths++
 				s.mu.Unlock()
-			case <-ctx.Done():
+			case <-counting.Done():
 				return
 			}
 		}
 	})
-	var asker net.Conn
-	select {
-	case <-ctx.Done():
-	case asker = <-asked:
-	}
-	cancel()
-	s.control.Close()
-	accepting.Wait()
-	s.conns.Wait()
+	asker := s.answerUntil(ctx)
+	counted()
+	deaths.Wait()
 	err := s.cluster.Stop(context.WithoutCancel(ctx))
 	err = errors.Join(err, s.claim.Close())
 	if asker != nil {
@@ -156,46 +190,107 @@ func (s *Supervisor) Serve(ctx context.Context) error {
 	return err
 }
 
-func (s *Supervisor) accept(asked chan<- net.Conn) {
+// Answer answers until ctx ends. The cluster is not stopped.
+func (s *Supervisor) Answer(ctx context.Context) error {
+	s.answerUntil(ctx)
+	return s.claim.Close()
+}
+
+// answerUntil answers until ctx ends or somebody asks to stop: the connection of that one, who waits for an answer.
+func (s *Supervisor) answerUntil(ctx context.Context) (asker net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	asked := make(chan net.Conn, 1) // who asked to stop first: the connection closes when all is done
+	var accepting sync.WaitGroup
+	accepting.Go(func() { s.accept(ctx, asked) })
+	select {
+	case <-ctx.Done():
+	case asker = <-asked:
+	}
+	cancel()
+	s.control.Close()
+	accepting.Wait()
+	s.conns.Wait()
+	return asker
+}
+
+func (s *Supervisor) accept(ctx context.Context, asked chan<- net.Conn) {
 	for {
 		conn, err := s.control.Accept()
 		if err != nil {
-			return // closed by Serve
+			return // closed by answerUntil
 		}
-		s.conns.Go(func() { s.answer(conn, asked) })
+		s.conns.Go(func() { s.answer(ctx, conn, asked) })
 	}
 }
 
-func (s *Supervisor) answer(conn net.Conn, asked chan<- net.Conn) {
+func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net.Conn) {
 	conn.SetDeadline(time.Now().Add(controlTimeout))
-	var request string
-	if json.NewDecoder(io.LimitReader(conn, maxRequestBytes)).Decode(&request) != nil {
+	var q request
+	if json.NewDecoder(io.LimitReader(conn, maxRequestBytes)).Decode(&q) != nil {
 		conn.Close()
 		return
 	}
-	switch request {
+	var r reply
+	switch q.Op {
 	case "state":
 		st := s.State()
-		json.NewEncoder(conn).Encode(reply{State: st, Cluster: string(st.Cluster.YAML())})
+		r = reply{State: st, Cluster: string(st.Cluster.YAML())}
 	case "stop":
+		if s.owner == OwnerRun {
+			r.Error = fmt.Sprintf("it belongs to a run, process %d, and ends with it", os.Getpid())
+			break
+		}
 		select {
 		case asked <- conn:
 			return // Serve answers when all is stopped
 		default: // somebody else was first; the end of the connection tells
+			conn.Close()
+			return
 		}
+	case "add":
+		ctx, cancel := context.WithTimeout(ctx, growTimeout)
+		defer cancel()
+		node, err := s.cluster.Add(ctx, q.Node)
+		r = s.changed(err)
+		r.Node = node
+	case "remove":
+		ctx, cancel := context.WithTimeout(ctx, growTimeout)
+		defer cancel()
+		r = s.changed(s.cluster.Remove(ctx, q.Node.ID))
+	default:
+		r.Error = fmt.Sprintf("unknown request %q (is it of another version of this program?)", q.Op)
 	}
+	conn.SetDeadline(time.Now().Add(controlTimeout))
+	json.NewEncoder(conn).Encode(r) // who asked may have gone
 	conn.Close()
 }
 
+// changed answers who had the nodes changed.
+func (s *Supervisor) changed(err error) (r reply) {
+	var faults *configs.FaultsError
+	switch {
+	case errors.As(err, &faults):
+		r.Faults = faults.Faults
+		return r
+	case err == nil:
+		err = s.writeTargets()
+	}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
 // ask sends a request to the supervisor whose folder is dir.
-func ask(dir, request string, timeout time.Duration) (*reply, error) {
+func ask(dir string, q request, timeout time.Duration) (*reply, error) {
 	conn, err := net.DialTimeout("unix", filepath.Join(dir, controlName), controlTimeout)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(timeout))
-	if err := json.NewEncoder(conn).Encode(request); err != nil {
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
 		return nil, err
 	}
 	var r reply
@@ -221,7 +316,7 @@ func List() ([]State, error) {
 	}
 	var states []State
 	for _, d := range dirs {
-		if r, err := ask(d, "state", controlTimeout); err == nil {
+		if r, err := ask(d, request{Op: "state"}, controlTimeout); err == nil {
 			states = append(states, r.State)
 		}
 	}
@@ -229,11 +324,14 @@ func List() ([]State, error) {
 	return states, nil
 }
 
-// Find gives the cluster of a name; with an empty name, the only one that is up.
+// Find gives the cluster of a name; with an empty name, the only one that is up, or else the only one of a run.
 func Find(name string) (*State, error) {
 	states, err := List()
 	if err != nil {
 		return nil, err
+	}
+	if up := owned(states, OwnerUp); name == "" && len(up) > 0 {
+		states = up
 	}
 	var names []string
 	for i := range states {
@@ -251,9 +349,51 @@ func Find(name string) (*State, error) {
 	return nil, fmt.Errorf("no cluster %q is up, want one of: %s", name, strings.Join(names, ", "))
 }
 
+// owned are the clusters of an owner.
+func owned(states []State, owner string) (out []State) {
+	for _, st := range states {
+		if st.Owner == owner {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+// ListUp gives those that `down` can stop.
+func ListUp() ([]State, error) {
+	states, err := List()
+	return owned(states, OwnerUp), err
+}
+
+// AddNode has the owner of a cluster that Find has found start one more component, and returns when it is registered.
+func AddNode(st *State, n configs.NewNode) (*NodeInfo, error) {
+	r, err := ask(st.Dir, request{Op: "add", Node: n}, growTimeout+controlTimeout)
+	return r.grown(st, err)
+}
+
+// RemoveNode has the owner of a cluster stop a component that the managers have removed, and forget it.
+func RemoveNode(st *State, id string) error {
+	r, err := ask(st.Dir, request{Op: "remove", Node: configs.NewNode{ID: id}}, growTimeout+controlTimeout)
+	_, err = r.grown(st, err)
+	return err
+}
+
+// grown reads the answer to a change of the nodes.
+func (r *reply) grown(st *State, err error) (*NodeInfo, error) {
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cluster %s (process %d): %w", st.Name, st.PID, err)
+	case len(r.Faults) > 0:
+		return nil, &configs.FaultsError{Faults: r.Faults}
+	case r.Error != "":
+		return nil, fmt.Errorf("cluster %s: %s", st.Name, r.Error)
+	}
+	return r.Node, nil
+}
+
 // Down stops a cluster that Find has found and returns when nothing of it is left.
 func Down(st *State) error {
-	r, err := ask(st.Dir, "stop", downTimeout)
+	r, err := ask(st.Dir, request{Op: "stop"}, downTimeout)
 	if err != nil {
 		return fmt.Errorf("stop cluster %s (supervisor %d): %w", st.Name, st.PID, err)
 	}

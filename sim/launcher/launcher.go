@@ -67,12 +67,16 @@ type Cluster struct {
 	opts    Options
 	id      string
 	runtime *runtimeDir
-	addrs   map[string]string // by node id; written by Start only
 
 	watchers sync.WaitGroup // one per child
 	deaths   chan Death
+	changing chan struct{} // holds one token while a node joins or leaves, and once the cluster is being stopped
+	quit     chan struct{} // closed when the cluster is being stopped
 
 	mu       sync.Mutex
+	cluster  *configs.Cluster  // as it is now; never changed, but replaced
+	addrs    map[string]string // by node id
+	used     map[string]bool   // ids of all nodes that there ever were
 	children map[string]*child
 	killed   map[string]bool
 	stopping bool
@@ -103,8 +107,12 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{
-		opts: opts, id: newClusterID(opts.Cluster.Name), runtime: dir, addrs: map[string]string{},
-		deaths: make(chan Death, maxDeaths), children: map[string]*child{}, killed: map[string]bool{},
+		opts: opts, id: newClusterID(opts.Cluster.Name), runtime: dir, cluster: opts.Cluster, addrs: map[string]string{},
+		deaths: make(chan Death, maxDeaths), changing: make(chan struct{}, 1), quit: make(chan struct{}),
+		used: map[string]bool{}, children: map[string]*child{}, killed: map[string]bool{},
+	}
+	for _, n := range opts.Cluster.Nodes {
+		c.used[n.ID] = true
 	}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(err, c.Stop(ctx))
@@ -128,20 +136,8 @@ func (c *Cluster) start(ctx context.Context) error {
 			f.Close()
 		}
 	}()
-	var peers []node.Peer
 	for _, n := range c.opts.Cluster.Nodes {
-		role, _ := configs.ParseRole(n.Role)
-		peers = append(peers, node.Peer{ID: wire.NodeID(n.ID), Role: role, Addr: c.addrs[n.ID]})
-	}
-	for _, n := range c.opts.Cluster.Nodes {
-		data := filepath.Join(c.runtime.path, "data", n.ID)
-		if err := os.MkdirAll(data, 0o700); err != nil {
-			return fmt.Errorf("make the data folder of node %s: %w", n.ID, err)
-		}
-		cfg := &node.Config{
-			ClusterID: c.id, Node: c.opts.Cluster.Resolve(n.ID), Peers: peers, DataDir: data, RuntimeDir: c.runtime.path,
-		}
-		if err := node.WriteConfig(c.configPath(n.ID), cfg); err != nil {
+		if err := c.furnish(c.opts.Cluster, n.ID); err != nil {
 			return err
 		}
 	}
@@ -172,6 +168,22 @@ func (c *Cluster) start(ctx context.Context) error {
 	return nil
 }
 
+// furnish makes the data folder and the configuration of a node. The addresses of all nodes are known.
+func (c *Cluster) furnish(cluster *configs.Cluster, id string) error {
+	var peers []node.Peer
+	c.mu.Lock()
+	for _, n := range cluster.Nodes {
+		role, _ := configs.ParseRole(n.Role)
+		peers = append(peers, node.Peer{ID: wire.NodeID(n.ID), Role: role, Addr: c.addrs[n.ID]})
+	}
+	c.mu.Unlock()
+	if err := os.MkdirAll(c.dataPath(id), 0o700); err != nil {
+		return fmt.Errorf("make the data folder of node %s: %w", id, err)
+	}
+	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path}
+	return node.WriteConfig(c.configPath(id), cfg)
+}
+
 // listenAll opens the sockets of all nodes before any is started, so that every node knows every address.
 func (c *Cluster) listenAll() (map[string]*os.File, error) {
 	files := map[string]*os.File{}
@@ -186,7 +198,9 @@ func (c *Cluster) listenAll() (map[string]*os.File, error) {
 			}
 			return nil, err
 		}
+		c.mu.Lock()
 		c.addrs[n.ID] = addr
+		c.mu.Unlock()
 	}
 	return files, nil
 }
@@ -214,7 +228,7 @@ func (c *Cluster) child(id string) *child {
 // ended is called once by the watcher of every child.
 func (c *Cluster) ended(ch *child) {
 	c.mu.Lock()
-	stopping, killed := c.stopping, c.killed[ch.node.ID]
+	stopping, killed := c.stopping || ch.quiet, c.killed[ch.node.ID]
 	c.mu.Unlock()
 	if stopping {
 		return
@@ -228,12 +242,19 @@ func (c *Cluster) ended(ch *child) {
 	}
 }
 
-// Nodes lists the nodes in the order of the cluster file.
+// Config is the cluster as it is now: those that joined are in it, those that left are not.
+func (c *Cluster) Config() *configs.Cluster {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cluster
+}
+
+// Nodes lists the nodes in the order of the cluster file, those that joined last.
 func (c *Cluster) Nodes() []NodeInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var infos []NodeInfo
-	for _, n := range c.opts.Cluster.Nodes {
+	for _, n := range c.cluster.Nodes {
 		info := NodeInfo{ID: n.ID, Role: n.Role, Addr: c.addrs[n.ID]}
 		if ch := c.children[n.ID]; ch != nil {
 			info.PID = ch.cmd.Process.Pid

@@ -22,8 +22,12 @@ func (c *Cluster) Stop(ctx context.Context) error {
 func (c *Cluster) stop(ctx context.Context) error {
 	c.mu.Lock()
 	c.stopping = true
+	close(c.quit)
+	c.mu.Unlock()
+	c.changing <- struct{}{} // who joins or leaves sees quit and comes to an end; nobody does any more
+	c.mu.Lock()
 	var all []*child
-	for _, n := range c.opts.Cluster.Nodes {
+	for _, n := range c.cluster.Nodes {
 		if ch := c.children[n.ID]; ch != nil {
 			all = append(all, ch)
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,15 @@ import (
 // registerer is where the rooms register their metrics.
 type registerer = prometheus.Registerer
 
-// readHeaderTimeout bounds how long a client may take over its request, so that one cannot hold the process up.
-const readHeaderTimeout = 2 * time.Second
+// Bounds of a client, so that one cannot hold the process up. Answers have none here: a profile takes as long as asked.
+const (
+	readHeaderTimeout = 2 * time.Second
+	readTimeout       = 10 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
 
-// monitor is the HTTP side of a node: metrics, health and profiles, on a loopback port that the kernel chooses.
+// monitor is the HTTP side of a node: metrics, health, profiles and, at a manager, the API.
 type monitor struct {
 	registry *prometheus.Registry
 	ready    atomic.Bool
@@ -31,11 +37,14 @@ type monitor struct {
 	done     chan error
 }
 
-// newMonitor listens. serve answers, close ends it.
-func newMonitor() (*monitor, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// newMonitor listens at an address, or on a free loopback port. serve answers, close ends it.
+func newMonitor(address string) (*monitor, error) {
+	l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
+	if err != nil && address != "" {
+		return nil, fmt.Errorf("listen for HTTP at http_listen: %w", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("listen for metrics on a free loopback port: %w", err)
+		return nil, fmt.Errorf("listen for HTTP on a free loopback port: %w", err)
 	}
 	m := &monitor{registry: prometheus.NewRegistry(), listener: l, done: make(chan error, 1)}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -51,8 +60,8 @@ func newMonitor() (*monitor, error) {
 	return m, nil
 }
 
-// serve answers from now on. health, which may be nil, appends the metrics of another library.
-func (m *monitor) serve(health func(io.Writer)) {
+// serve answers from now on. health appends the metrics of another library, api serves what is below /api/; both may be nil.
+func (m *monitor) serve(health func(io.Writer), api http.Handler) {
 	mux := http.NewServeMux()
 	page := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: true}) // so that more can follow
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -69,16 +78,29 @@ func (m *monitor) serve(health func(io.Writer)) {
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: readHeaderTimeout}
+	if m.loopback() { // profiles tell too much, and cost too much, for others
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	if api != nil {
+		mux.Handle("/api/", api)
+	}
+	m.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
 	go func() { m.done <- m.server.Serve(m.listener) }()
 }
 
 func (m *monitor) addr() string { return m.listener.Addr().String() }
+
+// loopback reports whether only this machine can reach the node.
+func (m *monitor) loopback() bool {
+	a, ok := m.listener.Addr().(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}
 
 // close ends the server at once: a scrape that is cut off is repeated, a profile was for a process that is ending.
 func (m *monitor) close() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -68,7 +69,7 @@ func Run(ctx context.Context, cfg *Config, in *Inherited, stdin io.Reader, log *
 
 // serve builds the node from the bottom up, runs it, and takes it down from the top.
 func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32, log *slog.Logger) (err error) {
-	mon, err := newMonitor()
+	mon, err := newMonitor(cfg.Node.HTTPListen)
 	if err != nil {
 		return err
 	}
@@ -78,12 +79,19 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if cfg.metrics, err = netlayer.NewMetrics(mon.registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	var gm *client.Client
-	if cfg.Node.Role != wire.RoleManager {
-		if gm, err = client.New(cfg.clientOptions(log)); err != nil {
+	gm, err := client.New(cfg.clientOptions(log))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gm.Close()) }()
+	var api http.Handler
+	if cfg.Node.Role == wire.RoleManager {
+		a, err := newAPI(cfg, gm, mon, log)
+		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, gm.Close()) }()
+		defer a.Close() // before the client and the component that it uses
+		api = a.Handler()
 	}
 	pt, err := newPart(cfg, gm, log)
 	if err != nil {
@@ -112,9 +120,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err := mon.registry.Register(p.use); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	mon.serve(pt.health)
+	mon.serve(pt.health, api)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
-	if gm != nil {
+	if cfg.Node.Role != wire.RoleManager {
 		if p.member, err = newMembership(cfg, pt, gm, p.use, epoch, log); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -158,18 +159,39 @@ func TestTheMuxAnswersForTheNode(t *testing.T) {
 	}
 }
 
+// TestMonitorForOthers: an address that other machines reach serves no profiles; one that is taken is told.
+func TestMonitorForOthers(t *testing.T) {
+	m, err := newMonitor("0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.serve(nil, nil)
+	if code, _ := fetch(t, m, "/debug/pprof/cmdline"); code != 404 {
+		t.Errorf("pprof gives %d, want 404", code)
+	}
+	if code, _ := fetch(t, m, "/healthz"); code != 200 {
+		t.Errorf("/healthz gives %d", code)
+	}
+	if other, err := newMonitor(m.addr()); err == nil || !strings.Contains(err.Error(), "http_listen") {
+		t.Errorf("a taken address: %v, %v", other, err)
+	}
+	if err := m.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMonitor(t *testing.T) {
-	m, err := newMonitor()
+	m, err := newMonitor("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := m.close(); err != nil {
 		t.Errorf("close before serve: %v", err)
 	}
-	if m, err = newMonitor(); err != nil {
+	if m, err = newMonitor(""); err != nil {
 		t.Fatal(err)
 	}
-	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") })
+	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") }, http.NotFoundHandler())
 	if code, _ := fetch(t, m, "/readyz"); code != 503 {
 		t.Errorf("/readyz of a starting node gives %d, want 503", code)
 	}
@@ -183,6 +205,9 @@ func TestMonitor(t *testing.T) {
 	}
 	if code, _ := fetch(t, m, "/debug/pprof/cmdline"); code != 200 {
 		t.Errorf("pprof gives %d", code)
+	}
+	if code, _ := fetch(t, m, "/api/v1/status"); code != 404 {
+		t.Errorf("the API gives %d", code)
 	}
 	if err := m.close(); err != nil {
 		t.Error(err)

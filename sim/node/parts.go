@@ -46,7 +46,7 @@ type part struct {
 	ready func(context.Context) error
 }
 
-// newPart builds the component of the node's role. gm is nil at a manager; it is open until the part is closed.
+// newPart builds the component of the node's role. gm is open until the part is closed.
 func newPart(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
 	switch {
 	case cfg.Node.Manager != nil:

@@ -83,6 +83,7 @@ func TestStopBeforeStart(t *testing.T) {
 		t.Fatalf("%+v, %d are remembered", r, len(h.barred))
 	}
 	spec.PID = 1 // stopped by its runner, who may start it again
+	spec.ExCache.Policy = "none such" // fails at once
 	if r := h.Await(spec); strings.Contains(r.Error, "preempted") {
 		t.Fatalf("%+v", r)
 	}

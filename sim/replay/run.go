@@ -53,6 +53,7 @@ type RunOptions struct {
 	Traces       []Trace // of its vNodes; nil makes Run read them
 	ClusterName  string
 	Nodes        []Node           // every node of the cluster, managers included
+	NodesNow     func() []Node    // the same at the end of the run, if nodes come and go; nil: as at the beginning
 	Net          netlayer.Options // identity of the caller as a client of the cluster
 	TempDir      string           // where bundled traces are unpacked
 	OutDir       string           // where summary.json and manifest.json go; empty writes none
@@ -210,20 +211,12 @@ func (r *controller) prepare(ctx context.Context) error {
 	}
 	for i := range r.o.Workload.Vnodes {
 		v := &vnode{hosts: []wire.NodeID{}, v: &r.o.Workload.Vnodes[i], path: traces[i].Path, digest: traces[i].Digest, info: traces[i].Info}
-		x := v.v.Excache.Sized(v.info.FootprintPages)
-		x.Seed += r.o.Workload.Seed + uint64(i)
 		refs := v.info.Refs
 		if v.v.MaxRefs > 0 {
 			refs = min(refs, v.v.MaxRefs)
 		}
-		threads := v.v.Threads
-		if threads == 0 {
-			threads = max(v.info.Threads, 1)
-		}
-		v.spec = Spec{
-			Name: v.v.Name, Trace: v.path, Format: v.v.Format, Threads: threads, Spread: v.v.Threads != 0, Order: v.v.Order, Repeat: v.v.Repeat,
-			MaxRefs: v.v.MaxRefs, ExCache: x,
-		}
+		v.spec = specOf(v.v, v.path, v.info)
+		v.spec.ExCache.Seed += r.o.Workload.Seed + uint64(i)
 		v.total = refs * uint64(v.v.Repeat)
 		if v.v.MaxRefs == 0 { // where a trace is cut, nobody knows how many block requests that leaves
 			v.total += blockOps(v.info) * uint64(v.v.Repeat)
@@ -240,9 +233,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 		Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines), MemoryBytes: v.v.MemoryBytes,
 		Tenant: v.v.Tenant, Priority: uint8(v.v.Priority), IfFull: ifFull, DeadlineMS: uint32(v.v.QueueDeadlineMS),
 	}
-	for _, vol := range v.info.Volumes {
-		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + vol.Name, SizeBytes: max(vol.SizeBytes, wire.PageSize)})
-	}
+	want.Volumes = volumesOf(v.v.Name, v.info)
 	return want
 }
 
@@ -459,6 +450,7 @@ func (r *controller) ask(ctx context.Context, v *vnode) bool {
 		if p.PID != v.spec.PID || p.Node == v.place.Node {
 			continue
 		}
+		r.nodesNow() // it may have gone to one that joined meanwhile
 		for _, n := range r.o.Nodes {
 			if n.ID == p.Node {
 				r.movedTo(v, n.ID, string(n.Addr), p.Epoch)
@@ -467,6 +459,13 @@ func (r *controller) ask(ctx context.Context, v *vnode) bool {
 		}
 	}
 	return false
+}
+
+// nodesNow looks which nodes there are.
+func (r *controller) nodesNow() {
+	if r.o.NodesNow != nil {
+		r.o.Nodes = r.o.NodesNow()
+	}
 }
 
 // collect makes the summary.
@@ -502,6 +501,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 	if s.WallSeconds > 0 {
 		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
 	}
+	r.nodesNow() // those that joined have counted from 0; those that left are asked no more
 	after := r.nodeStats(context.WithoutCancel(ctx))
 	var served uint64
 	for _, n := range r.o.Nodes {

@@ -1,0 +1,291 @@
+package httpapi
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+// The bodies of requests and answers. They are types of their own, so that a change of the books cannot change the interface
+// unseen; openapi.yaml says the same. Lists are never null.
+
+// Status is the cluster as the answering manager sees it. It is answered without a quorum, too.
+type Status struct {
+	Cluster  string    `json:"cluster"`
+	Node     string    `json:"node"` // the manager that answers
+	Managers []Manager `json:"managers"`
+	Nodes    []Node    `json:"nodes"` // without those whose manager has no quorum
+	VNodes   int       `json:"vnodes"`
+	// Warnings say what is not as it should be: a manager without leader, a replica that does not answer, a silent component.
+	Warnings []string `json:"warnings"`
+}
+
+// Manager is one of the three managers: a Raft group.
+type Manager struct {
+	Manager       string    `json:"manager"` // gpm, gmm or gsm
+	Leader        string    `json:"leader"`  // empty if none is known
+	Term          uint64    `json:"term"`
+	LeaderChanges uint64    `json:"leader_changes"` // the most that a replica saw since it started
+	Replicas      []Replica `json:"replicas"`       // of the manager processes that answer
+}
+
+// Replica is a replica of a manager.
+type Replica struct {
+	Node    string `json:"node"`
+	Leader  string `json:"leader"` // as it knows
+	Term    uint64 `json:"term"`
+	Applied uint64 `json:"applied"` // index of the last entry of its log that it applied
+	Ready   bool   `json:"ready"`
+}
+
+// Node is a component, or a manager process.
+type Node struct {
+	ID    string `json:"id"`
+	Role  string `json:"role"`
+	Addr  string `json:"addr"`
+	Rack  string `json:"rack"`
+	Epoch uint32 `json:"epoch"`  // of its membership; 0 of a manager
+	State string `json:"state"`  // active, draining or dead; a removed one is not listed
+	Alive bool   `json:"alive"`  // heard within the lease
+	AgeMS int64  `json:"age_ms"` // since its last heartbeat; -1 if none was heard under its epoch
+	// Unreachable says that it is silent, and other components reach it.
+	Unreachable bool      `json:"unreachable,omitempty"`
+	Capacity    *Capacity `json:"capacity,omitempty"`
+	Load        *Load     `json:"load,omitempty"`
+}
+
+// Capacity is what a component offers; what its role does not have is 0.
+type Capacity struct {
+	Cores            uint32 `json:"cores"`
+	ExCacheLines     uint64 `json:"excache_lines"`
+	MemoryBytes      uint64 `json:"memory_bytes"`
+	RegionBytes      uint64 `json:"region_bytes"`
+	BufferCacheBytes uint64 `json:"buffer_cache_bytes"`
+	StorageBytes     uint64 `json:"storage_bytes"`
+}
+
+// Load is what a component reported last; counters are since its start.
+type Load struct {
+	Processes     uint32  `json:"processes"`
+	Threads       uint32  `json:"threads"`
+	BusyCores     float64 `json:"busy_cores"`
+	ReservedBytes uint64  `json:"reserved_bytes"`
+	ResidentBytes uint64  `json:"resident_bytes"`
+	Misses        uint64  `json:"misses"`
+	Flushes       uint64  `json:"flushes"`
+	BlockOps      uint64  `json:"block_ops"`
+	QueueDelayUS  uint64  `json:"queue_delay_us"` // mean wait of a request for a worker over the last interval
+}
+
+// Nodes is the answer of GET /nodes.
+type Nodes struct {
+	Nodes []Node `json:"nodes"`
+}
+
+// NodeDetail is a node with what the books have of it.
+type NodeDetail struct {
+	Node
+	Holds NodeHolds `json:"holds"`
+}
+
+// NodeHolds is what the managers' books place at a node.
+type NodeHolds struct {
+	Processes       []wire.PID      `json:"processes"`         // run here
+	Homes           []wire.PID      `json:"homes"`             // their home is here
+	Regions         int             `json:"vregions"`          // active here
+	ReservedRegions uint64          `json:"reserved_vregions"` // room kept here
+	Volumes         []wire.VolumeID `json:"volumes"`           // stored here
+	Caches          []wire.VolumeID `json:"buffer_caches"`     // volumes whose buffer cache is here
+}
+
+// Empty reports whether nothing is there.
+func (h NodeHolds) Empty() bool {
+	return len(h.Processes)+len(h.Homes)+h.Regions+len(h.Volumes)+len(h.Caches) == 0 && h.ReservedRegions == 0
+}
+
+func (h NodeHolds) String() string {
+	return fmt.Sprintf("%d processes, %d homes, %d vRegions, %d reserved, %d volumes, %d buffer caches",
+		len(h.Processes), len(h.Homes), h.Regions, h.ReservedRegions, len(h.Volumes), len(h.Caches))
+}
+
+// RemovedNode is the answer of DELETE /nodes/{id}.
+type RemovedNode struct {
+	ID    string `json:"id"`
+	Epoch uint32 `json:"epoch"` // its last; should it come back it gets a higher one
+}
+
+// VNodeSpec is the body of POST /vnodes.
+type VNodeSpec struct {
+	Name         string       `json:"name"`
+	Threads      uint32       `json:"threads"`
+	ExCacheLines uint64       `json:"excache_lines"`
+	MemoryBytes  uint64       `json:"memory_bytes"`
+	Volumes      []VolumeSpec `json:"volumes"`
+	Tenant       string       `json:"tenant,omitempty"`      // whose quota it counts against
+	Priority     uint8        `json:"priority,omitempty"`    // 1, the lowest, to 9; 0 is 5
+	IfFull       string       `json:"if_full,omitempty"`     // refuse, queue or preempt; empty is refuse
+	DeadlineMS   uint32       `json:"deadline_ms,omitempty"` // how long it may wait for room; 0 is a minute
+}
+
+// VolumeSpec is a volume that a vNode asks for.
+type VolumeSpec struct {
+	Name      string `json:"name"`
+	SizeBytes uint64 `json:"size_bytes"`
+}
+
+// VNode is a vNode in the books of GPM.
+type VNode struct {
+	PID          wire.PID   `json:"pid"`
+	Name         string     `json:"name"`
+	Phase        string     `json:"phase"` // intent, committed, running or leaving
+	Epoch        uint32     `json:"epoch"`
+	Threads      uint32     `json:"threads"`
+	ExCacheLines uint64     `json:"excache_lines"`
+	Node         string     `json:"node"` // its pComponent
+	NodeEpoch    uint32     `json:"node_epoch"`
+	Tenant       string     `json:"tenant"`
+	Priority     uint8      `json:"priority"`
+	Placed       *time.Time `json:"placed,omitempty"`
+	Home         *Home      `json:"home,omitempty"` // once it is decided
+	Volumes      []Volume   `json:"volumes"`
+}
+
+func (v VNode) location() string { return "/vnodes/" + strconv.FormatUint(uint64(v.PID), 10) }
+
+// Home is the mComponent that has the memory map of a process.
+type Home struct {
+	Node        string `json:"node"`
+	Addr        string `json:"addr"`
+	Epoch       uint32 `json:"epoch"`
+	RegionBytes uint64 `json:"region_bytes"`
+}
+
+// Volume says where a volume is.
+type Volume struct {
+	Volume      wire.VolumeID `json:"volume"`
+	Name        string        `json:"name"`
+	Epoch       uint32        `json:"epoch"`
+	SizeBytes   uint64        `json:"size_bytes"`
+	Storage     string        `json:"storage"`
+	StorageAddr string        `json:"storage_addr"`
+	Cache       string        `json:"cache"`
+	CacheAddr   string        `json:"cache_addr"`
+}
+
+// VNodes is the answer of GET /vnodes.
+type VNodes struct {
+	VNodes []VNode `json:"vnodes"`
+}
+
+// VNodeDetail is a vNode with its memory and how far its process is.
+type VNodeDetail struct {
+	VNode
+	Addr     string    `json:"addr"` // of its pComponent; empty if that is not registered
+	Regions  []Region  `json:"vregions"`
+	Reserved []Reserve `json:"reserved"`
+	Progress *Progress `json:"progress,omitempty"` // of the process, if one was started and its pComponent tells
+	// ProgressError says why there is no progress, unless no process was started.
+	ProgressError string `json:"progress_error,omitempty"`
+}
+
+// Region is an active vRegion.
+type Region struct {
+	Region    wire.RegionNo `json:"vregion"`
+	Node      string        `json:"node"` // its owner
+	NodeEpoch uint32        `json:"node_epoch"`
+	Epoch     uint32        `json:"epoch"`
+}
+
+// Reserve is room for vRegions that is kept for a vNode.
+type Reserve struct {
+	Node    string `json:"node"`
+	Regions uint64 `json:"vregions"`
+}
+
+// Progress is how far a process is.
+type Progress struct {
+	State         string `json:"state"` // running, done, failed or moved, just before the books have it elsewhere
+	References    uint64 `json:"references"`
+	Hits          uint64 `json:"hits"`
+	BlockRequests uint64 `json:"block_requests"`
+	Error         string `json:"error,omitempty"`
+	Ended         bool   `json:"ended"`
+}
+
+// StateMoved is the state of a process at a pComponent that it has left.
+const StateMoved = "moved"
+
+// Deleted is the answer of DELETE /vnodes/{pid}.
+type Deleted struct {
+	PID wire.PID `json:"pid"`
+	// Warnings say what could not be cleared away at components; only with force.
+	Warnings []string `json:"warnings"`
+}
+
+func managerOf(g client.GroupStatus) Manager {
+	m := Manager{Manager: g.Manager.String(), Leader: string(g.Leader), Term: g.Term, LeaderChanges: g.LeaderChanges, Replicas: []Replica{}}
+	for _, r := range g.Replicas {
+		m.Replicas = append(m.Replicas, Replica{Node: string(r.Node), Leader: string(r.Leader), Term: r.Term, Applied: r.Applied, Ready: r.Ready})
+	}
+	return m
+}
+
+func nodeOf(s membership.Status) Node {
+	c, l := s.Member.Capacity, s.Load
+	return Node{
+		ID: string(s.Member.ID), Role: s.Member.Role.String(), Addr: s.Member.Addr, Rack: s.Member.Rack, Epoch: uint32(s.Member.Epoch),
+		State: s.State.String(), Alive: s.Alive, AgeMS: s.AgeMS, Unreachable: s.Unreachable,
+		Capacity: &Capacity{c.Cores, c.ExCacheLines, c.MemoryBytes, c.RegionBytes, c.BufferCacheBytes, c.StorageBytes},
+		Load:     &Load{l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps, l.QueueDelayUS},
+	}
+}
+
+// stateActive is the state of a manager process.
+var stateActive = membership.Active.String()
+
+func homeOf(h admission.Home) *Home {
+	if h.Node == "" {
+		return nil
+	}
+	return &Home{string(h.Node), h.Addr, uint32(h.Epoch), h.RegionBytes}
+}
+
+func vnodeOf(p gpm.Process) VNode {
+	v := VNode{
+		PID: p.PID, Name: p.Name, Phase: p.Phase.String(), Epoch: uint32(p.Epoch), Threads: p.Threads, ExCacheLines: p.ExCacheLines,
+		Node: string(p.Node), NodeEpoch: uint32(p.NodeEpoch), Tenant: p.Tenant, Priority: p.Priority, Home: homeOf(p.Home), Volumes: []Volume{},
+	}
+	if p.PlacedMS > 0 {
+		t := time.UnixMilli(p.PlacedMS).UTC()
+		v.Placed = &t
+	}
+	for _, w := range p.Volumes {
+		v.Volumes = append(v.Volumes, volumeOf(w))
+	}
+	return v
+}
+
+func volumeOf(w admission.Volume) Volume {
+	return Volume{
+		Volume: w.Volume, Epoch: uint32(w.Epoch), SizeBytes: w.SizeBytes, Storage: string(w.Storage), StorageAddr: w.StorageAddr,
+		Cache: string(w.Cache), CacheAddr: w.CacheAddr,
+	}
+}
+
+func regionsOf(p gmm.Process) (regions []Region, reserved []Reserve) {
+	regions, reserved = []Region{}, []Reserve{}
+	for _, r := range p.Regions {
+		regions = append(regions, Region{r.Region, string(r.Node), uint32(r.NodeEpoch), uint32(r.Epoch)})
+	}
+	for _, r := range p.Reserved {
+		reserved = append(reserved, Reserve{string(r.Node), r.Regions})
+	}
+	return regions, reserved
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"splitkernel/gmanagers/httpapi"
+	"splitkernel/netlayer/wire"
+	"splitkernel/sim/launcher"
+)
+
+const (
+	// healthTimeout is how long a manager may take to say that it lives before another is asked.
+	healthTimeout = time.Second
+	// remoteTimeout bounds a request, above what the managers take over it.
+	remoteTimeout = httpapi.WriteTimeout + 5*time.Second
+	// maxAnswerBytes bounds an answer: listings of the managers fit into a message each.
+	maxAnswerBytes = 64 << 20
+)
+
+// remote is the HTTP interface of the managers of a cluster.
+type remote struct {
+	st     *launcher.State
+	base   string // of the manager that is asked
+	client http.Client
+}
+
+// remote finds a cluster and a manager of it that answers.
+func (a *app) remote(ctx context.Context, on string) (*remote, error) {
+	st, err := launcher.Find(on)
+	if err != nil {
+		return nil, err
+	}
+	return remoteOf(ctx, st)
+}
+
+func remoteOf(ctx context.Context, st *launcher.State) (*remote, error) {
+	r := &remote{st: st, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	var said []string
+	for _, n := range st.Nodes {
+		if n.Role != wire.RoleManager.String() {
+			continue
+		}
+		if !n.Alive || n.Metrics == "" {
+			said = append(said, n.ID+" has ended")
+			continue
+		}
+		err := r.healthy(ctx, n.Metrics)
+		if err == nil {
+			r.base = "http://" + n.Metrics + httpapi.Prefix
+			return r, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		said = append(said, fmt.Sprintf("%s: %v", n.ID, err))
+	}
+	return nil, fmt.Errorf("no manager of cluster %s answers: %s", st.Name, strings.Join(said, "; "))
+}
+
+func (r *remote) healthy(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := r.client.Do(q)
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
+}
+
+// call makes a request. body, if there is one, and out are JSON; out may be nil. What the managers refuse is an error with
+// their reason; bad usage if the request was at fault. wait is how long the managers may take beside their own time.
+func (r *remote) call(ctx context.Context, method, path string, body, out any, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout+wait)
+	defer cancel()
+	var in io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(text)
+	}
+	q, err := http.NewRequestWithContext(ctx, method, r.base+path, in)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		q.Header.Set("Content-Type", "application/json")
+	}
+	if t := r.st.Cluster.Token; t != "" {
+		q.Header.Set("Authorization", "Bearer "+t)
+	}
+	res, err := r.client.Do(q)
+	if err != nil {
+		return fmt.Errorf("ask the managers of %s: %w", r.st.Name, err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("answer of the managers of %s: %w", r.st.Name, err)
+	case len(text) > maxAnswerBytes:
+		return fmt.Errorf("answer of the managers of %s: more than %d bytes", r.st.Name, maxAnswerBytes)
+	case res.StatusCode >= 400:
+		return refusal(res.StatusCode, text)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("answer of the managers of %s (are they of another version of this program?): %w", r.st.Name, err)
+	}
+	return nil
+}
+
+func (r *remote) get(ctx context.Context, path string, out any) error {
+	return r.call(ctx, http.MethodGet, path, nil, out, 0)
+}
+
+// refusal makes an error of a problem.
+func refusal(status int, text []byte) error {
+	p := &httpapi.Problem{}
+	if err := json.Unmarshal(text, p); err != nil || p.Title == "" {
+		return fmt.Errorf("the managers answer with HTTP status %d: %.200s", status, text)
+	}
+	if status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge {
+		return &codeError{exitUsage, p}
+	}
+	return p
+}
+
+// kindOf gives the kind of a problem, empty for other errors.
+func kindOf(err error) string {
+	var p *httpapi.Problem
+	if errors.As(err, &p) {
+		return p.Kind
+	}
+	return ""
+}
+
+// onFlag adds the flag that names the cluster.
+func onFlag(cmd *cobra.Command, on *string) {
+	cmd.Flags().StringVar(on, "on", "", "name of a running cluster (default: the only one)")
+}

@@ -1,0 +1,383 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"splitkernel/configs"
+	"splitkernel/gmanagers/httpapi"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/sim/replay"
+)
+
+func (a *app) vnodeCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "vnode", Short: "Create, list, show and delete the vNodes of a running cluster"}
+	cmd.AddCommand(a.vnodeCreateCommand(), a.vnodeListCommand(), a.vnodeShowCommand(), a.vnodeDeleteCommand())
+	return cmd
+}
+
+// vnodeFlags are what a vNode asks for.
+type vnodeFlags struct {
+	on, name        string
+	threads         int
+	excache, memory string
+	volumes         []string
+	tenant, ifFull  string
+	priority        uint8
+	deadline        time.Duration
+	trace, format   string
+	order           string
+	repeat          int
+	maxRefs         uint64
+}
+
+func (a *app) vnodeCreateCommand() *cobra.Command {
+	var f vnodeFlags
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Have the managers admit a vNode; with --trace its process is started, too",
+		Long: `create asks the managers for threads, a share of an ExCache, memory and volumes, and gets all of it or nothing. With
+--trace a process that replays the trace is started on its pComponent; "vnode show" tells how far it is. Without it only
+the resources are held. Either way the vNode stays until "vnode delete".`,
+		Args: cobra.NoArgs,
+		RunE: runs(func(cmd *cobra.Command, _ []string) error { return a.vnodeCreate(cmd.Context(), &f) }),
+	}
+	onFlag(cmd, &f.on)
+	fl := cmd.Flags()
+	fl.StringVar(&f.name, "name", "", "name of the vNode; need not be unique")
+	fl.IntVar(&f.threads, "threads", 0, "threads (default: 1, or those of the trace)")
+	fl.StringVar(&f.excache, "excache", "", "share of the pComponent's ExCache, as in 4MiB (default: "+configs.FormatBytes(defaultExCache())+")")
+	fl.StringVar(&f.memory, "memory", "", "memory to reserve, as in 16MiB, in whole vRegions (default: none; vRegions are then activated as far as there is room)")
+	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB; may be repeated")
+	fl.StringVar(&f.tenant, "tenant", "", "whose quota it counts against")
+	fl.Uint8Var(&f.priority, "priority", 0, "1, the lowest, to 9 (default: 5)")
+	fl.StringVar(&f.ifFull, "if-full", "refuse", "what becomes of it if it does not fit: refuse, queue or preempt")
+	fl.DurationVar(&f.deadline, "queue-deadline", time.Minute, fmt.Sprintf("how long it may wait for room, up to %s", httpapi.MaxWait))
+	fl.StringVar(&f.trace, "trace", "", "trace to replay, any known format; its volumes are made, too")
+	fl.StringVar(&f.format, "format", "", "format of the trace (default: recognised)")
+	fl.StringVar(&f.order, "order", configs.OrderTrace, "order of the replay: trace or threads")
+	fl.IntVar(&f.repeat, "repeat", 1, "how often to replay the trace")
+	fl.Uint64Var(&f.maxRefs, "max-refs", 0, "end each repetition after so many references (default: all)")
+	return cmd
+}
+
+func defaultExCache() uint64 { return uint64(configs.DefaultVNode().Excache.Lines) * wire.PageSize }
+
+// spec reads the flags.
+func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
+	s.Name, s.Tenant, s.Priority, s.IfFull = f.name, f.tenant, f.priority, f.ifFull
+	switch {
+	case f.deadline < time.Millisecond || f.deadline > httpapi.MaxWait:
+		return s, usage("--queue-deadline: %s, want 1ms to %s", f.deadline, httpapi.MaxWait)
+	case f.threads < 0 || f.threads > configs.MaxThreads:
+		return s, usage("--threads: %d, want 1 to %d", f.threads, configs.MaxThreads)
+	case f.trace != "" && len(f.volumes) > 0:
+		return s, usage("--trace and --volume: the volumes are those of the trace, want one of them")
+	case f.trace == "" && (f.format != "" || f.repeat != 1 || f.maxRefs != 0 || f.order != configs.OrderTrace):
+		return s, usage("--format, --order, --repeat and --max-refs are of a trace, want --trace, too")
+	case f.order != configs.OrderTrace && f.order != configs.OrderThreads:
+		return s, usage("--order: %q, want one of %s, %s", f.order, configs.OrderThreads, configs.OrderTrace)
+	case f.repeat < 1:
+		return s, usage("--repeat: %d, want at least 1", f.repeat)
+	}
+	s.DeadlineMS = uint32(f.deadline.Milliseconds())
+	s.Threads = uint32(max(f.threads, 1))
+	bytes := defaultExCache()
+	if f.excache != "" {
+		if bytes, err = configs.ParseBytes(f.excache); err != nil {
+			return s, usage("--excache: %w", err)
+		}
+	}
+	if bytes == 0 || bytes%wire.PageSize != 0 || bytes/wire.PageSize > math.MaxInt32 {
+		return s, usage("--excache: %s, want a multiple of %s of at most %s", configs.FormatBytes(bytes), configs.FormatBytes(wire.PageSize), configs.FormatBytes(math.MaxInt32*wire.PageSize))
+	}
+	s.ExCacheLines = bytes / wire.PageSize
+	if f.memory != "" {
+		if s.MemoryBytes, err = configs.ParseBytes(f.memory); err != nil {
+			return s, usage("--memory: %w", err)
+		}
+	}
+	for _, v := range f.volumes {
+		name, size, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return s, usage("--volume: %q, want NAME=SIZE, as in disk=1GiB", v)
+		}
+		n, err := configs.ParseBytes(size)
+		if err != nil {
+			return s, usage("--volume %s: %w", name, err)
+		}
+		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: name, SizeBytes: n})
+	}
+	return s, nil
+}
+
+func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
+	s, err := f.spec()
+	if err != nil {
+		return err
+	}
+	var p *replay.Program
+	if f.trace != "" {
+		if p, err = f.program(ctx, &s); err != nil {
+			return err
+		}
+	}
+	r, err := a.remote(ctx, f.on)
+	if err != nil {
+		return err
+	}
+	var v httpapi.VNode
+	if err := r.call(ctx, http.MethodPost, "/vnodes", s, &v, f.deadline); err != nil {
+		return err
+	}
+	if p == nil {
+		return a.printVNodes(v, []httpapi.VNode{v})
+	}
+	if err := r.startProgram(ctx, p, v); err != nil {
+		// Nobody asked for a vNode without its process.
+		clear, cancel := context.WithTimeout(context.WithoutCancel(ctx), remoteTimeout)
+		defer cancel()
+		if derr := r.call(clear, http.MethodDelete, vnodePath(v.PID)+"?force=true", nil, nil, 0); derr != nil {
+			err = errors.Join(err, fmt.Errorf("vNode %d is left: %w", v.PID, derr))
+		}
+		return err
+	}
+	return a.printVNodes(v, []httpapi.VNode{v})
+}
+
+// program reads the trace and adds to the spec what it needs.
+func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay.Program, error) {
+	v := configs.DefaultVNode()
+	path, err := filepath.Abs(f.trace)
+	if err != nil {
+		return nil, fmt.Errorf("find the current folder: %w", err)
+	}
+	if s.Name == "" {
+		s.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	v.Name, v.Trace, v.Format, v.Threads, v.Order, v.Repeat, v.MaxRefs = s.Name, path, f.format, f.threads, f.order, f.repeat, f.maxRefs
+	v.Excache.Lines = int(s.ExCacheLines)
+	if v.Excache.Ways > 0 && v.Excache.Lines%v.Excache.Ways != 0 || v.Excache.Lines < v.Excache.Ways {
+		v.Excache.Ways = 0 // what does not divide into sets is fully associative
+	}
+	if err := v.Excache.Options.Validate(); err != nil {
+		return nil, usage("--excache: %w", err)
+	}
+	p, err := replay.NewProgram(ctx, &v)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, usage("--trace: %w", err)
+	}
+	s.Threads = uint32(p.Spec.Threads)
+	for _, vol := range p.Volumes() {
+		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: vol.Name, SizeBytes: vol.SizeBytes})
+	}
+	return p, nil
+}
+
+// startProgram starts the process of a vNode that was admitted.
+func (r *remote) startProgram(ctx context.Context, p *replay.Program, v httpapi.VNode) error {
+	var d httpapi.VNodeDetail
+	if err := r.get(ctx, vnodePath(v.PID), &d); err != nil {
+		return err
+	}
+	if d.Home == nil || len(d.Volumes) != len(p.Volumes()) {
+		return fmt.Errorf("vNode %d has no home, or not the volumes that it asked for", v.PID)
+	}
+	at := replay.Place{
+		PID: d.PID, Epoch: wire.Epoch(d.Epoch), RegionBytes: d.Home.RegionBytes,
+		Home: wire.Owner{Node: wire.NodeID(d.Home.Node), Addr: d.Home.Addr, Epoch: wire.Epoch(d.Home.Epoch)},
+	}
+	for _, w := range d.Volumes {
+		at.Volumes = append(at.Volumes, replay.VolumeAt{
+			ID: w.Volume, Epoch: wire.Epoch(w.Epoch), SizeBytes: w.SizeBytes, Storage: wire.NodeID(w.Storage), StorageAddr: w.StorageAddr,
+			Cache: wire.NodeID(w.Cache), CacheAddr: w.CacheAddr,
+		})
+	}
+	net := r.st.Cluster.Netlayer.Peer
+	net.Cluster, net.Token, net.Role, net.Node = r.st.ClusterID, r.st.Cluster.Token, wire.RoleClient, "vnode"
+	net.Log = slog.New(slog.DiscardHandler)
+	if err := netlayer.Addr(d.Addr).Validate(); err != nil {
+		return fmt.Errorf("%s cannot be reached: %s", d.Node, d.ProgressError)
+	}
+	peer := netlayer.NewPeer(netlayer.Addr(d.Addr), net)
+	defer peer.Close()
+	if err := p.Start(ctx, peer, at); err != nil {
+		return fmt.Errorf("start at %s: %w", d.Node, err)
+	}
+	return nil
+}
+
+func vnodePath(pid wire.PID) string { return "/vnodes/" + strconv.FormatUint(uint64(pid), 10) }
+
+func (a *app) printVNodes(data any, vs []httpapi.VNode) error {
+	return a.print(data, func(w io.Writer) {
+		if len(vs) > 0 {
+			fmt.Fprintln(w, "PID\tNAME\tPHASE\tTHREADS\tEXCACHE\tPCOMPONENT\tHOME\tVOLUMES")
+		}
+		for _, v := range vs {
+			home := "-"
+			if v.Home != nil {
+				home = v.Home.Node
+			}
+			volumes := "-"
+			for i, x := range v.Volumes {
+				if i == 0 {
+					volumes = ""
+				} else {
+					volumes += ","
+				}
+				volumes += fmt.Sprintf("%s=%s@%s", x.Name, configs.FormatBytes(x.SizeBytes), x.Storage)
+			}
+			fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", v.PID, orDash(v.Name), v.Phase, v.Threads, configs.FormatBytes(v.ExCacheLines*wire.PageSize), v.Node, home, volumes)
+		}
+	})
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (a *app) vnodeListCommand() *cobra.Command {
+	var on string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the vNodes of a running cluster",
+		Args:  cobra.NoArgs,
+		RunE: runs(func(cmd *cobra.Command, _ []string) error {
+			r, err := a.remote(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
+			var list httpapi.VNodes
+			if err := r.get(cmd.Context(), "/vnodes", &list); err != nil {
+				return err
+			}
+			if len(list.VNodes) == 0 {
+				a.say("no vNode is in cluster %s", r.st.Name)
+			}
+			return a.printVNodes(list, list.VNodes)
+		}),
+	}
+	onFlag(cmd, &on)
+	return cmd
+}
+
+// pidArg reads a process id of the command line.
+func pidArg(text string) (wire.PID, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usage("%q is no process id, want a number above 0, see `splitkernel vnode list`", text)
+	}
+	return wire.PID(n), nil
+}
+
+func (a *app) vnodeShowCommand() *cobra.Command {
+	var on string
+	cmd := &cobra.Command{
+		Use:   "show PID",
+		Short: "Show where a vNode is: pComponent, home, vRegions with their owners, volumes, and how far its process is",
+		Args:  cobra.ExactArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			pid, err := pidArg(args[0])
+			if err != nil {
+				return err
+			}
+			r, err := a.remote(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
+			var d httpapi.VNodeDetail
+			if err := r.get(cmd.Context(), vnodePath(pid), &d); err != nil {
+				return err
+			}
+			return a.print(d, func(w io.Writer) { writeVNode(w, &d) })
+		}),
+	}
+	onFlag(cmd, &on)
+	return cmd
+}
+
+func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row("vnode", "%d %s", d.PID, d.Name)
+	row("phase", "%s, epoch %d", d.Phase, d.Epoch)
+	if d.Placed != nil {
+		row("placed", "%s", d.Placed.Format(time.RFC3339))
+	}
+	row("pcomponent", "%s (epoch %d): %d threads, ExCache %s", d.Node, d.NodeEpoch, d.Threads, configs.FormatBytes(d.ExCacheLines*wire.PageSize))
+	if d.Home != nil {
+		row("home", "%s (epoch %d), vRegions of %s", d.Home.Node, d.Home.Epoch, configs.FormatBytes(d.Home.RegionBytes))
+	}
+	for _, g := range d.Regions {
+		row(fmt.Sprintf("vregion %d", g.Region), "%s (epoch %d)", g.Node, g.Epoch)
+	}
+	for _, g := range d.Reserved {
+		row("reserved", "%d vRegions at %s", g.Regions, g.Node)
+	}
+	for _, v := range d.Volumes {
+		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)", v.Name, configs.FormatBytes(v.SizeBytes), v.Storage, v.Cache, v.Epoch)
+	}
+	switch p := d.Progress; {
+	case d.ProgressError != "":
+		row("process", "not known: %s", d.ProgressError)
+	case p == nil:
+		row("process", "none was started")
+	default:
+		row("process", "%s: %d references, %d hits, %d block requests", p.State, p.References, p.Hits, p.BlockRequests)
+		if p.Error != "" {
+			row("error", "%s", p.Error)
+		}
+	}
+}
+
+func (a *app) vnodeDeleteCommand() *cobra.Command {
+	var on string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "delete PID",
+		Short: "Stop the process of a vNode, remove its volumes and give back all that it has",
+		Args:  cobra.ExactArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			pid, err := pidArg(args[0])
+			if err != nil {
+				return err
+			}
+			r, err := a.remote(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
+			var gone httpapi.Deleted
+			path := vnodePath(pid) + "?" + url.Values{"force": {strconv.FormatBool(force)}}.Encode()
+			if err := r.call(cmd.Context(), http.MethodDelete, path, nil, &gone, 0); err != nil {
+				return err
+			}
+			for _, w := range gone.Warnings {
+				a.say("warning: %s", w)
+			}
+			a.say("vNode %d is gone", pid)
+			return a.print(gone, func(io.Writer) {})
+		}),
+	}
+	onFlag(cmd, &on)
+	cmd.Flags().BoolVar(&force, "force", false, "pass over components that do not answer; what they hold stays there")
+	return cmd
+}

@@ -1,0 +1,68 @@
+package replay
+
+import (
+	"context"
+
+	"splitkernel/configs"
+	"splitkernel/gmanagers/admission"
+	"splitkernel/netlayer"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent"
+	"splitkernel/sim/trace"
+)
+
+// Program is the replay of one trace as a process of a vNode that somebody else has admitted, outside of a run.
+type Program struct {
+	Spec Spec // without its place
+	info trace.Info
+}
+
+// NewProgram reads what must be known of the trace of v, whose path is the machine's.
+func NewProgram(ctx context.Context, v *configs.VNode) (*Program, error) {
+	info, err := known(ctx, v.Trace, v.Format)
+	if err != nil {
+		return nil, err
+	}
+	return &Program{Spec: specOf(v, v.Trace, info), info: info}, nil
+}
+
+// specOf is what is known of a process before it is placed.
+func specOf(v *configs.VNode, path string, info trace.Info) Spec {
+	threads := v.Threads
+	if threads == 0 {
+		threads = max(info.Threads, 1)
+	}
+	return Spec{
+		Name: v.Name, Trace: path, Format: v.Format, Threads: threads, Spread: v.Threads != 0, Order: v.Order, Repeat: v.Repeat,
+		MaxRefs: v.MaxRefs, ExCache: v.Excache.Sized(info.FootprintPages),
+	}
+}
+
+// Volumes are those that the process needs, in the order in which Start wants them.
+func (p *Program) Volumes() []admission.VolumeSpec { return volumesOf(p.Spec.Name, p.info) }
+
+func volumesOf(name string, info trace.Info) (out []admission.VolumeSpec) {
+	for _, vol := range info.Volumes {
+		out = append(out, admission.VolumeSpec{Name: name + "-" + vol.Name, SizeBytes: max(vol.SizeBytes, wire.PageSize)})
+	}
+	return out
+}
+
+// VolumeAt says where a volume of a process is.
+type VolumeAt = pcomponent.VolumeOptions
+
+// Place is what the managers gave a process.
+type Place struct {
+	PID         wire.PID
+	Epoch       wire.Epoch
+	RegionBytes uint64
+	Home        wire.Owner
+	Volumes     []VolumeAt
+}
+
+// Start starts the process at its pComponent.
+func (p *Program) Start(ctx context.Context, at *netlayer.Peer, place Place) error {
+	s := p.Spec
+	s.PID, s.Epoch, s.RegionBytes, s.Home, s.Volumes = place.PID, place.Epoch, place.RegionBytes, place.Home, place.Volumes
+	return at.Control(ctx, wire.OpProcessStart, s.Epoch, &wire.ProcessStartReq{PID: s.PID, Spec: wire.Marshal(&s)}, nil)
+}
