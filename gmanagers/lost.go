@@ -8,6 +8,7 @@ import (
 
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer"
@@ -124,7 +125,16 @@ func (d *driver) freeLost(ctx context.Context, p gpm.Process) error {
 			call(owner, wire.OpProcessExit, &wire.ProcessExitReq{PID: p.PID, Epoch: p.Epoch, Owner: true})
 		}
 	}
-	for _, v := range p.Volumes {
+	var volumes []gsm.Volume // where they are now; GPM knows where they were admitted to
+	err = d.host.Stale(wire.GSM, func(s raftsm.State) {
+		for _, v := range p.Volumes {
+			volumes = append(volumes, s.(*gsm.State).Volumes(v.Volume)...)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
 		ref := &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}
 		call(v.Cache, wire.OpVolumeDetach, ref)
 		call(v.Storage, wire.OpVolumeDelete, ref)

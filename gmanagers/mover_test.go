@@ -28,7 +28,7 @@ func TestMoves(t *testing.T) {
 		w.add(mcomponent(i, 1<<30))
 		w.add(scomponent(i, 1<<30))
 	}
-	_, things := w.admit(1)
+	pid, things := w.admit(1)
 	for _, thing := range things {
 		from, _ := w.where(thing)
 		id, err := cl.Move(within(t), thing, "")
@@ -36,6 +36,9 @@ func TestMoves(t *testing.T) {
 			t.Fatalf("%v: %v", thing, err)
 		}
 		m := w.ended(id)
+		if p, err := cl.Where(within(t), pid); err != nil || !slices.Contains([]wire.NodeID{p.Node, p.Home.Node, p.Volumes[0].Storage, p.Volumes[0].Cache}, m.Req.To) && thing.Kind != wire.MoveRegion {
+			t.Errorf("after %v moved to %s: %+v, %v", thing, m.Req.To, p, err)
+		}
 		to, epoch := w.where(thing)
 		if m.State != wire.MoveDone || m.PauseUS != 700 || len(to) != 1 || to[0] != m.Req.To || to[0] == from[0] || epoch != m.Epoch {
 			t.Errorf("%v: %+v; served by %v under epoch %d", thing, m, to, epoch)

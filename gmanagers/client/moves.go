@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -124,4 +125,48 @@ func (c *Client) DrainStatus(ctx context.Context, role wire.Role, id wire.NodeID
 		}
 	}
 	return d, nil
+}
+
+// Where tells where a vNode is now: its process by GPM, its home by GMM and its volumes by GSM, which know of moves. GPM's
+// listing has homes and volumes as they were admitted. The three are asked one after the other, so what moves meanwhile may be
+// told as before. It is of KindNotFound if there is no such process.
+func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement, err error) {
+	processes, err := listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+	if err != nil {
+		return p, err
+	}
+	if len(processes) != 1 || pid == 0 {
+		return p, wire.Errorf(wire.KindNotFound, "process %d is not placed", pid)
+	}
+	g := processes[0]
+	p = admission.Placement{PID: pid, Epoch: g.Epoch, Node: g.Node, Home: g.Home, Volumes: append([]admission.Volume{}, g.Volumes...)}
+	addrs := map[wire.NodeID]string{}
+	for _, m := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
+		members, err := c.Members(ctx, m)
+		if err != nil {
+			return p, err
+		}
+		for _, s := range members {
+			addrs[s.Member.ID] = s.Member.Addr
+		}
+	}
+	p.Addr = addrs[p.Node]
+	homes, err := c.Regions(ctx, pid)
+	if err != nil {
+		return p, err
+	}
+	for _, h := range homes {
+		p.Home.Node, p.Home.Addr, p.Home.Epoch = h.Home, addrs[h.Home], h.HomeEpoch
+	}
+	for i := range p.Volumes {
+		v := &p.Volumes[i]
+		now, err := listing[gsm.Volume](ctx, c, wire.GSM, membership.Query{Kind: membership.QueryListing, ID: uint64(v.Volume)})
+		if err != nil {
+			return p, err
+		}
+		for _, n := range now {
+			v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr = n.Epoch, n.Storage, addrs[n.Storage], n.Cache, n.CacheAddr
+		}
+	}
+	return p, nil
 }
