@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,7 +47,8 @@ nodes:
 		}
 	}
 	now := show()
-	if now.Node != other[d.Node] || now.Epoch != 2 || now.Home.Node != other[d.Home.Node] || now.Regions[0].Node != other[d.Regions[0].Node] || now.Regions[0].Epoch != 2 {
+	at := slices.IndexFunc(now.Regions, func(r httpapi.Region) bool { return r.Region == d.Regions[0].Region }) // others came since
+	if now.Node != other[d.Node] || now.Epoch != 2 || now.Home.Node != other[d.Home.Node] || at < 0 || now.Regions[at].Node != other[d.Regions[0].Node] || now.Regions[at].Epoch != 2 {
 		t.Errorf("moved from %+v to %+v", d, now)
 	}
 	waitFor(t, "the process goes on", func() bool {
