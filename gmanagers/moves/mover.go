@@ -30,13 +30,14 @@ var callOf = [...]EffectKind{starting: Start, polling: Poll, sealing: Forget, gi
 // tracked is a move of the list.
 type tracked struct {
 	Listed
-	phase phase
-	why   string        // it was refused, or whom nobody can ask
-	end   End           // from ending on
-	next  time.Duration // when it is due
-	fails int           // calls in a row
-	call  uint64        // under way; 0 if none
-	until time.Duration // call is given up
+	phase  phase
+	why    string        // it was refused, or whom nobody can ask
+	absent bool          // it was refused because it is not at the giver, and that may be so
+	end    End           // from ending on
+	next   time.Duration // when it is due
+	fails  int           // calls in a row
+	call   uint64        // under way; 0 if none
+	until  time.Duration // call is given up
 }
 
 // Stats counts what a Mover did.
@@ -236,6 +237,7 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 		m.enter(t, now+PollPause, polling)
 	case t.phase == starting:
 		t.why = fmt.Sprintf("%s refused the order: %v", t.Giver.Node, err)
+		t.absent = t.mayBeAbsent() && (kind == wire.KindNotFound || kind == wire.KindFailed)
 		m.enter(t, now, sealing)
 	case t.phase == polling && err != nil:
 		m.enter(t, now, starting)
@@ -269,10 +271,19 @@ func (m *Mover) Seen(now time.Duration, id wire.MoveID, call uint64, held Held, 
 		m.enter(t, now, takerLook)
 	case held.Serves && cmp.Or(held.Epoch, t.Req.Epoch) >= t.Req.Epoch:
 		m.finish(t, now, End{State: wire.MoveDone, Epoch: cmp.Or(held.Epoch, t.Req.Epoch), Text: t.why + fmt.Sprintf("; %s serves", t.Taker.Node)})
+	case t.absent:
+		m.finish(t, now, End{State: wire.MoveUndone, Epoch: t.Req.OldEpoch, Text: t.why})
 	default:
 		m.lost(t, now, fmt.Sprintf("%s does not serve it either", t.Taker.Node))
 	}
 	return m.run(now, out)
+}
+
+// mayBeAbsent reports whether the thing may be placed at a component that does not know it: a process that was not started yet
+// or has ended, and its home, which is begun by the process. A component that forgot it has started again and joins under a newer
+// epoch, by which it is lost.
+func (t *tracked) mayBeAbsent() bool {
+	return t.Req.Kind == wire.MoveProcess || t.Req.Kind == wire.MoveHome
 }
 
 // lost ends a move that nobody serves.

@@ -188,6 +188,29 @@ func TestWhoServesSaysHowItEnded(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotThereStays: a process that was not started, and its home, are nowhere, and so cannot be lost. Of a vRegion that is
+// placed somewhere and is nowhere the pages are lost.
+func TestWhatIsNotThereStays(t *testing.T) {
+	for kind, want := range map[wire.MoveKind]wire.MoveState{wire.MoveProcess: wire.MoveUndone, wire.MoveHome: wire.MoveUndone, wire.MoveRegion: wire.MoveLost} {
+		for _, taker := range []Held{{}, {true, 5}} {
+			m, l := New(), listed(1)
+			l.Req.Kind = kind
+			e := only(t, m.Sync(0, []Listed{l}, nil), Start, "m1")
+			e = only(t, m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, wire.Errorf(wire.KindNotFound, "not started"), nil), Forget, "m1")
+			e = only(t, m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, nil, nil), Look, "m1")
+			e = only(t, m.Seen(0, e.Move, e.Call, Held{}, nil, nil), Look, "m2")
+			e = only(t, m.Seen(0, e.Move, e.Call, taker, nil, nil), Propose, "")
+			if taker.Serves {
+				if e.End.State != wire.MoveDone || e.End.Epoch != 5 {
+					t.Errorf("%v that the taker serves: %+v", kind, e.End)
+				}
+			} else if e.End.State != want || want == wire.MoveUndone && e.End.Epoch != l.Req.OldEpoch {
+				t.Errorf("%v: %+v, want %v", kind, e.End, want)
+			}
+		}
+	}
+}
+
 // TestACopyOfTheOrderCameThrough: a giver that refused the order and then does not forget it has begun.
 func TestACopyOfTheOrderCameThrough(t *testing.T) {
 	m := New()
