@@ -290,7 +290,7 @@ func (m *Mover) Seen(now time.Duration, id wire.MoveID, call uint64, held Held, 
 }
 
 // notThere is why a move of what has ended is undone.
-const notThere = "it is not there any more, its process has ended"
+const notThere = "nothing of it is there: its process has ended or was not started yet"
 
 // lost ends a move that nobody serves.
 func (m *Mover) lost(t *tracked, now time.Duration, why string) {
