@@ -654,19 +654,30 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 	}
 }
 
-// deleteVolume deletes a volume, after it if it has moved: the managers may learn of that a little later.
+// deleteVolume deletes a volume, after it if it has moved: the managers may learn of that a little later. A sComponent that does
+// not have it is believed only if GSM has it there, too, or not at all: else it would stay where it went.
 func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) error {
 	for {
 		err := r.peer(netlayer.Addr(v.StorageAddr)).Control(ctx, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
-		if !errors.Is(err, wire.ErrNotOwner) {
+		moved := errors.Is(err, wire.ErrNotOwner)
+		if !moved && !errors.Is(err, wire.ErrNotFound) {
 			return err
 		}
-		select {
-		case <-time.After(relocatePause):
-		case <-ctx.Done():
+		now, addr, ferr := r.gm.Volume(ctx, v.Volume)
+		switch {
+		case ferr != nil:
+			return ferr
+		case addr == "" || !moved && now.Storage == v.Storage:
 			return err
 		}
-		r.relocate(ctx)
+		if now.Storage == v.Storage {
+			select {
+			case <-time.After(relocatePause):
+			case <-ctx.Done():
+				return err
+			}
+		}
+		v.Epoch, v.Storage, v.StorageAddr = now.Epoch, now.Storage, addr
 	}
 }
 
