@@ -208,7 +208,7 @@ func (c *cluster) drains() {
 	c.refused(2, "POST", "/nodes/m1/drain", "", http.StatusUnprocessableEntity, "no_room", "m1 is the last active mComponent")
 	var st httpapi.Status
 	c.ok(2, "GET", "/status", "", http.StatusOK, &st)
-	if !slices.Contains(st.Warnings, "mcomponent m2 is draining") {
+	if !slices.Contains(st.Warnings, "mcomponent m2 is draining: 0 things are left, 0 are moving") {
 		t.Errorf("warnings %q", st.Warnings)
 	}
 	c.ok(2, "POST", "/nodes/m2/undrain", "", http.StatusOK, &n)
