@@ -56,6 +56,7 @@ type Party struct {
 	Node  wire.NodeID
 	Addr  string
 	Epoch wire.Epoch // of its present membership
+	Then  wire.Epoch // under which the move was recorded; 0 if that is not known
 	Gone  bool       // for good: removed, or declared dead
 }
 
@@ -70,10 +71,21 @@ type Listed struct {
 type Held struct {
 	Serves bool
 	Epoch  wire.Epoch // 0 if the component does not say
+	Member wire.Epoch // under which it says that it is registered; 0 if it does not say
+}
+
+// lived reports whether what the component answered is of the incarnation with which the move was recorded, which has
+// lost nothing since.
+func (p Party) lived(h Held) bool {
+	return !p.Gone && p.Then != 0 && p.Epoch == p.Then && h.Member == p.Then
 }
 
 const (
-	// PollPause is the time between two questions how far a move is. Its pause does not depend on it: the giver measures that.
+	// FirstPoll is the time until it is asked how far a move is, after its giver took the order. Each further pause is twice
+	// as long, up to PollPause, so that the end of a move is known after twice the time that it took.
+	FirstPoll = 5 * time.Millisecond
+	// PollPause is the longest time between two such questions. The move's pause does not depend on it: the giver measures
+	// that.
 	PollPause = 200 * time.Millisecond
 	// ProposePause is how long a proposal is waited for before it is repeated: longer than an election.
 	ProposePause = time.Second

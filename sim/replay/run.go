@@ -637,8 +637,8 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 	}
 	r.relocate(ctx)
 	for _, v := range vnodes {
-		for i, vol := range v.volumes {
-			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
+		for i := range v.volumes {
+			err := r.deleteVolume(ctx, &v.volumes[i])
 			if !errors.Is(err, wire.ErrNotFound) && !try("delete volume "+v.names[i], err) {
 				return
 			}
@@ -653,6 +653,25 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 		v.placed = false
 	}
 }
+
+// deleteVolume deletes a volume, after it if it has moved: the managers may learn of that a little later.
+func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) error {
+	for {
+		err := r.peer(netlayer.Addr(v.StorageAddr)).Control(ctx, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
+		if !errors.Is(err, wire.ErrNotOwner) {
+			return err
+		}
+		select {
+		case <-time.After(relocatePause):
+		case <-ctx.Done():
+			return err
+		}
+		r.relocate(ctx)
+	}
+}
+
+// relocatePause is the pause before the managers are asked again where a volume went.
+const relocatePause = 50 * time.Millisecond
 
 // merge adds up results.
 type merge struct {
