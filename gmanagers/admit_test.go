@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/admission"
@@ -53,6 +54,7 @@ var (
 // refused admission and of a release. The caller gets a true answer, the books agree in the end, and nothing is left when
 // everything is released.
 func TestLeaderCrashesAtEveryStep(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	var armed atomic.Pointer[string]
 	reached := make(chan wire.NodeID, 1)
 	c := startCluster(t, func(o *gmanagers.Options) {
@@ -188,12 +190,13 @@ func TestAdmissionsRace(t *testing.T) {
 // TestNoQuorum: with two managers of three gone an admission is refused within its deadline, and holds nothing when they
 // are back.
 func TestNoQuorum(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	c := startCluster(t, nil)
 	cl := c.client()
 	registerAll(t, cl)
 	c.stop(0)
 	c.stop(1)
-	ctx, cancel := context.WithTimeout(context.Background(), failover/10)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	if p, err := cl.Admit(ctx, fits); !errors.Is(err, wire.ErrTimeout) || !has(err, "gpm: no manager of 3 answered in time") {
 		t.Fatalf("%+v, %v", p, err)

@@ -22,9 +22,10 @@ import (
 // clusters makes the inproc names of tests differ.
 var clusters atomic.Int64
 
-// failover is how long a test waits for managers to agree. After a leader's end that took up to 3.5 s; the rest is for
-// machines that run much else under the race detector.
-const failover = 30 * time.Second
+// failover is how long a test waits for managers to agree, and for all that it asks of them under one context. After a
+// leader's end that took up to 3.5 s; the rest is for machines that run much else under the race detector: with fifteen
+// times as much work as cores, tests were seen to take more than 30 s that take two or three.
+const failover = 90 * time.Second
 
 // cluster is three manager processes in this process, over inproc, each on its own memory file system.
 type cluster struct {

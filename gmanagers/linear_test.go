@@ -375,6 +375,7 @@ func (k *caller) lookPart(ctx context.Context, m wire.Manager, pid wire.PID, at 
 // TestLinearizable records what eight clients ask three managers, and what they are told, while leaders crash and return,
 // are cut off, and are held up. As far as any client can tell each manager must be one that does one thing after the other.
 func TestLinearizable(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	c, g := startGated(t, func(o *gmanagers.Options) {

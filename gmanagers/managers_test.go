@@ -162,6 +162,7 @@ func TestLeaderStampsChance(t *testing.T) {
 // TestLeaderEndsWhileActivating: with 32 activations outstanding the leader of GMM ends. Every activation must be
 // answered, each region must have one owner, and every replica must agree. Then the node comes back from its folder.
 func TestLeaderEndsWhileActivating(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)
@@ -243,6 +244,7 @@ func TestLeaderEndsWhileActivating(t *testing.T) {
 // TestCrashLosesNothing: the leader ends as kill -9 and a power cut would, with what it synced alone, and comes back;
 // then all three end and come back. What was answered is there.
 func TestCrashLosesNothing(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)
@@ -297,7 +299,7 @@ func TestCatchesUpBySnapshot(t *testing.T) {
 		o.LeaseMS, o.SnapshotEntries, o.CompactionEntries = 60_000, 200, 16
 	})
 	cl := c.client()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*failover)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*failover)
 	defer cancel()
 	// Long names and addresses make a volume and its remembered result take 1.2 KB, and the state more than wire.MaxBody.
 	long, id := strings.Repeat("n", 240), wire.NodeID(strings.Repeat("i", membership.MaxIDBytes))

@@ -190,6 +190,7 @@ func TestBalances(t *testing.T) {
 // TestMoverLeaderCrashes: the leader of GMM ends as kill -9 would, just before each step of a move. The next leader brings the
 // move to its end, and the books agree.
 func TestMoverLeaderCrashes(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	var armed atomic.Pointer[string]
 	reached := make(chan wire.NodeID, 1)
 	c := startCluster(t, func(o *gmanagers.Options) {

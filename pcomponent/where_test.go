@@ -33,7 +33,9 @@ func TestAttachOfAMovedVolume(t *testing.T) {
 	old := VolumeOptions{ID: 3, Epoch: 1, SizeBytes: 1 << 20, Storage: "s1", StorageAddr: "inproc:s1", Cache: os[0].id, CacheAddr: string(os[0].addr)}
 	now := old
 	now.Epoch, now.Storage, now.StorageAddr, now.Cache, now.CacheAddr = 3, "s2", "inproc:s2", os[1].id, string(os[1].addr)
-	os[0].attach = func(q wire.VolumeAttachReq) error { return wire.Errorf(wire.KindStale, "volume %d has moved", q.Volume) }
+	os[0].attach = func(q wire.VolumeAttachReq) error {
+		return wire.Errorf(wire.KindStale, "volume %d has moved", q.Volume)
+	}
 	var got wire.VolumeAttachReq // os[1].mu guards it
 	os[1].attach = func(q wire.VolumeAttachReq) error { got = q; return nil }
 

@@ -33,6 +33,7 @@ type world struct {
 	pid   wire.PID
 	vol   wire.VolumeID
 	moves uint64
+	o     handover.Options // of the hosts of nodes that start from now on
 }
 
 // pnode is a pComponent with its host. hook, if set, sees each request before it is served.
@@ -78,7 +79,7 @@ func (p *pnode) start() (*pcomponent.Component, *Host) {
 	defer p.mu.Unlock()
 	oldC, oldH := p.comp, p.host
 	p.comp, p.host = c, NewHost(c, testLog())
-	p.host.o = quick()
+	p.host.o = p.w.o
 	return oldC, oldH
 }
 
@@ -140,7 +141,7 @@ const worldRegion = 1 << 20
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, peers: map[string]*netlayer.Peer{}}
+	w := &world{t: t, peers: map[string]*netlayer.Peer{}, o: quick()}
 	t.Cleanup(func() {
 		for _, p := range w.peers {
 			p.Close()
@@ -186,10 +187,11 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// quick are patiences for tests in which somebody dies.
+// quick tries again soon, and is as patient as a machine needs that runs much else.
 func quick() handover.Options {
 	o := handover.DefaultOptions()
-	o.Retry, o.MaxRetry, o.Switch, o.Resume, o.Incoming, o.AskGiver = time.Millisecond, 20*time.Millisecond, 2*time.Second, 2*time.Second, 2*time.Second, 200*time.Millisecond
+	o.Retry, o.MaxRetry, o.AskGiver = time.Millisecond, 20*time.Millisecond, 200*time.Millisecond
+	o.Switch, o.Resume, o.Incoming = 20*time.Second, 20*time.Second, 20*time.Second // nothing waits for them: a starved node must not end a move
 	return o
 }
 
