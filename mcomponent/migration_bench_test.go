@@ -111,7 +111,7 @@ func p99(b *testing.B, times []time.Duration) float64 {
 
 func median(v []float64) float64 {
 	slices.Sort(v)
-	return v[len(v)/2]
+	return (v[len(v)/2] + v[(len(v)-1)/2]) / 2
 }
 
 // fill flushes every page of a vRegion, without the transport: it is a large part of the time otherwise.
@@ -131,7 +131,7 @@ func (m *member) fill(pid wire.PID, first wire.PageNo, pages uint64, page []byte
 
 // BenchmarkMigration moves a vRegion full of pages, each time between two raw copies of as many bytes over the same transport with
 // the same messages, once alone and once with a client at all three of them. The vRegion has 1 GiB, with -short 64 MiB. Each taker is a new
-// one, whose memory was never touched, as after "node add"; "back" goes back and forth between two.
+// one, whose memory was never touched, as after "node add"; "client-back" goes back and forth between two.
 //
 // ratio is of the rates, 1 GiB over the whole time of the move against 1 GiB over that of the raw copies around it, the median of
 // the iterations; cpu-ratio that of the processor times. Wanted: a ratio of at least 0.5 beside the client.
