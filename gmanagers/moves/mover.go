@@ -289,8 +289,8 @@ func (m *Mover) Seen(now time.Duration, id wire.MoveID, call uint64, held Held, 
 	return m.run(now, out)
 }
 
-// notThere is why a move of what nobody has, and nobody lost, is undone: a vNode whose process did not start has no home yet.
-const notThere = "it is not there, its process has ended or not begun"
+// notThere is why a move of what has ended is undone.
+const notThere = "nothing of it is there: its process has ended or was not started yet"
 
 // lost ends a move that nobody serves.
 func (m *Mover) lost(t *tracked, now time.Duration, why string) {

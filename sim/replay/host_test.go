@@ -82,7 +82,7 @@ func TestStopBeforeStart(t *testing.T) {
 	if r := h.Await(spec); r.ErrorKind != wire.KindFailed || !strings.Contains(r.Error, "preempted") || len(h.barred) != MaxJobs {
 		t.Fatalf("%+v, %d are remembered", r, len(h.barred))
 	}
-	spec.PID = 1 // stopped by its runner, who may start it again
+	spec.PID = 1                      // stopped by its runner, who may start it again
 	spec.ExCache.Policy = "none such" // fails at once
 	if r := h.Await(spec); strings.Contains(r.Error, "preempted") {
 		t.Fatalf("%+v", r)

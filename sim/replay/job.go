@@ -49,7 +49,7 @@ type job struct {
 	moved  *elsewhere // where the process runs now, if it went
 
 	halt    atomic.Pointer[halt] // somebody asks to stop at the next boundary
-	reached atomic.Uint64        // place.Repeat and place.Batch, for whoever asks meanwhile
+	reached atomic.Uint64        // place.Batch, for whoever asks meanwhile
 	pin     sync.Mutex           // held while lines are written back for a move; the process is closed after it
 	epoch   wire.Epoch           // under which the process runs here; guarded by Host.mu
 	start   time.Time

@@ -67,7 +67,7 @@ func (j *job) boundary(a accesses, b *trace.Batch) error {
 }
 
 // reach tells how far the replay is, for the plans of a move.
-func (j *job) reach() { j.reached.Store(uint64(j.at.Repeat)<<48 | j.at.Batch&(1<<48-1)) }
+func (j *job) reach() { j.reached.Store(j.at.Batch) }
 
 // outgoing is a move away from here.
 type outgoing struct {
@@ -298,11 +298,10 @@ func (m *outgoing) perform(e handover.Effect) (o handover.Outcome) {
 		case <-h.ctx.Done():
 		}
 	case handover.Plan:
-		r := j.reached.Load()
 		var rep wire.ProcessCopyRep
 		o.Err = m.tell(wire.OpProcessCopy, &wire.ProcessCopyReq{
 			Move: m.req.Move, PID: m.req.PID, Epoch: m.req.Epoch, From: h.comp.ID(), FromAddr: h.comp.Addr(),
-			Plan: wire.Marshal(&plan{Spec: j.spec, Repeat: int(r >> 48), Batch: r & (1<<48 - 1)}),
+			Plan: wire.Marshal(&plan{Spec: j.spec, Batch: j.reached.Load()}),
 		}, &rep)
 		o.Ready = rep.Ready
 	case handover.WriteBack:

@@ -112,3 +112,30 @@ func TestMoveBackAndForth(t *testing.T) {
 		})
 	}
 }
+
+// TestMoveOfAShortTrace moves a process that replays so short a trace that it is in another repetition whenever its taker has
+// come to where it was, and in one that has a large number.
+func TestMoveOfAShortTrace(t *testing.T) {
+	w := newWorld(t)
+	nodes := []*pnode{w.node("p1", ""), w.node("p2", "")}
+	s, _ := w.spec("sort", func(s *Spec) { s.MaxRefs, s.Repeat, s.ExCache.Lines = 1, 1<<30, 128 })
+	if err := nodes[0].host.Start(s); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(4) {
+		from, to := nodes[i%2], nodes[(i+1)%2]
+		w.until("progress", func() bool {
+			st, _ := w.status(string(from.addr), s.PID)
+			return st.Done > 100*(i+1) || st.Result != nil
+		})
+		if ms := w.moved(from, w.order(s.PID, s.Epoch+wire.Epoch(i), to)); ms.State != wire.MoveDone {
+			t.Fatalf("move %d: %+v", i, ms)
+		}
+	}
+	if err := w.control(string(nodes[0].addr), wire.OpProcessStop, &wire.ProcessStopReq{PID: s.PID}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.result(string(nodes[0].addr), s.PID); r.Counters.IntegrityErrors != 0 {
+		t.Error(r.Integrity)
+	}
+}

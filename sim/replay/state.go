@@ -11,9 +11,8 @@ import (
 
 // plan is what a taker makes ready while the process still runs at the giver.
 type plan struct {
-	Spec   Spec
-	Repeat int
-	Batch  uint64
+	Spec  Spec
+	Batch uint64 // at which the process is; all repetitions read the same
 }
 
 // luggage is what a process takes along beside its pages: wire.Marshal of it, behind its length, then the versions that its

@@ -18,8 +18,10 @@ import (
 const (
 	// MaxIncoming bounds the processes that are on their way to a Host; more are refused as busy.
 	MaxIncoming = 64
-	// ReadyBatches is how far the giver may be ahead when a taker says that it has caught up.
+	// ReadyBatches is how far the giver may be ahead when a taker says that it has caught up, however slowly it reads.
 	ReadyBatches = 8
+	// ReadySkip is the same as the time that the taker takes to read so far, going by how fast it was until now.
+	ReadySkip = 20 * time.Millisecond
 	// OpenPatience bounds the opening of a process that came, at its home and the buffer caches of its volumes.
 	OpenPatience = 10 * time.Second
 	// ResumeWait is how long the order to serve waits for the opening before it is answered that it goes on.
@@ -42,11 +44,25 @@ type incoming struct {
 	proc     pcomponent.State
 	reserved bool
 	want     plan
-	repeat   int    // where src stands: repetition
-	batch    uint64 // and batches passed over
+	batch    uint64 // where src stands: batches passed over
 	src      trace.Source
+	opens    cost          // what opening the trace cost
+	skips    cost          // what passing over a batch cost
 	skipping chan struct{} // closed when the skipping that is under way ends; nil if there is none
 	failed   error         // of the skipping
+}
+
+// cost is what doing something took so far.
+type cost struct {
+	total time.Duration
+	n     uint64
+}
+
+func (c *cost) add(d time.Duration, n uint64) { c.total, c.n = c.total+d, c.n+n }
+
+// of estimates what doing it n times takes.
+func (c *cost) of(n uint64) time.Duration {
+	return time.Duration(float64(c.total) / float64(max(c.n, 1)) * float64(n))
 }
 
 // take serves process_copy.
@@ -171,7 +187,7 @@ func (in *incoming) planned(r *wire.ProcessCopyReq) (bool, error) {
 	if err := wire.Unmarshal(r.Plan, &in.want); err != nil {
 		return false, err
 	}
-	ready := in.src != nil && in.skipping == nil && in.repeat == in.want.Repeat && in.batch <= in.want.Batch && in.batch+ReadyBatches >= in.want.Batch
+	ready := in.src != nil && in.skipping == nil && in.near(in.want.Batch)
 	if in.skipping == nil {
 		done := make(chan struct{})
 		in.skipping = done
@@ -185,6 +201,16 @@ func (in *incoming) planned(r *wire.ProcessCopyReq) (bool, error) {
 	return ready, nil
 }
 
+// near reports whether the source comes to a batch soon. The giver goes on meanwhile, and may have replayed the whole trace
+// several times since its last plan: what counts is how long the way is, not whether the source stands there. The lock is held.
+func (in *incoming) near(batch uint64) bool {
+	n, open := batch-in.batch, time.Duration(0)
+	if batch < in.batch { // from the beginning of the next repetition
+		n, open = batch, in.opens.of(1)
+	}
+	return n <= ReadyBatches || open+in.skips.of(n) <= ReadySkip
+}
+
 // skip passes over what the giver has replayed.
 func (in *incoming) skip() {
 	in.mu.Lock()
@@ -193,7 +219,7 @@ func (in *incoming) skip() {
 		if in.t.Over() || in.j.ctx.Err() != nil {
 			break
 		}
-		more, err := in.stepTo(in.want.Repeat, in.want.Batch, true)
+		more, err := in.stepTo(in.want.Batch, true)
 		if err != nil {
 			in.failed = err
 		}
@@ -207,17 +233,18 @@ func (in *incoming) skip() {
 // skipStep is how many batches are passed over before the taker looks around again.
 const skipStep = 64
 
-// stepTo brings the source nearer to a place: whether there is more to go. The lock is held, and if unlock given up while
-// the trace is read.
-func (in *incoming) stepTo(repeat int, batch uint64, unlock bool) (more bool, err error) {
+// stepTo brings the source nearer to a batch: whether there is more to go. All repetitions read the same. The lock is held,
+// and if unlock given up while the trace is read.
+func (in *incoming) stepTo(batch uint64, unlock bool) (more bool, err error) {
 	src, n := in.src, uint64(0)
-	fresh := src == nil || in.repeat != repeat || in.batch > batch
+	fresh := src == nil || in.batch > batch
 	if !fresh {
 		n = min(batch-in.batch, skipStep)
 	}
 	if unlock {
 		in.mu.Unlock()
 	}
+	begin := time.Now()
 	if fresh {
 		if src != nil {
 			_ = src.Close() // it was only read
@@ -228,18 +255,21 @@ func (in *incoming) stepTo(repeat int, batch uint64, unlock bool) (more bool, er
 			err = fmt.Errorf("%s ends before batch %d, at which the process is: it is not the trace that it was begun with", in.j.spec.Trace, batch)
 		}
 	}
+	took := time.Since(begin)
 	if unlock {
 		in.mu.Lock()
 	}
 	if fresh {
-		in.src, in.repeat, in.batch = src, repeat, 0
+		in.opens.add(took, 1)
+		in.src, in.batch = src, 0
 		if err != nil {
 			in.src = nil
 		}
 	} else {
+		in.skips.add(took, n)
 		in.batch += n
 	}
-	return err == nil && (in.repeat != repeat || in.batch != batch), err
+	return err == nil && in.batch != batch, err
 }
 
 // check takes the complete state apart and makes the job ready to go on. The lock is held.
@@ -266,7 +296,7 @@ func (in *incoming) check(ctx context.Context) error {
 		err = in.j.importState(&s, bulk)
 	}
 	for more := true; err == nil && more; {
-		more, err = in.stepTo(s.At.Repeat, s.At.Batch, false)
+		more, err = in.stepTo(s.At.Batch, false)
 	}
 	if err == nil && s.At.within() {
 		var b *trace.Batch

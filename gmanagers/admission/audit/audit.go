@@ -281,7 +281,7 @@ func (a *auditor) storage(h wire.HoldingsRep) {
 		case a.onTheMove(movelist.Thing{Kind: wire.MoveVolume, Volume: r.Volume}, h, 0):
 		case !ok || v.Storage != h.Node:
 			a.say(string(h.Node), 0, "stores volume %d of %d bytes, which GSM does not have there", r.Volume, r.SizeBytes)
-		case v.SizeBytes != r.SizeBytes || v.Epoch != r.Epoch:
+		case v.SizeBytes != r.SizeBytes || v.Epoch < r.Epoch: // it hears of a newer epoch when it is attached under that
 			a.say(string(h.Node), v.PID, "stores volume %d of %d bytes under epoch %d, GSM has %d bytes and epoch %d", r.Volume, r.SizeBytes, r.Epoch, v.SizeBytes, v.Epoch)
 		}
 	}
