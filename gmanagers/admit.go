@@ -109,8 +109,9 @@ func (d *driver) run() {
 	for _, g := range groups {
 		v := &vigil{d: d, g: g}
 		loops.Go(func() { d.every(lookInterval, v.look) })
+		b := newBalancer(d.m, d.host, g, d.moving, d.movers[g])
+		d.movers[g].ended = b.woken
 		loops.Go(func() { d.movers[g].run(d.ctx) })
-		b := &balancer{m: d.m, host: d.host, g: g, client: d.moving, mover: d.movers[g]}
 		loops.Go(func() { b.run(d.ctx) })
 	}
 	loops.Go(func() { d.every(lookInterval, d.gates) })

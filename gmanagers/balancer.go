@@ -17,8 +17,12 @@ import (
 )
 
 const (
-	// balancerInterval is how often a leader looks whether it should look: at once if a component joined or drains.
+	// balancerInterval is how often a leader looks whether it should look: at once if a component joined or drains. It is woken
+	// when a move ended.
 	balancerInterval = 250 * time.Millisecond
+	// lookShare is how many times as long as a look took none is brought forward, so that a manager of very many things does
+	// not look all the time while something drains.
+	lookShare = 8
 	// quietLooks is after how many looks without an order a round of balancing counts as ended although it did not reach its
 	// target.
 	quietLooks = 5
@@ -38,8 +42,9 @@ func DefaultBalance() Balance {
 	o := balance.DefaultOptions()
 	b := Balance{GPM: o, GMM: o, GSM: o}
 	b.GPM.Measure, b.GSM.Measure = balance.Threads, balance.Bytes
-	b.GMM.MinLoad = 1000 // misses and flushes a second: a core serves hundreds of times as many
-	b.GSM.MinLoad = 0.05 // of its bytes
+	b.GPM.MaxDrainMoves, b.GSM.MaxDrainMoves = 4, 4 // they are large: more at a time make each pause longer
+	b.GMM.MinLoad = 1000                            // misses and flushes a second: a core serves hundreds of times as many
+	b.GSM.MinLoad = 0.05                            // of its bytes
 	return b
 }
 
@@ -54,6 +59,7 @@ type scale struct {
 	moves  int
 	quiet  int                 // looks in a row at which nothing moved and nothing was ordered
 	left   map[wire.NodeID]int // by component that drains, at the last look
+	rest   time.Duration       // until then no look is brought forward
 }
 
 // balanced is what the last look of a leader saw, for metrics.
@@ -71,25 +77,43 @@ type balancer struct {
 	g      wire.Manager
 	client *client.Client
 	mover  *mover
+	wake   chan struct{}
 
-	term    uint64
-	scales  []*scale // nil while this process does not lead
-	from    time.Duration
-	turn    uint64 // of the members, as seen last
-	changes uint64 // of the list of moves
-	said    map[wire.NodeID]movelist.Note
+	term   uint64
+	scales []*scale // nil while this process does not lead
+	from   time.Duration
+	seen   news
+	said   map[wire.NodeID]movelist.Note
+}
+
+func newBalancer(m *Managers, host *raftsm.Host, g wire.Manager, c *client.Client, mv *mover) *balancer {
+	return &balancer{m: m, host: host, g: g, client: c, mover: mv, wake: make(chan struct{}, 1)}
+}
+
+// woken has the balancer look for news soon.
+func (v *balancer) woken() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (v *balancer) run(ctx context.Context) {
-	tick := time.NewTicker(balancerInterval)
-	defer tick.Stop()
+	timer := time.NewTimer(balancerInterval)
+	defer timer.Stop()
 	for {
 		select {
-		case <-tick.C:
-			v.tick(ctx)
+		case <-v.wake:
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
+		v.tick(ctx)
+		wait := balancerInterval
+		for _, s := range v.scales {
+			wait = min(wait, s.b.Next()-v.m.now())
+		}
+		timer.Reset(max(wait, balance.DrainLook))
 	}
 }
 
@@ -141,14 +165,17 @@ func (v *balancer) tick(ctx context.Context) {
 	if now < v.from {
 		return
 	}
-	turn, changes, err := v.news()
+	fresh, err := newsOf(v.host, v.g)
 	if err != nil {
 		return // stopping
 	}
 	var seen []balanced
 	for _, s := range v.scales {
-		if turn != v.turn || changes != v.changes {
+		if fresh != v.seen {
 			s.b.Soon(now)
+		}
+		if fresh.turn != v.seen.turn || fresh != v.seen && len(s.left) > 0 {
+			s.b.SoonDrain(max(now, s.rest))
 		}
 		if now >= s.b.Next() {
 			if b, ok := v.look(ctx, s); ok {
@@ -156,7 +183,7 @@ func (v *balancer) tick(ctx context.Context) {
 			}
 		}
 	}
-	v.turn, v.changes = turn, changes
+	v.seen = fresh
 	if len(seen) > 0 {
 		v.m.mu.Lock()
 		for _, b := range seen {
@@ -178,28 +205,16 @@ func (m *Managers) saw(g wire.Manager, b balanced) {
 	m.balanced[g] = append(m.balanced[g], b)
 }
 
-// news returns what changes when somebody joins or drains, or a move begins or ends.
-func (v *balancer) news() (turn, changes uint64, err error) {
-	members := []wire.Manager{v.g}
-	if v.g == wire.GSM {
-		members = append(members, wire.GMM) // whose members are the buffer caches
-	}
-	for _, g := range members {
-		if err = v.host.Stale(g, func(s raftsm.State) { turn += s.(moveState).Turn() }); err != nil {
-			return 0, 0, err
-		}
-	}
-	err = v.host.Stale(v.g, func(s raftsm.State) { changes = s.(moveState).Moves().Changes() })
-	return turn, changes, err
-}
-
 // look looks once at one kind of thing and orders what it plans.
 func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
+	began := v.m.now()
 	components, things, err := v.weigh(s)
 	if err != nil {
 		return balanced{}, false
 	}
 	plan := s.b.Look(v.m.now(), components, things)
+	now := v.m.now()
+	s.rest = now + lookShare*(now-began)
 	moving := 0
 	for i := range things {
 		if things[i].To != "" {
@@ -220,8 +235,10 @@ func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
 		}
 		orders = append(orders, o)
 	}
-	notes := v.stuck(plan)
-	notes = append(notes, s.round(plan, autos, moving)...)
+	var notes []movelist.Note
+	if !plan.DrainsOnly { // else it is told soon
+		notes = append(v.stuck(plan), s.round(plan, autos, moving)...)
+	}
 	v.order(ctx, orders, notes)
 	s.left = map[wire.NodeID]int{}
 	for _, d := range plan.Drains {

@@ -22,12 +22,14 @@ const (
 	moverInterval = 100 * time.Millisecond
 	// barrierTimeout bounds the read with which a new leader makes sure that it knows all that was decided before it.
 	barrierTimeout = time.Second
-	// endTimeout bounds a proposal of how a move ended; less than moves.CallPatience. The core repeats it.
-	endTimeout = 10 * time.Second
+	// endTimeout bounds a proposal of how moves ended. One waits for another at most, and both together are within
+	// moves.CallPatience. The core repeats it.
+	endTimeout = 8 * time.Second
 )
 
 // mover looks after the moves of one group while this process leads it: it performs what the pure package moves decides. One
-// goroutine owns it; the calls, at most moves.MaxCalls, have one each and hand their answers to it.
+// goroutine owns it; the calls, at most moves.MaxCalls, have one each and hand their answers to it. Ends and drops are
+// proposed together, as many as came up while the proposal before was under way.
 type mover struct {
 	m      *Managers
 	host   *raftsm.Host
@@ -36,25 +38,30 @@ type mover struct {
 	peers  *components
 	wake   chan struct{}
 	answer chan moveAnswer
+	ended  func() // is told that ends were taken down; set before run
 
 	term    uint64
 	core    *moves.Mover // nil while this process does not lead, or does not know all yet
 	listed  []moves.Listed
+	seen    news           // as of listed
 	effects []moves.Effect // reused
+	queue   []moves.Effect // to be proposed, of core
+	busy    bool           // a proposal is under way
 	calls   sync.WaitGroup
 }
 
-// moveAnswer is what came of an effect.
+// moveAnswer is what came of an effect, or of some that were proposed together.
 type moveAnswer struct {
-	core *moves.Mover // that wanted it
-	e    moves.Effect
-	rep  wire.MoveStatusRep
-	held moves.Held
-	err  error
+	core     *moves.Mover // that wanted it
+	e        moves.Effect
+	proposed []moves.Effect // instead of e
+	rep      wire.MoveStatusRep
+	held     moves.Held
+	err      error
 }
 
 func newMover(m *Managers, host *raftsm.Host, g wire.Manager, c *client.Client, peers *components) *mover {
-	return &mover{m: m, host: host, g: g, client: c, peers: peers, wake: make(chan struct{}, 1), answer: make(chan moveAnswer)}
+	return &mover{m: m, host: host, g: g, client: c, peers: peers, wake: make(chan struct{}, 1), answer: make(chan moveAnswer), ended: func() {}}
 }
 
 // woken has the mover look at its list soon.
@@ -98,30 +105,52 @@ func (v *mover) step(ctx context.Context) {
 	term := v.m.terms[v.g]
 	v.m.mu.Unlock()
 	if !leads {
-		v.core, v.listed = nil, nil
+		v.core, v.listed, v.queue = nil, nil, nil
 		return
 	}
 	if v.core == nil || v.term != term {
-		v.core = nil
+		v.core, v.queue = nil, nil
 		barrier, cancel := context.WithTimeout(ctx, barrierTimeout)
 		defer cancel()
 		if err := v.host.Read(barrier, v.g, func(raftsm.State) {}); err != nil {
 			return // again, soon
 		}
-		v.core, v.term, v.listed = moves.New(), term, nil
+		v.core, v.term, v.listed, v.seen = moves.New(), term, nil, news{}
 	}
-	listed, err := v.list(ctx)
+	seen, err := newsOf(v.host, v.g)
 	if err != nil {
-		return // stopping, or what is to be known cannot be known now
+		return // stopping
 	}
-	if !slices.Equal(listed, v.listed) {
-		if len(listed) == 0 {
-			v.peers.keep(nil)
+	if seen != v.seen { // before the list is read: what changes in between is news again
+		listed, err := v.list(ctx)
+		if err != nil {
+			return // stopping, or what is to be known cannot be known now
 		}
-		v.listed = listed
-		v.perform(ctx, v.core.Sync(v.m.now(), listed, v.effects[:0]))
+		v.seen = seen
+		if !slices.Equal(listed, v.listed) {
+			if len(listed) == 0 {
+				v.peers.keep(nil)
+			}
+			v.listed = listed
+			v.perform(ctx, v.core.Sync(v.m.now(), listed, v.effects[:0]))
+		}
 	}
 	v.perform(ctx, v.core.Tick(v.m.now(), v.effects[:0]))
+	v.commit(ctx)
+}
+
+// news is what changes when somebody joins, goes or drains, or a move begins or ends, while one process leads.
+type news struct{ turn, changes uint64 }
+
+// newsOf reads the news of a group.
+func newsOf(host *raftsm.Host, g wire.Manager) (n news, err error) {
+	err = host.Stale(g, func(s raftsm.State) {
+		n.turn, n.changes = s.(moveState).Turn(), s.(moveState).Moves().Changes()+1 // not 0, which is no news yet
+	})
+	if err == nil && g == wire.GSM { // GMM's members are the buffer caches
+		err = host.Stale(wire.GMM, func(s raftsm.State) { n.turn += s.(moveState).Turn() })
+	}
+	return n, err
 }
 
 // moveStates are the states, as far as moves go.
@@ -206,10 +235,14 @@ func (v *mover) party(m *movelist.Move, known map[wire.NodeID]membership.Entry, 
 	return moves.Party{Node: id, Addr: e.Member.Addr, Epoch: e.Member.Epoch, Gone: e.Dead && m.Req.Kind != wire.MoveVolume}
 }
 
-// perform makes the calls that the core wants.
+// perform makes the calls that the core wants, and keeps for commit what it wants proposed.
 func (v *mover) perform(ctx context.Context, effects []moves.Effect) {
 	v.effects = effects[:0]
 	for _, e := range effects {
+		if e.Kind == moves.Propose || e.Kind == moves.Drop {
+			v.queue = append(v.queue, e)
+			continue
+		}
 		core := v.core
 		v.calls.Go(func() {
 			a := v.call(ctx, e)
@@ -222,11 +255,27 @@ func (v *mover) perform(ctx context.Context, effects []moves.Effect) {
 	}
 }
 
+// commit proposes what waits for it, unless a proposal is under way.
+func (v *mover) commit(ctx context.Context) {
+	if v.busy || len(v.queue) == 0 {
+		return
+	}
+	n := min(len(v.queue), movelist.MaxBatch)
+	a := moveAnswer{core: v.core, proposed: slices.Clone(v.queue[:n])}
+	v.queue = slices.Delete(v.queue, 0, n)
+	v.busy = true
+	v.calls.Go(func() {
+		a.err = v.propose(ctx, a.proposed)
+		select {
+		case v.answer <- a:
+		case <-ctx.Done():
+		}
+	})
+}
+
 // call performs one effect.
 func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
-	if v.m.o.OnStep != nil {
-		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String())
-	}
+	v.about(ctx, e)
 	ref := wire.MoveRef{Move: e.Move}
 	switch e.Kind {
 	case moves.Start:
@@ -237,22 +286,36 @@ func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
 		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveForget, &ref, nil)
 	case moves.Look:
 		a.held, a.err = v.look(ctx, e)
-	case moves.Propose:
-		a.err = v.propose(ctx, []moves.End{e.End}, nil)
-	case moves.Drop:
-		a.err = v.propose(ctx, nil, []uint64{e.Move.No})
 	}
 	return a
 }
 
-func (v *mover) propose(ctx context.Context, ends []moves.End, drops []uint64) error {
+// propose proposes ends and drops. An error of one is that of all, though the others were carried out, as the list shows.
+func (v *mover) propose(ctx context.Context, effects []moves.Effect) error {
+	var ends []moves.End
+	var drops []uint64
+	for _, e := range effects {
+		v.about(ctx, e)
+		if e.Kind == moves.Propose {
+			ends = append(ends, e.End)
+		} else {
+			drops = append(drops, e.Move.No)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	err := v.client.EndMoves(ctx, v.g, ends, drops)
-	if err == nil {
-		v.woken()
+	if err == nil && len(ends) > 0 {
+		v.ended()
 	}
 	return err
+}
+
+// about tells a test which effect comes next.
+func (v *mover) about(ctx context.Context, e moves.Effect) {
+	if v.m.o.OnStep != nil {
+		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String())
+	}
 }
 
 // look asks a component whether it serves what a move is of.
@@ -304,7 +367,16 @@ func heldOf(r wire.MoveReq, h wire.Holdings) moves.Held {
 
 // answered hands an answer to the core that asked; that of an older term has nobody to hear it.
 func (v *mover) answered(ctx context.Context, a moveAnswer) {
+	if a.proposed != nil {
+		v.busy = false
+	}
 	if a.core != v.core || v.core == nil {
+		return
+	}
+	for _, e := range a.proposed {
+		v.perform(ctx, v.core.Answered(v.m.now(), e.Move, e.Call, wire.MoveStatusRep{}, a.err, v.effects[:0]))
+	}
+	if a.proposed != nil {
 		return
 	}
 	if a.e.Kind == moves.Look {

@@ -47,7 +47,7 @@ func TestMoves(t *testing.T) {
 }
 
 // beating makes heartbeats until the end of the test; load says what each component reports.
-func beating(t *testing.T, w *fakes, load func(*fake) wire.Load) {
+func beating(t testing.TB, w *fakes, load func(*fake) wire.Load) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

@@ -19,6 +19,7 @@ func drawOptions(t *rapid.T) Options {
 	o := DefaultOptions()
 	o.MaxMoves = rapid.IntRange(1, 6).Draw(t, "max_moves")
 	o.MaxComponentMoves = rapid.IntRange(1, 3).Draw(t, "max_component_moves")
+	o.MaxDrainMoves = rapid.IntRange(1, 12).Draw(t, "max_drain_moves")
 	o.MinGain = rapid.SampledFrom([]float64{0, 0.01, 0.1}).Draw(t, "min_gain")
 	o.CoolDownMS = rapid.SampledFrom([]int{0, 2000, 20_000}).Draw(t, "cool_down_ms")
 	o.SmoothingMS = rapid.SampledFrom([]int{0, 5000}).Draw(t, "smoothing_ms")
@@ -263,6 +264,10 @@ func TestAddingIsFollowedByRebalancing(t *testing.T) {
 		if w.moves != 0 {
 			t.Fatalf("%s: %d moves though all bear the same", what, w.moves)
 		}
+		w.b.SoonDrain(w.now + time.Hour) // not sooner than it is due
+		if got := w.b.Next() - w.now; got != ms(w.o.IntervalMS) {
+			t.Errorf("%s: the next look is in %v, want %d ms", what, got, w.o.IntervalMS)
+		}
 		w.b.Soon(w.now + 10*time.Millisecond)
 		if got := w.b.Next() - w.now; got != QuickLook {
 			t.Errorf("%s: the next look is in %v, want %v", what, got, QuickLook)
@@ -281,6 +286,52 @@ func TestAddingIsFollowedByRebalancing(t *testing.T) {
 		if n := w.of(c) / 1000; n < 8 || n > 10 || w.moves != int(n) {
 			t.Errorf("%s: %v things at the new one after %d moves, want 8 to 10", what, n, w.moves)
 		}
+	}
+}
+
+// TestDrainsAreLookedAtAtOnce when a move ended, with more moves at a time than balancing may have, and without new figures;
+// nothing is balanced until there are some.
+func TestDrainsAreLookedAtAtOnce(t *testing.T) {
+	p, _ := placement.New("worst_fit")
+	o := DefaultOptions()
+	o.Measure, o.SettleMS = Threads, 0
+	b := New(o, "lines", ByPolicy(p))
+	cs := []Component{{ID: "p1", Alive: true, Draining: true}, {ID: "p2", Alive: true, Room: 1000}, {ID: "p3", Alive: true, Room: 1000}}
+	var ts []Thing
+	for i := range wire.PID(40) {
+		ts = append(ts, Thing{ID: ThingID{Kind: wire.MoveProcess, PID: i + 1}, Holder: "p1", Size: 1, Load: Load{Threads: 1}, Measured: true})
+	}
+	ordered := func(plan Plan) (n int) {
+		for _, mv := range plan.Moves {
+			if !mv.Drain {
+				t.Errorf("%+v, want only what drains", mv)
+			}
+			ts[mv.Thing.PID-1].To = mv.To
+			n++
+		}
+		return n
+	}
+	now := time.Minute
+	if n := ordered(b.Look(now, cs, ts)); n != o.MaxDrainMoves {
+		t.Fatalf("%d moves, want %d", n, o.MaxDrainMoves)
+	}
+	// Five end, all at one component, which bears more than the other then.
+	for i := range 5 {
+		ts[i].Holder, ts[i].To = "p2", ""
+	}
+	b.SoonDrain(now + time.Millisecond)
+	if got := b.Next() - now; got != DrainLook {
+		t.Fatalf("the next look is in %v, want %v", got, DrainLook)
+	}
+	plan := b.Look(b.Next(), cs, ts)
+	if n := ordered(plan); n != 5 || !plan.DrainsOnly {
+		t.Errorf("%d moves, %v; want 5 in the place of those that ended", n, plan.DrainsOnly)
+	}
+	if got := b.Next() - now; got != QuickLook {
+		t.Errorf("the next look is in %v, want one for balance in %v", got, QuickLook)
+	}
+	if plan = b.Look(b.Next(), cs, ts); plan.DrainsOnly || ordered(plan) != 0 {
+		t.Errorf("%+v", plan)
 	}
 }
 
@@ -419,7 +470,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	o := Options{High: math.NaN(), Low: 2, MinGain: -1, CoolDownMS: -1, SmoothingMS: -1}
 	err := o.Validate()
 	for _, want := range []string{"high: NaN, want 0.01 to 10", "low: 2, want", "min_gain: -1, want 0 to 1", "interval_ms: 0, want 100 to 3600000",
-		"max_moves: 0, want 1 to 1024", "max_component_moves: 0", "cool_down_ms: -1", "smoothing_ms: -1, want 0 to 3600000"} {
+		"max_moves: 0, want 1 to 1024", "max_component_moves: 0", "max_drain_moves: 0, want 1 to 1024", "cool_down_ms: -1", "smoothing_ms: -1, want 0 to 3600000"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q", err, want)
 		}

@@ -37,6 +37,7 @@ type Balancer struct {
 
 	looked    bool // once at least
 	lookedAt  time.Duration
+	weighedAt time.Duration // the last look that was not for drains only
 	next      time.Duration
 	balancing bool
 	seats     []seat   // ascending by id, as at the last look
@@ -52,10 +53,21 @@ func New(o Options, resource string, choose Choose) *Balancer {
 // Next returns when the next look is due.
 func (b *Balancer) Next() time.Duration { return b.next }
 
-// Soon brings the next look forward, to now or QuickLook after the last: a component joined or drains, or a move ended.
+// pause is the least time between two looks for balance.
+func (b *Balancer) pause() time.Duration { return min(QuickLook, ms(b.o.IntervalMS)) }
+
+// Soon brings the next look forward, to now or QuickLook after the last one for balance: a component joined, or a move ended.
 func (b *Balancer) Soon(now time.Duration) {
 	if b.looked {
-		now = max(now, b.lookedAt+QuickLook)
+		now = max(now, b.weighedAt+b.pause())
+	}
+	b.next = min(b.next, now)
+}
+
+// SoonDrain brings it forward to now or DrainLook after the last: a component drains and something else about it is new.
+func (b *Balancer) SoonDrain(now time.Duration) {
+	if b.looked {
+		now = max(now, b.lookedAt+DrainLook)
 	}
 	b.next = min(b.next, now)
 }
@@ -78,15 +90,20 @@ func (b *Balancer) Look(now time.Duration, components []Component, things []Thin
 		b.seats[i].meter.read(c.At, b.measure, c.Load, ms(b.o.SmoothingMS))
 	}
 	m := b.model(components, things)
-	plan := Plan{}
+	plan := Plan{DrainsOnly: b.looked && now < b.weighedAt+b.pause()}
 	b.drain(now, m, &plan)
 	plan.Spread, plan.Jain = m.spread(), m.jain()
-	b.balance(now, m, &plan)
+	if !plan.DrainsOnly {
+		b.balance(now, m, &plan)
+		b.weighedAt, b.next = now, now+ms(b.o.IntervalMS)
+	} else {
+		b.next = b.weighedAt + b.pause() // whatever brought this look forward may be news for balance too
+	}
 	plan.Balancing, plan.Cut = b.balancing, m.trials >= MaxTrials
 	for i := range b.memories {
 		b.memories[i].bears = m.things[i].bears
 	}
-	b.looked, b.lookedAt, b.next = true, now, now+ms(b.o.IntervalMS)
+	b.looked, b.lookedAt = true, now
 	return plan
 }
 

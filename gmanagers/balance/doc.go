@@ -20,7 +20,8 @@
 //     The sum falls with every move, so in a world at rest nothing goes in circles; the noise is why it does not under
 //     noise either. A thing does not move again within Options.CoolDownMS.
 //   - At most Options.MaxMoves are under way, at a component Options.MaxComponentMoves. Those that drain come first, largest
-//     thing first, each to where the placement policy says, cool-down or not.
+//     thing first, each to where the placement policy says, cool-down or not, and more of them at a time: up to
+//     Options.MaxDrainMoves, whichever components they leave and go to. While as many are under way nothing is balanced.
 //
 // It proposes, records and performs nothing, and does not know of leases: the caller says who is alive. It is soft state
 // of the leader, not replicated, so floating-point numbers do no harm. The same calls give the same plans, whatever the
@@ -41,7 +42,7 @@
 //
 //	b := balance.New(options, "bytes of memory", balance.ByPolicy(policy))
 //	for {
-//		… wait until b.Next(), call b.Soon(now) when a component joins or drains and when a move ends …
+//		… wait until b.Next(), call b.Soon(now) when a component joins and when a move ends, b.SoonDrain(now) if one drains …
 //		plan := b.Look(now, components, things)
 //		for _, m := range plan.Moves { … propose to begin it, with m.Reason … }
 //	}

@@ -84,7 +84,7 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 		stuck(0, "%v: %s", t.ID, t.Fixed)
 		return
 	}
-	full := m.moving >= b.o.MaxMoves || s.moves >= b.o.MaxComponentMoves
+	full := m.moving >= max(b.o.MaxMoves, b.o.MaxDrainMoves)
 	if full && len(plan.Stuck) == MaxNamed || m.trials >= MaxTrials {
 		return // nothing can be ordered, and whatever is stuck is named once there is place
 	}
@@ -110,7 +110,7 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 		if !t.fits(to) {
 			continue
 		}
-		if fit++; !full && !waits && to.moves < b.o.MaxComponentMoves {
+		if fit++; !full && !waits {
 			among, at = append(among, *to.Component), append(at, i)
 		}
 	}

@@ -108,6 +108,8 @@ type Plan struct {
 	Stuck  []Stuck // at most MaxNamed
 	// MoreStuck counts those that Stuck has no place for.
 	MoreStuck int
+	// DrainsOnly says that nothing was planned for balance: the last look that did so was less than QuickLook ago.
+	DrainsOnly bool
 	// Spread and Jain are of what the components that are alive, known and do not drain bear, what is under way counted
 	// where it goes; Spread weighted by power, as it is compared with Options.High and Low. 0 and 1 without any.
 	Spread, Jain float64
@@ -121,8 +123,11 @@ const (
 	// MaxTrials bounds the pairs of thing and taker that one look tries: some tens of ms. Only a manager with hundreds of
 	// thousands of things that gain nowhere comes to it.
 	MaxTrials = 1 << 21
-	// QuickLook is the least time between two looks: a heartbeat, as before it there are no new figures.
+	// QuickLook is the least time between two looks for balance: a heartbeat, as before it there are no new figures. A shorter
+	// Options.IntervalMS counts.
 	QuickLook = wire.HeartbeatMS * time.Millisecond
+	// DrainLook is the least time between two looks while something drains, for which no new figures are needed.
+	DrainLook = 10 * time.Millisecond
 	// RetryPause is how long an order to leave a component that drains rests when it was given and the thing is still there.
 	RetryPause = 5 * time.Second
 	// FarOff is how far from the mean, in parts of it, what a component bears must be to be noticed alone: the spread of

@@ -25,10 +25,13 @@ type Options struct {
 	Low float64 `mapstructure:"low" yaml:"low"`
 	// IntervalMS is the time between two looks, in ms. Default: four heartbeats.
 	IntervalMS int `mapstructure:"interval_ms" yaml:"interval_ms"`
-	// MaxMoves bounds the moves that are under way at a time, of one manager.
+	// MaxMoves bounds the moves that are under way at a time, of one manager, for balance.
 	MaxMoves int `mapstructure:"max_moves" yaml:"max_moves"`
 	// MaxComponentMoves bounds those from and to one component: copies share its link with what it serves.
 	MaxComponentMoves int `mapstructure:"max_component_moves" yaml:"max_component_moves"`
+	// MaxDrainMoves bounds the moves under way, of one manager, up to which more are ordered of what drains; if it is less
+	// than MaxMoves, that counts. Default 16: of small things most of a move is waiting for answers and for Raft.
+	MaxDrainMoves int `mapstructure:"max_drain_moves" yaml:"max_drain_moves"`
 	// MinGain is by how much of the mean the higher of the two ends must fall with a move. Default 0.01: less is not worth
 	// a pause. 0 takes any gain.
 	MinGain float64 `mapstructure:"min_gain" yaml:"min_gain"`
@@ -41,7 +44,7 @@ type Options struct {
 
 // DefaultOptions gives the settings.
 func DefaultOptions() Options {
-	return Options{Auto: true, Measure: Rate, SettleMS: 20_000, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MinGain: 0.01, CoolDownMS: 60_000, SmoothingMS: 5000}
+	return Options{Auto: true, Measure: Rate, SettleMS: 20_000, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MaxDrainMoves: 16, MinGain: 0.01, CoolDownMS: 60_000, SmoothingMS: 5000}
 }
 
 // Validate reports every fault by key.
@@ -72,6 +75,7 @@ func (o Options) Validate() error {
 	between("interval_ms", o.IntervalMS, 100, 3_600_000)
 	between("max_moves", o.MaxMoves, 1, 1024)
 	between("max_component_moves", o.MaxComponentMoves, 1, 1024)
+	between("max_drain_moves", o.MaxDrainMoves, 1, 1024)
 	between("cool_down_ms", o.CoolDownMS, 0, 86_400_000)
 	between("smoothing_ms", o.SmoothingMS, 0, 3_600_000)
 	return errors.Join(faults...)

@@ -148,6 +148,10 @@ func (w *world) begin(mv Move) error {
 		return fmt.Errorf("%+v goes where it avoids", mv)
 	case mv.Reason == "" || len(mv.Candidates) == 0 || mv.Considered < len(mv.Candidates):
 		return fmt.Errorf("%+v has no reason or candidates", mv)
+	case !mv.Drain && max(w.under(giver.ID), w.under(taker.ID)) >= w.o.MaxComponentMoves:
+		return fmt.Errorf("%+v for balance, %d moves at %s and %d at %s are under way", mv, w.under(giver.ID), giver.ID, w.under(taker.ID), taker.ID)
+	case !mv.Drain && w.under("") >= w.o.MaxMoves:
+		return fmt.Errorf("%+v for balance, %d moves are under way", mv, w.under(""))
 	case !mv.Drain && mv.After >= mv.Before:
 		return fmt.Errorf("%+v does not lower the spread", mv)
 	case !mv.Drain && len(t.at) > 0 && w.now-t.at[len(t.at)-1] < ms(w.o.CoolDownMS):
@@ -159,23 +163,20 @@ func (w *world) begin(mv Move) error {
 	return nil
 }
 
+// under counts the moves under way from and to a component, "" is all.
+func (w *world) under(id wire.NodeID) (n int) {
+	for _, t := range w.ts {
+		if t.To != "" && (id == "" || id == t.Holder || id == t.To) {
+			n++
+		}
+	}
+	return n
+}
+
 // limits returns a broken limit on what is under way.
 func (w *world) limits() error {
-	all, of := 0, map[wire.NodeID]int{}
-	for _, t := range w.ts {
-		if t.To != "" {
-			all++
-			of[t.Holder]++
-			of[t.To]++
-		}
-	}
-	if all > w.o.MaxMoves {
-		return fmt.Errorf("%d moves under way, at most %d", all, w.o.MaxMoves)
-	}
-	for _, c := range w.cs {
-		if of[c.ID] > w.o.MaxComponentMoves {
-			return fmt.Errorf("%d moves under way at %s, at most %d", of[c.ID], c.ID, w.o.MaxComponentMoves)
-		}
+	if all, most := w.under(""), max(w.o.MaxMoves, w.o.MaxDrainMoves); all > most {
+		return fmt.Errorf("%d moves under way, at most %d", all, most)
 	}
 	return nil
 }

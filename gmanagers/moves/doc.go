@@ -39,8 +39,9 @@
 //
 // It chooses no moves (package balance does), reserves nothing, and declares nobody gone.
 //
-// Bounds: at most one call per move and MaxCalls in all are under way; a move is asked once per PollPause, besides the
-// few steps from one phase to the next. Calls that are due wait their turn, the longest due first.
+// Bounds: at most one call per move and MaxCalls in all are under way; a move is asked once per PollPause, besides six
+// questions in the first 320 ms after each order, at pauses that double from FirstPoll, and the few steps from one phase to
+// the next. Calls that are due wait their turn, the longest due first.
 //
 // Pure: no goroutines, no locks, no clock, no chance, no I/O. Called by the shell of the managers while it leads, and by
 // the virtual cluster.

@@ -73,7 +73,11 @@ type Held struct {
 }
 
 const (
-	// PollPause is the time between two questions how far a move is. Its pause does not depend on it: the giver measures that.
+	// FirstPoll is the time until it is asked how far a move is, after its giver took the order. Each further pause is twice
+	// as long, up to PollPause, so that the end of a move is known after twice the time that it took.
+	FirstPoll = 5 * time.Millisecond
+	// PollPause is the longest time between two such questions. The move's pause does not depend on it: the giver measures
+	// that.
 	PollPause = 200 * time.Millisecond
 	// ProposePause is how long a proposal is waited for before it is repeated: longer than an election.
 	ProposePause = time.Second

@@ -35,6 +35,7 @@ type tracked struct {
 	end   End           // from ending on
 	next  time.Duration // when it is due
 	fails int           // calls in a row
+	polls int           // since the giver took the order
 	call  uint64        // under way; 0 if none
 	until time.Duration // call is given up
 }
@@ -121,6 +122,12 @@ func (m *Mover) Sync(now time.Duration, list []Listed, out []Effect) []Effect {
 // enter begins a phase at once. What was asked for the phase before is void.
 func (m *Mover) enter(t *tracked, now time.Duration, p phase) {
 	t.phase, t.next, t.fails, t.call = p, now, 0, 0
+}
+
+// poll begins to ask how far a move is.
+func (m *Mover) poll(t *tracked, now time.Duration) {
+	t.polls = 0
+	m.enter(t, now+FirstPoll, polling)
 }
 
 // Next returns when Tick is due; false while there is nothing to do before the next event.
@@ -228,12 +235,12 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 	failed := err != nil && (transient(err) || t.phase == polling && kind != wire.KindNotFound || t.phase >= ending && kind != wire.KindNotFound)
 	switch {
 	case t.phase == sealing && kind == wire.KindBusy:
-		m.enter(t, now+PollPause, polling) // an older copy of the order came through
+		m.poll(t, now) // an older copy of the order came through
 	case failed:
 		m.stats.Failed++
 		t.again(now)
 	case t.phase == starting && err == nil:
-		m.enter(t, now+PollPause, polling)
+		m.poll(t, now)
 	case t.phase == starting:
 		t.why = fmt.Sprintf("%s refused the order: %v", t.Giver.Node, err)
 		m.enter(t, now, sealing)
@@ -242,7 +249,8 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 	case t.phase == polling && rep.Move == id && rep.State.Ended():
 		m.finish(t, now, End{State: rep.State, Epoch: rep.Epoch, Bytes: rep.Bytes, DurationUS: rep.DurationUS, PauseUS: rep.PauseUS, Text: rep.Text})
 	case t.phase == polling:
-		t.fails, t.next = 0, now+PollPause
+		t.polls++
+		t.fails, t.next = 0, now+min(PollPause, FirstPoll<<min(t.polls, 10))
 	case t.phase == sealing:
 		m.enter(t, now, giverLook)
 	case t.phase == forgetting:

@@ -71,7 +71,7 @@ func TestEveryMoveEndsOnce(t *testing.T) {
 				}
 			}
 		}
-		// One call per pause and move at most, and a few for the phases of each leader.
+		// One call per pause and move at most, and a few for the phases and first questions of each leader and restart.
 		if most := n*int(2*(troubled+90*time.Second)/PollPause) + n*50; w.calls > most {
 			t.Fatalf("%d calls for %d moves, want at most %d", w.calls, n, most)
 		}
@@ -118,13 +118,16 @@ func TestTheWayOfAMove(t *testing.T) {
 	if out := m.Answered(11, e.Move, e.Call, wire.MoveStatusRep{}, refused, nil); len(out) != 0 || m.Stats().Late != 1 {
 		t.Errorf("the same answer again: %+v, %+v", out, m.Stats())
 	}
-	if next, ok := m.Next(); !ok || next != 10+PollPause {
-		t.Fatalf("next %v", next)
-	}
-	e = only(t, m.Tick(10+PollPause, nil), Poll, "m1")
-	now := time.Second
-	if out := m.Answered(now, e.Move, e.Call, wire.MoveStatusRep{Move: e.Move, State: wire.MoveSwitching}, nil, nil); len(out) != 0 {
-		t.Fatal(out)
+	now := time.Duration(10)
+	for _, pause := range []time.Duration{FirstPoll, 2 * FirstPoll, 4 * FirstPoll, 8 * FirstPoll, 16 * FirstPoll, 32 * FirstPoll, PollPause, PollPause} {
+		if next, ok := m.Next(); !ok || next != now+pause {
+			t.Fatalf("next after %v, want %v", next-now, pause)
+		}
+		now += pause
+		e = only(t, m.Tick(now, nil), Poll, "m1")
+		if out := m.Answered(now, e.Move, e.Call, wire.MoveStatusRep{Move: e.Move, State: wire.MoveSwitching}, nil, nil); len(out) != 0 {
+			t.Fatal(out)
+		}
 	}
 	now += PollPause
 	e = only(t, m.Tick(now, nil), Poll, "m1")
