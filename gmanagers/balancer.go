@@ -225,9 +225,9 @@ func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
 	autos := 0
 	for _, m := range plan.Moves {
 		o := movelist.Order{
-			Thing: movelist.Thing(m.Thing), From: m.From, To: m.To, Cause: movelist.Balance, Reason: m.Reason, Candidates: append([]wire.NodeID{m.To}, m.Candidates...),
+			Thing: movelist.Thing(m.Thing), From: m.From, To: m.To, Cause: movelist.Balance, Reason: m.Reason,
+			Policy: m.Policy, Unit: m.Unit, Candidates: m.Candidates[:min(len(m.Candidates), movelist.MaxCandidates)],
 		}
-		o.Candidates = unique(o.Candidates)
 		if m.Drain {
 			o.Cause = movelist.Drain
 		} else {
@@ -245,17 +245,6 @@ func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
 		s.left[d.Node] = d.Left
 	}
 	return balanced{s.kind, plan.Spread, plan.Jain, plan.Balancing}, true
-}
-
-// unique drops what repeats the first.
-func unique(ids []wire.NodeID) []wire.NodeID {
-	out := ids[:1]
-	for _, id := range ids[1:] {
-		if id != ids[0] {
-			out = append(out, id)
-		}
-	}
-	return out[:min(len(out), movelist.MaxCandidates)]
 }
 
 // round tells when balancing begins and ends, with how even loads were and are.

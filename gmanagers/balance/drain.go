@@ -7,20 +7,21 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
 // Choose returns the position in among of the component that gets t, or -1 to leave it for now. All of among have room
-// for it and are not to be avoided; they ascend by ID. It keeps nothing.
-type Choose func(t Thing, among []Component) int
+// for it and are not to be avoided; they ascend by ID. It keeps nothing. The Choice is filled in if it chose.
+type Choose func(t Thing, among []Component) (int, Choice)
 
 // ByPolicy places by a placement policy; what a policy draws or where its turn is comes from the thing, so the same
 // looks give the same plans.
 func ByPolicy(p placement.Policy) Choose {
 	var set placement.Set
 	var turn wire.NodeID
-	return func(t Thing, among []Component) int {
+	return func(t Thing, among []Component) (int, Choice) {
 		set.Reset()
 		for _, c := range among {
 			to := placement.Candidate{
@@ -35,11 +36,17 @@ func ByPolicy(p placement.Policy) Choose {
 			set.Add(to)
 		}
 		key := placement.Hash(uint64(t.ID.Kind), uint64(t.ID.PID), uint64(t.ID.Region), uint64(t.ID.Volume))
-		i := placement.Choose(p, placement.Ask{Need: t.Size, Key: key, Chance: key, After: turn, Avoid: t.Avoid, AvoidRacks: t.AvoidRacks}, &set)
-		if i >= 0 && p.Rotates {
+		ask := placement.Ask{Need: t.Size, Key: key, Chance: key, After: turn, Avoid: t.Avoid, AvoidRacks: t.AvoidRacks}
+		i := placement.Choose(p, ask, &set)
+		if i < 0 {
+			return i, Choice{}
+		}
+		if p.Rotates {
 			turn = among[i].ID
 		}
-		return i
+		var e events.Event
+		e.Explain(p, ask, &set, i)
+		return i, Choice{e.Policy, e.Unit, e.Candidates}
 	}
 }
 
@@ -122,7 +129,7 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 	case fit == 0:
 		stuck(t.Size-most, "%s: %v wants %d, %s has the most room with %d: short by %d", b.resource, t.ID, t.Size, m.sides[best].ID, most, t.Size-most)
 	case len(among) > 0:
-		i := b.choose(*t.Thing, among)
+		i, choice := b.choose(*t.Thing, among)
 		if i < 0 {
 			return
 		}
@@ -131,20 +138,12 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 			room = fmt.Sprintf(", %d of it there", among[i].Room)
 		}
 		b.order(now, m, plan, t, from, at[i], Move{
-			Drain: true, Considered: len(among), Candidates: named(among),
-			Reason: fmt.Sprintf("%s drains: %v goes to %s, which the placement policy chose among %d with room%s", s.ID, t.ID, among[i].ID, len(among), room),
+			Drain: true, Considered: len(among), Choice: choice,
+			Reason: fmt.Sprintf("%s drains: %v goes to %s, which the placement policy %s chose among %d with room%s", s.ID, t.ID, among[i].ID, choice.Policy, len(among), room),
 		})
 		mv := &plan.Moves[len(plan.Moves)-1]
 		mv.Before, mv.After = spread, m.spread()
 	}
-}
-
-func named(cs []Component) []wire.NodeID {
-	var out []wire.NodeID
-	for _, c := range cs[:min(len(cs), MaxNamed)] {
-		out = append(out, c.ID)
-	}
-	return out
 }
 
 // order adds a move to the plan and to the model.

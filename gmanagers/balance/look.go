@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"splitkernel/gmanagers/events"
 	"splitkernel/netlayer/wire"
 )
 
@@ -80,10 +81,20 @@ type Move struct {
 	// Before and After are the spread without and with this move, those before it counted as done; equal for a drain, whose
 	// giver is not in it.
 	Before, After float64
-	Reason        string        // measure, values and target in words
-	Candidates    []wire.NodeID // that had room and were not to be avoided, those that bear least first; at most MaxNamed
-	Considered    int           // how many there were
+	Reason        string // measure, values and target in words
+	Choice
+	Considered int // candidates there were
 }
+
+// Choice says who chose a taker among whom, as events tell it.
+type Choice struct {
+	Policy     string             // a placement policy, or PolicyName
+	Unit       string             // of the values of the candidates; empty: they say in words what they bear
+	Candidates []events.Candidate // that had room and were not to be avoided, the taker first; at most MaxNamed
+}
+
+// PolicyName stands for balancing itself, where no placement policy chose.
+const PolicyName = "balance"
 
 // Stuck is a thing that cannot leave a component that drains.
 type Stuck struct {

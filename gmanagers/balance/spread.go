@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"splitkernel/netlayer/wire"
+	"splitkernel/gmanagers/events"
 )
 
 // balance plans what leaves the components that bear much.
@@ -112,7 +112,8 @@ func (b *Balancer) best(now time.Duration, m *model, mean float64) (t *load, fro
 			}
 		}
 		if t != nil {
-			mv.Candidates, mv.Considered = m.candidates(t, order)
+			mv.Policy = PolicyName
+			mv.Candidates, mv.Considered = b.candidates(m, t, to, order)
 			return t, from, to, mv
 		}
 	}
@@ -165,14 +166,17 @@ func (b *Balancer) gain(t *load, giver, to *side, mean float64) float64 {
 	return lowers
 }
 
-// candidates names the sides that had room for t, and counts them.
-func (m *model) candidates(t *load, order []int) (names []wire.NodeID, n int) {
+// candidates names the sides that had room for t with what they bear, to first and then those that bear least, and counts
+// them.
+func (b *Balancer) candidates(m *model, t *load, to int, order []int) (named []events.Candidate, n int) {
+	say := func(s *side) events.Candidate { return events.Candidate{ID: s.ID, Why: b.measure.text(s.bears)} }
+	named = append(named, say(&m.sides[to]))
 	for _, i := range order {
 		if s := &m.sides[i]; t.fits(s) {
-			if n++; len(names) < MaxNamed {
-				names = append(names, s.ID)
+			if n++; i != to && len(named) < MaxNamed {
+				named = append(named, say(s))
 			}
 		}
 	}
-	return names, n
+	return named, n
 }

@@ -48,7 +48,7 @@ const (
 	PlacedRegion  Kind = 18 // Region of PID at Node; Policy, Candidates
 	PlacedVolume  Kind = 19 // Volume of PID at Node; Policy, Candidates
 	PlacedCache   Kind = 20 // the buffer cache of Volume at Node; Policy, Candidates
-	Reserved      Kind = 21 // room for Amount vRegions for PID
+	Reserved      Kind = 21 // room for Amount vRegions at Node for PID; Policy, Candidates when Node was chosen first
 	MoveBegun     Kind = 22 // Move, of PID, Region or Volume, From, To; Reason
 	MoveEnded     Kind = 23 // Move, From, To; Reason says how
 	Rebalanced    Kind = 24 // a round of balancing; Reason

@@ -22,6 +22,8 @@ const (
 	MaxRegions = 1 << 21
 	// MaxReserved bounds the vRegions that one admission reserves, because each is chosen by the policy.
 	MaxReserved = 4096
+	// MaxReservedEvents bounds the mComponents of one admission whose choice an event tells.
+	MaxReservedEvents = 8
 	// MaxClosed bounds the vNodes of which is remembered that they were freed, so that a late Prepare holds nothing for
 	// them.
 	MaxClosed = 1024
@@ -216,8 +218,15 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		s.homeTurn = homeTurn // nothing was placed
 		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want, s.regionBytes, MaxReserved, MaxRegions-s.regions)
 	}
+	homeNote := s.note
+	s.note.Candidates = nil  // those of the home stay homeNote's
+	var notes []events.Event // why each mComponent was chosen first
 	for n := range want {
-		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), nil, &s.ownerTurn, nil)
+		why := &s.note
+		if len(notes) == MaxReservedEvents || len(p.Reserved) == s.members.Len() { // nobody new, or nothing more is told
+			why = nil
+		}
+		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), nil, &s.ownerTurn, why)
 		if err != nil {
 			s.homeTurn, s.ownerTurn = homeTurn, ownerTurn // nothing was placed
 			for _, r := range p.Reserved {
@@ -231,15 +240,26 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 			p.Reserved = slices.Insert(p.Reserved, j, Reserve{Node: m.ID, NodeEpoch: m.Epoch})
 		}
 		p.Reserved[j].Regions++
+		if !ok && len(notes) < MaxReservedEvents {
+			note := s.note
+			note.Candidates = slices.Clone(note.Candidates)
+			note.Node, note.Epoch = m.ID, m.Epoch
+			notes = append(notes, note)
+		}
 	}
 	s.regions += int(want)
 	s.homes[home.ID]++
 	s.prepared++
-	e := s.note
+	e := homeNote
 	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedHome, st.PID, home.ID, home.Epoch
 	s.events.Append(e)
-	if want > 0 {
-		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Reserved, PID: st.PID, Amount: want, Policy: e.Policy})
+	for _, e := range notes {
+		j, _ := slices.BinarySearchFunc(p.Reserved, e.Node, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
+		e.MS, e.Kind, e.PID, e.Amount = cmd.Stamp.NowMS, events.Reserved, st.PID, p.Reserved[j].Regions
+		if len(p.Reserved) > len(notes) {
+			e.Reason = fmt.Sprintf("%d vRegions at %d mComponents, of which %d are told", want, len(p.Reserved), len(notes))
+		}
+		s.events.Append(e)
 	}
 	return p, nil
 }

@@ -101,8 +101,6 @@ func (m *Move) BegunEvent(nowMS int64, o Order, chosen events.Event) events.Even
 		e.Policy, e.Unit, e.Candidates = chosen.Policy, chosen.Unit, chosen.Candidates
 		return e
 	}
-	for _, id := range o.Candidates[:min(len(o.Candidates), MaxCandidates)] {
-		e.Candidates = append(e.Candidates, events.Candidate{ID: id})
-	}
+	e.Policy, e.Unit, e.Candidates = o.Policy, o.Unit, o.Candidates[:min(len(o.Candidates), MaxCandidates)]
 	return e
 }

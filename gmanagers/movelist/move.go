@@ -3,6 +3,7 @@ package movelist
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/events"
 	"splitkernel/netlayer/wire"
 )
 
@@ -111,13 +112,16 @@ func ManagerOf(k wire.MoveKind) wire.Manager {
 
 // Order asks for one move.
 type Order struct {
-	Thing      Thing
-	From       wire.NodeID // who must hold it now, or the order is refused as stale; empty: whoever does
-	To         wire.NodeID // the taker; empty: the placement policy chooses
-	Cause      Cause
-	Reason     string
-	Candidates []wire.NodeID // that were weighed by whoever chose To; at most MaxCandidates are kept
-	TimeoutMS  uint32        // see wire.MoveReq
+	Thing  Thing
+	From   wire.NodeID // who must hold it now, or the order is refused as stale; empty: whoever does
+	To     wire.NodeID // the taker; empty: the placement policy chooses
+	Cause  Cause
+	Reason string
+	// Policy, Unit and Candidates are of whoever chose To, as in an event: at most MaxCandidates are kept.
+	Policy     string
+	Unit       string
+	Candidates []events.Candidate
+	TimeoutMS  uint32 // see wire.MoveReq
 }
 
 // Check refuses what no manager can carry out.
@@ -130,6 +134,8 @@ func (o Order) Check(g wire.Manager) error {
 		return wire.Errorf(wire.KindBadRequest, "move of %v: ids of %d and %d bytes, at most %d", o.Thing, len(o.From), len(o.To), maxNameBytes)
 	case o.Cause < ByHand || o.Cause > Drain:
 		return wire.Errorf(wire.KindBadRequest, "move of %v: cause %d, want 1 to 3", o.Thing, o.Cause)
+	case len(o.Policy) > maxNameBytes || len(o.Unit) > maxNameBytes:
+		return wire.Errorf(wire.KindBadRequest, "move of %v: names of a policy and a unit of %d and %d bytes, at most %d", o.Thing, len(o.Policy), len(o.Unit), maxNameBytes)
 	case o.TimeoutMS == 0 || o.TimeoutMS > MaxTimeoutMS:
 		return wire.Errorf(wire.KindBadRequest, "move of %v: timeout_ms: %d, want 1 to %d", o.Thing, o.TimeoutMS, MaxTimeoutMS)
 	}

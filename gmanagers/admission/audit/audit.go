@@ -271,6 +271,14 @@ func (a *auditor) memory(h wire.HoldingsRep) {
 	}
 }
 
+// attached reports whether an mComponent has the buffer cache of a volume under the epoch of the books. Until one has, the
+// sComponent has not heard of that epoch: a buffer cache that is not attached moves in the books alone.
+func (a *auditor) attached(v gsm.Volume) bool {
+	return slices.ContainsFunc(a.b.Held, func(h wire.HoldingsRep) bool {
+		return slices.ContainsFunc(h.Holds.Caches, func(c wire.HeldVolume) bool { return c.Volume == v.Volume && c.Epoch == v.Epoch })
+	})
+}
+
 func (a *auditor) storage(h wire.HoldingsRep) {
 	has := map[wire.VolumeID]bool{}
 	for _, r := range h.Holds.Volumes {
@@ -281,7 +289,7 @@ func (a *auditor) storage(h wire.HoldingsRep) {
 		case a.onTheMove(movelist.Thing{Kind: wire.MoveVolume, Volume: r.Volume}, h, 0):
 		case !ok || v.Storage != h.Node:
 			a.say(string(h.Node), 0, "stores volume %d of %d bytes, which GSM does not have there", r.Volume, r.SizeBytes)
-		case v.SizeBytes != r.SizeBytes || v.Epoch < r.Epoch: // it hears of a newer epoch when it is attached under that
+		case v.SizeBytes != r.SizeBytes || r.Epoch > v.Epoch || r.Epoch < v.Epoch && a.attached(v):
 			a.say(string(h.Node), v.PID, "stores volume %d of %d bytes under epoch %d, GSM has %d bytes and epoch %d", r.Volume, r.SizeBytes, r.Epoch, v.SizeBytes, v.Epoch)
 		}
 	}

@@ -80,6 +80,24 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestABufferCacheThatIsNotAttached: it moves in the books alone, so what the sComponent has seen is older, until an
+// mComponent has it under the new epoch.
+func TestABufferCacheThatIsNotAttached(t *testing.T) {
+	b := sound()
+	b.Volumes[0].Epoch = 2
+	if d := audit.Compare(b); len(d) != 0 {
+		t.Errorf("nobody has it: %+v", d)
+	}
+	b.Held[0].Holds.Caches = []wire.HeldVolume{{Volume: 4, Epoch: 1, SizeBytes: 8192}}
+	if d := audit.Compare(b); len(d) != 0 {
+		t.Errorf("one has it under the epoch before: %+v", d)
+	}
+	b.Held[0].Holds.Caches[0].Epoch = 2
+	if d := audit.Compare(b); len(d) != 1 || d[0].Where != "s1" {
+		t.Errorf("one has it under the epoch of the books, the sComponent has not: %+v", d)
+	}
+}
+
 func TestPersisting(t *testing.T) {
 	a, b, c := audit.Difference{Where: "gpm", PID: 1}, audit.Difference{Where: "gpm", PID: 2}, audit.Difference{Where: "gmm", PID: 1}
 	if got := audit.Persisting([]audit.Difference{a, b}, []audit.Difference{c, b}); len(got) != 1 || got[0] != b {
