@@ -72,7 +72,7 @@ func mustCluster(t *testing.T, over Overrides) *Cluster {
 
 func TestMissingFile(t *testing.T) {
 	_, err := LoadCluster("nowhere.yaml", Overrides{})
-	want := "nowhere.yaml: no such file, want a path or one of the bundled clusters: laptop"
+	want := "nowhere.yaml: no such file, want a path or one of the bundled clusters: elastic, laptop"
 	if got := faultsOf(t, err); len(got) != 1 || got[0] != want {
 		t.Errorf("faults %q, want %q", got, want)
 	}

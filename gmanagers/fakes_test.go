@@ -180,7 +180,9 @@ func (f *fake) begin(q wire.MoveReq) error {
 	switch e, ok := f.holds[thing]; {
 	case q.Move.No <= f.forgot[q.Move.Manager]:
 		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
-	case !ok || e != q.OldEpoch:
+	case !ok:
+		return wire.Errorf(wire.KindNotOwner, "%v is not here", thing)
+	case e != q.OldEpoch:
 		return wire.Errorf(wire.KindStale, "%v is not here under epoch %d", thing, q.OldEpoch)
 	}
 	f.moves[q.Move] = &fakeMove{req: q, began: time.Now(), rep: wire.MoveStatusRep{Move: q.Move, State: wire.MoveCopying, TotalBytes: 4096}}

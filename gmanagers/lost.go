@@ -81,6 +81,9 @@ func (d *driver) endOne(p gpm.Process, late bool) {
 		}
 		d.m.log.Warn("a lost vNode is ended, and not all that it had is given back", "pid", uint64(p.PID), "error", err.Error())
 	}
+	// The components that do not answer have used up ctx.
+	ctx, cancel = context.WithTimeout(d.ctx, stepTimeout)
+	defer cancel()
 	err := d.client.Release(ctx, p.PID)
 	switch {
 	case err == nil:

@@ -230,9 +230,9 @@ func (v *mover) mcomponents(ctx context.Context, list []movelist.Move) (map[wire
 func (v *mover) party(m *movelist.Move, known map[wire.NodeID]membership.Entry, id wire.NodeID, addr string, epoch wire.Epoch) moves.Party {
 	e, ok := known[id]
 	if !ok {
-		return moves.Party{Node: id, Addr: addr, Epoch: epoch, Gone: true}
+		return moves.Party{Node: id, Addr: addr, Epoch: epoch, Then: epoch, Gone: true}
 	}
-	return moves.Party{Node: id, Addr: e.Member.Addr, Epoch: e.Member.Epoch, Gone: e.Dead && m.Req.Kind != wire.MoveVolume}
+	return moves.Party{Node: id, Addr: e.Member.Addr, Epoch: e.Member.Epoch, Then: epoch, Gone: e.Dead && m.Req.Kind != wire.MoveVolume}
 }
 
 // perform makes the calls that the core wants, and keeps for commit what it wants proposed.
@@ -327,7 +327,9 @@ func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
 	if rep.Node != e.Node {
 		return moves.Held{}, wire.Errorf(wire.KindUnavailable, "%s is at %s now, not %s", rep.Node, e.Addr, e.Node)
 	}
-	return heldOf(e.Req, rep.Holds), nil
+	held := heldOf(e.Req, rep.Holds)
+	held.Member = rep.Epoch
+	return held, nil
 }
 
 // heldOf finds what a move is of among what a component serves.

@@ -322,6 +322,37 @@ func TestMoveEnds(t *testing.T) {
 	}
 	held(false)
 	w.audit()
+
+	// What its component has ended is not lost when its move begins, for neither component has lost anything.
+	pid, things = w.admit(1)
+	process, region := things[1], things[len(things)-1]
+	w.add(pcomponent(2, 1<<20))
+	for _, thing := range []movelist.Thing{process, region} {
+		w.mu.Lock()
+		for _, f := range w.nodes {
+			delete(f.holds, thing)
+		}
+		w.mu.Unlock()
+		if id, err = cl.Move(within(t), thing, ""); err != nil {
+			t.Fatal(err)
+		}
+		if mv := w.ended(id); mv.State != wire.MoveUndone || !strings.Contains(mv.Text, "its process has ended") {
+			t.Errorf("%v, which has ended: %+v", thing, mv)
+		}
+	}
+	if err := cl.Release(within(t), pid); err != nil {
+		t.Errorf("a process that ended: %v", err)
+	}
+	w.mu.Lock()
+	for _, f := range w.nodes {
+		clear(f.holds)
+	}
+	w.mu.Unlock()
+	w.audit()
+	page, _, err := cl.Events(within(t), wire.GPM, 0, 0)
+	if err != nil || slices.ContainsFunc(page, func(e events.Event) bool { return e.Kind == events.Lost }) {
+		t.Errorf("events %+v, %v; want nothing lost", page, err)
+	}
 	for id := range m {
 		if d, err := cl.DrainStatus(within(t), wire.RoleMemory, id); err != nil || d.Left != 0 {
 			t.Errorf("%s: %+v, %v; want nothing", id, d, err)

@@ -67,7 +67,7 @@ func (u *user) do(k wire.Block, f func(m *member, k wire.Block) error) error {
 		switch wire.KindOf(err) {
 		case wire.KindBusy:
 		case wire.KindNotOwner, wire.KindStale, wire.KindUnavailable:
-			if now, _ := u.place(); now == m {
+			if now, ne := u.place(); now == m && ne == e { // it may have gone and come back
 				return err
 			}
 		default:

@@ -18,14 +18,24 @@ type regionMove struct {
 	via    *netlayer.Peer // nil if this component is the home
 	flying []*copyMessage // in the order in which they were sent
 	spare  []*copyMessage
+	buf    []byte // room for a full message: one for all, which stays in the processor's cache, as Start copies it
+
+	looked [copyBatch]looked
+}
+
+// looked is a page that was looked up for a copy.
+type looked struct {
+	page    wire.PageNo
+	frame   pagestore.Frame
+	content pagestore.Content
+	have    bool
 }
 
 // copyMessage is a message of pages that is under way.
 type copyMessage struct {
 	id   uint64
 	call netlayer.Call
-	buf  []byte // room for a full message
-	err  error  // it could not be sent
+	err  error // it could not be sent
 }
 
 // giveRegion begins the move of a vRegion that is served here.
@@ -167,41 +177,40 @@ const copyBatch = 8
 
 // copy fills a message with pages as they are, and sends it.
 func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effect {
-	msg, batch := m.emptyMessage(), m.c.o.Migrate.BatchPages
+	batch := m.c.o.Migrate.BatchPages
 	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen // where the pages begin if all entries are used
-	entries, pages := msg.buf[:wire.RegionCopyHeadLen], msg.buf[full:full]
+	if m.buf == nil {
+		m.buf = make([]byte, full+batch*wire.PageSize)
+	}
+	entries, pages := m.buf[:wire.RegionCopyHeadLen], m.buf[full:full]
 	m.c.mu.Lock()
 	n := 0
-	for ; !m.freed; n++ {
-		if n > 0 && n%copyBatch == 0 {
-			m.c.mu.Unlock()
-			m.c.mu.Lock()
-			if m.freed {
-				break
-			}
+	for !m.freed {
+		k := m.lookUp(e.ID)
+		for i := range m.looked[:k] {
+			entries, pages = m.c.appendPage(&m.looked[i], entries, pages)
 		}
-		page, ok := m.g.Take(e.ID)
-		if !ok {
+		if n += k; k < copyBatch || n == batch {
 			break
 		}
-		entries, pages = m.c.appendPage(m.req.PID, page, entries, pages)
+		m.c.mu.Unlock()
+		m.c.mu.Lock()
 	}
 	if m.freed {
 		m.c.mu.Unlock()
-		m.spare = append(m.spare, msg)
 		return m.event(out, func(_ time.Duration, out []migrate.Effect) []migrate.Effect { return out }) // cancels
 	}
 	out = m.g.Filled(m.now(), e.ID, len(pages), out)
 	m.c.mu.Unlock()
 	if n == 0 {
-		m.spare = append(m.spare, msg)
 		return out
 	}
-	wire.RegionCopy{Move: m.req.Move, Round: e.Round, Count: uint32(n)}.Append(msg.buf[:0])
-	body := msg.buf[:full+len(pages)]
+	wire.RegionCopy{Move: m.req.Move, Round: e.Round, Count: uint32(n)}.Append(m.buf[:0])
+	body := m.buf[:full+len(pages)]
 	if n < batch {
 		body = append(entries, pages...) // moves them down
 	}
+	msg := m.emptyMessage()
 	msg.id = e.ID
 	msg.call = netlayer.Call{Op: wire.OpRegionCopy, Epoch: m.req.Epoch, Body: body, Timeout: sendTimeout}
 	msg.err = m.to.Start(&msg.call)
@@ -209,18 +218,35 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 	return out
 }
 
+// lookUp takes the next pages of the message id, at most copyBatch of them. Looked up in one go, apart from the copy, they do not wait
+// for memory one after the other. The lock is held, and must be until they are copied.
+func (m *regionMove) lookUp(id uint64) (n int) {
+	for n < copyBatch {
+		page, ok := m.g.Take(id)
+		if !ok {
+			break
+		}
+		m.looked[n].page = page
+		n++
+	}
+	for i := range m.looked[:n] {
+		l := &m.looked[i]
+		l.frame, l.content, l.have = m.c.store.Peek(m.req.PID, l.page)
+	}
+	return n
+}
+
 // appendPage appends a page as it is here. The lock is held.
-func (c *Component) appendPage(pid wire.PID, page wire.PageNo, entries, pages []byte) ([]byte, []byte) {
-	f, content, have := c.store.Peek(pid, page)
-	e := wire.PageEntry{Page: page, State: wire.PageAbsent}
+func (c *Component) appendPage(l *looked, entries, pages []byte) ([]byte, []byte) {
+	e := wire.PageEntry{Page: l.page, State: wire.PageAbsent}
 	switch {
-	case have && content.Flushed:
-		e.State, e.Epoch, e.Version, e.Sum = wire.PageFull, content.Epoch, content.Version, content.Sum
-		lock := &c.frames[f%stripes] // an apply that began before may still write
+	case l.have && l.content.Flushed:
+		e.State, e.Epoch, e.Version, e.Sum = wire.PageFull, l.content.Epoch, l.content.Version, l.content.Sum
+		lock := &c.frames[l.frame%stripes] // an apply that began before may still write
 		lock.Lock()
-		pages = append(pages, c.pages.Page(f)[:]...)
+		pages = append(pages, c.pages.Page(l.frame)[:]...)
 		lock.Unlock()
-	case have:
+	case l.have:
 		e.State = wire.PageZero
 	}
 	return e.Append(entries), pages
@@ -232,7 +258,7 @@ func (m *regionMove) emptyMessage() *copyMessage {
 		m.spare = m.spare[:n-1]
 		return msg
 	}
-	return &copyMessage{buf: make([]byte, wire.RegionCopyHeadLen+m.c.o.Migrate.BatchPages*(wire.PageEntryLen+wire.PageSize))}
+	return &copyMessage{}
 }
 
 // await waits for the answer to the oldest message of pages.

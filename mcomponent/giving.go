@@ -118,7 +118,7 @@ func (v *giving) run(s subject, out []migrate.Effect) {
 			return v.g.Tick(now, out)
 		})
 	}
-	for ok := true; ok; { // messages under way read buffers of ours
+	for ok := true; ok; { // messages under way are calls of ours
 		_, _, ok = s.await()
 	}
 }

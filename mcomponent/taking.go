@@ -34,7 +34,28 @@ func (c *Component) regionCopyOpen(m wire.RegionCopyOpenReq) error {
 	}
 	c.taker.Add(in)
 	c.tend()
+	c.populate(m.Pages)
 	return nil
+}
+
+// populateFrames is how many frames the kernel is asked for at once: about half a millisecond.
+const populateFrames = 256
+
+// populate has the kernel give memory for the frames that so many pages will take, beside their copy: a fault for each of them, in the
+// middle of the copy, takes longer than the rest of storing it. Several may run, and what they ask for too much is given later or was
+// given before. The lock is held.
+func (c *Component) populate(pages uint64) {
+	first, end := c.store.Untouched(int(min(pages, uint64(c.pages.Frames()))))
+	if end-first < populateFrames {
+		return
+	}
+	c.wg.Go(func() {
+		for at := first; at < end && c.ctx.Err() == nil; at += populateFrames {
+			if !c.pages.Populate(at, min(at+populateFrames, end)) {
+				return
+			}
+		}
+	})
 }
 
 // regionCopy stores pages as they are at the giver. The lock is given up after each copyBatch of them.
@@ -53,9 +74,14 @@ func (c *Component) regionCopy(req *netlayer.Request) error {
 	}
 	_, first, pages := c.owners.Bounds(in.Slot)
 	for i := range int(head.Count) {
-		if i > 0 && i%copyBatch == 0 {
-			c.mu.Unlock()
-			c.mu.Lock()
+		if i%copyBatch == 0 {
+			if i > 0 {
+				c.mu.Unlock()
+				c.mu.Lock()
+			}
+			for k := i; k < min(i+copyBatch, int(head.Count)); k++ { // brings the index into the cache: see lookUp
+				c.store.Peek(in.PID, wire.CopyEntry(req.Body, k).Page)
+			}
 		}
 		e := wire.CopyEntry(req.Body, i)
 		switch {

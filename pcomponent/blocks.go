@@ -19,10 +19,10 @@ type Volume struct {
 	sizeBytes uint64
 	parts     []part
 	version   uint64
-	opt       VolumeOptions // as it was attached first; where its buffer cache is now says at
 
-	mu sync.Mutex // guards at; taken before no other lock
-	at cachePlace
+	mu  sync.Mutex    // guards what follows; taken before no other lock
+	opt VolumeOptions // as it was attached first; where its buffer cache is now says at
+	at  cachePlace
 }
 
 // cachePlace is where the buffer cache of a volume is. It moves: SwitchCache.
@@ -72,9 +72,8 @@ func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) 
 	return v, nil
 }
 
-// attach tells the buffer cache who uses the volume.
-func (v *Volume) attach(ctx context.Context) error {
-	o := v.options()
+// attachAt tells a buffer cache who uses the volume.
+func (v *Volume) attachAt(ctx context.Context, o VolumeOptions) error {
 	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr, ClientAddr: v.p.c.Addr()}
 	if err := v.p.c.peer(o.CacheAddr).Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
 		return fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
@@ -114,7 +113,9 @@ func (c *Component) SwitchCache(m wire.SwitchReq) error {
 
 // options gives the volume as it is attached now.
 func (v *Volume) options() VolumeOptions {
-	o, at := v.opt, v.place()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	o, at := v.opt, v.at
 	o.Epoch, o.Cache, o.CacheAddr = at.epoch, at.node, string(at.peer.Addr())
 	return o
 }

@@ -37,6 +37,7 @@ type owner struct {
 	durable int
 	frozen  map[wire.PageNo]bool // pages that it does not serve: they are moving or moved
 	gone    func() error         // asked first by memory maps; with the lock held
+	attach  func(wire.VolumeAttachReq) error
 }
 
 func (o *owner) Inline(op wire.Op) bool {
@@ -149,7 +150,15 @@ func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Re
 		}
 	case wire.OpBlockFlush:
 		o.durable++
-	case wire.OpProcessOpen, wire.OpProcessExit, wire.OpVolumeAttach, wire.OpVolumeDetach:
+	case wire.OpVolumeAttach:
+		var q wire.VolumeAttachReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		if o.attach != nil {
+			return o.attach(q)
+		}
+	case wire.OpProcessOpen, wire.OpProcessExit, wire.OpVolumeDetach:
 	default:
 		return wire.ErrBadRequest
 	}

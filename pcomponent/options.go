@@ -31,6 +31,8 @@ type Options struct {
 	// if nobody listens; then homes and buffer caches cannot move, and new owners are found when the old one turns a process
 	// away.
 	Addr netlayer.Addr `mapstructure:"-" yaml:"-"`
+	// Managers are asked where a volume is that is not where it was; nil if nobody knows better.
+	Managers Managers `mapstructure:"-" yaml:"-"`
 	// Cores is the number of processors that it offers; utilisation is measured against it.
 	Cores int
 	// ExCacheBytes is what the ExCaches of all its processes may hold together.

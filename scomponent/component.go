@@ -293,10 +293,14 @@ func firstError(steps ...func() error) error {
 
 // remove deletes a volume. A request that runs ends first.
 func (c *Component) remove(ref wire.VolumeRef) error {
+	gone := c.gaveAway(ref.Volume)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, ok := c.vols[ref.Volume]
 	if !ok {
+		if gone != nil {
+			return gone
+		}
 		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", ref.Volume, c.o.Node)
 	}
 	if v.broken == nil {

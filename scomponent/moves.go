@@ -165,6 +165,23 @@ func (c *Component) leaving(id wire.VolumeID) bool {
 	return false
 }
 
+// gaveAway gives the error of a volume that has moved away from here, as long as the move is remembered: whoever wants to
+// delete it must not take it for deleted. It is nil for others.
+func (c *Component) gaveAway(id wire.VolumeID) error {
+	c.movesMu.Lock()
+	defer c.movesMu.Unlock()
+	for i := len(c.moveOrder) - 1; i >= 0; i-- {
+		if g := c.moves[c.moveOrder[i]]; g.req.Volume != id {
+			continue
+		} else if g.isOver() && g.status().State != wire.MoveDone {
+			return nil
+		} else {
+			return wire.Errorf(wire.KindNotOwner, "volume %d is not at %s any more, it has moved to %s: ask GSM", id, c.o.Node, g.req.To)
+		}
+	}
+	return nil
+}
+
 // resume goes on with the move of a volume that was noted before a restart. v is nil if its files are gone.
 func (c *Component) resume(id wire.VolumeID, v *vol) error {
 	var out migrate.Out

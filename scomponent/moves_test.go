@@ -306,6 +306,9 @@ func TestAVolumeMovesUnderAWriter(t *testing.T) {
 		if err := from.peer.Do(&netlayer.Call{Op: wire.OpBlockRead, Body: wire.Block{Volume: 1, VolumeEpoch: e, Length: 512}.Append(nil), Into: make([]byte, 512)}); !errors.Is(err, wire.ErrNotFound) {
 			t.Errorf("a read at the giver after the move: %v", err)
 		}
+		if err := from.control(wire.OpVolumeDelete, wire.VolumeRef{Volume: 1, Epoch: e}, nil); !errors.Is(err, wire.ErrNotOwner) {
+			t.Errorf("deleted at the giver after the move: %v", err)
+		}
 		from.must(from.control(wire.OpMoveForget, wire.MoveRef{Move: req.Move}, nil))
 		if err := from.control(wire.OpMoveStatus, wire.MoveRef{Move: req.Move}, nil); !errors.Is(err, wire.ErrNotFound) {
 			t.Errorf("a forgotten move: %v", err)

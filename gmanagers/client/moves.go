@@ -170,3 +170,25 @@ func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement
 	}
 	return p, nil
 }
+
+// Volume tells where a volume and its buffer cache are now, and the address of its sComponent, which is empty if that is not
+// registered. It is of KindNotFound if there is no such volume.
+func (c *Client) Volume(ctx context.Context, id wire.VolumeID) (v gsm.Volume, storageAddr string, err error) {
+	now, err := listing[gsm.Volume](ctx, c, wire.GSM, membership.Query{Kind: membership.QueryListing, ID: uint64(id)})
+	if err != nil {
+		return v, "", err
+	}
+	if len(now) != 1 || id == 0 {
+		return v, "", wire.Errorf(wire.KindNotFound, "there is no volume %d", id)
+	}
+	members, err := c.Members(ctx, wire.GSM)
+	if err != nil {
+		return v, "", err
+	}
+	for _, m := range members {
+		if m.Member.ID == now[0].Storage {
+			storageAddr = m.Member.Addr
+		}
+	}
+	return now[0], storageAddr, nil
+}

@@ -36,7 +36,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	case p.Phase != admission.Running:
 		return nil, wire.Errorf(wire.KindBusy, "process %d is not running: phase %v", p.PID, p.Phase)
 	case p.NodeEpoch == lostInMove:
-		return nil, wire.Errorf(wire.KindFailed, "process %d was lost when it moved from %s", p.PID, p.Node)
+		return nil, wire.Errorf(wire.KindFailed, "process %d is %s", p.PID, s.fate(p))
 	case !s.members.Current(p.Node, p.NodeEpoch):
 		return nil, wire.Errorf(wire.KindFailed, "process %d was at %s under epoch %d and is lost: %s", p.PID, p.Node, p.NodeEpoch, s.members.Fate(p.Node, p.NodeEpoch))
 	}
@@ -112,6 +112,14 @@ func (s *State) moved(m *movelist.Move) {
 	case wire.MoveLost:
 		p.NodeEpoch = lostInMove
 	}
+}
+
+// fate says how a process was lost.
+func (s *State) fate(p *Process) string {
+	if p.NodeEpoch == lostInMove {
+		return "lost when it moved from " + string(p.Node)
+	}
+	return "lost with " + string(p.Node) + ": " + s.members.Fate(p.Node, p.NodeEpoch)
 }
 
 // arrives reports whether a process moves to a pComponent that lives.

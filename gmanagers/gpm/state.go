@@ -302,7 +302,7 @@ func (s *State) release(pid wire.PID, cmd Command) Result {
 	}
 	p.Phase = admission.Leaving
 	if !s.members.Current(p.Node, p.NodeEpoch) {
-		p.Kind, p.Text = wire.KindFailed, "lost with "+string(p.Node)+": "+s.members.Fate(p.Node, p.NodeEpoch)
+		p.Kind, p.Text = wire.KindFailed, s.fate(p)
 		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Lost, PID: pid, Node: p.Node, Epoch: p.NodeEpoch, Reason: p.Text})
 	}
 	return Result{VNode: s.Placement(*p)}

@@ -208,8 +208,12 @@ func (c *cluster) drains() {
 	c.refused(2, "POST", "/nodes/m1/drain", "", http.StatusUnprocessableEntity, "no_room", "m1 is the last active mComponent")
 	var st httpapi.Status
 	c.ok(2, "GET", "/status", "", http.StatusOK, &st)
-	if !slices.Contains(st.Warnings, "mcomponent m2 is draining") {
+	if !slices.Contains(st.Warnings, "mcomponent m2 is draining: 0 things are left, 0 are moving") {
 		t.Errorf("warnings %q", st.Warnings)
+	}
+	var d httpapi.NodeDetail
+	if c.ok(0, "GET", "/nodes/m2", "", http.StatusOK, &d); d.Drain == nil || d.Drain.Left != 0 || len(d.Drain.Things) != 3 {
+		t.Errorf("draining %+v", d.Drain)
 	}
 	c.ok(2, "POST", "/nodes/m2/undrain", "", http.StatusOK, &n)
 	if n.State != "active" {

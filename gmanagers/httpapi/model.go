@@ -93,6 +93,7 @@ type Nodes struct {
 type NodeDetail struct {
 	Node
 	Holds NodeHolds `json:"holds"`
+	Drain *Draining `json:"draining,omitempty"` // while it drains
 }
 
 // NodeHolds is what the managers' books place at a node.

@@ -117,6 +117,13 @@ func (a *API) node(q *request) (int, any, error) {
 		return 0, nil, err
 	}
 	b.of(s.Member, &d.Holds)
+	if s.State == membership.Draining {
+		left, err := a.o.Client.DrainStatus(q.ctx, s.Member.Role, id)
+		if err != nil {
+			return 0, nil, err
+		}
+		d.Drain = drainingOf(left)
+	}
 	return http.StatusOK, d, nil
 }
 

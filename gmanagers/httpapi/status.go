@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,13 +47,16 @@ func (a *API) status(q *request) (int, any, error) {
 			warn("%s has no leader", g.Manager)
 		}
 	}
+	left := a.draining(ctx, slices.Concat(lists[:]...))
 	for i, m := range managers {
 		if errs[i] != nil {
 			warn("the components of %s are not known: %v", m, errs[i])
 		}
 		for _, s := range lists[i] {
 			st.Nodes = append(st.Nodes, nodeOf(s))
-			switch {
+			switch d := left[string(s.Member.ID)]; {
+			case d != nil:
+				warn("%s %s is %s: %v", s.Member.Role, s.Member.ID, s.State, d)
 			case s.State != membership.Active:
 				warn("%s %s is %s", s.Member.Role, s.Member.ID, s.State)
 			case s.Unreachable:

@@ -291,14 +291,36 @@ func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at ad
 // deleteVolumes removes volumes from their sComponents. What is not there needs no removal.
 func (a *API) deleteVolumes(ctx context.Context, volumes []Volume) (errs []error) {
 	for _, v := range volumes {
-		epoch := wire.Epoch(v.Epoch)
-		err := a.control(ctx, v.StorageAddr, wire.OpVolumeDelete, epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: epoch}, nil)
+		err := a.deleteVolume(ctx, v.Volume, v.StorageAddr, wire.Epoch(v.Epoch))
 		if err != nil && !errors.Is(err, wire.ErrNotFound) {
 			errs = append(errs, wire.Errorf(wire.KindOf(err), "volume %d at %s: %s", v.Volume, v.Storage, membership.TextOf(err)))
 		}
 	}
 	return errs
 }
+
+// deleteVolume removes a volume, after it if it has moved: GSM may learn of that a little later.
+func (a *API) deleteVolume(ctx context.Context, id wire.VolumeID, addr string, epoch wire.Epoch) error {
+	for {
+		err := a.control(ctx, addr, wire.OpVolumeDelete, epoch, &wire.VolumeRef{Volume: id, Epoch: epoch}, nil)
+		if !errors.Is(err, wire.ErrNotOwner) {
+			return err
+		}
+		select {
+		case <-time.After(movedPause):
+		case <-ctx.Done():
+			return err
+		}
+		now, at, ferr := a.o.Client.Volume(ctx, id)
+		if ferr != nil {
+			return ferr
+		}
+		addr, epoch = at, now.Epoch
+	}
+}
+
+// movedPause is the pause before GSM is asked again where a volume went.
+const movedPause = 50 * time.Millisecond
 
 // deleteVNode stops the process, removes the volumes and releases the vNode, in this order: what is still used is not given
 // to others. With force what does not answer is passed over.

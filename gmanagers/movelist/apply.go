@@ -3,6 +3,7 @@ package movelist
 import (
 	"errors"
 	"math"
+	"strings"
 
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
@@ -92,7 +93,7 @@ func (m *Move) event(nowMS int64, k events.Kind) events.Event {
 // BegunEvent tells that a move begins. Chosen is what the policy explained, if it chose the taker.
 func (m *Move) BegunEvent(nowMS int64, o Order, chosen events.Event) events.Event {
 	e := m.event(nowMS, events.MoveBegun)
-	e.Epoch, e.Reason = m.Req.OldEpoch, m.Req.Kind.String()+" by "+o.Cause.String()
+	e.Epoch, e.Reason = m.Req.OldEpoch, m.Req.Kind.String()+" by "+strings.TrimPrefix(o.Cause.String(), "by_")
 	if o.Reason != "" {
 		e.Reason += ": " + o.Reason
 	}

@@ -1,6 +1,8 @@
 package movelist
 
 import (
+	"fmt"
+
 	"splitkernel/gmanagers/events"
 	"splitkernel/netlayer/wire"
 )
@@ -9,7 +11,7 @@ import (
 type Holds struct {
 	Drains bool
 	Things []Held // one for each kind that the manager moves, ascending
-	Stuck  string // what could not leave when it was looked at last, while it drains; empty if nothing
+	Stuck  string // what could not leave when it was looked at last, or whose move was undone last, while it drains; empty if nothing
 }
 
 // Held counts the things of one kind.
@@ -46,6 +48,20 @@ func (l *List) Holds(id wire.NodeID, drains bool, log *events.Log, things ...Hel
 	}
 	if e, ok := log.LastOf(id, events.Stuck, events.Drained, events.Draining, events.Undrained, events.Registered); ok && e.Kind == events.Stuck && drains && h.Left() > 0 {
 		h.Stuck = e.Reason
+	} else if m := l.lastFrom(id); m != nil && m.State == wire.MoveUndone && drains && h.Left() > 0 {
+		h.Stuck = fmt.Sprintf("%v: its move to %s was undone: %s", m.Thing(), m.Req.To, m.Text)
 	}
 	return h
+}
+
+// lastFrom returns the newest move from id that has ended and is remembered, nil if there is none.
+func (l *List) lastFrom(id wire.NodeID) (last *Move) {
+	for _, part := range [][]Move{l.history, l.moves} {
+		for i := range part {
+			if m := &part[i]; m.Ended() && m.From == id && (last == nil || m.Req.Move.No > last.Req.Move.No) {
+				last = m
+			}
+		}
+	}
+	return last
 }

@@ -20,8 +20,16 @@
 //     makes the Mover order again at once, and void the answers of the incarnation before.
 //   - A giver that refuses the order knows no such move. It is told to forget it, so that no copy of the order that is
 //     still under way can begin it, and then whoever serves says how the move ended: the giver, then it is undone; the
-//     taker under the new epoch, then it is done; nobody, then the thing is lost. If such a copy has begun the
-//     move and ended it just then, its outcome is known in this way, though not its bytes and its pause.
+//     taker under the new epoch, then it is done; nobody, then the thing has ended or is lost. If such a copy has begun
+//     the move and ended it just then, its outcome is known in this way, though not its bytes and its pause.
+//   - Nobody serves it, the giver refused the order because the thing is not there (KindNotFound, KindNotOwner),
+//     and both ends say that they are registered under the epochs under which the move was recorded: neither has started again or was fenced since, so nothing was lost. The thing has ended, with its process, and the
+//     move is undone. It makes no difference whether it ended at the giver or, after a move that the giver has
+//     forgotten, at the taker. If one of them is another now, or its epoch was not known (buffer caches), it may have
+//     been there, and the thing counts as lost; so it does if a leader before had the giver forget the move, for then
+//     that is why it is refused. Only a giver that forgot that it had ended a move as lost, which it
+//     does if a thousand others ended before their managers asked for them, could make a loss look like an end. If an
+//     end of a member's epoch is not yet known here, the state knows that what is booked under it is lost.
 //   - A giver that is gone for good is not asked; the taker is. If that is gone too, the thing is lost. An end that
 //     is in the list is then forgotten without the giver.
 //   - Proposals may be lost or carried out twice; each is repeated until the list shows it. Answers to calls that were

@@ -56,6 +56,7 @@ type Party struct {
 	Node  wire.NodeID
 	Addr  string
 	Epoch wire.Epoch // of its present membership
+	Then  wire.Epoch // under which the move was recorded; 0 if that is not known
 	Gone  bool       // for good: removed, or declared dead
 }
 
@@ -70,6 +71,13 @@ type Listed struct {
 type Held struct {
 	Serves bool
 	Epoch  wire.Epoch // 0 if the component does not say
+	Member wire.Epoch // under which it says that it is registered; 0 if it does not say
+}
+
+// lived reports whether what the component answered is of the incarnation with which the move was recorded, which has
+// lost nothing since.
+func (p Party) lived(h Held) bool {
+	return !p.Gone && p.Then != 0 && p.Epoch == p.Then && h.Member == p.Then
 }
 
 const (

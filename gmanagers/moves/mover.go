@@ -30,14 +30,16 @@ var callOf = [...]EffectKind{starting: Start, polling: Poll, sealing: Forget, gi
 // tracked is a move of the list.
 type tracked struct {
 	Listed
-	phase phase
-	why   string        // it was refused, or whom nobody can ask
-	end   End           // from ending on
-	next  time.Duration // when it is due
-	fails int           // calls in a row
-	polls int           // since the giver took the order
-	call  uint64        // under way; 0 if none
-	until time.Duration // call is given up
+	phase  phase
+	why    string        // it was refused, or whom nobody can ask
+	absent bool          // it was refused because the thing is not there, so that no copy of the order can have begun either
+	lived  bool          // the giver that does not serve it is the one with which the move was recorded
+	end    End           // from ending on
+	next   time.Duration // when it is due
+	fails  int           // calls in a row
+	polls  int           // since the giver took the order
+	call   uint64        // under way; 0 if none
+	until  time.Duration // call is given up
 }
 
 // Stats counts what a Mover did.
@@ -243,6 +245,7 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 		m.poll(t, now)
 	case t.phase == starting:
 		t.why = fmt.Sprintf("%s refused the order: %v", t.Giver.Node, err)
+		t.absent = kind == wire.KindNotFound || kind == wire.KindNotOwner
 		m.enter(t, now, sealing)
 	case t.phase == polling && err != nil:
 		m.enter(t, now, starting)
@@ -274,14 +277,20 @@ func (m *Mover) Seen(now time.Duration, id wire.MoveID, call uint64, held Held, 
 	case t.phase == giverLook && t.Taker.Gone:
 		m.lost(t, now, fmt.Sprintf("%s does not serve it, the taker %s is gone", t.Giver.Node, t.Taker.Node))
 	case t.phase == giverLook:
+		t.lived = t.absent && t.Giver.lived(held)
 		m.enter(t, now, takerLook)
 	case held.Serves && cmp.Or(held.Epoch, t.Req.Epoch) >= t.Req.Epoch:
 		m.finish(t, now, End{State: wire.MoveDone, Epoch: cmp.Or(held.Epoch, t.Req.Epoch), Text: t.why + fmt.Sprintf("; %s serves", t.Taker.Node)})
+	case t.lived && !t.Giver.Gone && t.Taker.lived(held):
+		m.finish(t, now, End{State: wire.MoveUndone, Epoch: t.Req.OldEpoch, Text: notThere + ": " + t.why})
 	default:
 		m.lost(t, now, fmt.Sprintf("%s does not serve it either", t.Taker.Node))
 	}
 	return m.run(now, out)
 }
+
+// notThere is why a move of what has ended is undone.
+const notThere = "nothing of it is there: its process has ended or was not started yet"
 
 // lost ends a move that nobody serves.
 func (m *Mover) lost(t *tracked, now time.Duration, why string) {

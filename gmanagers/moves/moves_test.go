@@ -18,10 +18,10 @@ func TestEveryMoveEndsOnce(t *testing.T) {
 	begun, ended, states := 0, 0, map[wire.MoveState]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
-		w := &world{rng: rand.New(rand.NewPCG(seed, 3)), faults: rapid.Bool().Draw(t, "faults"), ended: map[wire.MoveID]End{}}
+		w := &world{rng: rand.New(rand.NewPCG(seed, 3)), faults: rapid.Bool().Draw(t, "faults"), ended: map[wire.MoveID]End{}, over: map[wire.PID]bool{}}
 		restarts, deaths := rapid.Bool().Draw(t, "restarts"), rapid.Bool().Draw(t, "deaths")
 		for i := range rapid.IntRange(2, 5).Draw(t, "nodes") {
-			n := &node{w: w, id: wire.NodeID(fmt.Sprint("m", i)), epoch: 1, keeps: w.rng.IntN(3) == 0, serves: map[wire.PID]wire.Epoch{},
+			n := &node{w: w, id: wire.NodeID(fmt.Sprint("m", i)), epoch: 1, member: 1, keeps: w.rng.IntN(3) == 0, serves: map[wire.PID]wire.Epoch{},
 				knows: map[wire.MoveID]*running{}, outcomes: map[wire.MoveID]wire.MoveStatusRep{}}
 			for j := range 6 {
 				n.serves[wire.PID(10*i+j)] = 1
@@ -34,6 +34,9 @@ func TestEveryMoveEndsOnce(t *testing.T) {
 			w.after(time.Duration(w.rng.IntN(20_000))*time.Millisecond, func() { w.record(uint64(i + 1)) })
 		}
 		const troubled = 30 * time.Second
+		for range rapid.IntRange(0, 12).Draw(t, "ends") {
+			w.after(time.Duration(w.rng.IntN(int(troubled))), w.end)
+		}
 		for range rapid.IntRange(0, 6).Draw(t, "elections") {
 			w.after(time.Duration(w.rng.IntN(int(troubled))), w.elect)
 		}
@@ -165,11 +168,11 @@ func TestWhoServesSaysHowItEnded(t *testing.T) {
 		giver, taker Held
 		want         End
 	}{
-		{Held{true, 6}, Held{}, End{State: wire.MoveUndone, Epoch: 6}},
-		{Held{true, 0}, Held{}, End{State: wire.MoveUndone, Epoch: 4}},
-		{Held{}, Held{true, 5}, End{State: wire.MoveDone, Epoch: 5}},
-		{Held{}, Held{true, 0}, End{State: wire.MoveDone, Epoch: 5}},
-		{Held{}, Held{true, 3}, End{State: wire.MoveLost}}, // an old copy
+		{Held{Serves: true, Epoch: 6}, Held{}, End{State: wire.MoveUndone, Epoch: 6}},
+		{Held{Serves: true, Epoch: 0}, Held{}, End{State: wire.MoveUndone, Epoch: 4}},
+		{Held{}, Held{Serves: true, Epoch: 5}, End{State: wire.MoveDone, Epoch: 5}},
+		{Held{}, Held{Serves: true, Epoch: 0}, End{State: wire.MoveDone, Epoch: 5}},
+		{Held{}, Held{Serves: true, Epoch: 3}, End{State: wire.MoveLost}}, // an old copy
 		{Held{}, Held{}, End{State: wire.MoveLost}},
 	} {
 		m := New()
@@ -187,6 +190,43 @@ func TestWhoServesSaysHowItEnded(t *testing.T) {
 		e = only(t, out, Propose, "")
 		if e.End.State != tc.want.State || e.End.Epoch != tc.want.Epoch || !strings.Contains(e.End.Text, "m1 refused the order: not owner: not here") {
 			t.Errorf("giver %+v, taker %+v: %+v", tc.giver, tc.taker, e.End)
+		}
+	}
+}
+
+// TestWhatEndedIsNotLost if neither end lost anything since the move was recorded.
+func TestWhatEndedIsNotLost(t *testing.T) {
+	for _, tc := range []struct {
+		what         string
+		edit         func(*Listed)
+		giver, taker wire.Epoch
+		want         wire.MoveState
+	}{
+		{"both lived", func(*Listed) {}, 1, 1, wire.MoveUndone},
+		{"the giver started again", func(*Listed) {}, 0, 1, wire.MoveLost},
+		{"the taker started again", func(*Listed) {}, 1, 0, wire.MoveLost},
+		{"the giver registered again", func(l *Listed) { l.Giver.Epoch = 2 }, 2, 1, wire.MoveLost},
+		{"the taker registered again", func(l *Listed) { l.Taker.Epoch = 2 }, 1, 2, wire.MoveLost},
+		{"nobody knows the giver's epoch", func(l *Listed) { l.Giver.Then = 0 }, 1, 1, wire.MoveLost},
+		{"the giver was declared dead", nil, 1, 1, wire.MoveLost},
+	} {
+		m, l := New(), listed(1)
+		l.Giver.Then, l.Taker.Then = 1, 1
+		if tc.edit != nil {
+			tc.edit(&l)
+		}
+		e := only(t, m.Sync(0, []Listed{l}, nil), Start, "m1")
+		e = only(t, m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, refused, nil), Forget, "m1")
+		e = only(t, m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, nil, nil), Look, "m1")
+		e = only(t, m.Seen(0, e.Move, e.Call, Held{Member: tc.giver}, nil, nil), Look, "m2")
+		if tc.edit == nil {
+			l.Giver.Gone = true
+			m.Sync(0, []Listed{l}, nil)
+		}
+		e = only(t, m.Seen(0, e.Move, e.Call, Held{Member: tc.taker}, nil, nil), Propose, "")
+		ended := tc.want == wire.MoveUndone
+		if e.End.State != tc.want || strings.Contains(e.End.Text, notThere) != ended || ended != (e.End.Epoch == 4) {
+			t.Errorf("%s: %+v, want %v", tc.what, e.End, tc.want)
 		}
 	}
 }
@@ -228,7 +268,7 @@ func TestGoneForGood(t *testing.T) {
 	if e.End.State != wire.MoveLost || e.End.Text != "the giver m1 is gone; the taker m2 is gone" {
 		t.Errorf("%+v", e.End)
 	}
-	m.Seen(0, old.Move, old.Call, Held{true, 5}, nil, nil)
+	m.Seen(0, old.Move, old.Call, Held{Serves: true, Epoch: 5}, nil, nil)
 	l.Ended = true
 	only(t, m.Sync(0, []Listed{l}, nil), Drop, "")
 	// An end that is in the list, whose giver goes before it forgets.

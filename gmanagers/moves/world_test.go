@@ -3,6 +3,7 @@ package moves
 import (
 	"container/heap"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ type world struct {
 	list    []*entry
 	ended   map[wire.MoveID]End // how each was taken down, once
 	leaders []*leader           // the last one leads; those before it do not know yet
+	over    map[wire.PID]bool   // what has ended
 	calls   int                 // to components
 	begun   int
 	err     error
@@ -64,6 +66,7 @@ type node struct {
 	w        *world
 	id       wire.NodeID
 	epoch    wire.Epoch // of the membership, as replicated
+	member   wire.Epoch // the same as the component knows it; 0 until it has registered
 	life     int        // incarnation
 	keeps    bool       // its things outlive it, as volumes do
 	down     bool
@@ -88,6 +91,7 @@ type entry struct {
 	ended bool
 	gave  int // restarts of the giver when the move was recorded
 	took  int
+	then  [2]wire.Epoch // the epochs of giver and taker
 }
 
 type leader struct {
@@ -133,7 +137,7 @@ func (n *node) answer(e Effect) (rep wire.MoveStatusRep, held Held, err error) {
 		n.floor = max(n.floor, e.Move.No)
 	case Look:
 		serves, ok := n.serves[e.Req.PID]
-		held = Held{Serves: ok, Epoch: serves}
+		held = Held{Serves: ok, Epoch: serves, Member: n.member}
 	}
 	return rep, held, nil
 }
@@ -156,6 +160,8 @@ func (n *node) begin(q wire.MoveReq) {
 		s.Bytes, s.DurationUS, s.PauseUS = w.rng.Uint64(), w.rng.Uint64(), w.rng.Uint64()
 		taker := w.node(q.To)
 		switch k := w.rng.IntN(8); {
+		case w.over[q.PID]:
+			s.State, s.Text = wire.MoveUndone, "it ended"
 		case k == 0:
 			s.State, s.Text = wire.MoveUndone, "gave up early"
 		case k == 1:
@@ -182,6 +188,7 @@ func (n *node) restart() {
 	n.down = true
 	n.life++
 	n.restarts++
+	n.member = 0
 	n.knows = map[wire.MoveID]*running{}
 	if !n.keeps {
 		n.serves, n.floor = map[wire.PID]wire.Epoch{}, 0
@@ -194,6 +201,11 @@ func (n *node) restart() {
 		n.w.after(time.Duration(n.w.rng.IntN(1000))*time.Millisecond, func() {
 			n.epoch++
 			n.w.sync()
+			n.w.after(time.Duration(n.w.rng.IntN(20))*time.Millisecond, func() {
+				if !n.down {
+					n.member = n.epoch
+				}
+			})
 		})
 	})
 }
@@ -204,8 +216,8 @@ func (w *world) listed() []Listed {
 	for _, e := range w.list {
 		out = append(out, Listed{
 			Req: e.req, Ended: e.ended,
-			Giver: Party{Node: e.giver.id, Addr: "inproc:" + string(e.giver.id), Epoch: e.giver.epoch, Gone: e.giver.gone},
-			Taker: Party{Node: e.taker.id, Addr: "inproc:" + string(e.taker.id), Epoch: e.taker.epoch, Gone: e.taker.gone},
+			Giver: Party{Node: e.giver.id, Addr: "inproc:" + string(e.giver.id), Epoch: e.giver.epoch, Then: e.then[0], Gone: e.giver.gone},
+			Taker: Party{Node: e.taker.id, Addr: "inproc:" + string(e.taker.id), Epoch: e.taker.epoch, Then: e.then[1], Gone: e.taker.gone},
 		})
 	}
 	w.rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
@@ -378,6 +390,16 @@ func (w *world) check(e *entry, end End) {
 	now, serves := e.giver.serves[e.req.PID]
 	then, taken := e.taker.serves[e.req.PID]
 	gave, took := e.giver.restarts != e.gave, e.taker.restarts != e.took
+	over := w.over[e.req.PID]
+	if strings.Contains(end.Text, notThere) && !over && !gave {
+		w.fail("%v ends as %+v, and it did not end", e.req.Move, end)
+	}
+	if over && !told && end.State == wire.MoveLost && strings.Contains(end.Text, "not here") && !gave && !took && e.then == [2]wire.Epoch{e.giver.member, e.taker.member} {
+		w.fail("%v ends as %+v, and nothing was lost", e.req.Move, end)
+	}
+	if over && (gave || took || !told || strings.Contains(end.Text, "refused the order")) {
+		return // nobody serves it: it ended here or there, or who did cannot be asked
+	}
 	if truth.State == wire.MoveDone && !took && (end.State != wire.MoveDone || end.Epoch != e.req.Epoch) {
 		w.fail("%v was done and ends as %+v", e.req.Move, end)
 	}
@@ -428,10 +450,24 @@ func (w *world) record(no uint64) {
 				Move: wire.MoveID{Manager: wire.GMM, No: no}, Kind: wire.MoveRegion, PID: pid, OldEpoch: old, Epoch: old + 1, UndoEpoch: old + 2,
 				To: taker.id, ToAddr: "inproc:" + string(taker.id),
 			},
-			giver: giver, taker: taker, gave: giver.restarts, took: taker.restarts,
+			giver: giver, taker: taker, gave: giver.restarts, took: taker.restarts, then: [2]wire.Epoch{giver.epoch, taker.epoch},
 		})
 		w.sync()
 		return
+	}
+}
+
+// end ends something that somebody serves, whether it moves or not.
+func (w *world) end() {
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	for _, pid := range slices.Sorted(maps.Keys(n.serves)) {
+		if !n.down && w.rng.IntN(3) == 0 {
+			w.over[pid] = true
+			for _, n := range w.nodes {
+				delete(n.serves, pid)
+			}
+			return
+		}
 	}
 }
 

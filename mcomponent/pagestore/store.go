@@ -117,6 +117,12 @@ func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch
 	return f, Apply
 }
 
+// Untouched gives the frames [first, end) among the next pages that are allocated which were never used before.
+func (s *Store) Untouched(pages int) (first, end Frame) {
+	pages -= int(s.fresh) - s.stats.Used // frames that were freed are taken first
+	return s.fresh, s.fresh + Frame(min(max(pages, 0), len(s.frames)-int(s.fresh)))
+}
+
 // Flushed reports whether the page in frame f was ever flushed.
 func (s *Store) Flushed(f Frame) bool { return s.frames[f].flushed }
 

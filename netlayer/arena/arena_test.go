@@ -33,3 +33,20 @@ func TestBounds(t *testing.T) {
 		}
 	}
 }
+
+func TestPopulateChangesNoByte(t *testing.T) {
+	a, err := New(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	a.Page(3)[7] = 9
+	ok := a.Populate(2, 6)
+	if ok && a.Resident() < 4*uint64(len(Page{})) {
+		t.Errorf("%d bytes after 4 frames were populated", a.Resident())
+	}
+	if a.Page(3)[7] != 9 || *a.Page(4) != (Page{}) {
+		t.Error("bytes changed")
+	}
+	a.Populate(8, 8)
+}

@@ -20,3 +20,7 @@ func release(b []byte) error {
 	}
 	return unix.Munmap(b)
 }
+
+func populate(b []byte) bool {
+	return len(b) == 0 || unix.Madvise(b, unix.MADV_POPULATE_WRITE) == nil // Linux 5.14
+}

@@ -88,7 +88,7 @@ func (a *app) nodeDrainCommand() *cobra.Command {
 			}
 			a.say("%s drains", n.ID)
 			if wait > 0 {
-				if n, err = r.drained(ctx, n.ID, wait); err != nil {
+				if n, err = r.drained(ctx, n.ID, wait, a.say); err != nil {
 					return err
 				}
 				a.say("%s has nothing any more", n.ID)
@@ -101,17 +101,26 @@ func (a *app) nodeDrainCommand() *cobra.Command {
 	return cmd
 }
 
-// drained waits until a node has nothing any more.
-func (r *remote) drained(ctx context.Context, id string, wait time.Duration) (httpapi.Node, error) {
+// drainSay is how often a wait tells how far the drain is, if that has changed.
+const drainSay = 2 * time.Second
+
+// drained waits until a node has nothing any more, and says how far it is.
+func (r *remote) drained(ctx context.Context, id string, wait time.Duration, say func(string, ...any)) (httpapi.Node, error) {
 	end := time.After(wait)
+	said, saidAt, last := "", time.Now(), ""
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	for {
 		var d httpapi.NodeDetail
 		err := r.get(ctx, nodePath(id), &d)
 		switch kind := kindOf(err); {
-		case err == nil && d.Holds.Empty():
+		case err == nil && d.Holds.Empty() && (d.Drain == nil || d.Drain.Left == 0):
 			return d.Node, nil
+		case err == nil && d.Drain != nil:
+			if last = d.Drain.String(); last != said && time.Since(saidAt) >= drainSay {
+				said, saidAt = last, time.Now()
+				say("%s: %s", id, last)
+			}
 		case err == nil && d.State != "draining":
 			return d.Node, fmt.Errorf("%s is %s and drains no more", id, d.State)
 		case err != nil && kind != "timeout" && kind != "unavailable":
@@ -129,7 +138,10 @@ func (r *remote) drained(ctx context.Context, id string, wait time.Duration) (ht
 		case <-ctx.Done():
 			return d.Node, context.Cause(ctx)
 		case <-end:
-			return d.Node, fmt.Errorf("after %s %s still has %s; it drains on", wait, id, d.Holds)
+			if last == "" {
+				last = "how much is left is not known"
+			}
+			return d.Node, fmt.Errorf("after %s %s is not empty, and it drains on: %s", wait, id, last)
 		}
 	}
 }
@@ -248,6 +260,15 @@ func writeNode(w io.Writer, d *httpapi.NodeDetail) {
 	row("rack", "%s", orDash(d.Rack))
 	row("address", "%s", d.Addr)
 	row("load", "%s", loadOf(d.Node))
+	if d.Drain != nil {
+		row("draining", "%d things are left, %d are moving", d.Drain.Left, d.Drain.Moving)
+		for _, t := range d.Drain.Things {
+			row("  "+t.Kind, "%d, leaving %d, arriving %d", t.Things, t.Leaving, t.Arriving)
+		}
+		for _, why := range d.Drain.Stuck {
+			row("  stuck", "%s", why)
+		}
+	}
 	switch d.Role {
 	case wire.RoleCompute.String():
 		row("ExCache", "%d lines", d.Capacity.ExCacheLines)

@@ -52,7 +52,7 @@ func newPart(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
 	case cfg.Node.Manager != nil:
 		return newManager(cfg, log)
 	case cfg.Node.Compute != nil:
-		return newCompute(cfg, log)
+		return newCompute(cfg, gm, log)
 	case cfg.Node.Memory != nil:
 		return newMemory(cfg, gm, log)
 	case cfg.Node.Storage != nil:
@@ -113,14 +113,27 @@ func hasState(cfg *Config) error {
 	return nil
 }
 
-// newCompute is a pComponent and the host that drives its processes with traces.
-func newCompute(cfg *Config, log *slog.Logger) (*part, error) {
+// volumes finds volumes for a pComponent.
+type volumes struct{ gm *client.Client }
+
+func (w volumes) Volume(ctx context.Context, id wire.VolumeID) (o pcomponent.VolumeOptions, err error) {
+	v, addr, err := w.gm.Volume(ctx, id)
+	if err != nil {
+		return o, err
+	}
+	return pcomponent.VolumeOptions{
+		ID: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: addr, Cache: v.Cache, CacheAddr: v.CacheAddr,
+	}, nil
+}
+
+// newCompute is a pComponent and the host that drives its processes with traces. It asks GSM for volumes that have moved.
+func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
 	self, err := cfg.Self()
 	if err != nil {
 		return nil, err
 	}
 	o := *cfg.Node.Compute
-	o.Net, o.Addr = cfg.peerOptions(log), netlayer.Addr(self.Addr)
+	o.Net, o.Addr, o.Managers = cfg.peerOptions(log), netlayer.Addr(self.Addr), volumes{gm}
 	comp, err := pcomponent.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("pcomponent: %w", err)

@@ -43,6 +43,7 @@ func (r *controller) collectMoves(ctx context.Context, began time.Time, even *sp
 			}
 		}
 	}
+	r.rehome(moves)
 	r.sum.Moves = sumMoves(moves)
 	var first, last time.Time
 	for _, m := range moves {
@@ -54,6 +55,26 @@ func (r *controller) collectMoves(ctx context.Context, began time.Time, even *sp
 		}
 	}
 	r.sum.Balance = even.compare(first, last)
+}
+
+// rehome tells of each process the home that it had last. Those of one process come in the order of their ends.
+func (r *controller) rehome(moves []movelist.Move) {
+	home := map[wire.PID]wire.NodeID{}
+	for _, m := range moves {
+		if m.Req.Kind == wire.MoveHome && m.State == wire.MoveDone {
+			home[m.Req.PID] = m.Req.To
+		}
+	}
+	for _, v := range r.vnodes {
+		if to, moved := home[v.spec.PID]; moved {
+			v.spec.Home.Node = to
+		}
+	}
+	for i := range r.sum.VNodes {
+		if to, moved := home[r.sum.VNodes[i].PID]; moved {
+			r.sum.VNodes[i].Home = to
+		}
+	}
 }
 
 // sumMoves sums up moves by kind, in the order of kinds.

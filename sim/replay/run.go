@@ -637,8 +637,8 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 	}
 	r.relocate(ctx)
 	for _, v := range vnodes {
-		for i, vol := range v.volumes {
-			err := r.peer(netlayer.Addr(vol.StorageAddr)).Control(ctx, wire.OpVolumeDelete, vol.Epoch, &wire.VolumeRef{Volume: vol.Volume, Epoch: vol.Epoch}, nil)
+		for i := range v.volumes {
+			err := r.deleteVolume(ctx, &v.volumes[i])
 			if !errors.Is(err, wire.ErrNotFound) && !try("delete volume "+v.names[i], err) {
 				return
 			}
@@ -653,6 +653,36 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 		v.placed = false
 	}
 }
+
+// deleteVolume deletes a volume, after it if it has moved: the managers may learn of that a little later. A sComponent that does
+// not have it is believed only if GSM has it there, too, or not at all: else it would stay where it went.
+func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) error {
+	for {
+		err := r.peer(netlayer.Addr(v.StorageAddr)).Control(ctx, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
+		moved := errors.Is(err, wire.ErrNotOwner)
+		if !moved && !errors.Is(err, wire.ErrNotFound) {
+			return err
+		}
+		now, addr, ferr := r.gm.Volume(ctx, v.Volume)
+		switch {
+		case ferr != nil:
+			return ferr
+		case addr == "" || !moved && now.Storage == v.Storage:
+			return err
+		}
+		if now.Storage == v.Storage {
+			select {
+			case <-time.After(relocatePause):
+			case <-ctx.Done():
+				return err
+			}
+		}
+		v.Epoch, v.Storage, v.StorageAddr = now.Epoch, now.Storage, addr
+	}
+}
+
+// relocatePause is the pause before the managers are asked again where a volume went.
+const relocatePause = 50 * time.Millisecond
 
 // merge adds up results.
 type merge struct {

@@ -1,0 +1,56 @@
+package pcomponent
+
+import (
+	"context"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Managers are asked where a volume is that moved before this pComponent used it: then nobody told it.
+type Managers interface {
+	// Volume tells where a volume and its buffer cache are. While a move ends it may tell the place before.
+	Volume(ctx context.Context, id wire.VolumeID) (VolumeOptions, error)
+}
+
+// askInterval is the pause before the managers are asked again: the end of a move takes a little until it is in their books.
+const askInterval = 50 * time.Millisecond
+
+// attach tells the buffer cache who uses the volume. If the volume is not where it was said to be it has moved since, and is
+// looked for as long as the patience of block requests lasts.
+func (v *Volume) attach(ctx context.Context) error {
+	deadline := time.Now().Add(time.Duration(v.p.c.o.BlockPatienceMS) * time.Millisecond)
+	for {
+		o := v.options()
+		err := v.attachAt(ctx, o)
+		switch wire.KindOf(err) {
+		case wire.KindStale, wire.KindNotOwner, wire.KindNotFound:
+		default:
+			return err
+		}
+		if v.place().epoch == o.Epoch && !v.find(ctx, o.Epoch, deadline) {
+			return err
+		}
+	}
+}
+
+// find asks the managers where the volume is until they know of a newer epoch than the one under which it was not found.
+func (v *Volume) find(ctx context.Context, old wire.Epoch, deadline time.Time) bool {
+	for v.p.c.o.Managers != nil && ctx.Err() == nil && time.Now().Before(deadline) {
+		now, err := v.p.c.o.Managers.Volume(ctx, v.id)
+		if wire.KindOf(err) == wire.KindNotFound {
+			return false // it was given back
+		}
+		if err == nil && now.Epoch > old {
+			v.mu.Lock()
+			v.opt.Storage, v.opt.StorageAddr = now.Storage, now.StorageAddr
+			if now.Epoch > v.at.epoch {
+				v.at = cachePlace{now.Cache, v.p.c.peer(now.CacheAddr), now.Epoch}
+			}
+			v.mu.Unlock()
+			return true
+		}
+		pause(ctx, askInterval)
+	}
+	return false
+}
