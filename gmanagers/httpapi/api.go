@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -282,7 +284,10 @@ func (q *request) decode(into any) error {
 		}
 	}
 	var large *http.MaxBytesError
+	var kind *json.UnmarshalTypeError
 	switch {
+	case errors.As(err, &kind):
+		return badRequest("%s", wrongType(kind))
 	case errors.As(err, &large):
 		return newProblem(http.StatusRequestEntityTooLarge, "too_large", "too large", fmt.Sprintf("the body has more than %d bytes", MaxBodyBytes))
 	case err == io.EOF:
@@ -291,6 +296,29 @@ func (q *request) decode(into any) error {
 		return badRequest("the body: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
+}
+
+// wrongType says in words of JSON what a field has and should have.
+func wrongType(e *json.UnmarshalTypeError) string {
+	field, want := e.Field, e.Type.String()
+	if field == "" {
+		field = "the body"
+	}
+	switch e.Type.Kind() {
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		want = fmt.Sprintf("an integer from 0 to %d", uint64(math.MaxUint64)>>(64-e.Type.Bits()))
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		want = fmt.Sprintf("an integer of %d bits", e.Type.Bits())
+	case reflect.String:
+		want = "a string"
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.Slice, reflect.Array:
+		want = "a list"
+	case reflect.Struct, reflect.Map:
+		want = "an object"
+	}
+	return fmt.Sprintf("%s: %.100s is not %s", field, strings.TrimPrefix(e.Value, "number "), want)
 }
 
 // uint reads a parameter of the query.

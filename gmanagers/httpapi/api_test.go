@@ -390,7 +390,10 @@ func TestBadRequests(t *testing.T) {
 	c := startCluster(t, 1, "", pcomponent("p1"), mcomponent("m1"), scomponent("s1"))
 	const bad = http.StatusBadRequest
 	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1, "colour": "red"}`, bad, "bad_request", `unknown field "colour"`)
-	c.refused(0, "POST", "/vnodes", `{"threads": -1}`, bad, "bad_request", "threads")
+	c.refused(0, "POST", "/vnodes", `{"threads": -1}`, bad, "bad_request", "threads: -1 is not an integer from 0 to 4294967295")
+	c.refused(0, "POST", "/vnodes", `{"threads": 99999999999}`, bad, "bad_request", "threads: 99999999999 is not an integer from 0 to 4294967295")
+	c.refused(0, "POST", "/vnodes", `{"threads": "x"}`, bad, "bad_request", "threads: string is not an integer")
+	c.refused(0, "POST", "/moves", `{"kind": "process", "pid": 1, "to": "m1"}`, bad, "bad_request", "to: m1 is no pComponent, want one of p1")
 	c.refused(0, "POST", "/vnodes", `{"threads": 0, "excache_lines": 1}`, bad, "bad_request", "threads: 0, want at least 1")
 	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1} {}`, bad, "bad_request", "more follows")
 	c.refused(0, "POST", "/vnodes", `{`, bad, "bad_request")

@@ -156,6 +156,7 @@ type VNode struct {
 	Placed       *time.Time `json:"placed,omitempty"`
 	Home         *Home      `json:"home,omitempty"` // once it is decided
 	Volumes      []Volume   `json:"volumes"`
+	Lost         []string   `json:"lost,omitempty"` // process, home, vregion N, volume N: what a component that is gone took along
 }
 
 func (v VNode) location() string { return "/vnodes/" + strconv.FormatUint(uint64(v.PID), 10) }

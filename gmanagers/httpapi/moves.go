@@ -121,7 +121,7 @@ func (a *API) createMove(q *request) (int, any, error) {
 	if s.To != "" { // an unknown component is told by its name, and before anything is begun
 		find, cancel := context.WithTimeout(q.ctx, ReadTimeout)
 		defer cancel()
-		if _, err := a.member(find, wire.NodeID(s.To)); err != nil {
+		if err := a.takes(find, t.Kind, wire.NodeID(s.To)); err != nil {
 			return 0, nil, unbegun(err)
 		}
 	} else if err := a.quorum(q.ctx); err != nil {
@@ -136,6 +136,46 @@ func (a *API) createMove(q *request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusAccepted, moveOf(m), nil
+}
+
+// takes says why a component is none that things of a kind move to.
+func (a *API) takes(ctx context.Context, k wire.MoveKind, to wire.NodeID) error {
+	m, err := a.member(ctx, to)
+	if err != nil {
+		return err
+	}
+	want := wire.RoleMemory
+	switch k {
+	case wire.MoveProcess:
+		want = wire.RoleCompute
+	case wire.MoveVolume:
+		want = wire.RoleStorage
+	}
+	if m.Member.Role == want {
+		return nil
+	}
+	all, err := a.members(ctx)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, s := range all {
+		if s.Member.Role == want {
+			ids = append(ids, string(s.Member.ID))
+		}
+	}
+	return badRequest("to: %s is no %s, want one of %s", to, componentName(want), some(ids))
+}
+
+// componentName is how people call a component of a role.
+func componentName(r wire.Role) string {
+	switch r {
+	case wire.RoleCompute:
+		return "pComponent"
+	case wire.RoleMemory:
+		return "mComponent"
+	}
+	return "sComponent"
 }
 
 // findMove finds a move by its id.

@@ -46,15 +46,54 @@ func (a *API) vnodes(q *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	computes, err := a.o.Client.Members(q.ctx, wire.GPM)
+	if err != nil {
+		return 0, nil, err
+	}
 	for _, p := range ps {
 		v := vnodeOf(p)
 		v.Volumes = volumes.of(p)
-		if h, ok := at[p.PID]; ok {
+		h, ok := at[p.PID]
+		if ok {
 			v.moved(h, members)
+		}
+		if p.Phase == admission.Running {
+			v.Lost = lostOf(p, h, ok, volumes.volumes, computes, members)
 		}
 		out.VNodes = append(out.VNodes, v)
 	}
 	return http.StatusOK, out, nil
+}
+
+// maxLost bounds what is told as lost of a vNode.
+const maxLost = 16
+
+// lostOf says what of a running vNode the books have at a component that is dead, gone or was started again. While such a
+// thing moves, its taker may have it yet.
+func lostOf(p gpm.Process, h gmm.Process, home bool, volumes []gsm.Volume, computes, memories []membership.Status) (lost []string) {
+	lives := func(members []membership.Status, id wire.NodeID, epoch wire.Epoch) bool {
+		s, ok := current(members, id, epoch)
+		return ok && s.State != membership.Dead
+	}
+	if !lives(computes, p.Node, p.NodeEpoch) {
+		lost = append(lost, "process")
+	}
+	if home {
+		if !lives(memories, h.Home, h.NodeEpoch) {
+			lost = append(lost, "home")
+		}
+		for _, r := range h.Regions {
+			if !lives(memories, r.Node, r.NodeEpoch) {
+				lost = append(lost, fmt.Sprintf("vregion %d", r.Region))
+			}
+		}
+	}
+	for _, v := range volumes {
+		if v.PID == p.PID && v.Lost != 0 {
+			lost = append(lost, fmt.Sprintf("%v %d", v.Lost, v.Volume))
+		}
+	}
+	return lost[:min(len(lost), maxLost)]
 }
 
 // moved puts in the home as GMM has it: GPM knows where it was admitted.

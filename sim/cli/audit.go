@@ -61,6 +61,17 @@ func (a *app) auditCommand() *cobra.Command {
 	return cmd
 }
 
+// quorum makes sure that the managers answer, which takes no longer than a read of theirs: without it every reading of the
+// books would wait for its own time.
+func quorum(ctx context.Context, gm *client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, httpapi.ReadTimeout)
+	defer cancel()
+	if _, err := gm.Members(ctx, wire.GPM); err != nil {
+		return fmt.Errorf("the managers have no quorum, so their books cannot be read: %w", err)
+	}
+	return nil
+}
+
 // audit compares the books of a running cluster with each other and with what its components hold.
 func (a *app) audit(ctx context.Context, st *launcher.State) (*auditReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
@@ -83,6 +94,9 @@ func (a *app) audit(ctx context.Context, st *launcher.State) (*auditReport, erro
 		return nil, err
 	}
 	defer gm.Close()
+	if err := quorum(ctx, gm); err != nil {
+		return nil, err
+	}
 	rep, err := httpapi.Audit(ctx, gm, net, components...)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,6 +83,7 @@ func (a *app) nodeDrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			began := time.Now()
 			var n httpapi.Node
 			if err := r.call(ctx, http.MethodPost, nodePath(args[0])+"/drain", nil, &n, 0); err != nil {
 				return err
@@ -89,6 +91,9 @@ func (a *app) nodeDrainCommand() *cobra.Command {
 			a.say("%s drains", n.ID)
 			if wait > 0 {
 				if n, err = r.drained(ctx, n.ID, wait, a.say); err != nil {
+					return err
+				}
+				if err := r.lostSince(ctx, n.ID, began); err != nil {
 					return err
 				}
 				a.say("%s has nothing any more", n.ID)
@@ -103,6 +108,40 @@ func (a *app) nodeDrainCommand() *cobra.Command {
 
 // drainSay is how often a wait tells how far the drain is, if that has changed.
 const drainSay = 2 * time.Second
+
+// lostSince is an error if moves of a drain lost what they moved.
+func (r *remote) lostSince(ctx context.Context, id string, began time.Time) error {
+	var list httpapi.Moves
+	if err := r.get(ctx, "/moves", &list); err != nil {
+		return fmt.Errorf("%s has nothing any more, but whether all of its moves were done is not known: %w", id, err)
+	}
+	if lost := lostMoves(list.Moves, id, began); len(lost) > 0 {
+		return fmt.Errorf("%s has nothing any more, but %d moves from it lost what they moved: %s", id, len(lost), strings.Join(lost[:min(len(lost), maxLostNamed)], "; "))
+	}
+	return nil
+}
+
+// maxLostNamed bounds the lost things that an error names.
+const maxLostNamed = 16
+
+// lostMoves names what the moves of a drain lost that began since then; managers tell the time in ms.
+func lostMoves(ms []httpapi.Move, id string, began time.Time) (lost []string) {
+	began = began.Truncate(time.Millisecond)
+	for _, m := range ms {
+		if m.From != id || m.Cause != "drain" || m.State != "lost" || m.Begun.Before(began) {
+			continue
+		}
+		what := fmt.Sprintf("%s of vNode %d", m.Kind, m.PID)
+		switch {
+		case m.Region != nil:
+			what = fmt.Sprintf("vregion %d of vNode %d", *m.Region, m.PID)
+		case m.Volume != 0:
+			what = fmt.Sprintf("%s %d", m.Kind, m.Volume)
+		}
+		lost = append(lost, fmt.Sprintf("%s, on its way to %s (%s)", what, m.To, m.Text))
+	}
+	return lost
+}
 
 // drained waits until a node has nothing any more, and says how far it is.
 func (r *remote) drained(ctx context.Context, id string, wait time.Duration, say func(string, ...any)) (httpapi.Node, error) {
@@ -307,6 +346,14 @@ the cluster from then on: "down", or the end of the run, stops it. New processes
 			}
 			if _, err := st.Cluster.WithNode(trial); err != nil {
 				return err
+			}
+			// Without a quorum nothing registers, so the new process would be waited for in vain.
+			r, err := remoteOf(cmd.Context(), st)
+			if err != nil {
+				return err
+			}
+			if err := r.get(cmd.Context(), "/nodes", nil); err != nil {
+				return fmt.Errorf("nothing was started, as no node can register now: %w", err)
 			}
 			info, err := launcher.AddNode(st, n)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/gmanagers/httpapi"
 )
 
 // Exit codes.
@@ -88,6 +89,10 @@ func (a *app) exitCode(err error) int {
 		code = coded.code
 	}
 	if coded == nil || coded.err != nil {
+		var p *httpapi.Problem
+		if errors.As(err, &p) && a.output == "json" {
+			_ = a.print(p, nil) // for programs; people read what follows
+		}
 		fmt.Fprintln(a.stderr, "splitkernel: "+strings.TrimRight(err.Error(), "\n"))
 	}
 	return code

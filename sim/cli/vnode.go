@@ -244,7 +244,11 @@ func (a *app) printVNodes(data any, vs []httpapi.VNode) error {
 				}
 				volumes += fmt.Sprintf("%s=%s@%s", x.Name, configs.FormatBytes(x.SizeBytes), x.Storage)
 			}
-			fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", v.PID, orDash(v.Name), v.Phase, v.Threads, configs.FormatBytes(v.ExCacheLines*wire.PageSize), v.Node, home, volumes)
+			phase := v.Phase
+			if len(v.Lost) > 0 {
+				phase += ", lost: " + strings.Join(v.Lost, ", ")
+			}
+			fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", v.PID, orDash(v.Name), phase, v.Threads, configs.FormatBytes(v.ExCacheLines*wire.PageSize), v.Node, home, volumes)
 		}
 	})
 }
