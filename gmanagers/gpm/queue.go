@@ -37,6 +37,7 @@ type Waiting struct {
 	Tried     uint64              // what State.room was when it was last tried
 	TriedMS   int64
 	Evicted   bool      // vNodes were ended for it
+	Own       bool      // only its own tenant's quota, or one of its tenant that waits so, keeps it: it competes with no other tenant
 	Kind      wire.Kind // why it does not fit
 	Text      string
 }
@@ -96,6 +97,8 @@ func (s *State) try(i int, cmd Command) (Process, bool) {
 	w := &s.queue[i]
 	w.Tried, w.TriedMS = s.room, cmd.Stamp.NowMS
 	if err != nil {
+		own, held := s.held(&w.Spec, w.Ticket)
+		s.setOwn(w, held != nil && own)
 		s.short(w, wire.KindOf(err), membership.TextOf(err), cmd.Stamp.NowMS)
 		return p, false
 	}
@@ -116,9 +119,18 @@ func (s *State) short(w *Waiting, kind wire.Kind, text string, nowMS int64) {
 	}
 }
 
+// setOwn notes whether a vNode that waits competes with its own tenant only. Who passes it is counted from now on by that;
+// what was counted stays, so that changing its reason does not start its wait anew.
+func (s *State) setOwn(w *Waiting, own bool) {
+	if w.Own != own && w.WaitsFrom != 0 {
+		w.WaitsFrom = s.nextPID
+	}
+	w.Own = own
+}
+
 // passes reports whether p, placed now, is placed before w though it came later.
 func (w *Waiting) passes(p *Process) bool {
-	return w.WaitsFrom != 0 && p.PID >= w.WaitsFrom && p.arrived() > w.Ticket && w.Spec.Priority >= p.Priority
+	return w.WaitsFrom != 0 && p.PID >= w.WaitsFrom && p.arrived() > w.Ticket && w.Spec.Priority >= p.Priority && (!w.Own || w.Spec.Tenant == p.Tenant)
 }
 
 // arrived orders vNodes by when they came.
@@ -146,24 +158,28 @@ func (s *State) uncount(p *Process) {
 	}
 }
 
-// door says why a vNode may not be placed before one that waits: an error of wire.KindNoRoom, nil if it may.
-func (s *State) door(priority uint8, arrived wire.PID) error {
+// held says, as an error of wire.KindNoRoom, what keeps a vNode whatever room there is: its tenant's quota, or one that waits
+// and may not be passed any more; nil if nothing does. Own tells that it is a matter of its tenant alone.
+func (s *State) held(spec *admission.VNodeSpec, arrived wire.PID) (own bool, err error) {
+	if err := s.settings.Quota(spec.Tenant).Refuses(spec.Tenant, s.usage[spec.Tenant], spec.Wants()); err != nil {
+		return true, err
+	}
+	own = true
 	for i := range s.queue {
 		w := &s.queue[i]
 		limit := uint32(MaxBypass)
 		if w.Spec.IfFull == admission.Preempt {
 			limit = 0
 		}
-		if w.WaitsFrom != 0 && w.Ticket < arrived && w.Spec.Priority >= priority && w.Passed >= limit {
-			return wire.Errorf(wire.KindNoRoom, "queue: vNode %q of priority %d waits for room since before and was passed %d times, the most that may be", w.Spec.Name, w.Spec.Priority, w.Passed)
+		if w.WaitsFrom == 0 || w.Ticket >= arrived || w.Spec.Priority < spec.Priority || w.Passed < limit || w.Own && w.Spec.Tenant != spec.Tenant {
+			continue
 		}
+		if err == nil {
+			err = wire.Errorf(wire.KindNoRoom, "queue: vNode %q of priority %d waits for room since before and was passed %d times, the most that may be", w.Spec.Name, w.Spec.Priority, w.Passed)
+		}
+		own = own && w.Own
 	}
-	return nil
-}
-
-// quota says what of its tenant's quota is short for a vNode.
-func (s *State) quota(spec *admission.VNodeSpec) error {
-	return s.settings.Quota(spec.Tenant).Refuses(spec.Tenant, s.usage[spec.Tenant], spec.Wants())
+	return own, err
 }
 
 // leave takes a vNode out of the queue. Whoever waits behind it may have its turn.
@@ -262,6 +278,7 @@ func (s *State) aborted(p *Process, cmd Command) {
 	}
 	w := &s.queue[i]
 	w.Attempt = 0
+	s.setOwn(w, false) // it was no matter of its quota
 	if p.Kind != wire.KindNoRoom && p.Kind != wire.KindUnavailable {
 		s.refuse(i, events.Refused, &wire.Error{Kind: p.Kind, Text: p.Text}, cmd)
 		return

@@ -3,6 +3,7 @@ package gpm
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -223,5 +224,57 @@ func TestAttemptFails(t *testing.T) {
 	}
 	if got := w.s.Ticket(99); got.Kind != wire.KindNotFound {
 		t.Fatalf("%+v", got)
+	}
+}
+
+// TestOwnQuota: one that only its own tenant's quota keeps out holds up its own tenant, and nobody else however many pass; when it
+// competes with all, it counts who passes it from then on.
+func TestOwnQuota(t *testing.T) {
+	w := newWorld(1000)
+	w.apply(Request{Op: OpSettings, Settings: admission.Settings{Quotas: []admission.Quota{{Tenant: "a", Threads: 4}}}})
+	of := func(tenant string, threads uint32, lines uint64) admission.VNodeSpec {
+		return admission.VNodeSpec{Name: tenant, Tenant: tenant, Threads: threads, ExCacheLines: lines, Priority: 5, IfFull: admission.Queue, DeadlineMS: 1_000_000}
+	}
+	first, _, _ := w.admit(of("a", 3, 1))
+	_, own, _ := w.admit(of("a", 3, 1000))
+	for range MaxBypass { // of its own tenant, until it is passed no more
+		pid, _, err := w.admit(of("a", 1, 1))
+		if err != nil || pid == 0 {
+			t.Fatalf("%d, %v", pid, err)
+		}
+		w.release(pid)
+	}
+	_, behind, _ := w.admit(of("a", 1, 1))
+	if got := w.s.Ticket(behind); !got.Waiting || !strings.Contains(got.Text, "was passed 32 times") {
+		t.Fatalf("%+v", got)
+	}
+	var others []wire.PID
+	for n := range 3 * MaxBypass {
+		pid, _, err := w.admit(of("b", 1, 1))
+		if err != nil || pid == 0 {
+			t.Fatalf("after %d others: process %d, %v; %+v", n, pid, err, w.s.Queue(0))
+		}
+		others = append(others, pid)
+		if err := w.s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.release(first)
+	w.look()
+	if got := w.s.Queue(own); len(got) != 1 || got[0].Own || got[0].Passed != MaxBypass || !strings.Contains(got[0].Text, "excache_lines") {
+		t.Fatalf("%+v", got)
+	}
+	if pid, _, _ := w.admit(of("b", 1, 1)); pid != 0 {
+		t.Fatal("one that waits for room that all compete for was passed more than MaxBypass times")
+	}
+	for _, pid := range others {
+		w.release(pid)
+	}
+	w.look()
+	if got := w.s.Ticket(own); got.VNode.PID == 0 {
+		t.Fatalf("%+v", got)
+	}
+	if err := w.s.CheckInvariants(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -170,10 +170,7 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 	if len(s.processes) >= MaxProcesses || s.nextPID >= maxPID {
 		return Process{}, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
-	if err := s.quota(&spec); err != nil {
-		return Process{}, err
-	}
-	if err := s.door(spec.Priority, cmp.Or(ticket, s.nextPID)); err != nil {
+	if _, err := s.held(&spec, cmp.Or(ticket, s.nextPID)); err != nil {
 		return Process{}, err
 	}
 	m, err := s.choose(spec, cmd)
