@@ -278,3 +278,50 @@ func TestOwnQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRetriesBackOff: a vNode that participants refuse is tried after 1, 2, 4, 8, 8 … s, at once when GPM knows of room, and then
+// after 1 s again; what came to nothing leaves no events but that it waits.
+func TestRetriesBackOff(t *testing.T) {
+	w := newWorld(100)
+	abort := func(pid wire.PID) {
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideAbort, PID: pid, Kind: wire.KindNoRoom, Text: "storage_bytes: short"}}})
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: pid}}})
+	}
+	other, _, _ := w.admit(admission.VNodeSpec{Name: "other", Threads: 1, ExCacheLines: 1})
+	res := w.apply(Request{Op: OpAdmit, Spec: waits("a", 10, 5)})
+	abort(res.VNode.PID)
+	seq := w.s.events.Page(0, 0).Last
+	for n, pause := range []int64{1000, 2000, 4000, 8000, 8000, 0, 1000, 2000} {
+		if pause == 0 {
+			w.release(other)
+			seq += 1 // that it was released
+		} else if w.now += pause - 1; w.s.Due(w.now) {
+			t.Fatalf("attempt %d comes before %d ms", n, pause)
+		} else {
+			w.now++
+		}
+		tried := w.apply(Request{Op: OpQueue}).Tried
+		if len(tried) != 1 {
+			t.Fatalf("attempt %d does not come", n)
+		}
+		if again := New(); again.Restore(w.s.Snapshot()) != nil || !slices.Equal(again.Snapshot(), w.s.Snapshot()) {
+			t.Fatal("a snapshot with an attempt under way does not restore")
+		}
+		abort(tried[0])
+		if err := w.s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page := w.s.events.Page(seq, 0); len(page.Events) != 0 {
+		t.Fatalf("%v", page.Events)
+	}
+	w.now += 4000
+	w.commit(w.apply(Request{Op: OpQueue}).Tried[0])
+	var got []string
+	for _, e := range w.s.events.Page(seq, 0).Events {
+		got = append(got, e.Kind.String())
+	}
+	if want := []string{"placed_process", "dequeued", "admitted"}; !slices.Equal(got, want) {
+		t.Fatalf("%v, want %v", got, want)
+	}
+}
