@@ -221,8 +221,17 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 		case a := <-w.answer:
 			if q.Op == gpm.OpRelease && !a.Gone { // its admission was answered meanwhile
 				d.mu.Lock()
-				d.waiting[pid] = append(d.waiting[pid], w)
+				o, gone, err := d.open(pid) // again under the lock: its end may have been answered since, without this waiter
+				if err == nil && o.Phase != 0 {
+					d.waiting[pid] = append(d.waiting[pid], w)
+				}
 				d.mu.Unlock()
+				switch {
+				case err != nil:
+					return res, err
+				case o.Phase == 0:
+					return result(q, res, admission.Answer{PID: pid, Gone: true, Kind: gone.Kind, Text: gone.Text}), nil
+				}
 				continue
 			}
 			return result(q, res, a), nil

@@ -33,6 +33,9 @@ type lostOnes struct {
 // memory and volumes are given back by those who hold them, then by the books.
 func (d *driver) endLost() {
 	if !d.leads(wire.GPM) {
+		d.mu.Lock()
+		d.lost.since = nil // whoever leads is patient anew
+		d.mu.Unlock()
 		return
 	}
 	var lost []gpm.Process
@@ -71,12 +74,14 @@ func (d *driver) endLost() {
 	}
 }
 
-// endOne ends one lost vNode; without patience what does not answer keeps what it has.
+// endOne ends one lost vNode; late, a component that does not answer keeps what it has. Managers that do not tell who has what are
+// no excuse.
 func (d *driver) endOne(p gpm.Process, late bool) {
 	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
 	defer cancel()
 	if err := d.freeLost(ctx, p); err != nil {
-		if !late || d.ctx.Err() != nil {
+		var silent *unanswered
+		if !late || !errors.As(err, &silent) || d.ctx.Err() != nil {
 			return // again, soon
 		}
 		d.m.log.Warn("a lost vNode is ended, and not all that it had is given back", "pid", uint64(p.PID), "error", err.Error())
@@ -142,8 +147,17 @@ func (d *driver) freeLost(ctx context.Context, p gpm.Process) error {
 		call(v.Cache, wire.OpVolumeDetach, ref)
 		call(v.Storage, wire.OpVolumeDelete, ref)
 	}
-	return errors.Join(errs...)
+	if len(errs) > 0 {
+		return &unanswered{errors.Join(errs...)}
+	}
+	return nil
 }
+
+// unanswered is the error of components that do not give back what a vNode has. Only they are not waited for without end; while
+// it is not known who has what, nothing was given back anywhere.
+type unanswered struct{ error }
+
+func (u *unanswered) Unwrap() error { return u.error }
 
 // ownersOf returns the owners of a process's vRegions, each once.
 func ownersOf(h gmm.Process) (out []wire.NodeID) {

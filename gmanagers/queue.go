@@ -207,7 +207,8 @@ func (d *driver) evictOne(p gpm.Process, since time.Time) {
 	defer cancel()
 	if err := d.end(ctx, p); err != nil {
 		d.m.log.Warn("not all that a preempted vNode has is given back", "pid", uint64(p.PID), "pcomponent", string(p.Node), "error", err.Error())
-		if time.Since(since) < evictPatience || d.ctx.Err() != nil {
+		var silent *unanswered
+		if time.Since(since) < evictPatience || !errors.As(err, &silent) || d.ctx.Err() != nil {
 			return // again, soon
 		}
 	}
@@ -224,7 +225,7 @@ func (d *driver) end(ctx context.Context, p gpm.Process) error {
 	}
 	stop := wire.ProcessStopReq{PID: p.PID, Text: p.Text, WaitMS: uint32(evictWait / time.Millisecond)}
 	if err := d.callOnce(ctx, addr, wire.OpProcessStop, p.Epoch, &stop); err != nil && !errors.Is(err, wire.ErrNotFound) {
-		return err
+		return &unanswered{err}
 	}
 	return d.freeLost(ctx, p)
 }

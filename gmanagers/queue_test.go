@@ -274,6 +274,9 @@ func TestPreempt(t *testing.T) {
 	if len(e) != 1 || e[0].PID != low[1].PID || !strings.HasPrefix(st.text(low[1].PID), `preempted by vNode "high"`) {
 		t.Fatalf("%v, told %q", e, st.text(low[1].PID))
 	}
+	if got := e[0].String(); !strings.Contains(got, fmt.Sprintf("among process %d (priority 2, ended), process %d (priority 2, spared), process %d (priority 3, spared): ", low[1].PID, low[0].PID, low[2].PID)) {
+		t.Error(got)
+	}
 	b := settled(t, cl)
 	if len(b.Processes) != 3 || b.Processes[2].PID != p.PID {
 		t.Fatalf("%+v", b.Processes)

@@ -39,7 +39,7 @@ const (
 	Admitted      Kind = 9  // PID runs at Node
 	Refused       Kind = 10 // PID, 0 before it had one; Reason
 	Queued        Kind = 11 // PID waits; Reason
-	Dequeued      Kind = 12 // PID waits no more: it is tried
+	Dequeued      Kind = 12 // PID waits no more: it is admitted as By
 	Expired       Kind = 13 // PID waited past its deadline; Reason
 	Preempted     Kind = 14 // PID was ended for By; Reason
 	Released      Kind = 15 // PID

@@ -1,6 +1,7 @@
 package gpm
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -62,7 +63,7 @@ func (s *State) Fits(spec admission.VNodeSpec, without []wire.PID, cmd Command) 
 			try.credit(&p)
 		}
 	}
-	if err := try.quota(&spec); err != nil {
+	if err := try.settings.Quota(spec.Tenant).Refuses(spec.Tenant, try.usage[spec.Tenant], spec.Wants()); err != nil {
 		return err
 	}
 	_, err := try.choose(spec, cmd)
@@ -96,6 +97,7 @@ func (s *State) preempt(ticket wire.PID, victims []wire.PID, cmd Command) Result
 	if err := s.Fits(w.Spec, victims, cmd); err != nil {
 		return refuse("ending them would not make room: %s", membership.TextOf(err))
 	}
+	considered := s.considered(w.Spec.Priority, victims)
 	for _, pid := range victims {
 		j, _ := s.find(pid)
 		p := &s.processes[j]
@@ -103,10 +105,34 @@ func (s *State) preempt(ticket wire.PID, victims []wire.PID, cmd Command) Result
 		p.Text = fmt.Sprintf("preempted by vNode %q of tenant %q, priority %d, which is above %d", w.Spec.Name, w.Spec.Tenant, w.Spec.Priority, p.Priority)
 		s.open++
 		s.counts.Preempted++
-		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Preempted, PID: pid, By: ticket, Node: p.Node, Reason: p.Text})
+		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Preempted, PID: pid, By: ticket, Node: p.Node, Unit: "priority", Candidates: considered, Reason: p.Text})
 	}
 	w.Evicted = true
 	return Result{}
+}
+
+// considered names, for the event, whose end for a vNode of a priority was considered: the victims, then the others that might
+// have been ended, in the order in which admission.Victims looks at them. The id of each is that of its process.
+func (s *State) considered(priority uint8, victims []wire.PID) []events.Candidate {
+	all := slices.DeleteFunc(s.Victims(), func(v admission.Victim) bool { return v.Priority >= priority })
+	slices.SortFunc(all, func(a, b admission.Victim) int {
+		spared := func(v admission.Victim) int {
+			if slices.Contains(victims, v.PID) {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(spared(a), spared(b)), cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.PID, a.PID))
+	})
+	var out []events.Candidate
+	for _, v := range all[:min(len(all), events.MaxCandidates)] {
+		why := "spared"
+		if slices.Contains(victims, v.PID) {
+			why = "ended"
+		}
+		out = append(out, events.Candidate{ID: wire.NodeID(fmt.Sprintf("process %d", v.PID)), Value: uint64(v.Priority), Why: why})
+	}
+	return out
 }
 
 // Evictions returns the processes that must be stopped, because their vNodes are ended for others; ascending by process id.

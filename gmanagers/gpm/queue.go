@@ -21,8 +21,10 @@ const (
 	// MaxTries bounds the attempts that one look at the queue begins.
 	MaxTries = 16
 	// RetryMS is how long after an attempt a waiting vNode is tried again though GPM knows of no new room: there may be some at
-	// another manager.
-	RetryMS = 1000
+	// another manager. It doubles with each attempt in vain up to MaxRetryMS, and is RetryMS again when GPM knows of new room: one
+	// that will not fit costs the managers little.
+	RetryMS    = 1000
+	MaxRetryMS = 8 * RetryMS
 )
 
 // Waiting is a vNode in the queue, as listings and snapshots hold it.
@@ -36,8 +38,11 @@ type Waiting struct {
 	Passed    uint32              // vNodes that came later and were placed before it, at most MaxBypass
 	Tried     uint64              // what State.room was when it was last tried
 	TriedMS   int64
-	Evicted   bool      // vNodes were ended for it
-	Kind      wire.Kind // why it does not fit
+	PauseMS   int64        // from TriedMS to the next attempt without known room: RetryMS to MaxRetryMS
+	Placed    events.Event // of the attempt under way: told if it is admitted; zero without one
+	Evicted   bool         // vNodes were ended for it
+	Own       bool         // only its own tenant's quota, or one of its tenant that waits so, keeps it: it competes with no other tenant
+	Kind      wire.Kind    // why it does not fit
 	Text      string
 }
 
@@ -94,15 +99,18 @@ func (s *State) wait(spec admission.VNodeSpec, cmd Command) Result {
 func (s *State) try(i int, cmd Command) (Process, bool) {
 	p, err := s.place(s.queue[i].Spec, s.queue[i].Ticket, cmd)
 	w := &s.queue[i]
+	if w.PauseMS = min(2*w.PauseMS, MaxRetryMS); w.Tried != s.room || w.PauseMS == 0 {
+		w.PauseMS = RetryMS
+	}
 	w.Tried, w.TriedMS = s.room, cmd.Stamp.NowMS
 	if err != nil {
+		own, held := s.held(&w.Spec, w.Ticket)
+		s.setOwn(w, held != nil && own)
 		s.short(w, wire.KindOf(err), membership.TextOf(err), cmd.Stamp.NowMS)
 		return p, false
 	}
-	w.Attempt = p.PID
-	if w.WaitsFrom != 0 {
-		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Dequeued, PID: w.Ticket, By: p.PID, Node: p.Node})
-	}
+	w.Attempt, w.Placed = p.PID, s.placedEvent(&p, cmd)
+	w.Placed.Candidates = slices.Clone(w.Placed.Candidates)
 	return p, true
 }
 
@@ -116,9 +124,18 @@ func (s *State) short(w *Waiting, kind wire.Kind, text string, nowMS int64) {
 	}
 }
 
+// setOwn notes whether a vNode that waits competes with its own tenant only. Who passes it is counted from now on by that;
+// what was counted stays, so that changing its reason does not start its wait anew.
+func (s *State) setOwn(w *Waiting, own bool) {
+	if w.Own != own && w.WaitsFrom != 0 {
+		w.WaitsFrom = s.nextPID
+	}
+	w.Own = own
+}
+
 // passes reports whether p, placed now, is placed before w though it came later.
 func (w *Waiting) passes(p *Process) bool {
-	return w.WaitsFrom != 0 && p.PID >= w.WaitsFrom && p.arrived() > w.Ticket && w.Spec.Priority >= p.Priority
+	return w.WaitsFrom != 0 && p.PID >= w.WaitsFrom && p.arrived() > w.Ticket && w.Spec.Priority >= p.Priority && (!w.Own || w.Spec.Tenant == p.Tenant)
 }
 
 // arrived orders vNodes by when they came.
@@ -146,24 +163,28 @@ func (s *State) uncount(p *Process) {
 	}
 }
 
-// door says why a vNode may not be placed before one that waits: an error of wire.KindNoRoom, nil if it may.
-func (s *State) door(priority uint8, arrived wire.PID) error {
+// held says, as an error of wire.KindNoRoom, what keeps a vNode whatever room there is: its tenant's quota, or one that waits
+// and may not be passed any more; nil if nothing does. Own tells that it is a matter of its tenant alone.
+func (s *State) held(spec *admission.VNodeSpec, arrived wire.PID) (own bool, err error) {
+	if err := s.settings.Quota(spec.Tenant).Refuses(spec.Tenant, s.usage[spec.Tenant], spec.Wants()); err != nil {
+		return true, err
+	}
+	own = true
 	for i := range s.queue {
 		w := &s.queue[i]
 		limit := uint32(MaxBypass)
 		if w.Spec.IfFull == admission.Preempt {
 			limit = 0
 		}
-		if w.WaitsFrom != 0 && w.Ticket < arrived && w.Spec.Priority >= priority && w.Passed >= limit {
-			return wire.Errorf(wire.KindNoRoom, "queue: vNode %q of priority %d waits for room since before and was passed %d times, the most that may be", w.Spec.Name, w.Spec.Priority, w.Passed)
+		if w.WaitsFrom == 0 || w.Ticket >= arrived || w.Spec.Priority < spec.Priority || w.Passed < limit || w.Own && w.Spec.Tenant != spec.Tenant {
+			continue
 		}
+		if err == nil {
+			err = wire.Errorf(wire.KindNoRoom, "queue: vNode %q of priority %d waits for room since before and was passed %d times, the most that may be", w.Spec.Name, w.Spec.Priority, w.Passed)
+		}
+		own = own && w.Own
 	}
-	return nil
-}
-
-// quota says what of its tenant's quota is short for a vNode.
-func (s *State) quota(spec *admission.VNodeSpec) error {
-	return s.settings.Quota(spec.Tenant).Refuses(spec.Tenant, s.usage[spec.Tenant], spec.Wants())
+	return own, err
 }
 
 // leave takes a vNode out of the queue. Whoever waits behind it may have its turn.
@@ -225,7 +246,7 @@ func (s *State) look(cmd Command) Result {
 
 // due reports whether there may be room for a vNode that waits.
 func (s *State) due(w *Waiting, nowMS int64) bool {
-	return w.Attempt == 0 && (w.Tried != s.room || nowMS-w.TriedMS >= RetryMS) && !(w.Evicted && s.evicting(w.Ticket))
+	return w.Attempt == 0 && (w.Tried != s.room || nowMS-w.TriedMS >= w.PauseMS) && !(w.Evicted && s.evicting(w.Ticket))
 }
 
 // evicting reports whether vNodes that are ended for a ticket are still there.
@@ -249,8 +270,11 @@ func (s *State) committed(p *Process, nowMS int64) {
 	if !ok || s.queue[i].Attempt != p.PID {
 		return
 	}
-	if s.queue[i].WaitsFrom != 0 {
+	w := &s.queue[i]
+	s.events.Append(w.Placed)
+	if w.WaitsFrom != 0 {
 		s.counts.Dequeued++
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Dequeued, PID: w.Ticket, By: p.PID, Node: p.Node})
 	}
 	s.leave(i, Settled{PID: p.PID}, nowMS)
 }
@@ -261,7 +285,8 @@ func (s *State) aborted(p *Process, cmd Command) {
 		return
 	}
 	w := &s.queue[i]
-	w.Attempt = 0
+	w.Attempt, w.Placed = 0, events.Event{}
+	s.setOwn(w, false) // it was no matter of its quota
 	if p.Kind != wire.KindNoRoom && p.Kind != wire.KindUnavailable {
 		s.refuse(i, events.Refused, &wire.Error{Kind: p.Kind, Text: p.Text}, cmd)
 		return
@@ -399,6 +424,8 @@ func (s *State) checkQueue() error {
 			return fmt.Errorf("gpm: ticket %d was passed %d times, at most %d", w.Ticket, w.Passed, MaxBypass)
 		case w.Spec.Check() != nil || w.Spec.Complete().Tenant != w.Spec.Tenant || w.Spec.Priority == 0 || w.Spec.IfFull == admission.Refuse || len(w.Text) > maxTextBytes:
 			return fmt.Errorf("gpm: ticket %d: spec %+v, text of %d bytes", w.Ticket, w.Spec, len(w.Text))
+		case w.PauseMS < RetryMS || w.PauseMS > MaxRetryMS || (w.Attempt == 0) != (w.Placed.Kind == 0) || len(w.Placed.Candidates) > events.MaxCandidates:
+			return fmt.Errorf("gpm: ticket %d is tried again after %d ms, want %d to %d; attempt %d, event %v", w.Ticket, w.PauseMS, RetryMS, MaxRetryMS, w.Attempt, w.Placed)
 		case w.Attempt == 0 && w.WaitsFrom == 0:
 			return fmt.Errorf("gpm: ticket %d neither waits nor is tried", w.Ticket)
 		}

@@ -3,6 +3,7 @@ package gpm
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -223,5 +224,104 @@ func TestAttemptFails(t *testing.T) {
 	}
 	if got := w.s.Ticket(99); got.Kind != wire.KindNotFound {
 		t.Fatalf("%+v", got)
+	}
+}
+
+// TestOwnQuota: one that only its own tenant's quota keeps out holds up its own tenant, and nobody else however many pass; when it
+// competes with all, it counts who passes it from then on.
+func TestOwnQuota(t *testing.T) {
+	w := newWorld(1000)
+	w.apply(Request{Op: OpSettings, Settings: admission.Settings{Quotas: []admission.Quota{{Tenant: "a", Threads: 4}}}})
+	of := func(tenant string, threads uint32, lines uint64) admission.VNodeSpec {
+		return admission.VNodeSpec{Name: tenant, Tenant: tenant, Threads: threads, ExCacheLines: lines, Priority: 5, IfFull: admission.Queue, DeadlineMS: 1_000_000}
+	}
+	first, _, _ := w.admit(of("a", 3, 1))
+	_, own, _ := w.admit(of("a", 3, 1000))
+	for range MaxBypass { // of its own tenant, until it is passed no more
+		pid, _, err := w.admit(of("a", 1, 1))
+		if err != nil || pid == 0 {
+			t.Fatalf("%d, %v", pid, err)
+		}
+		w.release(pid)
+	}
+	_, behind, _ := w.admit(of("a", 1, 1))
+	if got := w.s.Ticket(behind); !got.Waiting || !strings.Contains(got.Text, "was passed 32 times") {
+		t.Fatalf("%+v", got)
+	}
+	var others []wire.PID
+	for n := range 3 * MaxBypass {
+		pid, _, err := w.admit(of("b", 1, 1))
+		if err != nil || pid == 0 {
+			t.Fatalf("after %d others: process %d, %v; %+v", n, pid, err, w.s.Queue(0))
+		}
+		others = append(others, pid)
+		if err := w.s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.release(first)
+	w.look()
+	if got := w.s.Queue(own); len(got) != 1 || got[0].Own || got[0].Passed != MaxBypass || !strings.Contains(got[0].Text, "excache_lines") {
+		t.Fatalf("%+v", got)
+	}
+	if pid, _, _ := w.admit(of("b", 1, 1)); pid != 0 {
+		t.Fatal("one that waits for room that all compete for was passed more than MaxBypass times")
+	}
+	for _, pid := range others {
+		w.release(pid)
+	}
+	w.look()
+	if got := w.s.Ticket(own); got.VNode.PID == 0 {
+		t.Fatalf("%+v", got)
+	}
+	if err := w.s.CheckInvariants(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRetriesBackOff: a vNode that participants refuse is tried after 1, 2, 4, 8, 8 … s, at once when GPM knows of room, and then
+// after 1 s again; what came to nothing leaves no events but that it waits.
+func TestRetriesBackOff(t *testing.T) {
+	w := newWorld(100)
+	abort := func(pid wire.PID) {
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideAbort, PID: pid, Kind: wire.KindNoRoom, Text: "storage_bytes: short"}}})
+		w.apply(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: pid}}})
+	}
+	other, _, _ := w.admit(admission.VNodeSpec{Name: "other", Threads: 1, ExCacheLines: 1})
+	res := w.apply(Request{Op: OpAdmit, Spec: waits("a", 10, 5)})
+	abort(res.VNode.PID)
+	seq := w.s.events.Page(0, 0).Last
+	for n, pause := range []int64{1000, 2000, 4000, 8000, 8000, 0, 1000, 2000} {
+		if pause == 0 {
+			w.release(other)
+			seq += 1 // that it was released
+		} else if w.now += pause - 1; w.s.Due(w.now) {
+			t.Fatalf("attempt %d comes before %d ms", n, pause)
+		} else {
+			w.now++
+		}
+		tried := w.apply(Request{Op: OpQueue}).Tried
+		if len(tried) != 1 {
+			t.Fatalf("attempt %d does not come", n)
+		}
+		if again := New(); again.Restore(w.s.Snapshot()) != nil || !slices.Equal(again.Snapshot(), w.s.Snapshot()) {
+			t.Fatal("a snapshot with an attempt under way does not restore")
+		}
+		abort(tried[0])
+		if err := w.s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page := w.s.events.Page(seq, 0); len(page.Events) != 0 {
+		t.Fatalf("%v", page.Events)
+	}
+	w.now += 4000
+	w.commit(w.apply(Request{Op: OpQueue}).Tried[0])
+	var got []string
+	for _, e := range w.s.events.Page(seq, 0).Events {
+		got = append(got, e.Kind.String())
+	}
+	if want := []string{"placed_process", "dequeued", "admitted"}; !slices.Equal(got, want) {
+		t.Fatalf("%v, want %v", got, want)
 	}
 }

@@ -170,10 +170,7 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 	if len(s.processes) >= MaxProcesses || s.nextPID >= maxPID {
 		return Process{}, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
-	if err := s.quota(&spec); err != nil {
-		return Process{}, err
-	}
-	if err := s.door(spec.Priority, cmp.Or(ticket, s.nextPID)); err != nil {
+	if _, err := s.held(&spec, cmp.Or(ticket, s.nextPID)); err != nil {
 		return Process{}, err
 	}
 	m, err := s.choose(spec, cmd)
@@ -186,9 +183,9 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 		Phase: admission.Intent, Coordinator: cmd.Coordinator, Wants: uint32(len(spec.Volumes)),
 		Tenant: spec.Tenant, Priority: spec.Priority, MemoryBytes: spec.MemoryBytes, StorageBytes: spec.StorageBytes(), Ticket: ticket,
 	}
-	e := s.note
-	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedProcess, p.PID, m.ID, m.Epoch
-	s.events.Append(e)
+	if ticket == 0 {
+		s.events.Append(s.placedEvent(&p, cmd)) // of one that may wait it is told when it is admitted
+	}
 	s.nextPID++
 	s.processes = append(s.processes, p) // PIDs only grow
 	s.open++
@@ -197,6 +194,13 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 	s.charge(&p)
 	s.pass(&p)
 	return p, nil
+}
+
+// placedEvent tells where a process was placed just now. It shares s.note's candidates.
+func (s *State) placedEvent(p *Process, cmd Command) events.Event {
+	e := s.note
+	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedProcess, p.PID, p.Node, p.NodeEpoch
+	return e
 }
 
 // choose returns the pComponent for a vNode, and notes why.
@@ -334,8 +338,8 @@ func (s *State) change(m admission.Change, cmd Command) {
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Refused, PID: p.PID, Node: p.Node, Reason: p.Text})
 	case m.Verb == admission.DecideCommit && p.Phase == admission.Intent:
 		p.Phase, p.Home, p.Volumes = admission.Committed, m.Home, m.Volumes
-		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})
 		s.committed(p, nowMS)
+		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})
 	case m.Verb == admission.DecideAbort && p.Phase == admission.Intent:
 		p.Phase, p.Kind, p.Text = admission.Leaving, m.Kind, m.Text[:min(len(m.Text), maxTextBytes)]
 		s.abort(p, nowMS)
