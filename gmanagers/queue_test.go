@@ -262,7 +262,7 @@ func TestPreempt(t *testing.T) {
 	if _, err := cl.Admit(within(t), waiting(vnode("equal", 60, 0, 0), admission.Preempt, 2)); !errors.Is(err, wire.ErrNoRoom) || !has(err, "ending vNodes of a priority below 2 would not make room") {
 		t.Fatal(err)
 	}
-	if _, err := cl.Admit(within(t), waiting(vnode("huge", 10, 0, 9), admission.Preempt, 9)); !errors.Is(err, wire.ErrNoRoom) || !has(err, "storage_bytes") || !has(err, "would not make room") {
+	if _, err := cl.Admit(within(t), waiting(vnode("huge", 10, 0, 9), admission.Preempt, 9)); !errors.Is(err, wire.ErrNoRoom) || !has(err, "the whole cluster has 32768 in 1 sComponents, at most 32768 in one, even empty") {
 		t.Fatal(err)
 	}
 	if e := told(t, cl, wire.GPM, events.Preempted); len(e) != 0 {
@@ -316,6 +316,27 @@ func TestQuota(t *testing.T) {
 	b.must(t)
 	if e := told(t, cl, wire.GPM, events.QuotaSet); len(e) != 1 || !strings.Contains(e[0].Reason, `tenant "batch": threads 0, excache_lines 50`) {
 		t.Fatalf("%v", e)
+	}
+	settled(t, cl)
+}
+
+// TestNeverWaits: what would not fit into the empty cluster is refused at once, whatever it would wait for, and says what there is.
+func TestNeverWaits(t *testing.T) {
+	_, cl, _ := tight(t, nil)
+	admit(t, cl, waiting(vnode("holds", 50, 1, 1), admission.Refuse, 1)).must(t)
+	for _, how := range []admission.IfFull{admission.Queue, admission.Preempt} {
+		for want, s := range map[string]admission.VNodeSpec{
+			"at one pComponent: the whole cluster has 100 in 1 pComponents, at most 100 in one, even empty": vnode("lines", 101, 0, 0),
+			"9 vRegions wanted the whole cluster has 8 in 1 mComponents, at most 8 in one, even empty":      vnode("memory", 1, 9, 0),
+			"the whole cluster has 32768 in 1 sComponents, at most 32768 in one, even empty":                vnode("disk", 1, 0, 9),
+		} {
+			if _, err := cl.Admit(within(t), waiting(s, how, 9)); !errors.Is(err, wire.ErrNoRoom) || !has(err, want) || has(err, "deadline") {
+				t.Errorf("%v: %v, want %s", how, err, want)
+			}
+		}
+	}
+	if e := append(told(t, cl, wire.GPM, events.Queued), told(t, cl, wire.GPM, events.Preempted)...); len(e) != 0 {
+		t.Errorf("%v", e)
 	}
 	settled(t, cl)
 }

@@ -56,6 +56,7 @@ type txn struct {
 	doing   doing
 	waits   []wire.Manager // participants whose answer is outstanding
 	stalled bool           // an answer was lost; Found goes on by what the log says
+	never   bool           // a participant refused for good
 	gone    bool           // ending ends it, in contrast to letting it run
 }
 
@@ -184,6 +185,7 @@ func (c *Coordinator) Voted(from wire.Manager, verb Verb, v Vote, out []Effect) 
 	switch {
 	case verb == Prepare && v.Kind != wire.KindNone:
 		t.refuse(v.Kind, v.Text)
+		t.never = t.never || v.Never
 	case verb == Prepare && from == wire.GMM:
 		t.open.Placement.Home = v.Home
 	case verb == Prepare:
@@ -216,7 +218,7 @@ func (c *Coordinator) next(t *txn, out []Effect) []Effect {
 	case preparing:
 		t.doing = deciding
 		if t.open.Kind != wire.KindNone {
-			return change(Change{Verb: DecideAbort, PID: pid, Kind: t.open.Kind, Text: t.open.Text}, out)
+			return change(Change{Verb: DecideAbort, PID: pid, Kind: t.open.Kind, Text: t.open.Text, Never: t.never}, out)
 		}
 		return change(Change{Verb: DecideCommit, PID: pid, Home: p.Home, Volumes: p.Volumes}, out)
 	case committing:

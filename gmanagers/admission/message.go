@@ -39,6 +39,7 @@ type Vote struct {
 	Text    string
 	Home    Home     // GMM's vote for a Prepare
 	Volumes []Volume // GSM's vote for a Prepare
+	Never   bool     // refused, and would be even if the cluster held nothing else: nobody waits for it
 }
 
 // Phase is how far a vNode is, in GPM's log.
@@ -120,6 +121,7 @@ type Change struct {
 	Volumes []Volume  // of DecideCommit
 	Kind    wire.Kind // of DecideAbort
 	Text    string    // of DecideAbort
+	Never   bool      // of DecideAbort: a vote said so
 }
 
 // Outcome is the answer to a change: the phase after it. Kind and Text tell why, if the vNode was refused.

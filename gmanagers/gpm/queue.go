@@ -287,7 +287,7 @@ func (s *State) aborted(p *Process, cmd Command) {
 	w := &s.queue[i]
 	w.Attempt, w.Placed = 0, events.Event{}
 	s.setOwn(w, false) // it was no matter of its quota
-	if p.Kind != wire.KindNoRoom && p.Kind != wire.KindUnavailable {
+	if p.Never || p.Kind != wire.KindNoRoom && p.Kind != wire.KindUnavailable {
 		s.refuse(i, events.Refused, &wire.Error{Kind: p.Kind, Text: p.Text}, cmd)
 		return
 	}

@@ -50,6 +50,7 @@ type Process struct {
 	StorageBytes uint64   // of all volumes, for the quota
 	Ticket       wire.PID // under which it waited; 0: it did not
 	By           wire.PID // the ticket of the vNode for which it is evicted
+	Never        bool     // aborted, and would be in an empty cluster too: its vNode waits no more
 }
 
 // Refusal is why a vNode was aborted.
@@ -153,6 +154,10 @@ func (s *State) admit(spec admission.VNodeSpec, cmd Command) Result {
 		return failed(err)
 	}
 	if spec.IfFull != admission.Refuse {
+		if err := s.never(&spec); err != nil {
+			s.tellRefused(events.Refused, 0, spec, err, cmd)
+			return failed(err)
+		}
 		return s.wait(spec, cmd)
 	}
 	p, err := s.place(spec, 0, cmd)
@@ -341,7 +346,7 @@ func (s *State) change(m admission.Change, cmd Command) {
 		s.committed(p, nowMS)
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Admitted, PID: p.PID, Node: p.Node, Epoch: p.NodeEpoch})
 	case m.Verb == admission.DecideAbort && p.Phase == admission.Intent:
-		p.Phase, p.Kind, p.Text = admission.Leaving, m.Kind, m.Text[:min(len(m.Text), maxTextBytes)]
+		p.Phase, p.Kind, p.Text, p.Never = admission.Leaving, m.Kind, m.Text[:min(len(m.Text), maxTextBytes)], m.Never
 		s.abort(p, nowMS)
 	case m.Verb == admission.Ask && p.Phase == admission.Intent:
 		p.Phase, p.Kind, p.Text = admission.Leaving, wire.KindUnavailable, "a participant waited too long for the decision"

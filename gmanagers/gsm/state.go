@@ -126,6 +126,9 @@ func (s *State) steps(cmd Command) Result {
 		v := admission.Vote{PID: st.PID}
 		if err := s.step(st, cmd, &v); err != nil {
 			v.Kind, v.Text = wire.KindOf(err), membership.TextOf(err)
+			if never := s.never(st); v.Kind == wire.KindNoRoom && never != "" {
+				v.Never, v.Text = true, v.Text+"; "+never
+			}
 		}
 		res.Votes = append(res.Votes, v)
 	}
