@@ -1,6 +1,8 @@
 package inproc_test
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"splitkernel/netlayer"
@@ -8,5 +10,8 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	nettest.Run(t, func(t *testing.T) netlayer.Addr { return netlayer.Addr("inproc:" + t.Name()) })
+	var serial atomic.Int64
+	nettest.Run(t, func(t *testing.T) netlayer.Addr {
+		return netlayer.Addr(fmt.Sprintf("inproc:%s-%d", t.Name(), serial.Add(1)))
+	})
 }

@@ -129,7 +129,7 @@ func detached(t *testing.T, addr NewAddr) {
 	}
 	// A connection that is lost ends detached calls too.
 	hold := make(chan struct{})
-	s2 := start(t, addr(t)+"2", handler{serve: func(ctx context.Context, _ *netlayer.Request, _ *netlayer.Reply) error {
+	s2 := start(t, addr(t), handler{serve: func(ctx context.Context, _ *netlayer.Request, _ *netlayer.Reply) error {
 		<-hold
 		return nil
 	}}, ServerOptions())

@@ -35,7 +35,7 @@ func helloRefused(t *testing.T, addr NewAddr) {
 		p.Close()
 	}
 	// The client refuses too: a server that does not know the token gets no request.
-	l, err := netlayer.Listen(addr(t) + "2")
+	l, err := netlayer.Listen(addr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
