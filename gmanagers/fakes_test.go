@@ -79,6 +79,7 @@ func (f *fake) start() {
 		}
 	}
 	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]uint64{}
+	f.member.Epoch = 0 // as of a node that has not registered yet
 	f.w.mu.Unlock()
 	so := netlayer.DefaultServerOptions()
 	so.Cluster, so.Role, so.Node = "test", f.member.Role, f.member.ID
