@@ -69,18 +69,18 @@ func TestMisuseIsNamed(t *testing.T) {
 	s := New(2)
 	s.Serve(10, 0)
 	mustPanic(t, "arrival at 9ns after one at 10ns", func() { s.Serve(9, 0) })
-	mustPanic(t, "Hold on a server of 2 workers", func() { s.Hold(20) })
+	mustPanic(t, "begins at 10ns ends at 9ns", func() { s.End(10, 9) })
 	mustPanic(t, "0 workers", func() { New(0) })
 	mustPanic(t, "had no job", func() { NewPool[int](1, 1).Release(0) })
 }
 
-func TestHoldDelaysTheNext(t *testing.T) {
+func TestAnEndMayFollowFromTheStart(t *testing.T) {
 	s := New(1)
-	_, end := s.Serve(0, 5*units.Nanosecond)
-	s.Hold(end + 10)
-	s.Hold(end) // shorter: nothing
-	if start, _ := s.Serve(1, 0); start != 15 {
-		t.Errorf("the next job begins at %v, want 15ns", start)
+	s.Serve(0, 5*units.Nanosecond)
+	start := s.Start(1)
+	s.End(start, 15)
+	if again := s.Start(2); start != 5 || again != 15 {
+		t.Errorf("jobs begin at %v and %v, want 5ns and 15ns", start, again)
 	}
 }
 

@@ -30,30 +30,31 @@ func New(workers int) *Server {
 // Serve takes a job that arrives now and costs so much of one worker; it says when a worker begins with it and when it ends.
 // Arrivals are in the order of time: one before an earlier call's is a fault of the model and panics.
 func (s *Server) Serve(now time.Duration, cost units.Picos) (start, end time.Duration) {
+	start = s.Start(now)
+	end = start + s.carry.Take(cost)
+	s.End(start, end)
+	return start, end
+}
+
+// Start is the first half of Serve, for a job whose end follows from its start: it says when a worker begins with a job that
+// arrives now. End must follow before the next job.
+func (s *Server) Start(now time.Duration) time.Duration {
 	if now < s.last {
 		panic(fmt.Sprintf("fifo: arrival at %v after one at %v, want them in order: make it an event", now, s.last))
 	}
 	s.last = now
-	start = max(now, s.free[0])
-	d := s.carry.Take(cost)
-	end = start + d
-	s.busy += d
+	return max(now, s.free[0])
+}
+
+// End is the second half: the worker that began at start is free at end.
+func (s *Server) End(start, end time.Duration) {
+	if end < start {
+		panic(fmt.Sprintf("fifo: a job that begins at %v ends at %v", start, end))
+	}
+	s.busy += end - start
 	s.jobs++
 	s.free[0] = end
 	s.sink()
-	return start, end
-}
-
-// Hold keeps the worker of a server that has only one until then, if the latest job turned out longer than Serve was told. The
-// next job must not have been served yet.
-func (s *Server) Hold(until time.Duration) {
-	if len(s.free) != 1 {
-		panic(fmt.Sprintf("fifo: Hold on a server of %d workers, want 1", len(s.free)))
-	}
-	if until > s.free[0] {
-		s.busy += until - s.free[0]
-		s.free[0] = until
-	}
 }
 
 // Free says when the first worker becomes free, at the earliest now.

@@ -26,6 +26,9 @@ func (p Picos) Duration() time.Duration {
 	return time.Duration((p + Nanosecond/2) / Nanosecond)
 }
 
+// Floor gives the whole nanoseconds of p, which is at least 0. Unlike Duration it never runs ahead of a Carry.
+func (p Picos) Floor() time.Duration { return time.Duration(p / Nanosecond) }
+
 // Of gives d in picoseconds, the largest number if d is more than Picos can hold.
 func Of(d time.Duration) Picos {
 	if d > math.MaxInt64/time.Duration(Nanosecond) {
