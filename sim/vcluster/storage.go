@@ -1,0 +1,241 @@
+package vcluster
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/volume"
+	"splitkernel/sim/fifo"
+)
+
+// storage is an sComponent: its volumes, and a device. What is written lies in the memory of its operating system until a flush
+// takes it to the device; what is read comes from the device unless it lies there.
+type storage struct {
+	c        *Cluster
+	o        *Node
+	no       int32
+	epoch    wire.Epoch
+	workers  *fifo.Server
+	dev      Device
+	vols     map[wire.VolumeID]*vol
+	reserved uint64
+	next     uint64 // of the device: where the next volume begins
+
+	reads, writes, flushes uint64
+}
+
+// vol is a volume.
+type vol struct {
+	core    *volume.Volume
+	sched   *iosched.Scheduler
+	base    uint64              // where it begins on the device
+	blocks  map[uint64]*sectors // by block; a block that is missing is zeros
+	dirty   map[uint64]bool     // blocks that a flush takes to the device
+	owed    volume.Persist      // a header that must be written
+	waiting map[uint64]flushing
+	last    uint64
+}
+
+// flushing is a flush that waits to be covered.
+type flushing struct {
+	k wire.Block
+	q *blockCall
+}
+
+func newStorage(c *Cluster, o *Node, no int32) *storage {
+	return &storage{c: c, o: o, no: no, workers: fifo.New(c.hw.StorageWorkers()), dev: c.hw.Device(c.o.Seed, uint64(no)), vols: map[wire.VolumeID]*vol{}}
+}
+
+func (s *storage) load() wire.Load {
+	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes}
+}
+
+func (s *storage) queue(q *message) (started, ended time.Duration) {
+	return s.workers.Serve(q.arrived, s.c.hw.ServeStorage(q.op, int(q.bytes)))
+}
+
+// io does f when the device has performed an operation.
+func (s *storage) io(op DeviceOp, offset uint64, bytes int, f func()) {
+	at := s.dev.Serve(s.c.clock.Now(), op, offset, bytes)
+	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|uint64(op), offset)
+	s.c.at(at, f)
+}
+
+func (s *storage) create(q wire.VolumeCreateReq) error {
+	meta, err := volume.Check(q, volume.BootID{})
+	if err != nil {
+		return err
+	}
+	if v := s.vols[q.Volume]; v != nil {
+		if old := v.core.Meta(); old.Name != meta.Name || old.SizeBytes != meta.SizeBytes {
+			return wire.Errorf(wire.KindExists, "volume %d at %s exists as %q with %d bytes, wanted is %q with %d", q.Volume, s.o.ID, old.Name, old.SizeBytes, meta.Name, meta.SizeBytes)
+		}
+		return nil
+	}
+	switch {
+	case len(s.vols) >= s.o.MaxVolumes:
+		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", s.o.ID, len(s.vols), s.o.MaxVolumes)
+	case s.reserved+meta.SizeBytes > s.o.StorageBytes:
+		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", s.o.ID, meta.SizeBytes, s.reserved, s.o.StorageBytes)
+	}
+	s.vols[q.Volume] = &vol{core: volume.New(meta, volume.BootID{}), sched: iosched.New(s.o.FlushQueue), base: s.next, blocks: map[uint64]*sectors{}, dirty: map[uint64]bool{}, waiting: map[uint64]flushing{}}
+	s.reserved += meta.SizeBytes
+	s.next += meta.SizeBytes
+	return nil
+}
+
+func (s *storage) remove(q wire.VolumeRef) error {
+	v := s.vols[q.Volume]
+	if v == nil {
+		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", q.Volume, s.o.ID)
+	}
+	if meta := v.core.Meta(); q.Epoch < meta.Epoch {
+		return wire.Errorf(wire.KindStale, "volume %d (%s): delete under epoch %d, want at least %d", q.Volume, meta.Name, q.Epoch, meta.Epoch)
+	}
+	s.reserved -= v.core.Meta().SizeBytes
+	delete(s.vols, q.Volume)
+	return nil
+}
+
+func (s *storage) find(id wire.VolumeID) (*vol, error) {
+	if v := s.vols[id]; v != nil {
+		return v, nil
+	}
+	return nil, wire.Errorf(wire.KindNotFound, "volume %d is not at %s", id, s.o.ID)
+}
+
+func (s *storage) attach(q wire.VolumeAttachReq, done func(error)) {
+	v, err := s.find(q.Volume)
+	if err != nil {
+		done(err)
+		return
+	}
+	p, err := v.core.Attach(q)
+	s.persist(v, p, func() { done(err) })
+}
+
+// persist writes the header of a volume as it must be, then goes on.
+func (s *storage) persist(v *vol, p volume.Persist, then func()) {
+	if v.owed = max(v.owed, p); v.owed == volume.Nothing {
+		then()
+		return
+	}
+	v.core.Header() // counts its sequence
+	synced := v.owed == volume.Synced
+	v.owed = volume.Nothing
+	if !synced { // handed to the operating system
+		then()
+		return
+	}
+	s.io(DeviceWrite, v.base, volume.HeaderLen, func() { s.io(DeviceFlush, 0, 0, then) })
+}
+
+// block serves a block request.
+func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
+	v, err := s.find(k.Volume)
+	if err != nil {
+		q.reply(err)
+		return
+	}
+	switch op {
+	case wire.OpBlockRead:
+		s.reads++
+		p, err := v.core.Read(k)
+		s.persist(v, p, func() {
+			if err != nil {
+				q.reply(err)
+				return
+			}
+			n := k.Offset / wire.PageSize
+			give := func() {
+				if b := v.blocks[n]; b != nil {
+					each(buffercache.MaskOf(k), func(i int) { q.data[i] = b[i] })
+				}
+				q.reply(nil)
+			}
+			if v.dirty[n] {
+				give()
+				return
+			}
+			s.io(DeviceRead, v.base+k.Offset, int(k.Length), give)
+		})
+	case wire.OpBlockWrite:
+		s.writes++
+		apply, p, err := v.core.Write(k)
+		s.persist(v, p, func() {
+			if err == nil && apply {
+				n := k.Offset / wire.PageSize
+				b := v.blocks[n]
+				if b == nil {
+					b = new(sectors)
+					v.blocks[n] = b
+				}
+				each(buffercache.MaskOf(k), func(i int) { b[i] = q.data[i] })
+				v.dirty[n] = true
+			}
+			q.reply(err)
+		})
+	default:
+		s.flushes++
+		p, err := v.core.Flush(k)
+		s.persist(v, p, func() {
+			if err != nil {
+				q.reply(err)
+				return
+			}
+			v.last++
+			v.waiting[v.last] = flushing{k, q}
+			s.sync(v, v.sched.Flush(v.last, nil))
+		})
+	}
+}
+
+// sync performs what the scheduler of a volume wants.
+func (s *storage) sync(v *vol, out []iosched.Effect) {
+	for _, e := range out {
+		if e.Kind == iosched.Ack {
+			f := v.waiting[e.ID]
+			delete(v.waiting, e.ID)
+			if e.Err != nil {
+				f.q.reply(e.Err)
+				continue
+			}
+			s.persist(v, v.core.Flushed(f.k), func() { f.q.reply(nil) })
+			continue
+		}
+		blocks := make([]uint64, 0, len(v.dirty))
+		for n := range v.dirty {
+			blocks = append(blocks, n)
+		}
+		slices.Sort(blocks)
+		clear(v.dirty)
+		left := 1
+		ended := func() {
+			if left--; left == 0 {
+				s.io(DeviceFlush, 0, 0, func() { s.sync(v, v.sched.Synced(nil, nil)) })
+			}
+		}
+		for i := 0; i < len(blocks); { // runs of blocks are one operation
+			j := i + 1
+			for j < len(blocks) && blocks[j] == blocks[j-1]+1 {
+				j++
+			}
+			left++
+			s.io(DeviceWrite, v.base+blocks[i]*wire.PageSize, (j-i)*wire.PageSize, ended)
+			i = j
+		}
+		ended()
+	}
+}
+
+func (s *storage) whoWaits(report func(who, what string)) {
+	for _, id := range sortedVolumes(s.vols) {
+		if n := len(s.vols[id].waiting); n > 0 {
+			report(string(s.o.ID), fmt.Sprintf("%d flushes of volume %d", n, id))
+		}
+	}
+}
