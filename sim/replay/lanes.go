@@ -58,7 +58,7 @@ func (j *job) access(t *pcomponent.Thread, rs []trace.Ref, first uint64) error {
 			ok = j.pages.Read(page, b)
 		}
 		if !ok {
-			j.wrongPage(page, b, first+uint64(i))
+			j.wrongPage(page, j.pages.Describe(page, b), first+uint64(i))
 		}
 	}
 	j.checked += uint64(len(rs))

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/check"
 	"splitkernel/sim/trace"
@@ -218,14 +217,18 @@ func (j *player) unmap(p memory, addr, length uint64) error {
 	return nil
 }
 
-// wrongPage counts and describes a page that failed its check. The process's lock is held.
-func (j *player) wrongPage(page uint64, b *arena.Page, ref uint64) {
+// wrongPage counts and describes a page that failed its check; what is how it differs. The process's lock is held.
+func (j *player) wrongPage(page uint64, what string, ref uint64) {
 	j.wrong++
 	if len(j.shown) >= IntegrityShown {
 		return
 	}
-	text := fmt.Sprintf("%s: %s: %s", j.spec.Name, j.where(ref), j.pages.Describe(page, b))
-	h := j.history(wire.PageNo(page))
-	j.log.Error("wrong page", "what", text, "history", h)
-	j.shown = append(j.shown, text+"; history: "+h)
+	text := fmt.Sprintf("%s: %s: %s", j.spec.Name, j.where(ref), what)
+	h := ""
+	if j.history != nil {
+		h = j.history(wire.PageNo(page))
+		text += "; history: " + h
+	}
+	j.log.Error("wrong page", "what", text)
+	j.shown = append(j.shown, text)
 }
