@@ -51,6 +51,11 @@ func TestVirtualRunOfPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if raceEnabled {
+		for i := range w.Vnodes {
+			w.Vnodes[i].MaxRefs = 10_000
+		}
+	}
 	o := VirtualOptions{Workload: w, Cluster: c, Hardware: flat{}, HardwareName: "flat", TempDir: t.TempDir(), Local: true}
 	began := time.Now()
 	s, err := RunVirtual(t.Context(), o)
