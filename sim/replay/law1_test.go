@@ -13,6 +13,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/hardware"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
 )
@@ -52,7 +53,7 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 		t.Fatal(err)
 	}
 	sum, err := RunVirtual(context.Background(), VirtualOptions{
-		Workload: &configs.Workload{Name: "law1", Seed: 1, Vnodes: []configs.VNode{v}}, Cluster: cluster, Hardware: flat{},
+		Workload: &configs.Workload{Name: "law1", Seed: 1, Vnodes: []configs.VNode{v}}, Cluster: cluster, Hardware: hardware.DefaultOptions(),
 		Traces: []Trace{{Path: path, Info: info}},
 	})
 	if err != nil {

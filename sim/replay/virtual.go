@@ -13,6 +13,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/check"
+	"splitkernel/sim/hardware"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
 	"splitkernel/sim/vcluster"
@@ -23,7 +24,7 @@ import (
 type VirtualOptions struct {
 	Workload     *configs.Workload
 	Cluster      *configs.Cluster
-	Hardware     vcluster.Hardware
+	Hardware     hardware.Hardware
 	HardwareName string
 	Traces       []Trace // of its vNodes; nil makes RunVirtual read them
 	TempDir      string  // where bundled traces are unpacked
@@ -126,6 +127,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 			v.VRegion, v.BufferCache = n.Memory.Cores()
 		case n.Storage != nil:
 			v.StorageBytes, v.FlushQueue, v.MaxVolumes = n.Storage.CapacityBytes, n.Storage.FlushQueue, n.Storage.MaxVolumes
+			v.Workers = n.Netlayer.Server.Workers
 		}
 		out.Nodes = append(out.Nodes, v)
 	}
@@ -301,7 +303,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []
 	s, total := r.sum, newMerge()
 	byNode := map[wire.NodeID]*merge{}
 	model := &report.Modelled{Hardware: o.HardwareName, Seconds: c.Now().Seconds(), Events: c.Events()}
-	var stages [6]time.Duration
+	var stages [7]time.Duration
 	var fetches uint64
 	for i, p := range ps {
 		v, own := p.v, newMerge()

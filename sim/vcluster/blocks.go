@@ -153,7 +153,7 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 			})
 		}
 		serve(q)
-	})
+	}, done)
 }
 
 // done takes the outcome of a storage operation.

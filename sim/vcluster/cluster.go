@@ -3,13 +3,19 @@ package vcluster
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"splitkernel/gmanagers/placement"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/link"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/fifo"
+	"splitkernel/sim/hardware"
+	"splitkernel/sim/hardware/endpoint"
+	"splitkernel/sim/hardware/processor"
 	"splitkernel/sim/vtime"
 )
 
@@ -25,7 +31,7 @@ const (
 // cluster has live.
 type Options struct {
 	Seed        uint64
-	Hardware    Hardware
+	Hardware    hardware.Hardware
 	RegionBytes uint64
 	Quantum     time.Duration // 0 is DefaultQuantum
 	Fault       fault.Options // of all processes; threads and region_bytes are set for each
@@ -45,7 +51,7 @@ type Node struct {
 	ExCacheBytes uint64 // of a pComponent, for all its processes
 
 	MemoryBytes     uint64 // of an mComponent
-	Workers         int    // of an mComponent
+	Workers         int    // of an mComponent or an sComponent
 	MaxOwnedRegions int
 	VRegion         vregion.Options
 	BufferCache     buffercache.Options
@@ -66,8 +72,8 @@ type Managers struct {
 type Cluster struct {
 	o     Options
 	clock *vtime.Clock
-	hw    Hardware
-	net   network
+	net   *link.Net
+	ports []port // by number of the node
 
 	nodes   []any // *compute, *memory, *storage, or nil for a manager; by number
 	byID    map[wire.NodeID]int32
@@ -79,9 +85,13 @@ type Cluster struct {
 	msgs     slab[message]
 	later    slab[func()]
 	run      vtime.Kind // of later
-	arrive   vtime.Kind // of msgs
+	arrive   vtime.Kind // of msgs, as are the following
+	begin    vtime.Kind
 	served   vtime.Kind
+	back     vtime.Kind
 	answered vtime.Kind
+	lost     vtime.Kind
+	freed    vtime.Kind // of nodes
 	digest   digest
 }
 
@@ -93,20 +103,36 @@ func New(o Options) (*Cluster, error) {
 	if o.Quantum == 0 {
 		o.Quantum = DefaultQuantum
 	}
-	c := &Cluster{o: o, clock: vtime.New(), hw: o.Hardware, byID: map[wire.NodeID]int32{}}
+	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
 	c.run = c.clock.Handle("continue", func(who uint32) {
 		f := *c.later.at(who)
 		c.later.free(who)
 		f()
 	})
 	c.arrive = c.clock.Handle("a message arrives", c.onArrive)
+	c.begin = c.clock.Handle("a request comes to the workers", c.onBegin)
 	c.served = c.clock.Handle("a request was served", c.onServed)
-	c.answered = c.clock.Handle("an answer arrives", c.onAnswered)
-	c.net.init(c, len(o.Nodes))
+	c.back = c.clock.Handle("an answer arrives", c.onBack)
+	c.answered = c.clock.Handle("an answer comes to who asked", c.onAnswered)
+	c.lost = c.clock.Handle("a message is given up", c.onLost)
+	c.freed = c.clock.Handle("a worker is free", func(who uint32) { c.freeWorker(int32(who)) })
+	var chance *rand.Rand
+	if o.Hardware.Link.Chance() {
+		chance = vtime.Stream(o.Seed, "links", 0)
+	}
+	var err error
+	if c.net, err = link.New(o.Hardware.Link, len(o.Nodes), chance); err != nil {
+		return nil, fmt.Errorf("hardware: link: %w", err)
+	}
 	for i := range o.Nodes {
 		n := &o.Nodes[i]
 		no := int32(i)
 		c.byID[n.ID] = no
+		ep, err := endpoint.New(o.Hardware.Endpoint, c.net, link.NIC(no))
+		if err != nil {
+			return nil, fmt.Errorf("hardware: endpoint: %w", err)
+		}
+		c.ports = append(c.ports, port{ep, fifo.NewPool[uint32](n.workers(), int(o.Hardware.Endpoint.WorkerQueue)), processor.NewMemory(o.Hardware.Processor)})
 		switch n.Role {
 		case wire.RoleCompute:
 			x := newCompute(c, n, no)
@@ -115,7 +141,10 @@ func New(o Options) (*Cluster, error) {
 			x := newMemory(c, n, no)
 			c.memory, c.nodes = append(c.memory, x), append(c.nodes, x)
 		case wire.RoleStorage:
-			x := newStorage(c, n, no)
+			x, err := newStorage(c, n, no)
+			if err != nil {
+				return nil, err
+			}
 			c.storage, c.nodes = append(c.storage, x), append(c.nodes, x)
 		default:
 			c.nodes = append(c.nodes, nil)
@@ -130,8 +159,22 @@ func New(o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// handlers is how many requests a pComponent or a manager serves at once: whoever waits there holds no processor.
+const handlers = 1024
+
+// workers is how many requests a component serves at once.
+func (n *Node) workers() int {
+	if n.Role == wire.RoleMemory || n.Role == wire.RoleStorage {
+		return n.Workers
+	}
+	return handlers
+}
+
 func (o *Options) validate() error {
 	var errs []error
+	if err := o.Hardware.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("hardware: %w", err))
+	}
 	if len(o.Nodes) > MaxNodes {
 		errs = append(errs, fmt.Errorf("nodes: %d, want at most %d", len(o.Nodes), MaxNodes))
 	}
@@ -153,8 +196,8 @@ func (o *Options) validate() error {
 				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of memory and %d workers, want at least a page and 1", n.ID, n.MemoryBytes, n.Workers))
 			}
 		case wire.RoleStorage:
-			if n.StorageBytes < wire.PageSize {
-				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of storage, want at least a page", n.ID, n.StorageBytes))
+			if n.StorageBytes < wire.PageSize || n.Workers < 1 {
+				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of storage and %d workers, want at least a page and 1", n.ID, n.StorageBytes, n.Workers))
 			}
 		default:
 			errs = append(errs, fmt.Errorf("nodes.%s: role %v, want one of the four", n.ID, n.Role))

@@ -2,7 +2,6 @@ package vcluster
 
 import (
 	"testing"
-	"time"
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/mcomponent/buffercache"
@@ -10,42 +9,12 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
-	"splitkernel/sim/units"
+	"splitkernel/sim/hardware"
 	"splitkernel/sim/vtime"
 )
 
-// flat is hardware of round numbers.
-type flat struct{}
-
-func (flat) Instruction() units.Picos              { return 500 }
-func (flat) Reference() units.Picos                { return 400 }
-func (flat) Trap() units.Picos                     { return 500 * units.Nanosecond }
-func (flat) Fill() units.Picos                     { return 300 * units.Nanosecond }
-func (flat) ZeroFill() units.Picos                 { return 600 * units.Nanosecond }
-func (flat) Evict(int) units.Picos                 { return 1000 * units.Nanosecond }
-func (flat) LocalFault() units.Picos               { return 500 * units.Nanosecond }
-func (flat) Post(int) time.Duration                { return 200 }
-func (flat) Receive(int) time.Duration             { return 200 }
-func (flat) Polls() bool                           { return true }
-func (flat) Poll(int) units.Picos                  { return 300 * units.Nanosecond }
-func (flat) Serve(wire.Op, int) units.Picos        { return 700 * units.Nanosecond }
-func (flat) StorageWorkers() int                   { return 1 }
-func (flat) ServeStorage(wire.Op, int) units.Picos { return 2 * units.Microsecond }
-
-func (flat) Links(int, uint64) Links  { return flat{} }
-func (flat) Commit(int) time.Duration { return time.Millisecond }
-func (flat) Send(at time.Duration, _, _, bytes int) time.Duration {
-	return at + 1000 + time.Duration(bytes)/5
-}
-
-type flatDevice struct{}
-
-func (flatDevice) Serve(now time.Duration, op DeviceOp, _ uint64, bytes int) time.Duration {
-	return now + 20*time.Microsecond + time.Duration(bytes)/2
-}
-
 func testOptions(p, m, s int) Options {
-	o := Options{Seed: 1, Hardware: testHardware{}, RegionBytes: 1 << 20, Fault: fault.DefaultOptions(), Managers: Managers{GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded", GSMPolicy: "fewest_volumes", CachePolicy: "fewest_volumes", Overcommit: 4000}}
+	o := Options{Seed: 1, Hardware: hardware.DefaultOptions(), RegionBytes: 1 << 20, Fault: fault.DefaultOptions(), Managers: Managers{GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded", GSMPolicy: "fewest_volumes", CachePolicy: "fewest_volumes", Overcommit: 4000}}
 	add := func(role wire.Role, id string, n int) {
 		for i := range n {
 			o.Nodes = append(o.Nodes, Node{
@@ -60,10 +29,6 @@ func testOptions(p, m, s int) Options {
 	add(wire.RoleCompute, "p", p)
 	return o
 }
-
-type testHardware struct{ flat }
-
-func (testHardware) Device(uint64, uint64) Device { return flatDevice{} }
 
 func TestThin(t *testing.T) {
 	c, err := New(testOptions(1, 2, 1))

@@ -9,6 +9,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/hardware/processor"
 	"splitkernel/sim/units"
 	"splitkernel/sim/vtime"
 )
@@ -85,6 +86,7 @@ type Process struct {
 	lat     Latencies
 	opened  time.Duration
 	waited  time.Duration // of its threads, in faults
+	traps   *processor.Faults
 }
 
 // Thread makes the accesses of one thread.
@@ -117,7 +119,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if room := n.o.ExCacheBytes / wire.PageSize; !o.Local && n.lines+uint64(o.ExCache.Lines) > room {
 		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, o.ExCache.Lines, o.Name, room-n.lines, room)
 	}
-	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, volumes: map[wire.VolumeID]*Volume{}, opened: c.clock.Now()}
+	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, volumes: map[wire.VolumeID]*Volume{}, opened: c.clock.Now(), traps: processor.NewFaults(c.o.Hardware.Processor)}
 	p.idle.Name = "an acknowledgement of a flush"
 	for i := range o.Threads {
 		t := &Thread{p: p, id: i}
@@ -180,7 +182,7 @@ func (t *Thread) Begin(y *vtime.Proc) { t.y = y }
 // Compute has the thread run for as long as so many instructions take. If more threads run at the pComponent than it has
 // processors, each gets its share of them.
 func (t *Thread) Compute(instructions uint64) {
-	cost := units.Picos(instructions) * t.p.c.hw.Instruction()
+	cost := t.p.c.o.Hardware.Processor.Instructions(instructions)
 	if run, cores := t.p.n.run, t.p.n.o.Cores; run > cores {
 		cost = cost * units.Picos(run) / units.Picos(cores)
 	}
@@ -203,7 +205,7 @@ func (t *Thread) Access(page uint64, write bool) (*Stamp, error) {
 		t.Sync() // others share the ExCache: they go on meanwhile
 	}
 	if frame, ok := p.core.Hit(wire.PageNo(page), write); ok {
-		t.ahead += p.c.hw.Reference()
+		t.ahead += p.c.o.Hardware.Processor.Hit
 		return &p.frames[frame], nil
 	}
 	frame, err := t.fault(wire.PageNo(page), write)
@@ -215,16 +217,18 @@ func (t *Thread) Access(page uint64, write bool) (*Stamp, error) {
 
 // fault brings a page.
 func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
-	p, hw := t.p, t.p.c.hw
-	t.ahead += hw.Trap()
-	began := p.c.clock.Now() + time.Duration(t.ahead/1000)
+	p, c := t.p, t.p.c
 	t.Sync()
-	if frame, ok := p.core.Hit(page, write); ok { // somebody brought it while this thread caught up with the clock
-		return frame, nil
+	began := c.clock.Now()
+	if entered := p.traps.Fault(began); entered > began {
+		t.y.Sleep(entered - began)
+		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
+			return frame, nil
+		}
 	}
 	t.mail, t.stage = fault.Effect{}, stages{}
 	evicted := p.core.Cache().Stats().Evictions
-	p.perform(p.core.Fault(p.c.clock.Now(), t.id, page, write, p.out[:0]))
+	p.perform(p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
 	for {
 		for t.mail.Kind == 0 {
 			t.y.Wait(&t.wake)
@@ -233,25 +237,22 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 		t.mail = fault.Effect{}
 		switch e.Kind {
 		case fault.Done:
-			// What waits on this thread begins at this moment; the thread itself still has to map the line.
-			cost := hw.Fill()
+			now := c.clock.Now()
+			ends := now
 			if e.How == fault.PLocal {
-				cost = hw.ZeroFill()
-			}
-			if p.o.Local {
-				cost = hw.LocalFault()
+				ends = c.ports[p.n.no].dram.Move(now, wire.PageSize)
 			}
 			if p.core.Cache().Stats().Evictions > evicted {
-				cost += hw.Evict(len(p.threads))
+				ends += c.o.Hardware.Processor.ShootdownOf(len(p.threads)).Duration()
 			}
 			var out []fault.Effect
 			frame, out = p.core.Finish(t.id, p.out[:0])
 			p.perform(out)
-			t.ahead += cost
-			took := p.c.clock.Now() + time.Duration(t.ahead/1000) - began
+			t.ahead += units.Of(ends - now) // what waits on this thread begins now; the thread itself still has this to do
+			took := ends - began
 			p.waited += took
 			p.lat.record(e.How, took, &t.stage)
-			p.c.digest.mark(p.c.clock.Now(), markDone, uint64(p.o.PID)<<16|uint64(t.id), uint64(page))
+			c.digest.mark(now, markDone, uint64(p.o.PID)<<16|uint64(t.id), uint64(page))
 			return frame, nil
 		case fault.Fail:
 			return 0, e.Err
@@ -259,7 +260,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			if frame, ok := p.core.Hit(page, write); ok {
 				return frame, nil
 			}
-			p.perform(p.core.Fault(p.c.clock.Now(), t.id, page, write, p.out[:0]))
+			p.perform(p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
 		}
 	}
 }
@@ -267,7 +268,6 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 // perform does what the core wants, in order.
 func (p *Process) perform(out []fault.Effect) {
 	p.out = out[:0] // its memory is used again by whoever comes next; what is performed here calls no core
-	hw := p.c.hw
 	for i := range out {
 		e := &out[i]
 		switch e.Kind {
@@ -286,14 +286,14 @@ func (p *Process) perform(out []fault.Effect) {
 				m.op, m.bytes, m.paired = wire.OpMissFlush, missFlushBytes, true
 				m.flush = flushBody{Flush: e.Flush, epoch: e.FlushEpoch, stamp: p.frames[e.Flush.Frame]}
 			}
-			p.c.post(i, hw.Post(int(m.bytes)))
+			p.c.post(i)
 		case fault.Write:
 			i := p.c.msgs.take()
 			*p.c.msgs.at(i) = message{
 				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: flushBytes, p: p, page: e.Page,
 				flush: flushBody{Flush: e.Flush, epoch: e.Owner.Epoch, stamp: p.frames[e.Flush.Frame]},
 			}
-			p.c.post(i, hw.Post(flushBytes))
+			p.c.post(i)
 		case fault.AskOwner:
 			p.askOwner(e.Page)
 		case fault.Done, fault.Retry, fault.Fail:

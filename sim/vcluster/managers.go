@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/device"
 	"splitkernel/sim/vtime"
 )
 
@@ -24,14 +25,16 @@ const (
 
 // managers are GPM, GMM and GSM. Their states are applied where a command is committed: replicas would hold the same.
 type managers struct {
-	c      *Cluster
-	gpm    *gpm.State
-	gmm    *gmm.State
-	gsm    *gsm.State
-	leader int32 // the node that leads the three groups
-	seq    uint64
-	chance *rand.Rand
-	last   [wire.GSM + 1]time.Duration // when the last command of a group was committed: the log keeps their order
+	c       *Cluster
+	gpm     *gpm.State
+	gmm     *gmm.State
+	gsm     *gsm.State
+	leader  int32 // the node that leads the three groups
+	seq     uint64
+	chance  *rand.Rand
+	members []int32 // the nodes of the managers
+	disks   map[int32]*logDisk
+	logs    [wire.GSM + 1]raft
 
 	core    *admission.Coordinator
 	waiting map[wire.PID][]func(admission.Answer)
@@ -46,7 +49,10 @@ const clientID = 1
 func newManagers(c *Cluster) (*managers, error) {
 	g := &managers{
 		c: c, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), leader: -1, chance: vtime.Stream(c.o.Seed, "managers", 0),
-		waiting: map[wire.PID][]func(admission.Answer){}, loads: map[wire.NodeID]wire.Load{}, loadsAt: -1,
+		waiting: map[wire.PID][]func(admission.Answer){}, loads: map[wire.NodeID]wire.Load{}, loadsAt: -1, disks: map[int32]*logDisk{},
+	}
+	for k := range g.logs {
+		g.logs[k] = raft{g: g, group: wire.Manager(k)}
 	}
 	g.core = admission.NewCoordinator(g.chance.Uint64(), driverPatience)
 	for i := range c.o.Nodes {
@@ -59,6 +65,12 @@ func newManagers(c *Cluster) (*managers, error) {
 			if g.leader < 0 {
 				g.leader = int32(i)
 			}
+			d, err := device.New(c.o.Hardware.Device, vtime.Stream(c.o.Seed, "log", uint64(i)))
+			if err != nil {
+				return nil, fmt.Errorf("hardware: device: %w", err)
+			}
+			g.members = append(g.members, int32(i))
+			g.disks[int32(i)] = &logDisk{c, d}
 			continue
 		case wire.RoleCompute:
 			m.Capacity = wire.Capacity{Cores: uint32(n.Cores), ExCacheLines: n.ExCacheBytes / wire.PageSize}
@@ -97,14 +109,9 @@ func (c *Cluster) setEpoch(no int32, e wire.Epoch) {
 
 func (g *managers) next() uint64 { g.seq++; return g.seq }
 
-// commit does apply when a command of so many bytes is committed by a quorum: it runs in the order of the log.
+// commit does apply when a command of so many bytes is committed.
 func (g *managers) commit(group wire.Manager, bytes int, apply func()) {
-	at := max(g.c.clock.Now()+g.c.hw.Commit(bytes), g.last[group])
-	g.last[group] = at
-	g.c.at(at, func() {
-		g.c.digest.mark(at, markCommand, uint64(group), uint64(bytes))
-		apply()
-	})
+	g.logs[group].propose(bytes, apply)
 }
 
 // refresh looks at the loads if heartbeats have come since.
@@ -153,7 +160,7 @@ func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done
 			r := g.gmm.Apply(cmd)
 			reply(len(r.Encode()), func() { done(r.Owner, r.Err()) })
 		})
-	})
+	}, func(err error) { done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err)) })
 }
 
 // Admit has the managers admit a vNode: all or nothing. from is the node of who asks.

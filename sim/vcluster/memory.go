@@ -3,12 +3,10 @@ package vcluster
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
-	"splitkernel/sim/fifo"
 )
 
 // memory is an mComponent: the owner of vRegions, the home of processes, the buffer cache of volumes.
@@ -17,9 +15,6 @@ type memory struct {
 	o     *Node
 	no    int32
 	epoch wire.Epoch
-
-	poll    *fifo.Server // the thread that takes messages off the NIC and hands them to workers; nil if workers do
-	workers *fifo.Server
 
 	owners *vregion.Owners
 	store  *pagestore.Store
@@ -38,11 +33,8 @@ func newMemory(c *Cluster, o *Node, no int32) *memory {
 	v := o.VRegion
 	v.RegionBytes = c.o.RegionBytes
 	m := &memory{
-		c: c, o: o, no: no, workers: fifo.New(o.Workers), owners: vregion.NewOwners(v, o.ID, o.MaxOwnedRegions),
+		c: c, o: o, no: no, owners: vregion.NewOwners(v, o.ID, o.MaxOwnedRegions),
 		store: pagestore.New(int(o.MemoryBytes / wire.PageSize)), home: vregion.NewHome(v), calls: map[uint64]func(vregion.Effect){},
-	}
-	if c.hw.Polls() {
-		m.poll = fifo.New(1)
 	}
 	m.blocks.init(m)
 	return m
@@ -54,15 +46,6 @@ func (m *memory) load() wire.Load {
 		Processes: uint32(p.Processes), Regions: uint32(m.owners.Regions()), ResidentBytes: uint64(s.Used) * wire.PageSize,
 		Misses: m.misses, Flushes: m.flushes,
 	}
-}
-
-// queue puts a request through the polling thread and the workers.
-func (m *memory) queue(q *message) (started, ended time.Duration) {
-	at := q.arrived
-	if m.poll != nil {
-		_, at = m.poll.Serve(at, m.c.hw.Poll(int(q.bytes)))
-	}
-	return m.workers.Serve(at, m.c.hw.Serve(q.op, int(q.bytes)))
 }
 
 // page serves a miss, a flush, or both in one message: the miss first, as live.

@@ -10,21 +10,21 @@ import (
 )
 
 // Stages of a fetch, in order: what it waited for.
-var Stages = []string{"processor", "nic_queue_and_wire", "worker_queue", "service", "reply_nic_and_wire", "fill"}
+var Stages = []string{"processor", "request_nic_and_wire", "poll", "worker_queue", "service", "reply_nic_and_wire", "reply_poll"}
 
 // stages is how long a fetch was in each of Stages.
-type stages [6]time.Duration
+type stages [7]time.Duration
 
 // stagesOf takes the times of a fetch apart that was answered now.
 func stagesOf(m *message, now time.Duration) stages {
-	return stages{0, m.arrived - m.sent, m.started - m.arrived, m.ended - m.started, now - m.returned, 0}
+	return stages{0, m.arrived - m.sent, m.queued - m.arrived, m.started - m.queued, m.ended - m.started, m.came - m.returned, now - m.came}
 }
 
 // Latencies of a process, in ns.
 type Latencies struct {
 	Fault  [4]*hdrhistogram.Histogram // by fault.How - 1
 	Block  [3]*hdrhistogram.Histogram // read, write, flush
-	Stages [6]time.Duration           // sums over fetches
+	Stages [7]time.Duration           // sums over fetches
 	N      uint64                     // fetches
 }
 
@@ -88,12 +88,12 @@ func (c *Cluster) Components() []Component {
 			x.Epoch = n.epoch
 		case *memory:
 			x.Epoch, x.Fetches, x.Flushes, x.Used = n.epoch, n.misses, n.flushes, uint64(n.store.Stats().Used)
-			_, x.Busy = n.workers.Stats()
+			x.Busy = c.ports[i].workers.Stats().Busy
 			s := n.blocks.cache.Stats()
 			x.Reads, x.Writes, x.Syncs = s.Reads, s.Writes, s.Flushes
 		case *storage:
 			x.Epoch, x.Reads, x.Writes, x.Syncs = n.epoch, n.reads, n.writes, n.flushes
-			_, x.Busy = n.workers.Stats()
+			x.Busy = c.ports[i].workers.Stats().Busy
 		default:
 			continue
 		}

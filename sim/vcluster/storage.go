@@ -3,13 +3,13 @@ package vcluster
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/device"
 	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/volume"
-	"splitkernel/sim/fifo"
+	"splitkernel/sim/vtime"
 )
 
 // storage is an sComponent: its volumes, and a device. What is written lies in the memory of its operating system until a flush
@@ -19,8 +19,7 @@ type storage struct {
 	o        *Node
 	no       int32
 	epoch    wire.Epoch
-	workers  *fifo.Server
-	dev      Device
+	dev      *device.Device
 	vols     map[wire.VolumeID]*vol
 	reserved uint64
 	next     uint64 // of the device: where the next volume begins
@@ -46,22 +45,29 @@ type flushing struct {
 	q *blockCall
 }
 
-func newStorage(c *Cluster, o *Node, no int32) *storage {
-	return &storage{c: c, o: o, no: no, workers: fifo.New(c.hw.StorageWorkers()), dev: c.hw.Device(c.o.Seed, uint64(no)), vols: map[wire.VolumeID]*vol{}}
+func newStorage(c *Cluster, o *Node, no int32) (*storage, error) {
+	d, err := device.New(c.o.Hardware.Device, vtime.Stream(c.o.Seed, "device", uint64(no)))
+	if err != nil {
+		return nil, fmt.Errorf("hardware: device: %w", err)
+	}
+	return &storage{c: c, o: o, no: no, dev: d, vols: map[wire.VolumeID]*vol{}}, nil
 }
 
 func (s *storage) load() wire.Load {
 	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes}
 }
 
-func (s *storage) queue(q *message) (started, ended time.Duration) {
-	return s.workers.Serve(q.arrived, s.c.hw.ServeStorage(q.op, int(q.bytes)))
+// io does f when the device has read or written.
+func (s *storage) io(op device.Op, offset uint64, bytes int, f func()) {
+	at := s.dev.Do(s.c.clock.Now(), op, offset, uint64(bytes))
+	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|uint64(op), offset)
+	s.c.at(at, f)
 }
 
-// io does f when the device has performed an operation.
-func (s *storage) io(op DeviceOp, offset uint64, bytes int, f func()) {
-	at := s.dev.Serve(s.c.clock.Now(), op, offset, bytes)
-	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|uint64(op), offset)
+// flush does f when everything that was written is durable.
+func (s *storage) flush(f func()) {
+	at := s.dev.Flush(s.c.clock.Now())
+	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|0xff, 0)
 	s.c.at(at, f)
 }
 
@@ -131,7 +137,7 @@ func (s *storage) persist(v *vol, p volume.Persist, then func()) {
 		then()
 		return
 	}
-	s.io(DeviceWrite, v.base, volume.HeaderLen, func() { s.io(DeviceFlush, 0, 0, then) })
+	s.io(device.Write, v.base, volume.HeaderLen, func() { s.flush(then) })
 }
 
 // block serves a block request.
@@ -161,7 +167,7 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 				give()
 				return
 			}
-			s.io(DeviceRead, v.base+k.Offset, int(k.Length), give)
+			s.io(device.Read, v.base+k.Offset, int(k.Length), give)
 		})
 	case wire.OpBlockWrite:
 		s.writes++
@@ -216,7 +222,7 @@ func (s *storage) sync(v *vol, out []iosched.Effect) {
 		left := 1
 		ended := func() {
 			if left--; left == 0 {
-				s.io(DeviceFlush, 0, 0, func() { s.sync(v, v.sched.Synced(nil, nil)) })
+				s.flush(func() { s.sync(v, v.sched.Synced(nil, nil)) })
 			}
 		}
 		for i := 0; i < len(blocks); { // runs of blocks are one operation
@@ -225,7 +231,7 @@ func (s *storage) sync(v *vol, out []iosched.Effect) {
 				j++
 			}
 			left++
-			s.io(DeviceWrite, v.base+blocks[i]*wire.PageSize, (j-i)*wire.PageSize, ended)
+			s.io(device.Write, v.base+blocks[i]*wire.PageSize, (j-i)*wire.PageSize, ended)
 			i = j
 		}
 		ended()
