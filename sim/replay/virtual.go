@@ -20,6 +20,10 @@ import (
 	"splitkernel/sim/vtime"
 )
 
+// StartSpread is within which time the processes of a virtual run start, each at a moment that the seed draws: no two programs
+// start at the same nanosecond, and what they then take from each other must not be an accident of one order.
+const StartSpread = time.Millisecond
+
 // VirtualOptions say what to run in virtual time, and on what.
 type VirtualOptions struct {
 	Workload     *configs.Workload
@@ -68,7 +72,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 		return nil, err
 	}
 	defer c.Close()
-	ps := startVirtual(ctx, c, r.vnodes, o.Log, false)
+	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, false)
 	if err := c.Run(0); err != nil {
 		return nil, err
 	}
@@ -100,7 +104,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 	}
 	defer c.Close()
 	alone := vnode{v: v.v, spec: v.spec, info: v.info, path: v.path, total: v.total, digest: v.digest, hosts: []wire.NodeID{}}
-	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Log, true)
+	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, true)
 	if err := c.Run(0); err != nil {
 		return 0, err
 	}
@@ -135,7 +139,8 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 }
 
 // startVirtual has the vNodes admitted in order, as live, and then all run.
-func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, log *slog.Logger, local bool) []*vprocess {
+func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, local bool) []*vprocess {
+	chance := vtime.Stream(seed, "starts", 0)
 	ps := make([]*vprocess, len(vnodes))
 	for i, v := range vnodes {
 		p := &vprocess{v: v, c: c, local: local}
@@ -154,6 +159,7 @@ func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, log
 			if p.err == nil {
 				c.Go("process "+p.spec.Name, func(y *vtime.Proc) {
 					p.y = y
+					y.Sleep(time.Duration(chance.Int64N(int64(StartSpread))))
 					p.run()
 				})
 			}
