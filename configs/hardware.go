@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -86,7 +87,11 @@ func readQuantity(fs *faults, p *hardware.Profile, m map[string]any, key string,
 		if err := q.Parse(v); err != nil {
 			fs.add(key+".value", "%s", err)
 		}
-	case int, int64, uint64, float64:
+	case float64:
+		if err := q.Parse(strconv.FormatFloat(v, 'f', -1, 64)); err != nil {
+			fs.add(key+".value", "%s", err)
+		}
+	case int, int64, uint64:
 		if err := q.Parse(fmt.Sprint(v)); err != nil {
 			fs.add(key+".value", "%s", err)
 		}

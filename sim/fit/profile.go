@@ -63,7 +63,7 @@ func Known() *hardware.Profile {
 			Device: device.Options{
 				RandomRead: device.Class{Rate: 3_276_800_000}, SequentialRead: device.Class{Rate: 3_300_000_000},
 				RandomWrite: device.Class{Rate: 655_360_000}, SequentialWrite: device.Class{Rate: 3_000_000_000},
-				Channels: 16, Stripe: 16 << 10, QueueDepth: 1024, Capacity: 1_600_000_000_000,
+				Channels: 16, Stripe: 16 << 10, QueueDepth: 1024, Capacity: 1 << 40,
 			},
 		},
 	}

@@ -131,13 +131,13 @@ func TestSignalsDoNotGrow(t *testing.T) {
 	var s Signal
 	for range 3 {
 		c.Go("p", func(p *Proc) {
-			for range 10_000 {
+			for range 1000 {
 				p.Wait(&s)
 			}
 		})
 	}
 	c.Go("waker", func(p *Proc) {
-		for range 30_000 {
+		for range 3000 {
 			p.Sleep(1)
 			s.Wake()
 		}

@@ -42,9 +42,9 @@ func TestOrderIsThatOfASort(t *testing.T) {
 		var seq uint64
 		var now int64
 		ladders, heaps := 0, 0
-		for range rapid.IntRange(1, 8).Draw(t, "phases") {
+		for range rapid.IntRange(1, 5).Draw(t, "phases") {
 			shape := rapid.IntRange(0, 4).Draw(t, "shape")
-			for range rapid.IntRange(0, 3000).Draw(t, "pushes") {
+			for range rapid.IntRange(0, 1500).Draw(t, "pushes") {
 				seq++
 				e := event{at: min(now+spread(shape, rng), int64(Horizon)), seq: seq, who: rng.Uint32()}
 				q.push(e)
@@ -104,7 +104,7 @@ func TestShapesDoNotMatter(t *testing.T) {
 				q.toLadder()
 			}
 			var out []event
-			for range 20_000 {
+			for range 5000 {
 				q.peek()
 				e := q.pop()
 				out = append(out, e)
