@@ -27,7 +27,7 @@ func TestLaw2(t *testing.T) {
 		}
 		w.Seed = seed
 		for i := range w.Vnodes {
-			w.Vnodes[i].MaxRefs = 20_000
+			w.Vnodes[i].MaxRefs = 4_000
 			if threads {
 				w.Vnodes[i].Order, w.Vnodes[i].Threads = OrderThreads, 3
 			}

@@ -257,6 +257,9 @@ func (c *Cluster) whoWaits(report func(who, what string)) {
 	for _, m := range c.memory {
 		m.whoWaits(report)
 	}
+	for _, s := range c.storage {
+		s.whoWaits(report)
+	}
 }
 
 // slab is rows that are numbered and used again.
@@ -284,6 +287,3 @@ func (s *slab[T]) free(i uint32) {
 	s.rows[i] = zero
 	s.none = append(s.none, i)
 }
-
-// used is how many rows are taken.
-func (s *slab[T]) used() int { return len(s.rows) - len(s.none) }

@@ -2,7 +2,6 @@ package vcluster
 
 import (
 	"fmt"
-	"slices"
 
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
@@ -241,14 +240,4 @@ func (m *memory) whoWaits(report func(who, what string)) {
 		report(string(m.o.ID), fmt.Sprintf("the end of %d memory-map operations", n))
 	}
 	m.blocks.whoWaits(report)
-}
-
-// sortedVolumes gives the keys of a map of volumes in order.
-func sortedVolumes[T any](of map[wire.VolumeID]T) []wire.VolumeID {
-	ids := make([]wire.VolumeID, 0, len(of))
-	for id := range of {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }

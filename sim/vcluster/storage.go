@@ -245,3 +245,13 @@ func (s *storage) whoWaits(report func(who, what string)) {
 		}
 	}
 }
+
+// sortedVolumes gives the keys of a map of volumes in order.
+func sortedVolumes[T any](of map[wire.VolumeID]T) []wire.VolumeID {
+	ids := make([]wire.VolumeID, 0, len(of))
+	for id := range of {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
