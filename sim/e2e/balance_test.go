@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/movelist"
@@ -69,24 +70,42 @@ nodes:
   - {id: s1, role: scomponent}
 `
 
+// afterwards is how long a run must last after its last move: some heartbeats, which the report compares with those before.
+const afterwards = 2 * time.Second
+
 // TestHotRegionsAreBalanced: every hot vRegion of a process is at one mComponent and every cold one at the other, as many at both,
 // so nothing but what each really bears tells which to move. Hot ones move, few, and none back; the report shows that misses
 // and flushes lie more evenly afterwards, and events tell which measure and which candidates decided.
 func TestHotRegionsAreBalanced(t *testing.T) {
-	c := start(t, hotCluster, "manager.gmm_policy=round_robin", "manager.lease_ms=1000", "manager.balance.gmm.settle_ms=2500", "manager.balance.gmm.interval_ms=500",
-		"manager.balance.gmm.smoothing_ms=500", "manager.balance.gmm.min_load=200", "manager.balance.homes.auto=false")
+	c := start(t, hotCluster, "manager.gmm_policy=round_robin", "manager.lease_ms=1000", "manager.balance.gmm.settle_ms=1500", "manager.balance.gmm.interval_ms=250",
+		"manager.balance.gmm.smoothing_ms=200", "manager.balance.gmm.min_load=200",
+		"manager.balance.gmm.high=0.8", "manager.balance.gmm.low=0.7", // so that one move is enough, and time is left to see what it brought
+		"manager.balance.homes.auto=false")
 	cl := c.asks(t)
 	var s *report.Summary
 	var moves []movelist.Move
-	for refs := 250_000; len(moves) == 0; refs *= 4 {
-		if refs > 16_000_000 {
-			t.Fatalf("nothing was moved while %d references were replayed", refs/4)
+	for refs := 300_000; len(moves) == 0; refs *= 2 {
+		if refs > 8_000_000 {
+			t.Fatalf("nothing was moved while %d references were replayed", refs/2)
 		}
 		s = c.run(workload(t, fmt.Sprintf("name: hot\nseed: 1\nvnodes:\n  - {name: hot, trace: %s, excache: {lines: 256, ways: 0}}\n", hotTrace(t, refs))), nil)
 		ok(t, s)
-		var err error
-		if moves, err = cl.Moves(background(t), wire.GMM); err != nil {
+		t.Logf("%d references in %.1f s", refs, s.WallSeconds)
+		ended := time.Now()
+		all, err := cl.Moves(background(t), wire.GMM)
+		if err != nil {
 			t.Fatal(err)
+		}
+		moves = nil
+		for _, m := range all {
+			if m.Req.PID == s.VNodes[0].PID {
+				moves = append(moves, m)
+				if ended.Sub(time.UnixMilli(m.EndedMS)) < afterwards {
+					t.Log("the last move came too late to compare what was before with what was after")
+					moves = nil
+					break
+				}
+			}
 		}
 	}
 	moved := map[wire.RegionNo]bool{}
@@ -121,7 +140,7 @@ func TestHotRegionsAreBalanced(t *testing.T) {
 			told = told || strings.Contains(e.Reason, "of each vregion by rate begins: coefficient of variation ")
 		}
 	}
-	if begun != len(moves) || !told {
+	if begun < len(moves) || !told {
 		t.Errorf("%d moves, %d events, the round told: %t", len(moves), begun, told)
 	}
 	t.Logf("%d moves; %+v", len(moves), s.Balance)
