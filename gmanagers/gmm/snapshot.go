@@ -20,7 +20,8 @@ type saved struct {
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
-	Events      []byte // of events.Log.Encode
+	Events      []byte         // of events.Log.Encode
+	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
 }
 
@@ -32,7 +33,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Moves: s.moves.Save(),
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -60,7 +61,7 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
 	n := &State{
-		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, moves: list,
+		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
 		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
 	}
 	for i := range v.Processes {

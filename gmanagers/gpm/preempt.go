@@ -160,9 +160,21 @@ func Resources() []string {
 
 // refuse counts the resources that a refusal names.
 func (c *Counts) refuse(text string) {
+	r := reasons(text)
+	for i := range resourceNames {
+		c.Refused[i] += uint64(r >> i & 1)
+	}
+}
+
+// reasons returns the resources that a refusal names as bits, by their numbers in resourceNames; one bit more if it names none.
+func reasons(text string) (r uint32) {
 	for i, name := range resourceNames {
 		if strings.Contains(text, name+":") || name == "quota" && strings.Contains(text, "quota of tenant") {
-			c.Refused[i]++
+			r |= 1 << i
 		}
 	}
+	if r == 0 {
+		r = 1 << len(resourceNames)
+	}
+	return r
 }
