@@ -167,7 +167,12 @@ func query[T any](ctx context.Context, p *netlayer.Peer, m wire.Manager, stale b
 	if err := p.Control(ctx, wire.OpQuery, 0, &wire.QueryReq{Manager: m, Stale: stale, Query: q.Encode()}, &rep); err != nil {
 		return nil, err
 	}
-	return out, membership.DecodeAnswer(rep.Result, &out)
+	var page membership.Page[T]
+	err = membership.DecodeAnswer(rep.Result, &page)
+	if page.More {
+		return nil, fmt.Errorf("%v answers in pages, and this reads one", m)
+	}
+	return page.Items, err
 }
 
 // run asks until it is told to stop.

@@ -16,7 +16,7 @@ import (
 
 // The queries that GPM alone answers. Numbers are wire numbers.
 const (
-	QueryQueue  membership.QueryKind = 17 // → []Waiting, in the order of their turns; Query.ID selects a ticket, 0 all
+	QueryQueue  membership.QueryKind = 17 // → Page[Waiting], in the order of their turns; Query.ID selects a ticket, 0 all; Query.From by cursorOf
 	QueryTicket membership.QueryKind = 18 // → Ticket of Query.ID
 )
 

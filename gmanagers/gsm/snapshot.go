@@ -86,13 +86,13 @@ func (s *State) ApplyBytes(b []byte) []byte {
 func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
-		return membership.EncodeAnswer(s.Volumes(wire.VolumeID(q.ID))), nil
+		return membership.EncodeAnswer(s.page(q)), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	case membership.QueryHolds:
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
-		return membership.EncodeAnswer(s.moves.All()), nil
+		return membership.EncodeAnswer(s.moves.Page(q)), nil
 	}
 	return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
 }
