@@ -135,6 +135,7 @@ func TestLeaderCrashesAtEveryStep(t *testing.T) {
 // TestAdmissionsRace: many at once with less room than they want; as many as fit are admitted, and the room is there again
 // when they are released.
 func TestAdmissionsRace(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)

@@ -1,6 +1,7 @@
 package gmanagers
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -330,11 +331,14 @@ func (m *Managers) query(ctx context.Context, host *raftsm.Host, req *netlayer.R
 	st := host.Status(q.Manager)
 	body := wire.Marshal(wire.QueryRep{Leader: st.Leader, Term: st.Term, Result: result})
 	if len(body) > wire.MaxBody {
-		return wire.Errorf(wire.KindBadRequest, "%v: the listing has %d bytes, at most %d fit into a reply: ask for one by its id", q.Manager, len(body), wire.MaxBody)
+		return wire.Errorf(wire.KindBadRequest, "%v: the answer has %d bytes, at most %d fit into a reply", q.Manager, len(body), wire.MaxBody)
 	}
 	rep.SetBody(body)
 	return nil
 }
+
+// statusBytes is about how many bytes a member takes in an answer.
+func statusBytes(s *membership.Status) int { return 384 + len(s.Member.Addr) + len(s.Member.Rack) }
 
 func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryReq, query membership.Query) (result []byte, err error) {
 	if query.Kind == membership.QueryGroup {
@@ -374,7 +378,10 @@ func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryRe
 			epoch, ok := m.reached[q.Manager][statuses[i].Member.ID]
 			statuses[i].Unreachable = ok && epoch == statuses[i].Member.Epoch
 		}
-		return membership.EncodeAnswer(statuses), nil
+		from, _ := slices.BinarySearchFunc(statuses, query.From.Node, func(s membership.Status, id wire.NodeID) int { return cmp.Compare(s.Member.ID, id) })
+		return membership.EncodeAnswer(membership.PageOf(statuses, from, query.Limit, statusBytes, func(s *membership.Status) membership.Cursor {
+			return membership.Cursor{Node: s.Member.ID}
+		})), nil
 	}
 	return result, failed
 }

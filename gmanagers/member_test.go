@@ -112,6 +112,7 @@ func member(t *testing.T, cl *client.Client, m wire.Member) membership.Status {
 // TestAPartitionKillsNobody: a component that no manager hears and others reach stays a member under its epoch, through a
 // change of leader too.
 func TestAPartitionKillsNobody(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, short)
 	cl := c.client()
 	c.component(cl, mcomponent(1, 1<<20))
@@ -144,6 +145,7 @@ func TestAPartitionKillsNobody(t *testing.T) {
 // TestACrashIsDeath: what a dead mComponent held is lost, its heartbeats under the old epoch are answered as fenced, and it
 // rejoins under a new one.
 func TestACrashIsDeath(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, short)
 	cl := c.client()
 	ctx := within(t)
@@ -186,6 +188,7 @@ func TestACrashIsDeath(t *testing.T) {
 // TestAProcessIsLostWithItsComponent: the vNodes of a dead pComponent are ended, and those who hold something for them are
 // told.
 func TestAProcessIsLostWithItsComponent(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, short)
 	cl := c.client()
 	ctx := within(t)
@@ -229,6 +232,7 @@ func TestAProcessIsLostWithItsComponent(t *testing.T) {
 
 // TestDrainAndRemove: what is refused, and what it takes until a component may go.
 func TestDrainAndRemove(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)

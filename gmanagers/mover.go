@@ -321,7 +321,7 @@ func (v *mover) about(ctx context.Context, e moves.Effect) {
 // look asks a component whether it serves what a move is of.
 func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
 	var rep wire.HoldingsRep
-	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{}, &rep); err != nil {
+	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{From: placeOf(e.Req), Limit: 1}, &rep); err != nil {
 		return moves.Held{}, err
 	}
 	if rep.Node != e.Node {
@@ -330,6 +330,21 @@ func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
 	held := heldOf(e.Req, rep.Holds)
 	held.Member = rep.Epoch
 	return held, nil
+}
+
+// placeOf is where what a move is of is, among what a component serves, if it is there.
+func placeOf(r wire.MoveReq) wire.HeldAt {
+	switch r.Kind {
+	case wire.MoveRegion:
+		return wire.HeldAt{List: wire.HeldRegions, ID: uint64(r.PID), Region: r.Region}
+	case wire.MoveHome:
+		return wire.HeldAt{List: wire.HeldHomes, ID: uint64(r.PID)}
+	case wire.MoveProcess:
+		return wire.HeldAt{List: wire.HeldProcesses, ID: uint64(r.PID)}
+	case wire.MoveVolume:
+		return wire.HeldAt{List: wire.HeldVolumes, ID: uint64(r.Volume)}
+	}
+	return wire.HeldAt{List: wire.HeldCaches, ID: uint64(r.Volume)}
 }
 
 // heldOf finds what a move is of among what a component serves.

@@ -20,6 +20,7 @@ import (
 
 // TestMoves: a thing of each kind moves to another component by a client's call.
 func TestMoves(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	w := newFakes(t, cl)
@@ -74,6 +75,7 @@ func quick(o *gmanagers.Options) {
 
 // TestDrain: what a component of each role has moves away while it drains; then it can be removed, and not before.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, quick)
 	cl := c.client()
 	w := newFakes(t, cl)
@@ -125,6 +127,7 @@ func TestDrain(t *testing.T) {
 
 // TestBalances: vRegions move from where traffic is to where none is, and then stay; a component that joins gets some.
 func TestBalances(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(o *gmanagers.Options) { quick(o); o.GMMPolicy = "best_fit"; o.Balance.GMM.CoolDownMS = 60_000 })
 	cl := c.client()
 	w := newFakes(t, cl)
@@ -254,6 +257,7 @@ func TestMoverLeaderCrashes(t *testing.T) {
 // TestMoveEnds: a giver that starts again in the middle has lost the vRegion; a taker that is gone leaves it where
 // it was, under the epoch of the undo, and it can move again; a process that ends in the middle leaves nothing booked.
 func TestMoveEnds(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	w := newFakes(t, cl)

@@ -159,6 +159,12 @@ func (c *Client) Processes(ctx context.Context) ([]gpm.Process, error) {
 	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing})
 }
 
+// ProcessPage returns the processes from an id on, ascending by id, at most limit of them and membership.MaxPage; limit 0 is
+// that. More says that there are others, from Next.ID on.
+func (c *Client) ProcessPage(ctx context.Context, from wire.PID, limit int) (membership.Page[gpm.Process], error) {
+	return page[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing, Limit: uint64(max(limit, 0)), From: membership.Cursor{ID: uint64(from)}})
+}
+
 // Process returns the process of an id as Processes does, or an empty list if GPM has none.
 func (c *Client) Process(ctx context.Context, pid wire.PID) ([]gpm.Process, error) {
 	if pid == 0 {
@@ -169,7 +175,30 @@ func (c *Client) Process(ctx context.Context, pid wire.PID) ([]gpm.Process, erro
 
 // Regions returns the processes that have a home at GMM with their vRegions, ascending by id; pid selects one, 0 all.
 func (c *Client) Regions(ctx context.Context, pid wire.PID) ([]gmm.Process, error) {
-	return listing[gmm.Process](ctx, c, wire.GMM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+	parts, err := listing[gmm.Process](ctx, c, wire.GMM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+	return gmm.Joined(parts), err
+}
+
+// RegionsBetween is Regions of the processes from one id to another, both included.
+func (c *Client) RegionsBetween(ctx context.Context, first, last wire.PID) ([]gmm.Process, error) {
+	var parts []gmm.Process
+	q := membership.Query{Kind: membership.QueryListing, From: membership.Cursor{ID: uint64(first)}}
+	for {
+		p, err := page[gmm.Process](ctx, c, wire.GMM, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range p.Items {
+			if x.PID > last {
+				return gmm.Joined(parts), nil
+			}
+			parts = append(parts, x)
+		}
+		if !p.More {
+			return gmm.Joined(parts), nil
+		}
+		q.From = p.Next
+	}
 }
 
 // Volumes returns the volumes of GSM, ascending by id.
@@ -227,17 +256,35 @@ func (c *Client) EventPage(ctx context.Context, m wire.Manager, since uint64, li
 	return p, nil
 }
 
+// listing reads a listing from q.From to its end, page by page. Each page is linearizable, the whole is no moment in time.
 func listing[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) ([]T, error) {
+	out := []T{}
+	for {
+		p, err := page[T](ctx, c, m, q)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, p.Items...); !p.More {
+			return out, nil
+		}
+		q.From = p.Next
+	}
+}
+
+// page reads one page of a listing.
+func page[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) (p membership.Page[T], err error) {
 	if m < wire.GPM || m > wire.GSM {
-		return nil, wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", m)
+		return p, wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", m)
 	}
 	b, err := c.query(ctx, m, q.Encode())
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	var out []T
-	if err := membership.DecodeAnswer(b, &out); err != nil {
-		return nil, fmt.Errorf("%v: %w", m, err)
+	if err := membership.DecodeAnswer(b, &p); err != nil {
+		return p, fmt.Errorf("%v: %w", m, err)
 	}
-	return out, nil
+	if p.More && (len(p.Items) == 0 || p.Next == q.From) { // or reading on would have no end
+		return p, wire.Errorf(wire.KindInternal, "%v: a page of %d items goes on where it began, at %+v", m, len(p.Items), p.Next)
+	}
+	return p, nil
 }

@@ -20,7 +20,8 @@ type saved struct {
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
-	Events      []byte // of events.Log.Encode
+	Events      []byte         // of events.Log.Encode
+	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
 }
 
@@ -32,7 +33,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Moves: s.moves.Save(),
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -60,7 +61,7 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
 	n := &State{
-		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, moves: list,
+		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
 		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
 	}
 	for i := range v.Processes {
@@ -110,13 +111,13 @@ func (s *State) ApplyBytes(b []byte) []byte {
 func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
-		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+		return membership.EncodeAnswer(s.page(q)), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	case membership.QueryHolds:
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
-		return membership.EncodeAnswer(s.moves.All()), nil
+		return membership.EncodeAnswer(s.moves.Page(q)), nil
 	}
 	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
 }

@@ -76,6 +76,7 @@ type State struct {
 	ownerTurn   wire.NodeID            // the same for a vRegion
 	sessions    *dedup.Table[Result]
 	events      *events.Log
+	untold      events.Pending // of what is Prepared
 	moves       *movelist.List
 	note        events.Event  // why the decision at hand was made so, kept for its memory
 	set         placement.Set // of the decision at hand, kept for its memory
@@ -187,6 +188,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 	if st.Verb == admission.Commit {
 		if p.Prepared {
 			p.Prepared = false
+			s.untold.Tell(p.PID, s.events)
 			s.prepared--
 		}
 		return nil
@@ -255,14 +257,14 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 	s.prepared++
 	e := homeNote
 	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedHome, st.PID, home.ID, home.Epoch
-	s.events.Append(e)
+	s.untold.Add(e)
 	for _, e := range notes {
 		j, _ := slices.BinarySearchFunc(p.Reserved, e.Node, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
 		e.MS, e.Kind, e.PID, e.Amount = cmd.Stamp.NowMS, events.Reserved, st.PID, p.Reserved[j].Regions
 		if len(p.Reserved) > len(notes) {
 			e.Reason = fmt.Sprintf("%d vRegions at %d mComponents, of which %d are told", want, len(p.Reserved), len(notes))
 		}
-		s.events.Append(e)
+		s.untold.Add(e)
 	}
 	return p, nil
 }
@@ -456,11 +458,13 @@ func (s *State) free(pid wire.PID, nowMS int64) {
 			}
 			s.regions -= int(r.Regions)
 		}
-		if p.Prepared {
-			s.prepared--
-		}
 		s.processes = slices.Delete(s.processes, i, i+1)
-		s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: pid, Node: p.Home, Amount: uint64(len(p.Regions))})
+		if p.Prepared { // nothing was told of it
+			s.prepared--
+			s.untold.Drop(pid)
+		} else {
+			s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: pid, Node: p.Home, Amount: uint64(len(p.Regions))})
+		}
 	}
 	if slices.Contains(s.closed, pid) {
 		return
@@ -562,6 +566,12 @@ func (s *State) CheckInvariants() error {
 	}
 	if err := s.checkMoves(homes, owned); err != nil {
 		return err
+	}
+	if err := s.untold.CheckInvariants(func(pid wire.PID) bool {
+		i, ok := s.find(pid)
+		return ok && s.processes[i].Prepared
+	}); err != nil {
+		return fmt.Errorf("gmm: %w", err)
 	}
 	if prepared != s.prepared || len(s.closed) > MaxClosed {
 		return fmt.Errorf("gmm: counts %d prepared processes, has %d; remembers %d freed ones, at most %d", s.prepared, prepared, len(s.closed), MaxClosed)

@@ -16,6 +16,7 @@ func (s *State) Fits(st admission.Step, without []wire.PID, cmd Command) error {
 	try := *s
 	try.homes, try.owned = maps.Clone(s.homes), maps.Clone(s.owned)
 	try.processes, try.closed = slices.Clone(s.processes), slices.Clone(s.closed)
+	try.untold = events.Pending{} // those of s are not touched
 	try.events, try.note, try.set = &events.Log{}, events.Event{}, placement.Set{}
 	for _, pid := range without {
 		try.free(pid, 0)

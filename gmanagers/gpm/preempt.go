@@ -16,7 +16,7 @@ import (
 
 // The queries that GPM alone answers. Numbers are wire numbers.
 const (
-	QueryQueue  membership.QueryKind = 17 // → []Waiting, in the order of their turns; Query.ID selects a ticket, 0 all
+	QueryQueue  membership.QueryKind = 17 // → Page[Waiting], in the order of their turns; Query.ID selects a ticket, 0 all; Query.From by cursorOf
 	QueryTicket membership.QueryKind = 18 // → Ticket of Query.ID
 )
 
@@ -160,9 +160,21 @@ func Resources() []string {
 
 // refuse counts the resources that a refusal names.
 func (c *Counts) refuse(text string) {
+	r := reasons(text)
+	for i := range resourceNames {
+		c.Refused[i] += uint64(r >> i & 1)
+	}
+}
+
+// reasons returns the resources that a refusal names as bits, by their numbers in resourceNames; one bit more if it names none.
+func reasons(text string) (r uint32) {
 	for i, name := range resourceNames {
 		if strings.Contains(text, name+":") || name == "quota" && strings.Contains(text, "quota of tenant") {
-			c.Refused[i]++
+			r |= 1 << i
 		}
 	}
+	if r == 0 {
+		r = 1 << len(resourceNames)
+	}
+	return r
 }

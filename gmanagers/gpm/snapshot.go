@@ -103,9 +103,9 @@ func (s *State) ApplyBytes(b []byte) []byte {
 func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
-		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+		return membership.EncodeAnswer(s.processPage(q)), nil
 	case QueryQueue:
-		return membership.EncodeAnswer(s.Queue(wire.PID(q.ID))), nil
+		return membership.EncodeAnswer(s.queuePage(q)), nil
 	case QueryTicket:
 		return membership.EncodeAnswer(s.Ticket(wire.PID(q.ID))), nil
 	case membership.QueryEvents:
@@ -113,7 +113,7 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 	case membership.QueryHolds:
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
-		return membership.EncodeAnswer(s.moves.All()), nil
+		return membership.EncodeAnswer(s.moves.Page(q)), nil
 	}
 	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d, %d or %d to %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing, QueryTicket)
 }

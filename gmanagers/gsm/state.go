@@ -52,6 +52,7 @@ type State struct {
 	gates       []Gate                       // mComponents that get no buffer cache, ascending by ID, at most MaxGates
 	sessions    *dedup.Table[Result]
 	events      *events.Log
+	untold      events.Pending // of what is Prepared
 	moves       *movelist.List
 	note        events.Event  // why the sComponent at hand was chosen, kept for its memory
 	cacheNote   events.Event  // and the buffer cache
@@ -142,7 +143,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) (err err
 	case st.PID == 0:
 		return wire.Errorf(wire.KindBadRequest, "process id 0")
 	case st.Verb == admission.Free:
-		if len(ids) > 0 {
+		if len(ids) > 0 && !s.prepared(st.PID) { // of what is prepared nothing was told
 			s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Released, PID: st.PID, Amount: uint64(len(ids))})
 		}
 		s.free(st.PID)
@@ -164,6 +165,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) (err err
 			i, _ := s.find(id)
 			s.volumes[i].Prepared = false
 		}
+		s.untold.Tell(st.PID, s.events)
 	}
 	return nil
 }
@@ -178,9 +180,6 @@ func (s *State) hold(st admission.Step, cmd Command) ([]wire.VolumeID, error) {
 	}
 	for _, spec := range st.Volumes {
 		if err := s.create(spec, st.PID, cmd); err != nil {
-			if n := len(s.of[st.PID]); n > 0 {
-				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Released, PID: st.PID, Amount: uint64(n), Reason: membership.TextOf(err)})
-			}
 			s.drop(st.PID)
 			return nil, err
 		}
@@ -220,10 +219,10 @@ func (s *State) create(spec admission.VolumeSpec, pid wire.PID, cmd Command) err
 	s.of[pid] = append(s.of[pid], v.Volume)
 	e := s.note
 	e.MS, e.Kind, e.PID, e.Volume, e.Node, e.Amount = cmd.Stamp.NowMS, events.PlacedVolume, pid, v.Volume, v.Storage, size
-	s.events.Append(e)
+	s.untold.Add(e)
 	e = s.cacheNote
 	e.MS, e.Kind, e.PID, e.Volume, e.Node = cmd.Stamp.NowMS, events.PlacedCache, pid, v.Volume, v.Cache
-	s.events.Append(e)
+	s.untold.Add(e)
 	return nil
 }
 
@@ -354,6 +353,17 @@ func (s *State) drop(pid wire.PID) {
 		s.volumes = slices.Delete(s.volumes, i, i+1)
 	}
 	delete(s.of, pid)
+	s.untold.Drop(pid)
+}
+
+// prepared reports whether the volumes of a vNode are held for an admission that is not known to be decided.
+func (s *State) prepared(pid wire.PID) bool {
+	ids := s.of[pid]
+	if len(ids) == 0 {
+		return false
+	}
+	i, ok := s.find(ids[0])
+	return ok && s.volumes[i].Prepared
 }
 
 // Members returns the sComponents, ascending by id.
@@ -424,6 +434,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if err := s.checkMoves(); err != nil {
 		return err
+	}
+	if err := s.untold.CheckInvariants(s.prepared); err != nil {
+		return fmt.Errorf("gsm: %w", err)
 	}
 	was := *s
 	was.count()

@@ -14,6 +14,7 @@ import (
 func (s *State) Fits(st admission.Step, without []wire.PID, cmd Command) error {
 	try := *s
 	try.volumes, try.closed = slices.Clone(s.volumes), slices.Clone(s.closed)
+	try.untold = events.Pending{} // those of s are not touched
 	try.events, try.note, try.cacheNote, try.set = &events.Log{}, events.Event{}, events.Event{}, placement.Set{}
 	try.count()
 	for _, pid := range without {

@@ -404,8 +404,16 @@ func TestBadRequests(t *testing.T) {
 	c.refused(0, "GET", "/vnodes/7", "", http.StatusNotFound, "not_found", "no vNode 7, want one of: (there is none)")
 	c.refused(0, "DELETE", "/vnodes/7?force=perhaps", "", bad, "bad_request", "want true or false")
 	c.refused(0, "DELETE", "/vnodes/7?force=true&force=true", "", bad, "bad_request", "2 times")
-	c.refused(0, "GET", "/vnodes?colour=red", "", bad, "bad_request", "unknown parameter \"colour\", want none")
+	c.refused(0, "GET", "/vnodes?colour=red", "", bad, "bad_request", "unknown parameter \"colour\", want one of limit, after")
 	c.refused(0, "GET", "/vnodes?%zz", "", bad, "bad_request")
+	c.refused(0, "GET", "/vnodes?limit=1001", "", bad, "bad_request", "parameter limit: \"1001\", want 1 to 1000")
+	c.refused(0, "GET", "/vnodes?after=p1", "", bad, "bad_request", "parameter after")
+	for _, after := range []string{"p1", "king:p1"} {
+		c.refused(0, "GET", "/nodes?after="+after, "", bad, "bad_request", "want `next` of an answer")
+	}
+	for _, after := range []string{"1", "1:gpm", "x:gpm:1", "1:gum:1", "1:gpm:x"} {
+		c.refused(0, "GET", "/moves?after="+after, "", bad, "bad_request", "want `next` of an answer")
+	}
 	c.refused(0, "GET", "/nodes/m9", "", http.StatusNotFound, "not_found", `no component "m9", want one of: p1, m1, s1`)
 	c.refused(0, "GET", "/events?since=x", "", bad, "bad_request", "want `next` of an answer")
 	c.refused(0, "GET", "/events?since=7", "", bad, "bad_request", "a number with manager")

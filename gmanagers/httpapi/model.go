@@ -102,6 +102,7 @@ type Hot struct {
 // Nodes is the answer of GET /nodes.
 type Nodes struct {
 	Nodes []Node `json:"nodes"`
+	Next  string `json:"next,omitempty"` // what after must be to go on; empty if these were the last
 }
 
 // NodeDetail is a node with what the books have of it.
@@ -199,6 +200,7 @@ type Volume struct {
 // VNodes is the answer of GET /vnodes.
 type VNodes struct {
 	VNodes []VNode `json:"vnodes"`
+	Next   string  `json:"next,omitempty"` // what after must be to go on; empty if these were the last
 }
 
 // VNodeDetail is a vNode with its memory and how far its process is.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,20 +23,31 @@ import (
 const undoTimeout = 5 * time.Second
 
 func (a *API) vnodes(q *request) (int, any, error) {
-	ps, err := a.o.Client.Processes(q.ctx)
+	limit, err := q.limit()
+	if err != nil {
+		return 0, nil, err
+	}
+	after, err := q.uint("after", 0, 1, math.MaxUint64-1)
 	if err != nil {
 		return 0, nil, err
 	}
 	out := VNodes{VNodes: []VNode{}}
-	if len(ps) == 0 {
-		return http.StatusOK, out, nil
+	ps, more, err := a.processes(q.ctx, wire.PID(after)+1, limit)
+	if err != nil || len(ps) == 0 {
+		return http.StatusOK, out, err
 	}
-	volumes, err := a.volumes(q.ctx)
+	first, last := ps[0].PID, ps[len(ps)-1].PID
+	if more {
+		out.Next = strconv.FormatUint(uint64(last), 10)
+	}
+	volumes := volumeBooks{}
+	if slices.ContainsFunc(ps, func(p gpm.Process) bool { return p.Wants > 0 }) {
+		if volumes, err = a.volumes(q.ctx); err != nil {
+			return 0, nil, err
+		}
+	}
+	homes, err := a.o.Client.RegionsBetween(q.ctx, first, last)
 	if err != nil {
-		return 0, nil, err
-	}
-	homes, err := a.o.Client.Regions(q.ctx, 0)
-	if err != nil && wire.KindOf(err) != wire.KindBadRequest { // too many vRegions for one answer: homes are then as admitted
 		return 0, nil, err
 	}
 	at := map[wire.PID]gmm.Process{}
@@ -63,6 +75,20 @@ func (a *API) vnodes(q *request) (int, any, error) {
 		out.VNodes = append(out.VNodes, v)
 	}
 	return http.StatusOK, out, nil
+}
+
+// processes returns limit vNodes from an id on, and whether there are others.
+func (a *API) processes(ctx context.Context, from wire.PID, limit int) (ps []gpm.Process, more bool, err error) {
+	for {
+		p, err := a.o.Client.ProcessPage(ctx, from, limit-len(ps))
+		if err != nil {
+			return nil, false, err
+		}
+		if ps = append(ps, p.Items...); !p.More || len(ps) == limit {
+			return ps, p.More, nil
+		}
+		from = wire.PID(p.Next.ID)
+	}
 }
 
 // maxLost bounds what is told as lost of a vNode.

@@ -198,8 +198,8 @@ func (c *Cache) detached(v *volume, err error, out []Effect) []Effect {
 		}
 		return out
 	}
-	if v.quiet != 0 {
-		out = reply(v.quiet, nil, out)
+	if v.quiet != 0 { // reads may be under way still, and it is not here any more
+		out = reply(v.quiet, wire.Errorf(wire.KindNotFound, "volume %d was detached before it was still", v.req.Volume), out)
 	}
 	c.drop(v)
 	for _, call := range detachers {

@@ -283,8 +283,11 @@ type NodeStatsRep struct {
 	Counters []Counter
 }
 
-// HoldingsReq asks a component what it holds for processes; audits compare it with the books of the managers.
-type HoldingsReq struct{}
+// HoldingsReq asks a component what it holds for processes, page by page; audits compare it with the books of the managers.
+type HoldingsReq struct {
+	From  HeldAt
+	Limit uint32 // things in the answer at most; 0 and what is above MaxHeldPage are MaxHeldPage
+}
 
 // HeldProcess is a process at its pComponent.
 type HeldProcess struct {
@@ -329,4 +332,5 @@ type HoldingsRep struct {
 	Role  Role
 	Epoch Epoch // of the membership; 0 before the first registration
 	Holds Holdings
+	Next  HeldAt // where the next page begins; zero: there is none
 }

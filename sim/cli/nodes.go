@@ -37,8 +37,13 @@ func (a *app) nodeListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list httpapi.Nodes
-			if err := r.get(cmd.Context(), "/nodes", &list); err != nil {
+			list := httpapi.Nodes{Nodes: []httpapi.Node{}}
+			if err := r.pages(cmd.Context(), "/nodes", nil, func(ctx context.Context, path string) (string, error) {
+				var page httpapi.Nodes
+				err := r.get(ctx, path, &page)
+				list.Nodes = append(list.Nodes, page.Nodes...)
+				return page.Next, err
+			}); err != nil {
 				return err
 			}
 			return a.print(list, func(w io.Writer) { writeNodes(w, list.Nodes) })
@@ -112,7 +117,12 @@ const drainSay = 2 * time.Second
 // lostSince is an error if moves of a drain lost what they moved.
 func (r *remote) lostSince(ctx context.Context, id string, began time.Time) error {
 	var list httpapi.Moves
-	if err := r.get(ctx, "/moves", &list); err != nil {
+	if err := r.pages(ctx, "/moves", nil, func(ctx context.Context, path string) (string, error) {
+		var page httpapi.Moves
+		err := r.get(ctx, path, &page)
+		list.Moves = append(list.Moves, page.Moves...)
+		return page.Next, err
+	}); err != nil {
 		return fmt.Errorf("%s has nothing any more, but whether all of its moves were done is not known: %w", id, err)
 	}
 	if lost := lostMoves(list.Moves, id, began); len(lost) > 0 {

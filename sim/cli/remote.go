@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -128,6 +130,31 @@ func (r *remote) call(ctx context.Context, method, path string, body, out any, w
 
 func (r *remote) get(ctx context.Context, path string, out any) error {
 	return r.call(ctx, http.MethodGet, path, nil, out, 0)
+}
+
+// pages reads a listing to its end: read asks for one page and returns where the next one begins.
+func (r *remote) pages(ctx context.Context, path string, query url.Values, read func(ctx context.Context, path string) (next string, err error)) error {
+	for after := ""; ; {
+		q := url.Values{}
+		maps.Copy(q, query)
+		if after != "" {
+			q.Set("after", after)
+		}
+		at := path
+		if len(q) > 0 {
+			at += "?" + q.Encode()
+		}
+		next, err := read(ctx, at)
+		switch {
+		case err != nil:
+			return err
+		case next == "":
+			return nil
+		case next == after:
+			return fmt.Errorf("%s: a page goes on where it began, after %s", path, after)
+		}
+		after = next
+	}
 }
 
 // refusal makes an error of a problem.

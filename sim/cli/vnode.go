@@ -271,8 +271,13 @@ func (a *app) vnodeListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list httpapi.VNodes
-			if err := r.get(cmd.Context(), "/vnodes", &list); err != nil {
+			list := httpapi.VNodes{VNodes: []httpapi.VNode{}}
+			if err := r.pages(cmd.Context(), "/vnodes", nil, func(ctx context.Context, path string) (string, error) {
+				var page httpapi.VNodes
+				err := r.get(ctx, path, &page)
+				list.VNodes = append(list.VNodes, page.VNodes...)
+				return page.Next, err
+			}); err != nil {
 				return err
 			}
 			if len(list.VNodes) == 0 {

@@ -51,6 +51,7 @@ func (c *cluster) managersOf() *client.Client {
 // TestDrainUnderLoad: while a process runs, the mComponent that is its home drains: its vRegions, the home and the process itself
 // move away, the component is removed, and no page is wrong.
 func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := start(t, twoOfEach)
 	cl := c.managersOf()
 	ctx := background(t)

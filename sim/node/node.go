@@ -195,15 +195,17 @@ func (p *process) stats() wire.NodeStatsRep {
 	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Counters: p.part.counters()}
 }
 
-func (p *process) holdings() wire.HoldingsRep {
-	return wire.HoldingsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Holds: p.part.holdings()}
+func (p *process) holdings(q wire.HoldingsReq) wire.HoldingsRep {
+	all := p.part.holdings()
+	page, next := all.Page(q.From, q.Limit)
+	return wire.HoldingsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Holds: page, Next: next}
 }
 
 // mux answers what every node answers and gives the rest to the component.
 type mux struct {
 	part     *part
 	stats    func() wire.NodeStatsRep
-	holdings func() wire.HoldingsRep
+	holdings func(wire.HoldingsReq) wire.HoldingsRep
 	prober   *netlayer.Prober
 }
 
@@ -230,11 +232,7 @@ func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Re
 		if err := wire.Unmarshal(req.Body, &q); err != nil {
 			return err
 		}
-		body := wire.Marshal(m.holdings())
-		if len(body) > wire.MaxBody {
-			return wire.Errorf(wire.KindBadRequest, "the holdings take %d bytes, at most %d fit into a reply", len(body), wire.MaxBody)
-		}
-		rep.SetBody(body)
+		rep.SetControl(m.holdings(q))
 		return nil
 	}
 	return m.part.handler.Serve(ctx, req, rep)
