@@ -16,7 +16,7 @@ import "math/bits"
 // 6(1), 1998 (the highest random weight); Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads",
 // SODA 2018, section 1 (the bound); Chen, Coleman, Shrivastava, "Revisiting Consistent Hashing with Bounded Loads", AAAI
 // 2021 (why not to the neighbour).
-var consistentHash = Policy{Name: "consistent_hash", by: byReserved, choose: chooseConsistentHash}
+var consistentHash = Policy{Name: "consistent_hash", by: byReserved, rank: rankShare, choose: chooseConsistentHash}
 
 // The bound on a share in parts of the mean: 1 + ε with ε = 1/4.
 const (
@@ -27,17 +27,13 @@ const (
 func chooseConsistentHash(a Ask, s *Set) int {
 	limit, sizes := s.bound(max(1, a.Need))
 	key := mix(a.Key)
-	room := s.room[:s.n]
-	points := s.points[:len(room)]
 	below, any := -1, -1 // the bound, and of all
 	var best, bestAny uint64
-	for i, free := range room {
-		if free < a.Need {
-			continue
-		}
-		hi, lo := bits.Mul64(points[i]^key, golden)
+	for i, p := range s.points[:s.n] {
+		hi, lo := bits.Mul64(p^key, golden)
 		score := hi ^ lo
-		if score < best || s.avoided(&a, i) {
+		// Whether it fits is asked last: the score alone is read of every candidate, few are better than the best so far.
+		if score < best || !s.fits(&a, i) {
 			continue
 		}
 		if score > bestAny || any < 0 {
