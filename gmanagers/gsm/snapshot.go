@@ -22,7 +22,8 @@ type saved struct {
 	CacheTurn   wire.NodeID
 	Events      []byte // of events.Log.Encode
 	Moves       movelist.Saved
-	Gates       []Gate // ascending by ID
+	Gates       []Gate            // ascending by ID
+	Caches      []membership.Live // ascending by ID
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -34,6 +35,7 @@ func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Moves: s.moves.Save(), Gates: append([]Gate{}, s.gates...),
+		Caches: append([]membership.Live{}, s.caches...),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -62,9 +64,9 @@ func (s *State) Restore(b []byte) error {
 	}
 	n := &State{
 		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
-		gates: v.Gates,
+		gates: v.Gates, caches: v.Caches,
 	}
-	n.count()
+	n.derive()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}

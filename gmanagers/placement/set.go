@@ -1,6 +1,10 @@
 package placement
 
-import "splitkernel/netlayer/wire"
+import (
+	"slices"
+
+	"splitkernel/netlayer/wire"
+)
 
 // Candidate is a component that may be chosen. Room, Reserved and Capacity are in the unit of the manager: lines of the
 // ExCache at GPM, bytes at GMM and GSM. A buffer cache reserves nothing: its Room has no bound, its Capacity is 0.
@@ -50,6 +54,15 @@ func (s *Set) Len() int { return s.n }
 
 // ID returns the id of the candidate at a position.
 func (s *Set) ID(i int) wire.NodeID { return s.ids[:s.n][i] }
+
+// Find returns the position of the candidate of an id.
+func (s *Set) Find(id wire.NodeID) (int, bool) { return slices.BinarySearch(s.ids[:s.n], id) }
+
+// Rack returns the rack of the candidate at a position.
+func (s *Set) Rack(i int) string { return s.racks[:s.n][i] }
+
+// Closed reports whether the candidate at a position is.
+func (s *Set) Closed(i int) bool { return s.closed[:s.n][i] }
 
 // Add appends a candidate. Its id must be above that of the one before: ties go to the lowest id, and chance and turns
 // count positions, so one order must hold at every replica.
