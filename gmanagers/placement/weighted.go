@@ -16,7 +16,9 @@ func chooseWeighted(a Ask, s *Set) int {
 	// A winner that does not fit gives its ticket back and another is drawn, which leaves the chances of the others in
 	// proportion. If that goes on, most do not fit, and the tickets of those that do are counted.
 	s.ticket()
-	if all := s.tickets[s.n-1]; all != (sum{}) {
+	if all := s.tickets[s.n-1]; all == (sum{}) {
+		return chooseRandom(a, s)
+	} else {
 		for range draws {
 			ticket := all.part(c.next())
 			i, _ := slices.BinarySearchFunc(s.tickets[:s.n], ticket, func(t, ticket sum) int {
