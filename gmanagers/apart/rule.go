@@ -1,7 +1,6 @@
 package apart
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,18 +33,13 @@ func (l Level) String() string {
 }
 
 // ParseLevel returns the level of a name; empty is Component.
-func ParseLevel(name string) (Level, error) {
+func ParseLevel(name string) (Level, bool) {
 	if name == "" {
-		return Component, nil
+		return Component, true
 	}
-	if i := slices.Index(levelNames[:], name); i > 0 {
-		return Level(i), nil
-	}
-	return 0, wire.Errorf(wire.KindBadRequest, "%q, want component or rack", name)
+	i := slices.Index(levelNames[:], name)
+	return Level(max(i, 0)), i > 0
 }
-
-// MarshalJSON gives the name.
-func (l Level) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }
 
 // Rule says what is apart from what. The zero value is no rule.
 type Rule struct {
@@ -134,4 +128,28 @@ func Groups(ms []Member) string {
 		out = append(out, m.Rule.String())
 	}
 	return strings.Join(out, ", ")
+}
+
+// Parse makes a rule of the name of a group and of a level; an empty group is no rule, an empty level Component. Key names the level in
+// the error.
+func Parse(group, level, key string) (Rule, error) {
+	if group == "" && level == "" {
+		return Rule{}, nil
+	}
+	l, ok := ParseLevel(level)
+	switch {
+	case group == "":
+		return Rule{}, wire.Errorf(wire.KindBadRequest, "%s: %q without a group", key, level)
+	case !ok:
+		return Rule{}, wire.Errorf(wire.KindBadRequest, "%s: %.64q, want component or rack", key, level)
+	}
+	return Rule{group, l}, nil
+}
+
+// Name returns the group without its tenant, and the name of the level; empty without a rule.
+func (r Rule) Name() (group, level string) {
+	if r.Level == 0 {
+		return "", ""
+	}
+	return r.Group[strings.LastIndexByte(r.Group, '/')+1:], r.Level.String()
 }

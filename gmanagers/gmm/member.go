@@ -94,11 +94,11 @@ func (s *State) drain(cmd Command) Result {
 		moves = append(moves, moved{p, n, map[wire.NodeID]uint64{}})
 		for k := range p.Reserved[n].Regions {
 			key := placement.Hash(uint64(p.PID), k, 1)
-			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, p.apart(), &s.forRegions, &s.ownerTurn, nil)
+			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, p.Groups(), &s.forRegions, &s.ownerTurn, nil)
 			if err != nil {
 				for _, mv := range moves { // nothing was done
 					for _, m := range s.members.View() {
-						s.own(m.ID, m.Epoch, mv.p.apart(), -mv.at[m.ID])
+						s.own(m.ID, m.Epoch, mv.p.Groups(), -mv.at[m.ID])
 					}
 				}
 				s.ownerTurn = turn
@@ -107,13 +107,13 @@ func (s *State) drain(cmd Command) Result {
 				return failed(wire.Errorf(wire.KindNoRoom, "%s cannot be drained: %s", id, membership.TextOf(err)))
 			}
 			moves[len(moves)-1].at[m.ID]++
-			s.own(m.ID, m.Epoch, p.apart(), 1)
+			s.own(m.ID, m.Epoch, p.Groups(), 1)
 		}
 	}
 	s.decided(cmd, events.Draining)
 	for _, mv := range moves {
 		p := mv.p
-		s.own(id, p.Reserved[mv.n].NodeEpoch, p.apart(), -p.Reserved[mv.n].Regions)
+		s.own(id, p.Reserved[mv.n].NodeEpoch, p.Groups(), -p.Reserved[mv.n].Regions)
 		p.Reserved = slices.Delete(p.Reserved, mv.n, mv.n+1)
 		for _, m := range s.members.View() {
 			if mv.at[m.ID] > 0 {

@@ -61,13 +61,13 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	if err := o.Giver(m.From, m.Req.OldEpoch); err != nil {
 		return nil, err
 	}
-	to, err := s.taker(o, m.From, p.apart(), set, cmd)
+	to, err := s.taker(o, m.From, p.Groups(), set, cmd)
 	if err != nil {
 		return nil, err
 	}
 	giver, _ := s.members.Get(m.From)
 	m.FromAddr, m.Req.To, m.Req.ToAddr, m.ToEpoch, m.BegunMS = giver.Addr, to.ID, to.Addr, to.Epoch, cmd.Stamp.NowMS
-	m.ToRack, m.Apart = to.Rack, p.apart()
+	m.ToRack, m.Apart = to.Rack, p.Groups()
 	begun := s.moves.Begin(m, o)
 	s.book(begun, 1)
 	s.events.Append(begun.BegunEvent(cmd.Stamp.NowMS, o, s.note))
@@ -141,12 +141,12 @@ func (s *State) moved(m *movelist.Move) {
 		return
 	}
 	if m.State != wire.MoveUndone {
-		held(*node, *nodeEpoch, p.apart(), less)
+		held(*node, *nodeEpoch, p.Groups(), less)
 	}
 	switch m.State {
 	case wire.MoveDone:
 		*node, *nodeEpoch, *epoch = m.Req.To, m.ToEpoch, m.Epoch
-		held(*node, *nodeEpoch, p.apart(), 1)
+		held(*node, *nodeEpoch, p.Groups(), 1)
 	case wire.MoveUndone:
 		*epoch = m.Epoch
 	case wire.MoveLost:
@@ -221,3 +221,8 @@ func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.member
 
 // Turn counts the decisions about members.
 func (s *State) Turn() uint64 { return s.members.Turn() }
+
+// Avoid returns the components and racks that what has memberships must not come to, ascending.
+func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apart.Avoid(ms)
+}

@@ -64,8 +64,8 @@ type Process struct {
 	Apart     apart.Rule
 }
 
-// apart are its memberships of groups.
-func (p *Process) apart() []apart.Member { return apart.Process(p.Apart, p.PID) }
+// Groups are its memberships of groups.
+func (p *Process) Groups() []apart.Member { return apart.Process(p.Apart, p.PID) }
 
 // less as a number of times is minus one.
 const less = ^uint64(0)
@@ -328,12 +328,12 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 				return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active or reserved, at most %d", s.regions, MaxRegions))
 			}
 			var err error
-			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), p.apart(), &s.forRegions, &s.ownerTurn, &s.note); err != nil {
+			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), p.Groups(), &s.forRegions, &s.ownerTurn, &s.note); err != nil {
 				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, PID: pid, Region: region, Reason: membership.TextOf(err)})
 				return failed(err)
 			}
 			s.regions++
-			s.own(m.ID, m.Epoch, p.apart(), 1)
+			s.own(m.ID, m.Epoch, p.Groups(), 1)
 		}
 		p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Node: m.ID, NodeEpoch: m.Epoch, Epoch: 1})
 		e := s.note
@@ -528,7 +528,7 @@ func (s *State) count(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Ep
 
 // countAll books what a process has, n times, without bringing the candidates in line.
 func (s *State) countAll(p *Process, n uint64) {
-	ms := p.apart()
+	ms := p.Groups()
 	s.count(s.homes, p.Home, p.NodeEpoch, ms, n)
 	for _, r := range p.Regions {
 		s.count(s.owned, r.Node, r.NodeEpoch, ms, n)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
@@ -50,9 +51,9 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	spec := admission.VNodeSpec{Name: p.Name, Threads: p.Threads, ExCacheLines: p.ExCacheLines}
 	key := placement.Hash(uint64(p.PID))
 	ask := placement.Ask{Need: p.ExCacheLines, Threads: uint64(p.Threads), Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.turn}
-	id, err := movelist.Taker(o, p.Node, s.apart, p.apart(), policy, ask, &s.set, &s.note, func() string {
+	id, err := movelist.Taker(o, p.Node, s.apart, p.Groups(), policy, ask, &s.set, &s.note, func() string {
 		var why membership.Refusals
-		s.refuses(spec, p.apart(), &why, &why, &why)
+		s.refuses(spec, p.Groups(), &why, &why, &why)
 		return why.With("raise pcomponent.excache_bytes")
 	})
 	if err != nil {
@@ -64,7 +65,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	giver, _ := s.members.Get(p.Node)
 	to, _ := s.members.Get(id)
 	m := s.moves.Begin(movelist.Move{
-		Req: wire.MoveReq{OldEpoch: p.Epoch, To: to.ID, ToAddr: to.Addr}, From: p.Node, FromAddr: giver.Addr, FromEpoch: p.NodeEpoch, ToEpoch: to.Epoch, ToRack: to.Rack, Apart: p.apart(),
+		Req: wire.MoveReq{OldEpoch: p.Epoch, To: to.ID, ToAddr: to.Addr}, From: p.Node, FromAddr: giver.Addr, FromEpoch: p.NodeEpoch, ToEpoch: to.Epoch, ToRack: to.Rack, Apart: p.Groups(),
 		Size: p.ExCacheLines, Threads: p.Threads, BegunMS: cmd.Stamp.NowMS,
 	}, o)
 	s.bookMove(m, 1)
@@ -188,3 +189,8 @@ func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.member
 
 // Turn counts the decisions about members.
 func (s *State) Turn() uint64 { return s.members.Turn() }
+
+// Avoid returns the components and racks that what has memberships must not come to, ascending.
+func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apart.Avoid(ms)
+}

@@ -59,8 +59,8 @@ type Process struct {
 	Apart        apart.Rule
 }
 
-// apart are its memberships of groups.
-func (p *Process) apart() []apart.Member { return apart.Process(p.Apart, p.PID) }
+// Groups are its memberships of groups.
+func (p *Process) Groups() []apart.Member { return apart.Process(p.Apart, p.PID) }
 
 // Refusal is why a vNode was aborted.
 type Refusal struct {
@@ -327,7 +327,7 @@ func (s *State) fill() {
 
 // take books what a process takes of its pComponent, as long as that is registered as then: n times, which is 1 or the negative.
 func (s *State) take(p *Process, n uint64) {
-	s.book(p.Node, p.NodeEpoch, uint64(p.Threads), p.ExCacheLines, p.apart(), n)
+	s.book(p.Node, p.NodeEpoch, uint64(p.Threads), p.ExCacheLines, p.Groups(), n)
 }
 
 func (s *State) book(node wire.NodeID, epoch wire.Epoch, threads, lines uint64, ms []apart.Member, n uint64) {

@@ -3,6 +3,7 @@ package gsm
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
@@ -40,7 +41,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	case m != nil:
 		return nil, wire.Errorf(wire.KindBusy, "the %v of volume %d moves (move %d): wait for it", other, v.Volume, m.Req.Move.No)
 	}
-	m := movelist.Move{Req: wire.MoveReq{OldEpoch: v.Epoch}, BegunMS: cmd.Stamp.NowMS, Apart: v.apart()}
+	m := movelist.Move{Req: wire.MoveReq{OldEpoch: v.Epoch}, BegunMS: cmd.Stamp.NowMS, Apart: v.Groups()}
 	var err error
 	if o.Thing.Kind == wire.MoveVolume {
 		err = s.beginVolume(v, o, cmd, &m)
@@ -67,7 +68,7 @@ func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist
 	}
 	key := placement.Hash(uint64(v.Volume))
 	ask := placement.Ask{Need: v.SizeBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.storageTurn}
-	id, err := movelist.Taker(o, v.Storage, s.apart, v.apart(), policy, ask, &s.set, &s.note, func() string { return s.refuses(v.SizeBytes, v.apart()) })
+	id, err := movelist.Taker(o, v.Storage, s.apart, v.Groups(), policy, ask, &s.set, &s.note, func() string { return s.refuses(v.SizeBytes, v.Groups()) })
 	if err != nil {
 		return err
 	}
@@ -92,8 +93,8 @@ func (s *State) beginCache(v Volume, o movelist.Order, cmd Command, m *movelist.
 	}
 	key := placement.Hash(uint64(v.Volume), 1)
 	ask := placement.Ask{Need: 1, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.cacheTurn}
-	id, err := movelist.Taker(o, v.Cache, s.apartCaches, v.apart(), policy, ask, &s.cacheSet, &s.note, func() string {
-		return fmt.Sprintf("%d mComponents are alive%s", len(s.caches), s.refusesCache(v.apart()))
+	id, err := movelist.Taker(o, v.Cache, s.apartCaches, v.Groups(), policy, ask, &s.cacheSet, &s.note, func() string {
+		return fmt.Sprintf("%d mComponents are alive%s", len(s.caches), s.refusesCache(v.Groups()))
 	})
 	if err != nil {
 		return err
@@ -161,16 +162,16 @@ func (s *State) moved(m *movelist.Move) {
 	case m.State == wire.MoveUndone:
 		v.Epoch = m.Epoch
 	case cache:
-		s.countCached(v.Cache, v.CacheRack, v.apart(), less)
+		s.countCached(v.Cache, v.CacheRack, v.Groups(), less)
 		s.refreshCache(v.Cache)
 		v.Cache, v.CacheAddr, v.Epoch, v.CacheRack = m.Req.To, m.Req.ToAddr, m.Epoch, m.ToRack
-		s.countCached(v.Cache, v.CacheRack, v.apart(), 1)
+		s.countCached(v.Cache, v.CacheRack, v.Groups(), 1)
 		s.refreshCache(v.Cache)
 	default:
-		s.countStored(v.Storage, v.SizeBytes, v.apart(), less)
+		s.countStored(v.Storage, v.SizeBytes, v.Groups(), less)
 		s.refresh(v.Storage)
 		v.Storage, v.Epoch = m.Req.To, m.Epoch
-		s.countStored(v.Storage, v.SizeBytes, v.apart(), 1)
+		s.countStored(v.Storage, v.SizeBytes, v.Groups(), 1)
 		s.refresh(v.Storage)
 	}
 }
@@ -228,3 +229,13 @@ func (s *State) ReservedBytes(id wire.NodeID) uint64 { return s.reserved[id] }
 
 // Turn counts the decisions about members.
 func (s *State) Turn() uint64 { return s.members.Turn() }
+
+// Avoid returns the components and racks that what has memberships must not come to, ascending.
+func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apart.Avoid(ms)
+}
+
+// AvoidCaches returns the same for buffer caches.
+func (s *State) AvoidCaches(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apartCaches.Avoid(ms)
+}

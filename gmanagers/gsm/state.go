@@ -42,8 +42,8 @@ type Volume struct {
 	Own       apart.Rule // its own
 }
 
-// apart are its memberships of groups.
-func (v *Volume) apart() []apart.Member { return apart.Volume(v.Apart, v.PID, v.Own, v.Volume) }
+// Groups are its memberships of groups.
+func (v *Volume) Groups() []apart.Member { return apart.Volume(v.Apart, v.PID, v.Own, v.Volume) }
 
 // less as a number of times is minus one.
 const less = ^uint64(0)
@@ -109,7 +109,7 @@ func (s *State) derive() {
 
 // count counts a volume and its buffer cache, n times, which is 1 or less, without bringing the candidates in line.
 func (s *State) count(v *Volume, n uint64) {
-	ms := v.apart()
+	ms := v.Groups()
 	s.countStored(v.Storage, v.SizeBytes, ms, n)
 	s.countCached(v.Cache, v.CacheRack, ms, n)
 }

@@ -133,7 +133,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		}
 		taken, parts, caches := map[wire.NodeID]uint64{}, statetest.Parts{Racks: statetest.RacksOf(s.Members())}, statetest.Parts{}
 		has := func(v Volume, storage, cache wire.NodeID, rack string) {
-			for _, m := range v.apart() {
+			for _, m := range v.Groups() {
 				if storage != "" {
 					parts.Has(m.Rule, m.ID, storage)
 				}
