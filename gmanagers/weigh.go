@@ -219,8 +219,11 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 		fixed, ms := "", p.Groups()
 		var avoid []wire.NodeID
 		var racks []string
+		var within []wire.NodeID
+		var withinRacks []string
 		if len(ms) > 0 {
 			avoid, racks = st.Avoid(ms)
+			within, withinRacks = st.Own(ms)
 		}
 		if p.Prepared {
 			fixed = "its process is being admitted"
@@ -232,7 +235,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 			if regions[p.PID] {
 				fixed = "vRegions of its process move"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed, Apart: ms, Avoid: avoid, AvoidRacks: racks}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 			return
 		}
 		switch {
@@ -250,7 +253,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 			if why == "" && drains[p.Home] && !drains[r.Node] {
 				why = "the home of its process leaves first"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: avoid, AvoidRacks: racks}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 		}
 	})
 }
@@ -274,6 +277,8 @@ func weighVolumes(w *weighing, st *gsm.State) {
 		if t.Apart = v.Groups(); len(t.Apart) > 0 {
 			if t.Avoid, t.AvoidRacks = st.Avoid(t.Apart); w.kind == wire.MoveCache {
 				t.Avoid, t.AvoidRacks = st.AvoidCaches(t.Apart)
+			} else if st.Volumed(v.PID) > 1 {
+				t.Within, t.WithinRacks = st.Own(t.Apart)
 			}
 		}
 		switch {

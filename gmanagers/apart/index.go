@@ -110,6 +110,26 @@ func (x *Index) Avoid(ms []Member) (nodes []wire.NodeID, racks []string) {
 	return slices.Compact(nodes), slices.Compact(racks)
 }
 
+// Own returns the components and racks, ascending, to which what has these memberships keeps if it can, where its member has something
+// already: a member that were everywhere would leave no place for the others. By components these are components, by racks racks.
+func (x *Index) Own(ms []Member) (nodes []wire.NodeID, racks []string) {
+	for _, m := range ms {
+		hs := x.groups[m.Rule.Group]
+		for i := range hs {
+			switch h := &hs[i]; {
+			case h.member != m.ID:
+			case h.level == Rack:
+				racks = append(racks, h.rack)
+			default:
+				nodes = append(nodes, h.node)
+			}
+		}
+	}
+	slices.Sort(nodes)
+	slices.Sort(racks)
+	return slices.Compact(nodes), slices.Compact(racks)
+}
+
 // Why says in words, after the name of a component in a rack, what keeps it from having something with these memberships; ""
 // if nothing does.
 func (x *Index) Why(ms []Member, node wire.NodeID, rack string) string {

@@ -136,6 +136,12 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 		}
 		stuck(t.Size-most, "%s: %v wants %d, %s has the most room with %d: short by %d%s", b.resource, t.ID, t.Size, m.sides[best].ID, most, t.Size-most, barred)
 	case len(among) > 0:
+		if near := slices.DeleteFunc(slices.Clone(at), func(i int) bool { return !t.near(&m.sides[i]) }); len(near) > 0 && len(near) < len(at) {
+			at, among = near, among[:0]
+			for _, i := range at {
+				among = append(among, *m.sides[i].Component)
+			}
+		}
 		i, choice := b.choose(*t.Thing, among)
 		if i < 0 {
 			return

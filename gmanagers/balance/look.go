@@ -74,6 +74,10 @@ type Thing struct {
 	// Avoid and AvoidRacks, ascending, must not get it: they have what it is apart from.
 	Avoid      []wire.NodeID
 	AvoidRacks []string
+	// Within and WithinRacks, ascending, are where its member has something already: if either is not empty it goes nowhere else
+	// for balance, and to leave what drains only if nothing fits there.
+	Within      []wire.NodeID
+	WithinRacks []string
 }
 
 // Move is a move to order.

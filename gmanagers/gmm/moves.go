@@ -226,3 +226,6 @@ func (s *State) Turn() uint64 { return s.members.Turn() }
 func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
 	return s.apart.Avoid(ms)
 }
+
+// Own returns the components and racks to which what has memberships keeps if it can, ascending.
+func (s *State) Own(ms []apart.Member) (nodes []wire.NodeID, racks []string) { return s.apart.Own(ms) }

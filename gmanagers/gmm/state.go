@@ -238,12 +238,14 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{PID: st.PID, Home: home.ID, HomeEpoch: 1, NodeEpoch: home.Epoch, PlacedMS: cmd.Stamp.NowMS, Prepared: true, Regions: []Region{}, Reserved: []Reserve{}, Apart: st.Apart}
+	s.house(home.ID, home.Epoch, ms, 1)
 	want := uint64(0)
 	if st.MemoryBytes > 0 {
 		want = (st.MemoryBytes-1)/s.regionBytes + 1
 	}
 	if want > MaxReserved || s.regions+int(want) > MaxRegions {
 		s.homeTurn = homeTurn // nothing was placed
+		s.house(home.ID, home.Epoch, ms, less)
 		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want, s.regionBytes, MaxReserved, MaxRegions-s.regions)
 	}
 	homeNote := s.note
@@ -257,6 +259,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), ms, &s.forRegions, &s.ownerTurn, why)
 		if err != nil {
 			s.homeTurn, s.ownerTurn = homeTurn, ownerTurn // nothing was placed
+			s.house(home.ID, home.Epoch, ms, less)
 			for _, r := range p.Reserved {
 				s.own(r.Node, r.NodeEpoch, ms, -r.Regions)
 			}
@@ -276,7 +279,6 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		}
 	}
 	s.regions += int(want)
-	s.house(home.ID, home.Epoch, ms, 1)
 	s.prepared++
 	e := homeNote
 	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedHome, st.PID, home.ID, home.Epoch
@@ -361,7 +363,8 @@ func (s *State) choose(cmd Command, what func() string, key uint64, ms []apart.M
 	}
 	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}
 	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
-	i := placement.Choose(policy, ask, set)
+	ask.Within, ask.WithinRacks = s.apart.Own(ms)
+	i, ask := placement.ChooseNear(policy, ask, set)
 	if i < 0 {
 		text := fmt.Sprintf("vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, s.refuses(ms))
 		if len(ms) > 0 {

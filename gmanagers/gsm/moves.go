@@ -239,3 +239,9 @@ func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
 func (s *State) AvoidCaches(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
 	return s.apartCaches.Avoid(ms)
 }
+
+// Own returns the components and racks to which what has memberships keeps if it can, ascending.
+func (s *State) Own(ms []apart.Member) (nodes []wire.NodeID, racks []string) { return s.apart.Own(ms) }
+
+// Volumed returns how many volumes a vNode has.
+func (s *State) Volumed(pid wire.PID) int { return len(s.of[pid]) }

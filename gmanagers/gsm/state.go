@@ -364,7 +364,8 @@ func (s *State) chooseStorage(name string, size uint64, ms []apart.Member, stamp
 	}
 	ask := placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: placement.Hash(stamp.Chance, s.next), After: s.storageTurn}
 	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
-	i := placement.Choose(policy, ask, &s.set)
+	ask.Within, ask.WithinRacks = s.apart.Own(ms)
+	i, ask := placement.ChooseNear(policy, ask, &s.set)
 	if i < 0 {
 		return m, "", wire.Errorf(wire.KindNoRoom, "%sstorage_bytes: volume %q wants %d at one sComponent: %s", s.isApart(ms), name, size, s.refuses(size, ms))
 	}
@@ -428,7 +429,8 @@ func (s *State) chooseCache(name string, ms []apart.Member, cmd Command) (l memb
 	}
 	ask := placement.Ask{Need: 1, Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
 	ask.Avoid, ask.AvoidRacks = s.apartCaches.Avoid(ms)
-	i := placement.Choose(policy, ask, &s.cacheSet)
+	ask.Within, ask.WithinRacks = s.apartCaches.Own(ms)
+	i, ask := placement.ChooseNear(policy, ask, &s.cacheSet)
 	if i < 0 {
 		return l, "", wire.Errorf(wire.KindNoRoom, "%sbuffer caches: volume %q wants 1, no mComponent is alive%s", s.isApart(ms), name, s.refusesCache(ms))
 	}

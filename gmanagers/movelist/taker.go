@@ -18,7 +18,8 @@ func Taker(o Order, giver wire.NodeID, index *apart.Index, ms []apart.Member, p 
 		a.Avoid = slices.Insert(a.Avoid, i, giver)
 	}
 	if o.To == "" {
-		i := placement.Choose(p, a, set)
+		a.Within, a.WithinRacks = index.Own(ms)
+		i, a := placement.ChooseNear(p, a, set)
 		if i < 0 {
 			if len(ms) > 0 {
 				return "", wire.Errorf(wire.KindNoRoom, "%v, which is apart from %s: no other component can take it: %s", o.Thing, apart.Groups(ms), refused())

@@ -42,6 +42,10 @@ type Ask struct {
 	// in it anyway must not name that. Both ascend.
 	Avoid      []wire.NodeID
 	AvoidRacks []string
+	// Within and WithinRacks, ascending, are components and racks outside which nothing is chosen, if either is not empty; see
+	// ChooseNear.
+	Within      []wire.NodeID
+	WithinRacks []string
 }
 
 // Avoids reports whether a component in a rack must not be chosen.
@@ -51,11 +55,28 @@ func (a *Ask) Avoids(id wire.NodeID, rack string) bool {
 			return true
 		}
 	}
-	if len(a.AvoidRacks) == 0 {
+	if _, ok := slices.BinarySearch(a.AvoidRacks, rack); ok {
+		return true
+	}
+	if len(a.Within) == 0 && len(a.WithinRacks) == 0 {
 		return false
 	}
-	_, ok := slices.BinarySearch(a.AvoidRacks, rack)
-	return ok
+	if _, ok := slices.BinarySearch(a.Within, id); ok {
+		return false
+	}
+	_, ok := slices.BinarySearch(a.WithinRacks, rack)
+	return !ok
+}
+
+// ChooseNear chooses within a.Within and a.WithinRacks if something fits there, else anywhere, and returns the ask of which it is the choice.
+func ChooseNear(p Policy, a Ask, s *Set) (int, Ask) {
+	if len(a.Within) > 0 || len(a.WithinRacks) > 0 {
+		if i := Choose(p, a, s); i >= 0 {
+			return i, a
+		}
+		a.Within, a.WithinRacks = nil, nil
+	}
+	return Choose(p, a, s), a
 }
 
 // Policy chooses a component under a name.

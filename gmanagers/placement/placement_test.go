@@ -144,12 +144,18 @@ func drawAsk(t *rapid.T) Ask {
 	a.AvoidRacks = rapid.SliceOfN(rapid.SampledFrom([]string{"", "r1", "r2", "r3"}), 0, 2).Draw(t, "avoid racks")
 	slices.Sort(a.Avoid)
 	slices.Sort(a.AvoidRacks)
+	if rapid.IntRange(0, 4).Draw(t, "within") == 0 {
+		a.Within, a.WithinRacks = []wire.NodeID{"n01", "n04"}, []string{"r1"}
+	}
 	a.Threads = rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(t, "spare threads")
 	return a
 }
 
 // allowed says it in the plainest way.
 func allowed(a Ask, c Candidate) bool {
+	if (len(a.Within) > 0 || len(a.WithinRacks) > 0) && !slices.Contains(a.Within, c.ID) && !slices.Contains(a.WithinRacks, c.Rack) {
+		return false
+	}
 	return !c.Closed && c.Room >= a.Need && c.Spare >= a.Threads && !slices.Contains(a.Avoid, c.ID) && !slices.Contains(a.AvoidRacks, c.Rack)
 }
 
