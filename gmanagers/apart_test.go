@@ -34,9 +34,9 @@ func TestApart(t *testing.T) {
 	beating(t, w, func(*fake) wire.Load { return wire.Load{} })
 	spec := vnode("web", 100, 2, 10)
 	spec.Apart = apart.Rule{Group: "web", Level: apart.Rack}
-	a, _ := w.admitAs(spec, 3)
 	queued := spec
-	queued.IfFull = admission.Queue // GSM's leader may hear a moment later of the last mComponent
+	queued.IfFull = admission.Queue // GSM's leader may hear a moment later of the last mComponents
+	a, _ := w.admitAs(queued, 3)
 	b, things := w.admitAs(queued, 3)
 	w.apart(a, b)
 

@@ -120,7 +120,7 @@ func (w *Watch) News(group wire.Manager, now time.Duration, entries []Entry) (ou
 		if until > ends && !l.Silent {
 			until = ends
 		}
-		if e.Silent != l.Silent || differs(e.Traffic, l.Traffic) {
+		if e.Silent != l.Silent || Differs(e.Traffic, l.Traffic) {
 			out = append(out, l)
 		}
 	}
@@ -157,7 +157,7 @@ func (w *Watch) NewsOf(group wire.Manager, now time.Duration, entries []Entry, k
 		if l.Epoch < k.Epoch {
 			continue // entries are older
 		}
-		if far := differs(k.Traffic, l.Traffic); !far {
+		if far := Differs(k.Traffic, l.Traffic); !far {
 			l.Traffic = k.Traffic
 		}
 		if l != k {
@@ -180,8 +180,8 @@ func (w *Watch) live(group wire.Manager, now time.Duration, m wire.Member) (Live
 	return Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Rack: m.Rack, Traffic: h.load.Misses + h.load.Flushes, Silent: now >= ends}, ends
 }
 
-// differs reports whether a traffic is far enough from what is known.
-func differs(known, now uint64) bool {
+// Differs reports whether a traffic is far enough from what is known.
+func Differs(known, now uint64) bool {
 	d := max(known, now) - min(known, now)
 	return d > 0 && d >= known/trafficSteps
 }
