@@ -41,6 +41,9 @@ func settled(t *testing.T, cl *client.Client) audit.Books {
 		diff = audit.Compare(b)
 		return len(diff) == 0
 	})
+	if want := uint64(gmanagers.DefaultOptions().Overcommit * 1000); b.Overcommit != want {
+		t.Fatalf("the books tell an overcommit of %d thousandths, want %d", b.Overcommit, want)
+	}
 	return b
 }
 

@@ -197,12 +197,18 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 	b.Processes, perr = c.Processes(ctx)
 	b.Homes, herr = c.Regions(ctx, 0)
 	b.Volumes, verr = c.Volumes(ctx)
+	answer, rerr := c.query(ctx, wire.GMM, membership.Query{Kind: gmm.QueryRatio}.Encode())
+	if rerr == nil {
+		var r gmm.Ratio
+		rerr = membership.DecodeAnswer(answer, &r)
+		b.Overcommit = r.Overcommit
+	}
 	for _, g := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
 		list, merr := c.Moves(ctx, g)
 		err = errors.Join(err, merr)
 		b.Moves = append(b.Moves, list...)
 	}
-	return b, errors.Join(err, perr, herr, verr)
+	return b, errors.Join(err, perr, herr, verr, rerr)
 }
 
 // Events returns the decisions of a manager after number since, ascending, at most limit of them and events.MaxPage; limit 0

@@ -77,6 +77,7 @@ type State struct {
 	sessions    *dedup.Table[Result]
 	events      *events.Log
 	moves       *movelist.List
+	ratio       uint64        // thousandths: the overcommit under which all that is booked fits; 0 until the first command
 	note        events.Event  // why the decision at hand was made so, kept for its memory
 	set         placement.Set // of the decision at hand, kept for its memory
 }
@@ -92,6 +93,7 @@ func (s *State) Apply(cmd Command) Result {
 }
 
 func (s *State) apply(cmd Command) Result {
+	s.follow(cmd.Overcommit)
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
@@ -488,17 +490,6 @@ func (s *State) Processes(pid wire.PID) []Process {
 	return out
 }
 
-// CheckCapacity returns an error if an mComponent owns more vRegions than overcommit allows. It is apart from
-// CheckInvariants because a lower ratio does not take back what was granted under a higher one.
-func (s *State) CheckCapacity(overcommit uint64) error {
-	for _, m := range s.members.Members() {
-		if room := Room(m.Capacity.MemoryBytes, s.regionBytes, overcommit); s.owned[m.ID] > room {
-			return fmt.Errorf("gmm: %q owns %d vRegions, has room for %d", m.ID, s.owned[m.ID], room)
-		}
-	}
-	return nil
-}
-
 // CheckInvariants returns the first broken rule: order, limits, and counts that do not fit the vRegions.
 func (s *State) CheckInvariants() error {
 	if err := s.members.CheckInvariants(); err != nil {
@@ -517,6 +508,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if s.regionBytes == 0 && (s.members.Len() > 0 || len(s.processes) > 0) {
 		return fmt.Errorf("gmm: %d members and %d processes, and vRegions without a size", s.members.Len(), len(s.processes))
+	}
+	if s.ratio != 0 && (s.ratio < MinOvercommit || s.ratio > MaxOvercommit) || s.ratio == 0 && s.regions > 0 {
+		return fmt.Errorf("gmm: %d vRegions under an overcommit of %d thousandths, want %d to %d", s.regions, s.ratio, MinOvercommit, MaxOvercommit)
 	}
 	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
@@ -574,5 +568,5 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gmm: %q counts %d vRegions and %d homes, has %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], owned[m.ID], homes[m.ID])
 		}
 	}
-	return nil
+	return s.CheckCapacity(s.ratio)
 }

@@ -180,13 +180,15 @@ func (a *API) vnode(q *request) (int, any, error) {
 		return 0, nil, err
 	}
 	d.Regions, d.Reserved = []Region{}, []Reserve{}
+	var home gmm.Process
+	var memories []membership.Status
 	if len(homes) == 1 {
-		d.Regions, d.Reserved = regionsOf(homes[0])
-		members, err := a.o.Client.Members(q.ctx, wire.GMM)
-		if err != nil {
+		home = homes[0]
+		d.Regions, d.Reserved = regionsOf(home)
+		if memories, err = a.o.Client.Members(q.ctx, wire.GMM); err != nil {
 			return 0, nil, err
 		}
-		d.moved(homes[0], members)
+		d.moved(home, memories)
 	}
 	volumes, err := a.volumes(q.ctx)
 	if err != nil {
@@ -196,6 +198,9 @@ func (a *API) vnode(q *request) (int, any, error) {
 	computes, err := a.o.Client.Members(q.ctx, wire.GPM)
 	if err != nil {
 		return 0, nil, err
+	}
+	if p.Phase == admission.Running {
+		d.Lost = lostOf(p, home, len(homes) == 1, volumes.volumes, computes, memories)
 	}
 	if at, ok := current(computes, p.Node, p.NodeEpoch); ok {
 		d.Addr = at.Member.Addr

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -321,9 +322,18 @@ func (a *app) vnodeShowCommand() *cobra.Command {
 }
 
 func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row := func(name, format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if slices.Contains(d.Lost, name) {
+			text += ", lost"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", name, text)
+	}
 	row("vnode", "%d %s", d.PID, d.Name)
 	row("phase", "%s, epoch %d", d.Phase, d.Epoch)
+	if len(d.Lost) > 0 {
+		row("lost", "%s", strings.Join(d.Lost, ", "))
+	}
 	if d.Placed != nil {
 		row("placed", "%s", d.Placed.Format(time.RFC3339))
 	}
