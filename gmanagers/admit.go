@@ -297,12 +297,21 @@ func (d *driver) send(g wire.Manager) {
 		batch := slices.Clone(l.queue[:n])
 		l.queue = slices.Delete(l.queue, 0, n)
 		d.mu.Unlock()
-		if d.m.o.OnStep != nil {
-			for _, e := range batch {
-				d.m.o.OnStep(d.ctx, stepName(e))
-			}
-		}
+		d.told(batch, "")
 		d.call(g, batch)
+	}
+}
+
+// answered is what follows the name of a step in Options.OnStep once its answer has come.
+const answered = " answered"
+
+// told tells a test of steps.
+func (d *driver) told(batch []admission.Effect, then string) {
+	if d.m.o.OnStep == nil {
+		return
+	}
+	for _, e := range batch {
+		d.m.o.OnStep(d.ctx, stepName(e)+then)
 	}
 }
 
@@ -334,6 +343,9 @@ func (d *driver) call(g wire.Manager, batch []admission.Effect) {
 			steps[i] = e.Step
 		}
 		votes, err = d.client.Steps(ctx, g, steps)
+	}
+	if err == nil {
+		d.told(batch, answered)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
