@@ -23,6 +23,7 @@ type component struct {
 	prober *netlayer.Prober
 	stop   func() // ends it as a crash would
 	mute   atomic.Bool
+	deaf   wire.Op // it never answers; set before it is asked
 
 	mu    sync.Mutex
 	asked []wire.Op
@@ -35,8 +36,12 @@ func (c *component) Serve(ctx context.Context, req *netlayer.Request, rep *netla
 		return c.prober.Serve(ctx, req, rep)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.asked = append(c.asked, req.Op)
+	c.mu.Unlock()
+	if req.Op == c.deaf {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return nil
 }
 
