@@ -24,6 +24,7 @@ type component struct {
 	stop   func() // ends it as a crash would
 	mute   atomic.Bool
 	deaf   wire.Op // it never answers; set before it is asked
+	ended  <-chan struct{}
 
 	mu    sync.Mutex
 	asked []wire.Op
@@ -39,8 +40,7 @@ func (c *component) Serve(ctx context.Context, req *netlayer.Request, rep *netla
 	c.asked = append(c.asked, req.Op)
 	c.mu.Unlock()
 	if req.Op == c.deaf {
-		<-ctx.Done()
-		return ctx.Err()
+		<-c.ended
 	}
 	return nil
 }
@@ -66,6 +66,7 @@ func (c *cluster) component(cl *client.Client, m wire.Member) *component {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	k.ended = ctx.Done()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := netlayer.NewServer(k, so).Serve(ctx, l); err != nil {

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -283,7 +285,16 @@ func (a *API) createVNode(q *request) (int, any, error) {
 	if spec.IfFull != admission.Refuse { // who gives up the request gives up the wait
 		defer a.extend(q, time.Duration(spec.DeadlineMS)*time.Millisecond)()
 	}
-	at, err := a.o.Client.Admit(q.ctx, spec)
+	key, err := q.key(spec)
+	if err != nil {
+		return 0, nil, err
+	}
+	var at admission.Placement
+	if key == 0 {
+		at, err = a.o.Client.Admit(q.ctx, spec)
+	} else {
+		at, err = a.o.Client.AdmitOnce(q.ctx, key, spec)
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -303,6 +314,25 @@ func (a *API) createVNode(q *request) (int, any, error) {
 		v.NodeEpoch, v.Placed = full.NodeEpoch, full.Placed
 	}
 	return http.StatusCreated, v, nil
+}
+
+// KeyHeader is the header of a request that may be sent again: who repeats it with the same value gets what the first one made.
+const KeyHeader = "Idempotency-Key"
+
+// maxKeyBytes bounds its value.
+const maxKeyBytes = 128
+
+// key gives the key of an admission, 0 if the request has none. Another spec under the same value is another admission.
+func (q *request) key(spec admission.VNodeSpec) (uint64, error) {
+	text := q.Header.Get(KeyHeader)
+	switch {
+	case len(q.Header.Values(KeyHeader)) == 0:
+		return 0, nil
+	case text == "" || len(text) > maxKeyBytes:
+		return 0, badRequest("%s: %d bytes, want 1 to %d", KeyHeader, len(text), maxKeyBytes)
+	}
+	sum := sha256.Sum256(append(wire.Marshal(spec), text...))
+	return max(1, binary.LittleEndian.Uint64(sum[:8])), nil
 }
 
 // createVolumes makes the volumes of an admitted vNode at their sComponents. If one cannot be made nothing is left.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -141,7 +142,7 @@ func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
 		return err
 	}
 	var v httpapi.VNode
-	if err := r.call(ctx, http.MethodPost, "/vnodes", s, &v, f.deadline); err != nil {
+	if _, err := r.again(ctx, http.MethodPost, "/vnodes", crand.Text(), s, &v, f.deadline); err != nil {
 		return err
 	}
 	if p == nil {
@@ -381,7 +382,11 @@ func (a *app) vnodeDeleteCommand() *cobra.Command {
 			}
 			var gone httpapi.Deleted
 			path := vnodePath(pid) + "?" + url.Values{"force": {strconv.FormatBool(force)}}.Encode()
-			if err := r.call(cmd.Context(), http.MethodDelete, path, nil, &gone, 0); err != nil {
+			tries, err := r.again(cmd.Context(), http.MethodDelete, path, "", nil, &gone, 0)
+			if tries > 1 && kindOf(err) == "not_found" {
+				gone, err = httpapi.Deleted{PID: pid, Warnings: []string{}}, nil // the manager that ended had done it
+			}
+			if err != nil {
 				return err
 			}
 			for _, w := range gone.Warnings {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/launcher"
@@ -64,6 +67,7 @@ type deathbed struct {
 	name     string
 	dir, tmp string
 	kills    map[string]int // by node
+	died     string         // last
 }
 
 func newDeathbed(t *testing.T, name string) *deathbed {
@@ -143,6 +147,7 @@ func (k *deathbed) again(step string) {
 		if d.How != "signal: killed" {
 			k.t.Fatalf("%s: %s ended by itself: %s\n%s", step, d.ID, d.How, d.Tail)
 		}
+		k.died = d.ID
 		k.kills[d.ID]++
 		if err := k.Restart(background(k.t), d.ID); err != nil {
 			k.t.Fatalf("%s: %v", step, err)
@@ -421,6 +426,76 @@ func TestKill9UnderLoad(t *testing.T) {
 		if err := k.release(p); err != nil {
 			t.Fatal(err)
 		}
+	}
+	k.exact("in the end")
+}
+
+// leads makes a manager lead GPM: it kills whoever else does, until it is its turn.
+func (k *deathbed) leads(id string) {
+	k.t.Helper()
+	ctx := background(k.t)
+	for {
+		leader := ""
+		eventually(k.t, "GPM is led", func() bool {
+			for _, m := range managers {
+				if leads, err := k.counter(ctx, m, "gpm_leads"); err == nil && leads == 1 {
+					leader = m
+				}
+			}
+			return leader != ""
+		})
+		if leader == id {
+			return
+		}
+		if err := k.Kill(leader); err != nil {
+			k.t.Fatal(err)
+		}
+		<-k.Died()
+		if err := k.Restart(ctx, leader); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+}
+
+// TestKill9OfWhoIsAsked: the manager that the command line asks leads GPM and is killed while it does what it was asked. The
+// command asks another one, gets what the first has begun, and nothing is there twice or half.
+func TestKill9OfWhoIsAsked(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
+	k := newDeathbed(t, "killasked")
+	asked := managers[0] // the first that lives
+	told := map[wire.PID]admission.Placement{}
+	var v httpapi.VNode
+	for _, step := range []string{"prepare gmm answered", "end commit answered"} {
+		k.leads(asked)
+		err := k.killAt(step, 0, func() error {
+			got := k.sk("vnode", "create", "--name", "a", "--excache", "64KiB", "--memory", "1MiB", "--volume", "v=8KiB", "-o", "json")
+			if got.code != codeDone {
+				return fmt.Errorf("exit code %d: %s", got.code, got.stderr)
+			}
+			return json.Unmarshal([]byte(got.stdout), &v)
+		})
+		if err != nil || v.PID == 0 || k.died != asked {
+			t.Fatalf("create, %s: %s died; %+v, %v", step, k.died, v, err)
+		}
+		told[v.PID] = admission.Placement{}
+		k.audit("create, " + step)
+		k.lives("create, "+step, told)
+	}
+	for _, pid := range slices.Sorted(maps.Keys(told)) {
+		step := []string{"free gmm answered", "end free answered"}[2-len(told)]
+		k.leads(asked)
+		err := k.killAt(step, 0, func() error {
+			if got := k.sk("vnode", "delete", strconv.FormatUint(uint64(pid), 10)); got.code != codeDone {
+				return fmt.Errorf("exit code %d: %s", got.code, got.stderr)
+			}
+			return nil
+		})
+		if err != nil || k.died != asked {
+			t.Fatalf("delete, %s: %s died; %v", step, k.died, err)
+		}
+		delete(told, pid)
+		k.audit("delete, " + step)
+		k.lives("delete, "+step, told)
 	}
 	k.exact("in the end")
 }
