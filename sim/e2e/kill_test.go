@@ -19,6 +19,7 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -68,6 +69,7 @@ type deathbed struct {
 	dir, tmp string
 	kills    map[string]int // by node
 	died     string         // last
+	mourn    func()         // if not nil, is called when one has died
 }
 
 func newDeathbed(t *testing.T, name string) *deathbed {
@@ -147,6 +149,9 @@ func (k *deathbed) again(step string) {
 		if d.How != "signal: killed" {
 			k.t.Fatalf("%s: %s ended by itself: %s\n%s", step, d.ID, d.How, d.Tail)
 		}
+		if k.mourn != nil {
+			k.mourn()
+		}
 		k.died = d.ID
 		k.kills[d.ID]++
 		if err := k.Restart(background(k.t), d.ID); err != nil {
@@ -164,24 +169,37 @@ func (k *deathbed) admit(s admission.VNodeSpec) (admission.Placement, error) {
 	if err != nil {
 		return p, err
 	}
+	return p, k.make(ctx, p, s)
+}
+
+// make makes the volumes of a vNode that was admitted.
+func (k *deathbed) make(ctx context.Context, p admission.Placement, s admission.VNodeSpec) error {
 	for i, v := range p.Volumes {
 		req := wire.VolumeCreateReq{Volume: v.Volume, Epoch: v.Epoch, Name: s.Volumes[i].Name, SizeBytes: v.SizeBytes}
 		if err := k.control(ctx, v.StorageAddr, wire.OpVolumeCreate, v.Epoch, &req); err != nil {
-			return p, fmt.Errorf("volume %d at %s: %w", v.Volume, v.Storage, err)
+			return fmt.Errorf("volume %d at %s: %w", v.Volume, v.Storage, err)
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // release gives a vNode back, its volumes first.
 func (k *deathbed) release(p admission.Placement) error {
 	ctx := background(k.t)
+	if err := k.unmake(ctx, p); err != nil {
+		return err
+	}
+	return k.cl.Release(ctx, p.PID)
+}
+
+// unmake removes the volumes of a vNode.
+func (k *deathbed) unmake(ctx context.Context, p admission.Placement) error {
 	for _, v := range p.Volumes {
 		if err := k.control(ctx, v.StorageAddr, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}); err != nil && !errors.Is(err, wire.ErrNotFound) {
 			return fmt.Errorf("volume %d at %s: %w", v.Volume, v.Storage, err)
 		}
 	}
-	return k.cl.Release(ctx, p.PID)
+	return nil
 }
 
 func (k *deathbed) control(ctx context.Context, addr string, op wire.Op, epoch wire.Epoch, req any) error {
@@ -503,6 +521,59 @@ func TestKill9OfWhoIsAsked(t *testing.T) {
 		delete(told, pid)
 		k.audit("delete, " + step)
 		k.lives("delete, "+step, told)
+	}
+	k.exact("in the end")
+}
+
+// TestKill9AndTheCallerGoesToo: nobody comes back to ask for what the killed leader had begun. The next one ends it all the same:
+// what was decided is carried out, what was not is aborted.
+func TestKill9AndTheCallerGoesToo(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
+	k := newDeathbed(t, "killboth")
+	told := map[wire.PID]admission.Placement{}
+	for _, c := range []struct {
+		step   string
+		spec   *admission.VNodeSpec // to admit; nil releases one
+		change int                  // of the vNodes
+	}{
+		{"admit logged", &small, 0}, {"prepare gmm answered", &small, 0}, {"decide commit", &small, 0},
+		{"decide commit answered", &small, 1}, {"commit gsm answered", &small, 1}, {"end commit", &small, 1},
+		{"decide abort answered", &overfull, 0}, {"free gmm answered", &overfull, 0}, {"end free", &overfull, 0},
+		{"release logged", nil, -1}, {"free gsm answered", nil, -1}, {"end free", nil, -1},
+	} {
+		want := len(told) + c.change
+		ctx, cancel := context.WithCancel(background(t))
+		k.mourn = cancel
+		err := k.killAt(c.step, 0, func() error {
+			if c.spec != nil {
+				_, err := k.cl.Admit(ctx, *c.spec)
+				return err
+			}
+			first := told[slices.Sorted(maps.Keys(told))[0]]
+			if err := k.unmake(ctx, first); err != nil {
+				return err
+			}
+			return k.cl.Release(ctx, first.PID)
+		})
+		if err != nil && !errors.Is(err, wire.ErrTimeout) {
+			t.Fatalf("%s: %v", c.step, err)
+		}
+		var ps []gpm.Process
+		eventually(t, c.step+": it has ended", func() bool {
+			ps, err = k.cl.Processes(background(t))
+			return err == nil && !slices.ContainsFunc(ps, func(p gpm.Process) bool { return p.Phase != admission.Running })
+		})
+		clear(told)
+		for _, p := range ps {
+			at := admission.Placement{PID: p.PID, Volumes: p.Volumes}
+			if told[p.PID] = at; k.make(background(t), at, small) != nil { // what nobody has made yet
+				t.Fatalf("%s: the volumes of %+v", c.step, p)
+			}
+		}
+		if len(told) != want {
+			t.Fatalf("%s: %d vNodes, want %d: %+v", c.step, len(told), want, ps)
+		}
+		k.audit(c.step)
 	}
 	k.exact("in the end")
 }
