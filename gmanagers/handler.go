@@ -160,10 +160,21 @@ func (m *Managers) carryOut(ctx context.Context, host *raftsm.Host, g wire.Manag
 	if err != nil || res.Kind != wire.KindNone {
 		return b, err
 	}
+	if m.o.OnStep != nil {
+		m.o.OnStep(d.ctx, logged(q))
+	}
 	if res, err = d.complete(ctx, q, res); err != nil {
 		return nil, err
 	}
 	return res.Encode(), nil
+}
+
+// logged names for Options.OnStep what has begun.
+func logged(q gpm.Request) string {
+	if q.Op == gpm.OpAdmit {
+		return "admit logged"
+	}
+	return "release logged"
 }
 
 // drives returns the driver of admissions while Run serves.

@@ -23,6 +23,8 @@ type component struct {
 	prober *netlayer.Prober
 	stop   func() // ends it as a crash would
 	mute   atomic.Bool
+	deaf   wire.Op // it never answers; set before it is asked
+	ended  <-chan struct{}
 
 	mu    sync.Mutex
 	asked []wire.Op
@@ -35,8 +37,11 @@ func (c *component) Serve(ctx context.Context, req *netlayer.Request, rep *netla
 		return c.prober.Serve(ctx, req, rep)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.asked = append(c.asked, req.Op)
+	c.mu.Unlock()
+	if req.Op == c.deaf {
+		<-c.ended
+	}
 	return nil
 }
 
@@ -61,6 +66,7 @@ func (c *cluster) component(cl *client.Client, m wire.Member) *component {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	k.ended = ctx.Done()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := netlayer.NewServer(k, so).Serve(ctx, l); err != nil {

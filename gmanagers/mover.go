@@ -275,7 +275,7 @@ func (v *mover) commit(ctx context.Context) {
 
 // call performs one effect.
 func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
-	v.about(ctx, e)
+	v.about(ctx, e, "")
 	ref := wire.MoveRef{Move: e.Move}
 	switch e.Kind {
 	case moves.Start:
@@ -287,6 +287,9 @@ func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
 	case moves.Look:
 		a.held, a.err = v.look(ctx, e)
 	}
+	if a.err == nil {
+		v.about(ctx, e, answered)
+	}
 	return a
 }
 
@@ -295,7 +298,7 @@ func (v *mover) propose(ctx context.Context, effects []moves.Effect) error {
 	var ends []moves.End
 	var drops []uint64
 	for _, e := range effects {
-		v.about(ctx, e)
+		v.about(ctx, e, "")
 		if e.Kind == moves.Propose {
 			ends = append(ends, e.End)
 		} else {
@@ -305,16 +308,21 @@ func (v *mover) propose(ctx context.Context, effects []moves.Effect) error {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	err := v.client.EndMoves(ctx, v.g, ends, drops)
+	for _, e := range effects {
+		if err == nil {
+			v.about(ctx, e, answered)
+		}
+	}
 	if err == nil && len(ends) > 0 {
 		v.ended()
 	}
 	return err
 }
 
-// about tells a test which effect comes next.
-func (v *mover) about(ctx context.Context, e moves.Effect) {
+// about tells a test which effect comes next, or was answered.
+func (v *mover) about(ctx context.Context, e moves.Effect, then string) {
 	if v.m.o.OnStep != nil {
-		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String())
+		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String()+then)
 	}
 }
 

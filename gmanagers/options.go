@@ -37,9 +37,13 @@ type Options struct {
 	Net     netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
 	Log     *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
 	FS      FS               `mapstructure:"-" yaml:"-"` // nil is the disk
-	// OnStep, if not nil, is called before each step of an admission or a release that this process coordinates, with the
-	// step's name, for example "prepare gmm" or "decide commit". It is for tests, which may block in it until ctx ends.
+	// OnStep, if not nil, is called with the name of each step of an admission, a release or a move that this process
+	// coordinates: before it is sent ("prepare gmm", "decide commit", "poll gsm"), and when it was answered, before anything
+	// follows from that ("prepare gmm answered"); also when an admission or a release is in the log and nobody was asked yet
+	// ("admit logged", "release logged"). It is for tests, which may block in it until ctx ends, or end the process.
 	OnStep func(ctx context.Context, step string) `mapstructure:"-" yaml:"-" json:"-"`
+	// patience, if not 0, is instead of lostPatience, evictPatience and the stepTimeout of what they bound, for tests.
+	patience time.Duration
 
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
 	// long before it calls anybody silent. Default: six heartbeats.

@@ -188,15 +188,18 @@ func (d *driver) evict(since map[wire.PID]time.Time) {
 
 // evictOne is evict for one process. After evictPatience GPM is told whoever does not answer.
 func (d *driver) evictOne(p gpm.Process, since time.Time) {
-	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(d.ctx, d.endTimeout)
 	defer cancel()
 	if err := d.end(ctx, p); err != nil {
 		d.m.log.Warn("not all that a preempted vNode has is given back", "pid", uint64(p.PID), "pcomponent", string(p.Node), "error", err.Error())
 		var silent *unanswered
-		if time.Since(since) < evictPatience || !errors.As(err, &silent) || d.ctx.Err() != nil {
+		if time.Since(since) < d.evictPatience || !errors.As(err, &silent) || d.ctx.Err() != nil {
 			return // again, soon
 		}
 	}
+	// The components that do not answer have used up ctx.
+	ctx, cancel = context.WithTimeout(d.ctx, d.endTimeout)
+	defer cancel()
 	if _, err := d.client.Changes(ctx, []admission.Change{{Verb: admission.Evicted, PID: p.PID}}); err != nil {
 		d.m.log.Warn("a preempted vNode has ended, GPM does not know it yet", "pid", uint64(p.PID), "error", err.Error())
 	}

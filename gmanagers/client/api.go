@@ -41,6 +41,10 @@ func (c *Client) Register(ctx context.Context, m wire.Member) (wire.Epoch, error
 
 func (c *Client) gpm(ctx context.Context, q gpm.Request) (gpm.Result, error) {
 	b, err := c.propose(ctx, wire.GPM, q.Encode())
+	return gpmResult(b, err)
+}
+
+func gpmResult(b []byte, err error) (gpm.Result, error) {
 	if err != nil {
 		return gpm.Result{}, err
 	}
@@ -83,6 +87,24 @@ func (c *Client) gsm(ctx context.Context, q gsm.Request) (gsm.Result, error) {
 // A spec that may wait (admission.Queue, admission.Preempt) makes it wait for room, and for the deadline of the spec if ctx
 // has none. If ctx ends before, the wait is given up as far as that can still be told to the managers.
 func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission.Placement, error) {
+	return c.admit(ctx, spec, func(ctx context.Context, q gpm.Request, _ uint64) (gpm.Result, error) { return c.gpm(ctx, q) })
+}
+
+// AdmitOnce is Admit for who may ask again, at another process too, because it does not know whether it was heard: of all that ask with
+// one key, each is answered with the same vNode. A key is above 0 and stands for one spec; it is as good as the managers' memory of
+// what they did (thousands of other clients' commands).
+func (c *Client) AdmitOnce(ctx context.Context, key uint64, spec admission.VNodeSpec) (admission.Placement, error) {
+	if key == 0 {
+		return admission.Placement{}, wire.Errorf(wire.KindBadRequest, "key 0, want one above 0")
+	}
+	// The attempts of a key are the commands of a client of its own, the same ones for whoever repeats them.
+	return c.admit(ctx, spec, func(ctx context.Context, q gpm.Request, attempt uint64) (gpm.Result, error) {
+		return gpmResult(c.proposeAs(ctx, wire.GPM, key, attempt, q.Encode()))
+	})
+}
+
+// admit makes attempts at an admission, counted from 1.
+func (c *Client) admit(ctx context.Context, spec admission.VNodeSpec, ask func(context.Context, gpm.Request, uint64) (gpm.Result, error)) (admission.Placement, error) {
 	if _, ok := ctx.Deadline(); !ok && spec.IfFull != admission.Refuse {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, ms(c.o.TimeoutMS)+ms(int(spec.Complete().DeadlineMS)))
@@ -92,7 +114,7 @@ func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission
 	defer cancel()
 	backoff := session.Backoff{Base: ms(c.o.RetryBaseMS), Max: ms(c.o.RetryMaxMS), Attempts: 1 << 30}
 	for attempt := 1; ; attempt++ {
-		r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec})
+		r, err := ask(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec}, uint64(attempt))
 		if err == nil && r.Ticket != 0 && r.VNode.PID == 0 {
 			return c.await(ctx, r.Ticket)
 		}
@@ -226,12 +248,18 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 	b.Processes, perr = c.Processes(ctx)
 	b.Homes, herr = c.Regions(ctx, 0)
 	b.Volumes, verr = c.Volumes(ctx)
+	answer, rerr := c.query(ctx, wire.GMM, membership.Query{Kind: gmm.QueryRatio}.Encode())
+	if rerr == nil {
+		var r gmm.Ratio
+		rerr = membership.DecodeAnswer(answer, &r)
+		b.Overcommit = r.Overcommit
+	}
 	for _, g := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
 		list, merr := c.Moves(ctx, g)
 		err = errors.Join(err, merr)
 		b.Moves = append(b.Moves, list...)
 	}
-	return b, errors.Join(err, perr, herr, verr)
+	return b, errors.Join(err, perr, herr, verr, rerr)
 }
 
 // Events returns the decisions of a manager after number since, ascending, at most limit of them and events.MaxPage; limit 0

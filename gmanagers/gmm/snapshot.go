@@ -23,6 +23,7 @@ type saved struct {
 	Events      []byte         // of events.Log.Encode
 	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
+	Ratio       uint64
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -33,7 +34,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(),
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(), Ratio: s.ratio,
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -62,7 +63,7 @@ func (s *State) Restore(b []byte) error {
 	}
 	n := &State{
 		members: members, regionBytes: v.RegionBytes, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
-		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
+		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn, ratio: v.Ratio,
 	}
 	for i := range v.Processes {
 		p := &v.Processes[i]
@@ -103,6 +104,8 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
 		return membership.EncodeAnswer(s.moves.Page(q)), nil
+	case QueryRatio:
+		return membership.EncodeAnswer(Ratio{Overcommit: s.ratio}), nil
 	}
-	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
+	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d, %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing, QueryRatio)
 }

@@ -86,9 +86,10 @@ type State struct {
 	events      *events.Log
 	untold      events.Pending // of what is Prepared
 	moves       *movelist.List
+	ratio       uint64        // thousandths: the overcommit under which all that is booked fits; 0 until the first command
 	note        events.Event  // why the decision at hand was made so, kept for its memory
 	apart       *apart.Index  // derived: where the processes of groups have something, or will
-	ratio       uint64        // derived: the overcommit of the candidates, that of the last command; 0 before
+	roomRatio   uint64        // derived: the overcommit of the candidates, that of the last command; 0 before
 	forRegions  placement.Set // derived: the mComponents as candidates for vRegions
 	forHomes    placement.Set // derived: and for homes, which count those they have
 	set         placement.Set // of the decision at hand, kept for its memory
@@ -114,6 +115,7 @@ func (s *State) apply(cmd Command) Result {
 	if cmd.Overcommit >= MinOvercommit && cmd.Overcommit <= MaxOvercommit {
 		s.overcommit(cmd.Overcommit)
 	}
+	s.follow(cmd.Overcommit)
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
@@ -414,7 +416,7 @@ func (s *State) each(ms []apart.Member, why *membership.Refusals, do func(m *wir
 		} else if text := s.apart.Why(ms, m.ID, m.Rack); text != "" {
 			why.Apart(m.ID, text)
 		} else {
-			do(m, s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.ratio))
+			do(m, s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio))
 		}
 	}
 }
@@ -461,8 +463,8 @@ func (s *State) candidate(i int, home bool) placement.Candidate {
 	m := &s.members.View()[i]
 	traffic, heard := s.members.Heard(i)
 	c := placement.Candidate{ID: m.ID, Rack: m.Rack, Capacity: m.Capacity.MemoryBytes, Traffic: traffic, Closed: !heard || !s.members.Placeable(i)}
-	if s.ratio > 0 {
-		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.ratio)
+	if s.roomRatio > 0 {
+		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio)
 		c.Room, c.Reserved = (room-min(room, owned))*s.regionBytes, owned*s.regionBytes // less than 2^64, as Room sees to
 	}
 	if home {
@@ -496,8 +498,8 @@ func (s *State) fill() {
 
 // overcommit has the candidates have room under a ratio.
 func (s *State) overcommit(ratio uint64) {
-	if s.ratio != ratio {
-		s.ratio = ratio
+	if s.roomRatio != ratio {
+		s.roomRatio = ratio
 		s.fill()
 	}
 }
@@ -607,17 +609,6 @@ func (s *State) Processes(pid wire.PID) []Process {
 	return out
 }
 
-// CheckCapacity returns an error if an mComponent owns more vRegions than overcommit allows. It is apart from
-// CheckInvariants because a lower ratio does not take back what was granted under a higher one.
-func (s *State) CheckCapacity(overcommit uint64) error {
-	for _, m := range s.members.Members() {
-		if room := Room(m.Capacity.MemoryBytes, s.regionBytes, overcommit); s.owned[m.ID] > room {
-			return fmt.Errorf("gmm: %q owns %d vRegions, has room for %d", m.ID, s.owned[m.ID], room)
-		}
-	}
-	return nil
-}
-
 // CheckInvariants returns the first broken rule: order, limits, and counts that do not fit the vRegions.
 func (s *State) CheckInvariants() error {
 	if err := s.members.CheckInvariants(); err != nil {
@@ -636,6 +627,9 @@ func (s *State) CheckInvariants() error {
 	}
 	if s.regionBytes == 0 && (s.members.Len() > 0 || len(s.processes) > 0) {
 		return fmt.Errorf("gmm: %d members and %d processes, and vRegions without a size", s.members.Len(), len(s.processes))
+	}
+	if s.ratio != 0 && (s.ratio < MinOvercommit || s.ratio > MaxOvercommit) || s.ratio == 0 && s.regions > 0 {
+		return fmt.Errorf("gmm: %d vRegions under an overcommit of %d thousandths, want %d to %d", s.regions, s.ratio, MinOvercommit, MaxOvercommit)
 	}
 	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
@@ -705,7 +699,7 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gmm: %q counts %d vRegions and %d homes, has %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], owned[m.ID], homes[m.ID])
 		}
 	}
-	return nil
+	return s.CheckCapacity(s.ratio)
 }
 
 // checkDerived returns how the candidates and the index of groups differ from what the books say, and who is not apart.

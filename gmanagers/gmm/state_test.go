@@ -14,7 +14,7 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// overcommit is the ratio of the property tests, in thousandths.
+// overcommit is the ratio of most commands of the property tests, in thousandths, and the highest.
 const overcommit = 1500
 
 // machine is the state as the shared tests see it.
@@ -86,7 +86,7 @@ func things(s *State) (out []movelist.Thing) {
 }
 
 func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
-	c := Command{Client: client, Seq: seq, Overcommit: overcommit, Stamp: membership.Stamp{
+	c := Command{Client: client, Seq: seq, Overcommit: rapid.SampledFrom([]uint64{overcommit, overcommit, overcommit, MinOvercommit, 0}).Draw(t, "overcommit"), Stamp: membership.Stamp{
 		Policy: rapid.SampledFrom(append(placement.Names(), "least_loaded", "none")).Draw(t, "policy"),
 		Chance: rapid.Uint64().Draw(t, "chance"),
 	}}
@@ -242,4 +242,32 @@ func TestRoom(t *testing.T) {
 			t.Errorf("Room(%d, %d, %d) = %d, want %d", c.memory, c.region, c.overcommit, got, c.want)
 		}
 	}
+}
+
+// TestRatio: the books tell the highest ratio under which they were made, and a lower one when they keep it.
+func TestRatio(t *testing.T) {
+	s, seq := New(), uint64(0)
+	live := []membership.Live{{ID: "m1", Epoch: 1}}
+	told := func(overcommit uint64, q Request, want uint64) {
+		t.Helper()
+		seq++
+		s.Apply(Command{Client: 1, Seq: seq, Overcommit: overcommit, Stamp: membership.Stamp{Policy: "least_loaded", Live: live}, Request: q})
+		var r Ratio
+		if b, err := s.Query(membership.Query{Kind: QueryRatio}); err != nil || membership.DecodeAnswer(b, &r) != nil || r.Overcommit != want {
+			t.Fatalf("after %+v under %d: %+v, %v; want %d", q, overcommit, r, err, want)
+		}
+		if err := s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold := func(pid wire.PID, verb admission.Verb) Request {
+		return Request{Op: OpSteps, Steps: []admission.Step{{Verb: verb, PID: pid, MemoryBytes: 2 << 16}}}
+	}
+	told(2000, Request{Op: OpRegister, Member: wire.Member{ID: "m1", Role: wire.RoleMemory, Addr: "inproc:m1", Capacity: wire.Capacity{MemoryBytes: 2 << 16, RegionBytes: 1 << 16}}}, 2000)
+	told(1000, hold(1, admission.Prepare), 1000) // two of two: fits under the lower ratio
+	told(2000, hold(2, admission.Prepare), 2000) // four of four
+	told(1000, hold(3, admission.Prepare), 2000) // is refused, and what is there stays
+	told(0, hold(3, admission.Prepare), 2000)    // is no ratio
+	told(1000, hold(1, admission.Free), 2000)    // judged before it is freed
+	told(1000, hold(1, admission.Free), 1000)
 }

@@ -74,6 +74,11 @@ func TestTheLifeOfAVNode(t *testing.T) {
 	c.parts["p1"].running[v.PID] = httpapi.Progress{State: "running", References: 7}
 	c.parts["p1"].mu.Unlock()
 	at := fmt.Sprintf("/vnodes/%d", v.PID)
+	eventually(t, "the vNode, which is answered when it is decided, runs", func() bool {
+		var d httpapi.VNodeDetail
+		c.ok(0, "GET", at, "", http.StatusOK, &d)
+		return d.Phase == "running"
+	})
 	for i := range c.apis { // whoever is asked, a follower too
 		var d httpapi.VNodeDetail
 		c.ok(i, "GET", at, "", http.StatusOK, &d)

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -208,13 +210,15 @@ func (a *API) vnode(q *request) (int, any, error) {
 		return 0, nil, err
 	}
 	d.Regions, d.Reserved = []Region{}, []Reserve{}
+	var home gmm.Process
+	var memories []membership.Status
 	if len(homes) == 1 {
-		d.Regions, d.Reserved = regionsOf(homes[0])
-		members, err := a.o.Client.Members(q.ctx, wire.GMM)
-		if err != nil {
+		home = homes[0]
+		d.Regions, d.Reserved = regionsOf(home)
+		if memories, err = a.o.Client.Members(q.ctx, wire.GMM); err != nil {
 			return 0, nil, err
 		}
-		d.moved(homes[0], members)
+		d.moved(home, memories)
 	}
 	volumes, err := a.volumes(q.ctx)
 	if err != nil {
@@ -224,6 +228,9 @@ func (a *API) vnode(q *request) (int, any, error) {
 	computes, err := a.o.Client.Members(q.ctx, wire.GPM)
 	if err != nil {
 		return 0, nil, err
+	}
+	if p.Phase == admission.Running {
+		d.Lost = lostOf(p, home, len(homes) == 1, volumes.volumes, computes, memories)
 	}
 	if at, ok := current(computes, p.Node, p.NodeEpoch); ok {
 		d.Addr = at.Member.Addr
@@ -314,7 +321,16 @@ func (a *API) createVNode(q *request) (int, any, error) {
 	if spec.IfFull != admission.Refuse { // who gives up the request gives up the wait
 		defer a.extend(q, time.Duration(spec.DeadlineMS)*time.Millisecond)()
 	}
-	at, err := a.o.Client.Admit(q.ctx, spec)
+	key, err := q.key(spec)
+	if err != nil {
+		return 0, nil, err
+	}
+	var at admission.Placement
+	if key == 0 {
+		at, err = a.o.Client.Admit(q.ctx, spec)
+	} else {
+		at, err = a.o.Client.AdmitOnce(q.ctx, key, spec)
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -336,6 +352,25 @@ func (a *API) createVNode(q *request) (int, any, error) {
 		v.NodeEpoch, v.Placed = full.NodeEpoch, full.Placed
 	}
 	return http.StatusCreated, v, nil
+}
+
+// KeyHeader is the header of a request that may be sent again: who repeats it with the same value gets what the first one made.
+const KeyHeader = "Idempotency-Key"
+
+// maxKeyBytes bounds its value.
+const maxKeyBytes = 128
+
+// key gives the key of an admission, 0 if the request has none. Another spec under the same value is another admission.
+func (q *request) key(spec admission.VNodeSpec) (uint64, error) {
+	text := q.Header.Get(KeyHeader)
+	switch {
+	case len(q.Header.Values(KeyHeader)) == 0:
+		return 0, nil
+	case text == "" || len(text) > maxKeyBytes:
+		return 0, badRequest("%s: %d bytes, want 1 to %d", KeyHeader, len(text), maxKeyBytes)
+	}
+	sum := sha256.Sum256(append(wire.Marshal(spec), text...))
+	return max(1, binary.LittleEndian.Uint64(sum[:8])), nil
 }
 
 // createVolumes makes the volumes of an admitted vNode at their sComponents. If one cannot be made nothing is left.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,7 +163,7 @@ func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
 		return err
 	}
 	var v httpapi.VNode
-	if err := r.call(ctx, http.MethodPost, "/vnodes", s, &v, f.deadline); err != nil {
+	if _, err := r.again(ctx, http.MethodPost, "/vnodes", crand.Text(), s, &v, f.deadline); err != nil {
 		return err
 	}
 	if p == nil {
@@ -347,9 +349,18 @@ func (a *app) vnodeShowCommand() *cobra.Command {
 }
 
 func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row := func(name, format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if slices.Contains(d.Lost, name) {
+			text += ", lost"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", name, text)
+	}
 	row("vnode", "%d %s", d.PID, d.Name)
 	row("phase", "%s, epoch %d", d.Phase, d.Epoch)
+	if len(d.Lost) > 0 {
+		row("lost", "%s", strings.Join(d.Lost, ", "))
+	}
 	if d.Placed != nil {
 		row("placed", "%s", d.Placed.Format(time.RFC3339))
 	}
@@ -404,7 +415,11 @@ func (a *app) vnodeDeleteCommand() *cobra.Command {
 			}
 			var gone httpapi.Deleted
 			path := vnodePath(pid) + "?" + url.Values{"force": {strconv.FormatBool(force)}}.Encode()
-			if err := r.call(cmd.Context(), http.MethodDelete, path, nil, &gone, 0); err != nil {
+			tries, err := r.again(cmd.Context(), http.MethodDelete, path, "", nil, &gone, 0)
+			if tries > 1 && kindOf(err) == "not_found" {
+				gone, err = httpapi.Deleted{PID: pid, Warnings: []string{}}, nil // the manager that ended had done it
+			}
+			if err != nil {
 				return err
 			}
 			for _, w := range gone.Warnings {
