@@ -25,6 +25,7 @@ type fakes struct {
 	mu    sync.Mutex
 	nodes map[wire.NodeID]*fake
 	hold  bool          // moves stay copying
+	pass  bool          // givers pass on what is not there yet, or any more
 	copy  time.Duration // how long a move copies
 }
 
@@ -181,6 +182,10 @@ func (f *fake) begin(q wire.MoveReq) error {
 	switch e, ok := f.holds[thing]; {
 	case q.Move.No <= f.forgot[q.Move.Manager]:
 		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
+	case !ok && f.w.pass && (q.FromMember == f.member.Epoch || q.FromMember == 0 && q.Kind == wire.MoveCache):
+		f.moves[q.Move] = &fakeMove{req: q, rep: wire.MoveStatusRep{Move: q.Move, State: wire.MoveDone, Epoch: q.Epoch}}
+		f.w.heard(thing, q.Epoch)
+		return nil
 	case !ok:
 		return wire.Errorf(wire.KindNotOwner, "%v is not here", thing)
 	case e != q.OldEpoch:

@@ -123,6 +123,86 @@ func TestDrain(t *testing.T) {
 	w.audit()
 }
 
+// TestHeldVNodesLeave: what no process uses, yet or any more, leaves what drains too, in the books, and can be used where it is then; a
+// giver that has started again since passes nothing on.
+func TestHeldVNodesLeave(t *testing.T) {
+	c := startCluster(t, quick)
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.pass = true
+	for i := 1; i <= 2; i++ {
+		w.add(pcomponent(i, 1<<20))
+		w.add(mcomponent(i, 1<<30))
+		w.add(scomponent(i, 1<<30))
+	}
+	beating(t, w, func(*fake) wire.Load { return wire.Load{} })
+	pid, things := w.admit(6)
+	w.mu.Lock()
+	for _, f := range w.nodes { // only the volume is anywhere
+		for thing := range f.holds {
+			if thing.Kind != wire.MoveVolume {
+				delete(f.holds, thing)
+			}
+		}
+	}
+	w.mu.Unlock()
+	at := func() map[wire.Role][]wire.NodeID {
+		p, err := cl.Where(within(t), pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[wire.Role][]wire.NodeID{wire.RoleCompute: {p.Node}, wire.RoleMemory: {p.Home.Node, p.Volumes[0].Cache}, wire.RoleStorage: {p.Volumes[0].Storage}}
+	}
+	for _, role := range []wire.Role{wire.RoleCompute, wire.RoleMemory, wire.RoleStorage} {
+		id := at()[role][0]
+		if err := cl.Drain(within(t), role, id); err != nil {
+			t.Fatal(err)
+		}
+		until(t, string(id)+" is removed", func() bool { return cl.Remove(within(t), role, id) == nil })
+		w.nodes[id].stop()
+		if now := at()[role]; slices.Contains(now, id) {
+			t.Errorf("%s was removed, and the books have %v", id, now)
+		}
+	}
+	w.audit()
+	p, err := cl.Where(within(t), pid)
+	if err != nil || p.Epoch != 2 || p.Home.Epoch != 2 {
+		t.Fatalf("%+v, %v; want its process and its home under epoch 2", p, err)
+	}
+	w.put(p.Node, things[1], p.Epoch)
+	w.put(p.Home.Node, things[0], p.Home.Epoch)
+	w.put(p.Volumes[0].Cache, things[3], p.Volumes[0].Epoch)
+	for r := range wire.RegionNo(6) {
+		o, err := cl.ActivateRegion(within(t), pid, r)
+		if err != nil || o.Node != p.Home.Node || o.Member != 1 {
+			t.Fatalf("vRegion %d: %+v, %v", r, o, err)
+		}
+		w.put(o.Node, things[4+r], o.Epoch)
+	}
+	w.audit()
+
+	// A giver that started again may have lost what is not there.
+	w.add(mcomponent(3, 1<<30))
+	w.mu.Lock()
+	giver := w.nodes[p.Home.Node]
+	clear(giver.holds)
+	w.hold = true
+	giver.deaf = true
+	w.mu.Unlock()
+	id, err := cl.Move(within(t), things[4], "m3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	giver.stop()
+	giver.start()
+	w.mu.Lock()
+	giver.deaf = false
+	w.mu.Unlock()
+	if mv := w.ended(id); mv.State != wire.MoveLost {
+		t.Errorf("its giver has started again: %+v", mv)
+	}
+}
+
 // TestBalances: vRegions move from where traffic is to where none is, and then stay; a component that joins gets some.
 func TestBalances(t *testing.T) {
 	c := startCluster(t, func(o *gmanagers.Options) { quick(o); o.GMMPolicy = "best_fit"; o.Balance.GMM.CoolDownMS = 60_000 })

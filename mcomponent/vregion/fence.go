@@ -44,6 +44,7 @@ func (f *fence) add(k fenceKey) {
 // is never mapped here again.
 func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 	o.fence.why = why
+	o.member.end()
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used {
 			slots = append(slots, uint32(i))
@@ -95,6 +96,7 @@ func (f *fence) forget(pid wire.PID) {
 // Fence ends the home role for all processes that live here, because the managers have given their homes up: from now on
 // each is refused everything but its exit, which still reaches its owners. What is under way ends by itself.
 func (h *Home) Fence(why string) {
+	h.member.end()
 	for _, p := range h.procs { // to each the same: no order
 		if !p.exited && p.fenced == "" {
 			p.fenced = why

@@ -22,6 +22,7 @@ type Owners struct {
 	maxSlots int
 	mapped   uint64
 	fence    fence
+	member   registration
 	away     graves[awayKey, away]
 }
 
@@ -120,6 +121,9 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 	if !ok {
 		if err := o.fenced(req.PID, req.Region); err != nil {
 			return err
+		}
+		if err := o.member.granted(fmt.Sprintf("vRegion %d", req.Region), req.PID, o.self, req.Member); err != nil {
+			return err // it may have been under way since before a fence
 		}
 		if err := o.gone(req.PID, req.Region, req.RegionEpoch); err != nil {
 			return err
