@@ -146,6 +146,17 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 	case wire.OpHoldings:
 		rep.SetControl(wire.HoldingsRep{Node: f.member.ID, Role: f.member.Role, Epoch: f.member.Epoch, Holds: f.holdings()})
 		return nil
+	case wire.OpDrop:
+		var q wire.DropReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		t := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
+		if q.Member != f.member.Epoch || f.holds[t] > q.UpTo {
+			return wire.Errorf(wire.KindStale, "%v is here under epoch %d", t, f.holds[t])
+		}
+		delete(f.holds, t)
+		return nil
 	case wire.OpMoveStart:
 		var q wire.MoveReq
 		if err := wire.Unmarshal(req.Body, &q); err != nil {

@@ -148,6 +148,8 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.cacheMu.Lock()
 		defer c.cacheMu.Unlock()
 		return c.cache.Switch(m)
+	case wire.OpDrop:
+		return decoded(req, c.drop)
 	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
 		return c.moveOp(req, rep)
 	case wire.OpRegionSwitch:

@@ -20,6 +20,7 @@ transport: unix
 region_bytes: 256KiB
 manager:
   lease_ms: 1000
+  sweep_ms: 500
   balance:
     gpm: {auto: false, interval_ms: 100}
     gmm: {auto: false, interval_ms: 100, max_moves: 16, max_component_moves: 16}
@@ -215,4 +216,27 @@ func TestDrainOfHeldVNodes(t *testing.T) {
 		}
 	}
 	agree()
+
+	// What is left at components when a vNode is released is dropped: a home with vRegions, a process that runs, volumes.
+	p, err := cl.Where(ctx, places[0].PID)
+	must(err)
+	home := peer(netlayer.Addr(p.Home.Addr))
+	must(home.Control(ctx, wire.OpProcessOpen, p.Epoch, &wire.ProcessOpenReq{PID: p.PID, Epoch: p.Epoch, Home: p.Home.Epoch}, nil))
+	var mapped wire.MmapRep
+	must(home.Control(ctx, wire.OpMmap, p.Epoch, &wire.MmapReq{PID: p.PID, Epoch: p.Epoch, Length: 1 << 20, Anon: true, Writable: true}, &mapped))
+	s := program.Spec
+	if p, err = cl.Where(ctx, places[1].PID); err != nil {
+		t.Fatal(err)
+	}
+	s.PID, s.Epoch, s.RegionBytes, s.Repeat = p.PID, p.Epoch+1, places[1].Home.RegionBytes, 1_000_000
+	s.Home = wire.Owner{Node: p.Home.Node, Addr: p.Home.Addr, Epoch: p.Home.Epoch}
+	must(peer(netlayer.Addr(p.Addr)).Control(ctx, wire.OpProcessStart, s.Epoch, &wire.ProcessStartReq{PID: s.PID, Spec: wire.Marshal(&s)}, nil))
+	for _, p := range places {
+		must(cl.Release(ctx, p.PID))
+	}
+	places = nil
+	eventually(t, "the components hold what the books have", func() bool {
+		rep, err := httpapi.Audit(ctx, cl, c.net())
+		return err == nil && len(rep.Differences) == 0 && rep.VNodes == 0
+	})
 }

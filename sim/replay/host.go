@@ -65,7 +65,7 @@ func (h *Host) Inline(wire.Op) bool { return false }
 func (h *Host) Ops() []wire.Op {
 	return []wire.Op{
 		wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop, wire.OpProcessCopy, wire.OpProcessResume, wire.OpProcessDrop,
-		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget,
+		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget, wire.OpDrop,
 	}
 }
 
@@ -136,6 +136,12 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 		st, err := h.MoveStatus(r.Move)
 		rep.SetControl(&st)
 		return err
+	case wire.OpDrop:
+		var r wire.DropReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		return h.discard(r)
 	case wire.OpCacheSwitch:
 		var r wire.SwitchReq
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
