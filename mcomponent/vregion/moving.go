@@ -153,6 +153,12 @@ func (o *Owners) Serve(slot uint32, mapped []wire.MappedPart) {
 	r.life, r.other = serving, ""
 }
 
+// Adopt serves a vRegion that has arrived from a giver that is gone, under an epoch that is newer than any that the giver may use.
+func (o *Owners) Adopt(slot uint32, mapped []wire.MappedPart, epoch wire.Epoch) {
+	o.slots[slot].epoch = epoch
+	o.Serve(slot, mapped)
+}
+
 // CheckMapped checks the mapped parts that a giver sends: whole pages inside the vRegion, in order.
 func (o *Owners) CheckMapped(slot uint32, mapped []wire.MappedPart) error {
 	region := o.slots[slot].region

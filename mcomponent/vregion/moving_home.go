@@ -55,6 +55,9 @@ func (h *Home) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) []Eff
 	switch {
 	case reg == nil || !reg.active:
 		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "vRegion %d of process %d is not active", w.Region, req.PID), out)
+	case req.If != 0 && reg.owner.Epoch != req.If && (w.Epoch != reg.owner.Epoch || w.Node != reg.owner.Node):
+		return h.refuse(call, wire.Errorf(wire.KindStale, "vRegion %d of process %d belongs to %s under epoch %d, not under %d: it was not handed over",
+			w.Region, req.PID, reg.owner.Node, reg.owner.Epoch, req.If), out)
 	case w.Epoch < reg.owner.Epoch || w.Epoch == reg.owner.Epoch && w.Node != reg.owner.Node:
 		return h.refuse(call, wire.Errorf(wire.KindStale, "vRegion %d of process %d belongs to %s under epoch %d, not to %s under %d",
 			w.Region, req.PID, reg.owner.Node, reg.owner.Epoch, w.Node, w.Epoch), out)

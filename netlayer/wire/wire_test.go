@@ -99,6 +99,7 @@ var samples = []sample{
 	{op: OpHoldings, req: HoldingsReq{}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}}},
 	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "no answer"}},
 	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
+	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
 	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
