@@ -35,7 +35,7 @@ type fake struct {
 	member wire.Member
 	holds  map[movelist.Thing]wire.Epoch
 	moves  map[wire.MoveID]*fakeMove
-	forgot map[wire.Manager]uint64
+	forgot map[wire.Manager]*wire.Forgotten
 	deaf   bool // it does not answer to moves
 	cancel context.CancelFunc
 	done   chan error
@@ -79,7 +79,7 @@ func (f *fake) start() {
 			holds[t] = e
 		}
 	}
-	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]uint64{}
+	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]*wire.Forgotten{wire.GPM: {}, wire.GMM: {}, wire.GSM: {}}
 	f.member.Epoch = 0 // as of a node that has not registered yet
 	f.w.mu.Unlock()
 	so := netlayer.DefaultServerOptions()
@@ -174,7 +174,7 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		return wire.Errorf(wire.KindBusy, "move %d is under way", ref.Move.No)
 	case req.Op == wire.OpMoveForget:
 		delete(f.moves, ref.Move)
-		f.forgot[ref.Move.Manager] = max(f.forgot[ref.Move.Manager], ref.Move.No)
+		f.forgot[ref.Move.Manager].Forget(ref.Move.No)
 	case req.Op != wire.OpMoveStatus:
 		return wire.Errorf(wire.KindBadRequest, "a fake does not serve %v", req.Op)
 	case !ok:
@@ -191,7 +191,7 @@ func (f *fake) begin(q wire.MoveReq) error {
 	}
 	thing := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
 	switch e, ok := f.holds[thing]; {
-	case q.Move.No <= f.forgot[q.Move.Manager]:
+	case f.forgot[q.Move.Manager].Has(q.Move.No):
 		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
 	case !ok && f.w.pass && (q.FromMember == f.member.Epoch || q.FromMember == 0 && q.Kind == wire.MoveCache):
 		f.moves[q.Move] = &fakeMove{req: q, rep: wire.MoveStatusRep{Move: q.Move, State: wire.MoveDone, Epoch: q.Epoch}}

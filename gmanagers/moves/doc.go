@@ -36,8 +36,9 @@
 //     given up, of a leader before or of an incarnation before, are recognised by their call number and ignored.
 //
 // What it expects of a giver, besides wire.MoveReq: move_forget of a move under way is refused with KindBusy; after
-// move_forget of number n of a manager, move_start of an unknown move of that manager with a number up to n is refused
-// with KindStale; a giver whose things outlive its process (volumes) keeps n with them. Without that a copy of an order
+// move_forget of number n of a manager, move_start of that number is refused with KindStale, and no other that comes for the first time:
+// orders may overtake each other. A giver that cannot tell numbers apart, as one whose things outlive its process (volumes) after a restart,
+// refuses all up to n. Without that a copy of an order
 // that comes after its move was undone and forgotten would begin a move that no manager knows of. Refusing one too many
 // does no harm: such a move ends as undone.
 //

@@ -75,7 +75,7 @@ type node struct {
 	serves   map[wire.PID]wire.Epoch
 	knows    map[wire.MoveID]*running
 	copies   map[wire.MoveID]bool // complete, of moves to here that have not ended
-	floor    uint64
+	forgot   wire.Forgotten
 	outcomes map[wire.MoveID]wire.MoveStatusRep // that it told or would have told, for the test
 	restarts int
 }
@@ -113,7 +113,7 @@ func (n *node) answer(e Effect) (rep wire.MoveStatusRep, held Held, err error) {
 		}
 		serves, ok := n.serves[e.Req.PID]
 		switch {
-		case e.Move.No <= n.floor:
+		case n.forgot.Has(e.Move.No):
 			return rep, held, wire.Errorf(wire.KindStale, "forgotten")
 		case !ok:
 			return rep, held, wire.Errorf(wire.KindNotOwner, "not here")
@@ -136,7 +136,7 @@ func (n *node) answer(e Effect) (rep wire.MoveStatusRep, held Held, err error) {
 			return rep, held, wire.Errorf(wire.KindBusy, "under way")
 		}
 		delete(n.knows, e.Move)
-		n.floor = max(n.floor, e.Move.No)
+		n.forgot.Forget(e.Move.No)
 	case Adopt:
 		rep = wire.MoveStatusRep{Move: e.Move, State: wire.MoveLost, Text: "it is not complete"}
 		if serves, ok := n.serves[e.Req.PID]; ok && serves >= e.Req.Epoch {
@@ -210,7 +210,7 @@ func (n *node) restart() {
 	n.member = 0
 	n.knows, n.copies = map[wire.MoveID]*running{}, map[wire.MoveID]bool{}
 	if !n.keeps {
-		n.serves, n.floor = map[wire.PID]wire.Epoch{}, 0
+		n.serves, n.forgot = map[wire.PID]wire.Epoch{}, wire.Forgotten{}
 	}
 	n.w.after(time.Duration(n.w.rng.IntN(4000))*time.Millisecond, func() {
 		if n.gone {
