@@ -254,6 +254,16 @@ func (t *Taker) Exit(pid wire.PID) (gone []*Incoming) {
 	return gone
 }
 
+// Fence drops everything that is on its way here, because the managers gave up what is here: its givers, whose processes live, are told
+// that it was dropped and go on serving.
+func (t *Taker) Fence() (gone []*Incoming) {
+	for _, in := range slices.Clone(t.incoming) {
+		t.remove(in, dropped)
+		gone = append(gone, in)
+	}
+	return gone
+}
+
 func (t *Taker) remove(in *Incoming, how outcome) {
 	in.Gone = true
 	t.incoming = slices.DeleteFunc(t.incoming, func(x *Incoming) bool { return x == in })

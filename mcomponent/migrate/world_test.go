@@ -83,6 +83,7 @@ type world struct {
 	lost    bool       // the home was started again
 	exited  bool
 	dead    bool       // the managers take the giver for dead; it may live on
+	fenced  bool       // the taker has dropped all, and what it served is lost
 	told    bool       // the home has heard that the taker adopts
 	adopted string     // how that ended
 	mute    EffectKind // the giver hears no answer to these
@@ -489,7 +490,7 @@ func TestMoves(t *testing.T) {
 		w.giver = NewGiver(o, w.req, changes)
 		w.perform(w.giver.Begin(w.now, nil))
 
-		who := rapid.SampledFrom([]string{"nobody", "giver", "cut off giver", "undone giver", "taker", "home", "client"}).Draw(t, "crash")
+		who := rapid.SampledFrom([]string{"nobody", "giver", "cut off giver", "undone giver", "taker", "fenced taker", "home", "client"}).Draw(t, "crash")
 		if who == "undone giver" {
 			w.mute = rapid.SampledFrom([]EffectKind{Close, Tell}).Draw(t, "mute")
 		}
@@ -510,6 +511,13 @@ func TestMoves(t *testing.T) {
 					w.dead = true
 				case "taker":
 					w.to = newNode("t", o)
+				case "fenced taker":
+					for _, s := range w.to.owners.Fence("fenced", nil) {
+						w.to.store.FreeGroup(s, 1<<20)
+						w.to.owners.Release(s)
+					}
+					w.to.taker.Fence()
+					w.fenced = true
 				case "home":
 					w.lost = true
 				case "client":
@@ -576,7 +584,7 @@ func TestMoves(t *testing.T) {
 		}
 		for _, n := range []*node{w.g, w.to} {
 			e := n.serves()
-			if n == want && (e != s.Epoch && s.State != wire.MoveLost) && who != "taker" {
+			if n == want && (e != s.Epoch && s.State != wire.MoveLost) && who != "taker" && !w.fenced {
 				t.Fatalf("%s serves under %d: %+v", n.id, e, s)
 			}
 			if n != want && e != 0 {
@@ -586,7 +594,7 @@ func TestMoves(t *testing.T) {
 				t.Fatalf("%s keeps %d pages: %+v, crash of %s", n.id, used, s, who)
 			}
 		}
-		if want == nil || who == "taker" && want == w.to {
+		if want == nil || (who == "taker" || w.fenced) && want == w.to {
 			return
 		}
 		// The client goes on, and finds all that it wrote.

@@ -2,7 +2,6 @@ package vregion
 
 import (
 	"fmt"
-	"slices"
 
 	"splitkernel/netlayer/wire"
 )
@@ -48,25 +47,15 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used {
 			slots = append(slots, uint32(i))
-			o.fence.add(fenceKey{r.pid, r.region})
+			if r.life != arriving { // which its giver serves on
+				o.fence.add(fenceKey{r.pid, r.region})
+			}
 			o.index.Delete(uint64(r.pid), uint64(r.region))
 			o.mapped -= r.tree.Bytes()
 			r.tree, r.used = Tree{}, false
 		}
 	}
 	return slots
-}
-
-// Processes returns the processes that have a vRegion here, on its way included, ascending.
-func (o *Owners) Processes() []wire.PID {
-	var out []wire.PID
-	for i := range o.slots {
-		if r := &o.slots[i]; r.used {
-			out = append(out, r.pid)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // fenced returns the error of a vRegion that was lost to a fence; nil if it was not.

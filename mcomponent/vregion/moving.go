@@ -150,6 +150,7 @@ func (o *Owners) Serve(slot uint32, mapped []wire.MappedPart) {
 	}
 	o.mapped += r.tree.Bytes()
 	o.away.raise(awayKey{r.pid, r.region})
+	delete(o.fence.keys, fenceKey{r.pid, r.region}) // it has come back
 	r.life, r.other = serving, ""
 }
 
