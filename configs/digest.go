@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
+
+	"splitkernel/sim/hardware"
 )
 
 // Digest identifies the effective configuration: SHA-256 over its canonical form, JSON with sorted keys and every value
@@ -20,6 +22,15 @@ func (w *Workload) Digest() string { return digest(w.Effective()) }
 // RunDigest identifies a run's configuration: cluster and workload together.
 func RunDigest(c *Cluster, w *Workload) string {
 	return digest(map[string]any{"cluster": c.Effective(), "workload": w.Effective()})
+}
+
+// SimulationDigest identifies that of a simulation: the hardware is part of it.
+func SimulationDigest(c *Cluster, w *Workload, h *hardware.Profile) string {
+	text, err := HardwareYAML(h)
+	if err != nil {
+		panic(err) // it was read from such a text
+	}
+	return digest(map[string]any{"cluster": c.Effective(), "workload": w.Effective(), "hardware": string(text)})
 }
 
 func digest(m map[string]any) string {

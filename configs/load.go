@@ -13,11 +13,13 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
+
+	"splitkernel/sim/hardware"
 )
 
 // bundled holds the files that come with the program.
 //
-//go:embed clusters workloads traces prometheus
+//go:embed clusters workloads hardware traces prometheus
 var bundled embed.FS
 
 // LoadCluster reads a cluster by path or by the name of a bundled one. The error is a *FaultsError with every fault.
@@ -76,6 +78,15 @@ func LoadWorkload(name string, over Overrides) (*Workload, error) {
 	return &w, nil
 }
 
+// LoadHardware reads a hardware profile by path or by the name of a bundled one. The error is a *FaultsError with every fault.
+func LoadHardware(name string) (*hardware.Profile, error) {
+	src, err := openSource("hardware", name)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHardware(src.label, src.text)
+}
+
 // source is a configuration file and where the paths in it start.
 type source struct {
 	label string // how faults name the file
@@ -96,8 +107,12 @@ func openSource(kind, name string) (source, error) {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		what := kind
+		if kind == "hardware" {
+			what = "hardware profiles"
+		}
 		return source{}, &FaultsError{[]string{fmt.Sprintf("%s: no such file, want a path or one of the bundled %s: %s",
-			name, kind, strings.Join(bundledNames(kind), ", "))}}
+			name, what, strings.Join(bundledNames(kind), ", "))}}
 	}
 	return source{}, &FaultsError{[]string{fmt.Sprintf("%s: cannot be read: %s", name, err)}}
 }

@@ -149,6 +149,9 @@ func (o Options) Validate() error {
 // maxRegionBytes keeps vregion's place_base a multiple of every size.
 const maxRegionBytes = 1 << 40
 
+// Cores gives the settings of the cores that a virtual mComponent has too.
+func (o Options) Cores() (vregion.Options, buffercache.Options) { return o.vregion(), o.buffercache() }
+
 func (o Options) vregion() vregion.Options {
 	v := vregion.DefaultOptions()
 	v.RegionBytes, v.MaxVMAsPerProcess, v.MaxRegionsPerProcess, v.MaxOutstanding = o.RegionBytes, o.MaxVMAsPerProcess, o.MaxRegionsPerProcess, o.MaxOutstanding

@@ -15,6 +15,12 @@ func (p *Process) homeNow() (wire.Owner, *netlayer.Peer) {
 	return p.homeAt, p.home
 }
 
+// Home is the home of the process, as far as it was told.
+func (p *Process) Home() wire.Owner {
+	at, _ := p.homeNow()
+	return at
+}
+
 // atHome puts a request to the process's home: while the home moves it is busy, and the request is repeated as long as ctx
 // lasts; when it has moved, the request goes to the new one, of which this process was told before the old one forgot it.
 func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wire.NodeID, err error) {

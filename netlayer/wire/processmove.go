@@ -27,6 +27,8 @@ type ProcessResumeReq struct {
 	Move  MoveID
 	PID   PID
 	Epoch Epoch
+	// Home is the home of the process as the giver knows it now: it may have moved since the state was exported.
+	Home Owner
 }
 
 // ResumeState is what became of a process that was to be resumed.

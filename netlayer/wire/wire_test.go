@@ -88,7 +88,7 @@ var samples = []sample{
 	{op: OpProcessStatus, req: ProcessRef{PID: 7}, rep: ProcessStatusRep{Status: []byte{4, 5}}},
 	{op: OpProcessStop, req: ProcessStopReq{PID: 7, Text: "preempted", WaitMS: 2000}},
 	{op: OpProcessCopy, req: ProcessCopyReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6, From: "p1", FromAddr: "unix:/run/p1", Total: 3, StateSum: 17, Sum: 18, Bytes: []byte{1, 2, 3}}, rep: ProcessCopyRep{Have: 3, Ready: true}},
-	{op: OpProcessResume, req: ProcessResumeReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6}, rep: ProcessResumeRep{State: ResumeServing}},
+	{op: OpProcessResume, req: ProcessResumeReq{Move: MoveID{GPM, 9}, PID: 7, Epoch: 6, Home: Owner{Node: "m2", Addr: "unix:/m2", Epoch: 3}}, rep: ProcessResumeRep{State: ResumeServing}},
 	{op: OpProcessDrop, req: MoveRef{MoveID{GPM, 9}}},
 	{op: OpPropose, req: ProposeReq{Manager: GMM, Client: 77, Seq: 3, Command: []byte{9}}, rep: ProposeRep{Result: []byte{8}}},
 	{op: OpQuery, req: QueryReq{Manager: GPM, Stale: true, Query: []byte{9}}, rep: QueryRep{Leader: "g3", Term: 2, Result: []byte{8}}},

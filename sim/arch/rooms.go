@@ -7,14 +7,17 @@ const module = "splitkernel"
 
 // Levels of packages; lower never imports higher.
 const (
-	levelWire    = 0
-	levelCore    = 1 // pure
-	levelNet     = 2 // netlayer, its transports, and the callers' half of the managers
-	levelShell   = 3 // component shells and managers, never each other
-	levelConfigs = 4
-	levelSim     = 5
-	levelMain    = 6
+	levelVocabulary = 0
+	levelCore       = 1 // pure
+	levelNet        = 2 // netlayer, its transports, and the callers' half of the managers
+	levelShell      = 3 // component shells and managers, never each other
+	levelConfigs    = 4
+	levelSim        = 5
+	levelMain       = 6
 )
+
+// vocabularies import nothing of this module: the wire's, and that of the hardware models.
+var vocabularies = []string{"netlayer/wire", "sim/units", "sim/fifo"}
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
@@ -27,7 +30,14 @@ var cores = []string{
 	"gmanagers/balance", "gmanagers/events", "gmanagers/moves", "gmanagers/movelist",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
+	"scomponent/device", "sim/hardware",
 }
+
+// composed are cores that put together what cores of other rooms offer.
+var composed = []string{"sim/hardware"}
+
+// alsoPure are held to the rules of cores, although they are none: the event clock, and the vocabulary of models.
+var alsoPure = []string{"sim/vtime", "sim/units", "sim/fifo"}
 
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
 var shells = []string{
@@ -43,8 +53,8 @@ func level(pkg string) (int, bool) {
 	switch {
 	case pkg == "":
 		return levelMain, true
-	case within(pkg, "netlayer/wire"):
-		return levelWire, true
+	case withinAny(pkg, vocabularies):
+		return levelVocabulary, true
 	case isCore(pkg):
 		return levelCore, true
 	case within(pkg, "netlayer"), pkg == "gmanagers/client":
@@ -59,14 +69,9 @@ func level(pkg string) (int, bool) {
 	return 0, false
 }
 
-func isCore(pkg string) bool {
-	for _, c := range cores {
-		if within(pkg, c) {
-			return true
-		}
-	}
-	return false
-}
+func isCore(pkg string) bool { return withinAny(pkg, cores) }
+
+func isPure(pkg string) bool { return isCore(pkg) || withinAny(pkg, alsoPure) }
 
 // room is the top folder of a package.
 func room(pkg string) string {
@@ -75,6 +80,15 @@ func room(pkg string) string {
 }
 
 func within(pkg, dir string) bool { return pkg == dir || strings.HasPrefix(pkg, dir+"/") }
+
+func withinAny(pkg string, dirs []string) bool {
+	for _, d := range dirs {
+		if within(pkg, d) {
+			return true
+		}
+	}
+	return false
+}
 
 func contains(list []string, s string) bool {
 	for _, v := range list {

@@ -48,32 +48,44 @@ func (p *Pages) at(page uint64, create bool) *uint64 {
 // stampAt is the offset of a page's stamp: one of 64, a multiple of 64 bytes.
 func stampAt(page uint64) uint64 { return (page * 0x9e3779b97f4a7c15 >> 58) << 6 }
 
+// Stamp is what a page holds of itself where pages have no bytes: in virtual time.
+type Stamp = [16]byte
+
 // Write performs a write access to the page whose bytes are b: the version that must be there is checked first, then
 // the next one is stamped. It reports whether the old stamp was right.
 func (p *Pages) Write(page uint64, b *[wire.PageSize]byte) bool {
+	return p.WriteStamp(page, (*Stamp)(b[stampAt(page):]))
+}
+
+// WriteStamp is Write for a page that is its stamp.
+func (p *Pages) WriteStamp(page uint64, s *Stamp) bool {
 	v := p.at(page, true)
-	s := b[stampAt(page):][:16]
 	ok := matches(s, page, *v)
 	*v++
-	binary.LittleEndian.PutUint64(s, page)
+	binary.LittleEndian.PutUint64(s[:], page)
 	binary.LittleEndian.PutUint64(s[8:], *v)
 	return ok
 }
 
 // Read performs a read access: it reports whether the page holds the last version written.
 func (p *Pages) Read(page uint64, b *[wire.PageSize]byte) bool {
+	return p.ReadStamp(page, (*Stamp)(b[stampAt(page):]))
+}
+
+// ReadStamp is Read for a page that is its stamp.
+func (p *Pages) ReadStamp(page uint64, s *Stamp) bool {
 	var want uint64
 	if v := p.at(page, false); v != nil {
 		want = *v
 	}
-	return matches(b[stampAt(page):][:16], page, want)
+	return matches(s, page, want)
 }
 
-func matches(s []byte, page, version uint64) bool {
+func matches(s *Stamp, page, version uint64) bool {
 	if version == 0 {
 		page = 0
 	}
-	return binary.LittleEndian.Uint64(s) == page && binary.LittleEndian.Uint64(s[8:]) == version
+	return binary.LittleEndian.Uint64(s[:]) == page && binary.LittleEndian.Uint64(s[8:]) == version
 }
 
 // Want gives the version that a page must hold; 0 is never written.
@@ -86,9 +98,13 @@ func (p *Pages) Want(page uint64) uint64 {
 
 // Describe says what a page holds and what it should, for the log.
 func (p *Pages) Describe(page uint64, b *[wire.PageSize]byte) string {
-	s := b[stampAt(page):][:16]
+	return p.DescribeStamp(page, (*Stamp)(b[stampAt(page):]))
+}
+
+// DescribeStamp is Describe for a page that is its stamp.
+func (p *Pages) DescribeStamp(page uint64, s *Stamp) string {
 	return fmt.Sprintf("page %#x holds stamp (page %#x, version %d), want version %d", page,
-		binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[8:]), p.Want(page))
+		binary.LittleEndian.Uint64(s[:]), binary.LittleEndian.Uint64(s[8:]), p.Want(page))
 }
 
 // Forget drops what is known of [first, last]: it was unmapped.

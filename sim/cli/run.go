@@ -36,6 +36,7 @@ type runFlags struct {
 
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
+	var engine, hardware string
 	cmd := &cobra.Command{
 		Use:   "run [WORKLOAD]",
 		Short: "Start a cluster, replay a workload on it, report, and stop everything",
@@ -50,7 +51,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 			if cmd.Flags().Changed("seed") {
 				f.set = append(f.set, "workload.seed="+strconv.FormatUint(f.seed, 10))
 			}
-			return a.run(cmd.Context(), &f, workloadArg(args))
+			return a.onEngine(cmd.Context(), &f, engine, hardware, workloadArg(args))
 		}),
 	}
 	f.configFlags.add(cmd)
@@ -59,6 +60,8 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
+	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
+	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
 	return cmd
 }
 

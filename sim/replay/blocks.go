@@ -9,7 +9,7 @@ import (
 
 // block makes a block request. Requests are rounded outwards to sectors, since a sector carries one stamp; a long one is
 // made in parts of MaxRequestBytes.
-func (j *job) block(e *trace.Event) error {
+func (j *player) block(e *trace.Event) error {
 	if int(e.Volume) >= len(j.volumes) {
 		return fmt.Errorf("volume %d: %w", e.Volume, errNoVolume)
 	}
@@ -54,14 +54,14 @@ func (j *job) block(e *trace.Event) error {
 }
 
 // corrupt counts a block whose checksum did not fit where it crossed a process or a disk, and gives the error back.
-func (j *job) corrupt(err error) error {
+func (j *player) corrupt(err error) error {
 	if wire.KindOf(err) == wire.KindCorrupt {
 		j.wrongSector(err.Error())
 	}
 	return err
 }
 
-func (j *job) wrongSector(what string) {
+func (j *player) wrongSector(what string) {
 	j.wrong++
 	j.log.Error("wrong sector", "what", what)
 	if len(j.shown) < IntegrityShown {

@@ -321,7 +321,7 @@ func (h *Host) Close() error {
 }
 
 // where names a position in the trace: among concurrent threads, only about where.
-func (j *job) where(ref uint64) string {
+func (j *player) where(ref uint64) string {
 	if j.spec.Order == OrderThreads {
 		return fmt.Sprintf("near reference %d", ref)
 	}

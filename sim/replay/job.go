@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/sim/check"
 	"splitkernel/sim/report"
-	"splitkernel/sim/trace"
 )
 
 // Names of limits.
@@ -33,15 +30,10 @@ const (
 
 // job is the replay of one process.
 type job struct {
-	spec Spec
+	player
 	comp *pcomponent.Component
-	log  *slog.Logger
-	ctx  context.Context
 	stop context.CancelCauseFunc // with the error that it fails with; nil: it was stopped
-
-	done     atomic.Uint64
-	requests atomic.Uint64 // block requests made
-	proc     atomic.Pointer[pcomponent.Process]
+	proc atomic.Pointer[pcomponent.Process]
 
 	ended  chan struct{} // closed once there is a result, or the process runs elsewhere
 	mu     sync.Mutex
@@ -57,41 +49,17 @@ type job struct {
 	hitsBefore uint64 // at other pComponents
 
 	// Of the goroutine that replays, and while that stands still of the move:
-	at    place
-	maps  mapped
-	ran   float64 // seconds at other pComponents
-	parts []Part  // what was counted there
-	src   trace.Source
-	batch *trace.Batch // the first batch of src, if it was read before
-
-	// With the process's lock held, or before and after all accesses:
-	pages   *check.Pages
-	events  history
-	checked uint64
-	wrong   uint64
-	shown   []string
-
-	volumes []*volume
-	began   bool // an access was made
-	late    uint64
-	blocks  blockCounts
-}
-
-// blockCounts are the block requests of a process.
-type blockCounts struct {
-	reads, writes, flushes, readBytes, writeBytes, sectors uint64
-}
-
-// volume is a volume of the trace, and what its sectors must hold.
-type volume struct {
-	*pcomponent.Volume
-	sectors *check.Sectors
-	buf     []byte
+	ran    float64 // seconds at other pComponents
+	parts  []Part  // what was counted there
+	events history // with the process's lock held
 }
 
 func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.Logger) *job {
-	j := &job{ended: make(chan struct{}), spec: s, epoch: s.Epoch, comp: comp, log: log, pages: check.NewPages()}
+	j := &job{ended: make(chan struct{}), epoch: s.Epoch, comp: comp}
+	j.spec, j.log, j.pages = s, log, check.NewPages()
 	j.ctx, j.stop = context.WithCancelCause(ctx)
+	j.player.boundary, j.player.reach, j.player.history = j.boundary, j.reach, j.events.of
+	j.lanes = func(p memory) accesses { return j.accesses(p.(*pcomponent.Process)) }
 	return j
 }
 
@@ -257,168 +225,9 @@ func (j *job) attach(p *pcomponent.Process) error {
 		if err != nil {
 			return err
 		}
-		j.volumes = append(j.volumes, &volume{Volume: v, sectors: check.NewSectors(o.ID), buf: make([]byte, 0, MaxRequestBytes)})
+		j.volumes = append(j.volumes, &volume{blocks: v, sectors: check.NewSectors(o.ID), buf: make([]byte, 0, MaxRequestBytes)})
 	}
 	return nil
-}
-
-// accesses makes the references of a batch; sequential or by threads.
-type accesses interface {
-	// refs makes them; it may return before they are made. It takes fewer than all if the process is to stand still.
-	refs(rs []trace.Ref, first uint64) (int, error)
-	// barrier returns when all are made.
-	barrier() error
-	// close ends its goroutines.
-	close()
-}
-
-// once replays the trace one time, from where the replay is. What the trace leaves mapped is unmapped unless this is the
-// last time.
-func (j *job) once(p *pcomponent.Process, last bool) error {
-	if j.src == nil { // else it came from elsewhere, and so far has been skipped
-		src, err := trace.OpenFormat(j.spec.Trace, j.spec.Format)
-		if err != nil {
-			return err
-		}
-		j.src = src
-		j.at = place{Repeat: j.at.Repeat, Left: j.spec.MaxRefs}
-	}
-	defer func() {
-		_ = j.src.Close() // it was only read
-		j.src, j.batch = nil, nil
-	}()
-	var a accesses
-	if j.spec.Order == OrderThreads {
-		a = newThreaded(j, p)
-	} else {
-		a = &sequential{j: j, t: p.Thread(0)}
-	}
-	defer a.close()
-	for {
-		if err := j.boundary(a, j.batch); err != nil {
-			return err
-		}
-		b := j.batch
-		if j.batch = nil; b == nil {
-			var err error
-			if b, err = j.src.Next(); err == io.EOF {
-				break
-			} else if err != nil {
-				return err
-			}
-		}
-		refs := b.Refs
-		if j.spec.MaxRefs > 0 && uint64(len(refs)) > j.at.Left {
-			refs = refs[:j.at.Left]
-		}
-		if err := j.play(p, a, b, refs); err != nil {
-			return err
-		}
-		j.at.Batch, j.at.Ref, j.at.Event = j.at.Batch+1, 0, 0
-		j.reach()
-		if j.at.Left -= uint64(len(refs)); j.spec.MaxRefs > 0 && j.at.Left == 0 {
-			break
-		}
-	}
-	if err := a.barrier(); err != nil {
-		return err
-	}
-	if !last {
-		for _, m := range j.maps.ranges {
-			if err := j.unmap(p, m.addr, m.length); err != nil {
-				return err
-			}
-		}
-	}
-	j.maps = mapped{}
-	j.at = place{Repeat: j.at.Repeat + 1}
-	j.reach()
-	return nil
-}
-
-// play makes the references and events of a batch, from where the replay is.
-func (j *job) play(p *pcomponent.Process, a accesses, b *trace.Batch, refs []trace.Ref) error {
-	for {
-		end, event := len(refs), (*trace.Event)(nil)
-		if i := j.at.Event; i < len(b.Events) && b.Events[i].At <= len(refs) {
-			event = &b.Events[i]
-			end = event.At
-		}
-		for j.at.Ref < end {
-			n, err := a.refs(refs[j.at.Ref:end], b.First+uint64(j.at.Ref))
-			if err != nil {
-				return err
-			}
-			j.at.Ref += n
-			if err := j.boundary(a, b); err != nil {
-				return err
-			}
-		}
-		if event == nil {
-			return nil
-		}
-		if err := a.barrier(); err != nil {
-			return err
-		}
-		if err := j.event(p, event, &j.maps); err != nil {
-			return fmt.Errorf("%s: %s: %w", j.spec.Trace, j.where(b.First+uint64(end)), err)
-		}
-		j.at.Event++
-		if err := j.boundary(a, b); err != nil {
-			return err
-		}
-	}
-}
-
-// event changes the memory map or makes a block request.
-func (j *job) event(p *pcomponent.Process, e *trace.Event, maps *mapped) error {
-	switch e.Kind {
-	case trace.Mmap:
-		before := p.Regions()
-		if err := p.Map(j.ctx, e.Addr, e.Len, e.Anon, e.Writable, e.Name); err != nil {
-			return err
-		}
-		if j.began {
-			j.late += uint64(p.Regions() - before)
-		}
-		first, last := e.Addr>>wire.PageShift, (e.Addr+e.Len-1)>>wire.PageShift
-		j.pages.Forget(first, last) // a mapping over an old one is new memory
-		maps.add(e.Addr, e.Len)
-		return nil
-	case trace.Munmap:
-		maps.remove(e.Addr, e.Len)
-		return j.unmap(p, e.Addr, e.Len)
-	case trace.Brk:
-		before := p.Regions()
-		if err := j.brk(p, e.Addr, maps); err != nil {
-			return err
-		}
-		if j.began {
-			j.late += uint64(p.Regions() - before)
-		}
-		return nil
-	}
-	return j.block(e)
-}
-
-func (j *job) unmap(p *pcomponent.Process, addr, length uint64) error {
-	if err := p.Unmap(j.ctx, addr, length); err != nil {
-		return err
-	}
-	j.pages.Forget(addr>>wire.PageShift, (addr+length-1)>>wire.PageShift)
-	return nil
-}
-
-// wrongPage counts and describes a page that failed its check. The process's lock is held.
-func (j *job) wrongPage(page uint64, b *arena.Page, ref uint64) {
-	j.wrong++
-	if len(j.shown) >= IntegrityShown {
-		return
-	}
-	text := fmt.Sprintf("%s: %s: %s", j.spec.Name, j.where(ref), j.pages.Describe(page, b))
-	h := j.events.of(wire.PageNo(page))
-	j.log.Error("wrong page", "what", text, "history", h)
-	j.shown = append(j.shown, text+"; history: "+h)
 }
 
 // damaged counts a page that came with a wrong checksum. The process's lock is held.
@@ -430,56 +239,3 @@ func (j *job) damaged(page wire.PageNo, owner wire.NodeID, err error) {
 		j.shown = append(j.shown, fmt.Sprintf("%s: page %#x from %s: %v; history: %s", j.spec.Name, uint64(page), owner, err, h))
 	}
 }
-
-// sequential makes the accesses one after the other.
-type sequential struct {
-	j *job
-	t *pcomponent.Thread
-}
-
-func (s *sequential) barrier() error { return nil }
-func (s *sequential) close()         {}
-
-func (s *sequential) refs(rs []trace.Ref, first uint64) (int, error) {
-	for at := 0; at < len(rs); {
-		n := min(len(rs)-at, LockBatch)
-		if err := s.j.access(s.t, rs[at:at+n], first+uint64(at)); err != nil {
-			return at, err
-		}
-		if at += n; s.j.halt.Load() != nil {
-			return at, nil
-		}
-	}
-	return len(rs), nil
-}
-
-// access makes a few accesses under the process's lock, each checked in the critical section that performs it.
-func (j *job) access(t *pcomponent.Thread, rs []trace.Ref, first uint64) error {
-	t.Begin()
-	defer t.End()
-	j.began = true
-	for i := range rs {
-		r := &rs[i]
-		page, write := r.Page(), r.Write()
-		b, err := t.Access(page, write)
-		if err != nil {
-			j.checked += uint64(i)
-			j.done.Add(uint64(i))
-			return fmt.Errorf("%s: %s: %w", j.spec.Name, j.where(first+uint64(i)), err)
-		}
-		ok := false
-		if write {
-			ok = j.pages.Write(page, b)
-		} else {
-			ok = j.pages.Read(page, b)
-		}
-		if !ok {
-			j.wrongPage(page, b, first+uint64(i))
-		}
-	}
-	j.checked += uint64(len(rs))
-	j.done.Add(uint64(len(rs)))
-	return nil
-}
-
-var errNoVolume = errors.New("the trace's header does not name this volume")

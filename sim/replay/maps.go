@@ -1,9 +1,6 @@
 package replay
 
-import (
-	"splitkernel/netlayer/wire"
-	"splitkernel/pcomponent"
-)
+import "splitkernel/netlayer/wire"
 
 // span is a mapped range of bytes.
 type span struct{ addr, length uint64 }
@@ -39,7 +36,7 @@ func (m *mapped) remove(addr, length uint64) {
 }
 
 // brk moves the end of the heap; the first record of a trace says where it begins.
-func (j *job) brk(p *pcomponent.Process, end uint64, maps *mapped) error {
+func (j *player) brk(p memory, end uint64, maps *mapped) error {
 	old := maps.brk
 	if err := p.Brk(j.ctx, end); err != nil {
 		return err

@@ -325,7 +325,7 @@ func (m *outgoing) perform(e handover.Effect) (o handover.Outcome) {
 		}, &rep)
 		o.Ready = rep.Ready
 	case handover.Resume:
-		o.Err = m.tell(wire.OpProcessResume, &wire.ProcessResumeReq{Move: m.req.Move, PID: m.req.PID, Epoch: m.req.Epoch}, &o.Resumed)
+		o.Err = m.tell(wire.OpProcessResume, &wire.ProcessResumeReq{Move: m.req.Move, PID: m.req.PID, Epoch: m.req.Epoch, Home: j.proc.Load().Home()}, &o.Resumed)
 	case handover.Ask:
 		ctx, cancel := context.WithTimeout(h.ctx, AttemptTimeout)
 		defer cancel()

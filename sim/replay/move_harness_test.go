@@ -34,6 +34,7 @@ type world struct {
 	vol   wire.VolumeID
 	moves uint64
 	o     handover.Options // of the hosts of nodes that start from now on
+	law   *pnode           // where tests of law 1 run
 }
 
 // pnode is a pComponent with its host. hook, if set, sees each request before it is served.
@@ -246,20 +247,26 @@ func (w *world) spec(name string, change func(*Spec)) (Spec, trace.Info) {
 		Home: w.m[0], ExCache: excache.DefaultOptions(),
 	}
 	s.ExCache.Lines, s.ExCache.Ways = 1024, 0
+	s.Volumes = w.volumes(info)
+	if change != nil {
+		change(&s)
+	}
+	return s, info
+}
+
+// volumes makes the volumes of a trace.
+func (w *world) volumes(info trace.Info) (out []pcomponent.VolumeOptions) {
 	for _, v := range info.Volumes {
 		w.vol++
 		size := (max(v.SizeBytes, 1) + wire.PageSize - 1) &^ (wire.PageSize - 1) // as GSM rounds
 		if err := w.control(string(w.s), wire.OpVolumeCreate, &wire.VolumeCreateReq{Volume: w.vol, Epoch: 1, Name: v.Name, SizeBytes: size}, nil); err != nil {
 			w.t.Fatal(err)
 		}
-		s.Volumes = append(s.Volumes, pcomponent.VolumeOptions{
+		out = append(out, pcomponent.VolumeOptions{
 			ID: w.vol, Epoch: 1, SizeBytes: size, Storage: w.sid, StorageAddr: string(w.s), Cache: w.m[1].Node, CacheAddr: w.m[1].Addr,
 		})
 	}
-	if change != nil {
-		change(&s)
-	}
-	return s, info
+	return out
 }
 
 // order gives the order of a move, under the epochs that follow old.

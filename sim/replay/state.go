@@ -124,7 +124,8 @@ func (j *job) importState(s *luggage, bulk []byte) error {
 // adopt takes over the process that was opened for the job.
 func (j *job) adopt(p *pcomponent.Process) error {
 	for i, v := range j.volumes {
-		if v.Volume = p.Volume(j.spec.Volumes[i].ID); v.Volume == nil {
+		vol := p.Volume(j.spec.Volumes[i].ID)
+		if v.blocks = vol; vol == nil {
 			return fmt.Errorf("volume %d is not attached", j.spec.Volumes[i].ID)
 		}
 	}

@@ -28,6 +28,8 @@ const (
 	ResumeWait = time.Second
 	// watchInterval is how often a taker looks whether it waits in vain.
 	watchInterval = 100 * time.Millisecond
+	// homePoll is how often a taker looks whether the giver has named the home where a process is that was not at the old one.
+	homePoll = 5 * time.Millisecond
 )
 
 // incoming is a process on its way here.
@@ -36,12 +38,14 @@ type incoming struct {
 	from     wire.NodeID
 	fromAddr string
 	opened   chan struct{} // closed when the order to serve has come to its end
+	homeless chan struct{} // unbuffered: tells who waits for opened that the process is not at the home that was named
 
 	mu       sync.Mutex // guards what follows; h.mu may be taken before it, not after
 	t        *handover.Taker
 	j        *job // not started before it serves
 	state    []byte
 	proc     pcomponent.State
+	home     wire.Owner // of the process, as the giver named it last
 	reserved bool
 	want     plan
 	batch    uint64 // where src stands: batches passed over
@@ -154,7 +158,7 @@ func (h *Host) incoming(r *wire.ProcessCopyReq) (*incoming, error) {
 		j.stop(nil)
 		return nil, err
 	}
-	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), t: handover.NewTaker(h.o, *r, h.clock()), j: j, reserved: true}
+	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), homeless: make(chan struct{}), t: handover.NewTaker(h.o, *r, h.clock()), j: j, reserved: true}
 	h.in[r.Move] = in
 	h.wg.Add(1)
 	go func() {
@@ -323,6 +327,9 @@ func (h *Host) resume(ctx context.Context, r wire.ProcessResumeReq) (rep wire.Pr
 		return rep, wire.Errorf(wire.KindNotFound, "move %d of process %d is not known at %s, which may have started again", r.Move.No, r.PID, h.comp.ID())
 	}
 	in.mu.Lock()
+	if r.Home.Epoch > in.home.Epoch {
+		in.home = r.Home
+	}
 	begin, rep, werr := in.t.Resume(h.clock(), r)
 	in.mu.Unlock()
 	if werr != nil {
@@ -340,6 +347,7 @@ func (h *Host) resume(ctx context.Context, r wire.ProcessResumeReq) (rep wire.Pr
 		defer t.Stop()
 		select {
 		case <-in.opened:
+		case <-in.homeless: // the next order may name the home that is missing
 		case <-t.C:
 		case <-ctx.Done():
 		}
@@ -356,7 +364,10 @@ func (in *incoming) open() {
 	h, j := in.h, in.j
 	ctx, cancel := context.WithTimeout(h.ctx, OpenPatience)
 	defer cancel()
-	p, err := h.comp.Import(ctx, j.options(), in.proc)
+	p, err := h.comp.Import(ctx, j.options(), in.newest())
+	for wire.KindOf(err) == wire.KindNotOwner && in.homeMoved(ctx) { // the home moved since the state was exported
+		p, err = h.comp.Import(ctx, j.options(), in.newest())
+	}
 	if err == nil {
 		in.reserved = false
 		if err = j.adopt(p); err != nil {
@@ -376,6 +387,39 @@ func (in *incoming) open() {
 	h.log.Info("process came", "pid", in.pid(), "from", in.from, "epoch", j.spec.Epoch)
 	h.forgetJob(j.spec.PID)
 	h.begin(j)
+}
+
+// newest gives the state with the home that the giver named last.
+func (in *incoming) newest() pcomponent.State {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.home.Epoch > in.proc.Home.Epoch {
+		in.proc.Home = in.home
+	}
+	return in.proc
+}
+
+// homeMoved waits until the giver, which the home tells of its move and which repeats the order to serve, names a newer home.
+func (in *incoming) homeMoved(ctx context.Context) bool {
+	tick := time.NewTicker(homePoll)
+	defer tick.Stop()
+	for {
+		in.mu.Lock()
+		moved := in.home.Epoch > in.proc.Home.Epoch
+		in.mu.Unlock()
+		if moved {
+			return true
+		}
+		select {
+		case <-tick.C:
+			select {
+			case in.homeless <- struct{}{}:
+			default:
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // dispose gives back what a process that does not come has taken. The lock is held.

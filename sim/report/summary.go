@@ -118,6 +118,9 @@ type VNode struct {
 	Seconds     float64     `json:"seconds"`
 	Activations uint64      `json:"activations"`            // vRegions activated
 	Late        uint64      `json:"activations_during_run"` // of them, after the first access
+	// Of a virtual run: how long it takes with all memory at hand, and Seconds as a multiple of that.
+	LocalSeconds float64 `json:"local_seconds,omitempty"`
+	Slowdown     float64 `json:"slowdown,omitempty"`
 	Counters
 }
 
@@ -136,7 +139,7 @@ type Component struct {
 // Summary is summary.json.
 type Summary struct {
 	Schema            string      `json:"schema"`
-	Engine            string      `json:"engine"` // live
+	Engine            string      `json:"engine"` // live or virtual
 	Workload          string      `json:"workload"`
 	Cluster           string      `json:"cluster"`
 	Seed              uint64      `json:"seed"`
@@ -156,6 +159,24 @@ type Summary struct {
 	Components        []Component `json:"components"`
 	Moves             []Moves     `json:"moves"`   // of the kinds that moved
 	Balance           []Balance   `json:"balance"` // of each role and measure
+	// Modelled is there in a virtual run, whose seconds and latencies all are modelled.
+	Modelled *Modelled `json:"modelled,omitempty"`
+}
+
+// Modelled is what only a virtual run knows.
+type Modelled struct {
+	Hardware string  `json:"hardware"`
+	Seconds  float64 `json:"seconds"` // of modelled time
+	Events   uint64  `json:"events"`
+	Stages   []Stage `json:"stages"` // of fetches
+	Digest   string  `json:"digest"` // over everything that happened, in order: equal for equal seeds
+}
+
+// Stage is a part of the way of a fetch.
+type Stage struct {
+	Name         string  `json:"stage"`
+	MeanUS       float64 `json:"mean_us"`
+	TotalSeconds float64 `json:"total_seconds"`
 }
 
 // ExitCode is 3 if a wrong page was seen, 1 if a vNode failed, else 0.

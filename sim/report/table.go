@@ -42,6 +42,7 @@ func WriteTable(w io.Writer, s *Summary) error {
 	tw.Flush()
 	b.WriteByte('\n')
 	moved(&b, s)
+	modelled(&b, s)
 	for _, part := range []struct {
 		head string
 		list []string

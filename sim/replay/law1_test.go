@@ -1,0 +1,198 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"splitkernel/configs"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/hardware"
+	"splitkernel/sim/report"
+	"splitkernel/sim/trace"
+)
+
+// logical are the counters that law 1 is about: not those of retries, redirects, coalescing, piggybacks and latencies.
+func logical(c report.Counters) report.Counters {
+	c.Retries, c.Redirects, c.Coalesced, c.Piggybacked = 0, 0, 0, 0
+	c.FaultLatency, c.BlockLatency = nil, nil
+	return c
+}
+
+// wantLaw1 replays a trace live and in virtual time and compares the logical counters field by field.
+func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint64, repeat int) {
+	t.Helper()
+	info, err := known(context.Background(), path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := configs.DefaultVNode()
+	v.Name, v.Trace, v.Repeat, v.MaxRefs, v.Excache.Options = "one", path, repeat, refs, x
+	w.pid++
+	s := specOf(&v, path, info)
+	s.PID, s.Epoch, s.RegionBytes, s.Home = w.pid, 1, worldRegion, w.m[0]
+	s.ExCache.Seed++ // as a run with a workload of seed 1 draws
+	s.Volumes = w.volumes(info)
+	live := w.law.host.Await(s)
+	for _, vol := range s.Volumes {
+		if err := w.control(string(w.s), wire.OpVolumeDelete, &wire.VolumeRef{Volume: vol.ID, Epoch: vol.Epoch}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if live.Error != "" {
+		t.Fatalf("live: %s", live.Error)
+	}
+	cluster, err := configs.LoadCluster("laptop", configs.Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := RunVirtual(context.Background(), VirtualOptions{
+		Workload: &configs.Workload{Name: "law1", Seed: 1, Vnodes: []configs.VNode{v}}, Cluster: cluster, Hardware: hardware.DefaultOptions(),
+		Traces: []Trace{{Path: path, Info: info}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sum.Failed) > 0 {
+		t.Fatalf("virtual: %v", sum.Failed)
+	}
+	if got, want := logical(sum.Total), logical(live.Counters); !reflect.DeepEqual(got, want) {
+		t.Errorf("%s with %+v:\nvirtual %+v\nlive    %+v", filepath.Base(path), x, got, want)
+	}
+	if sum.Total.IntegrityErrors != 0 {
+		t.Errorf("virtual: %v", sum.Integrity)
+	}
+}
+
+// TestLaw1Bundled is law 1 for the bundled traces, each with another policy and mechanism.
+func TestLaw1Bundled(t *testing.T) {
+	w := newWorld(t)
+	w.law = w.node("p1", "")
+	for _, c := range []struct {
+		trace, policy, mechanism string
+		ways, lines              int
+	}{
+		{"wordcount", "lru", excache.MechanismList, 64, 1024},
+		{"sort", "clock", excache.MechanismWriteProtect, 0, 600},
+		{"sqlite", "lru-sweep", excache.MechanismVictim, 64, 1024},
+		{"sort", "fifo", excache.MechanismVictim, 8, 512},
+		{"sqlite", "random", excache.MechanismList, 0, 100},
+	} {
+		x := excache.DefaultOptions()
+		x.Policy, x.Mechanism, x.Ways, x.Lines = c.policy, c.mechanism, c.ways, c.lines
+		refs := uint64(0)
+		if raceEnabled {
+			refs = 10_000
+		}
+		path, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces", c.trace+".skt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantLaw1(t, w, path, x, refs, 1)
+	}
+}
+
+// TestLaw1Random is law 1 for random programs: maps that come, go, grow and lie over each other, reads and writes of any
+// pattern, block requests of any shape, any ExCache, repeated.
+func TestLaw1Random(t *testing.T) {
+	w := newWorld(t)
+	w.law = w.node("p1", "")
+	dir := t.TempDir()
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		path := filepath.Join(dir, fmt.Sprintf("%d.skt", n))
+		randomTrace(rt, path)
+		x := excache.DefaultOptions()
+		x.Policy = rapid.SampledFrom([]string{"lru", "fifo", "clock", "random", "lru-sweep"}).Draw(rt, "policy")
+		x.Mechanism = rapid.SampledFrom([]string{excache.MechanismList, excache.MechanismWriteProtect, excache.MechanismVictim}).Draw(rt, "mechanism")
+		x.Ways = rapid.SampledFrom([]int{0, 1, 4}).Draw(rt, "ways")
+		x.Lines = max(x.Ways, 1) * rapid.SampledFrom([]int{2, 8, 32}).Draw(rt, "sets")
+		x.FlushFrames = rapid.IntRange(1, 16).Draw(rt, "flush frames")
+		if x.Validate() != nil {
+			rt.Skip("no such ExCache")
+		}
+		wantLaw1(t, w, path, x, 0, rapid.IntRange(1, 2).Draw(rt, "repeat"))
+		if t.Failed() {
+			rt.Fatal("live and virtual differ")
+		}
+	})
+}
+
+// randomTrace writes a small program.
+func randomTrace(t *rapid.T, path string) {
+	tw, err := trace.Create(path, trace.Header{Program: "random", Source: "synthetic", Granularity: 1, HasMaps: true, HasWrites: true, HasGaps: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const page, base, heap = wire.PageSize, 1 << 30, 1 << 32
+	vol, err := tw.AddVolume(trace.VolumeInfo{Name: "v", SizeBytes: 1 << 20})
+	must(err)
+	mapped := map[uint64]bool{}
+	end := uint64(heap)
+	must(tw.Event(trace.Event{Kind: trace.Brk, Addr: end}))
+	for range rapid.IntRange(1, 20).Draw(t, "steps") {
+		switch rapid.IntRange(0, 5).Draw(t, "step") {
+		case 0:
+			first, k := rapid.Uint64Range(0, 300).Draw(t, "first"), rapid.Uint64Range(1, 64).Draw(t, "pages")
+			must(tw.Event(trace.Event{Kind: trace.Mmap, Addr: base + first*page, Len: k * page, Anon: rapid.Bool().Draw(t, "anon"), Writable: true}))
+			for i := range k {
+				mapped[(base+first*page)/page+i] = true
+			}
+		case 1:
+			first, k := rapid.Uint64Range(0, 300).Draw(t, "first"), rapid.Uint64Range(1, 64).Draw(t, "pages")
+			must(tw.Event(trace.Event{Kind: trace.Munmap, Addr: base + first*page, Len: k * page}))
+			for i := range k {
+				delete(mapped, (base+first*page)/page+i)
+			}
+		case 2:
+			was := end
+			end = heap + rapid.Uint64Range(0, 64).Draw(t, "heap")*page
+			must(tw.Event(trace.Event{Kind: trace.Brk, Addr: end}))
+			for a := was; a < end; a += page {
+				mapped[a/page] = true
+			}
+			for a := end; a < was; a += page {
+				delete(mapped, a/page)
+			}
+		case 3:
+			kind := rapid.SampledFrom([]trace.EventKind{trace.BlockRead, trace.BlockWrite, trace.BlockFlush}).Draw(t, "block")
+			e := trace.Event{Kind: kind, Volume: vol}
+			if kind != trace.BlockFlush {
+				e.Offset = rapid.Uint64Range(0, 1<<19).Draw(t, "offset")
+				e.Length = rapid.Uint64Range(1, 100_000).Draw(t, "length")
+			}
+			must(tw.Event(e))
+		default:
+			var pages []uint64
+			for p := range mapped {
+				pages = append(pages, p)
+			}
+			if len(pages) == 0 {
+				continue
+			}
+			slices.Sort(pages)
+			hot := rapid.IntRange(1, len(pages)).Draw(t, "hot")
+			for range rapid.IntRange(1, 60).Draw(t, "references") {
+				p := pages[rapid.IntRange(0, hot-1).Draw(t, "page")]
+				r := trace.Ref{Addr: p*page + rapid.Uint64Range(0, page-8).Draw(t, "byte"), Gap: uint32(rapid.IntRange(0, 50).Draw(t, "gap")), Size: 8}
+				if rapid.Bool().Draw(t, "write") {
+					r.Flags = trace.FlagWrite
+				}
+				must(tw.Ref(r))
+			}
+		}
+	}
+	must(tw.Close())
+}

@@ -1,0 +1,378 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"splitkernel/configs"
+	"splitkernel/gmanagers/admission"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/check"
+	"splitkernel/sim/hardware"
+	"splitkernel/sim/report"
+	"splitkernel/sim/trace"
+	"splitkernel/sim/vcluster"
+	"splitkernel/sim/vtime"
+)
+
+// StartSpread is within which time the processes of a virtual run start, each at a moment that the seed draws: no two programs
+// start at the same nanosecond, and what they then take from each other must not be an accident of one order.
+const StartSpread = time.Millisecond
+
+// VirtualOptions say what to run in virtual time, and on what.
+type VirtualOptions struct {
+	Workload     *configs.Workload
+	Cluster      *configs.Cluster
+	Hardware     hardware.Hardware
+	HardwareName string
+	Traces       []Trace // of its vNodes; nil makes RunVirtual read them
+	TempDir      string  // where bundled traces are unpacked
+	OutDir       string  // where summary.json and manifest.json go; empty writes none
+	ConfigDigest string
+	Commit       string
+	Version      string
+	Local        bool // also run each vNode with all memory at hand, for its slowdown
+	Log          *slog.Logger
+}
+
+// vprocess is one process of a virtual run.
+type vprocess struct {
+	player
+	v       *vnode
+	c       *vcluster.Cluster
+	y       *vtime.Proc
+	p       *vcluster.Process
+	local   bool
+	seconds float64
+	err     error
+	result  bool
+}
+
+// RunVirtual runs a workload in virtual time: the same cores, the same driver, the same report as Run, and modelled times. A
+// seed gives one result, byte by byte.
+func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest}}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	r.sum = &report.Summary{
+		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
+		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
+	}
+	c, err := vcluster.New(virtualCluster(o))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, false)
+	if err := c.Run(0); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	local := make([]float64, len(ps))
+	if o.Local {
+		for i := range r.vnodes {
+			if local[i], err = localSeconds(ctx, o, r.vnodes[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r.collectVirtual(o, c, ps, local)
+	if o.OutDir != "" {
+		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
+			return r.sum, err
+		}
+	}
+	return r.sum, nil
+}
+
+// localSeconds is how long a vNode takes alone with all its memory at hand.
+func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, error) {
+	c, err := vcluster.New(virtualCluster(o))
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	alone := vnode{v: v.v, spec: v.spec, info: v.info, path: v.path, total: v.total, digest: v.digest, hosts: []wire.NodeID{}}
+	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, true)
+	if err := c.Run(0); err != nil {
+		return 0, err
+	}
+	return ps[0].seconds, ps[0].err
+}
+
+// virtualCluster gives the cluster of a file as the virtual one wants it.
+func virtualCluster(o VirtualOptions) vcluster.Options {
+	c := o.Cluster
+	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault}
+	for i := range c.Nodes {
+		n := c.Resolve(c.Nodes[i].ID)
+		v := vcluster.Node{ID: n.ID, Role: n.Role, Rack: n.Rack}
+		switch {
+		case n.Manager != nil:
+			m := n.Manager
+			out.Managers = vcluster.Managers{
+				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
+			}
+		case n.Compute != nil:
+			v.Cores, v.ExCacheBytes = n.Compute.Cores, n.Compute.ExCacheBytes
+		case n.Memory != nil:
+			v.MemoryBytes, v.Workers, v.MaxOwnedRegions = n.Memory.MemoryBytes, n.Memory.Workers, n.Memory.MaxOwnedRegions
+			v.VRegion, v.BufferCache = n.Memory.Cores()
+		case n.Storage != nil:
+			v.StorageBytes, v.FlushQueue, v.MaxVolumes = n.Storage.CapacityBytes, n.Storage.FlushQueue, n.Storage.MaxVolumes
+			v.Workers = n.Netlayer.Server.Workers
+		}
+		out.Nodes = append(out.Nodes, v)
+	}
+	return out
+}
+
+// startVirtual has the vNodes admitted in order, as live, and then all run.
+func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, local bool) []*vprocess {
+	chance := vtime.Stream(seed, "starts", 0)
+	ps := make([]*vprocess, len(vnodes))
+	for i, v := range vnodes {
+		p := &vprocess{v: v, c: c, local: local}
+		p.spec, p.log, p.ctx, p.pages = v.spec, log, ctx, check.NewPages()
+		p.boundary = func(accesses, *trace.Batch) error { return ctx.Err() }
+		p.reach = func() {}
+		p.lanes = func(memory) accesses { return p.accesses() }
+		ps[i] = p
+	}
+	c.Go("run", func(y *vtime.Proc) {
+		for _, p := range ps {
+			p.y = y
+			p.err = p.place()
+		}
+		for _, p := range ps {
+			if p.err == nil {
+				c.Go("process "+p.spec.Name, func(y *vtime.Proc) {
+					p.y = y
+					y.Sleep(time.Duration(chance.Int64N(int64(StartSpread))))
+					p.run()
+				})
+			}
+		}
+	})
+	return ps
+}
+
+// place has the managers admit the vNode and makes its volumes.
+func (p *vprocess) place() error {
+	v := p.v
+	place, err := p.c.Admit(p.y, v.wanted())
+	if err != nil {
+		return fmt.Errorf("not admitted: %w", err)
+	}
+	v.place, v.placed, v.hosts = place, true, []wire.NodeID{place.Node}
+	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = place.PID, place.Epoch, place.Home.RegionBytes
+	v.spec.Home = wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}
+	p.spec = v.spec
+	for i, vol := range place.Volumes {
+		v.volumes, v.names = append(v.volumes, vol), append(v.names, v.info.Volumes[i].Name)
+		if err := p.c.CreateVolume(p.y, place.Node, p.volumeAt(vol, v.wanted().Volumes[i].Name)); err != nil {
+			return fmt.Errorf("volume %s at %s: %w", v.info.Volumes[i].Name, vol.Storage, err)
+		}
+	}
+	return nil
+}
+
+func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOptions {
+	return vcluster.VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}
+}
+
+// run replays the trace and gives back what the vNode took.
+func (p *vprocess) run() {
+	p.err = p.replay()
+	for i, vol := range p.v.volumes {
+		if err := p.c.DeleteVolume(p.y, p.v.place.Node, p.volumeAt(vol, p.v.names[i])); err != nil && p.err == nil {
+			p.err = err
+		}
+	}
+	if err := p.c.Release(p.y, p.spec.PID); err != nil && p.err == nil {
+		p.err = err
+	}
+}
+
+func (p *vprocess) replay() (err error) {
+	p.p, err = p.c.Open(p.y, vcluster.ProcessOptions{
+		PID: p.spec.PID, Epoch: p.spec.Epoch, Name: p.spec.Name, Node: p.v.place.Node, Home: p.spec.Home, Threads: p.spec.Threads, ExCache: p.excache(), Local: p.local,
+	})
+	if err != nil {
+		return err
+	}
+	p.result = true
+	began := p.y.Now()
+	for i, vol := range p.v.volumes {
+		v, err := p.p.Attach(p.y, p.volumeAt(vol, p.v.names[i]))
+		if err != nil {
+			return err
+		}
+		p.volumes = append(p.volumes, &volume{blocks: virtualBlocks{v, p}, sectors: check.NewSectors(vol.Volume), buf: make([]byte, 0, MaxRequestBytes)})
+	}
+	for err == nil && p.at.Repeat < p.spec.Repeat {
+		err = p.once(virtualMemory{p}, p.at.Repeat == p.spec.Repeat-1)
+	}
+	if err == nil {
+		err = p.p.Drain(p.y)
+	}
+	p.seconds = (p.y.Now() - began).Seconds()
+	if cerr := p.p.Close(p.y); cerr != nil && err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// virtualMemory drives a process from within its coroutine.
+type virtualMemory struct{ p *vprocess }
+
+func (m virtualMemory) Map(_ context.Context, addr, length uint64, anon, writable bool, name string) error {
+	return m.p.p.Map(m.p.y, addr, length, anon, writable, name)
+}
+func (m virtualMemory) Unmap(_ context.Context, addr, length uint64) error {
+	return m.p.p.Unmap(m.p.y, addr, length)
+}
+func (m virtualMemory) Brk(_ context.Context, end uint64) error { return m.p.p.Brk(m.p.y, end) }
+func (m virtualMemory) Regions() int                            { return m.p.p.Regions() }
+
+// virtualBlocks drives a volume.
+type virtualBlocks struct {
+	v *vcluster.Volume
+	p *vprocess
+}
+
+func (v virtualBlocks) Read(_ context.Context, offset uint64, b []byte) error {
+	return v.v.Read(v.p.y, offset, b)
+}
+func (v virtualBlocks) Write(_ context.Context, offset uint64, b []byte) error {
+	return v.v.Write(v.p.y, offset, b)
+}
+func (v virtualBlocks) Flush(context.Context) error { return v.v.Flush(v.p.y) }
+
+// virtualCounters gives the counters of a process as a report has them.
+func (p *vprocess) counters() (c report.Counters) {
+	c = newMerge().counters()
+	if p.p == nil {
+		return c
+	}
+	c.SetCache(p.p.Core().Cache().Stats())
+	f := p.p.Core().Stats()
+	c.Retries, c.Redirects = f.Retries, f.Redirects
+	c.PagesChecked, c.SectorsChecked, c.IntegrityErrors = p.checked, p.blocks.sectors, p.wrong
+	c.BlockReads, c.BlockWrites, c.BlockFlushes = p.blocks.reads, p.blocks.writes, p.blocks.flushes
+	c.BlockReadBytes, c.BlockWriteBytes = p.blocks.readBytes, p.blocks.writeBytes
+	return c
+}
+
+// merged adds the latencies of a process to m.
+func (p *vprocess) merged(m *merge) {
+	m.c.Add(p.counters())
+	if p.p == nil {
+		return
+	}
+	lat := p.p.Latencies()
+	for how, h := range lat.Fault {
+		join(m.fault, report.FaultKinds[how], h)
+	}
+	for kind, h := range lat.Block {
+		join(m.block, report.BlockKinds[kind], h)
+	}
+}
+
+func join(to map[string]*hdrhistogram.Histogram, kind string, h *hdrhistogram.Histogram) {
+	if h == nil {
+		return
+	}
+	if to[kind] == nil {
+		to[kind] = hdrhistogram.Import(h.Export())
+	} else {
+		to[kind].Merge(h)
+	}
+}
+
+// The kinds of faults are in the order of fault.How.
+var _ = [1]struct{}{}[fault.TakenBack-fault.PLocal-3]
+
+// collectVirtual makes the summary.
+func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []*vprocess, local []float64) {
+	s, total := r.sum, newMerge()
+	byNode := map[wire.NodeID]*merge{}
+	model := &report.Modelled{Hardware: o.HardwareName, Seconds: c.Now().Seconds(), Events: c.Events()}
+	var stages [7]time.Duration
+	var fetches uint64
+	for i, p := range ps {
+		v, own := p.v, newMerge()
+		p.merged(own)
+		p.merged(total)
+		if p.p != nil {
+			p.merged(at(byNode, v.place.Node))
+			for k, d := range p.p.Latencies().Stages {
+				stages[k] += d
+			}
+			fetches += p.p.Latencies().N
+			s.ProcessesStarted++
+		}
+		if p.err != nil {
+			v.failed = p.err.Error()
+			s.Failed = append(s.Failed, v.v.Name+": "+v.failed)
+		}
+		s.Integrity = append(s.Integrity, p.shown...)
+		d := v.describe()
+		if p.result && p.err == nil {
+			d.State = StateDone
+		}
+		d.Seconds, d.LocalSeconds, d.Late = p.seconds, local[i], p.late
+		if p.p != nil {
+			d.Activations = uint64(p.p.Regions())
+		}
+		if local[i] > 0 && p.err == nil {
+			d.Slowdown = p.seconds / local[i]
+		}
+		d.Counters = own.counters()
+		s.VNodes = append(s.VNodes, d)
+	}
+	s.Total = total.counters()
+	s.WallSeconds = model.Seconds // modelled: a seed gives the same report, however fast the machine is
+	if s.WallSeconds > 0 {
+		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
+	}
+	for k, name := range vcluster.Stages {
+		m := report.Stage{Name: name, TotalSeconds: stages[k].Seconds()}
+		if fetches > 0 {
+			m.MeanUS = float64(stages[k].Nanoseconds()) / float64(fetches) / 1000
+		}
+		model.Stages = append(model.Stages, m)
+	}
+	var served uint64
+	for _, x := range c.Components() {
+		d := report.Component{ID: x.ID, Role: x.Role.String(), Epoch: x.Epoch, Other: map[string]float64{"busy_seconds": x.Busy.Seconds()}}
+		d.Counters = newMerge().counters()
+		switch x.Role {
+		case wire.RoleCompute:
+			d.Counters, d.Other = at(byNode, x.ID).counters(), nil
+		default:
+			d.Fetches, d.Flushes, d.BlockReads, d.BlockWrites, d.BlockFlushes = x.Fetches, x.Flushes, x.Reads, x.Writes, x.Syncs
+			d.FetchedBytes, d.FlushedBytes = x.Fetches*wire.PageSize, x.Flushes*wire.PageSize
+			served += x.Fetches
+		}
+		s.Components = append(s.Components, d)
+	}
+	for i := range s.Components {
+		if d := &s.Components[i]; d.Role == wire.RoleMemory.String() && served > 0 {
+			d.FetchShare = float64(d.Fetches) / float64(served)
+		}
+	}
+	model.Digest = fmt.Sprintf("%016x", c.Digest())
+	s.Modelled = model
+}

@@ -1,0 +1,289 @@
+package vcluster
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"splitkernel/gmanagers/placement"
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/link"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/fifo"
+	"splitkernel/sim/hardware"
+	"splitkernel/sim/hardware/endpoint"
+	"splitkernel/sim/hardware/processor"
+	"splitkernel/sim/vtime"
+)
+
+// Names of limits.
+const (
+	// MaxNodes bounds the nodes of a cluster.
+	MaxNodes = 1 << 16
+	// DefaultQuantum is how far a thread runs ahead of the clock at most.
+	DefaultQuantum = 10 * time.Microsecond
+)
+
+// Options are a cluster in virtual time. What the managers, the fault protocol and the components are set to is what the same
+// cluster has live.
+type Options struct {
+	Seed        uint64
+	Hardware    hardware.Hardware
+	RegionBytes uint64
+	Quantum     time.Duration // 0 is DefaultQuantum
+	Fault       fault.Options // of all processes; threads and region_bytes are set for each
+	Nodes       []Node
+	Managers    Managers
+	// Trace hears of every effect, for a digest; may be nil.
+	Trace func(at time.Duration, what string, who uint64, value uint64)
+}
+
+// Node is one component. What a role does not have is not read.
+type Node struct {
+	ID   wire.NodeID
+	Role wire.Role
+	Rack string
+
+	Cores        int    // of a pComponent
+	ExCacheBytes uint64 // of a pComponent, for all its processes
+
+	MemoryBytes     uint64 // of an mComponent
+	Workers         int    // of an mComponent or an sComponent
+	MaxOwnedRegions int
+	VRegion         vregion.Options
+	BufferCache     buffercache.Options
+
+	StorageBytes uint64 // of an sComponent
+	FlushQueue   int
+	MaxVolumes   int
+}
+
+// Managers are the settings of the three managers.
+type Managers struct {
+	GPMPolicy, GMMPolicy, GSMPolicy, CachePolicy string
+	Overcommit                                   uint64 // thousandths, of memory
+	Threads, Lines, Storage                      uint64 // ratios in thousandths: 0 is as the states have it
+}
+
+// Cluster is a cluster on a clock. Make one with New; one goroutine uses it.
+type Cluster struct {
+	o     Options
+	clock *vtime.Clock
+	net   *link.Net
+	ports []port // by number of the node
+
+	nodes   []any // *compute, *memory, *storage, or nil for a manager; by number
+	byID    map[wire.NodeID]int32
+	compute []*compute
+	memory  []*memory
+	storage []*storage
+	gm      *managers
+
+	msgs     slab[message]
+	later    slab[func()]
+	run      vtime.Kind // of later
+	arrive   vtime.Kind // of msgs, as are the following
+	begin    vtime.Kind
+	served   vtime.Kind
+	back     vtime.Kind
+	answered vtime.Kind
+	lost     vtime.Kind
+	freed    vtime.Kind // of nodes
+	digest   digest
+}
+
+// New makes a cluster whose components are registered with its managers. It reports everything that is wrong with o.
+func New(o Options) (*Cluster, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.Quantum == 0 {
+		o.Quantum = DefaultQuantum
+	}
+	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
+	c.run = c.clock.Handle("continue", func(who uint32) {
+		f := *c.later.at(who)
+		c.later.free(who)
+		f()
+	})
+	c.arrive = c.clock.Handle("a message arrives", c.onArrive)
+	c.begin = c.clock.Handle("a request comes to the workers", c.onBegin)
+	c.served = c.clock.Handle("a request was served", c.onServed)
+	c.back = c.clock.Handle("an answer arrives", c.onBack)
+	c.answered = c.clock.Handle("an answer comes to who asked", c.onAnswered)
+	c.lost = c.clock.Handle("a message is given up", c.onLost)
+	c.freed = c.clock.Handle("a worker is free", func(who uint32) { c.freeWorker(int32(who)) })
+	var chance *rand.Rand
+	if o.Hardware.Link.Chance() {
+		chance = vtime.Stream(o.Seed, "links", 0)
+	}
+	var err error
+	if c.net, err = link.New(o.Hardware.Link, len(o.Nodes), chance); err != nil {
+		return nil, fmt.Errorf("hardware: link: %w", err)
+	}
+	for i := range o.Nodes {
+		n := &o.Nodes[i]
+		no := int32(i)
+		c.byID[n.ID] = no
+		ep, err := endpoint.New(o.Hardware.Endpoint, c.net, link.NIC(no))
+		if err != nil {
+			return nil, fmt.Errorf("hardware: endpoint: %w", err)
+		}
+		c.ports = append(c.ports, port{ep, fifo.NewPool[uint32](n.workers(), int(o.Hardware.Endpoint.WorkerQueue)), processor.NewMemory(o.Hardware.Processor)})
+		switch n.Role {
+		case wire.RoleCompute:
+			x := newCompute(c, n, no)
+			c.compute, c.nodes = append(c.compute, x), append(c.nodes, x)
+		case wire.RoleMemory:
+			x := newMemory(c, n, no)
+			c.memory, c.nodes = append(c.memory, x), append(c.nodes, x)
+		case wire.RoleStorage:
+			x, err := newStorage(c, n, no)
+			if err != nil {
+				return nil, err
+			}
+			c.storage, c.nodes = append(c.storage, x), append(c.nodes, x)
+		default:
+			c.nodes = append(c.nodes, nil)
+		}
+	}
+	c.clock.WhoWaits(c.whoWaits)
+	gm, err := newManagers(c)
+	if err != nil {
+		return nil, err
+	}
+	c.gm = gm
+	return c, nil
+}
+
+// handlers is how many requests a pComponent or a manager serves at once: whoever waits there holds no processor.
+const handlers = 1024
+
+// workers is how many requests a component serves at once.
+func (n *Node) workers() int {
+	if n.Role == wire.RoleMemory || n.Role == wire.RoleStorage {
+		return n.Workers
+	}
+	return handlers
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	if err := o.Hardware.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("hardware: %w", err))
+	}
+	if len(o.Nodes) > MaxNodes {
+		errs = append(errs, fmt.Errorf("nodes: %d, want at most %d", len(o.Nodes), MaxNodes))
+	}
+	seen := map[wire.NodeID]bool{}
+	for i := range o.Nodes {
+		n := &o.Nodes[i]
+		if n.ID == "" || seen[n.ID] {
+			errs = append(errs, fmt.Errorf("nodes[%d].id: %q, want a name that no other node has", i, n.ID))
+		}
+		seen[n.ID] = true
+		switch n.Role {
+		case wire.RoleManager:
+		case wire.RoleCompute:
+			if n.Cores < 1 || n.ExCacheBytes < wire.PageSize {
+				errs = append(errs, fmt.Errorf("nodes.%s: %d cores and an ExCache of %d bytes, want at least 1 and a page", n.ID, n.Cores, n.ExCacheBytes))
+			}
+		case wire.RoleMemory:
+			if n.MemoryBytes < wire.PageSize || n.Workers < 1 {
+				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of memory and %d workers, want at least a page and 1", n.ID, n.MemoryBytes, n.Workers))
+			}
+		case wire.RoleStorage:
+			if n.StorageBytes < wire.PageSize || n.Workers < 1 {
+				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of storage and %d workers, want at least a page and 1", n.ID, n.StorageBytes, n.Workers))
+			}
+		default:
+			errs = append(errs, fmt.Errorf("nodes.%s: role %v, want one of the four", n.ID, n.Role))
+		}
+	}
+	for _, p := range []struct{ key, name string }{{"gpm_policy", o.Managers.GPMPolicy}, {"gmm_policy", o.Managers.GMMPolicy}, {"gsm_policy", o.Managers.GSMPolicy}, {"cache_policy", o.Managers.CachePolicy}} {
+		if _, err := placement.New(p.name); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
+		}
+	}
+	if o.Quantum < 0 {
+		errs = append(errs, fmt.Errorf("quantum: %v, want 0 or more", o.Quantum))
+	}
+	return errors.Join(errs...)
+}
+
+// Now is the moment of the clock.
+func (c *Cluster) Now() time.Duration { return c.clock.Now() }
+
+// Events is how many events have run.
+func (c *Cluster) Events() uint64 { return c.clock.Events() }
+
+// Go starts a driver.
+func (c *Cluster) Go(name string, body func(y *vtime.Proc)) { c.clock.Go(name, body) }
+
+// Run runs until nothing is left to do, or until the moment if it is not 0.
+func (c *Cluster) Run(until time.Duration) error {
+	return c.clock.Run(vtime.Limits{Until: until})
+}
+
+// Close ends drivers that have not ended.
+func (c *Cluster) Close() { c.clock.Close() }
+
+// after does f at a moment.
+func (c *Cluster) at(t time.Duration, f func()) {
+	i := c.later.take()
+	*c.later.at(i) = f
+	c.clock.At(t, c.run, i)
+}
+
+func (c *Cluster) after(d time.Duration, f func()) { c.at(c.clock.Now()+d, f) }
+
+// node gives the number of a node by its id.
+func (c *Cluster) node(id wire.NodeID) int32 {
+	n, ok := c.byID[id]
+	if !ok {
+		panic(fmt.Sprintf("vcluster: no node %q", id)) // ids come from registered members
+	}
+	return n
+}
+
+// addr is the address of a node: its id, since here nobody dials.
+func addr(id wire.NodeID) string { return "virtual:" + string(id) }
+
+// whoWaits names requests without an answer.
+func (c *Cluster) whoWaits(report func(who, what string)) {
+	for _, m := range c.memory {
+		m.whoWaits(report)
+	}
+	for _, s := range c.storage {
+		s.whoWaits(report)
+	}
+}
+
+// slab is rows that are numbered and used again.
+type slab[T any] struct {
+	rows []T
+	none []uint32
+}
+
+func (s *slab[T]) take() uint32 {
+	if n := len(s.none); n > 0 {
+		i := s.none[n-1]
+		s.none = s.none[:n-1]
+		return i
+	}
+	var zero T
+	s.rows = append(s.rows, zero)
+	return uint32(len(s.rows) - 1)
+}
+
+// at gives a row; it is valid until the next take.
+func (s *slab[T]) at(i uint32) *T { return &s.rows[i] }
+
+func (s *slab[T]) free(i uint32) {
+	var zero T
+	s.rows[i] = zero
+	s.none = append(s.none, i)
+}

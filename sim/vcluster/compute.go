@@ -1,0 +1,367 @@
+package vcluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/hardware/processor"
+	"splitkernel/sim/units"
+	"splitkernel/sim/vtime"
+)
+
+// Stamp is what a page or a sector holds: whatever its driver stamps it with, 16 bytes. Zero is memory that was never written.
+type Stamp [16]byte
+
+// StewardInterval is how often a process looks for pauses that have ended, as live.
+const StewardInterval = 10 * time.Millisecond
+
+// compute is a pComponent.
+type compute struct {
+	c     *Cluster
+	o     *Node
+	no    int32
+	epoch wire.Epoch
+	lines uint64 // of the ExCaches open now
+	procs map[wire.PID]*Process
+	run   int // threads that run or wait
+}
+
+func newCompute(c *Cluster, o *Node, no int32) *compute {
+	return &compute{c: c, o: o, no: no, procs: map[wire.PID]*Process{}}
+}
+
+// load is what its heartbeats tell.
+func (n *compute) load() wire.Load {
+	l := wire.Load{Processes: uint32(len(n.procs)), ReservedBytes: n.lines * wire.PageSize, Threads: uint32(n.run)}
+	for _, p := range n.sorted() {
+		s := p.core.Cache().Stats()
+		l.Misses += s.Misses
+		l.Flushes += s.Flushes + s.FinalFlushes
+	}
+	return l
+}
+
+func (n *compute) sorted() []*Process {
+	ps := make([]*Process, 0, len(n.procs))
+	for _, p := range n.procs {
+		ps = append(ps, p)
+	}
+	slices.SortFunc(ps, func(a, b *Process) int { return cmp.Compare(a.o.PID, b.o.PID) })
+	return ps
+}
+
+// ProcessOptions say what a process is. The managers decided PID, Epoch, Node and Home.
+type ProcessOptions struct {
+	PID     wire.PID
+	Epoch   wire.Epoch
+	Name    string
+	Node    wire.NodeID // its pComponent
+	Home    wire.Owner
+	Threads int
+	ExCache excache.Options
+	// Local has all memory at the pComponent: nothing is sent, and a page that is missing costs a fault of its operating system.
+	// It is what slowdowns are measured against.
+	Local bool
+}
+
+// Process is one process. Its methods wait in virtual time and are called from coroutines of its cluster's clock.
+type Process struct {
+	c       *Cluster
+	n       *compute
+	o       ProcessOptions
+	core    *fault.Core
+	frames  []Stamp
+	threads []*Thread
+	home    wire.Owner
+	heapEnd uint64
+	out     []fault.Effect
+	idle    vtime.Signal // a flush was acknowledged, or the process failed
+	ticking bool
+	volumes map[wire.VolumeID]*Volume
+	lat     Latencies
+	opened  time.Duration
+	waited  time.Duration // of its threads, in faults
+	traps   *processor.Faults
+}
+
+// Thread makes the accesses of one thread.
+type Thread struct {
+	p     *Process
+	id    int
+	y     *vtime.Proc // who drives it now
+	ahead units.Picos // how far it is ahead of the clock
+	mail  fault.Effect
+	wake  vtime.Signal
+	stage stages // of the fetch that was answered last
+}
+
+// Open makes a process at its pComponent and tells its home.
+func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
+	n, ok := c.nodes[c.node(o.Node)].(*compute)
+	if !ok {
+		return nil, wire.Errorf(wire.KindBadRequest, "process %s: %s is no pComponent", o.Name, o.Node)
+	}
+	cache, err := excache.New(o.ExCache)
+	if err != nil {
+		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
+	}
+	fo := c.o.Fault
+	fo.Threads, fo.RegionBytes = o.Threads, c.o.RegionBytes
+	core, err := fault.New(fo, cache)
+	if err != nil {
+		return nil, fmt.Errorf("process %s: %w", o.Name, err)
+	}
+	if room := n.o.ExCacheBytes / wire.PageSize; !o.Local && n.lines+uint64(o.ExCache.Lines) > room {
+		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, o.ExCache.Lines, o.Name, room-n.lines, room)
+	}
+	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, volumes: map[wire.VolumeID]*Volume{}, opened: c.clock.Now(), traps: processor.NewFaults(c.o.Hardware.Processor)}
+	p.idle.Name = "an acknowledgement of a flush"
+	for i := range o.Threads {
+		t := &Thread{p: p, id: i}
+		t.wake.Name = fmt.Sprintf("a page of process %s, thread %d", o.Name, i)
+		p.threads = append(p.threads, t)
+	}
+	n.lines += uint64(o.ExCache.Lines)
+	n.procs[o.PID] = p
+	n.run += o.Threads
+	if o.Local {
+		return p, nil
+	}
+	err = call(y, p, wire.OpProcessOpen, wire.ProcessOpenReq{PID: o.PID, Epoch: o.Epoch, Addr: addr(n.o.ID)}, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) {
+		done(struct{}{}, m.home.Open(q))
+	}, func(struct{}) {})
+	if err != nil {
+		p.forget()
+		return nil, fmt.Errorf("process %s: its home %s: %w", o.Name, o.Home.Node, err)
+	}
+	return p, nil
+}
+
+// call puts a request to the home of a process and waits for the answer. A home that has moved is asked where it is now.
+func call[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error)), take func(R)) error {
+	var err error
+	back := vtime.Signal{Name: op.String() + " of process " + p.o.Name + " at its home " + string(p.home.Node)}
+	answered := false
+	to := p.c.node(p.home.Node)
+	control(p.c, op, p.n.no, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) }, func(r R, e error) {
+		if err = e; e == nil {
+			take(r)
+		}
+		answered = true
+		back.Wake()
+	})
+	if !answered {
+		y.Wait(&back)
+	}
+	return err
+}
+
+func (p *Process) forget() {
+	delete(p.n.procs, p.o.PID)
+	p.n.lines -= uint64(p.o.ExCache.Lines)
+	p.n.run -= p.o.Threads
+}
+
+// Thread gives thread i. One coroutine drives a thread at a time.
+func (p *Process) Thread(i int) *Thread { return p.threads[i] }
+
+// Core is the fault protocol of the process, for its counters.
+func (p *Process) Core() *fault.Core { return p.core }
+
+// Regions is how many vRegions it has.
+func (p *Process) Regions() int { return p.core.Regions() }
+
+// Begin says which coroutine drives the thread from now on.
+func (t *Thread) Begin(y *vtime.Proc) { t.y = y }
+
+// Compute has the thread run for as long as so many instructions take. If more threads run at the pComponent than it has
+// processors, each gets its share of them.
+func (t *Thread) Compute(instructions uint64) {
+	cost := t.p.c.o.Hardware.Processor.Instructions(instructions)
+	if run, cores := t.p.n.run, t.p.n.o.Cores; run > cores {
+		cost = cost * units.Picos(run) / units.Picos(cores)
+	}
+	t.ahead += cost
+}
+
+// Sync waits until the clock is where the thread is.
+func (t *Thread) Sync() {
+	if d := time.Duration(t.ahead / 1000); d > 0 {
+		t.ahead -= units.Picos(d) * 1000
+		t.y.Sleep(d)
+	}
+}
+
+// Access performs one access: the stamp of the page, which is the caller's until it waits. After an error the process serves no
+// more accesses.
+func (t *Thread) Access(page uint64, write bool) (*Stamp, error) {
+	p := t.p
+	if len(p.threads) > 1 && t.ahead >= units.Of(p.c.o.Quantum) {
+		t.Sync() // others share the ExCache: they go on meanwhile
+	}
+	if frame, ok := p.core.Hit(wire.PageNo(page), write); ok {
+		t.ahead += p.c.o.Hardware.Processor.Hit
+		return &p.frames[frame], nil
+	}
+	frame, err := t.fault(wire.PageNo(page), write)
+	if err != nil {
+		return nil, err
+	}
+	return &p.frames[frame], nil
+}
+
+// fault brings a page.
+func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
+	p, c := t.p, t.p.c
+	t.Sync()
+	began := c.clock.Now()
+	if entered := p.traps.Fault(began); entered > began {
+		t.y.Sleep(entered - began)
+		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
+			return frame, nil
+		}
+	}
+	t.mail, t.stage = fault.Effect{}, stages{}
+	evicted := p.core.Cache().Stats().Evictions
+	p.perform(p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
+	for {
+		for t.mail.Kind == 0 {
+			t.y.Wait(&t.wake)
+		}
+		e := t.mail
+		t.mail = fault.Effect{}
+		switch e.Kind {
+		case fault.Done:
+			now := c.clock.Now()
+			ends := now
+			if e.How == fault.PLocal {
+				ends = c.ports[p.n.no].dram.Move(now, wire.PageSize)
+			}
+			if p.core.Cache().Stats().Evictions > evicted {
+				ends += c.o.Hardware.Processor.ShootdownOf(len(p.threads)).Duration()
+			}
+			var out []fault.Effect
+			frame, out = p.core.Finish(t.id, p.out[:0])
+			p.perform(out)
+			t.ahead += units.Of(ends - now) // what waits on this thread begins now; the thread itself still has this to do
+			took := ends - began
+			p.waited += took
+			p.lat.record(e.How, took, &t.stage)
+			c.digest.mark(now, markDone, uint64(p.o.PID)<<16|uint64(t.id), uint64(page))
+			return frame, nil
+		case fault.Fail:
+			return 0, e.Err
+		case fault.Retry:
+			if frame, ok := p.core.Hit(page, write); ok {
+				return frame, nil
+			}
+			p.perform(p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
+		}
+	}
+}
+
+// perform does what the core wants, in order.
+func (p *Process) perform(out []fault.Effect) {
+	p.out = out[:0] // its memory is used again by whoever comes next; what is performed here calls no core
+	for i := range out {
+		e := &out[i]
+		switch e.Kind {
+		case fault.Zero:
+			p.frames[e.Frame] = Stamp{}
+		case fault.Copy:
+			p.frames[e.Frame] = p.frames[e.From]
+		case fault.Fetch:
+			if p.o.Local { // the only owner is here, and it has what was never written
+				panic("vcluster: a fetch of a process that has all its memory here")
+			}
+			i := p.c.msgs.take()
+			m := p.c.msgs.at(i)
+			*m = message{op: wire.OpMiss, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: missBytes, p: p, thread: int32(e.Thread), page: e.Page, frame: e.Frame, epoch: e.Owner.Epoch}
+			if e.Piggyback {
+				m.op, m.bytes, m.paired = wire.OpMissFlush, missFlushBytes, true
+				m.flush = flushBody{Flush: e.Flush, epoch: e.FlushEpoch, stamp: p.frames[e.Flush.Frame]}
+			}
+			p.c.post(i)
+		case fault.Write:
+			i := p.c.msgs.take()
+			*p.c.msgs.at(i) = message{
+				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: flushBytes, p: p, page: e.Page,
+				flush: flushBody{Flush: e.Flush, epoch: e.Owner.Epoch, stamp: p.frames[e.Flush.Frame]},
+			}
+			p.c.post(i)
+		case fault.AskOwner:
+			p.askOwner(e.Page)
+		case fault.Done, fault.Retry, fault.Fail:
+			if e.Thread >= 0 {
+				t := p.threads[e.Thread]
+				t.mail = *e
+				t.wake.Wake()
+			}
+			if e.Kind == fault.Fail {
+				p.idle.Broadcast()
+			}
+		}
+	}
+	if p.core.Pausing() && !p.ticking {
+		p.ticking = true
+		p.c.after(StewardInterval, p.tick)
+	}
+}
+
+// tick sends again what has paused long enough.
+func (p *Process) tick() {
+	p.ticking = false
+	p.perform(p.core.Tick(p.c.clock.Now(), p.out[:0]))
+}
+
+// fetched takes the answer to a miss.
+func (p *Process) fetched(m *message) {
+	t := p.threads[m.thread]
+	t.stage = stagesOf(m, p.c.clock.Now())
+	if m.err == nil {
+		p.frames[m.frame] = m.stamp
+	}
+	p.perform(p.core.Fetched(p.c.clock.Now(), int(m.thread), m.err, p.out[:0]))
+	if m.paired {
+		p.acked(m)
+	}
+}
+
+func (p *Process) flushed(m *message) { p.acked(m) }
+
+func (p *Process) acked(m *message) {
+	p.perform(p.core.FlushDone(p.c.clock.Now(), m.flush.ID, m.flush.err, p.out[:0]))
+	p.idle.Broadcast()
+}
+
+// askOwner asks the home for the owner of a page's vRegion.
+func (p *Process) askOwner(page wire.PageNo) {
+	to := p.c.node(p.home.Node)
+	control(p.c, wire.OpOwners, p.n.no, to, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, func(q wire.OwnersReq, done func(wire.MmapRep, error)) {
+		p.c.nodes[to].(*memory).whose(q, done)
+	}, func(r wire.MmapRep, err error) {
+		var owner wire.Owner
+		if err == nil && len(r.Owners) > 0 {
+			owner = r.Owners[0]
+		} else if err == nil {
+			err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", p.home.Node, uint64(page))
+		}
+		p.perform(p.core.OwnerKnown(p.c.clock.Now(), page, owner, asWire(err), p.out[:0]))
+	})
+}
+
+// asWire gives an error as the cores want it.
+func asWire(err error) *wire.Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*wire.Error); ok {
+		return e
+	}
+	return wire.Errorf(wire.KindOf(err), "%v", err)
+}

@@ -1,0 +1,283 @@
+package vcluster
+
+import (
+	"time"
+
+	"splitkernel/netlayer/link"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/fifo"
+	"splitkernel/sim/hardware/endpoint"
+	"splitkernel/sim/hardware/processor"
+	"splitkernel/sim/units"
+	"splitkernel/sim/vtime"
+)
+
+// message is a request on its way, with its answer. The hot ones are told apart by op and have their fields here; every other
+// one brings two functions.
+type message struct {
+	op       wire.Op
+	from, to int32
+	bytes    int32 // of the request
+	back     int32 // of the answer
+
+	p      *Process // of a miss or flush: who asks
+	thread int32    // of a miss
+	page   wire.PageNo
+	frame  uint32 // of a miss: where the page goes at the asker
+	epoch  wire.Epoch
+	stamp  Stamp // of the page that goes either way
+	err    *wire.Error
+	paired bool // a flush travels with the miss
+	flush  flushBody
+
+	serve  func(done func(back int, then func())) // of any other: done sends the answer, and then runs where it arrives
+	answer func()
+	fail   func(error) // of any other: what is done if no answer comes
+
+	waited  bool // its worker was given back while it waited for others
+	refused bool // it never had one
+
+	sent, arrived, queued, started, ended time.Duration // of the request
+	returned, came                        time.Duration // of the answer
+}
+
+// flushBody is a page that is written back.
+type flushBody struct {
+	fault.Flush
+	epoch wire.Epoch // of the owner
+	stamp Stamp
+	err   *wire.Error
+}
+
+// Sizes on the wire, as the message layer has them.
+const (
+	missBytes      = wire.HeaderLen + wire.MissLen
+	flushBytes     = wire.HeaderLen + wire.FlushLen + wire.PageSize
+	missFlushBytes = wire.HeaderLen + wire.MissFlushLen + wire.PageSize
+	ackBytes       = wire.HeaderLen
+	pageBytes      = wire.HeaderLen + wire.PageSize
+)
+
+// CallTimeout is after how long a request whose message or answer was lost counts as such: that of a live connection.
+const CallTimeout = 5 * time.Second
+
+// port is the messages' side of a node: its NIC, its polling thread, its workers, its memory.
+type port struct {
+	*endpoint.Node
+	workers *fifo.Pool[uint32] // jobs are messages
+	dram    *processor.Memory
+}
+
+// post sends a message that was filled in.
+func (c *Cluster) post(i uint32) {
+	m := c.msgs.at(i)
+	m.sent = c.clock.Now()
+	if m.from == m.to { // within a component nothing is sent
+		m.arrived = m.sent
+		c.clock.At(m.sent, c.begin, i)
+		return
+	}
+	out := c.ports[m.from].Send(m.sent, link.NIC(m.to), uint64(m.bytes))
+	c.onTheWay(i, out, c.arrive)
+}
+
+// onTheWay schedules the arrival of a message, or, if it is lost, the moment at which its sender gives it up. A second copy is
+// recognised by the receiver and dropped.
+func (c *Cluster) onTheWay(i uint32, out endpoint.Out, arrives vtime.Kind) {
+	m := c.msgs.at(i)
+	at := out.Arrivals()
+	if len(at) == 0 {
+		c.clock.At(m.sent+CallTimeout, c.lost, i)
+		return
+	}
+	first := at[0]
+	for _, t := range at {
+		first = min(first, t)
+	}
+	c.clock.At(first, arrives, i)
+}
+
+// onLost answers a request that got no answer.
+func (c *Cluster) onLost(i uint32) {
+	m := c.msgs.at(i)
+	m.err = wire.Errorf(wire.KindTimeout, "%v to %s: no answer within %v", m.op, c.o.Nodes[m.to].ID, CallTimeout)
+	m.flush.err = m.err
+	if m.fail != nil {
+		fail, err := m.fail, m.err
+		c.msgs.free(i)
+		fail(err)
+		return
+	}
+	c.onAnswered(i)
+}
+
+// onArrive takes a message from the NIC to its receiver's polling thread.
+func (c *Cluster) onArrive(i uint32) {
+	m := c.msgs.at(i)
+	m.arrived = c.clock.Now()
+	c.digest.mark(m.arrived, markMessage, uint64(m.from)<<32|uint64(m.to), uint64(m.op)<<32|uint64(m.bytes))
+	at, _ := c.ports[m.to].Receive(m.arrived, uint64(m.bytes))
+	c.clock.At(at, c.begin, i)
+}
+
+// onBegin gives a request to a worker, or has it wait for one.
+func (c *Cluster) onBegin(i uint32) {
+	m := c.msgs.at(i)
+	m.queued = c.clock.Now()
+	switch c.ports[m.to].workers.Arrive(m.queued, i) {
+	case fifo.Begin:
+		c.work(i)
+	case fifo.Refused:
+		m.err = wire.Errorf(wire.KindBusy, "%s: %d requests wait for a worker", c.o.Nodes[m.to].ID, c.o.Hardware.Endpoint.WorkerQueue)
+		m.flush.err, m.refused = m.err, true
+		c.reply(i)
+	}
+}
+
+// work has a worker perform a request.
+func (c *Cluster) work(i uint32) {
+	m := c.msgs.at(i)
+	now := c.clock.Now()
+	m.started = now
+	p := &c.ports[m.to]
+	if n := c.moves(m); n > 0 { // bytes that go through the memory of the component
+		now = p.dram.Move(now, uint64(n))
+	}
+	c.clock.At(now+p.Work(c.service(m)), c.served, i)
+}
+
+// moves is how many bytes of pages and blocks a request moves in its receiver's memory.
+func (c *Cluster) moves(m *message) int {
+	switch m.op {
+	case wire.OpMiss, wire.OpFlush:
+		return wire.PageSize
+	case wire.OpMissFlush: // the flush is applied after the miss was answered
+		return wire.PageSize
+	case wire.OpBlockRead, wire.OpBlockWrite:
+		return wire.PageSize
+	}
+	return 0
+}
+
+// service is what a worker does beside moving bytes: it finds the page or block.
+func (c *Cluster) service(m *message) units.Picos {
+	switch m.op {
+	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite:
+		return c.o.Hardware.Processor.Lookup()
+	}
+	return 0
+}
+
+// onServed performs a request, whose answer leaves now or later. A worker is busy until its answer has left, but not while it
+// would only wait for others.
+func (c *Cluster) onServed(i uint32) {
+	m := c.msgs.at(i)
+	m.ended = c.clock.Now()
+	switch m.op {
+	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush:
+		c.nodes[m.to].(*memory).page(m)
+		c.reply(i)
+		return
+	}
+	inside, answered := true, false
+	m.serve(func(back int, then func()) {
+		m := c.msgs.at(i)
+		m.back, m.answer, m.waited = int32(back), then, !inside
+		answered = true
+		c.reply(i)
+	})
+	if inside = false; !answered {
+		c.freeWorker(c.msgs.at(i).to)
+	}
+}
+
+// freeWorker ends the work of a worker.
+func (c *Cluster) freeWorker(of int32) {
+	if next, ok := c.ports[of].workers.Release(c.clock.Now()); ok {
+		c.work(next)
+	}
+}
+
+// reply sends an answer now.
+func (c *Cluster) reply(i uint32) {
+	m := c.msgs.at(i)
+	m.returned = c.clock.Now()
+	if m.from == m.to {
+		if !m.waited && !m.refused {
+			c.freeWorker(m.to)
+		}
+		c.clock.At(m.returned, c.answered, i)
+		return
+	}
+	out := c.ports[m.to].Reply(m.returned, link.NIC(m.from), uint64(m.back))
+	c.onTheWay(i, out, c.back)
+	if m.waited || m.refused {
+		return
+	}
+	after := c.moveAfter(m)
+	c.clock.At(out.Free+after, c.freed, uint32(m.to))
+}
+
+// moveAfter is what a worker does after it has answered: the flush of a message that brought a miss, too.
+func (c *Cluster) moveAfter(m *message) time.Duration {
+	if m.op != wire.OpMissFlush {
+		return 0
+	}
+	p := &c.ports[m.to]
+	end := p.dram.Move(m.returned, wire.PageSize)
+	return end - m.returned + c.o.Hardware.Processor.Lookup().Duration()
+}
+
+// onBack takes an answer from the NIC to the polling thread of who asked.
+func (c *Cluster) onBack(i uint32) {
+	m := c.msgs.at(i)
+	m.came = c.clock.Now()
+	at, _ := c.ports[m.from].Receive(m.came, uint64(m.back))
+	c.clock.At(at, c.answered, i)
+}
+
+// onAnswered takes an answer to who asked.
+func (c *Cluster) onAnswered(i uint32) {
+	m := *c.msgs.at(i)
+	c.msgs.free(i)
+	c.digest.mark(c.clock.Now(), markMessage, uint64(m.to)<<32|uint64(m.from), uint64(m.op)<<32|uint64(m.back))
+	switch m.op {
+	case wire.OpMiss, wire.OpMissFlush:
+		m.p.fetched(&m)
+	case wire.OpFlush:
+		m.p.flushed(&m)
+	default:
+		if m.answer != nil {
+			m.answer()
+		}
+	}
+}
+
+// ask sends a request that is not hot. serve runs at the receiver and calls done, then or later, with the size of the answer's
+// body and what is to be done where it arrives.
+func (c *Cluster) ask(op wire.Op, from, to int32, body int, serve func(done func(back int, then func())), fail func(error)) {
+	i := c.msgs.take()
+	*c.msgs.at(i) = message{op: op, from: from, to: to, bytes: int32(wire.HeaderLen + body), serve: func(done func(int, func())) {
+		serve(func(back int, then func()) { done(wire.HeaderLen+back, then) })
+	}, fail: fail}
+	c.post(i)
+}
+
+// control is ask with a request and an answer in msgpack: their lengths are those of the wire.
+func control[Q, R any](c *Cluster, op wire.Op, from, to int32, q Q, serve func(q Q, done func(R, error)), answer func(R, error)) {
+	c.ask(op, from, to, len(wire.Marshal(q)), func(done func(int, func())) {
+		serve(q, func(r R, err error) {
+			n := 0
+			if err == nil {
+				n = len(wire.Marshal(r))
+			} else {
+				n = len(err.Error()) // a kind and a text
+			}
+			done(n, func() { answer(r, err) })
+		})
+	}, func(err error) {
+		var none R
+		answer(none, err)
+	})
+}

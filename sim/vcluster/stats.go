@@ -1,0 +1,103 @@
+package vcluster
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+)
+
+// Stages of a fetch, in order: what it waited for.
+var Stages = []string{"processor", "request_nic_and_wire", "poll", "worker_queue", "service", "reply_nic_and_wire", "reply_poll"}
+
+// stages is how long a fetch was in each of Stages.
+type stages [7]time.Duration
+
+// stagesOf takes the times of a fetch apart that was answered now.
+func stagesOf(m *message, now time.Duration) stages {
+	return stages{0, m.arrived - m.sent, m.queued - m.arrived, m.started - m.queued, m.ended - m.started, m.came - m.returned, now - m.came}
+}
+
+// Latencies of a process, in ns.
+type Latencies struct {
+	Fault  [4]*hdrhistogram.Histogram // by fault.How - 1
+	Block  [3]*hdrhistogram.Histogram // read, write, flush
+	Stages [7]time.Duration           // sums over fetches
+	N      uint64                     // fetches
+}
+
+// longest latency that is told apart.
+const longest = int64(time.Hour)
+
+func (l *Latencies) record(how fault.How, took time.Duration, s *stages) {
+	h := &l.Fault[how-fault.PLocal]
+	if *h == nil {
+		*h = hdrhistogram.New(1, longest, 3)
+	}
+	_ = (*h).RecordValue(min(int64(took), longest)) // in its range
+	if how != fault.Fetched {
+		return
+	}
+	l.N++
+	rest := took
+	for i, d := range s {
+		l.Stages[i] += d
+		rest -= d
+	}
+	l.Stages[0] += rest // at the processor of the thread: the trap, the message, mapping the line
+}
+
+func (l *Latencies) block(kind int, took time.Duration) {
+	h := &l.Block[kind]
+	if *h == nil {
+		*h = hdrhistogram.New(1, longest, 3)
+	}
+	_ = (*h).RecordValue(min(int64(took), longest)) // in its range
+}
+
+// Latencies gives what was measured.
+func (p *Process) Latencies() *Latencies { return &p.lat }
+
+// Waited is the time that the threads of the process spent in faults, and Age how long it has existed.
+func (p *Process) Waited() time.Duration { return p.waited }
+
+// Component is what one component counted.
+type Component struct {
+	ID      wire.NodeID
+	Role    wire.Role
+	Epoch   wire.Epoch
+	Fetches uint64 // misses served
+	Flushes uint64
+	Reads   uint64
+	Writes  uint64
+	Syncs   uint64
+	Used    uint64        // pages
+	Busy    time.Duration // of its workers
+}
+
+// Components gives the counters of all components but managers, in the order of the nodes.
+func (c *Cluster) Components() []Component {
+	var out []Component
+	for i, n := range c.nodes {
+		o := &c.o.Nodes[i]
+		x := Component{ID: o.ID, Role: o.Role}
+		switch n := n.(type) {
+		case *compute:
+			x.Epoch = n.epoch
+		case *memory:
+			x.Epoch, x.Fetches, x.Flushes, x.Used = n.epoch, n.misses, n.flushes, uint64(n.store.Stats().Used)
+			x.Busy = c.ports[i].workers.Stats().Busy
+			s := n.blocks.cache.Stats()
+			x.Reads, x.Writes, x.Syncs = s.Reads, s.Writes, s.Flushes
+		case *storage:
+			x.Epoch, x.Reads, x.Writes, x.Syncs = n.epoch, n.reads, n.writes, n.flushes
+			x.Busy = c.ports[i].workers.Stats().Busy
+		default:
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
+}

@@ -1,0 +1,257 @@
+package vcluster
+
+import (
+	"fmt"
+	"slices"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/device"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/volume"
+	"splitkernel/sim/vtime"
+)
+
+// storage is an sComponent: its volumes, and a device. What is written lies in the memory of its operating system until a flush
+// takes it to the device; what is read comes from the device unless it lies there.
+type storage struct {
+	c        *Cluster
+	o        *Node
+	no       int32
+	epoch    wire.Epoch
+	dev      *device.Device
+	vols     map[wire.VolumeID]*vol
+	reserved uint64
+	next     uint64 // of the device: where the next volume begins
+
+	reads, writes, flushes uint64
+}
+
+// vol is a volume.
+type vol struct {
+	core    *volume.Volume
+	sched   *iosched.Scheduler
+	base    uint64              // where it begins on the device
+	blocks  map[uint64]*sectors // by block; a block that is missing is zeros
+	dirty   map[uint64]bool     // blocks that a flush takes to the device
+	owed    volume.Persist      // a header that must be written
+	waiting map[uint64]flushing
+	last    uint64
+}
+
+// flushing is a flush that waits to be covered.
+type flushing struct {
+	k wire.Block
+	q *blockCall
+}
+
+func newStorage(c *Cluster, o *Node, no int32) (*storage, error) {
+	d, err := device.New(c.o.Hardware.Device, vtime.Stream(c.o.Seed, "device", uint64(no)))
+	if err != nil {
+		return nil, fmt.Errorf("hardware: device: %w", err)
+	}
+	return &storage{c: c, o: o, no: no, dev: d, vols: map[wire.VolumeID]*vol{}}, nil
+}
+
+func (s *storage) load() wire.Load {
+	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes}
+}
+
+// io does f when the device has read or written.
+func (s *storage) io(op device.Op, offset uint64, bytes int, f func()) {
+	at := s.dev.Do(s.c.clock.Now(), op, offset, uint64(bytes))
+	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|uint64(op), offset)
+	s.c.at(at, f)
+}
+
+// flush does f when everything that was written is durable.
+func (s *storage) flush(f func()) {
+	at := s.dev.Flush(s.c.clock.Now())
+	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|0xff, 0)
+	s.c.at(at, f)
+}
+
+func (s *storage) create(q wire.VolumeCreateReq) error {
+	meta, err := volume.Check(q, volume.BootID{})
+	if err != nil {
+		return err
+	}
+	if v := s.vols[q.Volume]; v != nil {
+		if old := v.core.Meta(); old.Name != meta.Name || old.SizeBytes != meta.SizeBytes {
+			return wire.Errorf(wire.KindExists, "volume %d at %s exists as %q with %d bytes, wanted is %q with %d", q.Volume, s.o.ID, old.Name, old.SizeBytes, meta.Name, meta.SizeBytes)
+		}
+		return nil
+	}
+	switch {
+	case len(s.vols) >= s.o.MaxVolumes:
+		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", s.o.ID, len(s.vols), s.o.MaxVolumes)
+	case s.reserved+meta.SizeBytes > s.o.StorageBytes:
+		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", s.o.ID, meta.SizeBytes, s.reserved, s.o.StorageBytes)
+	}
+	s.vols[q.Volume] = &vol{core: volume.New(meta, volume.BootID{}), sched: iosched.New(s.o.FlushQueue), base: s.next, blocks: map[uint64]*sectors{}, dirty: map[uint64]bool{}, waiting: map[uint64]flushing{}}
+	s.reserved += meta.SizeBytes
+	s.next += meta.SizeBytes
+	return nil
+}
+
+func (s *storage) remove(q wire.VolumeRef) error {
+	v := s.vols[q.Volume]
+	if v == nil {
+		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", q.Volume, s.o.ID)
+	}
+	if meta := v.core.Meta(); q.Epoch < meta.Epoch {
+		return wire.Errorf(wire.KindStale, "volume %d (%s): delete under epoch %d, want at least %d", q.Volume, meta.Name, q.Epoch, meta.Epoch)
+	}
+	s.reserved -= v.core.Meta().SizeBytes
+	delete(s.vols, q.Volume)
+	return nil
+}
+
+func (s *storage) find(id wire.VolumeID) (*vol, error) {
+	if v := s.vols[id]; v != nil {
+		return v, nil
+	}
+	return nil, wire.Errorf(wire.KindNotFound, "volume %d is not at %s", id, s.o.ID)
+}
+
+func (s *storage) attach(q wire.VolumeAttachReq, done func(error)) {
+	v, err := s.find(q.Volume)
+	if err != nil {
+		done(err)
+		return
+	}
+	p, err := v.core.Attach(q)
+	s.persist(v, p, func() { done(err) })
+}
+
+// persist writes the header of a volume as it must be, then goes on.
+func (s *storage) persist(v *vol, p volume.Persist, then func()) {
+	if v.owed = max(v.owed, p); v.owed == volume.Nothing {
+		then()
+		return
+	}
+	v.core.Header() // counts its sequence
+	synced := v.owed == volume.Synced
+	v.owed = volume.Nothing
+	if !synced { // handed to the operating system
+		then()
+		return
+	}
+	s.io(device.Write, v.base, volume.HeaderLen, func() { s.flush(then) })
+}
+
+// block serves a block request.
+func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
+	v, err := s.find(k.Volume)
+	if err != nil {
+		q.reply(err)
+		return
+	}
+	switch op {
+	case wire.OpBlockRead:
+		s.reads++
+		p, err := v.core.Read(k)
+		s.persist(v, p, func() {
+			if err != nil {
+				q.reply(err)
+				return
+			}
+			n := k.Offset / wire.PageSize
+			give := func() {
+				if b := v.blocks[n]; b != nil {
+					each(buffercache.MaskOf(k), func(i int) { q.data[i] = b[i] })
+				}
+				q.reply(nil)
+			}
+			if v.dirty[n] {
+				give()
+				return
+			}
+			s.io(device.Read, v.base+k.Offset, int(k.Length), give)
+		})
+	case wire.OpBlockWrite:
+		s.writes++
+		apply, p, err := v.core.Write(k)
+		s.persist(v, p, func() {
+			if err == nil && apply {
+				n := k.Offset / wire.PageSize
+				b := v.blocks[n]
+				if b == nil {
+					b = new(sectors)
+					v.blocks[n] = b
+				}
+				each(buffercache.MaskOf(k), func(i int) { b[i] = q.data[i] })
+				v.dirty[n] = true
+			}
+			q.reply(err)
+		})
+	default:
+		s.flushes++
+		p, err := v.core.Flush(k)
+		s.persist(v, p, func() {
+			if err != nil {
+				q.reply(err)
+				return
+			}
+			v.last++
+			v.waiting[v.last] = flushing{k, q}
+			s.sync(v, v.sched.Flush(v.last, nil))
+		})
+	}
+}
+
+// sync performs what the scheduler of a volume wants.
+func (s *storage) sync(v *vol, out []iosched.Effect) {
+	for _, e := range out {
+		if e.Kind == iosched.Ack {
+			f := v.waiting[e.ID]
+			delete(v.waiting, e.ID)
+			if e.Err != nil {
+				f.q.reply(e.Err)
+				continue
+			}
+			s.persist(v, v.core.Flushed(f.k), func() { f.q.reply(nil) })
+			continue
+		}
+		blocks := make([]uint64, 0, len(v.dirty))
+		for n := range v.dirty {
+			blocks = append(blocks, n)
+		}
+		slices.Sort(blocks)
+		clear(v.dirty)
+		left := 1
+		ended := func() {
+			if left--; left == 0 {
+				s.flush(func() { s.sync(v, v.sched.Synced(nil, nil)) })
+			}
+		}
+		for i := 0; i < len(blocks); { // runs of blocks are one operation
+			j := i + 1
+			for j < len(blocks) && blocks[j] == blocks[j-1]+1 {
+				j++
+			}
+			left++
+			s.io(device.Write, v.base+blocks[i]*wire.PageSize, (j-i)*wire.PageSize, ended)
+			i = j
+		}
+		ended()
+	}
+}
+
+func (s *storage) whoWaits(report func(who, what string)) {
+	for _, id := range sortedVolumes(s.vols) {
+		if n := len(s.vols[id].waiting); n > 0 {
+			report(string(s.o.ID), fmt.Sprintf("%d flushes of volume %d", n, id))
+		}
+	}
+}
+
+// sortedVolumes gives the keys of a map of volumes in order.
+func sortedVolumes[T any](of map[wire.VolumeID]T) []wire.VolumeID {
+	ids := make([]wire.VolumeID, 0, len(of))
+	for id := range of {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}

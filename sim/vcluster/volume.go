@@ -1,0 +1,217 @@
+package vcluster
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/netlayer/wire"
+	"splitkernel/sim/vtime"
+)
+
+// BlockWindow is how many 4 KiB parts of one block request are under way at once, as live.
+const BlockWindow = 16
+
+// VolumeOptions say where a volume is.
+type VolumeOptions struct {
+	ID        wire.VolumeID
+	Epoch     wire.Epoch
+	Name      string
+	SizeBytes uint64
+	Storage   wire.NodeID
+	Cache     wire.NodeID
+}
+
+// Volume is a volume as a process uses it. One coroutine uses it at a time.
+type Volume struct {
+	p       *Process
+	o       VolumeOptions
+	version uint64
+}
+
+// CreateVolume makes a volume at its sComponent. node is whoever asks.
+func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
+	to := c.node(o.Storage)
+	q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
+	return wait(y, fmt.Sprintf("volume %d to be made", o.ID), func(done func(error)) {
+		control(c, wire.OpVolumeCreate, c.node(node), to, q, func(q wire.VolumeCreateReq, reply func(struct{}, error)) {
+			reply(struct{}{}, c.nodes[to].(*storage).create(q))
+		}, func(_ struct{}, err error) { done(err) })
+	})
+}
+
+// DeleteVolume deletes a volume that nobody uses any more.
+func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
+	to := c.node(o.Storage)
+	return wait(y, fmt.Sprintf("volume %d to be deleted", o.ID), func(done func(error)) {
+		control(c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
+			reply(struct{}{}, c.nodes[to].(*storage).remove(q))
+		}, func(_ struct{}, err error) { done(err) })
+	})
+}
+
+// wait begins something and waits for its end. what says in a deadlock for what.
+func wait(y *vtime.Proc, what string, begin func(done func(error))) (err error) {
+	s := vtime.Signal{Name: what}
+	ended := false
+	begin(func(e error) {
+		err, ended = e, true
+		s.Wake()
+	})
+	if !ended {
+		y.Wait(&s)
+	}
+	return err
+}
+
+// Attach makes a volume usable.
+func (p *Process) Attach(y *vtime.Proc, o VolumeOptions) (*Volume, error) {
+	v := &Volume{p: p, o: o}
+	if !p.o.Local {
+		to := p.c.node(o.Cache)
+		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(p.n.o.ID)}
+		err := wait(y, fmt.Sprintf("volume %d to be attached", o.ID), func(done func(error)) {
+			control(p.c, wire.OpVolumeAttach, p.n.no, to, q, func(q wire.VolumeAttachReq, reply func(struct{}, error)) {
+				p.c.nodes[to].(*memory).attach(q, func(err error) { reply(struct{}{}, err) })
+			}, func(_ struct{}, err error) { done(err) })
+		})
+		if err != nil {
+			return nil, fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+		}
+	}
+	p.volumes[o.ID] = v
+	return v, nil
+}
+
+func (v *Volume) detach(y *vtime.Proc) error {
+	p, to := v.p, v.p.c.node(v.o.Cache)
+	if p.o.Local {
+		return nil
+	}
+	return wait(y, fmt.Sprintf("volume %d to be detached", v.o.ID), func(done func(error)) {
+		control(p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: v.o.ID, Epoch: v.o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
+			p.c.nodes[to].(*memory).detach(q, func(err error) { reply(struct{}{}, err) })
+		}, func(_ struct{}, err error) { done(err) })
+	})
+}
+
+// Options is where the volume is.
+func (v *Volume) Options() VolumeOptions { return v.o }
+
+// Read reads the stamps of sectors, one each SectorSize bytes of b. offset and len(b) are multiples of the sector size.
+func (v *Volume) Read(y *vtime.Proc, offset uint64, b []byte) error {
+	return v.transfer(y, wire.OpBlockRead, offset, b)
+}
+
+// Write writes the stamps of sectors into the buffer cache; Flush makes them durable.
+func (v *Volume) Write(y *vtime.Proc, offset uint64, b []byte) error {
+	return v.transfer(y, wire.OpBlockWrite, offset, b)
+}
+
+// Flush returns when everything written before is on the storage component's device.
+func (v *Volume) Flush(y *vtime.Proc) error {
+	began := v.p.c.clock.Now()
+	err := wait(y, fmt.Sprintf("the flush of volume %d", v.o.ID), func(done func(error)) {
+		v.start(wire.OpBlockFlush, 0, 0, new(sectors), done)
+	})
+	v.p.lat.block(2, v.p.c.clock.Now()-began)
+	if err != nil {
+		return fmt.Errorf("volume %d: flush at %s: %w", v.o.ID, v.o.Cache, err)
+	}
+	return nil
+}
+
+// transfer splits a request at the 4 KiB blocks and keeps up to BlockWindow parts under way.
+func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) error {
+	if offset%wire.SectorSize != 0 || len(b)%wire.SectorSize != 0 || len(b) == 0 {
+		return fmt.Errorf("volume %d: %v of %d bytes at %d, want multiples of %d", v.o.ID, op, len(b), offset, wire.SectorSize)
+	}
+	if end := offset + uint64(len(b)); end > v.o.SizeBytes {
+		return fmt.Errorf("volume %d: %v of %d bytes at %d goes beyond its end at %d", v.o.ID, op, len(b), offset, v.o.SizeBytes)
+	}
+	began := v.p.c.clock.Now()
+	room := vtime.Signal{Name: fmt.Sprintf("%v of volume %d", op, v.o.ID)}
+	under, errs := 0, []error(nil)
+	for at := 0; at < len(b); {
+		from := offset + uint64(at)
+		n := min(len(b)-at, wire.PageSize-int(from%wire.PageSize))
+		for under == BlockWindow {
+			y.Wait(&room)
+		}
+		part, data := b[at:at+n], new(sectors)
+		first := int(from % wire.PageSize / wire.SectorSize)
+		if op == wire.OpBlockWrite {
+			for s := 0; s < n/wire.SectorSize; s++ {
+				copy(data[first+s][:], part[s*wire.SectorSize:])
+			}
+		}
+		under++
+		v.start(op, from, n, data, func(err error) {
+			if under--; err != nil {
+				errs = append(errs, err)
+			} else if op == wire.OpBlockRead {
+				for s := 0; s < n/wire.SectorSize; s++ {
+					copy(part[s*wire.SectorSize:], data[first+s][:])
+				}
+			}
+			room.Wake()
+		})
+		at += n
+	}
+	for under > 0 {
+		y.Wait(&room)
+	}
+	kind := 0
+	if op == wire.OpBlockWrite {
+		kind = 1
+	}
+	v.p.lat.block(kind, v.p.c.clock.Now()-began)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("volume %d: %v of %d bytes at %d by %s: %w", v.o.ID, op, len(b), offset, v.o.Cache, err)
+	}
+	return nil
+}
+
+// start sends one part.
+func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done func(error)) {
+	p := v.p
+	k := wire.Block{Volume: v.o.ID, VolumeEpoch: v.o.Epoch, Offset: offset, Length: uint32(n), PID: p.o.PID}
+	if op != wire.OpBlockFlush {
+		v.version++
+		k.Version = v.version
+	}
+	to := p.c.node(v.o.Cache)
+	if p.o.Local { // no buffer cache elsewhere: the device of the sComponent as if it were local
+		p.c.local(op, v.o, k, data, done)
+		return
+	}
+	began := p.c.clock.Now()
+	pause := StewardInterval
+	var try func()
+	try = func() {
+		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
+			if wire.KindOf(err) == wire.KindBusy && p.c.clock.Now()-began < 20*time.Second {
+				p.c.after(pause, try)
+				pause = min(2*pause, time.Second)
+				return
+			}
+			done(err)
+		})
+	}
+	try()
+}
+
+// local serves a block request of a process that has everything at its pComponent: the page cache of its operating system holds
+// what was used, so only flushes and first reads wait for a device.
+func (c *Cluster) local(op wire.Op, o VolumeOptions, k wire.Block, data *sectors, done func(error)) {
+	s := c.nodes[c.node(o.Storage)].(*storage)
+	q := &blockCall{data: *data}
+	q.reply = func(err error) {
+		if op == wire.OpBlockRead && err == nil {
+			each(buffercache.MaskOf(k), func(i int) { data[i] = q.data[i] })
+		}
+		done(err)
+	}
+	s.block(op, k, q)
+}
