@@ -66,7 +66,7 @@ func beating(t testing.TB, w *fakes, load func(*fake) wire.Load) {
 // quick makes balancing and drains as quick as the options allow.
 func quick(o *gmanagers.Options) {
 	o.LeaseMS = 3000
-	for _, b := range []*balance.Options{&o.Balance.GPM, &o.Balance.GMM, &o.Balance.GSM} {
+	for _, b := range []*balance.Options{&o.Balance.GPM, &o.Balance.GMM, &o.Balance.Homes, &o.Balance.GSM, &o.Balance.Caches} {
 		b.IntervalMS, b.SettleMS, b.SmoothingMS, b.CoolDownMS = 100, 0, 200, 1000
 		b.MaxMoves, b.MaxComponentMoves = 8, 4
 	}

@@ -160,7 +160,7 @@ func (o Options) Validate() error {
 	for _, b := range []struct {
 		key string
 		o   balance.Options
-	}{{"gpm", o.Balance.GPM}, {"gmm", o.Balance.GMM}, {"gsm", o.Balance.GSM}} {
+	}{{"gpm", o.Balance.GPM}, {"gmm", o.Balance.GMM}, {"homes", o.Balance.Homes}, {"gsm", o.Balance.GSM}, {"caches", o.Balance.Caches}} {
 		for _, err := range faultsOf(b.o.Validate()) {
 			fault("balance.%s.%w", b.key, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
@@ -19,6 +20,10 @@ import (
 // Component is one pComponent. Safe for concurrent use.
 type Component struct {
 	o Options
+
+	heatMu sync.Mutex // guards what follows; taken before any other lock
+	heat   heat.Reader
+	began  time.Time // of its clock
 
 	mu    sync.Mutex // guards what follows; taken before no other lock
 	peers map[string]*netlayer.Peer
@@ -42,7 +47,7 @@ func New(o Options) (*Component, error) {
 		return nil, err
 	}
 	o.Net.RetryAttempts = retryAttempts
-	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, metrics: newMetrics()}, nil
+	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, began: time.Now(), metrics: newMetrics()}, nil
 }
 
 // peer gives the connection to an address, made at the first call. The connections live until Close.
@@ -206,7 +211,7 @@ func (c *Component) Busy() time.Duration { return c.totals().busy }
 func (c *Component) Load() wire.Load {
 	ps := c.open()
 	t := c.totals()
-	l := wire.Load{Processes: uint32(len(ps)), Misses: t.cache.Misses, Flushes: t.cache.Flushes + t.cache.FinalFlushes, BlockOps: t.blocks}
+	l := wire.Load{Processes: uint32(len(ps)), Misses: t.cache.Misses, Flushes: t.cache.Flushes + t.cache.FinalFlushes, BlockOps: t.blocks, Accesses: t.cache.Accesses}
 	for _, p := range ps {
 		l.Threads += uint32(p.o.Threads)
 		l.ResidentBytes += p.frames.Resident() // frames of flushes and victims included

@@ -21,6 +21,7 @@ type Component struct {
 	Power                    float64       // what it can bear in relation to the others: processors, workers, bytes; 0 counts as 1
 	Load                     Load          // of all that it does
 	At                       time.Duration // when Load was heard
+	BooksAt                  time.Duration // when its bytes and threads were read, if not At: they come from books, not from a heartbeat
 	Alive                    bool
 	Draining                 bool
 }
@@ -64,6 +65,7 @@ type Thing struct {
 	Load     Load
 	At       time.Duration // when Load was heard
 	Measured bool
+	Unrated  bool          // though Measured, Load has neither operations nor busy cores
 	MovedAt  time.Duration // when its last move ended, however that was
 	HasMoved bool
 	PlacedAt time.Duration // when it was placed, for Options.SettleMS; also before the clock began

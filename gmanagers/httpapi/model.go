@@ -82,6 +82,21 @@ type Load struct {
 	Flushes       uint64  `json:"flushes"`
 	BlockOps      uint64  `json:"block_ops"`
 	QueueDelayUS  uint64  `json:"queue_delay_us"` // mean wait of a request for a worker over the last interval
+	BlockBytes    uint64  `json:"block_bytes"`
+	MapOps        uint64  `json:"map_ops"`  // memory-map calls that it served as a home
+	Accesses      uint64  `json:"accesses"` // of ExCaches
+	Hot           []Hot   `json:"hot"`      // what bears most, of each kind the hottest first; missing in listings of very many
+}
+
+// Hot is what one thing bears.
+type Hot struct {
+	Kind      string         `json:"kind"` // as of a move
+	PID       wire.PID       `json:"pid,omitempty"`
+	Region    *wire.RegionNo `json:"vregion,omitempty"`
+	Volume    wire.VolumeID  `json:"volume,omitempty"`
+	Ops       uint64         `json:"ops_per_second"` // misses and flushes, memory-map calls, accesses or block requests
+	Bytes     uint64         `json:"bytes_per_second"`
+	BusyCores float64        `json:"busy_cores"`
 }
 
 // Nodes is the answer of GET /nodes.
@@ -245,8 +260,23 @@ func nodeOf(s membership.Status) Node {
 		ID: string(s.Member.ID), Role: s.Member.Role.String(), Addr: s.Member.Addr, Rack: s.Member.Rack, Epoch: uint32(s.Member.Epoch),
 		State: s.State.String(), Alive: s.Alive, AgeMS: s.AgeMS, Unreachable: s.Unreachable,
 		Capacity: &Capacity{c.Cores, c.ExCacheLines, c.MemoryBytes, c.RegionBytes, c.BufferCacheBytes, c.StorageBytes},
-		Load:     &Load{l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps, l.QueueDelayUS},
+		Load: &Load{
+			l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps, l.QueueDelayUS,
+			l.BlockBytes, l.MapOps, l.Accesses, hotOf(l.Hot),
+		},
 	}
+}
+
+func hotOf(things []wire.ThingLoad) []Hot {
+	out := make([]Hot, 0, len(things))
+	for _, t := range things {
+		h := Hot{Kind: t.Kind.String(), PID: t.PID, Volume: t.Volume, Ops: t.Ops, Bytes: t.Bytes, BusyCores: float64(t.MilliCPU) / 1000}
+		if t.Kind == wire.MoveRegion {
+			h.Region = &t.Region
+		}
+		out = append(out, h)
+	}
+	return out
 }
 
 // stateActive is the state of a manager process.

@@ -208,3 +208,28 @@ func TestTheRemedyFollowsOnlyAShortage(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsHotIsBounded: of one heartbeat, and of a listing.
+func TestWhatIsHotIsBounded(t *testing.T) {
+	w := NewWatch(DefaultLease, 0)
+	var entries []Entry
+	for i := range 2 * MaxListedHot / maxHot {
+		m := wire.Member{ID: wire.NodeID(fmt.Sprintf("m%03d", i)), Role: wire.RoleMemory, Epoch: 1}
+		w.Heard(time.Second, m, wire.Load{Hot: make([]wire.ThingLoad, 3*maxHot), HotAll: []wire.MoveKind{wire.MoveRegion}})
+		entries = append(entries, Entry{Member: m})
+	}
+	if l, _, _ := w.Last(entries[0].Member); len(l.Hot) != maxHot {
+		t.Errorf("%d things are kept of one heartbeat, want %d", len(l.Hot), maxHot)
+	}
+	sum, told := 0, 0
+	for _, s := range w.Statuses(wire.GMM, time.Second, entries) {
+		if sum += len(s.Load.Hot); len(s.Load.Hot) > 0 {
+			told++
+		} else if s.Load.HotAll != nil {
+			t.Errorf("%s: nothing is told, and that it was all", s.Member.ID)
+		}
+	}
+	if sum > MaxListedHot || told == 0 || told == len(entries) {
+		t.Errorf("%d things of %d of %d members are listed, want at most %d", sum, told, len(entries), MaxListedHot)
+	}
+}

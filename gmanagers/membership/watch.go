@@ -25,6 +25,13 @@ func CheckLease(key string, d time.Duration) error {
 	return nil
 }
 
+// maxHot bounds the things that are kept of one heartbeat: wire.MaxHot of each kind.
+const maxHot = wire.MaxHot * int(wire.MoveCache)
+
+// MaxListedHot bounds the things in all loads of one listing, so that it fits into a reply however many members there are: what
+// comes after is left out of it.
+const MaxListedHot = 4096
+
 // Live is a member that may be chosen, as the proposer stamps it into a command.
 type Live struct {
 	ID      wire.NodeID
@@ -79,6 +86,7 @@ func (w *Watch) Heard(now time.Duration, m wire.Member, load wire.Load) bool {
 	if ok && m.Epoch < h.epoch || !ok && len(w.heard) >= 3*MaxMembers || len(m.ID) > MaxIDBytes {
 		return false
 	}
+	load.Hot = load.Hot[:min(len(load.Hot), maxHot)]
 	w.heard[m.ID] = heard{at: max(now, h.at), epoch: m.Epoch, load: load}
 	return true
 }
@@ -129,12 +137,15 @@ func (w *Watch) Heeded(now time.Duration, m wire.Member) bool {
 
 // Statuses returns entries with what was heard of their members, in order.
 func (w *Watch) Statuses(group wire.Manager, now time.Duration, entries []Entry) []Status {
-	out := make([]Status, 0, len(entries))
+	out, hot := make([]Status, 0, len(entries)), 0
 	for i := range entries {
 		m := entries[i].Member
 		st := Status{Member: m, AgeMS: -1, State: entries[i].State(), Alive: now < w.grace[group]}
 		if h, ok := w.known(m); ok {
 			st.Load, st.AgeMS = h.load, (now - h.at).Milliseconds()
+			if hot += len(st.Load.Hot); hot > MaxListedHot {
+				st.Load.Hot, st.Load.HotAll = nil, nil
+			}
 			st.Alive = st.Alive || now-h.at <= w.lease
 		}
 		out = append(out, st)

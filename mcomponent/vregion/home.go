@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 )
 
@@ -48,6 +49,7 @@ type Stats struct {
 	Mmaps       uint64
 	Munmaps     uint64
 	Brks        uint64
+	Calls       uint64 // mmaps, munmaps, brks and questions for owners of processes whose home this is
 	Activations uint64 // owners that GMM named
 	Asks        uint64 // asks sent to GMM
 	SharedAsks  uint64 // operations that waited for an ask of another
@@ -80,6 +82,7 @@ type process struct {
 	exited    bool   // an exit has begun; only its retry is served
 	fenced    string // why only its exit is served; empty if all is
 	addr      string // of its pComponent, or empty
+	calls     heat.Meter
 
 	homeEpoch wire.Epoch  // under which this is its home; 0 is not known, as it did not move yet
 	frozen    bool        // the map goes to another home: nothing changes it
@@ -187,6 +190,8 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 	if !ok || p.exited {
 		return h.refuse(call, h.notHome(req.PID), out)
 	}
+	h.stats.Calls++
+	p.calls.Add(1)
 	if err := p.refused(); err != nil {
 		return h.refuse(call, err, out)
 	}
@@ -247,6 +252,8 @@ func (h *Home) submit(pid wire.PID, epoch wire.Epoch, op *operation, out []Effec
 	if !ok || p.exited {
 		return h.refuse(op.call, h.notHome(pid), out)
 	}
+	h.stats.Calls++
+	p.calls.Add(1)
 	if err := p.thawed(); err != nil {
 		return h.refuse(op.call, err, out)
 	}

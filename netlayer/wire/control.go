@@ -80,7 +80,8 @@ type Capacity struct {
 	StorageBytes     uint64 // sComponent
 }
 
-// Load is what a component reports with each heartbeat; Misses, Flushes and BlockOps are cumulative since its start.
+// Load is what a component reports with each heartbeat; Misses, Flushes, BlockOps, BlockBytes, MapOps and Accesses are
+// cumulative since its start.
 type Load struct {
 	Processes     uint32
 	Threads       uint32
@@ -94,6 +95,13 @@ type Load struct {
 	Regions       uint32 // mComponent: vRegions that it owns
 	Homes         uint32 // mComponent: processes whose home it is
 	Volumes       uint32 // mComponent: buffer caches; sComponent: volumes
+	BlockBytes    uint64 // of the block requests
+	MapOps        uint64 // mComponent: memory-map calls that it served as a home
+	Accesses      uint64 // pComponent: of the ExCaches
+	// Hot is the things that bear most, of each kind the hottest first and at most MaxHot. Of the kinds in HotAll these are
+	// all that bear anything.
+	Hot    []ThingLoad
+	HotAll []MoveKind
 }
 
 // Heartbeat goes to every manager each HeartbeatMS; loads are soft state there.

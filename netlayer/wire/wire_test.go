@@ -28,7 +28,8 @@ var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5, M
 
 var member = Member{ID: "m2", Role: RoleMemory, Addr: "tcp:127.0.0.1:7002", Rack: "r1", Capacity: Capacity{MemoryBytes: 1 << 30, RegionBytes: 1 << 20, BufferCacheBytes: 1 << 24}, Epoch: 4}
 
-var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12, QueueDelayUS: 13, Regions: 14, Homes: 15, Volumes: 16}
+var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12, QueueDelayUS: 13, Regions: 14, Homes: 15, Volumes: 16, BlockBytes: 17, MapOps: 18, Accesses: 19,
+	Hot: []ThingLoad{{Kind: MoveRegion, PID: 1, Region: 2, Ops: 3}, {Kind: MoveCache, Volume: 4, Ops: 5, Bytes: 6}, {Kind: MoveProcess, PID: 7, Ops: 8, MilliCPU: 9}}, HotAll: []MoveKind{MoveCache}}
 
 var (
 	miss  = Miss{PID: 7, Page: 0x4033, OwnerEpoch: 5}

@@ -126,6 +126,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 		if p.member, err = newMembership(cfg, pt, gm, p.use, epoch, log); err != nil {
 			return err
 		}
+		if err := mon.registry.Register(p.member); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	return p.run(ctx, in, server)
 }

@@ -35,6 +35,7 @@ type part struct {
 	// Of a component that a manager registers.
 	capacity func() wire.Capacity
 	load     func() wire.Load
+	hot      func(*wire.Load) // adds what bears most
 	holdings func() wire.Holdings
 	fence    func(why string) // drops what it holds for processes; nil if that outlives an epoch
 	joined   func(wire.Epoch) // hears under which epoch the component is registered; nil if it need not know
@@ -148,7 +149,7 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
 	}, nil
 }
@@ -167,7 +168,7 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
 		fence: comp.Fence, joined: comp.Registered, waitsInside: comp.WorkerWaits,
 	}, nil
 }
@@ -187,6 +188,6 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, close: comp.Close,
 	}, nil
 }
