@@ -123,6 +123,10 @@ func (d *driver) run() {
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 		loops.Go(func() { b.run(d.ctx) })
 	}
+	for _, g := range groups {
+		s := &sweeper{d: d, g: g}
+		loops.Go(func() { d.every(lookInterval, s.look) })
+	}
 	loops.Go(func() { d.every(lookInterval, d.gates) })
 	loops.Go(func() { d.every(lookInterval, d.endLost) })
 	loops.Wait()

@@ -26,6 +26,7 @@ type fakes struct {
 	mu    sync.Mutex
 	nodes map[wire.NodeID]*fake
 	hold  bool          // moves stay copying
+	pass  bool          // givers pass on what is not there yet, or any more
 	copy  time.Duration // how long a move copies
 }
 
@@ -35,7 +36,7 @@ type fake struct {
 	member wire.Member
 	holds  map[movelist.Thing]wire.Epoch
 	moves  map[wire.MoveID]*fakeMove
-	forgot map[wire.Manager]uint64
+	forgot map[wire.Manager]*wire.Forgotten
 	deaf   bool // it does not answer to moves
 	cancel context.CancelFunc
 	done   chan error
@@ -79,7 +80,7 @@ func (f *fake) start() {
 			holds[t] = e
 		}
 	}
-	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]uint64{}
+	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]*wire.Forgotten{wire.GPM: {}, wire.GMM: {}, wire.GSM: {}}
 	f.member.Epoch = 0 // as of a node that has not registered yet
 	f.w.mu.Unlock()
 	so := netlayer.DefaultServerOptions()
@@ -146,6 +147,17 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 	case wire.OpHoldings:
 		rep.SetControl(wire.HoldingsRep{Node: f.member.ID, Role: f.member.Role, Epoch: f.member.Epoch, Holds: f.holdings()})
 		return nil
+	case wire.OpDrop:
+		var q wire.DropReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		t := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
+		if q.Member != f.member.Epoch || f.holds[t] > q.UpTo {
+			return wire.Errorf(wire.KindStale, "%v is here under epoch %d", t, f.holds[t])
+		}
+		delete(f.holds, t)
+		return nil
 	case wire.OpMoveStart:
 		var q wire.MoveReq
 		if err := wire.Unmarshal(req.Body, &q); err != nil {
@@ -163,7 +175,7 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		return wire.Errorf(wire.KindBusy, "move %d is under way", ref.Move.No)
 	case req.Op == wire.OpMoveForget:
 		delete(f.moves, ref.Move)
-		f.forgot[ref.Move.Manager] = max(f.forgot[ref.Move.Manager], ref.Move.No)
+		f.forgot[ref.Move.Manager].Forget(ref.Move.No)
 	case req.Op != wire.OpMoveStatus:
 		return wire.Errorf(wire.KindBadRequest, "a fake does not serve %v", req.Op)
 	case !ok:
@@ -180,8 +192,12 @@ func (f *fake) begin(q wire.MoveReq) error {
 	}
 	thing := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
 	switch e, ok := f.holds[thing]; {
-	case q.Move.No <= f.forgot[q.Move.Manager]:
+	case f.forgot[q.Move.Manager].Has(q.Move.No):
 		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
+	case !ok && f.w.pass && (q.FromMember == f.member.Epoch || q.FromMember == 0 && q.Kind == wire.MoveCache):
+		f.moves[q.Move] = &fakeMove{req: q, rep: wire.MoveStatusRep{Move: q.Move, State: wire.MoveDone, Epoch: q.Epoch}}
+		f.w.heard(thing, q.Epoch)
+		return nil
 	case !ok:
 		return wire.Errorf(wire.KindNotOwner, "%v is not here", thing)
 	case e != q.OldEpoch:

@@ -60,6 +60,7 @@ type stats struct {
 	probes    atomic.Uint64 // of silent components, asked for or made as a leader
 	deaths    atomic.Uint64 // declared
 	lost      atomic.Uint64 // vNodes ended because their pComponent was lost
+	dropped   atomic.Uint64 // things that nobody owned, at components
 	batches   atomic.Uint64 // commands that carried steps and moves
 	inquiries atomic.Uint64 // questions of participants about prepared holds
 }

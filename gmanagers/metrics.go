@@ -249,6 +249,7 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 	add("vnodes_refused", float64(m.stats.aborted.Load()))
 	add("vnodes_released", float64(m.stats.released.Load()))
 	add("vnodes_lost", float64(m.stats.lost.Load()))
+	add("things_dropped", float64(m.stats.dropped.Load()))
 	add("probes", float64(m.stats.probes.Load()))
 	add("components_declared_dead", float64(m.stats.deaths.Load()))
 	if counts, n, ok := m.queueCounts(); ok {

@@ -284,6 +284,8 @@ func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
 		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveStatus, &ref, &a.rep)
 	case moves.Forget:
 		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveForget, &ref, nil)
+	case moves.Adopt:
+		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveAdopt, &e.Req, &a.rep)
 	case moves.Look:
 		a.held, a.err = v.look(ctx, e)
 	}

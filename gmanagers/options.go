@@ -48,6 +48,10 @@ type Options struct {
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
 	// long before it calls anybody silent. Default: six heartbeats.
 	LeaseMS int `mapstructure:"lease_ms" yaml:"lease_ms"`
+	// SweepMS is how often a component is asked for what it holds, to drop what no vNode has there, in ms, 100 to an hour: besides
+	// when it joins and when it is heard again after a silence, which is when something may be left. The default costs a large
+	// cluster next to nothing.
+	SweepMS int `mapstructure:"sweep_ms" yaml:"sweep_ms"`
 	// GPMPolicy, GMMPolicy and GSMPolicy place processes, homes and vRegions, and volumes; CachePolicy chooses buffer
 	// caches. One of placement.Names; docs/managers.md says what each does. The leader's setting decides.
 	GPMPolicy   string `mapstructure:"gpm_policy" yaml:"gpm_policy"`
@@ -101,7 +105,7 @@ const maxPeers = 7
 func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
-		LeaseMS: int(membership.DefaultLease / time.Millisecond), GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
+		LeaseMS: int(membership.DefaultLease / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
 		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
@@ -140,6 +144,9 @@ func (o Options) Validate() error {
 	}
 	if err := o.Net.Validate(); err != nil {
 		fault("net: %w", err)
+	}
+	if o.SweepMS < 100 || o.SweepMS > 3_600_000 {
+		fault("sweep_ms: %d, want 100 to 3600000", o.SweepMS)
 	}
 	if err := membership.CheckLease("lease_ms", ms(o.LeaseMS)); err != nil {
 		faults = append(faults, err)

@@ -55,6 +55,9 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.owners.Absent(req.PID, req.Region) {
+		return c.passed(req, c.owners.Pass(req))
+	}
 	if m.slot, err = c.owners.Serving(req.PID, req.Region, req.OldEpoch); err != nil {
 		return nil, err
 	}
@@ -139,9 +142,9 @@ func (m *regionMove) message(e migrate.Effect) error {
 	case migrate.Drop:
 		return send(m.to, wire.OpRegionDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
 	case migrate.Tell:
-		q := wire.RegionSwitchReq{PID: r.PID, Owner: wire.Owner{Region: r.Region, Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch}, Undo: e.Undo}
+		q := wire.RegionSwitchReq{PID: r.PID, Owner: wire.Owner{Region: r.Region, Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch, Member: r.ToMember}, Undo: e.Undo}
 		if e.Undo {
-			q.Owner.Node, q.Owner.Addr = c.o.Node, string(c.o.Addr)
+			q.Owner.Node, q.Owner.Addr, q.Owner.Member = c.o.Node, string(c.o.Addr), r.FromMember
 		}
 		if m.via == nil {
 			return c.switchOwner(q)

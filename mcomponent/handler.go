@@ -148,6 +148,16 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.cacheMu.Lock()
 		defer c.cacheMu.Unlock()
 		return c.cache.Switch(m)
+	case wire.OpMoveAdopt:
+		var m wire.MoveReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		s, err := c.adopt(m)
+		rep.SetControl(s)
+		return err
+	case wire.OpDrop:
+		return decoded(req, c.drop)
 	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
 		return c.moveOp(req, rep)
 	case wire.OpRegionSwitch:

@@ -83,9 +83,9 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
 	p := newProcess(c, o, core, frames)
-	if err := p.home.Control(ctx, wire.OpProcessOpen, o.Epoch, wire.ProcessOpenReq{PID: o.PID, Epoch: o.Epoch, Addr: string(c.o.Addr)}, nil); err != nil {
+	if err := p.openHome(ctx); err != nil {
 		c.release(o.PID, o.ExCache.Lines, totals{})
-		return nil, errors.Join(fmt.Errorf("process %s: its home %s: %w", o.Name, o.Home.Node, err), frames.Close())
+		return nil, errors.Join(err, frames.Close())
 	}
 	c.mu.Lock()
 	c.procs[o.PID] = p

@@ -44,8 +44,9 @@ type Component struct {
 
 	movesMu   sync.Mutex // before mu
 	moves     map[wire.MoveID]*giving
-	moveOrder []wire.MoveID        // of moves, the first to begin first
-	forgot    [wire.GSM + 1]uint64 // by manager, the highest number of a move that it had forgotten; durable
+	moveOrder []wire.MoveID                // of moves, the first to begin first
+	forgot    [wire.GSM + 1]wire.Forgotten // by manager
+	noted     [wire.GSM + 1]uint64         // by manager, the highest number of a move that it had forgotten; durable
 
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer

@@ -351,7 +351,7 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		return failed(s.lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), r.Node, r.NodeEpoch))
 	}
 	m, _ := s.members.Get(r.Node)
-	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch}}
+	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch, Member: r.NodeEpoch}}
 }
 
 // choose returns the mComponent for one more vRegion or home, by which set it asks. What says in an error for what, key is that

@@ -202,6 +202,8 @@ func (g *Giver) Answered(now time.Duration, id uint64, err *wire.Error, out []Ef
 			return g.end(now, wire.MoveDone, "", out)
 		case err.Kind == wire.KindFailed:
 			return g.gone(now, out)
+		case err.Kind == wire.KindStale: // it has dropped the copy and never served it
+			return g.undo(now, fmt.Sprintf("%s does not serve it: %v", g.req.To, err), out)
 		case passing && now-g.since < ms(g.o.ServeMS):
 			return g.later(now, out)
 		}

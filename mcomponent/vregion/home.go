@@ -19,9 +19,10 @@ type Home struct {
 	requests lane // to owners: apart, so that without managers they go on
 	stats    Stats
 
-	arriving map[wire.PID]wire.NodeID      // memory maps on their way here, and from where
-	away     graves[wire.PID, wire.NodeID] // memory maps that went elsewhere
-	ended    graves[wire.PID, struct{}]    // processes that ended here
+	arriving map[wire.PID]wire.NodeID   // memory maps on their way here, and from where
+	away     graves[wire.PID, awayHome] // memory maps that went elsewhere
+	ended    graves[wire.PID, struct{}] // processes that ended here
+	member   registration
 }
 
 // lane bounds the effects of one kind that are outstanding.
@@ -107,14 +108,18 @@ func NewHome(opt Options) *Home {
 func (h *Home) Stats() Stats { return h.stats }
 
 // Open makes this mComponent the home of a process. Opening again under the same or a newer epoch changes nothing but the
-// epoch, and where the process is.
+// epoch, and where the process is. One that went elsewhere is opened only by who knows that it has come back.
 func (h *Home) Open(req wire.ProcessOpenReq) error {
 	p, ok := h.procs[req.PID]
 	if !ok {
+		if a, ok := h.away.stones[req.PID]; ok && req.Home >= a.epoch {
+			h.away.raise(req.PID)
+		}
 		if err := h.elsewhere(req.PID); err != nil {
 			return err
 		}
-		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, addr: req.Addr, regions: map[wire.RegionNo]*region{}}
+		h.ended.raise(req.PID) // its vNode is used again
+		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, addr: req.Addr, homeEpoch: req.Home, regions: map[wire.RegionNo]*region{}}
 		h.stats.Processes++
 		return nil
 	}
@@ -202,7 +207,7 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect {
 	p, ok := h.procs[req.PID]
 	if !ok {
-		if err := h.elsewhere(req.PID); err != nil {
+		if err := h.elsewhere(req.PID); err != nil && !h.away.stones[req.PID].empty {
 			return h.refuse(call, err, out)
 		}
 		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
@@ -353,10 +358,12 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 	switch {
 	case c.kind == TellClient:
 		return h.clientTold(c, res, out)
+	case c.kind == AskOwner && c.e.Again != 0:
+		return h.askedAgain(c, res, out)
 	case c.kind == AskOwner:
 		h.activated(c.p, c.region, res)
 	case h.again(c, res):
-		return h.tryAgain(c, out)
+		return h.tryAgain(c, res, out)
 	default:
 		h.answered(c, res)
 	}

@@ -24,6 +24,7 @@ type Owners struct {
 	mapped   uint64
 	warm     warm
 	fence    fence
+	member   registration
 	away     graves[awayKey, away]
 }
 
@@ -124,6 +125,9 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 	if !ok {
 		if err := o.fenced(req.PID, req.Region); err != nil {
 			return err
+		}
+		if err := o.member.granted(fmt.Sprintf("vRegion %d", req.Region), req.PID, o.self, req.Member); err != nil {
+			return err // it may have been under way since before a fence
 		}
 		if err := o.gone(req.PID, req.Region, req.RegionEpoch); err != nil {
 			return err

@@ -146,6 +146,7 @@ type Owner struct {
 	Node   NodeID
 	Addr   string
 	Epoch  Epoch
+	Member Epoch // of the membership of Node under which this is its; 0 if that is not known
 }
 
 // ProcessOpenReq tells the home mComponent of a new process.
@@ -153,6 +154,7 @@ type ProcessOpenReq struct {
 	PID   PID
 	Epoch Epoch
 	Addr  string // of the pComponent, which is told when an owner or the home changes; empty if it cannot be reached
+	Home  Epoch  // under which it takes this mComponent for the home; 0 if it does not know
 }
 
 // MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit, unless Fixed says that 0 is meant.
@@ -216,6 +218,7 @@ type RegionMapReq struct {
 	Length      uint64
 	Anon        bool
 	Writable    bool
+	Member      Epoch // of the owner's membership under which the vRegion was granted: an older one is refused; 0 if not known
 }
 
 // RegionUnmapReq removes a part of a vRegion at its owner and frees its pages.

@@ -54,6 +54,7 @@ type RegionSwitchReq struct {
 	PID   PID
 	Owner Owner
 	Undo  bool
+	If    Epoch // if it is not 0 the home must know the vRegion under this epoch, or have heard this news before
 }
 
 // HomeCopyReq sends the memory map of a process to its next home. Parts come in order, each after the answer to the one

@@ -24,7 +24,7 @@ type sample struct {
 	reqPay, repPay int
 }
 
-var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5}
+var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5, Member: 2}
 
 var member = Member{ID: "m2", Role: RoleMemory, Addr: "tcp:127.0.0.1:7002", Rack: "r1", Capacity: Capacity{MemoryBytes: 1 << 30, RegionBytes: 1 << 20, BufferCacheBytes: 1 << 24}, Epoch: 4}
 
@@ -59,9 +59,9 @@ var samples = []sample{
 	{op: OpMunmap, req: MunmapReq{PID: 7, Epoch: 2, Addr: 0x7000_0000, Length: 8192}, rep: MunmapRep{Freed: 2}},
 	{op: OpBrk, req: BrkReq{PID: 7, Epoch: 2, End: 0x5000}, rep: mmapRep},
 	{op: OpOwners, req: OwnersReq{PID: 7, Addr: 0x7000_0000, Length: 8192}, rep: mmapRep},
-	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2, Addr: "unix:/run/p1"}},
+	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2, Addr: "unix:/run/p1", Home: 3}},
 	{op: OpProcessExit, req: ProcessExitReq{PID: 7, Epoch: 2, Owner: true}},
-	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true}},
+	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true, Member: 2}},
 	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
 	{op: OpRegionCopyOpen, req: RegionCopyOpenReq{Move: MoveID{GMM, 9}, Round: 1, PID: 7, Region: 3, Epoch: 6, Pages: 2, From: "m1", FromAddr: "unix:/run/m1"}},
 	{op: OpRegionCopy, req: regionCopy},
@@ -99,7 +99,9 @@ var samples = []sample{
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
 	{op: OpHoldings, req: HoldingsReq{From: HeldAt{List: HeldRegions, ID: 7, Region: 3}, Limit: 3}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}, Next: HeldAt{List: HeldCaches, ID: 10}}},
 	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "no answer"}},
-	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000}},
+	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
+	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
+	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
 }

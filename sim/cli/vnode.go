@@ -213,14 +213,31 @@ func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay
 	return p, nil
 }
 
-// startProgram starts the process of a vNode that was admitted.
+// startProgram starts the process of a vNode that was admitted. A place that moves meanwhile is looked for.
 func (r *remote) startProgram(ctx context.Context, p *replay.Program, v httpapi.VNode) error {
-	var d httpapi.VNodeDetail
-	if err := r.get(ctx, vnodePath(v.PID), &d); err != nil {
-		return err
+	for deadline := time.Now().Add(replay.StartPatience); ; {
+		var d httpapi.VNodeDetail
+		if err := r.get(ctx, vnodePath(v.PID), &d); err != nil {
+			return err
+		}
+		err := r.startAt(ctx, p, d)
+		if !errors.Is(err, wire.ErrNotOwner) || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		select { // until the managers have it in their books
+		case <-time.After(startPause):
+		case <-ctx.Done():
+		}
 	}
+}
+
+// startPause is the pause before a place that moves is asked for again.
+const startPause = 50 * time.Millisecond
+
+// startAt starts a process where its vNode is said to be.
+func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNodeDetail) error {
 	if d.Home == nil || len(d.Volumes) != len(p.Volumes()) {
-		return fmt.Errorf("vNode %d has no home, or not the volumes that it asked for", v.PID)
+		return fmt.Errorf("vNode %d has no home, or not the volumes that it asked for", d.PID)
 	}
 	at := replay.Place{
 		PID: d.PID, Epoch: wire.Epoch(d.Epoch), RegionBytes: d.Home.RegionBytes,

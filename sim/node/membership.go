@@ -133,6 +133,9 @@ func (m *membership) register(ctx context.Context) error {
 		return err
 	}
 	m.self.Epoch = epoch
+	if m.part.joined != nil {
+		m.part.joined(epoch)
+	}
 	if m.current.Swap(uint32(epoch)) == 0 {
 		close(m.first)
 	}

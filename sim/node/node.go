@@ -107,7 +107,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	prober := netlayer.NewProber(cfg.peerOptions(log), maxProbes)
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, prober: prober}, cfg.serverOptions(log))
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober}, cfg.serverOptions(log))
 	pt.waits = func() waited {
 		w := waited{}.add(server.QueueWait())
 		if pt.waitsInside != nil {
@@ -206,6 +206,7 @@ type mux struct {
 	part     *part
 	stats    func() wire.NodeStatsRep
 	holdings func(wire.HoldingsReq) wire.HoldingsRep
+	epoch    func() wire.Epoch
 	prober   *netlayer.Prober
 }
 
@@ -234,6 +235,14 @@ func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Re
 		}
 		rep.SetControl(m.holdings(q))
 		return nil
+	case req.Op == wire.OpDrop && m.part.holdings != nil:
+		var q wire.DropReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		if now := m.epoch(); q.Member != now {
+			return wire.Errorf(wire.KindStale, "drop under epoch %d of the membership, it is %d", q.Member, now)
+		}
 	}
 	return m.part.handler.Serve(ctx, req, rep)
 }

@@ -293,11 +293,12 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 
 // launch starts a placed vNode.
 func (r *controller) launch(ctx context.Context, v *vnode) {
-	v.peer = r.peer(netlayer.Addr(v.place.Addr))
-	if err := v.peer.Control(ctx, wire.OpProcessStart, v.spec.Epoch, &wire.ProcessStartReq{PID: v.spec.PID, Spec: wire.Marshal(&v.spec)}, nil); err != nil {
+	at, err := StartAt(ctx, r.gm, r.peer, v.spec, v.place)
+	if v.place = at; err != nil {
 		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
 		return
 	}
+	v.peer, v.spec.Epoch = r.peer(netlayer.Addr(at.Addr)), at.Epoch
 	v.started, v.seen, v.hosts = true, time.Now(), []wire.NodeID{v.place.Node}
 	r.sum.ProcessesStarted++
 	r.o.Log.Info("process started", "process", v.v.Name, "pid", v.spec.PID, "pcomponent", v.place.Node, "home", v.spec.Home.Node)
