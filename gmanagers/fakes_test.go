@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/client"
 	"splitkernel/gmanagers/movelist"
@@ -275,7 +276,14 @@ func (w *fakes) where(t movelist.Thing) (ids []wire.NodeID, epoch wire.Epoch) {
 // admit has a vNode admitted and its parts held by the components, with n vRegions.
 func (w *fakes) admit(n int) (wire.PID, []movelist.Thing) {
 	w.t.Helper()
-	p, err := w.cl.Admit(within(w.t), fits)
+	p, things := w.admitAs(fits, n)
+	return p.PID, things
+}
+
+// admitAs does it by a spec with one volume.
+func (w *fakes) admitAs(spec admission.VNodeSpec, n int) (admission.Placement, []movelist.Thing) {
+	w.t.Helper()
+	p, err := w.cl.Admit(within(w.t), spec)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -295,7 +303,7 @@ func (w *fakes) admit(n int) (wire.PID, []movelist.Thing) {
 		w.put(o.Node, t, 1)
 		things = append(things, t)
 	}
-	return p.PID, things
+	return p, things
 }
 
 // ended waits until a move has ended and was forgotten, and returns it.

@@ -188,6 +188,9 @@ func weighProcesses(w *weighing, st *gpm.State) {
 		if p.Phase != admission.Running {
 			t.Fixed = "it is " + p.Phase.String()
 		}
+		if t.Apart = p.Groups(); len(t.Apart) > 0 {
+			t.Avoid, t.AvoidRacks = st.Avoid(t.Apart)
+		}
 		w.add(t, p.PlacedMS)
 	})
 }
@@ -210,7 +213,15 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 		}
 	}
 	st.Each(func(p *gmm.Process) {
-		fixed := ""
+		fixed, ms := "", p.Groups()
+		var avoid []wire.NodeID
+		var racks []string
+		var within []wire.NodeID
+		var withinRacks []string
+		if len(ms) > 0 {
+			avoid, racks = st.Avoid(ms)
+			within, withinRacks = st.Own(ms)
+		}
 		if p.Prepared {
 			fixed = "its process is being admitted"
 		}
@@ -221,7 +232,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 			if regions[p.PID] {
 				fixed = "vRegions of its process move"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 			return
 		}
 		switch {
@@ -239,7 +250,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 			if why == "" && drains[p.Home] && !drains[r.Node] {
 				why = "the home of its process leaves first"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 		}
 	})
 }
@@ -259,6 +270,13 @@ func weighVolumes(w *weighing, st *gsm.State) {
 		other := movelist.Thing{Kind: wire.MoveCache, Volume: v.Volume}
 		if w.kind == wire.MoveCache {
 			t.Holder, t.Size, other.Kind = v.Cache, 1, wire.MoveVolume
+		}
+		if t.Apart = v.Groups(); len(t.Apart) > 0 {
+			if t.Avoid, t.AvoidRacks = st.Avoid(t.Apart); w.kind == wire.MoveCache {
+				t.Avoid, t.AvoidRacks = st.AvoidCaches(t.Apart)
+			} else if st.Volumed(v.PID) > 1 {
+				t.Within, t.WithinRacks = st.Own(t.Apart)
+			}
 		}
 		switch {
 		case v.Lost != 0:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/netlayer/wire"
 )
@@ -70,9 +71,15 @@ type Thing struct {
 	HasMoved bool
 	PlacedAt time.Duration // when it was placed, for Options.SettleMS; also before the clock began
 	Placed   bool          // PlacedAt is known
-	// Avoid and AvoidRacks must not get it: they have its replica.
+	// Apart are its memberships of groups: things of one group that are not of one member of it are apart.
+	Apart []apart.Member
+	// Avoid and AvoidRacks, ascending, must not get it: they have what it is apart from.
 	Avoid      []wire.NodeID
 	AvoidRacks []string
+	// Within and WithinRacks, ascending, are where its member has something already: if either is not empty it goes nowhere else
+	// for balance, and to leave what drains only if nothing fits there.
+	Within      []wire.NodeID
+	WithinRacks []string
 }
 
 // Move is a move to order.

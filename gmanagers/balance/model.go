@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/netlayer/wire"
 )
 
@@ -273,4 +274,58 @@ func (m *model) place(t *load, from, to int) {
 	s.Reserved += t.Size
 	s.Placed++
 	m.carry(t, from, to)
+	m.part(t, s)
+}
+
+// near reports whether the side is where others of its member are, if it has to keep to them.
+func (t *load) near(s *side) bool {
+	return len(t.Within) == 0 && len(t.WithinRacks) == 0 || slices.Contains(t.Within, s.ID) || slices.Contains(t.WithinRacks, s.Rack)
+}
+
+// part keeps from a side what is apart from a thing that is planned to go there.
+func (m *model) part(t *load, to *side) {
+	if len(t.Apart) == 0 {
+		return
+	}
+	for i := range m.things {
+		o := &m.things[i]
+		same, racks, own := false, false, false
+		for _, a := range t.Apart {
+			for _, b := range o.Apart {
+				if a == b {
+					own, racks = true, racks || a.Rule.Level == apart.Rack
+				}
+				if a.Rule.Group == b.Rule.Group && a.ID != b.ID {
+					same, racks = true, racks || a.Rule.Level == apart.Rack || b.Rule.Level == apart.Rack
+				}
+			}
+		}
+		if !same && (!own || len(o.Within) == 0 && len(o.WithinRacks) == 0) {
+			continue
+		}
+		c := *o.Thing // the caller's stays as it is
+		if !same {    // it follows
+			if racks {
+				c.WithinRacks = with(c.WithinRacks, to.Rack)
+			} else {
+				c.Within = with(c.Within, to.ID)
+			}
+			o.Thing = &c
+			continue
+		}
+		c.Avoid = with(c.Avoid, to.ID)
+		if racks {
+			c.AvoidRacks = with(c.AvoidRacks, to.Rack)
+		}
+		o.Thing = &c
+	}
+}
+
+// with returns a copy of an ascending list with one more.
+func with[T ~string](list []T, one T) []T {
+	i, ok := slices.BinarySearch(list, one)
+	if ok {
+		return list
+	}
+	return slices.Insert(slices.Clone(list), i, one)
 }

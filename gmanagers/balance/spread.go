@@ -141,7 +141,7 @@ func (b *Balancer) taker(m *model, t *load, giver *side, takers []int, mean floa
 			break // nor does one that bears more
 		}
 		m.trials++
-		if !t.fits(to) || !b.balancing && !giver.seat.off && !to.seat.off && !to.seat.joined {
+		if !t.fits(to) || !t.near(to) || !b.balancing && !giver.seat.off && !to.seat.off && !to.seat.joined {
 			continue
 		}
 		if lowers := b.gain(t, giver, to, mean); lowers > most {

@@ -61,36 +61,21 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
 	n := &State{
-		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
+		members: members, regionBytes: v.RegionBytes, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
 		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
 	}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		n.processes = append(n.processes, p)
 		n.regions += len(p.Regions)
-		if members.Current(p.Home, p.NodeEpoch) {
-			n.homes[p.Home]++
-		}
-		for _, r := range p.Regions {
-			if members.Current(r.Node, r.NodeEpoch) {
-				n.owned[r.Node]++
-			}
-		}
 		for _, r := range p.Reserved {
 			n.regions += int(r.Regions)
-			if members.Current(r.Node, r.NodeEpoch) {
-				n.owned[r.Node] += r.Regions
-			}
 		}
 		if p.Prepared {
 			n.prepared++
 		}
 	}
-	for i := range v.Moves.Moves {
-		if m := &v.Moves.Moves[i]; !m.Ended() {
-			n.book(m, 1)
-		}
-	}
+	n.derive()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -54,12 +55,13 @@ func (s *State) endable(p *Process) bool {
 // Fits says, as an error, why a vNode could not be placed at a pComponent if some vNodes were not there. It changes nothing.
 func (s *State) Fits(spec admission.VNodeSpec, without []wire.PID, cmd Command) error {
 	try := *s
-	try.set, try.note = placement.Set{}, events.Event{}
-	try.used, try.usage = maps.Clone(s.used), maps.Clone(s.usage)
+	try.note, try.set = events.Event{}, placement.Set{}
+	try.used, try.usage, try.apart = maps.Clone(s.used), maps.Clone(s.usage), s.apart.Only(apart.Process(spec.Rule(), s.nextPID))
+	try.fill()
 	for _, pid := range without {
 		if i, ok := s.find(pid); ok {
 			p := s.processes[i]
-			try.unplace(&p)
+			try.take(&p, less)
 			try.credit(&p)
 		}
 	}
@@ -147,7 +149,7 @@ func (s *State) Evictions() []Process {
 }
 
 // resourceNames are what a vNode can be refused for. Refusals name it so, with spaces, before a colon.
-var resourceNames = [...]string{"threads", "excache_lines", "memory_bytes", "vregions", "storage_bytes", "buffer caches", "quota", "queue", "process table"}
+var resourceNames = [...]string{"threads", "excache_lines", "memory_bytes", "vregions", "storage_bytes", "buffer caches", "quota", "queue", "process table", "apart"}
 
 // Resources are the names of Counts.Refused, by position.
 func Resources() []string {

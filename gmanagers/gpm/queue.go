@@ -326,6 +326,8 @@ func (s *State) configure(settings admission.Settings, cmd Command) Result {
 		return Result{}
 	}
 	s.settings = settings
+	s.fill()
+	s.set.Index()
 	s.room++
 	text := fmt.Sprintf("threads per core %d, 0 is no bound", settings.ThreadsPerCore)
 	for _, q := range settings.Quotas {

@@ -23,7 +23,8 @@ type saved struct {
 	Events      []byte         // of events.Log.Encode
 	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
-	Gates       []Gate // ascending by ID
+	Gates       []Gate            // ascending by ID
+	Caches      []membership.Live // ascending by ID
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -35,6 +36,7 @@ func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(), Gates: append([]Gate{}, s.gates...),
+		Caches: append([]membership.Live{}, s.caches...),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -63,9 +65,9 @@ func (s *State) Restore(b []byte) error {
 	}
 	n := &State{
 		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
-		gates: v.Gates,
+		gates: v.Gates, caches: v.Caches,
 	}
-	n.count()
+	n.derive()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}

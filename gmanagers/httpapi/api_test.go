@@ -384,6 +384,33 @@ func TestAVNodeWaitsForRoom(t *testing.T) {
 	}
 }
 
+// TestApart: a group is told back, and keeps vNodes and volumes apart.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, "", pcomponent("p1"), pcomponent("p2"), mcomponent("m1"), mcomponent("m2"), scomponent("s1"), scomponent("s2"))
+	body := func(level string) string {
+		return fmt.Sprintf(`{"threads": 1, "excache_lines": 9, "apart_from": "web", "apart_level": %q}`, level)
+	}
+	var v, w httpapi.VNode
+	c.ok(0, "POST", "/vnodes", body("component"), http.StatusCreated, &v)
+	c.ok(0, "POST", "/vnodes", body(""), http.StatusCreated, &w)
+	var d httpapi.VNodeDetail
+	c.ok(0, "GET", fmt.Sprintf("/vnodes/%d", w.PID), "", http.StatusOK, &d)
+	if v.Node == w.Node || v.Home.Node == w.Home.Node || d.ApartFrom != "web" || d.ApartLevel != "component" || w.ApartFrom != "web" {
+		t.Errorf("%+v and %+v, which is shown as %+v", v, w, d)
+	}
+	c.refused(0, "POST", "/vnodes", body("component"), http.StatusUnprocessableEntity, "no_room", `has process 1 of group "default/web"`)
+	c.refused(0, "POST", "/vnodes", body("row"), http.StatusBadRequest, "bad_request", "apart_level", "want component or rack")
+	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 9, "apart_from": "a b"}`, http.StatusBadRequest, "bad_request", "apart")
+	mirrored := `{"threads": 1, "excache_lines": 9, "volumes": [{"name": "a", "size_bytes": 1, "apart_from": "mirror"}, {"name": "b", "size_bytes": 1, "apart_from": "mirror"}%s]}`
+	var x httpapi.VNode
+	c.ok(0, "POST", "/vnodes", fmt.Sprintf(mirrored, ""), http.StatusCreated, &x)
+	if a, b := x.Volumes[0], x.Volumes[1]; a.Storage == b.Storage || a.Cache == b.Cache || a.ApartFrom != "mirror" || a.ApartLevel != "component" {
+		t.Errorf("%+v", x.Volumes)
+	}
+	c.refused(0, "POST", "/vnodes", fmt.Sprintf(mirrored, `, {"name": "c", "size_bytes": 1, "apart_from": "mirror"}`), http.StatusUnprocessableEntity, "no_room", "apart: ", `of group "default/mirror"`)
+}
+
 // TestBadRequests: whatever is wrong, a problem says so and nothing is done.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()

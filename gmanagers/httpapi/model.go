@@ -149,12 +149,17 @@ type VNodeSpec struct {
 	Priority     uint8        `json:"priority,omitempty"`    // 1, the lowest, to 9; 0 is 5
 	IfFull       string       `json:"if_full,omitempty"`     // refuse, queue or preempt; empty is refuse
 	DeadlineMS   uint32       `json:"deadline_ms,omitempty"` // how long it may wait for room; 0 is a minute
+	ApartFrom    string       `json:"apart_from,omitempty"`  // a group of the tenant: it shares nothing with the others of it
+	ApartLevel   string       `json:"apart_level,omitempty"` // component or rack; empty is component
 }
 
 // VolumeSpec is a volume that a vNode asks for.
 type VolumeSpec struct {
 	Name      string `json:"name"`
 	SizeBytes uint64 `json:"size_bytes"`
+	// ApartFrom is a group of volumes of the tenant, that of no vNode.
+	ApartFrom  string `json:"apart_from,omitempty"`
+	ApartLevel string `json:"apart_level,omitempty"`
 }
 
 // VNode is a vNode in the books of GPM.
@@ -169,6 +174,8 @@ type VNode struct {
 	NodeEpoch    uint32     `json:"node_epoch"`
 	Tenant       string     `json:"tenant"`
 	Priority     uint8      `json:"priority"`
+	ApartFrom    string     `json:"apart_from,omitempty"`
+	ApartLevel   string     `json:"apart_level,omitempty"`
 	Placed       *time.Time `json:"placed,omitempty"`
 	Home         *Home      `json:"home,omitempty"` // once it is decided
 	Volumes      []Volume   `json:"volumes"`
@@ -195,6 +202,8 @@ type Volume struct {
 	StorageAddr string        `json:"storage_addr"`
 	Cache       string        `json:"cache"`
 	CacheAddr   string        `json:"cache_addr"`
+	ApartFrom   string        `json:"apart_from,omitempty"` // its own group
+	ApartLevel  string        `json:"apart_level,omitempty"`
 }
 
 // VNodes is the answer of GET /vnodes.
@@ -296,6 +305,7 @@ func vnodeOf(p gpm.Process) VNode {
 		PID: p.PID, Name: p.Name, Phase: p.Phase.String(), Epoch: uint32(p.Epoch), Threads: p.Threads, ExCacheLines: p.ExCacheLines,
 		Node: string(p.Node), NodeEpoch: uint32(p.NodeEpoch), Tenant: p.Tenant, Priority: p.Priority, Home: homeOf(p.Home), Volumes: []Volume{},
 	}
+	v.ApartFrom, v.ApartLevel = p.Apart.Name()
 	if p.PlacedMS > 0 {
 		t := time.UnixMilli(p.PlacedMS).UTC()
 		v.Placed = &t

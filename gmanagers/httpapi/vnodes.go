@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -164,6 +165,7 @@ func (b *volumeBooks) of(p gpm.Process) []Volume {
 				continue
 			}
 			v.Name, v.Epoch, v.Storage, v.Cache, v.CacheAddr = g.Name, uint32(g.Epoch), string(g.Storage), string(g.Cache), g.CacheAddr
+			v.ApartFrom, v.ApartLevel = g.Own.Name()
 			v.StorageAddr = cmp.Or(addrOf(b.members, g.Storage), v.StorageAddr)
 		}
 		out = append(out, v)
@@ -266,8 +268,16 @@ func (s VNodeSpec) admission() (admission.VNodeSpec, error) {
 		Name: s.Name, Threads: s.Threads, ExCacheLines: s.ExCacheLines, MemoryBytes: s.MemoryBytes,
 		Tenant: s.Tenant, Priority: s.Priority, DeadlineMS: s.DeadlineMS,
 	}
-	for _, v := range s.Volumes {
-		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes})
+	var err error
+	if w.Apart, err = apart.Parse(s.ApartFrom, s.ApartLevel, "apart_level"); err != nil {
+		return w, err
+	}
+	for i, v := range s.Volumes {
+		rule, err := apart.Parse(v.ApartFrom, v.ApartLevel, fmt.Sprintf("volumes[%d].apart_level", i))
+		if err != nil {
+			return w, err
+		}
+		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes, Apart: rule})
 	}
 	if s.IfFull != "" {
 		var ok bool
@@ -315,9 +325,11 @@ func (a *API) createVNode(q *request) (int, any, error) {
 		PID: at.PID, Name: s.Name, Phase: admission.Running.String(), Epoch: uint32(at.Epoch), Threads: s.Threads, ExCacheLines: s.ExCacheLines,
 		Node: string(at.Node), Tenant: spec.Tenant, Priority: spec.Priority, Home: homeOf(at.Home), Volumes: []Volume{},
 	}
+	v.ApartFrom, v.ApartLevel = spec.Apart.Name()
 	for i, w := range at.Volumes {
 		v.Volumes = append(v.Volumes, volumeOf(w))
 		v.Volumes[i].Name = s.Volumes[i].Name
+		v.Volumes[i].ApartFrom, v.Volumes[i].ApartLevel = spec.Volumes[i].Apart.Name()
 	}
 	if p, err := a.o.Client.Process(q.ctx, at.PID); err == nil && len(p) == 1 { // it is admitted; this only adds when and under which epoch
 		full := vnodeOf(p[0])

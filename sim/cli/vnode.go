@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -36,6 +37,7 @@ type vnodeFlags struct {
 	excache, memory string
 	volumes         []string
 	tenant, ifFull  string
+	apart, level    string
 	priority        uint8
 	deadline        time.Duration
 	trace, format   string
@@ -61,11 +63,13 @@ the resources are held. Either way the vNode stays until "vnode delete".`,
 	fl.IntVar(&f.threads, "threads", 0, "threads (default: 1, or those of the trace)")
 	fl.StringVar(&f.excache, "excache", "", "share of the pComponent's ExCache, as in 4MiB (default: "+configs.FormatBytes(defaultExCache())+")")
 	fl.StringVar(&f.memory, "memory", "", "memory to reserve, as in 16MiB, in whole vRegions (default: none; vRegions are then activated as far as there is room)")
-	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB; may be repeated")
+	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB, and after it ,apart_from=GROUP and ,apart_level=component or rack: apart from other volumes of the group; may be repeated")
 	fl.StringVar(&f.tenant, "tenant", "", "whose quota it counts against")
 	fl.Uint8Var(&f.priority, "priority", 0, "1, the lowest, to 9 (default: 5)")
 	fl.StringVar(&f.ifFull, "if-full", "refuse", "what becomes of it if it does not fit: refuse, queue or preempt")
 	fl.DurationVar(&f.deadline, "queue-deadline", time.Minute, fmt.Sprintf("how long it may wait for room, up to %s", httpapi.MaxWait))
+	fl.StringVar(&f.apart, "apart-from", "", "group: nothing of the vNode is at a component where something of another of the group is")
+	fl.StringVar(&f.level, "apart-level", "", "component (default) or rack: nor in a rack")
 	fl.StringVar(&f.trace, "trace", "", "trace to replay, any known format; its volumes are made, too")
 	fl.StringVar(&f.format, "format", "", "format of the trace (default: recognised)")
 	fl.StringVar(&f.order, "order", configs.OrderTrace, "order of the replay: trace or threads")
@@ -78,7 +82,10 @@ func defaultExCache() uint64 { return uint64(configs.DefaultVNode().Excache.Line
 
 // spec reads the flags.
 func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
-	s.Name, s.Tenant, s.Priority, s.IfFull = f.name, f.tenant, f.priority, f.ifFull
+	s.Name, s.Tenant, s.Priority, s.IfFull, s.ApartFrom, s.ApartLevel = f.name, f.tenant, f.priority, f.ifFull, f.apart, f.level
+	if _, ok := apart.ParseLevel(f.level); !ok || f.level != "" && f.apart == "" {
+		return s, usage("--apart-level: %q, want component or rack, and --apart-from, too", f.level)
+	}
 	switch {
 	case f.deadline < time.Millisecond || f.deadline > httpapi.MaxWait:
 		return s, usage("--queue-deadline: %s, want 1ms to %s", f.deadline, httpapi.MaxWait)
@@ -115,11 +122,25 @@ func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
 		if !ok || name == "" {
 			return s, usage("--volume: %q, want NAME=SIZE, as in disk=1GiB", v)
 		}
+		size, more, _ := strings.Cut(size, ",")
 		n, err := configs.ParseBytes(size)
 		if err != nil {
 			return s, usage("--volume %s: %w", name, err)
 		}
-		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: name, SizeBytes: n})
+		vol := httpapi.VolumeSpec{Name: name, SizeBytes: n}
+		for more != "" {
+			var one string
+			one, more, _ = strings.Cut(more, ",")
+			switch key, value, _ := strings.Cut(one, "="); key {
+			case "apart_from":
+				vol.ApartFrom = value
+			case "apart_level":
+				vol.ApartLevel = value
+			default:
+				return s, usage("--volume %s: %q, want apart_from=GROUP or apart_level=component or rack", name, one)
+			}
+		}
+		s.Volumes = append(s.Volumes, vol)
 	}
 	return s, nil
 }
@@ -333,6 +354,9 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		row("placed", "%s", d.Placed.Format(time.RFC3339))
 	}
 	row("pcomponent", "%s (epoch %d): %d threads, ExCache %s", d.Node, d.NodeEpoch, d.Threads, configs.FormatBytes(d.ExCacheLines*wire.PageSize))
+	if d.ApartFrom != "" {
+		row("apart from", "group %s, by %s", d.ApartFrom, d.ApartLevel)
+	}
 	if d.Home != nil {
 		row("home", "%s (epoch %d), vRegions of %s", d.Home.Node, d.Home.Epoch, configs.FormatBytes(d.Home.RegionBytes))
 	}
@@ -343,7 +367,11 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		row("reserved", "%d vRegions at %s", g.Regions, g.Node)
 	}
 	for _, v := range d.Volumes {
-		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)", v.Name, configs.FormatBytes(v.SizeBytes), v.Storage, v.Cache, v.Epoch)
+		own := ""
+		if v.ApartFrom != "" {
+			own = fmt.Sprintf(", apart from group %s by %s", v.ApartFrom, v.ApartLevel)
+		}
+		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)%s", v.Name, configs.FormatBytes(v.SizeBytes), v.Storage, v.Cache, v.Epoch, own)
 	}
 	switch p := d.Progress; {
 	case d.ProgressError != "":

@@ -14,6 +14,7 @@ import (
 
 	"splitkernel/configs"
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -232,6 +233,10 @@ func (v *vnode) wanted() admission.VNodeSpec {
 	want := admission.VNodeSpec{
 		Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines), MemoryBytes: v.v.MemoryBytes,
 		Tenant: v.v.Tenant, Priority: uint8(v.v.Priority), IfFull: ifFull, DeadlineMS: uint32(v.v.QueueDeadlineMS),
+	}
+	if v.v.ApartFrom != "" {
+		level, _ := apart.ParseLevel(v.v.ApartLevel)
+		want.Apart = apart.Rule{Group: v.v.ApartFrom, Level: level}
 	}
 	want.Volumes = volumesOf(v.v.Name, v.info)
 	return want
