@@ -26,6 +26,21 @@ func (handler) Inline(op wire.Op) bool {
 	return false
 }
 
+// Place gives the frames for pages that come by a move.
+func (h handler) Place(req *netlayer.Request, n int) [][]byte {
+	if req.Op != wire.OpRegionCopy {
+		return nil
+	}
+	return h.c.placeRegionCopy(req, n)
+}
+
+// Unplace takes them back.
+func (h handler) Unplace(req *netlayer.Request) {
+	h.c.mu.Lock()
+	defer h.c.mu.Unlock()
+	h.c.unplace(req.Placed.(*placement), 0)
+}
+
 func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	c := h.c
 	switch req.Op {

@@ -191,6 +191,9 @@ func (w *world) deliver(p packet) error {
 		}
 		return err
 	case Copy:
+		if !p.e.Exact && w.rng.IntN(4) == 0 || p.e.Exact && w.lossy && w.rng.IntN(20) == 0 {
+			return wire.ErrCorrupt // a page changed while it was sent; or the network is to blame
+		}
 		in, err := w.to.taker.Copy(w.now, wire.RegionCopy{Move: w.req.Move, Round: p.e.Round, Count: uint32(len(p.entries))})
 		if err != nil {
 			return err
