@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
 
@@ -24,7 +25,7 @@ func TestAdoption(t *testing.T) {
 			body := wire.RegionCopy{Move: req.Move, Round: 2, Count: 1}.Append(nil)
 			body = wire.PageEntry{Page: first, State: wire.PageFull, Epoch: 1, Version: 5, Sum: wire.Checksum(filled(9))}.Append(body)
 			cl.must(to.control(wire.OpRegionCopyOpen, wire.RegionCopyOpenReq{Move: req.Move, Round: 1, PID: pid, Region: r, Epoch: req.Epoch, Pages: 1, From: "m2", FromAddr: string(cl.m[1].addr)}, nil))
-			cl.must(send(to.peer, wire.OpRegionCopy, req.Epoch, append(body, filled(9)...), sendTimeout))
+			cl.must(to.peer.Do(&netlayer.Call{Op: wire.OpRegionCopy, Epoch: req.Epoch, Body: body, Page: filled(9)}))
 			if complete {
 				mapped := []wire.MappedPart{{Start: first * wire.PageSize, End: (first + 2) * wire.PageSize, Anon: true, Writable: true}}
 				cl.must(to.control(wire.OpRegionCopyEnd, wire.RegionCopyEndReq{Move: req.Move, Round: 3, Parts: 1, Mapped: mapped, Pages: 1}, nil))

@@ -104,6 +104,8 @@ func (c *Cluster) setEpoch(no int32, e wire.Epoch) {
 		n.epoch = e
 	case *memory:
 		n.epoch = e
+		n.owners.Registered(e)
+		n.home.Registered(e)
 	case *storage:
 		n.epoch = e
 	}
