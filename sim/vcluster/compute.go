@@ -182,7 +182,11 @@ func (t *Thread) Begin(y *vtime.Proc) { t.y = y }
 // Compute has the thread run for as long as so many instructions take. If more threads run at the pComponent than it has
 // processors, each gets its share of them.
 func (t *Thread) Compute(instructions uint64) {
-	cost := t.p.c.o.Hardware.Processor.Instructions(instructions)
+	h := &t.p.c.o.Hardware.Processor
+	cost := h.Reference
+	if !t.p.c.o.Replayed {
+		cost = h.Instructions(instructions)
+	}
 	if run, cores := t.p.n.run, t.p.n.o.Cores; run > cores {
 		cost = cost * units.Picos(run) / units.Picos(cores)
 	}
@@ -191,6 +195,15 @@ func (t *Thread) Compute(instructions uint64) {
 
 // Sync waits until the clock is where the thread is.
 func (t *Thread) Sync() {
+	if host := t.p.c.host; host != nil { // others have work for the processor, too
+		if t.ahead > 0 {
+			now := t.p.c.clock.Now()
+			_, end := host.Serve(now, t.ahead)
+			t.ahead = 0
+			t.y.Sleep(end - now)
+		}
+		return
+	}
 	if d := time.Duration(t.ahead / 1000); d > 0 {
 		t.ahead -= units.Picos(d) * 1000
 		t.y.Sleep(d)
@@ -220,7 +233,13 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 	p, c := t.p, t.p.c
 	t.Sync()
 	began := c.clock.Now()
-	if entered := p.traps.Fault(began); entered > began {
+	if c.host != nil {
+		t.ahead += c.o.Hardware.Processor.Fault
+		t.Sync()
+		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
+			return frame, nil
+		}
+	} else if entered := p.traps.Fault(began); entered > began {
 		t.y.Sleep(entered - began)
 		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
 			return frame, nil

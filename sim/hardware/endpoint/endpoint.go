@@ -118,6 +118,9 @@ func New(o Options, net *link.Net, nic link.NIC) (*Node, error) {
 	return &Node{o: o, net: net, transfer: net.Options(), nic: nic, connections: fifo.New(int(o.Connections)), poll: fifo.New(1)}, nil
 }
 
+// Share has the polling thread run on processors that it shares with others, whose work is served by s in the order of time.
+func (n *Node) Share(s *fifo.Server) { n.poll = s }
+
 // Out is a message that was sent.
 type Out struct {
 	link.Sent
@@ -162,7 +165,7 @@ func (n *Node) Receive(now time.Duration, size uint64) (at time.Duration, ok boo
 // Work is how long a worker is busy with a request until it begins to reply.
 func (n *Node) Work(service units.Picos) time.Duration { return n.carry.Take(n.o.Worker + service) }
 
-// Polled says how long the polling thread has been or will be busy.
+// Polled says how long the polling thread has been or will be busy; with shared processors, how long all on them.
 func (n *Node) Polled() (messages uint64, busy time.Duration) { return n.poll.Stats() }
 
 // CheckInvariants says what is wrong with the node's own state.
