@@ -186,8 +186,9 @@ func Virtual(ctx context.Context, h *hardware.Hardware, v *configs.VNode) (Outco
 	}, nil
 }
 
-// WithoutBlocks copies a trace into dir but for its block requests, which go to components that are not measured.
-func WithoutBlocks(dir, name, path, format string) (to string, err error) {
+// WithoutBlocks copies a trace into dir but for its block requests, which go to components that are not measured. It copies so many
+// references, or a few more; 0 is all.
+func WithoutBlocks(dir, name, path, format string, refs uint64) (to string, err error) {
 	src, err := trace.OpenFormat(path, format)
 	if err != nil {
 		return "", err
@@ -200,12 +201,13 @@ func WithoutBlocks(dir, name, path, format string) (to string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for {
+	for copied := uint64(0); ; {
 		b, err := src.Next()
-		if err == io.EOF {
+		if err == io.EOF || err == nil && refs > 0 && copied >= refs {
 			return to, w.Close()
 		}
 		if err == nil {
+			copied += uint64(len(b.Refs))
 			err = copyBatch(w, b)
 		}
 		if err != nil {

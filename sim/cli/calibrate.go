@@ -260,7 +260,7 @@ func predicted(dir string, args []string, refs uint64) (cases []calibrate.Case, 
 			v.Name, v.Trace = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), name
 			v.Excache.SharePercent = 25
 		}
-		if v.Trace, err = calibrate.WithoutBlocks(dir, fmt.Sprintf("%d", i), v.Trace, v.Format); err != nil {
+		if v.Trace, err = calibrate.WithoutBlocks(dir, fmt.Sprintf("%d", i), v.Trace, v.Format, refs); err != nil {
 			return nil, usage("%s: %s", name, err)
 		}
 		v.Format, v.MaxRefs = "", refs
