@@ -90,11 +90,11 @@ func TestMeasure(t *testing.T) {
 func TestPredict(t *testing.T) {
 	o := options(t, configs.TransportUnix)
 	path := filepath.Join(o.Dir, "x.skt")
-	if err := generate(path, leastRefs); err != nil {
+	if err := generate(path, leastRefs, fewPages); err != nil {
 		t.Fatal(err)
 	}
 	v := configs.DefaultVNode()
-	v.Name, v.Trace, v.MaxRefs, v.Excache.Lines = "x", path, 20_000, 256
+	v.Name, v.Trace, v.MaxRefs, v.Excache.Lines = "x", path, 2_000, 256
 	rows, err := Predict(t.Context(), PredictOptions{Options: o, Transports: []string{configs.TransportUnix}, Rounds: 1, Cases: []Case{{"x", v}}})
 	if err != nil {
 		t.Fatal(err)

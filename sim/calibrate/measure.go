@@ -45,8 +45,9 @@ type Measured struct {
 const (
 	// InFlight is how many messages are under way at once when throughput is measured.
 	InFlight = 16
-	// smallLines is an ExCache that most accesses of the measurements miss, and manyPages are the pages that they cycle through.
-	smallLines, manyPages = 64, 4096
+	// smallLines is an ExCache that most accesses of the measurements miss, and manyPages are the pages that they cycle through, fewer
+	// if there is less than a second to measure.
+	smallLines, manyPages, fewPages = 64, 4096, 512
 	// LateFactor tells a fetch that was interrupted from one that was not.
 	LateFactor = 3
 	// turn is how many operations of one kind follow each other before the next kind has its turn, so that all meet the same load.
@@ -131,9 +132,15 @@ func (l *Live) Measure(ctx context.Context) (m Measured, err error) {
 	return m, nil
 }
 
+// pages is how many pages the measurements touch: a multiple of turn and InFlight.
+func (l *Live) pages() uint64 {
+	return uint64(min(max(l.o.Seconds*manyPages, fewPages), manyPages)) / turn * turn
+}
+
 // loop is a process whose pages are accessed in a circle, so that with few lines each access misses.
 type loop struct {
 	p     *pcomponent.Process
+	pages uint64
 	write bool
 	page  uint64
 	took  samples
@@ -145,7 +152,7 @@ func (o *loop) run() error {
 	t.Begin()
 	defer t.End()
 	for range turn {
-		o.page = o.page%manyPages + 1
+		o.page = o.page%o.pages + 1
 		began := time.Now()
 		if _, err := t.Access(o.page, o.write); err != nil {
 			return err
@@ -157,7 +164,8 @@ func (o *loop) run() error {
 
 // faults measures page faults of each kind and round trips, in turns.
 func (l *Live) faults(ctx context.Context, limit time.Duration, m *Measured) (err error) {
-	fetch, dirty, evict := &loop{}, &loop{write: true}, &loop{}
+	pages := l.pages()
+	fetch, dirty, evict := &loop{pages: pages}, &loop{pages: pages, write: true}, &loop{pages: pages}
 	var open []*pcomponent.Process
 	defer func() {
 		for _, p := range open {
@@ -165,13 +173,13 @@ func (l *Live) faults(ctx context.Context, limit time.Duration, m *Measured) (er
 		}
 	}()
 	for _, o := range []*loop{fetch, dirty, evict} {
-		if o.p, err = l.process(ctx, smallLines, manyPages, o == evict); err != nil {
+		if o.p, err = l.process(ctx, smallLines, pages, o == evict); err != nil {
 			return err
 		}
 		open = append(open, o.p)
 	}
 	for _, o := range []*loop{fetch, dirty} { // every page is at the mComponent before anything counts
-		for range 2 * manyPages / turn {
+		for range 2 * pages / turn {
 			if err := o.run(); err != nil {
 				return err
 			}
@@ -224,11 +232,11 @@ func (l *Live) firstTouches(ctx context.Context, took *samples) (err error) {
 
 // throughput measures messages in flight at once: without a body, and dirty lines written back.
 func (l *Live) throughput(ctx context.Context, limit time.Duration, m *Measured) (err error) {
-	calls := make([]netlayer.Call, InFlight)
+	calls, pages := make([]netlayer.Call, InFlight), l.pages()
 	var pings, flushes samples
 	for end := time.Now().Add(limit); ctx.Err() == nil && (len(flushes) == 0 || time.Now().Before(end)); {
 		began := time.Now()
-		for range manyPages / InFlight {
+		for range pages / InFlight {
 			for i := range calls {
 				calls[i].Op = wire.OpPing
 				if err := l.aside.Start(&calls[i]); err != nil {
@@ -241,7 +249,7 @@ func (l *Live) throughput(ctx context.Context, limit time.Duration, m *Measured)
 				}
 			}
 		}
-		pings = append(pings, float64(time.Since(began))/manyPages)
+		pings = append(pings, float64(time.Since(began))/float64(pages))
 		each, err := l.writeBack(ctx)
 		if err != nil {
 			return err
@@ -254,19 +262,20 @@ func (l *Live) throughput(ctx context.Context, limit time.Duration, m *Measured)
 
 // writeBack measures each dirty line that is written back at the end of a process.
 func (l *Live) writeBack(ctx context.Context) (each float64, err error) {
-	p, err := l.process(ctx, manyPages, manyPages, true)
+	pages := l.pages()
+	p, err := l.process(ctx, int(pages), pages, true)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, p.Close(ctx)) }()
-	if err := touch(p, manyPages, true); err != nil {
+	if err := touch(p, pages, true); err != nil {
 		return 0, err
 	}
 	began := time.Now()
 	if err := p.Drain(ctx); err != nil {
 		return 0, err
 	}
-	return float64(time.Since(began)) / manyPages, nil
+	return float64(time.Since(began)) / float64(pages), nil
 }
 
 // touch accesses the pages from 1 on, one after the other.

@@ -37,16 +37,19 @@ func pin() (undo func(), err error) {
 	}, nil
 }
 
+// affinity sets the processors of every thread of this process.
 func affinity(s *unix.CPUSet) error {
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return err
-	}
 	done := 0
-	for _, t := range tasks {
-		id, err := strconv.Atoi(t.Name())
-		if err == nil && unix.SchedSetaffinity(id, s) == nil { // a thread may have ended meanwhile
-			done++
+	for range 2 { // a thread that one not yet set began meanwhile is there the second time
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			id, err := strconv.Atoi(t.Name())
+			if err == nil && unix.SchedSetaffinity(id, s) == nil { // a thread may have ended meanwhile
+				done++
+			}
 		}
 	}
 	if done == 0 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"splitkernel/configs"
@@ -45,14 +46,14 @@ type PredictOptions struct {
 	Transports []string
 	Rounds     int
 	Cases      []Case
-	// Hardware is a profile to predict with; nil calibrates anew in each round, before the traces are run.
+	// Hardware is a profile to predict with; nil calibrates anew in each round, for Options.Seconds in all.
 	Hardware *hardware.Profile
 	// Said hears what is done; may be nil.
 	Said func(text string)
 }
 
-// Predict runs every case live and in virtual time, round by round, so that calibration, measurement and prediction meet the
-// same load, and compares the medians.
+// Predict runs every case live and in virtual time, round by round, with calibrations before and after each live run, so that
+// both meet the same load, and compares the medians.
 func Predict(ctx context.Context, o PredictOptions) ([]Prediction, error) {
 	if o.Rounds < 1 || o.Rounds > MaxRounds {
 		return nil, fmt.Errorf("rounds: %d, want 1 to %d", o.Rounds, MaxRounds)
@@ -89,39 +90,70 @@ func Predict(ctx context.Context, o PredictOptions) ([]Prediction, error) {
 	return out, nil
 }
 
-// round calibrates once, and runs every case once live and once in virtual time.
+// round runs every case once live, calibrates before, between and after them, and then runs every case in virtual time.
 func (o *PredictOptions) round(ctx context.Context, transport string) (live, virtual []Outcome, err error) {
 	lo := o.Options
-	lo.Transport = transport
+	lo.Transport, lo.Seconds = transport, max(lo.Seconds/float64(len(o.Cases)+1), MinSeconds)
 	l, err := Start(ctx, lo)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	p := o.Hardware
-	if p == nil {
-		m, err := l.Measure(ctx)
-		if err != nil {
-			return nil, nil, err
+	var around []Measured // before each case, and after the last
+	measure := func() error {
+		if o.Hardware != nil {
+			return nil
 		}
-		p = Profile(&m, time.Now(), Host())
+		m, err := l.Measure(ctx)
+		around = append(around, m)
+		return err
+	}
+	if err := measure(); err != nil {
+		return nil, nil, err
 	}
 	for i := range o.Cases {
-		v := &o.Cases[i].VNode
-		m, err := l.Replay(ctx, v)
+		m, err := l.Replay(ctx, &o.Cases[i].VNode)
+		if err == nil {
+			err = measure()
+		}
 		if err != nil {
 			return nil, nil, err
 		}
-		x, err := Virtual(ctx, &p.Hardware, v)
+		live = append(live, m)
+	}
+	for i := range o.Cases {
+		p := o.Hardware
+		if p == nil {
+			m := between(around[i], around[i+1])
+			p = Profile(&m, time.Now(), Host())
+		}
+		x, err := Virtual(ctx, &p.Hardware, &o.Cases[i].VNode)
 		if err != nil {
 			return nil, nil, err
 		}
-		if x.Fetches != m.Fetches {
-			return nil, nil, fmt.Errorf("%s: %d fetches in virtual time, %d live: law 1 does not hold", o.Cases[i].Name, x.Fetches, m.Fetches)
+		if x.Fetches != live[i].Fetches {
+			return nil, nil, fmt.Errorf("%s: %d fetches in virtual time, %d live: law 1 does not hold", o.Cases[i].Name, x.Fetches, live[i].Fetches)
 		}
-		live, virtual = append(live, m), append(virtual, x)
+		virtual = append(virtual, x)
 	}
 	return live, virtual, nil
+}
+
+// between gives the means of two measurements: what held half-way.
+func between(a, b Measured) Measured {
+	var mean func(into, other reflect.Value)
+	mean = func(into, other reflect.Value) {
+		switch into.Kind() {
+		case reflect.Float64:
+			into.SetFloat((into.Float() + other.Float()) / 2)
+		case reflect.Struct:
+			for i := range into.NumField() {
+				mean(into.Field(i), other.Field(i))
+			}
+		}
+	}
+	mean(reflect.ValueOf(&a).Elem(), reflect.ValueOf(b))
+	return a
 }
 
 // middle gives the medians.

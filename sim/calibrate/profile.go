@@ -101,7 +101,7 @@ func Profile(m *Measured, at time.Time, host string) *hardware.Profile {
 		{Key: "endpoint.socket", Text: "in poll already"}, {Key: "endpoint.socket_per_kib", Text: "in poll_per_kib already"},
 		{Key: "processor.frequency", Text: known},
 		{Key: "processor.cpi", Text: "guess: one cycle per instruction; a live replay executes none of the program's"},
-		{Key: "processor.hit", Text: measured + "mean of references to lines of the ExCache, in a loop over 4096 pages"},
+		{Key: "processor.hit", Text: measured + "mean of references to lines of the ExCache, in a loop over up to 4096 pages"},
 		{Key: "processor.reference", Text: measured + fmt.Sprintf("mean of references of a generated trace that hit, replayed (%.1f ns), less hit", m.Replays)},
 		{Key: "processor.shared", Text: "both processes are pinned to one processor"},
 		{Key: "processor.dram_latency", Text: measured + "median of dependent loads all over 32 MiB"},

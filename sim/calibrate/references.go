@@ -18,7 +18,6 @@ import (
 // The generated trace: no bundled one is used to calibrate. As captured traces are, it is thinned out: no reference is to one of the
 // pages that were referenced last. It walks through some pages one after the other, then goes on elsewhere, rather among the first.
 const (
-	tracePages  = 4096
 	traceRefs   = 1 << 18 // for each second of measuring, within bounds
 	leastRefs   = 1 << 15
 	mostRefs    = 1 << 19
@@ -27,12 +26,12 @@ const (
 )
 
 // generate writes the trace: references of one thread, a third of them writes.
-func generate(path string, refs int) (err error) {
+func generate(path string, refs int, pages uint64) (err error) {
 	w, err := trace.Create(path, trace.Header{Program: "calibrate", Source: "calibrate", HasMaps: true, HasWrites: true, HasGaps: true})
 	if err != nil {
 		return err
 	}
-	if err := w.Event(trace.Event{Kind: trace.Mmap, Addr: traceBase, Len: tracePages * wire.PageSize, Anon: true, Writable: true, Name: "calibrate"}); err != nil {
+	if err := w.Event(trace.Event{Kind: trace.Mmap, Addr: traceBase, Len: pages * wire.PageSize, Anon: true, Writable: true, Name: "calibrate"}); err != nil {
 		return errors.Join(err, w.Abort())
 	}
 	chance := rand.New(rand.NewPCG(1, 2)) // the same trace always
@@ -41,9 +40,9 @@ func generate(path string, refs int) (err error) {
 	for i := range refs {
 		for slices.Contains(lately[:], page) {
 			if chance.IntN(2) == 0 {
-				page = (page + 1) % tracePages
+				page = (page + 1) % pages
 			} else { // the lower, the likelier
-				page = chance.Uint64N(1 + chance.Uint64N(tracePages))
+				page = chance.Uint64N(1 + chance.Uint64N(pages))
 			}
 		}
 		lately[i%traceLately] = page
@@ -61,21 +60,22 @@ func generate(path string, refs int) (err error) {
 // references measures what references cost that hit: in a loop, and as a replay makes them.
 func (l *Live) references(ctx context.Context, limit time.Duration, m *Measured) (err error) {
 	path := filepath.Join(l.o.Dir, "calibrate.skt")
+	pages := l.pages()
 	refs := int(min(max(l.o.Seconds*traceRefs, leastRefs), mostRefs))
-	if err := generate(path, refs); err != nil {
+	if err := generate(path, refs, pages); err != nil {
 		return fmt.Errorf("generate a trace: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(path)) }()
 	v := configs.DefaultVNode()
 	v.Name, v.Trace = "calibrate", path
-	v.Excache.Lines, v.Excache.Ways = tracePages, 0
+	v.Excache.Lines, v.Excache.Ways = int(pages), 0
 	const more = 3 // a replay repeated so often, less one that was not, leaves what is not a reference out
-	p, err := l.process(ctx, manyPages, manyPages, true)
+	p, err := l.process(ctx, int(pages), pages, true)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close(ctx)) }()
-	if err := touch(p, manyPages, false); err != nil {
+	if err := touch(p, pages, false); err != nil {
 		return err
 	}
 	var hits, replays samples
@@ -83,11 +83,11 @@ func (l *Live) references(ctx context.Context, limit time.Duration, m *Measured)
 		const rounds = 16
 		began := time.Now()
 		for range rounds {
-			if err := touch(p, manyPages, false); err != nil {
+			if err := touch(p, pages, false); err != nil {
 				return err
 			}
 		}
-		hits = append(hits, float64(time.Since(began))/(rounds*manyPages))
+		hits = append(hits, float64(time.Since(began))/float64(rounds*pages))
 		var took [2]float64
 		for i, repeat := range []int{1, 1 + more} {
 			v.Repeat = repeat
@@ -100,6 +100,6 @@ func (l *Live) references(ctx context.Context, limit time.Duration, m *Measured)
 		replays = append(replays, (took[1]-took[0])/float64(more*refs)*1e9)
 	}
 	m.Hit = mean(hits)
-	m.Replays = max(mean(replays)-m.PLocal*tracePages/float64(refs), 0) // each repetition touches its pages for the first time
+	m.Replays = max(mean(replays)-m.PLocal*float64(pages)/float64(refs), 0) // each repetition touches its pages for the first time
 	return ctx.Err()
 }

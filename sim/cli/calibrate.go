@@ -170,7 +170,7 @@ Each trace has the ExCache of the bundled workload, other traces one of a quarte
 	}
 	cmd.Flags().StringSliceVar(&f.transports, "transport", []string{configs.TransportUnix, configs.TransportTCP}, "unix, tcp or both")
 	cmd.Flags().IntVar(&f.rounds, "rounds", 5, "how often; medians are compared")
-	cmd.Flags().Float64Var(&f.seconds, "seconds", 2, "how long to calibrate in each round, about")
+	cmd.Flags().Float64Var(&f.seconds, "seconds", 3, "how long to calibrate in each round and transport, about: between all traces")
 	cmd.Flags().Float64Var(&f.tolerance, "tolerance", 0, "exit with 1 if an error is more percent than this (default: no matter)")
 	cmd.Flags().StringVar(&f.hardware, "hardware", "", "predict with this profile instead of one that is measured in each round")
 	cmd.Flags().Uint64Var(&f.refs, "max-refs", 0, "only so many references of each trace (default: all)")
