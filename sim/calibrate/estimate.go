@@ -28,7 +28,7 @@ const loopback = units.Rate(1_000_000_000_000)
 // because the system gives the frame then, which the model leaves out. A fetch that carries a flush differs
 // from one that does not by its bytes, which gives poll_per_kib. Many messages in flight take no time but the processor's, which gives
 // poll; worker is what a fetch takes beyond a message without a body. Of latency and hand_off only the sum is told, by that message.
-// What else the machine does shows as messages that are late.
+// Fetches that take a longer way show as messages that are late. What else the machine does is in no value: all are medians, or processor time.
 //
 // What comes out below 0 is 0: the model then says too much, and Explain shows by how much.
 func Estimate(m *Measured, h *hardware.Hardware) {

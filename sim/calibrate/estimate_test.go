@@ -149,8 +149,11 @@ func TestBetween(t *testing.T) {
 }
 
 func TestLate(t *testing.T) {
-	share, by := late(samples{10, 10, 10, 100}, samples{20, 20, 20, 59})
-	if share != 1.0/8 || by != 90 {
-		t.Errorf("%v late by %v, want one of eight by 90: 59 is less than %d times the median of its own kind", share, by, LateFactor)
+	kinds := []samples{{10, 10, 10, 10, 100}, {20, 20, 20, 29}}
+	if share, by := late(kinds, []float64{12, 20}); share != 1.0/9 || by != 10 {
+		t.Errorf("%v late by %v, want one of nine, by 10: five of a mean of 12 are 10 more than their medians, and 29 is less than %v times 20", share, by, LateFactor)
+	}
+	if share, by := late(kinds, []float64{9, 20}); share != 0 || by != 0 {
+		t.Errorf("%v late by %v, want none: they waited, they did not work", share, by)
 	}
 }

@@ -178,11 +178,12 @@ func (l *Live) process(ctx context.Context, lines int, pages uint64, anon bool) 
 // Outcome is a live or virtual run of a trace.
 type Outcome struct {
 	WallSeconds float64 `json:"wall_seconds"`
+	// BusySeconds is what of it the processor worked for the two processes: the time on the clock of a machine with nothing else to do.
+	BusySeconds float64 `json:"busy_seconds"`
 	// FetchP50US is the median latency of a page fetched from the mComponent, in microseconds; 0 if none was.
 	FetchP50US float64 `json:"fetch_p50_us"`
-	// ProcessorShare is how much of its time on the clock the processor worked for the two processes: 1 on a machine with nothing
-	// else to do. Of a live run only.
-	ProcessorShare float64 `json:"processor_share,omitempty"`
+	// ProcessorShare is the second over the first: 1 on a machine with nothing else to do.
+	ProcessorShare float64 `json:"processor_share"`
 	Fetches        uint64  `json:"fetches"`
 }
 
@@ -208,7 +209,7 @@ func (l *Live) Replay(ctx context.Context, v *configs.VNode) (Outcome, error) {
 	if n := r.Counters.IntegrityErrors; n > 0 {
 		return Outcome{}, fmt.Errorf("%s: %d wrong pages: %s", v.Trace, n, strings.Join(r.Integrity, "; "))
 	}
-	out := Outcome{WallSeconds: r.Seconds, ProcessorShare: share, Fetches: r.Counters.Fetches}
+	out := Outcome{WallSeconds: r.Seconds, BusySeconds: r.Seconds * share, ProcessorShare: share, Fetches: r.Counters.Fetches}
 	for _, f := range r.Fault {
 		if f.Kind == fetchKind {
 			lat, err := f.Latency()

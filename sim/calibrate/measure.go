@@ -24,16 +24,16 @@ type Measured struct {
 	Fetch      float64 `json:"fetch_ns"`       // a page fault whose page is fetched, a clean line evicted
 	FetchDirty float64 `json:"fetch_dirty_ns"` // the same, a dirty line evicted and flushed in the same message
 
-	// Late is the share of fetches that took more than LateFactor times the median, because something else had the processor, and
-	// LateBy by how much these exceeded the median, on the average.
+	// Late is the share of fetches that took more than LateFactor times the median, and LateBy by how much processor time of both
+	// processes these exceeded it, on the average, so that all together took what they took.
 	Late   float64 `json:"late"`
 	LateBy float64 `json:"late_by_ns"`
 
-	// Means of many, without a look at the clock between them.
-	Pings   float64 `json:"pings_ns"`   // as Ping, InFlight at once
-	Flushes float64 `json:"flushes_ns"` // a page written back: the dirty lines of a process when it ends
-	Hit     float64 `json:"hit_ns"`     // a reference to a line of the ExCache, by a loop that does nothing else
-	Replays float64 `json:"replays_ns"` // a reference of a trace that hits, replayed: decoding, locks and checks included
+	// Processor time of both processes for each of many.
+	Pings   float64 `json:"pings_cpu_ns"`   // as Ping, InFlight at once
+	Flushes float64 `json:"flushes_cpu_ns"` // a page written back: the dirty lines of a process when it ends
+	Hit     float64 `json:"hit_cpu_ns"`     // a reference to a line of the ExCache, by a loop that does nothing else
+	Replays float64 `json:"replays_cpu_ns"` // a reference of a trace that hits, replayed: decoding, locks and checks included
 
 	Share float64 `json:"processor_share"` // of the time on the clock that both processes ran: 1 without other load
 
@@ -48,21 +48,17 @@ const (
 	// smallLines is an ExCache that most accesses of the measurements miss, and manyPages are the pages that they cycle through, fewer
 	// if there is less than a second to measure.
 	smallLines, manyPages, fewPages = 64, 4096, 512
-	// LateFactor tells a fetch that was interrupted from one that was not.
-	LateFactor = 3
+	// LateFactor tells a fetch that took a longer way (a process had to be woken up that had gone to sleep) from one that did not.
+	LateFactor = 1.5
 	// turn is how many operations of one kind follow each other before the next kind has its turn, so that all meet the same load.
 	turn = 64
-	// maxSamples bounds what is kept of one kind.
-	maxSamples = 1 << 20
 )
 
 // samples are durations of one kind, in ns.
 type samples []float64
 
 func (s *samples) add(d time.Duration) {
-	if len(*s) < maxSamples {
-		*s = append(*s, float64(d))
-	}
+	*s = append(*s, float64(d))
 }
 
 // median of what was sampled; 0 of nothing.
@@ -78,35 +74,24 @@ func median(s []float64) float64 {
 	return t[len(t)/2]
 }
 
-// mean of what was sampled; 0 of nothing.
-func mean(s []float64) float64 {
-	if len(s) == 0 {
-		return 0
-	}
-	sum := 0.0
-	for _, x := range s {
-		sum += x
-	}
-	return sum / float64(len(s))
-}
-
-// late gives the share of late ones, each kind against its own median, and their mean excess.
-func late(kinds ...samples) (share, by float64) {
-	var over []float64
-	n := 0
-	for _, s := range kinds {
+// late gives the share of late ones of kinds of operations, each kind against its own median, and by how much processor time these
+// exceed it so that the mean of all is what it is. cpu is the mean of each kind.
+func late(kinds []samples, cpu []float64) (share, by float64) {
+	n, over, excess := 0, 0, 0.0
+	for i, s := range kinds {
 		usual := median(s)
 		for _, x := range s {
 			if x > LateFactor*usual {
-				over = append(over, x-usual)
+				over++
 			}
 		}
 		n += len(s)
+		excess += (cpu[i] - usual) * float64(len(s))
 	}
-	if n == 0 {
+	if over == 0 || excess <= 0 {
 		return 0, 0
 	}
-	return float64(len(over)) / float64(n), mean(over)
+	return float64(over) / float64(n), excess / float64(over)
 }
 
 // Measure makes all measurements.
@@ -144,10 +129,16 @@ type loop struct {
 	write bool
 	page  uint64
 	took  samples
+	cpu   time.Duration // of both processes, for all that was sampled
 }
 
+// mean processor time of an access.
+func (o *loop) mean() float64 { return float64(o.cpu) / float64(len(o.took)) }
+
 // run makes a turn, each access measured.
-func (o *loop) run() error {
+func (o *loop) run(cpu func() time.Duration) error {
+	start := cpu()
+	defer func() { o.cpu += cpu() - start }()
 	t := o.p.Thread(0)
 	t.Begin()
 	defer t.End()
@@ -180,17 +171,17 @@ func (l *Live) faults(ctx context.Context, limit time.Duration, m *Measured) (er
 	}
 	for _, o := range []*loop{fetch, dirty} { // every page is at the mComponent before anything counts
 		for range 2 * pages / turn {
-			if err := o.run(); err != nil {
+			if err := o.run(l.cpu); err != nil {
 				return err
 			}
 		}
-		o.took = nil
+		o.took, o.cpu = nil, 0
 	}
 	var pings, local samples
 	ping := &netlayer.Call{Op: wire.OpPing}
 	for end := time.Now().Add(limit); ctx.Err() == nil && (len(pings) == 0 || time.Now().Before(end)); {
 		for _, o := range []*loop{fetch, dirty, evict} {
-			if err := o.run(); err != nil {
+			if err := o.run(l.cpu); err != nil {
 				return err
 			}
 		}
@@ -205,7 +196,7 @@ func (l *Live) faults(ctx context.Context, limit time.Duration, m *Measured) (er
 			return err
 		}
 	}
-	m.Late, m.LateBy = late(fetch.took, dirty.took)
+	m.Late, m.LateBy = late([]samples{fetch.took, dirty.took}, []float64{fetch.mean(), dirty.mean()})
 	m.Ping, m.PLocal, m.Evict, m.Fetch, m.FetchDirty = median(pings), median(local), median(evict.took), median(fetch.took), median(dirty.took)
 	return ctx.Err()
 }
@@ -235,7 +226,7 @@ func (l *Live) throughput(ctx context.Context, limit time.Duration, m *Measured)
 	calls, pages := make([]netlayer.Call, InFlight), l.pages()
 	var pings, flushes samples
 	for end := time.Now().Add(limit); ctx.Err() == nil && (len(flushes) == 0 || time.Now().Before(end)); {
-		began := time.Now()
+		cpu := l.cpu()
 		for range pages / InFlight {
 			for i := range calls {
 				calls[i].Op = wire.OpPing
@@ -249,14 +240,14 @@ func (l *Live) throughput(ctx context.Context, limit time.Duration, m *Measured)
 				}
 			}
 		}
-		pings = append(pings, float64(time.Since(began))/float64(pages))
+		pings = append(pings, float64(l.cpu()-cpu)/float64(pages))
 		each, err := l.writeBack(ctx)
 		if err != nil {
 			return err
 		}
 		flushes = append(flushes, each)
 	}
-	m.Pings, m.Flushes = mean(pings), mean(flushes)
+	m.Pings, m.Flushes = median(pings), median(flushes)
 	return ctx.Err()
 }
 
@@ -271,11 +262,11 @@ func (l *Live) writeBack(ctx context.Context) (each float64, err error) {
 	if err := touch(p, pages, true); err != nil {
 		return 0, err
 	}
-	began := time.Now()
+	cpu := l.cpu()
 	if err := p.Drain(ctx); err != nil {
 		return 0, err
 	}
-	return float64(time.Since(began)) / float64(pages), nil
+	return float64(l.cpu()-cpu) / float64(pages), nil
 }
 
 // touch accesses the pages from 1 on, one after the other.

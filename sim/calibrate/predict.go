@@ -32,12 +32,13 @@ type Prediction struct {
 	Rounds    int     `json:"rounds"`
 	Predicted Outcome `json:"predicted"`
 	Measured  Outcome `json:"measured"`
-	// WallError and FetchError are predicted over measured, less one; 0 if there was no fetch.
+	// WallError, BusyError and FetchError are predicted over measured, less one; 0 if there was no fetch.
 	WallError  float64 `json:"wall_error"`
+	BusyError  float64 `json:"busy_error"`
 	FetchError float64 `json:"fetch_p50_error"`
 }
 
-// Worst is the larger of both errors, without its sign.
+// Worst is the largest error of wall time and latency, without its sign.
 func (p *Prediction) Worst() float64 { return max(math.Abs(p.WallError), math.Abs(p.FetchError)) }
 
 // PredictOptions say what to compare.
@@ -83,6 +84,7 @@ func Predict(ctx context.Context, o PredictOptions) ([]Prediction, error) {
 		for c := range o.Cases {
 			p := Prediction{Trace: o.Cases[c].Name, Transport: transport, Rounds: o.Rounds, Predicted: middle(all[t][c].virtual), Measured: middle(all[t][c].live)}
 			p.WallError = relative(p.Predicted.WallSeconds, p.Measured.WallSeconds)
+			p.BusyError = relative(p.Predicted.BusySeconds, p.Measured.BusySeconds)
 			p.FetchError = relative(p.Predicted.FetchP50US, p.Measured.FetchP50US)
 			out = append(out, p)
 		}
@@ -122,10 +124,10 @@ func (o *PredictOptions) round(ctx context.Context, transport string) (live, vir
 		live = append(live, m)
 	}
 	for i := range o.Cases {
-		p := o.Hardware
+		p, share := o.Hardware, 1.0
 		if p == nil {
 			m := between(around[i], around[i+1])
-			p = Profile(&m, time.Now(), Host())
+			p, share = Profile(&m, time.Now(), Host()), m.Share
 		}
 		x, err := Virtual(ctx, &p.Hardware, &o.Cases[i].VNode)
 		if err != nil {
@@ -134,6 +136,7 @@ func (o *PredictOptions) round(ctx context.Context, transport string) (live, vir
 		if x.Fetches != live[i].Fetches {
 			return nil, nil, fmt.Errorf("%s: %d fetches in virtual time, %d live: law 1 does not hold", o.Cases[i].Name, x.Fetches, live[i].Fetches)
 		}
+		x.WallSeconds, x.ProcessorShare = x.BusySeconds/share, share // the load that calibration met is that of the run
 		virtual = append(virtual, x)
 	}
 	return live, virtual, nil
@@ -167,6 +170,7 @@ func middle(all []Outcome) Outcome {
 	}
 	return Outcome{
 		WallSeconds:    pick(func(x Outcome) float64 { return x.WallSeconds }),
+		BusySeconds:    pick(func(x Outcome) float64 { return x.BusySeconds }),
 		FetchP50US:     pick(func(x Outcome) float64 { return x.FetchP50US }),
 		ProcessorShare: pick(func(x Outcome) float64 { return x.ProcessorShare }),
 		Fetches:        all[0].Fetches,
@@ -193,7 +197,7 @@ nodes:
   - {id: p1, role: pcomponent}
 `
 
-// Virtual predicts the live replay of the trace of a vNode.
+// Virtual predicts the live replay of the trace of a vNode on a machine with nothing else to do.
 func Virtual(ctx context.Context, h *hardware.Hardware, v *configs.VNode) (Outcome, error) {
 	c, err := configs.ParseCluster("calibrate", []byte(cluster), configs.Overrides{})
 	if err != nil {
@@ -214,7 +218,7 @@ func Virtual(ctx context.Context, h *hardware.Hardware, v *configs.VNode) (Outco
 		return Outcome{}, errors.New(sum.Failed[0])
 	}
 	return Outcome{
-		WallSeconds: sum.VNodes[0].Seconds, FetchP50US: sum.Total.FaultLatency[fetchKind].P50, Fetches: sum.Total.Fetches,
+		WallSeconds: sum.VNodes[0].Seconds, BusySeconds: sum.VNodes[0].Seconds, ProcessorShare: 1, FetchP50US: sum.Total.FaultLatency[fetchKind].P50, Fetches: sum.Total.Fetches,
 	}, nil
 }
 

@@ -81,13 +81,13 @@ func (l *Live) references(ctx context.Context, limit time.Duration, m *Measured)
 	var hits, replays samples
 	for end := time.Now().Add(limit); ctx.Err() == nil && (len(replays) == 0 || time.Now().Before(end)); {
 		const rounds = 16
-		began := time.Now()
+		cpu := cpuOf(0)
 		for range rounds {
 			if err := touch(p, pages, false); err != nil {
 				return err
 			}
 		}
-		hits = append(hits, float64(time.Since(began))/float64(rounds*pages))
+		hits = append(hits, float64(cpuOf(0)-cpu)/float64(rounds*pages))
 		var took [2]float64
 		for i, repeat := range []int{1, 1 + more} {
 			v.Repeat = repeat
@@ -95,11 +95,11 @@ func (l *Live) references(ctx context.Context, limit time.Duration, m *Measured)
 			if err != nil {
 				return err
 			}
-			took[i] = r.WallSeconds
+			took[i] = r.BusySeconds
 		}
 		replays = append(replays, (took[1]-took[0])/float64(more*refs)*1e9)
 	}
-	m.Hit = mean(hits)
-	m.Replays = max(mean(replays)-m.PLocal*float64(pages)/float64(refs), 0) // each repetition touches its pages for the first time
+	m.Hit = median(hits)
+	m.Replays = max(median(replays)-m.PLocal*float64(pages)/float64(refs), 0) // each repetition touches its pages for the first time
 	return ctx.Err()
 }

@@ -105,8 +105,8 @@ func (c *calibration) table(w io.Writer) {
 		measured, modelled float64
 	}{
 		{"a message without body, there and back", m.Ping, x.Ping},
-		{"the same, 16 in flight", m.Pings, x.Pings},
-		{"a page written back, many in flight", m.Flushes, x.Flushes},
+		{"the same, 16 in flight, processor time", m.Pings, x.Pings},
+		{"a page written back, many in flight, processor time", m.Flushes, x.Flushes},
 		{"a first touch", m.PLocal, x.PLocal},
 		{"a first touch that evicts", m.Evict, x.Evict},
 		{"a fetch", m.Fetch, x.Fetch},
@@ -270,9 +270,10 @@ func predicted(dir string, args []string, refs uint64) (cases []calibrate.Case, 
 }
 
 func predictions(w io.Writer, rows []calibrate.Prediction) {
-	fmt.Fprintln(w, "trace\ttransport\twall predicted\tmeasured\terror\tfetch p50 predicted\tmeasured\terror\tfetches\tprocessor")
+	fmt.Fprintln(w, "trace\ttransport\twall predicted\tmeasured\terror\tbusy predicted\tmeasured\terror\tfetch p50 predicted\tmeasured\terror\tfetches\tprocessor")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%.3f s\t%.3f s\t%+.1f %%\t%.2f us\t%.2f us\t%+.1f %%\t%d\t%.2f\n", r.Trace, r.Transport,
-			r.Predicted.WallSeconds, r.Measured.WallSeconds, r.WallError*100, r.Predicted.FetchP50US, r.Measured.FetchP50US, r.FetchError*100, r.Measured.Fetches, r.Measured.ProcessorShare)
+		p, m := &r.Predicted, &r.Measured
+		fmt.Fprintf(w, "%s\t%s\t%.3f s\t%.3f s\t%+.1f %%\t%.3f s\t%.3f s\t%+.1f %%\t%.2f us\t%.2f us\t%+.1f %%\t%d\t%.2f\n", r.Trace, r.Transport,
+			p.WallSeconds, m.WallSeconds, r.WallError*100, p.BusySeconds, m.BusySeconds, r.BusyError*100, p.FetchP50US, m.FetchP50US, r.FetchError*100, m.Fetches, m.ProcessorShare)
 	}
 }
