@@ -9,20 +9,23 @@ import (
 )
 
 // App is a program as a generator of visits to pages. First its threads write all pages of the working set once, each thread its own
-// part; then each visit is one of three: to the next page of the thread's part of the working set (Scan), to a page that nobody has
-// touched (as often as Touched wants), or to any page of the working set, page k of a random order with probability ~ 1/k^Skew.
+// part; then each visit is one of three: to the next page of the thread's part of what is not hot (Scan), to a page that nobody has
+// touched (as often as Touched wants), or to the hot set: Run pages in order, from a start that is the k-th of a random order with
+// probability ~ 1/k^Skew, all read or all written.
 type App struct {
 	Name       string
 	Threads    int
 	WorkingSet uint64 // bytes
+	Hot        uint64 // bytes of the working set
 	Touched    uint64 // bytes in all: what is beyond the working set is written once
 	Visits     int    // after the first pass, per page of the working set
 	Writes     float64
 	ScanWrites float64
 	// Instructions between two visits of a thread, on average; each gap is uniform within half and one and a half of it.
 	Instructions uint64
+	Run          int // pages
 	Skew         float64
-	Scan         float64 // share of visits
+	Scan         float64 // share of visits; all of them if nothing is hot
 	Source       string  // where the parameters come from
 }
 
@@ -32,23 +35,27 @@ const base = 1 << 30
 // layout is an App at a scale.
 type layout struct {
 	app         *App
-	pages       int // of the working set
-	fresh       int // beyond
-	visits      int // of one thread
-	freshVisits int // of one thread
-	order       []uint32
+	pages       int // of the working set, the hot ones last
+	cold        int
+	fresh       int      // beyond
+	visits      int      // of one thread
+	freshVisits int      // of one thread
+	order       []uint32 // of the runs of the hot set
 	pick        *alias
 }
 
 func (a *App) layout(o *Options, scale int) *layout {
 	l := &layout{app: a, pages: int(a.WorkingSet) / scale / wire.PageSize, fresh: int(a.Touched-a.WorkingSet) / scale / wire.PageSize}
+	l.cold = l.pages - int(a.Hot)/scale/wire.PageSize
 	l.visits = l.pages * a.Visits / a.Threads
 	l.freshVisits = l.fresh / a.Threads
-	l.order = make([]uint32, l.pages)
-	for i, p := range vtime.Stream(o.Seed, a.Name+" order", 0).Perm(l.pages) {
-		l.order[i] = uint32(p)
+	l.order = make([]uint32, (l.pages-l.cold)/max(a.Run, 1))
+	for i, p := range vtime.Stream(o.Seed, a.Name+" order", 0).Perm(len(l.order)) {
+		l.order[i] = uint32(l.cold + p*max(a.Run, 1))
 	}
-	l.pick = zipf(l.pages, a.Skew)
+	if len(l.order) > 0 {
+		l.pick = zipf(len(l.order), a.Skew)
+	}
 	return l
 }
 
@@ -58,18 +65,23 @@ func (l *layout) bytes() uint64 { return uint64(l.pages+l.fresh) * wire.PageSize
 type walker struct {
 	l         *layout
 	rng       *rand.Rand
-	from, to  int // its part of the working set
+	from, to  int // its part of what is not hot
 	scan      int
-	first     int // pages of the first pass that are left
+	pass      int // next page of the first pass
+	passEnd   int
 	left      int
 	fresh     int // next page that nobody has touched
 	freshLeft int
+	hot       int  // next page of a run of the hot set
+	hotLeft   int  // pages of it
+	hotWrite  bool // it is written
 }
 
 func (l *layout) walker(o *Options, thread int) *walker {
 	w := &walker{l: l, rng: vtime.Stream(o.Seed, l.app.Name, uint64(thread)), left: l.visits, freshLeft: l.freshVisits}
-	w.from, w.to = l.pages*thread/l.app.Threads, l.pages*(thread+1)/l.app.Threads
-	w.first, w.scan = w.to-w.from, w.from
+	n := l.app.Threads
+	w.from, w.to = l.cold*thread/n, l.cold*(thread+1)/n
+	w.pass, w.passEnd, w.scan = l.pages*thread/n, l.pages*(thread+1)/n, w.from
 	w.fresh = l.pages + thread*l.freshVisits
 	return w
 }
@@ -78,9 +90,9 @@ func (l *layout) walker(o *Options, thread int) *walker {
 func (w *walker) next() (page int, write bool, instructions uint64, ok bool) {
 	a := w.l.app
 	instructions = a.Instructions/2 + w.rng.Uint64N(a.Instructions)
-	if w.first > 0 {
-		w.first--
-		return w.to - w.first - 1, true, instructions, true
+	if w.pass < w.passEnd {
+		w.pass++
+		return w.pass - 1, true, instructions, true
 	}
 	if w.left == 0 {
 		return 0, false, 0, false
@@ -98,7 +110,12 @@ func (w *walker) next() (page int, write bool, instructions uint64, ok bool) {
 		}
 		return page, w.rng.Float64() < a.ScanWrites, instructions, true
 	}
-	return int(w.l.order[w.l.pick.draw(w.rng)]), w.rng.Float64() < a.Writes, instructions, true
+	if w.hotLeft == 0 {
+		w.hot, w.hotLeft, w.hotWrite = int(w.l.order[w.l.pick.draw(w.rng)]), max(a.Run, 1), w.rng.Float64() < a.Writes
+	}
+	w.hotLeft--
+	w.hot++
+	return w.hot - 1, w.hotWrite, instructions, true
 }
 
 // alias draws from a distribution in constant time (Walker's alias method, as Vose, IEEE TSE 1991, builds it).

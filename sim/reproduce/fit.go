@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Fit finds Instructions, Skew and Scan of the applications of Figures 11 and 12 from their LegoOS rows: one figure of three cells for
+// Fit finds Instructions, Hot and Scan of the applications of Figures 11 and 12 from their LegoOS rows: one figure of three cells for
 // each, and nothing else. The search is by coordinates: each parameter in turn goes a step up or down if that makes the sum of the squares of
 // the relative errors smaller; when none does, steps are halved. Values are whole multiples of the last step, so every processor finds the same.
 func Fit(o Options, tell func(string)) ([]App, error) {
@@ -34,8 +34,8 @@ type fitted struct {
 }
 
 var fittedParameters = []fitted{
-	{1000, 2000, 1_000_000, func(a *App) float64 { return float64(a.Instructions) }, func(a *App, x float64) { a.Instructions = uint64(math.Round(x)) }},
-	{0.01, 0, 2, func(a *App) float64 { return a.Skew }, func(a *App, x float64) { a.Skew = math.Round(x*100) / 100 }},
+	{500, 2000, 1_000_000, func(a *App) float64 { return float64(a.Instructions) }, func(a *App, x float64) { a.Instructions = uint64(math.Round(x)) }},
+	{4, 4, 800, func(a *App) float64 { return float64(a.Hot / mib) }, func(a *App, x float64) { a.Hot = uint64(math.Round(x)) * mib }},
 	{0.005, 0, 1, func(a *App) float64 { return a.Scan }, func(a *App, x float64) { a.Scan = math.Round(x*1000) / 1000 }},
 }
 
@@ -82,7 +82,7 @@ func fitApp(o *Options, a *App, figure int, tell func(string)) error {
 					}
 				}
 			}
-			tell(fmt.Sprintf("%s: %d instructions, skew %.2f, scan %.3f: error %.2f %%", a.Name, a.Instructions, a.Skew, a.Scan, 100*math.Sqrt(best/float64(len(s.mib)))))
+			tell(fmt.Sprintf("%s: %d instructions, %d MiB hot, scan %.3f: error %.2f %%", a.Name, a.Instructions, a.Hot/mib, a.Scan, 100*math.Sqrt(best/float64(len(s.mib)))))
 		}
 	}
 	return nil

@@ -129,3 +129,6 @@ func (r *run) targets() {
 
 // reasons say why a target is missed, where it is.
 var reasons = map[string]string{}
+
+// NotModelled is what of the published numbers has no row, or no target, and why.
+var NotModelled = []string{}
