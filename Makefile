@@ -1,5 +1,6 @@
 # make run    builds and replays the bundled programs on a cluster of this machine
 # make test   everything that must hold: formatting, vet, the pinned linter, all tests under the race detector
+# make reproduce  the figures of the LegoOS paper beside the published ones
 # make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make fuzz   every fuzz target for FUZZTIME
 GO       ?= go
@@ -16,17 +17,20 @@ EXACT    ?= Oracle|Pinned
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run build test lint bench fuzz clean
+.PHONY: run reproduce build test lint bench fuzz clean
 
 run: build
 	$(BIN) run
+
+reproduce: build
+	$(BIN) reproduce legoos
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 test: lint
 	$(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./...
-	$(GO) test -run '$(EXACT)' -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay
+	$(GO) test -run '$(EXACT)' -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay ./sim/reproduce
 
 lint:
 	@bad=$$(find . -name '*.go' -not -path './.git/*' | xargs gofmt -l); \

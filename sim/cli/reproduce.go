@@ -20,6 +20,7 @@ type reproduceFlags struct {
 	out   string
 	seed  uint64
 	scale int
+	fit   bool
 }
 
 func (a *app) reproduceCommand() *cobra.Command {
@@ -37,6 +38,7 @@ with the reason. The folder gets table.md, rows.json and a plot of each figure.`
 	lego.Flags().StringVar(&f.out, "out", "", "folder of the result (default: runs/reproduce-TIME)")
 	lego.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the programs")
 	lego.Flags().IntVar(&f.scale, "scale", reproduce.DefaultScale, "divide all memory by this, a power of two")
+	lego.Flags().BoolVar(&f.fit, "fit", false, "fit the applications anew, from what they are now, print them and stop; --scale 64 is what they were fitted at")
 	cmd.AddCommand(lego)
 	return cmd
 }
@@ -50,6 +52,18 @@ func (a *app) reproduceLegoOS(ctx context.Context, f *reproduceFlags) error {
 	o := reproduce.Options{Seed: f.seed, Scale: f.scale, Hardware: h.Hardware, HardwareName: h.Name, Sockets: s.Hardware.Endpoint}
 	if err := o.Validate(); err != nil {
 		return usage("%v", err)
+	}
+	if f.fit {
+		apps, err := reproduce.Fit(ctx, o, func(s string) { a.say("%s", s) })
+		if err != nil {
+			return err
+		}
+		return a.print(apps, func(w io.Writer) {
+			fmt.Fprintln(w, "APPLICATION\tINSTRUCTIONS\tHOT MiB\tSCAN")
+			for _, p := range apps {
+				fmt.Fprintf(w, "%s\t%d\t%d\t%.3f\n", p.Name, p.Instructions, p.Hot>>20, p.Scan)
+			}
+		})
 	}
 	out, err := makeOut(f.out, "reproduce")
 	if err != nil {

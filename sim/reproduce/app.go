@@ -24,9 +24,11 @@ type App struct {
 	// Instructions between two visits of a thread, on average; each gap is uniform within half and one and a half of it.
 	Instructions uint64
 	Run          int // pages
-	Skew         float64
-	Scan         float64 // share of visits; all of them if nothing is hot
-	Source       string  // where the parameters come from
+	// Together has all threads make the same choices, as those of one operation on one tensor do: each walks its part of the run.
+	Together bool
+	Skew     float64
+	Scan     float64 // share of visits; all of them if nothing is hot
+	Source   string  // where the parameters come from
 }
 
 // base is where the memory of an App begins.
@@ -64,7 +66,9 @@ func (l *layout) bytes() uint64 { return uint64(l.pages+l.fresh) * wire.PageSize
 // walker makes the visits of one thread.
 type walker struct {
 	l         *layout
-	rng       *rand.Rand
+	rng       *rand.Rand // of its gaps
+	choice    *rand.Rand // of everything else
+	thread    int
 	from, to  int // its part of what is not hot
 	scan      int
 	pass      int // next page of the first pass
@@ -78,7 +82,12 @@ type walker struct {
 }
 
 func (l *layout) walker(o *Options, thread int) *walker {
-	w := &walker{l: l, rng: vtime.Stream(o.Seed, l.app.Name, uint64(thread)), left: l.visits, freshLeft: l.freshVisits}
+	w := &walker{l: l, rng: vtime.Stream(o.Seed, l.app.Name+" gaps", uint64(thread)), thread: thread, left: l.visits, freshLeft: l.freshVisits}
+	choices := uint64(thread)
+	if l.app.Together {
+		choices = 0
+	}
+	w.choice = vtime.Stream(o.Seed, l.app.Name, choices)
 	n := l.app.Threads
 	w.from, w.to = l.cold*thread/n, l.cold*(thread+1)/n
 	w.pass, w.passEnd, w.scan = l.pages*thread/n, l.pages*(thread+1)/n, w.from
@@ -98,20 +107,24 @@ func (w *walker) next() (page int, write bool, instructions uint64, ok bool) {
 		return 0, false, 0, false
 	}
 	w.left--
-	if w.freshLeft > 0 && w.rng.IntN(w.left+1) < w.freshLeft {
+	if w.freshLeft > 0 && w.choice.IntN(w.left+1) < w.freshLeft {
 		w.freshLeft--
 		w.fresh++
 		return w.fresh - 1, true, instructions, true
 	}
-	if w.rng.Float64() < a.Scan {
+	if w.choice.Float64() < a.Scan {
 		page = w.scan
 		if w.scan++; w.scan == w.to {
 			w.scan = w.from
 		}
-		return page, w.rng.Float64() < a.ScanWrites, instructions, true
+		return page, w.choice.Float64() < a.ScanWrites, instructions, true
 	}
 	if w.hotLeft == 0 {
-		w.hot, w.hotLeft, w.hotWrite = int(w.l.order[w.l.pick.draw(w.rng)]), max(a.Run, 1), w.rng.Float64() < a.Writes
+		w.hot, w.hotLeft, w.hotWrite = int(w.l.order[w.l.pick.draw(w.choice)]), max(a.Run, 1), w.choice.Float64() < a.Writes
+		if a.Together {
+			w.hotLeft = a.Run / a.Threads
+			w.hot += w.thread * w.hotLeft
+		}
 	}
 	w.hotLeft--
 	w.hot++

@@ -1,6 +1,7 @@
 package reproduce
 
 import (
+	"context"
 	"fmt"
 	"math"
 )
@@ -8,7 +9,7 @@ import (
 // Fit finds Instructions, Hot and Scan of the applications of Figures 11 and 12 from their LegoOS rows: one figure of three cells for
 // each, and nothing else. The search is by coordinates: each parameter in turn goes a step up or down if that makes the sum of the squares of
 // the relative errors smaller; when none does, steps are halved. Values are whole multiples of the last step, so every processor finds the same.
-func Fit(o Options, tell func(string)) ([]App, error) {
+func Fit(ctx context.Context, o Options, tell func(string)) ([]App, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -16,7 +17,7 @@ func Fit(o Options, tell func(string)) ([]App, error) {
 	for f := range slowdowns {
 		for i := range out {
 			if out[i].Name == slowdowns[f].app {
-				if err := fitApp(&o, &out[i], f, tell); err != nil {
+				if err := fitApp(ctx, &o, &out[i], f, tell); err != nil {
 					return nil, err
 				}
 			}
@@ -42,7 +43,7 @@ var fittedParameters = []fitted{
 // coarsest is the first step of the search in multiples of the last.
 const coarsest = 16
 
-func fitApp(o *Options, a *App, figure int, tell func(string)) error {
+func fitApp(ctx context.Context, o *Options, a *App, figure int, tell func(string)) error {
 	s := &slowdowns[figure]
 	loss := func(a *App) (float64, error) {
 		r := &run{o: *o, local: map[string]float64{}}
@@ -63,7 +64,9 @@ func fitApp(o *Options, a *App, figure int, tell func(string)) error {
 	}
 	for scale := float64(coarsest); scale >= 1; scale /= 2 {
 		for better := true; better; {
-			better = false
+			if better = false; ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			for _, p := range fittedParameters {
 				for _, d := range []float64{scale * p.step, -scale * p.step} {
 					try := *a

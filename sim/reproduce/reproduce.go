@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/hardware/endpoint"
@@ -101,9 +102,11 @@ func LegoOS(ctx context.Context, o Options, tell func(string)) (*Result, error) 
 // targets compares with what should be reached.
 func (r *run) targets() {
 	x := &r.Result
-	linux := func(w *Row) bool { return len(w.Case) >= 5 && w.Case[:5] == "Linux" }
+	linux := func(w *Row) bool { return strings.HasPrefix(w.Case, "Linux") }
 	add := func(t Target) { r.Targets = append(r.Targets, t) }
 	add(target("Fig 8", "mean absolute error of the LegoOS rows", 0.10, x.MeanError("Fig 8", func(w *Row) bool { return !linux(w) }), false, reasons["Fig 8"]))
+	messages := func(w *Row) bool { return strings.Contains(w.Case, "×") }
+	add(target("Fig 8", "mean absolute error of the rows with messages", 0.10, x.MeanError("Fig 8", messages), false, reasons["Fig 8"]))
 	add(target("Fig 8", "mean absolute error of all rows", 0.10, x.MeanError("Fig 8", nil), false, reasons["Fig 8"]))
 	add(target("Fig 9", "mean absolute error of the LegoOS row", 0.15, x.MeanError("Fig 9", nil), false, reasons["Fig 9"]))
 	add(target("Fig 11", "mean absolute error of the baselines", 0.25, x.MeanError("Fig 11", nil), false, reasons["Fig 11"]))
@@ -128,7 +131,27 @@ func (r *run) targets() {
 }
 
 // reasons say why a target is missed, where it is.
-var reasons = map[string]string{}
+var reasons = map[string]string{
+	"Fig 8": "page faults of many threads: p-local lines come out 13 to 48 % too fast and Linux's own 30 to 36 % too slow. Both follow from " +
+		"processor.fault and processor.fault_locked, guesses of the profile that may not be taken from this figure. Among the rows with messages " +
+		"the largest error is 2 mComponents × 2 workers with 8 threads, which the paper has slower than 1 × 4 and gives no cause for.",
+	"Fig 9": "the costs of the file systems at both ends are not published.",
+	"Fig 11": "TensorFlow under Linux: the LegoOS row does not tell how many of its misses are in order. Ours rarely are, so they wait for the drive too often; " +
+		"and the paper's ramdisk, without a device to wait for, is slower than InfiniSwap at 128 MB, so something in the kernel that nobody published " +
+		"costs about 30 µs a page there, and nothing like it for Phoenix.",
+	"Fig 12": "Phoenix under Linux: as Figure 11.",
+	"wins":   "see Figures 11 and 12.",
+	"Fig 13": "the sweep of LRU costs no time in our model, and a flush that does not travel with its miss costs a whole call.",
+	"Fig 14": "see replication.",
+	"Replication": "each flush sends one replica, with two mComponents or four, and waits for it, so both cost the same here. The paper has 2 and 23 % for TensorFlow and 0 and 5 % for Phoenix " +
+		"and gives no cause; how often LegoOS skips replicas because a log is full is not published. Half of the visits to the hot set write, a guess.",
+}
 
-// NotModelled is what of the published numbers has no row, or no target, and why.
-var NotModelled = []string{}
+// NotModelled is what of the published numbers has no target or no row, and why.
+var NotModelled = []string{
+	"Figure 7, sockets of Linux: kernel TCP of the profile tcp-25g, whose sum is that of the 256 B cell, on the link of legoos-cx3.",
+	"Figure 10: no target; working sets and instructions of PARSEC's programs are stated from their inputs or guessed, not fitted.",
+	"Figure 15: no target; the ExCaches of 2P-1M are not published, and ours see almost no contention at four workers.",
+	"MTTF in years: the printed years are half of what the printed formula gives; the ratios agree.",
+	"Figure 4, utilisation of production clusters, are measurements of others: there is nothing to compute.",
+}
