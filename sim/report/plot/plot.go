@@ -35,11 +35,13 @@ const (
 	MaxPoints = 100_000
 )
 
-// Size and margins in pixels.
+// Sizes and margins in pixels. Below and to the left there is more room if long labels are slanted.
 const (
-	width, height            = 900, 480
-	left, right, top, bottom = 76, 24, 44, 128
-	plotW, plotH             = width - left - right, height - top - bottom
+	plotW, plotH             = 840, 320
+	left, right, top, bottom = 76, 24, 44, 76
+	letter                   = 5.8  // of a slanted label
+	slant                    = 50.0 // degrees
+	slantedFrom              = 7    // labels
 )
 
 // colours that differ also in grey and for the colour-blind (after Okabe and Ito).
@@ -61,21 +63,29 @@ func Bars(a Axes, labels []string, series []Series) (string, error) {
 			}
 		}
 	}
-	c := canvas{}
+	c := canvas{left: left, bottom: bottom}
+	group := float64(plotW) / float64(len(labels))
+	slanted := len(labels) >= slantedFrom
+	if slanted {
+		for i, label := range labels {
+			n := letter * float64(len([]rune(label)))
+			c.bottom = max(c.bottom, bottom+n*math.Sin(slant*math.Pi/180)-10)
+			c.left = max(c.left, n*math.Cos(slant*math.Pi/180)-group*(float64(i)+0.5)+8)
+		}
+	}
 	c.begin(a)
 	ys := scaleOf(0, most, false)
 	c.yAxis(a, ys)
-	group := float64(plotW) / float64(len(labels))
 	bar := group * 0.8 / float64(len(series))
 	for i, label := range labels {
-		x := left + group*float64(i)
+		x := c.left + group*float64(i)
 		for k, s := range series {
 			if y := s.Y[i]; !math.IsNaN(y) {
 				h := ys.at(max(y, 0)) * plotH
 				c.add(`<rect x="%s" y="%s" width="%s" height="%s" fill="%s"><title>%s, %s: %s</title></rect>`, num(x+group*0.1+bar*float64(k)), num(top+plotH-h), num(bar*0.92), num(h), colours[k], text(label), text(s.Name), num(y))
 			}
 		}
-		c.label(x+group/2, label, len(labels) > 6)
+		c.label(x+group/2, label, slanted)
 	}
 	c.end(a, series)
 	return c.String(), nil
@@ -101,12 +111,12 @@ func Lines(a Axes, series []Series) (string, error) {
 	if !a.LogY {
 		y0 = min(y0, 0)
 	}
-	c := canvas{}
+	c := canvas{left: left, bottom: bottom}
 	c.begin(a)
 	xs, ys := scaleOf(x0, x1, a.LogX), scaleOf(y0, y1, a.LogY)
 	c.yAxis(a, ys)
 	for _, t := range xs.ticks {
-		x := left + xs.at(t)*plotW
+		x := c.left + xs.at(t)*plotW
 		c.add(`<line x1="%s" y1="%d" x2="%s" y2="%d" stroke="#222"/>`, num(x), top+plotH, num(x), top+plotH+5)
 		c.label(x, num(t), false)
 	}
@@ -116,7 +126,7 @@ func Lines(a Axes, series []Series) (string, error) {
 			if math.IsNaN(y) {
 				continue
 			}
-			x, y := num(left+xs.at(s.X[i])*plotW), num(top+plotH-ys.at(y)*plotH)
+			x, y := num(c.left+xs.at(s.X[i])*plotW), num(top+plotH-ys.at(y)*plotH)
 			path.WriteString(x + "," + y + " ")
 			if len(s.Y) <= 64 {
 				c.add(`<circle cx="%s" cy="%s" r="3" fill="%s"/>`, x, y, colours[k])
@@ -202,43 +212,50 @@ func (s *scale) at(x float64) float64 {
 }
 
 // canvas is an SVG in the making.
-type canvas struct{ strings.Builder }
+type canvas struct {
+	strings.Builder
+	left, bottom float64
+}
 
 func (c *canvas) add(format string, args ...any) {
 	fmt.Fprintf(c, format+"\n", args...)
 }
 
+func (c *canvas) height() float64 { return top + plotH + c.bottom }
+
 func (c *canvas) begin(a Axes) {
-	c.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13" fill="#222">`, width, height, width, height)
-	c.add(`<rect width="%d" height="%d" fill="#fff"/>`, width, height)
-	c.add(`<text x="%d" y="26" font-size="17" font-weight="bold">%s</text>`, left, text(a.Title))
+	w, h := num(c.left+plotW+right), num(c.height())
+	c.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%s" height="%s" font-family="sans-serif" font-size="13" fill="#222">`, w, h, w, h)
+	c.add(`<rect width="%s" height="%s" fill="#fff"/>`, w, h)
+	c.add(`<text x="%s" y="26" font-size="17" font-weight="bold">%s</text>`, num(c.left), text(a.Title))
 }
 
 func (c *canvas) yAxis(a Axes, s scale) {
+	x0, x1 := num(c.left), num(c.left+plotW)
 	for _, t := range s.ticks {
 		y := num(top + plotH - s.at(t)*plotH)
-		c.add(`<line x1="%d" y1="%s" x2="%d" y2="%s" stroke="#ddd"/>`, left, y, left+plotW, y)
-		c.add(`<text x="%d" y="%s" text-anchor="end" dominant-baseline="middle">%s</text>`, left-8, y, num(t))
+		c.add(`<line x1="%s" y1="%s" x2="%s" y2="%s" stroke="#ddd"/>`, x0, y, x1, y)
+		c.add(`<text x="%s" y="%s" text-anchor="end" dominant-baseline="middle">%s</text>`, num(c.left-8), y, num(t))
 	}
-	c.add(`<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#222"/>`, left, top, left, top+plotH)
-	c.add(`<text transform="translate(20 %d) rotate(-90)" text-anchor="middle">%s</text>`, top+plotH/2, text(a.Y))
+	c.add(`<line x1="%s" y1="%d" x2="%s" y2="%d" stroke="#222"/>`, x0, top, x0, top+plotH)
+	c.add(`<text transform="translate(%s %d) rotate(-90)" text-anchor="middle">%s</text>`, num(c.left-56), top+plotH/2, text(a.Y))
 }
 
 func (c *canvas) label(x float64, s string, slanted bool) {
 	if slanted {
-		c.add(`<text transform="translate(%s %d) rotate(-25)" text-anchor="end" font-size="11">%s</text>`, num(x), top+plotH+16, text(s))
+		c.add(`<text transform="translate(%s %d) rotate(%s)" text-anchor="end" font-size="11">%s</text>`, num(x), top+plotH+14, num(-slant), text(s))
 		return
 	}
-	c.add(`<text x="%s" y="%d" text-anchor="middle">%s</text>`, num(x), top+plotH+19, text(s))
+	c.add(`<text x="%s" y="%d" text-anchor="middle" font-size="11">%s</text>`, num(x), top+plotH+19, text(s))
 }
 
 func (c *canvas) end(a Axes, series []Series) {
-	c.add(`<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#222"/>`, left, top+plotH, left+plotW, top+plotH)
-	c.add(`<text x="%d" y="%d" text-anchor="middle">%s</text>`, left+plotW/2, height-36, text(a.X))
-	x := left
+	c.add(`<line x1="%s" y1="%d" x2="%s" y2="%d" stroke="#222"/>`, num(c.left), top+plotH, num(c.left+plotW), top+plotH)
+	c.add(`<text x="%s" y="%s" text-anchor="middle">%s</text>`, num(c.left+plotW/2), num(c.height()-34), text(a.X))
+	x := c.left
 	for k, s := range series {
-		c.add(`<rect x="%d" y="%d" width="12" height="12" fill="%s"/><text x="%d" y="%d">%s</text>`, x, height-23, colours[k], x+17, height-12, text(s.Name))
-		x += 34 + 8*len([]rune(s.Name))
+		c.add(`<rect x="%s" y="%s" width="12" height="12" fill="%s"/><text x="%s" y="%s">%s</text>`, num(x), num(c.height()-23), colours[k], num(x+17), num(c.height()-12), text(s.Name))
+		x += 34 + 8*float64(len([]rune(s.Name)))
 	}
 	c.WriteString("</svg>\n")
 }
