@@ -19,5 +19,6 @@
 //	done, ok := net.Receive(now, to, size) // at that event
 //
 // It is pure: no goroutines, no clock; the owner's generator gives chance, and its calls are in the order of time. Limits: one
-// switch without queues of its own; full bandwidth in both directions at once; a lost message has used the wire.
+// switch without queues of its own; full bandwidth in both directions at once; a lost message has used the
+// wire; with jitter, the last arrival of every pair of NICs that has exchanged messages is kept.
 package link

@@ -98,7 +98,10 @@ func (c *Clock) Run(l Limits) error {
 	for !c.stopped {
 		e := c.queue.peek()
 		if e == nil {
-			if c.err = c.deadlock(); c.err == nil && l.Until > 0 {
+			if err := c.deadlock(); err != nil {
+				return err // not kept: its driver may schedule what they wait for
+			}
+			if l.Until > 0 {
 				c.now = max(c.now, until)
 			}
 			break

@@ -75,6 +75,11 @@ func TestDeadlockedProcessesAreNamed(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
+	fill.Wake()
+	other.Wake()
+	if err := c.Run(Limits{}); err != nil || c.Procs() != 0 {
+		t.Errorf("after they were given what they waited for: %v, %d left", err, c.Procs())
+	}
 }
 
 // TestCloseRunsDeferredCalls of processes that wait, sleep or have not begun. goleak sees that no coroutine stays.

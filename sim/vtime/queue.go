@@ -8,15 +8,17 @@ import (
 )
 
 // Sizes at which the queue changes its shape. The two differ so that a number of events that swings about one of them does not
-// change it each time.
+// change it each time. A ladder whose near end is sorted pays above some thousand events only; with a heap there it does above
+// some fifty: BenchmarkClock with 100 pending gives 20 M events per second of processor time as a ladder and 13 M as a heap, with
+// 1000 pending 22 M and 9 M.
 const (
-	ladderAbove = 1024
-	heapBelow   = 256
+	ladderAbove = 64
+	heapBelow   = 16
 )
 
 // Shape of the ladder.
 const (
-	perBucket  = 4       // events per bucket that the width aims at
+	perBucket  = 1       // events per bucket that the width aims at
 	maxBuckets = 1 << 16 // of the rung
 	sample     = 64      // events whose median decides the width
 )

@@ -132,3 +132,9 @@ func (f *Faults) Fault(now time.Duration) time.Duration {
 	_, end := f.lock.Serve(now, f.cost)
 	return end + f.carry.Take(f.rest)
 }
+
+// CheckInvariants says what is wrong with the memory's own state.
+func (m *Memory) CheckInvariants() error { return m.channels.CheckInvariants() }
+
+// CheckInvariants says what is wrong with the own state of the faults.
+func (f *Faults) CheckInvariants() error { return f.lock.CheckInvariants() }

@@ -33,6 +33,9 @@ func TestMemoryIsShared(t *testing.T) {
 	for range 5 {
 		ends = append(ends, m.Move(0, 4096))
 	}
+	if err := m.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
 	if ends[3] > 500 || ends[4] < 2*ends[0]-1 {
 		t.Errorf("five pages at once are moved at %v, want four at once and one after", ends)
 	}
@@ -47,6 +50,9 @@ func TestFaultsShareALock(t *testing.T) {
 		if got, want := f.Fault(0), time.Microsecond+time.Duration(i)*200; got != want {
 			t.Errorf("fault %d is handled at %v, want %v", i, got, want)
 		}
+	}
+	if err := f.CheckInvariants(); err != nil {
+		t.Error(err)
 	}
 }
 
