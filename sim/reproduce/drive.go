@@ -96,6 +96,9 @@ func (r *run) localSeconds(a *App) (float64, error) {
 	if s, ok := r.local[a.Name]; ok {
 		return s, nil
 	}
+	if err := r.stop(); err != nil {
+		return 0, err
+	}
 	j := &job{app: a, local: true}
 	l := a.layout(&r.o, r.o.Scale)
 	j.cache = excache.DefaultOptions()
@@ -110,6 +113,9 @@ func (r *run) localSeconds(a *App) (float64, error) {
 // slowdown is that of one App alone.
 func (r *run) slowdown(a *App, k cluster, e excache.Options) (float64, error) {
 	local, err := r.localSeconds(a)
+	if err == nil {
+		err = r.stop()
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -46,7 +46,7 @@ const coarsest = 16
 func fitApp(ctx context.Context, o *Options, a *App, figure int, tell func(string)) error {
 	s := &slowdowns[figure]
 	loss := func(a *App) (float64, error) {
-		r := &run{o: *o, local: map[string]float64{}}
+		r := &run{o: *o, local: map[string]float64{}, stop: func() error { return context.Cause(ctx) }}
 		sum := 0.0
 		for i, m := range s.mib {
 			x, err := r.slowdown(a, paperCluster, legoCache(m*mib, o.Scale))
@@ -64,9 +64,7 @@ func fitApp(ctx context.Context, o *Options, a *App, figure int, tell func(strin
 	}
 	for scale := float64(coarsest); scale >= 1; scale /= 2 {
 		for better := true; better; {
-			if better = false; ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+			better = false
 			for _, p := range fittedParameters {
 				for _, d := range []float64{scale * p.step, -scale * p.step} {
 					try := *a

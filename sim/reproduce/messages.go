@@ -14,6 +14,9 @@ var ipoib = []struct {
 	us    float64
 }{{128, 23.1}, {256, 18.5}, {512, 18.7}, {1024, 19.0}, {2048, 21.3}, {4096, 23.8}}
 
+// smallRequest is the request of Figure 7, which is not published: the smallest of the RPC profile, as package fit takes it.
+const smallRequest = 32
+
 // messages are Figure 7 and the RPC profile: what package fit fitted to them, and what follows from that.
 func (r *run) messages() error {
 	cells, err := fit.Fitted(&r.o.Hardware)
@@ -37,7 +40,7 @@ func (r *run) messages() error {
 		if c.reply == 256 {
 			kind = Fitted // the sum that the profile of the sockets splits
 		}
-		us, err := rpcMicros(&linux, 128, c.reply)
+		us, err := rpcMicros(&linux, smallRequest, c.reply)
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ type run struct {
 	o     Options
 	apps  []App
 	local map[string]float64 // seconds with all memory local
+	stop  func() error       // why not to go on
 }
 
 func (r *run) add(figure, name, unit string, published, ours float64, kind string) {
@@ -72,7 +73,7 @@ func LegoOS(ctx context.Context, o Options, tell func(string)) (*Result, error) 
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	r := &run{Result: Result{Seed: o.Seed, Scale: o.Scale, Hardware: o.HardwareName}, o: o, apps: append([]App(nil), apps...), local: map[string]float64{}}
+	r := &run{Result: Result{Seed: o.Seed, Scale: o.Scale, Hardware: o.HardwareName}, o: o, apps: append([]App(nil), apps...), local: map[string]float64{}, stop: func() error { return context.Cause(ctx) }}
 	for _, f := range []struct {
 		name string
 		do   func() error
@@ -86,9 +87,6 @@ func LegoOS(ctx context.Context, o Options, tell func(string)) (*Result, error) 
 		{"Figure 14", r.figure14},
 		{"Figure 15", r.figure15},
 	} {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
 		tell(f.name)
 		if err := f.do(); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)

@@ -2,6 +2,8 @@ package reproduce
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -47,7 +49,7 @@ var published = map[string]string{
 // stated reads the mean absolute errors that docs/reproduction.md states, in per cent by figure and kind.
 func stated(t *testing.T) map[string]float64 {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/reproduction.md")
+	text, err := os.ReadFile(manual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +145,70 @@ func TestPinnedFigures(t *testing.T) {
 	}
 	if table, _ := os.ReadFile(dir + "/table.md"); strings.Count(string(table), "**no**") != missed || missed == 0 {
 		t.Errorf("the table shows %d targets as missed, want %d", strings.Count(string(table), "**no**"), missed)
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "compute all at the full scale and write the tables of docs/reproduction.md")
+
+const manual = "../../docs/reproduction.md"
+
+// TestManual holds that the manual's tables have every row with its published value; what is ours in them is of the last -rewrite.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), "<!-- tables -->\n")
+	if !ok {
+		t.Fatal("docs/reproduction.md has no mark where its tables begin")
+	}
+	if *rewrite {
+		o := testOptions(t)
+		o.Scale = DefaultScale
+		r, err := LegoOS(context.Background(), o, func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := r.Table(&b); err != nil {
+			t.Fatal(err)
+		}
+		rest = strings.TrimSuffix(b.String(), "\n") + "\n"
+		if err := os.WriteFile(manual, []byte(before+"<!-- tables -->\n"+rest), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for figure, numbers := range published {
+		_, section, ok := strings.Cut(rest, "### "+figure+"\n")
+		if !ok {
+			t.Errorf("no table of %s", figure)
+			continue
+		}
+		section, _, _ = strings.Cut(section, "\n### ")
+		for s := range strings.FieldsSeq(numbers) {
+			x, err := strconv.ParseFloat(s, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(section, " | "+short(x)+" | ") {
+				t.Errorf("%s: the table has no published value %s", figure, s)
+			}
+		}
+	}
+}
+
+// TestStops: a reproduction that is stopped says why and does not go on.
+func TestStops(t *testing.T) {
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var last string
+	_, err := LegoOS(ctx, testOptions(t), func(figure string) {
+		if last = figure; figure == "Figure 10" {
+			cancel(stopped)
+		}
+	})
+	if !errors.Is(err, stopped) || last != "Figure 10" {
+		t.Errorf("%v after %s, want %v after Figure 10", err, last, stopped)
 	}
 }
 
@@ -270,7 +336,7 @@ func TestDirections(t *testing.T) {
 // TestSwap: Linux with all in memory is as fast as a process that has all memory local, and less memory costs more.
 func TestSwap(t *testing.T) {
 	o := testOptions(t)
-	r := &run{o: o, local: map[string]float64{}}
+	r := &run{o: o, local: map[string]float64{}, stop: func() error { return nil }}
 	local, err := r.localSeconds(&tiny)
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"splitkernel/sim/vtime"
 )
 
-// Kernel is what Linux 4.9 costs when it swaps, beside the page fault itself, which the hardware profile has.
-type Kernel struct {
+// kernel is what Linux 4.9 costs when it swaps, beside the page fault itself, which the hardware profile has.
+type kernel struct {
 	// In and Out are a processor's time to bring a page in (allocate it, swap cache, map it) and to take one out (unmap it, allocate a
 	// slot, swap cache, submit, free), without what the device does. Locked is the part of each under locks that all threads share
 	// (the swap cache's tree, the slots', the lists').
@@ -27,10 +27,10 @@ type Kernel struct {
 
 // linux49 are the parameters of the kernel. Batch and ReadAhead are constants of the Linux 4.9 source. In, Out and Locked are guesses:
 // a page fault that finds its page in the swap cache takes about as long as a minor fault, and reclaim rather more.
-var linux49 = Kernel{In: 1500 * units.Nanosecond, Out: 2 * units.Microsecond, Locked: 500 * units.Nanosecond, Batch: 32, ReadAhead: 8}
+var linux49 = kernel{In: 1500 * units.Nanosecond, Out: 2 * units.Microsecond, Locked: 500 * units.Nanosecond, Batch: 32, ReadAhead: 8}
 
-// Disk is where a Linux swaps to.
-type Disk struct {
+// baseline is what a Linux swaps to.
+type baseline struct {
 	Name   string
 	Source string
 	// make gives what reads and what writes. sync is set if the processor that writes does it itself and waits.
@@ -45,7 +45,7 @@ type transfer = func(now time.Duration, slot, pages int) time.Duration
 const infiniswapBlock = 32 * time.Microsecond
 
 // disks are the three baselines.
-var disks = []Disk{
+var disks = []baseline{
 	{"Linux swap to NVMe", "the drive of the hardware profile", func(h *hardware.Hardware) (transfer, transfer, bool, error) {
 		d, err := device.New(h.Device, vtime.Stream(1, "swap", 0))
 		if err != nil {
@@ -82,12 +82,11 @@ var disks = []Disk{
 
 // linuxPage is a page under Linux.
 type linuxPage struct {
-	frame bool // it has memory
-	ready bool // and its content
-	dirty bool // and none or an old one on the device
-	used  bool // since the clock hand came by
-	ahead bool // brought by read-ahead and not used yet
-	ever  bool
+	frame bool  // it has memory
+	ready bool  // and its content
+	dirty bool  // and none or an old one on the device
+	used  bool  // since the clock hand came by
+	ahead bool  // brought by read-ahead and not used yet
 	slot  int32 // on the device; 0 is none
 	wait  *vtime.Signal
 }
@@ -95,7 +94,7 @@ type linuxPage struct {
 // linux is a Linux with so many frames of memory for one program.
 type linux struct {
 	o     *Options
-	k     Kernel
+	k     kernel
 	clock *vtime.Clock
 	traps *processor.Faults
 	dram  *processor.Memory
@@ -120,7 +119,7 @@ type linux struct {
 }
 
 // linuxSeconds is how long an App takes under a Linux whose memory for it is limited; 0 does not limit it.
-func linuxSeconds(o *Options, a *App, disk *Disk, limitBytes uint64, scale int) (float64, error) {
+func linuxSeconds(o *Options, a *App, disk *baseline, limitBytes uint64, scale int) (float64, error) {
 	l := a.layout(o, scale)
 	x := &linux{o: o, k: linux49, clock: vtime.New(), traps: processor.NewFaults(o.Hardware.Processor), dram: processor.NewMemory(o.Hardware.Processor), lock: fifo.New(1), threads: a.Threads}
 	var err error

@@ -68,7 +68,7 @@ type Node struct {
 	MaxVolumes   int
 
 	// WorkersWait keeps a worker of an mComponent or an sComponent busy while its request waits for a device or for another component,
-	// as in LegoOS.
+	// as in LegoOS. Too few workers can then wait for each other.
 	WorkersWait bool
 }
 

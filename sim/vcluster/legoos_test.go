@@ -43,8 +43,8 @@ func dirtyRounds(t *testing.T, o Options) (took time.Duration, c *Cluster) {
 			c.Go("thread", func(y *vtime.Proc) {
 				th := p.Thread(n)
 				th.Begin(y)
-				for round := range 4 {
-					for i := uint64(n); i < 1024; i += 2 {
+				for round := range 3 {
+					for i := uint64(n); i < 512; i += 2 {
 						s, err := th.Access(1<<18+i, true)
 						if err != nil {
 							t.Error(err)
