@@ -24,7 +24,9 @@ const (
 	// controlTimeout bounds a question to a supervisor and its answer.
 	controlTimeout = 2 * time.Second
 	// answerTimeout is the same for one that must not be taken for dead, for it may be starting or stopping a node.
-	answerTimeout = 10 * time.Second
+	answerTimeout = 20 * time.Second
+	// acceptPause is the pause after a question that could not be taken.
+	acceptPause = 50 * time.Millisecond
 	// downTimeout bounds how long Down waits for the end, above StopTimeout and the clean-up.
 	downTimeout = StopTimeout + 2*time.Second
 	// growTimeout bounds how long a node may take to join or leave, its turn included.
@@ -219,8 +221,16 @@ func (s *Supervisor) answerUntil(ctx context.Context) (asker net.Conn) {
 func (s *Supervisor) accept(ctx context.Context, asked chan<- net.Conn) {
 	for {
 		conn, err := s.control.Accept()
-		if err != nil {
-			return // closed by answerUntil
+		if errors.Is(err, net.ErrClosed) {
+			return // by answerUntil
+		}
+		if err != nil { // out of descriptors, say: whoever asks waits for a while
+			s.cluster.opts.Log.Warn("a question to the supervisor could not be taken", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		s.conns.Go(func() { s.answer(ctx, conn, asked) })
 	}
