@@ -60,7 +60,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
-	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
+	cmd.Flags().StringVar(&engine, "engine", configs.EngineLive, "live, or virtual: then this is simulate")
 	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
 	return cmd
 }
@@ -309,7 +309,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 	net.Cluster, net.Token, net.Role, net.Node, net.Log = t.id, t.cluster.Token, wire.RoleClient, "run", log
 	o := replay.RunOptions{
 		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
-		ConfigDigest: configs.RunDigest(t.cluster, w), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	o.Nodes = replayNodes(t.nodes())
 	o.NodesNow = func() []replay.Node { return replayNodes(t.nodes()) }

@@ -15,9 +15,6 @@ import (
 	"splitkernel/sim/replay"
 )
 
-// defaultHardware is the profile of a simulation that names none.
-const defaultHardware = "legoos-cx3"
-
 // simulateFlags are the flags of simulate.
 type simulateFlags struct {
 	configFlags
@@ -45,7 +42,7 @@ seed gives one result, byte by byte. --digest prints one hexadecimal line and no
 		}),
 	}
 	f.configFlags.add(cmd)
-	cmd.Flags().StringVar(&f.hardware, "hardware", defaultHardware, "hardware profile: a file, or one of "+strings.Join(configs.BundledHardware(), ", "))
+	cmd.Flags().StringVar(&f.hardware, "hardware", configs.DefaultHardware, "hardware profile: a file, or one of "+strings.Join(configs.BundledHardware(), ", "))
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
 	cmd.Flags().BoolVar(&f.digest, "digest", false, "print the digest of what happened, and write nothing")
@@ -73,7 +70,7 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	}
 	o := replay.VirtualOptions{
 		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Local: !f.noLocal && !f.digest,
-		ConfigDigest: configs.SimulationDigest(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		ConfigDigest: configs.SimulationDigest(c, w, h), Config: configs.Flat(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	if !f.digest {
 		if o.OutDir, err = makeOut(f.out, w.Name); err != nil {
@@ -92,21 +89,15 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	return outcome(sum, err)
 }
 
-// engines are what run can run on.
-const (
-	engineLive    = "live"
-	engineVirtual = "virtual"
-)
-
 // onEngine reads --engine of run: a virtual one is simulate.
 func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workload string) error {
 	switch engine {
-	case engineLive:
+	case configs.EngineLive:
 		if hardware != "" {
 			return usage("--hardware %s: a live run has the hardware that it runs on, want --engine virtual", hardware)
 		}
 		return a.run(ctx, f, workload)
-	case engineVirtual:
+	case configs.EngineVirtual:
 		for _, g := range []struct {
 			name string
 			set  bool
@@ -116,9 +107,9 @@ func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workl
 			}
 		}
 		if hardware == "" {
-			hardware = defaultHardware
+			hardware = configs.DefaultHardware
 		}
 		return a.simulate(ctx, &simulateFlags{configFlags: f.configFlags, hardware: hardware, out: f.out}, workload)
 	}
-	return usage("--engine %q, want %s or %s", engine, engineLive, engineVirtual)
+	return usage("--engine %q, want %s or %s", engine, configs.EngineLive, configs.EngineVirtual)
 }
