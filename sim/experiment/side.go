@@ -52,7 +52,11 @@ func Load(path string) (*Side, error) {
 	if st.IsDir() {
 		for _, name := range []string{"summary.json", tableName(Shard{}) + ".csv"} {
 			if _, err := os.Stat(filepath.Join(path, name)); err == nil {
-				return Load(filepath.Join(path, name))
+				s, err := Load(filepath.Join(path, name))
+				if s != nil {
+					s.Path = path
+				}
+				return s, err
 			}
 		}
 		if _, err := os.Stat(filepath.Join(path, sweepName)); err == nil {
@@ -167,17 +171,16 @@ func (s *Side) Choose(flag string, choices []string) error {
 		} else {
 			return fault("%s: no key of the matrix of %s, want one of %s", key, s.Path, strings.Join(append(slices.Clone(s.set.axes), columnSeed), ", "))
 		}
-		var kept, values []string
+		var values []string
 		var rows []setRow
 		for _, r := range s.set.rows {
 			if v := column(r); v == value {
 				rows = append(rows, r)
-				kept = append(kept, v)
 			} else if !slices.Contains(values, v) {
 				values = append(values, v)
 			}
 		}
-		if len(kept) == 0 {
+		if len(rows) == 0 {
 			return fault("%s: no run of %s that ended well has it, want one of %s", c, s.Path, strings.Join(values, ", "))
 		}
 		s.set.rows = rows

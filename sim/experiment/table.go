@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -167,6 +168,16 @@ func (f *Figures) vnode(name string) []any {
 	return []any{nil, nil}
 }
 
+// Commits are those of the programs that made the runs, in the order of the rows. More than one is worth a warning.
+func (t *Table) Commits() (commits []string) {
+	for _, row := range t.Rows {
+		if c := row[len(row)-1].(string); !slices.Contains(commits, c) {
+			commits = append(commits, c)
+		}
+	}
+	return commits
+}
+
 // Failed counts the rows of runs that failed, and gives the worst exit code.
 func (t *Table) Failed() (n int, worst int) {
 	for i, c := range t.Columns {
@@ -191,7 +202,10 @@ func format(cell any) string {
 	case uint64:
 		return strconv.FormatUint(v, 10)
 	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
+		if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) { // as JSON writes numbers
+			return strconv.FormatFloat(v, 'e', -1, 64)
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return cell.(string)
 }
