@@ -100,6 +100,9 @@ func (a *app) sweep(ctx context.Context, cmd *cobra.Command, f *sweepFlags, file
 	if err := a.printSweep(plan, t); err != nil {
 		return err
 	}
+	if commits := t.Commits(); len(commits) > 1 {
+		a.say("these results are of programs of more than one commit: %s", strings.Join(commits, ", "))
+	}
 	a.say("tables and reports: %s", f.out)
 	if n, worst := t.Failed(); n > 0 {
 		return &codeError{worst, fmt.Errorf("%d of %d runs failed: see the column error of the table", n, len(t.Rows))}

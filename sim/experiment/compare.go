@@ -332,7 +332,7 @@ func (s *set) cells(keys []string) (cells map[string][]chosenRow, order []string
 	return cells, order
 }
 
-// spread compares one figure of two sets of seeds. Equal in every seed is counted only.
+// spread compares one figure of two sets of seeds. What is equal in every seed is counted only.
 func (c *Comparison) spread(cell *Cell, metric string, a, b []chosenRow) {
 	bySeed := map[string]float64{}
 	var va, vb []float64
@@ -363,10 +363,10 @@ func (c *Comparison) spread(cell *Cell, metric string, a, b []chosenRow) {
 	if f.Paired {
 		d := newSample(differences)
 		f.Difference, half = d.mean, d.half()
-		if d.mean == 0 && constant(differences) {
-			c.Equal++
-			return
-		}
+	}
+	if f.Difference == 0 && half == 0 || constant(append(va, vb...)) {
+		c.Equal++
+		return
 	}
 	f.Verdict = VerdictUnknown
 	if !math.IsNaN(half) {

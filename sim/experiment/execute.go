@@ -93,7 +93,6 @@ type execution struct {
 	mu       sync.Mutex // of what follows, and of calls of Progress
 	progress Progress
 	next     int // in todo
-	err      error
 }
 
 // find looks which runs have results.

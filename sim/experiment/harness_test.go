@@ -59,6 +59,8 @@ func newWorld(t testing.TB) *world {
 	w := &world{t, t.TempDir()}
 	writeTrace(t, filepath.Join(w.dir, "tiny.skt"), 1)
 	w.file("w.yaml", "name: tiny\nvnodes:\n  - {name: one, trace: tiny.skt, excache: {share_percent: 50, ways: 0, policy: random}}\n  - {name: two, trace: tiny.skt, excache: {lines: 8, ways: 0}}\n")
+	w.file("c.yaml", "name: c\nregion_bytes: 1MiB\npcomponent: {excache_bytes: 4MiB}\nmcomponent: {memory_bytes: 4MiB, buffer_cache_bytes: 1MiB}\nscomponent: {capacity_bytes: 16MiB}\n"+
+		"nodes: [{id: g1, role: manager}, {id: p1, role: pcomponent}, {id: m1, role: mcomponent}, {id: s1, role: scomponent}]\n")
 	return w
 }
 
@@ -73,6 +75,7 @@ func (w *world) file(name, text string) string {
 
 // sizes is a virtual sweep of 8 runs.
 const sizes = `name: sizes
+cluster: ./c.yaml
 workload: ./w.yaml
 seeds: [1, 5]
 matrix:
@@ -118,6 +121,7 @@ func (w *world) read(dir, name string) string {
 // lives is a sweep of six live runs, which a fake makes.
 const lives = `name: lives
 engine: live
+cluster: ./c.yaml
 workload: ./w.yaml
 seeds: 3
 matrix:
