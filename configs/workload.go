@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/pcomponent/excache"
 )
 
@@ -61,6 +62,11 @@ type VNode struct {
 	Priority int
 	// IfFull is refuse, queue or preempt: what becomes of the vNode if it does not fit.
 	IfFull string
+	// ApartFrom is a group of the tenant, or empty: nothing of the vNode is at a component where something of another vNode of
+	// the group is, nor, if ApartLevel is rack, in its rack.
+	ApartFrom string
+	// ApartLevel is component or rack.
+	ApartLevel string
 	// QueueDeadlineMS is how long it waits for room, unless it is refused at once.
 	QueueDeadlineMS int `yaml:"queue_deadline_ms"`
 	// MemoryBytes is reserved for it in whole vRegions, so that its first ones cannot be refused; 0 reserves none.
@@ -84,7 +90,7 @@ func DefaultWorkload() Workload { return Workload{Seed: 1} }
 func DefaultVNode() VNode {
 	return VNode{
 		Order: OrderTrace, Repeat: 1, Tenant: admission.DefaultTenant, Priority: admission.DefaultPriority, IfFull: admission.Refuse.String(),
-		QueueDeadlineMS: admission.DefaultDeadlineMS, Excache: ExCache{Options: excache.DefaultOptions()},
+		ApartLevel: apart.Component.String(), QueueDeadlineMS: admission.DefaultDeadlineMS, Excache: ExCache{Options: excache.DefaultOptions()},
 	}
 }
 
@@ -167,6 +173,11 @@ func (v *VNode) validateAdmission(fs *faults, prefix string) {
 	}
 	if _, ok := admission.ParseIfFull(v.IfFull); !ok {
 		fs.add(prefix+"if_full", "%q, want one of %v, %v, %v", v.IfFull, admission.Preempt, admission.Queue, admission.Refuse)
+	}
+	if level, ok := apart.ParseLevel(v.ApartLevel); !ok || v.ApartLevel == "" {
+		fs.add(prefix+"apart_level", "%q, want one of %v, %v", v.ApartLevel, apart.Component, apart.Rack)
+	} else if err := (apart.Rule{Group: v.ApartFrom, Level: level}).Check("apart"); v.ApartFrom != "" && err != nil {
+		fs.add(prefix+"apart_from", "%.64q, want at most %d letters, digits, '-', '_' and '.'", v.ApartFrom, apart.MaxGroupBytes)
 	}
 	if v.QueueDeadlineMS < 1 || v.QueueDeadlineMS > admission.MaxDeadlineMS {
 		fs.add(prefix+"queue_deadline_ms", "%d, want 1 to %d", v.QueueDeadlineMS, admission.MaxDeadlineMS)

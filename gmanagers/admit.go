@@ -45,6 +45,9 @@ type driver struct {
 	settings admission.Settings // what this process says of admissions
 	wg       sync.WaitGroup     // senders
 
+	// How long the end of a lost vNode and of a preempted one waits for components, and each of its attempts takes.
+	lostPatience, evictPatience, endTimeout time.Duration
+
 	mu      sync.Mutex
 	term    uint64 // of leadership of GPM, as m counts them
 	core    *admission.Coordinator
@@ -82,7 +85,13 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		c.Close()
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
-	d := &driver{m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: newCoordinator(), waiting: map[wire.PID][]*waiter{}}
+	d := &driver{
+		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: newCoordinator(), waiting: map[wire.PID][]*waiter{},
+		lostPatience: lostPatience, evictPatience: evictPatience, endTimeout: stepTimeout,
+	}
+	if p := m.o.patience; p != 0 {
+		d.lostPatience, d.evictPatience, d.endTimeout = p, p, p
+	}
 	for _, g := range groups {
 		d.movers[g] = newMover(m, host, g, moving, d.peers)
 	}
@@ -113,6 +122,10 @@ func (d *driver) run() {
 		d.movers[g].ended = b.woken
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 		loops.Go(func() { b.run(d.ctx) })
+	}
+	for _, g := range groups {
+		s := &sweeper{d: d, g: g}
+		loops.Go(func() { d.every(lookInterval, s.look) })
 	}
 	loops.Go(func() { d.every(lookInterval, d.gates) })
 	loops.Go(func() { d.every(lookInterval, d.endLost) })
@@ -220,6 +233,9 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 		select {
 		case a := <-w.answer:
 			if q.Op == gpm.OpRelease && !a.Gone { // its admission was answered meanwhile
+				if d.m.o.OnStep != nil {
+					d.m.o.OnStep(d.ctx, "release waits again")
+				}
 				d.mu.Lock()
 				o, gone, err := d.open(pid) // again under the lock: its end may have been answered since, without this waiter
 				if err == nil && o.Phase != 0 {
@@ -297,12 +313,21 @@ func (d *driver) send(g wire.Manager) {
 		batch := slices.Clone(l.queue[:n])
 		l.queue = slices.Delete(l.queue, 0, n)
 		d.mu.Unlock()
-		if d.m.o.OnStep != nil {
-			for _, e := range batch {
-				d.m.o.OnStep(d.ctx, stepName(e))
-			}
-		}
+		d.told(batch, "")
 		d.call(g, batch)
+	}
+}
+
+// answered is what follows the name of a step in Options.OnStep once its answer has come.
+const answered = " answered"
+
+// told tells a test of steps.
+func (d *driver) told(batch []admission.Effect, then string) {
+	if d.m.o.OnStep == nil {
+		return
+	}
+	for _, e := range batch {
+		d.m.o.OnStep(d.ctx, stepName(e)+then)
 	}
 }
 
@@ -334,6 +359,9 @@ func (d *driver) call(g wire.Manager, batch []admission.Effect) {
 			steps[i] = e.Step
 		}
 		votes, err = d.client.Steps(ctx, g, steps)
+	}
+	if err == nil {
+		d.told(batch, answered)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -135,6 +135,7 @@ func TestLeaderCrashesAtEveryStep(t *testing.T) {
 // TestAdmissionsRace: many at once with less room than they want; as many as fit are admitted, and the room is there again
 // when they are released.
 func TestAdmissionsRace(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)
@@ -165,7 +166,11 @@ func TestAdmissionsRace(t *testing.T) {
 			})
 		}
 		out.Wait()
-		if b := settled(t, cl); len(b.Processes) != len(pids) || len(b.Volumes) != 2*len(pids) || len(pids) > 32 {
+		b := settled(t, cl)
+		if want := uint64(gmanagers.DefaultOptions().Overcommit * 1000); b.Overcommit != want {
+			t.Errorf("the books tell an overcommit of %d thousandths, want %d", b.Overcommit, want)
+		}
+		if len(b.Processes) != len(pids) || len(b.Volumes) != 2*len(pids) || len(pids) > 32 {
 			t.Fatalf("%d vNodes and %d volumes, answered %d", len(b.Processes), len(b.Volumes), len(pids))
 		}
 		// Those that were refused while others held what they wanted fit now.

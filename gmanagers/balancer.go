@@ -32,19 +32,28 @@ const (
 
 // Balance is the balancing of each manager, and how many moves drains make at a time.
 type Balance struct {
-	GPM balance.Options `mapstructure:"gpm" yaml:"gpm"` // processes; measure threads, by cores
-	GMM balance.Options `mapstructure:"gmm" yaml:"gmm"` // vRegions; measure rate. Homes only leave what drains
-	GSM balance.Options `mapstructure:"gsm" yaml:"gsm"` // volumes; measure bytes, by capacity. Buffer caches only leave what drains
+	GPM    balance.Options `mapstructure:"gpm" yaml:"gpm"`       // processes; threads and busy cores, by cores
+	GMM    balance.Options `mapstructure:"gmm" yaml:"gmm"`       // vRegions; misses and flushes a second
+	Homes  balance.Options `mapstructure:"homes" yaml:"homes"`   // of processes, by GMM; memory-map calls a second
+	GSM    balance.Options `mapstructure:"gsm" yaml:"gsm"`       // volumes; bytes and requests a second, by capacity
+	Caches balance.Options `mapstructure:"caches" yaml:"caches"` // buffer caches, by GSM; requests a second
 }
 
 // DefaultBalance gives the settings.
 func DefaultBalance() Balance {
 	o := balance.DefaultOptions()
-	b := Balance{GPM: o, GMM: o, GSM: o}
+	b := Balance{GPM: o, GMM: o, Homes: o, GSM: o, Caches: o}
 	b.GPM.Measure, b.GSM.Measure = balance.Threads, balance.Bytes
+	b.GPM.Second, b.GPM.SecondWeight = balance.BusyCores, 3    // a thread that runs counts as four that wait
+	b.GSM.Second, b.GSM.SecondWeight = balance.Rate, 1.0/10000 // so many requests a second count as much as a full sComponent
+	for _, waits := range []*balance.Options{&b.GMM, &b.Homes, &b.GSM, &b.Caches} {
+		waits.QueueWeight = 0.5 // a component whose requests wait bears half as much again
+	}
+	b.GSM.QueueFullUS = 10_000                      // disks wait for longer than memory
 	b.GPM.MaxDrainMoves, b.GSM.MaxDrainMoves = 4, 4 // they are large: more at a time make each pause longer
-	b.GMM.MinLoad = 1000                            // misses and flushes a second: a core serves hundreds of times as many
-	b.GSM.MinLoad = 0.05                            // of its bytes
+	b.GMM.MinLoad, b.Caches.MinLoad = 1000, 1000    // a second: a core serves hundreds of times as many
+	b.Homes.MinLoad = 100                           // a second: fewer are nothing
+	b.GSM.MinLoad = 0.05                            // of its bytes, or 500 requests a second
 	return b
 }
 
@@ -67,6 +76,8 @@ type balanced struct {
 	kind         wire.MoveKind
 	spread, jain float64
 	balancing    bool
+	things       int
+	measured     int // of things, by their own load
 }
 
 // balancer orders the moves of one group while this process leads it: it tells the pure package balance what there is, and
@@ -120,7 +131,6 @@ func (v *balancer) run(ctx context.Context) {
 // scalesOf makes the scales of a group.
 func (v *balancer) scalesOf() []*scale {
 	o := &v.m.o
-	drainOnly := func(b balance.Options) balance.Options { b.Auto = false; return b }
 	weigh := func(k wire.MoveKind, b balance.Options, resource, policy string) *scale {
 		p, err := placement.New(policy)
 		if err != nil {
@@ -134,12 +144,12 @@ func (v *balancer) scalesOf() []*scale {
 	case wire.GMM:
 		return []*scale{
 			weigh(wire.MoveRegion, o.Balance.GMM, "bytes for vRegions", o.GMMPolicy),
-			weigh(wire.MoveHome, drainOnly(o.Balance.GMM), "bytes for vRegions", o.GMMPolicy),
+			weigh(wire.MoveHome, o.Balance.Homes, "bytes for vRegions", o.GMMPolicy),
 		}
 	}
 	return []*scale{
 		weigh(wire.MoveVolume, o.Balance.GSM, "bytes of storage", o.GSMPolicy),
-		weigh(wire.MoveCache, drainOnly(o.Balance.GSM), "buffer caches", o.CachePolicy),
+		weigh(wire.MoveCache, o.Balance.Caches, "buffer caches", o.CachePolicy),
 	}
 }
 
@@ -215,8 +225,11 @@ func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
 	plan := s.b.Look(v.m.now(), components, things)
 	now := v.m.now()
 	s.rest = now + lookShare*(now-began)
-	moving := 0
+	moving, measured := 0, 0
 	for i := range things {
+		if things[i].Measured && !things[i].Unrated {
+			measured++
+		}
 		if things[i].To != "" {
 			moving++
 		}
@@ -244,7 +257,7 @@ func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
 	for _, d := range plan.Drains {
 		s.left[d.Node] = d.Left
 	}
-	return balanced{s.kind, plan.Spread, plan.Jain, plan.Balancing}, true
+	return balanced{s.kind, plan.Spread, plan.Jain, plan.Balancing, len(things), measured}, true
 }
 
 // round tells when balancing begins and ends, with how even loads were and are.
@@ -252,7 +265,7 @@ func (s *scale) round(plan balance.Plan, autos, moving int) []movelist.Note {
 	switch {
 	case autos > 0 && !s.active:
 		s.active, s.before, s.moves = true, [2]float64{plan.Spread, plan.Jain}, autos
-		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s begins: coefficient of variation %.3f, Jain's index %.3f", s.kind, s.o.Measure, plan.Spread, plan.Jain)}}
+		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s begins: coefficient of variation %.3f, Jain's index %.3f", s.kind, s.b.Name(), plan.Spread, plan.Jain)}}
 	case autos > 0 || moving > 0:
 		s.quiet = 0
 	case s.active:
@@ -262,7 +275,7 @@ func (s *scale) round(plan balance.Plan, autos, moving int) []movelist.Note {
 		}
 		s.active = false
 		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s ends after %d moves: coefficient of variation %.3f, before %.3f; Jain's index %.3f, before %.3f",
-			s.kind, s.o.Measure, s.moves, plan.Spread, s.before[0], plan.Jain, s.before[1])}}
+			s.kind, s.b.Name(), s.moves, plan.Spread, s.before[0], plan.Jain, s.before[1])}}
 	}
 	s.moves += autos
 	return nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/client"
 	"splitkernel/gmanagers/movelist"
@@ -25,6 +26,7 @@ type fakes struct {
 	mu    sync.Mutex
 	nodes map[wire.NodeID]*fake
 	hold  bool          // moves stay copying
+	pass  bool          // givers pass on what is not there yet, or any more
 	copy  time.Duration // how long a move copies
 }
 
@@ -34,7 +36,7 @@ type fake struct {
 	member wire.Member
 	holds  map[movelist.Thing]wire.Epoch
 	moves  map[wire.MoveID]*fakeMove
-	forgot map[wire.Manager]uint64
+	forgot map[wire.Manager]*wire.Forgotten
 	deaf   bool // it does not answer to moves
 	cancel context.CancelFunc
 	done   chan error
@@ -78,7 +80,7 @@ func (f *fake) start() {
 			holds[t] = e
 		}
 	}
-	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]uint64{}
+	f.holds, f.moves, f.forgot = holds, map[wire.MoveID]*fakeMove{}, map[wire.Manager]*wire.Forgotten{wire.GPM: {}, wire.GMM: {}, wire.GSM: {}}
 	f.member.Epoch = 0 // as of a node that has not registered yet
 	f.w.mu.Unlock()
 	so := netlayer.DefaultServerOptions()
@@ -145,6 +147,17 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 	case wire.OpHoldings:
 		rep.SetControl(wire.HoldingsRep{Node: f.member.ID, Role: f.member.Role, Epoch: f.member.Epoch, Holds: f.holdings()})
 		return nil
+	case wire.OpDrop:
+		var q wire.DropReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		t := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
+		if q.Member != f.member.Epoch || f.holds[t] > q.UpTo {
+			return wire.Errorf(wire.KindStale, "%v is here under epoch %d", t, f.holds[t])
+		}
+		delete(f.holds, t)
+		return nil
 	case wire.OpMoveStart:
 		var q wire.MoveReq
 		if err := wire.Unmarshal(req.Body, &q); err != nil {
@@ -162,7 +175,7 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		return wire.Errorf(wire.KindBusy, "move %d is under way", ref.Move.No)
 	case req.Op == wire.OpMoveForget:
 		delete(f.moves, ref.Move)
-		f.forgot[ref.Move.Manager] = max(f.forgot[ref.Move.Manager], ref.Move.No)
+		f.forgot[ref.Move.Manager].Forget(ref.Move.No)
 	case req.Op != wire.OpMoveStatus:
 		return wire.Errorf(wire.KindBadRequest, "a fake does not serve %v", req.Op)
 	case !ok:
@@ -179,8 +192,12 @@ func (f *fake) begin(q wire.MoveReq) error {
 	}
 	thing := movelist.Thing{Kind: q.Kind, PID: q.PID, Region: q.Region, Volume: q.Volume}
 	switch e, ok := f.holds[thing]; {
-	case q.Move.No <= f.forgot[q.Move.Manager]:
+	case f.forgot[q.Move.Manager].Has(q.Move.No):
 		return wire.Errorf(wire.KindStale, "move %d was forgotten", q.Move.No)
+	case !ok && f.w.pass && (q.FromMember == f.member.Epoch || q.FromMember == 0 && q.Kind == wire.MoveCache):
+		f.moves[q.Move] = &fakeMove{req: q, rep: wire.MoveStatusRep{Move: q.Move, State: wire.MoveDone, Epoch: q.Epoch}}
+		f.w.heard(thing, q.Epoch)
+		return nil
 	case !ok:
 		return wire.Errorf(wire.KindNotOwner, "%v is not here", thing)
 	case e != q.OldEpoch:
@@ -275,7 +292,14 @@ func (w *fakes) where(t movelist.Thing) (ids []wire.NodeID, epoch wire.Epoch) {
 // admit has a vNode admitted and its parts held by the components, with n vRegions.
 func (w *fakes) admit(n int) (wire.PID, []movelist.Thing) {
 	w.t.Helper()
-	p, err := w.cl.Admit(within(w.t), fits)
+	p, things := w.admitAs(fits, n)
+	return p.PID, things
+}
+
+// admitAs does it by a spec with one volume.
+func (w *fakes) admitAs(spec admission.VNodeSpec, n int) (admission.Placement, []movelist.Thing) {
+	w.t.Helper()
+	p, err := w.cl.Admit(within(w.t), spec)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -295,7 +319,7 @@ func (w *fakes) admit(n int) (wire.PID, []movelist.Thing) {
 		w.put(o.Node, t, 1)
 		things = append(things, t)
 	}
-	return p.PID, things
+	return p, things
 }
 
 // ended waits until a move has ended and was forgotten, and returns it.

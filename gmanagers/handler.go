@@ -1,6 +1,7 @@
 package gmanagers
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -159,10 +160,21 @@ func (m *Managers) carryOut(ctx context.Context, host *raftsm.Host, g wire.Manag
 	if err != nil || res.Kind != wire.KindNone {
 		return b, err
 	}
+	if m.o.OnStep != nil {
+		m.o.OnStep(d.ctx, logged(q))
+	}
 	if res, err = d.complete(ctx, q, res); err != nil {
 		return nil, err
 	}
 	return res.Encode(), nil
+}
+
+// logged names for Options.OnStep what has begun.
+func logged(q gpm.Request) string {
+	if q.Op == gpm.OpAdmit {
+		return "admit logged"
+	}
+	return "release logged"
 }
 
 // drives returns the driver of admissions while Run serves.
@@ -180,7 +192,7 @@ func prepares(steps []admission.Step) bool {
 	return slices.ContainsFunc(steps, func(s admission.Step) bool { return s.Verb == admission.Prepare })
 }
 
-// stamped makes the command of a request: it adds the time, the policy, who is alive and chance. It returns a request to GPM too,
+// stamped makes the command of a request: it adds the time, the policy, what is news of members and chance. It returns a request to GPM too,
 // and the member if it is a registration.
 func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
 	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
@@ -196,7 +208,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		}
 		if q.Op == gpm.OpAdmit || q.Op == gpm.OpQueue || q.Op == gpm.OpPreempt {
 			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
-			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
+			if stamp.Live, err = m.live(host, wire.GPM); err != nil {
 				return nil, q, nil, err
 			}
 			d, err := m.drives()
@@ -207,7 +219,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		}
 		if q.Op == gpm.OpBegin {
 			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
-			if stamp.Live, err = m.live(host, wire.GPM, wire.GPM); err != nil {
+			if stamp.Live, err = m.live(host, wire.GPM); err != nil {
 				return nil, q, nil, err
 			}
 			m.timeouts(q.Orders)
@@ -225,7 +237,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		m.timeouts(q.Orders)
 		if q.Op == gmm.OpActivate || q.Op == gmm.OpNode || q.Op == gmm.OpBegin || prepares(q.Steps) {
 			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
-			if stamp.Live, err = m.live(host, wire.GMM, wire.GMM); err != nil {
+			if stamp.Live, err = m.live(host, wire.GMM); err != nil {
 				return nil, process, nil, err
 			}
 		}
@@ -248,10 +260,10 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 	m.timeouts(q.Orders)
 	if q.Op == gsm.OpBegin || prepares(q.Steps) {
 		stamp.Policy, c.CachePolicy, stamp.Chance = m.o.GSMPolicy, m.o.CachePolicy, rand.Uint64()
-		if stamp.Live, err = m.live(host, wire.GSM, wire.GSM); err != nil {
+		if stamp.Live, err = m.live(host, wire.GSM); err != nil {
 			return nil, process, nil, err
 		}
-		if c.Caches, err = m.live(host, wire.GSM, wire.GMM); err != nil {
+		if c.Caches, err = m.caches(host); err != nil {
 			return nil, process, nil, err
 		}
 	}
@@ -268,23 +280,72 @@ func (m *Managers) timeouts(orders []movelist.Order) {
 	}
 }
 
-// live returns the members of a manager that are candidates for the group that this process leads, as far as this
-// replica knows them.
-func (m *Managers) live(host *raftsm.Host, group, of wire.Manager) ([]membership.Live, error) {
-	var members []wire.Member
-	err := host.Stale(of, func(s raftsm.State) {
-		for _, e := range s.Entries() {
-			if e.State() == membership.Active {
-				members = append(members, e.Member)
-			}
-		}
+// newsPause is how long news that were stamped are not stamped again: as long as the command that carries them may take, so that a
+// burst of placements does not carry them all.
+const newsPause = 10 * time.Millisecond
+
+// newsInterval is how often traffic is looked at, if nobody is silent or heard of anew before.
+const newsInterval = time.Second
+
+// tidings is when to look next for what a leader's state does not know of a role's members.
+type tidings struct {
+	at    time.Duration
+	turns [2]uint64 // of the watch, and of who registers the members, at the last look
+}
+
+// looked notes what a look found.
+func (n *tidings) looked(now time.Duration, turns [2]uint64, found int, until time.Duration) {
+	n.turns, n.at = turns, min(until, now+newsInterval)
+	if found > 0 {
+		n.at = now + newsPause // again, until the state has it
+	}
+}
+
+// live returns what a stamp for the group that this process leads must tell of its members. Most often that is nothing: the state
+// knows who is heard of, and this process when that can change.
+func (m *Managers) live(host *raftsm.Host, g wire.Manager) ([]membership.Live, error) {
+	return m.tell(host, g, g, 0, func(now time.Duration, entries []membership.Entry, _ []membership.Live) ([]membership.Live, time.Duration) {
+		return m.watch.News(g, now, entries)
 	})
-	if err != nil {
+}
+
+// caches returns what a stamp of GSM's leader must tell of mComponents, which GMM's state here knows.
+func (m *Managers) caches(host *raftsm.Host) ([]membership.Live, error) {
+	var turn uint64
+	if err := host.Stale(wire.GMM, func(s raftsm.State) { turn = s.(*gmm.State).Turn() }); err != nil {
 		return nil, err
+	}
+	return m.tell(host, wire.GSM, wire.GMM, turn, func(now time.Duration, entries []membership.Entry, known []membership.Live) ([]membership.Live, time.Duration) {
+		return m.watch.NewsOf(wire.GSM, now, entries, known)
+	})
+}
+
+// tell looks for news of the members that a manager registers, if there may be any. Look is told them and, if they are another's, what
+// GSM has of them.
+func (m *Managers) tell(host *raftsm.Host, group, of wire.Manager, turn uint64, look func(time.Duration, []membership.Entry, []membership.Live) ([]membership.Live, time.Duration)) ([]membership.Live, error) {
+	n := &m.tidings[group][of]
+	m.mu.Lock()
+	due := m.now() >= n.at || n.turns != [2]uint64{m.watch.Turns(), turn}
+	m.mu.Unlock()
+	if !due {
+		return nil, nil
+	}
+	var entries []membership.Entry
+	if err := host.Stale(of, func(s raftsm.State) { entries = s.Entries() }); err != nil {
+		return nil, err
+	}
+	var known []membership.Live
+	if group != of {
+		if err := host.Stale(group, func(s raftsm.State) { known = slices.Clone(s.(*gsm.State).Caches()) }); err != nil {
+			return nil, err
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.watch.Live(group, m.now(), members), nil
+	now := m.now()
+	live, until := look(now, entries, known)
+	n.looked(now, [2]uint64{m.watch.Turns(), turn}, len(live), until)
+	return live, nil
 }
 
 // registered notes a registration as a sign of life, so that a component can be chosen before its first heartbeat.
@@ -330,11 +391,14 @@ func (m *Managers) query(ctx context.Context, host *raftsm.Host, req *netlayer.R
 	st := host.Status(q.Manager)
 	body := wire.Marshal(wire.QueryRep{Leader: st.Leader, Term: st.Term, Result: result})
 	if len(body) > wire.MaxBody {
-		return wire.Errorf(wire.KindBadRequest, "%v: the listing has %d bytes, at most %d fit into a reply: ask for one by its id", q.Manager, len(body), wire.MaxBody)
+		return wire.Errorf(wire.KindBadRequest, "%v: the answer has %d bytes, at most %d fit into a reply", q.Manager, len(body), wire.MaxBody)
 	}
 	rep.SetBody(body)
 	return nil
 }
+
+// statusBytes is about how many bytes a member takes in an answer.
+func statusBytes(s *membership.Status) int { return 384 + len(s.Member.Addr) + len(s.Member.Rack) }
 
 func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryReq, query membership.Query) (result []byte, err error) {
 	if query.Kind == membership.QueryGroup {
@@ -374,7 +438,10 @@ func (m *Managers) answer(ctx context.Context, host *raftsm.Host, q wire.QueryRe
 			epoch, ok := m.reached[q.Manager][statuses[i].Member.ID]
 			statuses[i].Unreachable = ok && epoch == statuses[i].Member.Epoch
 		}
-		return membership.EncodeAnswer(statuses), nil
+		from, _ := slices.BinarySearchFunc(statuses, query.From.Node, func(s membership.Status, id wire.NodeID) int { return cmp.Compare(s.Member.ID, id) })
+		return membership.EncodeAnswer(membership.PageOf(statuses, from, query.Limit, statusBytes, func(s *membership.Status) membership.Cursor {
+			return membership.Cursor{Node: s.Member.ID}
+		})), nil
 	}
 	return result, failed
 }

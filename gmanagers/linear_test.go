@@ -38,6 +38,7 @@ const (
 
 // recorder collects the history of clients.
 type recorder struct {
+	t     testing.TB
 	began time.Time
 	ops   atomic.Int64 // begun
 
@@ -167,7 +168,12 @@ func query[T any](ctx context.Context, p *netlayer.Peer, m wire.Manager, stale b
 	if err := p.Control(ctx, wire.OpQuery, 0, &wire.QueryReq{Manager: m, Stale: stale, Query: q.Encode()}, &rep); err != nil {
 		return nil, err
 	}
-	return out, membership.DecodeAnswer(rep.Result, &out)
+	var page membership.Page[T]
+	err = membership.DecodeAnswer(rep.Result, &page)
+	if page.More {
+		return nil, fmt.Errorf("%v answers in pages, and this reads one", m)
+	}
+	return page.Items, err
 }
 
 // run asks until it is told to stop.
@@ -393,34 +399,7 @@ func TestLinearizable(t *testing.T) {
 		k := c.caller(id, r, seed, stop)
 		callers.Go(k.run)
 	}
-	rng := rand.New(rand.NewPCG(seed, 1<<32))
-	rest := func(least, most int) {
-		select {
-		case <-time.After(time.Duration(least+rng.IntN(most-least)) * time.Millisecond):
-		case <-faults.Done():
-		}
-	}
-	var done []string
-	for faults.Err() == nil {
-		victim := rng.IntN(len(c.nodes))
-		if leader := c.leader(groups[rng.IntN(len(groups))]); leader >= 0 && rng.IntN(4) > 0 {
-			victim = leader
-		}
-		id := c.nodes[victim].id
-		switch fault := []string{"crash", "cut off", "hold up"}[rng.IntN(3)]; fault {
-		case "crash":
-			done = append(done, fault+" "+string(id))
-			c.crash(victim)
-			rest(50, 600)
-			c.start(victim)
-		default:
-			done = append(done, fault+" "+string(id))
-			g.shut(id, fault == "cut off")
-			rest(50, 900)
-			g.open()
-		}
-		rest(200, 1000)
-	}
+	done := c.disturb(g, rand.New(rand.NewPCG(seed, 1<<32)), faults)
 	until(t, "each manager has answered each kind of operation", r.all) // at once, but on a machine that is very busy
 	stopCallers()
 	callers.Wait()
@@ -454,6 +433,38 @@ func TestLinearizable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// disturb has one manager after the other crash with what it had synced and return, be cut off, or get all messages late,
+// leaders more often than others, until ctx ends. It returns what it did.
+func (c *cluster) disturb(g *gates, rng *rand.Rand, ctx context.Context) (done []string) {
+	rest := func(least, most int) {
+		select {
+		case <-time.After(time.Duration(least+rng.IntN(most-least)) * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil {
+		victim := rng.IntN(len(c.nodes))
+		if leader := c.leader(groups[rng.IntN(len(groups))]); leader >= 0 && rng.IntN(4) > 0 {
+			victim = leader
+		}
+		id := c.nodes[victim].id
+		switch fault := []string{"crash", "cut off", "hold up"}[rng.IntN(3)]; fault {
+		case "crash":
+			done = append(done, fault+" "+string(id))
+			c.crash(victim)
+			rest(50, 600)
+			c.start(victim)
+		default:
+			done = append(done, fault+" "+string(id))
+			g.shut(id, fault == "cut off")
+			rest(50, 900)
+			g.open()
+		}
+		rest(200, 1000)
+	}
+	return done
 }
 
 // groups are the three managers.

@@ -66,7 +66,7 @@ func (d *driver) endLost() {
 		}
 		l.ending[p.PID] = true
 		d.wg.Go(func() {
-			d.endOne(p, now-began >= lostPatience)
+			d.endOne(p, now-began >= d.lostPatience)
 			d.mu.Lock()
 			delete(l.ending, p.PID)
 			d.mu.Unlock()
@@ -77,7 +77,7 @@ func (d *driver) endLost() {
 // endOne ends one lost vNode; late, a component that does not answer keeps what it has. Managers that do not tell who has what are
 // no excuse.
 func (d *driver) endOne(p gpm.Process, late bool) {
-	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(d.ctx, d.endTimeout)
 	defer cancel()
 	if err := d.freeLost(ctx, p); err != nil {
 		var silent *unanswered
@@ -87,7 +87,7 @@ func (d *driver) endOne(p gpm.Process, late bool) {
 		d.m.log.Warn("a lost vNode is ended, and not all that it had is given back", "pid", uint64(p.PID), "error", err.Error())
 	}
 	// The components that do not answer have used up ctx.
-	ctx, cancel = context.WithTimeout(d.ctx, stepTimeout)
+	ctx, cancel = context.WithTimeout(d.ctx, d.endTimeout)
 	defer cancel()
 	err := d.client.Release(ctx, p.PID)
 	switch {

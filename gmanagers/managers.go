@@ -37,6 +37,7 @@ type Managers struct {
 	serving context.Context
 	calls   sync.WaitGroup // handlers that use host
 	watch   *membership.Watch
+	tidings [wire.GSM + 1][wire.GSM + 1]tidings // by group and by who registers the members
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
 	// balanced is what the last looks saw, by group that this process leads.
@@ -59,6 +60,7 @@ type stats struct {
 	probes    atomic.Uint64 // of silent components, asked for or made as a leader
 	deaths    atomic.Uint64 // declared
 	lost      atomic.Uint64 // vNodes ended because their pComponent was lost
+	dropped   atomic.Uint64 // things that nobody owned, at components
 	batches   atomic.Uint64 // commands that carried steps and moves
 	inquiries atomic.Uint64 // questions of participants about prepared holds
 }

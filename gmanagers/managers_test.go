@@ -17,6 +17,7 @@ import (
 )
 
 func TestPlacesAndLists(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)
@@ -125,6 +126,7 @@ func TestPlacesAndLists(t *testing.T) {
 
 // TestLeaderStampsChance: under random the leader's chance differs from command to command, or all would land on one.
 func TestLeaderStampsChance(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(o *gmanagers.Options) {
 		o.GPMPolicy, o.GMMPolicy, o.GSMPolicy, o.CachePolicy = "random", "random", "random", "random"
 	})
@@ -295,6 +297,7 @@ func TestCrashLosesNothing(t *testing.T) {
 // TestCatchesUpBySnapshot: a node that was away for longer than the others' logs reach gets a snapshot over the message
 // layer, larger than one frame.
 func TestCatchesUpBySnapshot(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(o *gmanagers.Options) {
 		o.LeaseMS, o.SnapshotEntries, o.CompactionEntries = 60_000, 200, 16
 	})
@@ -367,6 +370,7 @@ func TestCatchesUpBySnapshot(t *testing.T) {
 // TestSilentComponents: a component without heartbeats stops being a candidate after its lease, but not in the first
 // lease of a new leader; with a heartbeat it is one again.
 func TestSilentComponents(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(o *gmanagers.Options) { o.LeaseMS = int(membership.MinLease.Milliseconds()) })
 	cl := c.client()
 	ctx := within(t)

@@ -23,6 +23,8 @@ type component struct {
 	prober *netlayer.Prober
 	stop   func() // ends it as a crash would
 	mute   atomic.Bool
+	deaf   wire.Op // it never answers; set before it is asked
+	ended  <-chan struct{}
 
 	mu    sync.Mutex
 	asked []wire.Op
@@ -35,8 +37,11 @@ func (c *component) Serve(ctx context.Context, req *netlayer.Request, rep *netla
 		return c.prober.Serve(ctx, req, rep)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.asked = append(c.asked, req.Op)
+	c.mu.Unlock()
+	if req.Op == c.deaf {
+		<-c.ended
+	}
 	return nil
 }
 
@@ -61,6 +66,7 @@ func (c *cluster) component(cl *client.Client, m wire.Member) *component {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	k.ended = ctx.Done()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := netlayer.NewServer(k, so).Serve(ctx, l); err != nil {
@@ -112,6 +118,7 @@ func member(t *testing.T, cl *client.Client, m wire.Member) membership.Status {
 // TestAPartitionKillsNobody: a component that no manager hears and others reach stays a member under its epoch, through a
 // change of leader too.
 func TestAPartitionKillsNobody(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, short)
 	cl := c.client()
 	c.component(cl, mcomponent(1, 1<<20))
@@ -144,6 +151,7 @@ func TestAPartitionKillsNobody(t *testing.T) {
 // TestACrashIsDeath: what a dead mComponent held is lost, its heartbeats under the old epoch are answered as fenced, and it
 // rejoins under a new one.
 func TestACrashIsDeath(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, short)
 	cl := c.client()
 	ctx := within(t)
@@ -186,6 +194,7 @@ func TestACrashIsDeath(t *testing.T) {
 // TestAProcessIsLostWithItsComponent: the vNodes of a dead pComponent are ended, and those who hold something for them are
 // told.
 func TestAProcessIsLostWithItsComponent(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, short)
 	cl := c.client()
 	ctx := within(t)
@@ -229,6 +238,7 @@ func TestAProcessIsLostWithItsComponent(t *testing.T) {
 
 // TestDrainAndRemove: what is refused, and what it takes until a component may go.
 func TestDrainAndRemove(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	ctx := within(t)

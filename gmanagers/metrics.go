@@ -49,6 +49,8 @@ var (
 	spreadDesc    = desc("spread_ratio", "Coefficient of variation of what components bear, at the leader's last look; 0 elsewhere.", "thing")
 	jainDesc      = desc("fairness_ratio", "Jain's fairness index of what components bear, at the leader's last look; 0 elsewhere.", "thing")
 	balancingDesc = desc("balancing", "1 while the spread has been above its bound and not yet at its target.", "thing")
+	weighedDesc   = desc("things_weighed", "Things that the leader's last look weighed; 0 elsewhere.", "thing")
+	measuredDesc  = desc("things_measured", "Of the things that the leader's last look weighed those whose own load is known; 0 elsewhere.", "thing")
 	queueDesc     = desc("queue_waiting", "vNodes that wait in GPM's queue, as this replica has it.")
 	queuedDesc    = desc("queue_vnodes_total", "vNodes that had to wait over the life of the group, by what became of them; queued are all.", "outcome")
 	waitedDesc    = desc("queue_waited_seconds_total", "Time that those took that left the queue, over the life of the group.")
@@ -61,7 +63,7 @@ var (
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		leaderDesc, readyDesc, termDesc, appliedDesc, changesDesc, proposalsDesc, queriesDesc, beatsDesc, unheardDesc,
-		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, probesDesc, deathsDesc, raftDesc, movesDesc, movingDesc, spreadDesc, jainDesc, balancingDesc,
+		vnodesDesc, batchesDesc, inquiryDesc, openDesc, waitDesc, probesDesc, deathsDesc, raftDesc, movesDesc, movingDesc, spreadDesc, jainDesc, balancingDesc, weighedDesc, measuredDesc,
 		queueDesc, queuedDesc, waitedDesc, preemptedDesc, shortDesc,
 	} {
 		ch <- d
@@ -116,6 +118,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 				gauge(spreadDesc, b.spread, k.String())
 				gauge(jainDesc, b.jain, k.String())
 				gauge(balancingDesc, flag(b.balancing), k.String())
+				gauge(weighedDesc, float64(b.things), k.String())
+				gauge(measuredDesc, float64(b.measured), k.String())
 			}
 		}
 	}
@@ -245,6 +249,7 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 	add("vnodes_refused", float64(m.stats.aborted.Load()))
 	add("vnodes_released", float64(m.stats.released.Load()))
 	add("vnodes_lost", float64(m.stats.lost.Load()))
+	add("things_dropped", float64(m.stats.dropped.Load()))
 	add("probes", float64(m.stats.probes.Load()))
 	add("components_declared_dead", float64(m.stats.deaths.Load()))
 	if counts, n, ok := m.queueCounts(); ok {

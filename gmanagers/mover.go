@@ -275,7 +275,7 @@ func (v *mover) commit(ctx context.Context) {
 
 // call performs one effect.
 func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
-	v.about(ctx, e)
+	v.about(ctx, e, "")
 	ref := wire.MoveRef{Move: e.Move}
 	switch e.Kind {
 	case moves.Start:
@@ -284,8 +284,13 @@ func (v *mover) call(ctx context.Context, e moves.Effect) (a moveAnswer) {
 		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveStatus, &ref, &a.rep)
 	case moves.Forget:
 		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveForget, &ref, nil)
+	case moves.Adopt:
+		a.err = v.peers.call(ctx, e.Addr, wire.OpMoveAdopt, &e.Req, &a.rep)
 	case moves.Look:
 		a.held, a.err = v.look(ctx, e)
+	}
+	if a.err == nil {
+		v.about(ctx, e, answered)
 	}
 	return a
 }
@@ -295,7 +300,7 @@ func (v *mover) propose(ctx context.Context, effects []moves.Effect) error {
 	var ends []moves.End
 	var drops []uint64
 	for _, e := range effects {
-		v.about(ctx, e)
+		v.about(ctx, e, "")
 		if e.Kind == moves.Propose {
 			ends = append(ends, e.End)
 		} else {
@@ -305,23 +310,28 @@ func (v *mover) propose(ctx context.Context, effects []moves.Effect) error {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	err := v.client.EndMoves(ctx, v.g, ends, drops)
+	for _, e := range effects {
+		if err == nil {
+			v.about(ctx, e, answered)
+		}
+	}
 	if err == nil && len(ends) > 0 {
 		v.ended()
 	}
 	return err
 }
 
-// about tells a test which effect comes next.
-func (v *mover) about(ctx context.Context, e moves.Effect) {
+// about tells a test which effect comes next, or was answered.
+func (v *mover) about(ctx context.Context, e moves.Effect, then string) {
 	if v.m.o.OnStep != nil {
-		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String())
+		v.m.o.OnStep(ctx, e.Kind.String()+" "+v.g.String()+then)
 	}
 }
 
 // look asks a component whether it serves what a move is of.
 func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
 	var rep wire.HoldingsRep
-	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{}, &rep); err != nil {
+	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{From: placeOf(e.Req), Limit: 1}, &rep); err != nil {
 		return moves.Held{}, err
 	}
 	if rep.Node != e.Node {
@@ -330,6 +340,21 @@ func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
 	held := heldOf(e.Req, rep.Holds)
 	held.Member = rep.Epoch
 	return held, nil
+}
+
+// placeOf is where what a move is of is, among what a component serves, if it is there.
+func placeOf(r wire.MoveReq) wire.HeldAt {
+	switch r.Kind {
+	case wire.MoveRegion:
+		return wire.HeldAt{List: wire.HeldRegions, ID: uint64(r.PID), Region: r.Region}
+	case wire.MoveHome:
+		return wire.HeldAt{List: wire.HeldHomes, ID: uint64(r.PID)}
+	case wire.MoveProcess:
+		return wire.HeldAt{List: wire.HeldProcesses, ID: uint64(r.PID)}
+	case wire.MoveVolume:
+		return wire.HeldAt{List: wire.HeldVolumes, ID: uint64(r.Volume)}
+	}
+	return wire.HeldAt{List: wire.HeldCaches, ID: uint64(r.Volume)}
 }
 
 // heldOf finds what a move is of among what a component serves.

@@ -20,6 +20,7 @@ import (
 
 // TestMoves: a thing of each kind moves to another component by a client's call.
 func TestMoves(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	w := newFakes(t, cl)
@@ -66,7 +67,7 @@ func beating(t testing.TB, w *fakes, load func(*fake) wire.Load) {
 // quick makes balancing and drains as quick as the options allow.
 func quick(o *gmanagers.Options) {
 	o.LeaseMS = 3000
-	for _, b := range []*balance.Options{&o.Balance.GPM, &o.Balance.GMM, &o.Balance.GSM} {
+	for _, b := range []*balance.Options{&o.Balance.GPM, &o.Balance.GMM, &o.Balance.Homes, &o.Balance.GSM, &o.Balance.Caches} {
 		b.IntervalMS, b.SettleMS, b.SmoothingMS, b.CoolDownMS = 100, 0, 200, 1000
 		b.MaxMoves, b.MaxComponentMoves = 8, 4
 	}
@@ -74,6 +75,7 @@ func quick(o *gmanagers.Options) {
 
 // TestDrain: what a component of each role has moves away while it drains; then it can be removed, and not before.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, quick)
 	cl := c.client()
 	w := newFakes(t, cl)
@@ -123,8 +125,170 @@ func TestDrain(t *testing.T) {
 	w.audit()
 }
 
+// TestHeldVNodesLeave: what no process uses, yet or any more, leaves what drains too, in the books, and can be used where it is then; a
+// giver that has started again since passes nothing on.
+func TestHeldVNodesLeave(t *testing.T) {
+	c := startCluster(t, quick)
+	cl := c.client()
+	w := newFakes(t, cl)
+	w.pass = true
+	for i := 1; i <= 2; i++ {
+		w.add(pcomponent(i, 1<<20))
+		w.add(mcomponent(i, 1<<30))
+		w.add(scomponent(i, 1<<30))
+	}
+	beating(t, w, func(*fake) wire.Load { return wire.Load{} })
+	pid, things := w.admit(6)
+	w.mu.Lock()
+	for _, f := range w.nodes { // only the volume is anywhere
+		for thing := range f.holds {
+			if thing.Kind != wire.MoveVolume {
+				delete(f.holds, thing)
+			}
+		}
+	}
+	w.mu.Unlock()
+	at := func() map[wire.Role][]wire.NodeID {
+		p, err := cl.Where(within(t), pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[wire.Role][]wire.NodeID{wire.RoleCompute: {p.Node}, wire.RoleMemory: {p.Home.Node, p.Volumes[0].Cache}, wire.RoleStorage: {p.Volumes[0].Storage}}
+	}
+	for _, role := range []wire.Role{wire.RoleCompute, wire.RoleMemory, wire.RoleStorage} {
+		id := at()[role][0]
+		if err := cl.Drain(within(t), role, id); err != nil {
+			t.Fatal(err)
+		}
+		until(t, string(id)+" is removed", func() bool { return cl.Remove(within(t), role, id) == nil })
+		w.nodes[id].stop()
+		if now := at()[role]; slices.Contains(now, id) {
+			t.Errorf("%s was removed, and the books have %v", id, now)
+		}
+	}
+	w.audit()
+	p, err := cl.Where(within(t), pid)
+	if err != nil || p.Epoch != 2 || p.Home.Epoch != 2 {
+		t.Fatalf("%+v, %v; want its process and its home under epoch 2", p, err)
+	}
+	w.put(p.Node, things[1], p.Epoch)
+	w.put(p.Home.Node, things[0], p.Home.Epoch)
+	w.put(p.Volumes[0].Cache, things[3], p.Volumes[0].Epoch)
+	for r := range wire.RegionNo(6) {
+		o, err := cl.ActivateRegion(within(t), pid, r)
+		if err != nil || o.Node != p.Home.Node || o.Member != 1 {
+			t.Fatalf("vRegion %d: %+v, %v", r, o, err)
+		}
+		w.put(o.Node, things[4+r], o.Epoch)
+	}
+	w.audit()
+
+	// A giver that started again may have lost what is not there.
+	w.add(mcomponent(3, 1<<30))
+	w.mu.Lock()
+	giver := w.nodes[p.Home.Node]
+	clear(giver.holds)
+	w.hold = true
+	giver.deaf = true
+	w.mu.Unlock()
+	id, err := cl.Move(within(t), things[4], "m3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	giver.stop()
+	giver.start()
+	w.mu.Lock()
+	giver.deaf = false
+	w.mu.Unlock()
+	if mv := w.ended(id); mv.State != wire.MoveLost {
+		t.Errorf("its giver has started again: %+v", mv)
+	}
+}
+
+// TestLeftoversAreDropped: what no vNode has at a component is dropped there; what is there by the books, under a newer epoch than
+// they have, of an id that was not given yet, or on its way, stays.
+func TestLeftoversAreDropped(t *testing.T) {
+	c := startCluster(t, func(o *gmanagers.Options) { quick(o); o.SweepMS = 100 })
+	cl := c.client()
+	w := newFakes(t, cl)
+	for i := 1; i <= 2; i++ {
+		w.add(pcomponent(i, 1<<20))
+		w.add(mcomponent(i, 1<<30))
+		w.add(scomponent(i, 1<<30))
+	}
+	beating(t, w, func(*fake) wire.Load { return wire.Load{} })
+	gone, left := w.admit(4)
+	pid, things := w.admit(2)
+	if err := cl.Release(within(t), gone); err != nil { // the fakes keep it all
+		t.Fatal(err)
+	}
+	at := func(thing movelist.Thing) (out []wire.NodeID) { out, _ = w.where(thing); return out }
+	other := func(thing movelist.Thing) wire.NodeID {
+		id := string(at(thing)[0])
+		return wire.NodeID(id[:1] + string('3'-id[1]+'0'))
+	}
+	for _, thing := range left {
+		until(t, thing.String()+" is dropped", func() bool { return len(at(thing)) == 0 })
+	}
+	// Older and newer copies of what lives.
+	region, process := things[len(things)-1], things[1]
+	w.mu.Lock()
+	w.hold = true
+	w.mu.Unlock()
+	id, err := cl.Move(within(t), region, other(region))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put(other(process), process, 9)
+	unknown := movelist.Thing{Kind: wire.MoveVolume, Volume: 1000}
+	w.put("s1", unknown, 1)
+	marker := movelist.Thing{Kind: wire.MoveRegion, PID: gone, Region: 77}
+	for range 3 { // looks go by
+		for _, id := range []wire.NodeID{"p1", "p2", "m1", "m2", "s1", "s2"} {
+			mark := marker
+			switch id[0] {
+			case 'p':
+				mark = movelist.Thing{Kind: wire.MoveProcess, PID: gone}
+			case 's':
+				mark = movelist.Thing{Kind: wire.MoveVolume, Volume: left[2].Volume}
+			}
+			w.put(id, mark, 1)
+			until(t, "a look at "+string(id), func() bool { return !slices.Contains(at(mark), id) })
+		}
+	}
+	if len(at(region)) != 1 || len(at(process)) != 2 || len(at(unknown)) != 1 {
+		t.Errorf("vRegion at %v, process at %v, a volume of nobody at %v: something was dropped that may not be", at(region), at(process), at(unknown))
+	}
+	w.mu.Lock()
+	w.hold = false
+	for _, f := range w.nodes {
+		delete(f.holds, unknown)
+		if f.holds[process] == 9 {
+			delete(f.holds, process)
+		}
+	}
+	w.mu.Unlock()
+	if mv := w.ended(id); mv.State != wire.MoveDone {
+		t.Errorf("%+v", mv)
+	}
+	w.put(other(region), region, 1) // the older copy
+	until(t, "the older copy is dropped", func() bool { return len(at(region)) == 1 })
+	if _, epoch := w.where(region); epoch != 2 {
+		t.Errorf("vRegion under epoch %d, want 2", epoch)
+	}
+	w.audit()
+	if err := cl.Release(within(t), pid); err != nil {
+		t.Error(err)
+	}
+	for _, thing := range things {
+		until(t, thing.String()+" is dropped", func() bool { return len(at(thing)) == 0 })
+	}
+	w.audit()
+}
+
 // TestBalances: vRegions move from where traffic is to where none is, and then stay; a component that joins gets some.
 func TestBalances(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(o *gmanagers.Options) { quick(o); o.GMMPolicy = "best_fit"; o.Balance.GMM.CoolDownMS = 60_000 })
 	cl := c.client()
 	w := newFakes(t, cl)
@@ -254,6 +418,7 @@ func TestMoverLeaderCrashes(t *testing.T) {
 // TestMoveEnds: a giver that starts again in the middle has lost the vRegion; a taker that is gone leaves it where
 // it was, under the epoch of the undo, and it can move again; a process that ends in the middle leaves nothing booked.
 func TestMoveEnds(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, nil)
 	cl := c.client()
 	w := newFakes(t, cl)

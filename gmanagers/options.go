@@ -37,13 +37,21 @@ type Options struct {
 	Net     netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
 	Log     *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
 	FS      FS               `mapstructure:"-" yaml:"-"` // nil is the disk
-	// OnStep, if not nil, is called before each step of an admission or a release that this process coordinates, with the
-	// step's name, for example "prepare gmm" or "decide commit". It is for tests, which may block in it until ctx ends.
+	// OnStep, if not nil, is called with the name of each step of an admission, a release or a move that this process
+	// coordinates: before it is sent ("prepare gmm", "decide commit", "poll gsm"), and when it was answered, before anything
+	// follows from that ("prepare gmm answered"); also when an admission or a release is in the log and nobody was asked yet
+	// ("admit logged", "release logged"). It is for tests, which may block in it until ctx ends, or end the process.
 	OnStep func(ctx context.Context, step string) `mapstructure:"-" yaml:"-" json:"-"`
+	// patience, if not 0, is instead of lostPatience, evictPatience and the stepTimeout of what they bound, for tests.
+	patience time.Duration
 
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
 	// long before it calls anybody silent. Default: six heartbeats.
 	LeaseMS int `mapstructure:"lease_ms" yaml:"lease_ms"`
+	// SweepMS is how often a component is asked for what it holds, to drop what no vNode has there, in ms, 100 to an hour: besides
+	// when it joins and when it is heard again after a silence, which is when something may be left. The default costs a large
+	// cluster next to nothing.
+	SweepMS int `mapstructure:"sweep_ms" yaml:"sweep_ms"`
 	// GPMPolicy, GMMPolicy and GSMPolicy place processes, homes and vRegions, and volumes; CachePolicy chooses buffer
 	// caches. One of placement.Names; docs/managers.md says what each does. The leader's setting decides.
 	GPMPolicy   string `mapstructure:"gpm_policy" yaml:"gpm_policy"`
@@ -97,7 +105,7 @@ const maxPeers = 7
 func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
-		LeaseMS: int(membership.DefaultLease / time.Millisecond), GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
+		LeaseMS: int(membership.DefaultLease / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
 		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
@@ -137,6 +145,9 @@ func (o Options) Validate() error {
 	if err := o.Net.Validate(); err != nil {
 		fault("net: %w", err)
 	}
+	if o.SweepMS < 100 || o.SweepMS > 3_600_000 {
+		fault("sweep_ms: %d, want 100 to 3600000", o.SweepMS)
+	}
 	if err := membership.CheckLease("lease_ms", ms(o.LeaseMS)); err != nil {
 		faults = append(faults, err)
 	}
@@ -153,7 +164,7 @@ func (o Options) Validate() error {
 	for _, b := range []struct {
 		key string
 		o   balance.Options
-	}{{"gpm", o.Balance.GPM}, {"gmm", o.Balance.GMM}, {"gsm", o.Balance.GSM}} {
+	}{{"gpm", o.Balance.GPM}, {"gmm", o.Balance.GMM}, {"homes", o.Balance.Homes}, {"gsm", o.Balance.GSM}, {"caches", o.Balance.Caches}} {
 		for _, err := range faultsOf(b.o.Validate()) {
 			fault("balance.%s.%w", b.key, err)
 		}

@@ -112,11 +112,7 @@ func (d *driver) preempt(ctx context.Context, w gpm.Waiting) {
 			return
 		}
 	}
-	try, err := d.whatIf(w.Spec)
-	if err != nil {
-		warn(err)
-		return
-	}
+	try := d.whatIf(w.Spec)
 	if try(nil) {
 		return // there is room meanwhile
 	}
@@ -131,25 +127,14 @@ func (d *driver) preempt(ctx context.Context, w gpm.Waiting) {
 }
 
 // whatIf returns what tells whether a vNode would fit at all three managers if some vNodes were not there.
-func (d *driver) whatIf(spec admission.VNodeSpec) (func(without []wire.PID) bool, error) {
+func (d *driver) whatIf(spec admission.VNodeSpec) func(without []wire.PID) bool {
 	m := d.m
-	stamp := func(policy string, g wire.Manager) (membership.Stamp, error) {
-		live, err := m.live(d.host, g, g)
-		return membership.Stamp{Policy: policy, Live: live, Chance: rand.Uint64()}, err
+	stamp := func(policy string) membership.Stamp {
+		return membership.Stamp{Policy: policy, Chance: rand.Uint64()} // the states know who is heard of, or will in a moment
 	}
-	compute, err := stamp(m.o.GPMPolicy, wire.GPM)
-	if err != nil {
-		return nil, err
-	}
-	memory, err := stamp(m.o.GMMPolicy, wire.GMM)
-	if err != nil {
-		return nil, err
-	}
-	storage, err := stamp(m.o.GSMPolicy, wire.GSM)
-	if err != nil {
-		return nil, err
-	}
-	step := admission.Step{Verb: admission.Prepare, PID: ^wire.PID(0), MemoryBytes: spec.MemoryBytes, Volumes: spec.Volumes}
+	compute, memory, storage := stamp(m.o.GPMPolicy), stamp(m.o.GMMPolicy), stamp(m.o.GSMPolicy)
+	spec = spec.Complete()
+	step := spec.Step(1<<63 - 1) // above all that are given
 	return func(without []wire.PID) bool {
 		var no error
 		ask := func(g wire.Manager, fits func(s raftsm.State) error) {
@@ -165,11 +150,11 @@ func (d *driver) whatIf(spec admission.VNodeSpec) (func(without []wire.PID) bool
 		})
 		if len(spec.Volumes) > 0 {
 			ask(wire.GSM, func(s raftsm.State) error {
-				return s.(*gsm.State).Fits(step, without, gsm.Command{Stamp: storage, CachePolicy: m.o.CachePolicy, Caches: memory.Live})
+				return s.(*gsm.State).Fits(step, without, gsm.Command{Stamp: storage, CachePolicy: m.o.CachePolicy})
 			})
 		}
 		return no == nil
-	}, nil
+	}
 }
 
 // evict stops the processes of vNodes that are ended for others, has the components give back what they had, and tells GPM.
@@ -203,15 +188,18 @@ func (d *driver) evict(since map[wire.PID]time.Time) {
 
 // evictOne is evict for one process. After evictPatience GPM is told whoever does not answer.
 func (d *driver) evictOne(p gpm.Process, since time.Time) {
-	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(d.ctx, d.endTimeout)
 	defer cancel()
 	if err := d.end(ctx, p); err != nil {
 		d.m.log.Warn("not all that a preempted vNode has is given back", "pid", uint64(p.PID), "pcomponent", string(p.Node), "error", err.Error())
 		var silent *unanswered
-		if time.Since(since) < evictPatience || !errors.As(err, &silent) || d.ctx.Err() != nil {
+		if time.Since(since) < d.evictPatience || !errors.As(err, &silent) || d.ctx.Err() != nil {
 			return // again, soon
 		}
 	}
+	// The components that do not answer have used up ctx.
+	ctx, cancel = context.WithTimeout(d.ctx, d.endTimeout)
+	defer cancel()
 	if _, err := d.client.Changes(ctx, []admission.Change{{Verb: admission.Evicted, PID: p.PID}}); err != nil {
 		d.m.log.Warn("a preempted vNode has ended, GPM does not know it yet", "pid", uint64(p.PID), "error", err.Error())
 	}

@@ -163,6 +163,7 @@ func told(t *testing.T, cl *client.Client, g wire.Manager, kind events.Kind) []e
 // TestQueue: what does not fit at any of the three managers waits and is admitted when there is room, the higher priority
 // first; the leader of GPM ends meanwhile.
 func TestQueue(t *testing.T) {
+	t.Parallel()
 	c, cl, _ := tight(t, nil)
 	holds := admit(t, cl, vnode("holds", 90, 7, 7)).must(t)
 	lines := admit(t, cl, waiting(vnode("lines", 50, 0, 0), admission.Queue, 0))
@@ -210,6 +211,7 @@ func TestQueue(t *testing.T) {
 
 // TestQueueDeadline: who waits past its deadline is refused with what was short; whose caller is gone waits no more.
 func TestQueueDeadline(t *testing.T) {
+	t.Parallel()
 	_, cl, _ := tight(t, nil)
 	admit(t, cl, vnode("holds", 90, 1, 0)).must(t)
 	late := waiting(vnode("late", 20, 0, 0), admission.Queue, 0)
@@ -253,6 +255,7 @@ func TestQueueDeadline(t *testing.T) {
 // TestPreempt: the fewest vNodes of the lowest priority are ended, newest first, only if that makes room at all three
 // managers, and their processes are stopped.
 func TestPreempt(t *testing.T) {
+	t.Parallel()
 	_, cl, st := tight(t, nil)
 	low := make([]admission.Placement, 3)
 	for i := range low {
@@ -288,6 +291,7 @@ func TestPreempt(t *testing.T) {
 
 // TestQuota: a tenant gets no more than its quota; what can never be is refused, the rest may wait for its own tenant.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	_, cl, _ := tight(t, func(o *gmanagers.Options) {
 		o.ThreadsPerCore = 2
 		o.Quotas = []admission.Quota{{Tenant: "batch", ExCacheLines: 50, VNodes: 2}, {Tenant: admission.EveryTenant, MemoryBytes: 4 << 20}}
@@ -322,6 +326,7 @@ func TestQuota(t *testing.T) {
 
 // TestNeverWaits: what would not fit into the empty cluster is refused at once, whatever it would wait for, and says what there is.
 func TestNeverWaits(t *testing.T) {
+	t.Parallel()
 	_, cl, _ := tight(t, nil)
 	admit(t, cl, waiting(vnode("holds", 50, 1, 1), admission.Refuse, 1)).must(t)
 	for _, how := range []admission.IfFull{admission.Queue, admission.Preempt} {

@@ -31,7 +31,8 @@ type weighing struct {
 	entries []membership.Entry // of whoever holds such things
 	moving  map[movelist.Thing]*movelist.Move
 	ended   map[movelist.Thing]int64 // ms
-	part    int                      // things of one component
+	rates   map[wire.NodeID]*rates
+	part    int // things of one component
 	seats   map[wire.NodeID]*weighed
 	things  []balance.Thing
 }
@@ -44,9 +45,9 @@ type weighed struct {
 	things, bytes, threads   uint64
 }
 
-func newWeighing(now time.Duration, kind wire.MoveKind, entries []membership.Entry, list *movelist.List) *weighing {
+func newWeighing(now time.Duration, kind wire.MoveKind, entries []membership.Entry, list *movelist.List, rates map[wire.NodeID]*rates) *weighing {
 	w := &weighing{
-		now: now, nowMS: time.Now().UnixMilli(), kind: kind, entries: entries, moving: map[movelist.Thing]*movelist.Move{}, ended: map[movelist.Thing]int64{},
+		now: now, nowMS: time.Now().UnixMilli(), kind: kind, entries: entries, moving: map[movelist.Thing]*movelist.Move{}, ended: map[movelist.Thing]int64{}, rates: rates,
 		part: max(minThings, maxThings/max(1, len(entries))), seats: make(map[wire.NodeID]*weighed, len(entries)),
 	}
 	for _, e := range entries {
@@ -80,7 +81,7 @@ func (w *weighing) add(t balance.Thing, placedMS int64) {
 	seat.threads += t.Load.Threads
 	thing := movelist.Thing(t.ID)
 	m := w.moving[thing]
-	if seat.told++; seat.told > w.part && m == nil {
+	if seat.told++; seat.told > w.part && m == nil && !w.hot(t.Holder, thing) {
 		seat.rest += t.Size
 		return
 	}
@@ -91,7 +92,7 @@ func (w *weighing) add(t balance.Thing, placedMS int64) {
 		t.MovedAt, t.HasMoved = w.at(ms), true
 	}
 	t.PlacedAt, t.Placed = w.at(placedMS), true
-	t.At = w.now
+	w.rate(&t, thing)
 	w.things = append(w.things, t)
 }
 
@@ -107,9 +108,9 @@ func (w *weighing) finish(m *Managers, g wire.Manager, power func(wire.Member) f
 		}
 		c := balance.Component{
 			ID: e.Member.ID, Epoch: e.Member.Epoch, Rack: e.Member.Rack, Room: seat.room, Reserved: seat.reserved, Capacity: seat.capacity, Placed: seat.things,
-			Power: power(e.Member), At: at, Alive: m.watch.Alive(g, w.now, e.Member), Draining: e.Drain,
+			Power: power(e.Member), At: at, BooksAt: w.now, Alive: m.watch.Alive(g, w.now, e.Member), Draining: e.Drain,
 			Load: balance.Load{
-				Ops: load.Misses + load.Flushes + load.BlockOps, QueueUS: float64(load.QueueDelayUS), BusyCores: load.BusyCores,
+				Ops: opsOf(w.kind, &load), QueueUS: float64(load.QueueDelayUS), BusyCores: load.BusyCores,
 				Bytes: seat.bytes, Threads: seat.threads,
 			},
 		}
@@ -137,20 +138,21 @@ func (v *balancer) weigh(s *scale) (components []balance.Component, things []bal
 			return nil, nil, err
 		}
 	}
+	hot := v.rates(s.kind)
 	err = v.host.Stale(v.g, func(st raftsm.State) {
 		switch st := st.(type) {
 		case *gpm.State:
-			w = newWeighing(now, s.kind, st.Entries(), st.Moves())
+			w = newWeighing(now, s.kind, st.Entries(), st.Moves(), hot)
 			weighProcesses(w, st)
 		case *gmm.State:
-			w = newWeighing(now, s.kind, st.Entries(), st.Moves())
+			w = newWeighing(now, s.kind, st.Entries(), st.Moves(), hot)
 			weighMemory(w, st, uint64(v.m.o.Overcommit*1000))
 		case *gsm.State:
 			entries := caches
 			if s.kind == wire.MoveVolume {
 				entries = st.Entries()
 			}
-			w = newWeighing(now, s.kind, entries, st.Moves())
+			w = newWeighing(now, s.kind, entries, st.Moves(), hot)
 			weighVolumes(w, st)
 		}
 	})
@@ -166,11 +168,6 @@ func (v *balancer) weigh(s *scale) (components []balance.Component, things []bal
 		power = func(m wire.Member) float64 { return float64(m.Capacity.StorageBytes) }
 	}
 	components, things = w.finish(v.m, v.g, power)
-	if s.o.Measure == balance.Bytes || s.o.Measure == balance.Threads {
-		for i := range components {
-			components[i].At = now // the books are of now, the heartbeat is not
-		}
-	}
 	return components, things, nil
 }
 
@@ -186,10 +183,13 @@ func weighProcesses(w *weighing, st *gpm.State) {
 			return // lost
 		}
 		t := balance.Thing{
-			ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Node, Size: p.ExCacheLines, Load: balance.Load{Threads: uint64(p.Threads)}, Measured: true,
+			ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Node, Size: p.ExCacheLines, Load: balance.Load{Threads: uint64(p.Threads)},
 		}
 		if p.Phase != admission.Running {
 			t.Fixed = "it is " + p.Phase.String()
+		}
+		if t.Apart = p.Groups(); len(t.Apart) > 0 {
+			t.Avoid, t.AvoidRacks = st.Avoid(t.Apart)
 		}
 		w.add(t, p.PlacedMS)
 	})
@@ -213,7 +213,15 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 		}
 	}
 	st.Each(func(p *gmm.Process) {
-		fixed := ""
+		fixed, ms := "", p.Groups()
+		var avoid []wire.NodeID
+		var racks []string
+		var within []wire.NodeID
+		var withinRacks []string
+		if len(ms) > 0 {
+			avoid, racks = st.Avoid(ms)
+			within, withinRacks = st.Own(ms)
+		}
 		if p.Prepared {
 			fixed = "its process is being admitted"
 		}
@@ -224,7 +232,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 			if regions[p.PID] {
 				fixed = "vRegions of its process move"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 			return
 		}
 		switch {
@@ -242,7 +250,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 			if why == "" && drains[p.Home] && !drains[r.Node] {
 				why = "the home of its process leaves first"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 		}
 	})
 }
@@ -262,6 +270,13 @@ func weighVolumes(w *weighing, st *gsm.State) {
 		other := movelist.Thing{Kind: wire.MoveCache, Volume: v.Volume}
 		if w.kind == wire.MoveCache {
 			t.Holder, t.Size, other.Kind = v.Cache, 1, wire.MoveVolume
+		}
+		if t.Apart = v.Groups(); len(t.Apart) > 0 {
+			if t.Avoid, t.AvoidRacks = st.Avoid(t.Apart); w.kind == wire.MoveCache {
+				t.Avoid, t.AvoidRacks = st.AvoidCaches(t.Apart)
+			} else if st.Volumed(v.PID) > 1 {
+				t.Within, t.WithinRacks = st.Own(t.Apart)
+			}
 		}
 		switch {
 		case v.Lost != 0:

@@ -15,6 +15,7 @@ import (
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 )
@@ -67,7 +68,10 @@ type Component struct {
 
 	moves   moves
 	tending atomic.Bool // a goroutine looks after what is on its way here
-	t0      time.Time   // of the clock of moves
+	t0      time.Time   // of the clocks of moves and of heat
+
+	heatMu sync.Mutex // taken before mu, homeMu and cacheMu
+	heat   heat.Reader
 
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer

@@ -24,11 +24,13 @@
 // Locks: Component.mu covers owners and pagestore and is held for tens of nanoseconds; one of Component.frames, taken
 // while mu is held and kept after it is given up, covers the bytes of a page, so a copy excludes an apply to the same
 // page and nothing else. homeMu covers the home, cacheMu the buffer cache with its bytes, peersMu the peers. None of
-// those three is held together with another lock, but that moves.mu may be held when one is taken.
+// those three is held together with another lock, but that moves.mu or heatMu may be held when one is taken. heatMu covers
+// when the meters of vRegions, homes and volumes were read; the meters themselves are under mu, homeMu and cacheMu.
 //
 // A vRegion or memory map that moves (package migrate) is driven by one goroutine at its giver, which takes mu or homeMu for
-// eight pages or one event at a time. moves.mu is taken before either of the two, never after. Messages of pages are
-// stored inline by the taker.
+// eight pages or one event at a time. moves.mu is taken before either of the two, never after. It sends pages without a lock where that
+// is safe (regionMove.point). Messages of pages are stored inline by the taker; long ones are read into reserved frames, which no other
+// goroutine knows until they are installed with mu.
 //
 // Goroutines: one per move that is given, until it ends (package cachemove decides for buffer caches, givecache.go performs);
 // one while anything is on its way here; one per request to another component that is outstanding, at most

@@ -6,12 +6,13 @@ package mcomponent
 func (c *Component) Fence(why string) {
 	c.homeMu.Lock()
 	c.home.Fence(why)
+	for _, in := range c.homeTaker.Fence() {
+		c.home.Depart(in.PID) // its giver goes on
+	}
 	c.homeMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, pid := range c.owners.Processes() {
-		c.taker.Exit(pid) // copies that come in end too, and what they may have promised with them
-	}
+	c.taker.Fence() // copies that come in end too; their slots are freed below
 	for _, slot := range c.owners.Fence(why, nil) {
 		if m := c.giving[slot]; m != nil {
 			m.exited() // a move that is under way has nothing left to give

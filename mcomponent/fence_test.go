@@ -52,3 +52,39 @@ func TestFence(t *testing.T) {
 		t.Errorf("%d requests waited %v", n, d)
 	}
 }
+
+// TestAFencedTakerHasServedNothing: what was on its way to an mComponent that is fenced is dropped, its givers hear that and go on, and
+// it may come again.
+func TestAFencedTakerHasServedNothing(t *testing.T) {
+	cl := newCluster(t, 2, nil)
+	p := newClient(cl)
+	from, to := cl.m[0], cl.m[1]
+	p.open(from, 7, 2, 2) // owned by m1
+	move := func(no uint64) wire.MoveID { return wire.MoveID{Manager: wire.GMM, No: 1<<40 + no} }
+	cl.must(to.control(wire.OpRegionCopyOpen, wire.RegionCopyOpenReq{Move: move(1), Round: 1, PID: 7, Region: 2, Epoch: 2, From: "m1", FromAddr: string(from.addr)}, nil))
+	cl.must(to.control(wire.OpRegionCopyEnd, wire.RegionCopyEndReq{Move: move(1), Round: 2, Parts: 1}, nil))
+	cl.must(to.control(wire.OpHomeCopy, wire.HomeCopyReq{Move: move(2), Parts: 1, PID: 7, From: "m1", FromAddr: string(from.addr)}, nil))
+	to.Fence("m2 is fenced")
+	for op, no := range map[wire.Op]uint64{wire.OpRegionServe: 1, wire.OpHomeServe: 2} {
+		if err := to.control(op, wire.MoveServeReq{Move: move(no), Epoch: 2}, nil); !errors.Is(err, wire.ErrStale) {
+			t.Errorf("%v after the fence: %v, want that it was dropped", op, err)
+		}
+	}
+	cl.sound(1, 0, 1)
+	req, _ := p.order(7, 2, to, from)
+	if s := cl.move(from, req); s.State != wire.MoveDone {
+		t.Errorf("the vRegion comes again: %+v", s)
+	}
+	back, _ := p.order(7, 2, from, from)
+	if s := cl.move(to, back); s.State != wire.MoveDone {
+		t.Errorf("the vRegion goes back: %+v", s)
+	}
+	if _, err := to.miss(7, wire.PageNo(2*testRegion/wire.PageSize)); !errors.Is(err, wire.ErrNotOwner) {
+		t.Errorf("a late miss where it was: %v, want that it is elsewhere", err)
+	}
+	req.Move.No, req.Kind, req.Region, req.Via, req.ViaAddr, req.OldEpoch = 1<<41, wire.MoveHome, 0, "", "", 1
+	req.Epoch, req.UndoEpoch = 2, 3
+	if s := cl.move(from, req); s.State != wire.MoveDone {
+		t.Errorf("the home comes again: %+v", s)
+	}
+}

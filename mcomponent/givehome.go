@@ -26,6 +26,9 @@ func (c *Component) giveHome(req wire.MoveReq) (move, error) {
 	}
 	c.homeMu.Lock()
 	defer c.homeMu.Unlock()
+	if c.home.Absent(req.PID) {
+		return c.passed(req, c.home.Pass(c.o.Node, req))
+	}
 	if err := c.home.Movable(req.PID, req.OldEpoch); err != nil {
 		return nil, err
 	}
@@ -54,7 +57,7 @@ func (m *homeMove) local(e migrate.Effect) error {
 	case migrate.Lose:
 		h.Lose(pid)
 	case migrate.Forget:
-		h.Forget(pid)
+		h.Forget(pid, m.req.Epoch)
 	}
 	return nil
 }

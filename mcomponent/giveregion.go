@@ -1,6 +1,7 @@
 package mcomponent
 
 import (
+	"strings"
 	"time"
 
 	"splitkernel/mcomponent/migrate"
@@ -18,9 +19,13 @@ type regionMove struct {
 	via    *netlayer.Peer // nil if this component is the home
 	flying []*copyMessage // in the order in which they were sent
 	spare  []*copyMessage
-	buf    []byte // room for a full message: one for all, which stays in the processor's cache, as Start copies it
+	buf    []byte // room for a full message: one for all, which stays in the processor's cache, as Start writes it
 
 	looked [copyBatch]looked
+	direct bool            // the kernel reads the pages where they are
+	pieces [][]byte        // of a message that is sent so
+	next   pagestore.Frame // the neighbour of the last of them
+	sum    uint32          // of its pages
 }
 
 // looked is a page that was looked up for a copy.
@@ -55,12 +60,17 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.owners.Absent(req.PID, req.Region) {
+		return c.passed(req, c.owners.Pass(req))
+	}
 	if m.slot, err = c.owners.Serving(req.PID, req.Region, req.OldEpoch); err != nil {
 		return nil, err
 	}
 	if c.giving[m.slot] != nil {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving to %s already", req.Region, req.PID, c.giving[m.slot].req.To)
 	}
+	// Within one process the bytes would be read by this program, which must not happen while it writes them.
+	m.direct = !strings.HasPrefix(req.ToAddr, "inproc:")
 	_, first, pages := c.owners.Bounds(m.slot)
 	changes := pagestore.NewChanges(first, pages)
 	c.store.Watch(m.slot, changes)
@@ -139,9 +149,9 @@ func (m *regionMove) message(e migrate.Effect) error {
 	case migrate.Drop:
 		return send(m.to, wire.OpRegionDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
 	case migrate.Tell:
-		q := wire.RegionSwitchReq{PID: r.PID, Owner: wire.Owner{Region: r.Region, Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch}, Undo: e.Undo}
+		q := wire.RegionSwitchReq{PID: r.PID, Owner: wire.Owner{Region: r.Region, Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch, Member: r.ToMember}, Undo: e.Undo}
 		if e.Undo {
-			q.Owner.Node, q.Owner.Addr = c.o.Node, string(c.o.Addr)
+			q.Owner.Node, q.Owner.Addr, q.Owner.Member = c.o.Node, string(c.o.Addr), r.FromMember
 		}
 		if m.via == nil {
 			return c.switchOwner(q)
@@ -178,17 +188,30 @@ const copyBatch = 8
 // copy fills a message with pages as they are, and sends it.
 func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effect {
 	batch := m.c.o.Migrate.BatchPages
-	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen // where the pages begin if all entries are used
+	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen // where the pages begin
 	if m.buf == nil {
 		m.buf = make([]byte, full+batch*wire.PageSize)
 	}
 	entries, pages := m.buf[:wire.RegionCopyHeadLen], m.buf[full:full]
+	direct := m.direct && !e.Exact
+	m.pieces, m.sum = m.pieces[:0], 0
 	m.c.mu.Lock()
-	n := 0
+	n, bytes := 0, 0
 	for !m.freed {
 		k := m.lookUp(e.ID)
 		for i := range m.looked[:k] {
-			entries, pages = m.c.appendPage(&m.looked[i], entries, pages)
+			l := &m.looked[i]
+			entry := l.entry()
+			entries = entry.Append(entries)
+			switch {
+			case entry.State != wire.PageFull:
+				continue
+			case direct:
+				m.point(l)
+			default:
+				pages = m.c.appendPage(l.frame, pages)
+			}
+			bytes += wire.PageSize
 		}
 		if n += k; k < copyBatch || n == batch {
 			break
@@ -200,19 +223,18 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 		m.c.mu.Unlock()
 		return m.event(out, func(_ time.Duration, out []migrate.Effect) []migrate.Effect { return out }) // cancels
 	}
-	out = m.g.Filled(m.now(), e.ID, len(pages), out)
+	out = m.g.Filled(m.now(), e.ID, bytes, out)
 	m.c.mu.Unlock()
 	if n == 0 {
 		return out
 	}
 	wire.RegionCopy{Move: m.req.Move, Round: e.Round, Count: uint32(n)}.Append(m.buf[:0])
-	body := m.buf[:full+len(pages)]
-	if n < batch {
-		body = append(entries, pages...) // moves them down
-	}
 	msg := m.emptyMessage()
 	msg.id = e.ID
-	msg.call = netlayer.Call{Op: wire.OpRegionCopy, Epoch: m.req.Epoch, Body: body, Timeout: sendTimeout}
+	msg.call = netlayer.Call{Op: wire.OpRegionCopy, Epoch: m.req.Epoch, Body: entries, Page: pages, Timeout: sendTimeout}
+	if direct {
+		msg.call.Pages, msg.call.PageCRC, msg.call.HavePageCRC = m.pieces, m.sum, true
+	}
 	msg.err = m.to.Start(&msg.call)
 	m.flying = append(m.flying, msg)
 	return out
@@ -236,20 +258,38 @@ func (m *regionMove) lookUp(id uint64) (n int) {
 	return n
 }
 
-// appendPage appends a page as it is here. The lock is held.
-func (c *Component) appendPage(l *looked, entries, pages []byte) ([]byte, []byte) {
+// entry tells of a page as it is here.
+func (l *looked) entry() wire.PageEntry {
 	e := wire.PageEntry{Page: l.page, State: wire.PageAbsent}
 	switch {
 	case l.have && l.content.Flushed:
 		e.State, e.Epoch, e.Version, e.Sum = wire.PageFull, l.content.Epoch, l.content.Version, l.content.Sum
-		lock := &c.frames[l.frame%stripes] // an apply that began before may still write
-		lock.Lock()
-		pages = append(pages, c.pages.Page(l.frame)[:]...)
-		lock.Unlock()
 	case l.have:
 		e.State = wire.PageZero
 	}
-	return e.Append(entries), pages
+	return e
+}
+
+// appendPage appends the bytes of a frame. The lock is held.
+func (c *Component) appendPage(f pagestore.Frame, pages []byte) []byte {
+	lock := &c.frames[f%stripes] // an apply that began before may still write
+	lock.Lock()
+	defer lock.Unlock()
+	return append(pages, c.pages.Page(f)[:]...)
+}
+
+// point adds a page to the pieces of a message, where it is. It may change, or even be another's, before it is sent: then the bytes do not
+// fit the sum, which is joined from those that came with the flushes, the taker refuses the message, and as whatever changes is marked, the
+// pages are sent again.
+func (m *regionMove) point(l *looked) {
+	m.sum = wire.JoinPage(m.sum, l.content.Sum)
+	if n := len(m.pieces); n > 0 && l.frame == m.next { // the neighbour of the last
+		k := len(m.pieces[n-1]) / wire.PageSize
+		m.pieces[n-1] = m.c.pages.Run(l.frame-pagestore.Frame(k), k+1)
+		m.next++
+		return
+	}
+	m.pieces, m.next = append(m.pieces, m.c.pages.Run(l.frame, 1)), l.frame+1
 }
 
 func (m *regionMove) emptyMessage() *copyMessage {

@@ -26,6 +26,21 @@ func (handler) Inline(op wire.Op) bool {
 	return false
 }
 
+// Place gives the frames for pages that come by a move.
+func (h handler) Place(req *netlayer.Request, n int) [][]byte {
+	if req.Op != wire.OpRegionCopy {
+		return nil
+	}
+	return h.c.placeRegionCopy(req, n)
+}
+
+// Unplace takes them back.
+func (h handler) Unplace(req *netlayer.Request) {
+	h.c.mu.Lock()
+	defer h.c.mu.Unlock()
+	h.c.unplace(req.Placed.(*placement), 0)
+}
+
 func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	c := h.c
 	switch req.Op {
@@ -148,6 +163,16 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.cacheMu.Lock()
 		defer c.cacheMu.Unlock()
 		return c.cache.Switch(m)
+	case wire.OpMoveAdopt:
+		var m wire.MoveReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		s, err := c.adopt(m)
+		rep.SetControl(s)
+		return err
+	case wire.OpDrop:
+		return decoded(req, c.drop)
 	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
 		return c.moveOp(req, rep)
 	case wire.OpRegionSwitch:

@@ -122,6 +122,7 @@ var exported = []export{
 	counter("owner_switches_total", "Changes of owner or epoch of a vRegion that the home took from a giver.", func(s *Stats) uint64 { return s.Home.Switches }),
 	counter("owner_retries_total", "Requests of the home to an owner sent again because the vRegion was moving.", func(s *Stats) uint64 { return s.Home.OwnerRetries }),
 	gauge("incoming_moves", "vRegions and memory maps on their way here.", func(s *Stats, _ *Options) float64 { return float64(s.Incoming) }),
+	counter("home_calls_total", "Memory-map calls that it served as a home.", func(s *Stats) uint64 { return s.Home.Calls }),
 	counter("home_backlogged_total", "Asks and requests of the home that waited for max_outstanding.", func(s *Stats) uint64 { return s.Home.Backlogged }),
 	counter("home_refused_busy_total", "Operations of the home refused as busy: too many memory maps or exits of processes waited.", func(s *Stats) uint64 { return s.HomeRefused + s.Home.RefusedBusy }),
 	counter("map_errors_total", "Memory-map operations answered with an error.", func(s *Stats) uint64 { return s.MapErrors }),

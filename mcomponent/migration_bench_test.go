@@ -10,42 +10,25 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
 )
 
-// sink takes messages of pages and keeps nothing: the floor under a move.
+// sink takes messages of pages and keeps nothing.
 type sink struct{}
 
 func (sink) Inline(wire.Op) bool { return true }
 
 func (sink) Serve(context.Context, *netlayer.Request, *netlayer.Reply) error { return nil }
 
-// phase is what one part of a run took.
-type phase struct{ wall, cpu float64 } // seconds, of all threads
-
-// timed runs f. The processor time tells what f costs also when others use the machine.
-func timed(f func()) phase {
-	cpu := func() float64 {
-		var u unix.Rusage
-		unix.Getrusage(unix.RUSAGE_SELF, &u)
-		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-	}
-	at, began := cpu(), time.Now()
-	f()
-	return phase{time.Since(began).Seconds(), cpu() - at}
-}
-
-// rawCopy sends n bytes as a move would, over the same transport with the same messages and window.
-func rawCopy(b *testing.B, peer *netlayer.Peer, n uint64) {
-	o := testOptions().Migrate
-	body := make([]byte, wire.RegionCopyHeadLen+o.BatchPages*(wire.PageEntryLen+wire.PageSize))
+// messages sends n bytes as a move would, with the same messages and window, from one buffer to a handler that keeps nothing.
+func messages(b *testing.B, peer *netlayer.Peer, n int) {
+	o := DefaultOptions().Migrate
+	body, page := make([]byte, wire.RegionCopyHeadLen+o.BatchPages*wire.PageEntryLen), make([]byte, o.BatchPages*wire.PageSize)
 	calls := make([]netlayer.Call, o.WindowMessages)
-	sent, left := 0, int(n/wire.PageSize)
+	sent, left := 0, n/wire.PageSize
 	for ; left > 0; left -= o.BatchPages {
 		c := &calls[sent%len(calls)]
 		if sent >= len(calls) {
@@ -53,7 +36,7 @@ func rawCopy(b *testing.B, peer *netlayer.Peer, n uint64) {
 				b.Fatal(err)
 			}
 		}
-		*c = netlayer.Call{Op: wire.OpRegionCopy, Body: body}
+		*c = netlayer.Call{Op: wire.OpRegionCopy, Body: body, Page: page}
 		if err := peer.Start(c); err != nil {
 			b.Fatal(err)
 		}
@@ -79,7 +62,7 @@ type load struct {
 	wg      sync.WaitGroup
 }
 
-func (l *load) start(b *testing.B) {
+func (l *load) start() {
 	l.stop = make(chan struct{})
 	l.wg.Go(func() {
 		for {
@@ -91,22 +74,22 @@ func (l *load) start(b *testing.B) {
 			l.version++
 			at := l.first + wire.PageNo(l.version*2654435761%l.pages)
 			if l.version%2 != 0 {
-				l.p.flush(b, l.pid, at, l.version, l.page)
+				l.p.flush(nil, l.pid, at, l.version, l.page)
 				continue
 			}
 			into, began := l.into.Load(), time.Now()
-			l.p.miss(b, l.pid, at)
+			l.p.miss(nil, l.pid, at)
 			*into = append(*into, time.Since(began))
 		}
 	})
 }
 
-func p99(b *testing.B, times []time.Duration) float64 {
+func quantile(times []time.Duration, q float64) float64 {
 	if len(times) == 0 {
-		b.Fatal("the client had no miss")
+		return 0
 	}
 	slices.Sort(times)
-	return float64(times[len(times)*99/100]) / 1e3
+	return float64(times[int(float64(len(times)-1)*q)]) / 1e3
 }
 
 func median(v []float64) float64 {
@@ -114,14 +97,15 @@ func median(v []float64) float64 {
 	return (v[len(v)/2] + v[(len(v)-1)/2]) / 2
 }
 
-// fill flushes every page of a vRegion, without the transport: it is a large part of the time otherwise.
-func (m *member) fill(pid wire.PID, first wire.PageNo, pages uint64, page []byte) {
-	sum := wire.Checksum(page)
+// fill flushes every page of a vRegion, without the transport: it is a large part of the time otherwise. No two pages are equal.
+func (m *member) fill(pid wire.PID, first wire.PageNo, pages uint64) {
+	page := filled(byte(pid))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for at := first; at < first+wire.PageNo(pages); at++ {
+		copy(page, fmt.Sprint(at))
 		slot, _ := m.owners.Check(pid, at, 1)
-		f, act := m.store.Flush(slot, pid, at, 1, 1, sum)
+		f, act := m.store.Flush(slot, pid, at, 1, 1, wire.Checksum(page))
 		if act != pagestore.Apply {
 			panic("a page was not stored")
 		}
@@ -129,102 +113,172 @@ func (m *member) fill(pid wire.PID, first wire.PageNo, pages uint64, page []byte
 	}
 }
 
-// BenchmarkMigration moves a vRegion full of pages, each time between two raw copies of as many bytes over the same transport with
-// the same messages, once alone and once with a client at all three of them. The vRegion has 1 GiB, with -short 64 MiB. Each taker is a new
-// one, whose memory was never touched, as after "node add"; "client-back" goes back and forth between two.
+// The vRegion that moves. By ActivateRegion it is m1's.
+const (
+	benchRegion = 2
+	benchFirst  = 2 << 30 / wire.PageSize
+)
+
+// benchOptions are those of giver and taker.
+func benchOptions(size uint64) Options {
+	o := testOptions()
+	o.MemoryBytes, o.RegionBytes, o.MaxOutstanding = size+64<<20, 1<<30, 64
+	return o
+}
+
+// The floors of a move: as many bytes over the same transport to the same process.
+var floors = []string{"warm", "fresh", "hot", "messages"}
+
+// BenchmarkMigration moves a vRegion full of pages to another process over a unix socket, each time between two rounds of raw copies of
+// as many bytes to the same process. The vRegion has 1 GiB, with -short 64 MiB.
 //
-// ratio is of the rates, 1 GiB over the whole time of the move against 1 GiB over that of the raw copies around it, the median of
-// the iterations; cpu-ratio that of the processor times. Wanted: a ratio of at least 0.5 beside the client.
+//   - alone and client: without and with a client that misses and flushes in the vRegion without a pause, during all of it.
+//   - fresh and used: the taker's memory was never touched, as after "node add", or held another vRegion before.
+//
+// The raw copies: warm writes the giver's memory to the socket, and the other process reads it into memory of its own that was touched
+// before, all of it distinct; this is the raw copy rate by which moves are measured. fresh is the same into memory that was never
+// touched. hot sends one buffer again and again into one buffer, which no copy of memory can do. messages is hot with the messages of a
+// move, to a handler that keeps nothing.
+//
+// x/warm is the rate of the move, 1 GiB over its whole time, by that of the warm copies around it, the median of the iterations;
+// cpu/warm the same of the processor times of both processes. Wanted: x/warm of at least 0.5 beside the client.
 func BenchmarkMigration(b *testing.B) {
-	for _, transport := range []string{"unix", "inproc"} {
-		for _, how := range []string{"alone", "client", "client-back"} {
-			b.Run(transport+"/"+how, func(b *testing.B) { benchMigration(b, transport == "unix", how != "alone", how == "client-back") })
+	for _, memory := range []string{"fresh", "used"} {
+		for _, how := range []string{"alone", "client"} {
+			b.Run(memory+"/"+how, func(b *testing.B) { benchMigration(b, how == "client", memory == "used") })
 		}
 	}
 }
 
-func benchMigration(b *testing.B, overUnix, beside, back bool) {
+func benchMigration(b *testing.B, beside, used bool) {
 	size := uint64(1 << 30)
 	if testing.Short() {
 		size = 64 << 20
 	}
 	dir := b.TempDir()
-	at := func(name string) netlayer.Addr {
-		if overUnix {
-			return netlayer.Addr("unix:" + filepath.Join(dir, name))
-		}
-		return inproc()
-	}
 	cl := &cluster{t: b, disk: newDisk()}
-	add := func() {
-		id := wire.NodeID(fmt.Sprintf("m%d", len(cl.m)+1))
-		cl.m = append(cl.m, cl.start(id, at(string(id)), func(o *Options) { o.MemoryBytes, o.RegionBytes, o.MaxOutstanding = size+64<<20, 1<<30, 64 }))
-	}
-	add()
+	giver := cl.start("m1", netlayer.Addr("unix:"+filepath.Join(dir, "m1")), func(o *Options) { *o = benchOptions(size) })
+	taker := childMember(dir, "m2", "p1", wire.RoleCompute, size)
+	defer taker.peer.Close()
+	cl.m = append(cl.m, giver, taker)
 	p := newClient(cl)
-	const pid, r = 7, 2
-	l := &load{p: p, pid: pid, first: 2 << 30 / wire.PageSize, pages: size / wire.PageSize, page: filled(7), version: 1}
-	home := cl.m[0]
-	if !back { // whose taker is another each time
-		home = cl.start("m0", at("m0"), func(o *Options) { o.RegionBytes = 1 << 30 })
-	}
-	p.open(home, pid, r, l.pages)
-	cl.m[0].fill(pid, l.first, l.pages, l.page)
-	_, addr, stop := serve(b, sink{}, wire.RoleMemory, "m9", at("raw"))
-	defer stop()
-	raw := netlayer.NewPeer(addr, peerOptions(wire.RoleMemory, "m8"))
-	defer raw.Close()
-
-	var ratio, cpu, rawRate, moveRate, pause, sent, before, during, around []float64
-	for range b.N {
-		if !back || len(cl.m) == 1 {
-			add()
-		}
-		var misses [3][]time.Duration
-		if beside {
-			l.into.Store(&misses[0])
-			l.start(b)
-			time.Sleep(300 * time.Millisecond) // the client alone
-			l.into.Store(&misses[1])
-		}
-		copies := timed(func() { rawCopy(b, raw, size) })
-		l.into.Store(&misses[2])
-		var s wire.MoveStatusRep
-		req, from := p.order(pid, r, cl.m[len(cl.m)-1], home)
-		if from == cl.m[len(cl.m)-1] {
-			req, from = p.order(pid, r, cl.m[0], home)
-		}
-		took := timed(func() { s = cl.move(from, req) })
-		l.into.Store(&misses[1])
-		again := timed(func() { rawCopy(b, raw, size) })
-		if beside {
-			close(l.stop)
-			l.wg.Wait()
-			before, around, during = append(before, p99(b, misses[0])), append(around, p99(b, misses[1])), append(during, p99(b, misses[2]))
-		}
+	p.addr = netlayer.Addr("unix:" + filepath.Join(dir, "p1")) // the other process is told of moves
+	user := startChild(b, "client", size, dir)
+	defer user.stop(b)
+	pid := wire.PID(6)
+	var kid *child
+	begin := func() { kid = startChild(b, "taker", size, dir) }
+	// move fills a vRegion and moves it, with what is to be done before and after that.
+	move := func(before, after func()) (s wire.MoveStatusRep, cpu time.Duration) {
+		pid++
+		p.owners = map[wire.RegionNo]wire.Owner{}
+		eventually(b, "that the giver has freed what it gave", func() bool {
+			giver.mu.Lock()
+			defer giver.mu.Unlock()
+			return giver.store.Stats().Used == 0
+		})
+		p.open(giver, pid, benchRegion, size/wire.PageSize)
+		giver.fill(pid, benchFirst, size/wire.PageSize)
+		before()
+		req, from := p.order(pid, benchRegion, taker, giver)
+		at := cpuTime() + kid.cpu(b)
+		s = cl.move(from, req)
+		cpu = cpuTime() + kid.cpu(b) - at
 		if s.State != wire.MoveDone {
 			b.Fatalf("%+v", s)
 		}
-		if !back {
-			from.stop()
+		after()
+		cl.must(giver.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
+		return s, cpu
+	}
+	if used {
+		begin()
+		defer func() { kid.stop(b) }()
+		move(func() {}, func() {})
+	}
+
+	got := map[string][]float64{}
+	note := func(what string, v float64) { got[what] = append(got[what], v) }
+	for range b.N {
+		if !used {
+			begin()
 		}
-		rate, seconds := 2*float64(size)/(copies.wall+again.wall), float64(s.DurationUS)/1e6
-		rawRate, moveRate = append(rawRate, rate/1e6), append(moveRate, float64(size)/seconds/1e6)
-		ratio, cpu = append(ratio, float64(size)/seconds/rate), append(cpu, (copies.cpu+again.cpu)/2/took.cpu)
-		pause, sent = append(pause, float64(s.PauseUS)), append(sent, float64(s.Bytes)/float64(size))
+		walls, cpus := map[string]float64{}, map[string]float64{} // of both rounds of floors
+		raw := netlayer.NewPeer(netlayer.Addr(kid.addr("sink")), peerOptions(wire.RoleMemory, "m8"))
+		copies := func() {
+			memory := bytesOf(giver.pages)[:size]
+			for _, f := range floors {
+				before, began := cpuTime()+kid.cpu(b), time.Now()
+				switch f {
+				case "warm":
+					kid.bareCopy(b, intoWarm, memory)
+				case "fresh":
+					kid.bareCopy(b, intoFresh, memory)
+				case "hot":
+					kid.bareCopy(b, intoOne, memory)
+				case "messages":
+					messages(b, raw, int(size))
+				}
+				walls[f] += time.Since(began).Seconds()
+				cpus[f] += (cpuTime() + kid.cpu(b) - before).Seconds()
+			}
+		}
+		slot := func(n int) { // of the misses: alone, beside raw copies, beside the move
+			if beside {
+				user.ask(b, fmt.Sprint("slot ", n))
+			}
+		}
+		s, cpu := move(func() {
+			if beside {
+				user.ask(b, fmt.Sprint("open ", pid))
+				time.Sleep(300 * time.Millisecond) // the client alone
+			}
+			slot(1)
+			copies()
+			slot(2)
+		}, func() {
+			slot(1)
+			copies()
+			if beside {
+				var n, p50, p99 [3]float64
+				if _, err := fmt.Sscan(user.ask(b, "stop"), &n[0], &p50[0], &p99[0], &n[1], &p50[1], &p99[1], &n[2], &p50[2], &p99[2]); err != nil {
+					b.Fatal(err)
+				}
+				all := 0.0
+				for _, v := range walls {
+					all += v
+				}
+				note("misses/s-raw", n[1]/all)
+				for i, when := range []string{"alone", "raw", "move"} {
+					note("miss-p50-"+when+"-µs", p50[i])
+					note("miss-p99-"+when+"-µs", p99[i])
+				}
+				note("misses", n[2])
+			}
+		})
+		raw.Close()
+		if !used {
+			kid.stop(b)
+		}
+		seconds := float64(s.DurationUS) / 1e6
+		for _, f := range floors {
+			note("x/"+f, walls[f]/2/seconds)
+			note(f+"-MB/s", 2*float64(size)/walls[f]/1e6)
+			note("cpu/"+f, cpus[f]/2/cpu.Seconds())
+		}
+		note("move-MB/s", float64(size)/seconds/1e6)
+		note("cpu-s/GiB", cpu.Seconds()*float64(1<<30)/float64(size))
+		note("sent/size", float64(s.Bytes)/float64(size))
+		note("pause-µs", float64(s.PauseUS))
+		if n := got["misses"]; len(n) > 0 {
+			note("misses/s-move", n[len(n)-1]/seconds)
+		}
 	}
-	b.ReportMetric(slices.Min(ratio), "min-ratio")
-	b.ReportMetric(slices.Max(ratio), "max-ratio")
-	b.ReportMetric(median(ratio), "ratio")
-	b.ReportMetric(median(rawRate), "raw-MB/s")
-	b.ReportMetric(median(moveRate), "move-MB/s")
-	b.ReportMetric(median(pause), "pause-µs")
-	b.ReportMetric(median(sent), "sent/size")
-	if !beside {
-		b.ReportMetric(median(cpu), "cpu-ratio")
-		return
+	delete(got, "misses")
+	b.ReportMetric(slices.Min(got["x/warm"]), "min-x/warm")
+	b.ReportMetric(slices.Max(got["x/warm"]), "max-x/warm")
+	for what, v := range got {
+		b.ReportMetric(median(v), what)
 	}
-	b.ReportMetric(median(before), "miss-p99-before-µs")
-	b.ReportMetric(median(around), "miss-p99-raw-µs")
-	b.ReportMetric(median(during), "miss-p99-move-µs")
+	b.ReportMetric(0, "ns/op")
 }

@@ -20,12 +20,10 @@ type move interface {
 
 // moves is what this component gives away, and gave. Its lock is held together with no other but those that status takes.
 type moves struct {
-	mu    sync.Mutex
-	known map[wire.MoveID]move
-	order []wire.MoveID // of known, the first to begin first
-	// forgot is the highest number that each manager had forgotten: a copy of an order that comes later than that begins
-	// nothing, or a move would begin that no manager knows of.
-	forgot [wire.GSM + 1]uint64
+	mu     sync.Mutex
+	known  map[wire.MoveID]move
+	order  []wire.MoveID                // of known, the first to begin first
+	forgot [wire.GSM + 1]wire.Forgotten // by manager
 }
 
 // start begins a move by begin, unless it was begun before: the same order again changes nothing.
@@ -37,8 +35,8 @@ func (m *moves) start(req wire.MoveReq, begin func(wire.MoveReq) (move, error)) 
 	}
 	if g := req.Move.Manager; g < wire.GPM || g > wire.GSM {
 		return wire.Errorf(wire.KindBadRequest, "move of manager %d, want 1 to 3", g)
-	} else if req.Move.No <= m.forgot[g] {
-		return wire.Errorf(wire.KindStale, "move %d of %v comes after move %d was forgotten: order it anew", req.Move.No, g, m.forgot[g])
+	} else if m.forgot[g].Has(req.Move.No) {
+		return wire.Errorf(wire.KindStale, "move %d of %v has ended and was forgotten", req.Move.No, g)
 	}
 	if len(m.order) >= maxMoves && !m.dropOldest() {
 		return wire.Errorf(wire.KindBusy, "%d moves are under way, at most as many: retry", maxMoves)
@@ -97,7 +95,7 @@ func (m *moves) forget(ref wire.MoveRef) error {
 		break
 	}
 	if g := ref.Move.Manager; g >= wire.GPM && g <= wire.GSM {
-		m.forgot[g] = max(m.forgot[g], ref.Move.No)
+		m.forgot[g].Forget(ref.Move.No)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.mu.Unlock()
 		return c.counts.refused(c.outOfMemory())
 	}
+	c.owners.Count(slot)
 	flip := false
 	if c.o.Inject.FlipByteAtMiss > 0 && act == pagestore.Hit && c.store.Flushed(f) {
 		c.seen.FlipByteAtMiss++
@@ -82,6 +83,7 @@ func (c *Component) flush(req *netlayer.Request) error {
 		c.mu.Unlock()
 		return nil
 	}
+	c.owners.Count(slot)
 	lock := &c.frames[f%stripes]
 	lock.Lock()
 	c.mu.Unlock()

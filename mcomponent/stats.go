@@ -109,8 +109,9 @@ func (c *Component) Load() wire.Load {
 	s := c.Stats()
 	return wire.Load{
 		ReservedBytes: s.MappedBytes, ResidentBytes: s.ResidentBytes(), Misses: s.Fetches(), Flushes: s.Pages.Flushes,
-		BlockOps: s.Blocks.Reads + s.Blocks.Writes + s.Blocks.Flushes,
-		Regions:  uint32(s.OwnedRegions), Homes: uint32(s.Home.Processes), Volumes: uint32(s.Blocks.Volumes),
+		BlockOps:   s.Blocks.Reads + s.Blocks.Writes + s.Blocks.Flushes,
+		BlockBytes: s.BlockReadBytes + s.BlockWriteBytes, MapOps: s.Home.Calls,
+		Regions: uint32(s.OwnedRegions), Homes: uint32(s.Home.Processes), Volumes: uint32(s.Blocks.Volumes),
 	}
 }
 
@@ -152,6 +153,7 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "flushed_bytes", Value: float64(s.Pages.Flushes * wire.PageSize)},
 		{Name: "flushes", Value: float64(s.Pages.Flushes)},
 		{Name: "flushes_old", Value: float64(s.Pages.OldFlushes)},
+		{Name: "home_calls", Value: float64(s.Home.Calls)},
 		{Name: "home_processes", Value: float64(s.Home.Processes)},
 		{Name: "home_refused_busy", Value: float64(s.HomeRefused)},
 		{Name: "home_regions", Value: float64(s.Home.Regions)},

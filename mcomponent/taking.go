@@ -1,6 +1,7 @@
 package mcomponent
 
 import (
+	"sync"
 	"time"
 
 	"splitkernel/mcomponent/migrate"
@@ -22,8 +23,8 @@ func (c *Component) regionCopyOpen(m wire.RegionCopyOpenReq) error {
 	if err != nil || !isNew {
 		return err
 	}
-	if s := c.store.Stats(); uint64(s.Capacity-s.Used) < m.Pages {
-		return wire.Errorf(wire.KindNoMemory, "%s: %d pages are free, vRegion %d of process %d has %d; give the component more memory_bytes", c.o.Node, s.Capacity-s.Used, m.Region, m.PID, m.Pages)
+	if free := c.store.Free(); uint64(free) < m.Pages {
+		return wire.Errorf(wire.KindNoMemory, "%s: %d pages are free, vRegion %d of process %d has %d; give the component more memory_bytes", c.o.Node, free, m.Region, m.PID, m.Pages)
 	}
 	if in.Slot, err = c.owners.Arrive(m.PID, m.Region, m.Epoch, m.From); err != nil {
 		if old := c.taker.Older(m.PID, m.Region, m.Epoch); old != nil {
@@ -58,16 +59,82 @@ func (c *Component) populate(pages uint64) {
 	})
 }
 
-// regionCopy stores pages as they are at the giver. The lock is given up after each copyBatch of them.
-func (c *Component) regionCopy(req *netlayer.Request) error {
-	head, at, ok := wire.ParseRegionCopy(req.Body)
+// placement is the frames into which the pages of one message are read.
+type placement struct {
+	frames []pagestore.Frame
+	pieces [][]byte
+	buf    [wire.MaxCopyPages]pagestore.Frame
+}
+
+var placements = sync.Pool{New: func() any { return new(placement) }}
+
+// placeRegionCopy gives the frames for a message of pages, if there are enough and the message is one that regionCopy would take. Until
+// then no page has them, so that nobody sees bytes of a message that is cut short or corrupt. Otherwise regionCopy copies the pages, or
+// says what is wrong.
+func (c *Component) placeRegionCopy(req *netlayer.Request, n int) [][]byte {
+	head, full, ok := wire.ParseRegionCopy(req.Body)
+	if !ok || full*wire.PageSize != n {
+		return nil
+	}
+	p := placements.Get().(*placement)
+	p.frames = p.buf[:full]
+	c.mu.Lock()
+	_, err := c.taker.Copy(c.now(), head)
+	// Pages that are here already need none but these, which get free one by one, so zeros beside them could find none.
+	ok = err == nil && c.store.Free() >= int(head.Count) && c.store.Reserve(p.frames)
+	c.mu.Unlock()
 	if !ok {
+		placements.Put(p)
+		return nil
+	}
+	for at := 0; at < full; { // neighbours are read in one go
+		end := at + 1
+		for end < full && p.frames[end] == p.frames[end-1]+1 {
+			end++
+		}
+		p.pieces = append(p.pieces, c.pages.Run(p.frames[at], end-at))
+		at = end
+	}
+	for _, f := range p.frames {
+		c.settle(f)
+	}
+	req.Placed = p
+	return p.pieces
+}
+
+// settle waits until the bytes of a frame are used no more by who found it to be a page's that it is not any more: such a page may still be
+// sent. Who comes later finds no page that has the frame.
+func (c *Component) settle(f pagestore.Frame) {
+	lock := &c.frames[f%stripes]
+	lock.Lock()
+	defer lock.Unlock()
+}
+
+// unplace gives back what placeRegionCopy gave, but for the frames that were used.
+func (c *Component) unplace(p *placement, used int) {
+	if left := p.frames[used:]; len(left) > 0 {
+		c.store.Release(left)
+	}
+	clear(p.pieces)
+	p.pieces = p.pieces[:0]
+	placements.Put(p)
+}
+
+// regionCopy stores pages as they are at the giver. The lock is given up after each copyBatch of them.
+func (c *Component) regionCopy(req *netlayer.Request) (err error) {
+	p, _ := req.Placed.(*placement)
+	head, full, ok := wire.ParseRegionCopy(req.Body)
+	if !ok || p == nil && full*wire.PageSize != len(req.Page) {
 		return badBody(req)
 	}
 	c.workers.enter()
 	defer c.workers.leave()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at := 0 // pages of the payload that were stored
+	if p != nil {
+		defer func() { c.unplace(p, at) }()
+	}
 	in, err := c.taker.Copy(c.now(), head)
 	if err != nil {
 		return err
@@ -93,15 +160,21 @@ func (c *Component) regionCopy(req *netlayer.Request) error {
 			c.store.Remove(in.PID, e.Page)
 			continue
 		}
-		f, ok := c.store.Put(in.Slot, in.PID, e.Page, pagestore.Content{Epoch: e.Epoch, Version: e.Version, Sum: e.Sum, Flushed: e.State == wire.PageFull})
+		content := pagestore.Content{Epoch: e.Epoch, Version: e.Version, Sum: e.Sum, Flushed: e.State == wire.PageFull}
+		if content.Flushed && p != nil {
+			c.store.Install(in.Slot, in.PID, e.Page, content, p.frames[at])
+			at++
+			continue
+		}
+		f, ok := c.store.Put(in.Slot, in.PID, e.Page, content)
 		if !ok {
 			return c.outOfMemory()
 		}
 		lock := &c.frames[f%stripes] // the frame may be another page's of a moment ago, which is still being sent
 		lock.Lock()
-		if e.State == wire.PageFull {
-			*c.pages.Page(f) = arena.Page(req.Body[at : at+wire.PageSize])
-			at += wire.PageSize
+		if content.Flushed {
+			*c.pages.Page(f) = arena.Page(req.Page[at*wire.PageSize:])
+			at++
 		} else {
 			*c.pages.Page(f) = arena.Page{}
 		}

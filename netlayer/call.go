@@ -16,7 +16,10 @@ type Call struct {
 	Timeout time.Duration // 0 is Options.CallTimeoutMS
 
 	Body []byte // of the request; copied before Start returns
-	Page []byte // payload of the request, at most a page; copied before Start returns
+	Page []byte // payload of the request, at most Op.MaxPayload bytes; copied or written before Start returns
+	// Pages is the payload in pieces, if Page is empty, as long as Page may be. Bytes that change before Start returns no longer fit a
+	// PageCRC that was given, which the receiver notices.
+	Pages [][]byte
 
 	Reply []byte // the body of the reply, in the capacity that was given
 	Into  []byte // the payload of the reply is put here
@@ -32,8 +35,9 @@ type Call struct {
 	state atomic.Uint32
 	id    session.ID
 	flags wire.Flags
-	keep  bool // Control keeps the slot, and with it the id, from one attempt to the next
-	held  bool // the slot of id is still ours
+	one   [1][]byte // Page as pieces
+	keep  bool      // Control keeps the slot, and with it the id, from one attempt to the next
+	held  bool      // the slot of id is still ours
 }
 
 // The states of a call.
@@ -49,15 +53,37 @@ func (c *Call) prepare() error {
 		return wire.Errorf(wire.KindInternal, "%v: the call was started and has not completed", c.Op)
 	}
 	c.Err, c.N, c.Reply = nil, 0, c.Reply[:0]
-	if len(c.Body) > wire.MaxBody || len(c.Page) > wire.MaxPayload {
-		return c.refuse(wire.Errorf(wire.KindBadRequest, "%v: body of %d and page of %d bytes, at most %d and %d", c.Op, len(c.Body), len(c.Page), wire.MaxBody, wire.MaxPayload))
+	if n, most := c.payload(), c.Op.MaxPayload(); len(c.Body) > wire.MaxBody || n > most {
+		return c.refuse(wire.Errorf(wire.KindBadRequest, "%v: body of %d and page of %d bytes, at most %d and %d", c.Op, len(c.Body), n, wire.MaxBody, most))
 	}
-	if len(c.Page) == 0 {
-		c.PageCRC = 0
-	} else if !c.HavePageCRC {
+	if len(c.Page) > 0 && len(c.Pages) > 0 {
+		return c.refuse(wire.Errorf(wire.KindInternal, "%v: the call has both Page and Pages", c.Op))
+	}
+	if !c.HavePageCRC || c.payload() == 0 {
 		c.PageCRC = wire.Checksum(c.Page)
+		for _, b := range c.Pages {
+			c.PageCRC = wire.ChecksumMore(c.PageCRC, b)
+		}
 	}
 	return nil
+}
+
+// payload is the length of the request's payload.
+func (c *Call) payload() int {
+	n := len(c.Page)
+	for _, b := range c.Pages {
+		n += len(b)
+	}
+	return n
+}
+
+// pieces gives the payload of the request.
+func (c *Call) pieces() [][]byte {
+	if len(c.Pages) > 0 {
+		return c.Pages
+	}
+	c.one[0] = c.Page
+	return c.one[:]
 }
 
 // refuse completes a call that was not sent.

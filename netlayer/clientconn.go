@@ -22,7 +22,9 @@ type clientConn struct {
 	peer wire.Hello
 	err  error // why it ended
 
-	out, spare []byte // appended frames; the buffer to append to while out is written
+	out, spare []byte      // appended frames; the buffer to append to while out is written
+	all        [][]byte    // of a frame with a long payload
+	rest       net.Buffers // of all, to be written
 	flushing   bool
 	writes     uint64 // writes begun
 	seenWrites uint64 // writes at the last tick

@@ -18,6 +18,9 @@
 //	l, err := netlayer.Listen("unix:/run/m1.sock")
 //	err = netlayer.NewServer(handler, so).Serve(ctx, l)    // until ctx ends; then everything has been closed
 //
+// Long payloads (wire.Op.MaxPayload) are not copied: a caller writes its own as it starts the call, and a server whose handler is a Placer
+// reads them to where the handler wants them.
+//
 // Locks: Peer.mu covers a peer and is never held while reading, writing or dialing. Server.mu, then Server.onceMu.
 // serverConn.wmu is held while writing and taken with no other lock held. Goroutines: one housekeeper per peer, which Close waits for;
 // per server its workers, and one per connection, which Serve waits for.

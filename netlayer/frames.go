@@ -22,6 +22,7 @@ type frame struct {
 	body    []byte
 	payload []byte
 	corrupt bool // the payload does not fit its checksum
+	placed  any  // of a long one whose payload is where the handler wanted it: see Placer
 }
 
 // frameReader cuts a stream of bytes into frames. It allocates nothing, except a larger buffer for a frame that does not
@@ -31,6 +32,7 @@ type frameReader struct {
 	r, w    int // buf[r:w] was read and not parsed
 	usual   []byte
 	maxBody uint32
+	places  bool // payloads that do not fit into the buffer are asked for by long
 	frames  [batch]frame
 }
 
@@ -71,11 +73,8 @@ func (f *frameReader) next() ([]frame, error) {
 		body := wire.HeaderLen + int(h.BodyLen)
 		n := body + int(h.PayloadLen)
 		if f.w-f.r < n {
-			if n > len(f.buf) {
-				// The frames of this call keep pointing into the old buffer.
-				b := make([]byte, n)
-				f.w = copy(b, f.buf[f.r:f.w])
-				f.r, f.buf = 0, b
+			if n > len(f.buf) && !f.isLong(&h) {
+				f.grow(n)
 			}
 			break
 		}
@@ -91,6 +90,41 @@ func (f *frameReader) next() ([]frame, error) {
 	}
 	return f.frames[:k], nil
 }
+
+// grow makes a buffer for a frame of n bytes. Frames that were parsed before keep pointing into the old one.
+func (f *frameReader) grow(n int) {
+	b := make([]byte, n)
+	f.w = copy(b, f.buf[f.r:f.w])
+	f.r, f.buf = 0, b
+}
+
+// isLong reports whether the payload of a frame is to be placed elsewhere, as the frame does not fit into the buffer.
+func (f *frameReader) isLong(h *wire.Header) bool {
+	body := wire.HeaderLen + int(h.BodyLen)
+	return f.places && h.PayloadLen > wire.MaxPayload && body <= len(f.buf) && body+int(h.PayloadLen) > len(f.buf)
+}
+
+// long gives the frame that has begun, once its body is there, if its payload is to be placed elsewhere; its payload is what was read of
+// it so far. Call it after next.
+func (f *frameReader) long() (fr frame, ok bool, err error) {
+	if f.w-f.r < wire.HeaderLen {
+		return fr, false, nil
+	}
+	h, err := wire.ParseHeader(f.buf[f.r:f.w])
+	body := wire.HeaderLen + int(h.BodyLen)
+	if err != nil || !f.isLong(&h) || f.w-f.r < body {
+		return fr, false, err
+	}
+	b := f.buf[f.r:f.w]
+	fr = frame{h: h, body: b[wire.HeaderLen:body:body], payload: b[body:]}
+	if wire.Checksum(fr.body) != h.BodyCRC {
+		return fr, false, &wire.FrameError{Reason: "body_checksum", Text: fmt.Sprintf("body checksum of a frame of %v does not fit", h.Op)}
+	}
+	return fr, true, nil
+}
+
+// taken says that all that was read of a long frame was taken.
+func (f *frameReader) taken() { f.r = f.w }
 
 // readHello reads one frame of at most maxHello bytes of body, nothing behind it being read.
 func readHello(r io.Reader) (wire.Header, []byte, error) {

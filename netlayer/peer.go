@@ -135,9 +135,11 @@ func (p *Peer) send(c, flush *Call) error {
 		timeout = ms(p.o.CallTimeoutMS)
 	}
 	timeout = min(timeout, ms(maxTimeoutMS))
-	n := wire.HeaderLen + len(c.Body) + len(c.Page)
-	need := 1
+	payload := c.payload()
+	n := wire.HeaderLen + len(c.Body) + payload
+	need, op := 1, c.Op
 	if flush != nil {
+		op = wire.OpMissFlush
 		n += wire.PairedLen + len(flush.Body) + len(flush.Page)
 		need = 2
 	}
@@ -158,17 +160,25 @@ func (p *Peer) send(c, flush *Call) error {
 	}
 	h := wire.Header{
 		Op: c.Op, Flags: c.flags, Epoch: c.Epoch, TimeoutUS: uint32(timeout / time.Microsecond),
-		BodyLen: uint32(len(c.Body)), PayloadLen: uint32(len(c.Page)), PayloadCRC: c.PageCRC,
+		BodyLen: uint32(len(c.Body)), PayloadLen: uint32(payload), PayloadCRC: c.PageCRC,
 	}
 	h.Call = uint64(p.occupy(c, cn, deadline, n))
+	p.stats.out(op, n)
+	if flush == nil && payload > wire.MaxPayload && !cn.flushing {
+		p.writeLong(cn, &h, c)
+		p.mu.Unlock()
+		return nil
+	}
 	if flush == nil {
 		cn.append(&h, c.Body, c.Page)
+		for _, b := range c.Pages {
+			cn.out = append(cn.out, b...)
+		}
 	} else {
-		h.Op, h.BodyLen, h.PayloadLen, h.PayloadCRC = wire.OpMissFlush, wire.MissFlushLen, uint32(len(flush.Page)), flush.PageCRC
+		h.Op, h.BodyLen, h.PayloadLen, h.PayloadCRC = op, wire.MissFlushLen, uint32(len(flush.Page)), flush.PageCRC
 		id := p.occupy(flush, cn, deadline, 0)
 		cn.appendPair(&h, c.Body, uint64(id), flush.Body, flush.Page)
 	}
-	p.stats.out(h.Op, n)
 	p.flush(cn)
 	p.mu.Unlock()
 	return nil
@@ -278,19 +288,44 @@ func (p *Peer) flush(cn *clientConn) {
 		p.mu.Lock()
 	}
 	for len(cn.out) > 0 && cn.err == nil {
-		buf := cn.out
-		cn.out = cn.spare[:0]
-		cn.writes++
-		p.stats.writes++
-		p.mu.Unlock()
-		_, err := cn.nc.Write(buf)
-		p.mu.Lock()
-		if cn.spare = buf[:0]; cap(buf) > keepBuffer {
-			cn.spare = nil
-		}
-		if err != nil {
-			p.fail(cn, err)
-		}
+		p.writeOut(cn, nil)
+	}
+	cn.flushing = false
+	p.roomChanged(cn)
+}
+
+// writeOut writes what was appended, and pieces behind it. The mutex is held, and given up while writing.
+func (p *Peer) writeOut(cn *clientConn, pieces [][]byte) {
+	buf := cn.out
+	cn.out = cn.spare[:0]
+	cn.writes++
+	p.stats.writes++
+	p.mu.Unlock()
+	var err error
+	if len(pieces) == 0 {
+		_, err = cn.nc.Write(buf)
+	} else {
+		cn.all = append(append(cn.all[:0], buf), pieces...)
+		cn.rest = cn.all // which WriteTo shortens
+		_, err = cn.rest.WriteTo(cn.nc)
+		clear(cn.all)
+	}
+	p.mu.Lock()
+	if cn.spare = buf[:0]; cap(buf) > keepBuffer {
+		cn.spare = nil
+	}
+	if err != nil {
+		p.fail(cn, err)
+	}
+}
+
+// writeLong writes a frame with a long payload, which is not copied: it is written before it returns. Nobody else writes.
+func (p *Peer) writeLong(cn *clientConn, h *wire.Header, c *Call) {
+	cn.flushing = true
+	cn.append(h, c.Body, nil)
+	p.writeOut(cn, c.pieces()) // at once, so that nobody appends in between
+	for len(cn.out) > 0 && cn.err == nil {
+		p.writeOut(cn, nil)
 	}
 	cn.flushing = false
 	p.roomChanged(cn)

@@ -31,6 +31,17 @@ type Handler interface {
 // connection may be served before it.
 var ErrWouldWait = errors.New("netlayer: the request would wait and must be served by a worker")
 
+// Placer is what a Handler may be, too: one that takes long payloads into memory of its own, so that nobody copies them.
+type Placer interface {
+	// Place is asked when a request with n bytes of payload has begun that do not fit into the connection's buffer, if its operation is
+	// inline and not at most once. Its body is there and was verified. Place gives pieces of memory of n bytes together, into which the
+	// payload is read in order, and leaves in req.Placed what Serve needs to find them, not nil. Or it gives none: then the payload comes to
+	// Serve as any other. It must not wait.
+	Place(req *Request, n int) [][]byte
+	// Unplace is called instead of Serve when the payload did not come or does not fit its checksum.
+	Unplace(req *Request)
+}
+
 // Request is a request as its handler sees it.
 type Request struct {
 	Op       wire.Op
@@ -45,6 +56,7 @@ type Request struct {
 	OneWay   bool       // nobody reads the reply
 
 	MayHandOver bool // it is served inline, and Serve may return ErrWouldWait; never for the halves of a pair
+	Placed      any  // what Place has left here; then Page is empty, and the payload where Place wanted it
 }
 
 // Reply is built by a handler, in place in the connection's write buffer.

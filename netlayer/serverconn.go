@@ -31,6 +31,10 @@ type serverConn struct {
 	inTally tally
 	pending sync.WaitGroup // requests at the workers
 
+	placer    Placer    // nil if the handler is none
+	ahead     int       // bytes to read at most, as then a long payload may follow; 0 is all that there is room for
+	readLimit time.Time // the read deadline that is set, for the rest of a frame; zero if there is none
+
 	wmu        sync.Mutex
 	writeLimit time.Time // the write deadline that is set
 }
@@ -131,6 +135,7 @@ func (c *serverConn) shakeHands() bool {
 	in.flushTo(&c.s.stats.in)
 	out.flushTo(&c.s.stats.out)
 	c.in = newFrameReader(readBuffer, wire.MaxBody)
+	c.placer, c.in.places = c.s.h.(Placer)
 	return true
 }
 
@@ -146,12 +151,16 @@ func (c *serverConn) turnAway(call uint64, reason, text string) {
 
 // loop reads and serves until the connection or the server ends.
 func (c *serverConn) loop() error {
-	var limit time.Time // the deadline for the rest of a frame, zero if none is set
 	for {
 		if c.t.closing.Load() {
 			return nil
 		}
-		n, err := c.nc.Read(c.in.space())
+		room := c.in.space()
+		if c.ahead > 0 {
+			room = room[:min(len(room), c.ahead)]
+			c.ahead = 0
+		}
+		n, err := c.nc.Read(room)
 		c.in.filled(n)
 		served := 0
 		if n > 0 {
@@ -163,20 +172,36 @@ func (c *serverConn) loop() error {
 		if err != nil {
 			return err
 		}
+		if c.placer != nil {
+			fr, ok, e := c.in.long()
+			if e != nil {
+				return e
+			}
+			if ok {
+				if e := c.takeLong(&fr); e != nil {
+					return e
+				}
+				served++
+			}
+		}
 		if !c.in.partial() {
-			if !limit.IsZero() {
-				limit = time.Time{}
-				c.nc.SetReadDeadline(limit)
+			if !c.readLimit.IsZero() {
+				c.readLimit = time.Time{}
+				c.nc.SetReadDeadline(c.readLimit)
 			}
 			continue
 		}
-		// A frame has begun. If others ended since the deadline was set, this one is younger: it gets a new deadline,
-		// but not with each read, because setting it costs as much as a small request.
-		timeout := ms(c.s.o.FrameTimeoutMS)
-		if limit.IsZero() || served > 0 && time.Until(limit) < timeout-timeout/4 {
-			limit = time.Now().Add(timeout)
-			c.nc.SetReadDeadline(limit)
-		}
+		c.limitFrame(served > 0)
+	}
+}
+
+// limitFrame sets the deadline of a frame that has begun. If others ended since it was set, this one is younger: it gets a new deadline,
+// but not with each read, because setting it costs as much as a small request.
+func (c *serverConn) limitFrame(younger bool) {
+	timeout := ms(c.s.o.FrameTimeoutMS)
+	if c.readLimit.IsZero() || younger && time.Until(c.readLimit) < timeout-timeout/4 {
+		c.readLimit = time.Now().Add(timeout)
+		c.nc.SetReadDeadline(c.readLimit)
 	}
 }
 
@@ -260,10 +285,7 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 	if h.Op == wire.OpHello {
 		return &wire.FrameError{Reason: "direction", Text: "a second hello"}
 	}
-	var deadline time.Time
-	if h.TimeoutUS != 0 {
-		deadline = now.Add(time.Duration(h.TimeoutUS) * time.Microsecond)
-	}
+	deadline := deadlineOf(h, now)
 	if fr.corrupt {
 		c.s.stats.corrupt.Add(1)
 		if h.Op != wire.OpMissFlush { // of a pair the miss has no payload and is served
@@ -309,6 +331,14 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 		c.out = c.declineBegun(c.out, h, fr.body, wire.Errorf(wire.KindBusy, "%s: %d requests wait for its %d workers", c.s.o.Node, c.s.o.QueueLen, c.s.o.Workers))
 	}
 	return nil
+}
+
+// deadlineOf gives the deadline of a request that came at now, zero if it has none.
+func deadlineOf(h *wire.Header, now time.Time) time.Time {
+	if h.TimeoutUS == 0 {
+		return time.Time{}
+	}
+	return now.Add(time.Duration(h.TimeoutUS) * time.Microsecond)
 }
 
 // begin asks whether an at-most-once request is to be executed; if not, the answer was appended, or is err, or will come
@@ -407,7 +437,8 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 	h, start := &fr.h, len(out)
 	*req = Request{
 		Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: fr.body, Page: fr.payload, PageCRC: h.PayloadCRC,
-		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0, MayHandOver: inline && h.Op != wire.OpMissFlush,
+		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0, MayHandOver: inline && h.Op != wire.OpMissFlush && fr.placed == nil,
+		Placed: fr.placed,
 	}
 	if h.Op == wire.OpMissFlush {
 		miss, flushCall, flush, ok := wire.SplitMissFlush(fr.body)

@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
@@ -19,6 +20,10 @@ import (
 // Component is one pComponent. Safe for concurrent use.
 type Component struct {
 	o Options
+
+	heatMu sync.Mutex // guards what follows; taken before any other lock
+	heat   heat.Reader
+	began  time.Time // of its clock
 
 	mu    sync.Mutex // guards what follows; taken before no other lock
 	peers map[string]*netlayer.Peer
@@ -42,7 +47,7 @@ func New(o Options) (*Component, error) {
 		return nil, err
 	}
 	o.Net.RetryAttempts = retryAttempts
-	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, metrics: newMetrics()}, nil
+	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, began: time.Now(), metrics: newMetrics()}, nil
 }
 
 // peer gives the connection to an address, made at the first call. The connections live until Close.
@@ -78,9 +83,9 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
 	p := newProcess(c, o, core, frames)
-	if err := p.home.Control(ctx, wire.OpProcessOpen, o.Epoch, wire.ProcessOpenReq{PID: o.PID, Epoch: o.Epoch, Addr: string(c.o.Addr)}, nil); err != nil {
+	if err := p.openHome(ctx); err != nil {
 		c.release(o.PID, o.ExCache.Lines, totals{})
-		return nil, errors.Join(fmt.Errorf("process %s: its home %s: %w", o.Name, o.Home.Node, err), frames.Close())
+		return nil, errors.Join(err, frames.Close())
 	}
 	c.mu.Lock()
 	c.procs[o.PID] = p
@@ -206,7 +211,7 @@ func (c *Component) Busy() time.Duration { return c.totals().busy }
 func (c *Component) Load() wire.Load {
 	ps := c.open()
 	t := c.totals()
-	l := wire.Load{Processes: uint32(len(ps)), Misses: t.cache.Misses, Flushes: t.cache.Flushes + t.cache.FinalFlushes, BlockOps: t.blocks}
+	l := wire.Load{Processes: uint32(len(ps)), Misses: t.cache.Misses, Flushes: t.cache.Flushes + t.cache.FinalFlushes, BlockOps: t.blocks, Accesses: t.cache.Accesses}
 	for _, p := range ps {
 		l.Threads += uint32(p.o.Threads)
 		l.ResidentBytes += p.frames.Resident() // frames of flushes and victims included

@@ -38,6 +38,7 @@ type owner struct {
 	frozen  map[wire.PageNo]bool // pages that it does not serve: they are moving or moved
 	gone    func() error         // asked first by memory maps; with the lock held
 	attach  func(wire.VolumeAttachReq) error
+	open    func(wire.ProcessOpenReq) error
 }
 
 func (o *owner) Inline(op wire.Op) bool {
@@ -158,7 +159,15 @@ func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Re
 		if o.attach != nil {
 			return o.attach(q)
 		}
-	case wire.OpProcessOpen, wire.OpProcessExit, wire.OpVolumeDetach:
+	case wire.OpProcessOpen:
+		var q wire.ProcessOpenReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		if o.open != nil {
+			return o.open(q)
+		}
+	case wire.OpProcessExit, wire.OpVolumeDetach:
 	default:
 		return wire.ErrBadRequest
 	}

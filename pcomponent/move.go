@@ -109,16 +109,6 @@ func (c *Component) enter(p *Process) error {
 	return nil
 }
 
-// openHome opens the process at its home under its epoch.
-func (p *Process) openHome(ctx context.Context) error {
-	ctx, cancel := p.patient(ctx)
-	defer cancel()
-	if home, err := p.atHome(ctx, wire.OpProcessOpen, wire.ProcessOpenReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: p.c.Addr()}, nil); err != nil {
-		return fmt.Errorf("process %s: its home %s: %w", p.o.Name, home, err)
-	}
-	return nil
-}
-
 // attachAgain attaches volumes that the process used elsewhere. Versions of writes go on.
 func (p *Process) attachAgain(ctx context.Context, vs []VolumeState) error {
 	for _, s := range vs {

@@ -41,6 +41,7 @@ type Process struct {
 	heapEnd uint64
 	volumes map[wire.VolumeID]*Volume
 	busy    time.Duration // thread time not waiting, of batches that have ended
+	heat    processHeat
 
 	nBlocks      atomic.Uint64
 	blockRetries atomic.Uint64

@@ -2,15 +2,18 @@ package pcomponent
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"splitkernel/netlayer/wire"
 )
 
-// Managers are asked where a volume is that moved before this pComponent used it: then nobody told it.
+// Managers are asked where a volume or a home is that moved before this pComponent used it: then nobody told it.
 type Managers interface {
 	// Volume tells where a volume and its buffer cache are. While a move ends it may tell the place before.
 	Volume(ctx context.Context, id wire.VolumeID) (VolumeOptions, error)
+	// Home tells where a process is at home. While a move ends it may tell the place before.
+	Home(ctx context.Context, pid wire.PID) (wire.Owner, error)
 }
 
 // askInterval is the pause before the managers are asked again: the end of a move takes a little until it is in their books.
@@ -48,6 +51,44 @@ func (v *Volume) find(ctx context.Context, old wire.Epoch, deadline time.Time) b
 				v.at = cachePlace{now.Cache, v.p.c.peer(now.CacheAddr), now.Epoch}
 			}
 			v.mu.Unlock()
+			return true
+		}
+		pause(ctx, askInterval)
+	}
+	return false
+}
+
+// openHome opens the process at its home under its epoch. If that is not the home any more, it has moved before the process began
+// and is looked for as long as the patience of maps lasts.
+func (p *Process) openHome(ctx context.Context) error {
+	ctx, cancel := p.patient(ctx)
+	defer cancel()
+	for {
+		at, _ := p.homeNow()
+		home, err := p.atHome(ctx, wire.OpProcessOpen, wire.ProcessOpenReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: p.c.Addr(), Home: at.Epoch}, nil)
+		if err == nil {
+			return nil
+		}
+		if wire.KindOf(err) != wire.KindNotOwner || !p.findHome(ctx, at.Epoch) {
+			return fmt.Errorf("process %s: its home %s: %w", p.o.Name, home, err)
+		}
+	}
+}
+
+// findHome asks the managers for the home until they know of a newer epoch than the one under which it was turned away.
+func (p *Process) findHome(ctx context.Context, old wire.Epoch) bool {
+	for p.c.o.Managers != nil && ctx.Err() == nil {
+		now, err := p.c.o.Managers.Home(ctx, p.o.PID)
+		if wire.KindOf(err) == wire.KindNotFound {
+			return false // it was given back
+		}
+		if err == nil && now.Epoch > old {
+			peer := p.c.peer(now.Addr)
+			p.mu.Lock()
+			if now.Epoch > p.homeAt.Epoch {
+				p.homeAt, p.home = now, peer
+			}
+			p.mu.Unlock()
 			return true
 		}
 		pause(ctx, askInterval)

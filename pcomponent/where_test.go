@@ -8,10 +8,11 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// places tells where a volume is: the first answers, one after the other, then the last.
+// places tells where a volume or a home is: the first answers, one after the other, then the last.
 type places struct {
-	said []VolumeOptions
-	err  error
+	said  []VolumeOptions
+	homes []wire.Owner // likewise
+	err   error
 }
 
 func (w *places) Volume(context.Context, wire.VolumeID) (o VolumeOptions, err error) {
@@ -23,6 +24,46 @@ func (w *places) Volume(context.Context, wire.VolumeID) (o VolumeOptions, err er
 		w.said = w.said[1:]
 	}
 	return o, nil
+}
+
+func (w *places) Home(context.Context, wire.PID) (wire.Owner, error) {
+	if w.err != nil {
+		return wire.Owner{}, w.err
+	}
+	o := w.homes[0]
+	if len(w.homes) > 1 {
+		w.homes = w.homes[1:]
+	}
+	return o, nil
+}
+
+// TestOpenAtAMovedHome: a process whose home moved before it began finds it, also if the books learn of the move late; one whose home was
+// given back fails.
+func TestOpenAtAMovedHome(t *testing.T) {
+	os := startOwners(t, 2)
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	var opened []wire.ProcessOpenReq // os[1].mu guards it
+	os[0].open = func(wire.ProcessOpenReq) error { return wire.Errorf(wire.KindNotOwner, "the home moved") }
+	os[1].open = func(q wire.ProcessOpenReq) error { opened = append(opened, q); return nil }
+	o := ProcessOptions{PID: 77, Epoch: 4, Name: "late", Home: wire.Owner{Node: os[0].id, Addr: string(os[0].addr), Epoch: 1}, Threads: 1, ExCache: small(8, "list"), RegionBytes: 1 << 20}
+	for _, m := range []Managers{nil, &places{err: wire.ErrNotFound}} {
+		p.c.o.Managers = m
+		if _, err := p.c.Open(background(t), o); !errors.Is(err, wire.ErrNotOwner) {
+			t.Fatalf("by %+v: %v, want that the home moved", m, err)
+		}
+	}
+	now := wire.Owner{Node: os[1].id, Addr: string(os[1].addr), Epoch: 2}
+	p.c.o.Managers = &places{homes: []wire.Owner{o.Home, o.Home, now}}
+	q, err := p.c.Open(background(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close(background(t))
+	os[1].mu.Lock()
+	defer os[1].mu.Unlock()
+	if at, _ := q.homeNow(); at != now || len(opened) != 1 || opened[0].Home != 2 || opened[0].Epoch != 4 {
+		t.Errorf("home %+v, opened %+v; want it opened once at %+v", at, opened, now)
+	}
 }
 
 // TestAttachOfAMovedVolume: a volume that moved after the process was told of it is found, also if the books learn of the move

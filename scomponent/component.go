@@ -10,8 +10,10 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
@@ -36,10 +38,15 @@ type Component struct {
 	reserved               uint64                    // sum of the sizes
 	pastSyncs, pastRefused uint64                    // of volumes that were deleted: counters never fall
 
+	heatMu sync.Mutex // before mu
+	heat   heat.Reader
+	began  time.Time // of its clock
+
 	movesMu   sync.Mutex // before mu
 	moves     map[wire.MoveID]*giving
-	moveOrder []wire.MoveID        // of moves, the first to begin first
-	forgot    [wire.GSM + 1]uint64 // by manager, the highest number of a move that it had forgotten; durable
+	moveOrder []wire.MoveID                // of moves, the first to begin first
+	forgot    [wire.GSM + 1]wire.Forgotten // by manager
+	noted     [wire.GSM + 1]uint64         // by manager, the highest number of a move that it had forgotten; durable
 
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer
@@ -55,7 +62,7 @@ func New(o Options) (*Component, error) {
 		panic("scomponent: options: " + err.Error())
 	}
 	c := &Component{o: o, log: o.Log, store: o.Devices, metrics: newMetrics(), latency: newLatency(), boot: bootID(o.BootID), vols: map[wire.VolumeID]*vol{},
-		incoming: map[wire.VolumeID]*taking{}, moves: map[wire.MoveID]*giving{}, peers: map[string]*netlayer.Peer{}}
+		incoming: map[wire.VolumeID]*taking{}, moves: map[wire.MoveID]*giving{}, peers: map[string]*netlayer.Peer{}, began: time.Now()}
 	if c.o.Migrate == (migrate.Options{}) {
 		c.o.Migrate = migrate.DefaultOptions()
 	}

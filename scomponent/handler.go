@@ -49,6 +49,8 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 			return err
 		}
 		return c.remove(m)
+	case wire.OpDrop:
+		return decoded(req, c.drop)
 	}
 	if req.Op >= wire.OpVolumeCopyOpen && req.Op <= wire.OpVolumeDrop || req.Op >= wire.OpMoveStart && req.Op <= wire.OpMoveForget {
 		return c.moveOp(req, rep)

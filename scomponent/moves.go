@@ -60,8 +60,8 @@ func (c *Component) moveStart(req wire.MoveReq) error {
 	}
 	if g := req.Move.Manager; g < wire.GPM || g > wire.GSM {
 		return wire.Errorf(wire.KindBadRequest, "move of manager %d, want 1 to 3", g)
-	} else if req.Move.No <= c.forgot[g] {
-		return wire.Errorf(wire.KindStale, "move %d of %v comes after move %d was forgotten: order it anew", req.Move.No, g, c.forgot[g])
+	} else if c.forgot[g].Has(req.Move.No) {
+		return wire.Errorf(wire.KindStale, "move %d of %v has ended and was forgotten, or may have been before a restart", req.Move.No, g)
 	}
 	if len(c.moveOrder) >= maxMoves && !c.dropMove() {
 		return wire.Errorf(wire.KindBusy, "%d moves are under way at %s, at most as many: retry", maxMoves, c.o.Node)

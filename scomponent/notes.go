@@ -70,24 +70,32 @@ func (c *Component) loadForgot() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil || len(f.No) != len(c.forgot) {
-		return fmt.Errorf("%s: %d numbers, want %d: %w", volume.ForgotName, len(f.No), len(c.forgot), errors.Join(err, fs.ErrInvalid))
+	if err != nil || len(f.No) != len(c.noted) {
+		return fmt.Errorf("%s: %d numbers, want %d: %w", volume.ForgotName, len(f.No), len(c.noted), errors.Join(err, fs.ErrInvalid))
 	}
-	copy(c.forgot[:], f.No)
+	copy(c.noted[:], f.No)
+	for g, no := range c.noted {
+		c.forgot[g].ForgetUpTo(no)
+	}
 	return nil
 }
 
 // noteForgot makes durable that a move was forgotten: volumes outlive the process, so a copy of its order that comes after
-// a restart must begin nothing either. movesMu is held.
+// a restart must begin nothing either. The highest number is enough for that: after a restart all orders before it are refused, and
+// ordered anew by whoever wants them. movesMu is held.
 func (c *Component) noteForgot(m wire.MoveID) error {
-	if m.Manager < wire.GPM || m.Manager > wire.GSM || m.No <= c.forgot[m.Manager] {
+	if m.Manager < wire.GPM || m.Manager > wire.GSM {
 		return nil
 	}
-	f := migrate.Forgot{No: append([]uint64{}, c.forgot[:]...)}
+	c.forgot[m.Manager].Forget(m.No)
+	if m.No <= c.noted[m.Manager] {
+		return nil
+	}
+	f := migrate.Forgot{No: append([]uint64{}, c.noted[:]...)}
 	f.No[m.Manager] = m.No
 	if err := c.putFile(volume.ForgotNewName, volume.ForgotName, f); err != nil {
 		return wire.Errorf(wire.KindInternal, "%s: %v", volume.ForgotName, err)
 	}
-	c.forgot[m.Manager] = m.No
+	c.noted[m.Manager] = m.No
 	return nil
 }

@@ -118,7 +118,8 @@ func (c *Component) Stats() Stats {
 // Load is what the heartbeat reports.
 func (c *Component) Load() wire.Load {
 	s := c.Stats()
-	return wire.Load{ReservedBytes: s.ReservedBytes, ResidentBytes: s.ResidentBytes, BlockOps: s.BlockReads + s.BlockWrites + s.BlockFlushes, Volumes: uint32(s.Volumes)}
+	return wire.Load{ReservedBytes: s.ReservedBytes, ResidentBytes: s.ResidentBytes, BlockOps: s.BlockReads + s.BlockWrites + s.BlockFlushes,
+		BlockBytes: s.ReadBytes + s.WrittenBytes, Volumes: uint32(s.Volumes)}
 }
 
 // Capacity is what the component offers.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
 	"splitkernel/scomponent/iosched"
@@ -37,7 +38,9 @@ type vol struct {
 	effects []iosched.Effect
 	waiting map[uint64]*flushWait
 	lastID  uint64
-	give    *giving // it is being given away: hears of every write
+	give    *giving    // it is being given away: hears of every write
+	served  heat.Meter // block requests, and their bytes
+	bytes   heat.Meter
 }
 
 // flushWait is a flush that waits to be covered by a sync, or to perform one.
@@ -144,6 +147,7 @@ func (v *vol) read(k wire.Block, rep *netlayer.Reply) error {
 	}
 	defer v.gate.RUnlock()
 	v.st.Lock()
+	v.count(k)
 	err := v.persist(v.core.Read(k))
 	v.st.Unlock()
 	if err != nil {
@@ -194,6 +198,7 @@ func (v *vol) write(k wire.Block, page []byte) error {
 	lock.Lock() // before the version is checked, so that the order of versions is the order of writes
 	defer lock.Unlock()
 	v.st.Lock()
+	v.count(k)
 	apply, p, err := v.core.Write(k)
 	err = v.persist(p, err)
 	if err == nil && apply && v.give != nil {
@@ -232,6 +237,7 @@ func (v *vol) flush(k wire.Block) error {
 	defer v.gate.RUnlock()
 	w := flushWait{turn: make(chan turn, 2)}
 	v.st.Lock()
+	v.count(k)
 	p, err := v.core.Flush(k)
 	if err = v.persist(p, err); err != nil {
 		v.st.Unlock()

@@ -97,7 +97,8 @@ func (c *Coordinator) Begin(o Open, spec VNodeSpec, out []Effect) ([]Effect, boo
 	t := &txn{open: o, doing: preparing}
 	c.txns[pid] = t
 	delete(c.alone, pid)
-	return c.ask(t, Step{Verb: Prepare, PID: pid, MemoryBytes: spec.MemoryBytes, Volumes: spec.Volumes}, out), true
+	spec = spec.Complete()
+	return c.ask(t, spec.Step(pid), out), true
 }
 
 // ask sends a step to every participant.

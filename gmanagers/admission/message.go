@@ -1,6 +1,9 @@
 package admission
 
-import "splitkernel/netlayer/wire"
+import (
+	"splitkernel/gmanagers/apart"
+	"splitkernel/netlayer/wire"
+)
 
 // Verb is what a participant, GMM or GSM, does with its part of a vNode.
 type Verb uint8
@@ -30,6 +33,7 @@ type Step struct {
 	PID         wire.PID
 	MemoryBytes uint64       // of a Prepare at GMM
 	Volumes     []VolumeSpec // of a Prepare at GSM
+	Apart       apart.Rule   // of a Prepare, of the tenant
 }
 
 // Vote is the answer to a step. Kind is wire.KindNone if it was carried out.

@@ -277,7 +277,15 @@ func (w *world) settle() {
 }
 
 func (w *world) books() audit.Books {
-	return audit.Books{Processes: w.gpm.Processes(0), Homes: w.gmm.Processes(0), Volumes: w.gsm.Volumes(0), Compute: w.gpm.Members(), Memory: w.gmm.Members(), Storage: w.gsm.Members()}
+	var r gmm.Ratio
+	answer, err := w.gmm.Query(membership.Query{Kind: gmm.QueryRatio})
+	if err == nil {
+		err = membership.DecodeAnswer(answer, &r)
+	}
+	if err != nil {
+		panic(err) // a state answers its own queries
+	}
+	return audit.Books{Overcommit: r.Overcommit, Processes: w.gpm.Processes(0), Homes: w.gmm.Processes(0), Volumes: w.gsm.Volumes(0), Compute: w.gpm.Members(), Memory: w.gmm.Members(), Storage: w.gsm.Members()}
 }
 
 // TestEndsInCommitOrAbort: whatever is lost, repeated and reordered, and whenever the coordinator dies, every vNode is in

@@ -3,7 +3,9 @@ package admission
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/netlayer/wire"
 )
 
@@ -29,12 +31,28 @@ type VNodeSpec struct {
 	Priority    uint8        // 1, the lowest, to MaxPriority; 0 is DefaultPriority
 	IfFull      IfFull       // what becomes of it if it does not fit
 	DeadlineMS  uint32       // how long it may wait for room, if IfFull is not Refuse; 0 is DefaultDeadlineMS
+	Apart       apart.Rule   // its process, home, vRegions, volumes and buffer caches are apart from those of others of the group
+}
+
+// Rule returns what the vNode is apart from, of its tenant. The spec is complete.
+func (s *VNodeSpec) Rule() apart.Rule { return s.Apart.Of(s.Tenant) }
+
+// Step returns the Prepare of both participants for the vNode as a process. The spec is complete.
+func (s *VNodeSpec) Step(pid wire.PID) Step {
+	volumes := slices.Clone(s.Volumes)
+	for i := range volumes {
+		volumes[i].Apart = volumes[i].Apart.Of(s.Tenant)
+	}
+	return Step{Verb: Prepare, PID: pid, MemoryBytes: s.MemoryBytes, Volumes: volumes, Apart: s.Rule()}
 }
 
 // VolumeSpec is what a volume needs.
 type VolumeSpec struct {
 	Name      string // for people; need not be unique
 	SizeBytes uint64 // above 0; rounded up to wire.PageSize
+	// Apart keeps it and its buffer cache apart from other volumes of the group, those of its own vNode too. In a Step the
+	// group is that of the tenant.
+	Apart apart.Rule
 }
 
 // Home says which mComponent is the home of a process.
@@ -91,7 +109,16 @@ func (s VNodeSpec) Check() error {
 	case s.DeadlineMS > MaxDeadlineMS:
 		return bad("deadline_ms: %d, want 1 to %d, or 0 for %d", s.DeadlineMS, MaxDeadlineMS, DefaultDeadlineMS)
 	}
+	if err := s.Apart.Check("apart"); err != nil {
+		return bad("%v", err)
+	}
 	for i, v := range s.Volumes {
+		if err := v.Apart.Check(fmt.Sprintf("volumes[%d].apart", i)); err != nil {
+			return bad("%v", err)
+		}
+		if v.Apart.Level != 0 && v.Apart.Group == s.Apart.Group {
+			return bad("volumes[%d].apart: group %q is that of the vNode: name another, the volumes of a vNode are one member of its group", i, v.Apart.Group)
+		}
 		switch {
 		case len(v.Name) > MaxNameBytes:
 			return bad("volumes[%d].name: %d bytes, want at most %d", i, len(v.Name), MaxNameBytes)

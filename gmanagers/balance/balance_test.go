@@ -467,10 +467,11 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	if err := DefaultOptions().Validate(); err != nil {
 		t.Fatal(err)
 	}
-	o := Options{High: math.NaN(), Low: 2, MinGain: -1, CoolDownMS: -1, SmoothingMS: -1}
+	o := Options{High: math.NaN(), Low: 2, MinGain: -1, CoolDownMS: -1, SmoothingMS: -1, Second: QueueDelay, SecondWeight: -1, QueueWeight: 11}
 	err := o.Validate()
 	for _, want := range []string{"high: NaN, want 0.01 to 10", "low: 2, want", "min_gain: -1, want 0 to 1", "interval_ms: 0, want 100 to 3600000",
-		"max_moves: 0, want 1 to 1024", "max_component_moves: 0", "max_drain_moves: 0, want 1 to 1024", "cool_down_ms: -1", "smoothing_ms: -1, want 0 to 3600000"} {
+		"max_moves: 0, want 1 to 1024", "max_component_moves: 0", "max_drain_moves: 0, want 1 to 1024", "cool_down_ms: -1", "smoothing_ms: -1, want 0 to 3600000",
+		`second: "queue_delay", want none or one of`, "second_weight: -1, want 0 to 1e12", "queue_weight: 11, want 0 to 10", "queue_full_us: 0, want 1 to 60000000"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q", err, want)
 		}

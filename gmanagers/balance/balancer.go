@@ -13,7 +13,8 @@ import (
 type seat struct {
 	id     wire.NodeID
 	epoch  wire.Epoch
-	meter  meter
+	meters [2]meter // of Options.Measure and Second
+	queue  meter
 	joined bool // and was not filled since
 	off    bool // it was far from the mean and has not come near since
 }
@@ -22,8 +23,8 @@ type seat struct {
 type memory struct {
 	id        ThingID
 	holder    wire.NodeID
-	meter     meter   // if it was measured
-	bears     float64 // at the last look
+	meters    [2]meter   // if it was measured
+	bears     [2]float64 // at the last look
 	ordered   bool
 	orderedAt time.Duration
 }
@@ -31,7 +32,7 @@ type memory struct {
 // Balancer watches the components of one manager. Make one with New; it is not safe for concurrent use.
 type Balancer struct {
 	o        Options
-	measure  Measure
+	measures []Measure // Options.Measure and, if there is one, Second
 	resource string
 	choose   Choose
 
@@ -47,7 +48,11 @@ type Balancer struct {
 // New returns a Balancer whose first look is due. Resource names what room is, for the words: "bytes of memory". Choose
 // places what leaves a component that drains.
 func New(o Options, resource string, choose Choose) *Balancer {
-	return &Balancer{o: o, measure: o.Measure, resource: resource, choose: choose}
+	b := &Balancer{o: o, measures: []Measure{o.Measure}, resource: resource, choose: choose}
+	if o.Second != "" && o.SecondWeight > 0 {
+		b.measures = append(b.measures, o.Second)
+	}
+	return b
 }
 
 // Next returns when the next look is due.
@@ -87,7 +92,14 @@ func (b *Balancer) Look(now time.Duration, components []Component, things []Thin
 	b.seatAll(components)
 	b.remember(now, things)
 	for i, c := range components {
-		b.seats[i].meter.read(c.At, b.measure, c.Load, ms(b.o.SmoothingMS))
+		for k, what := range b.measures {
+			at := c.At
+			if !what.smooth() && c.BooksAt > 0 {
+				at = c.BooksAt
+			}
+			b.seats[i].meters[k].read(at, what, c.Load, ms(b.o.SmoothingMS))
+		}
+		b.seats[i].queue.read(c.At, QueueDelay, c.Load, ms(b.o.SmoothingMS))
 	}
 	m := b.model(components, things)
 	plan := Plan{DrainsOnly: b.looked && now < b.weighedAt+b.pause()}
@@ -101,7 +113,7 @@ func (b *Balancer) Look(now time.Duration, components []Component, things []Thin
 	}
 	plan.Balancing, plan.Cut = b.balancing, m.trials >= MaxTrials
 	for i := range b.memories {
-		b.memories[i].bears = m.things[i].bears
+		b.memories[i].bears = m.things[i].parts
 	}
 	b.looked, b.lookedAt = true, now
 	return plan
@@ -134,22 +146,26 @@ func (b *Balancer) remember(now time.Duration, things []Thing) {
 		if j == len(b.memories) || b.memories[j].id != t.ID {
 			*m = memory{id: t.ID, holder: t.Holder}
 		} else if *m = b.memories[j]; m.holder != t.Holder {
-			b.shift(now, m.holder, -m.bears)
-			b.shift(now, t.Holder, m.bears)
+			for k := range b.measures {
+				b.shift(now, m.holder, k, -m.bears[k])
+				b.shift(now, t.Holder, k, m.bears[k])
+				m.meters[k].seen = false // its new holder counts from 0
+			}
 			m.holder = t.Holder
-			m.meter.seen = false // its new holder counts from 0
 			m.ordered = false
 		}
-		if t.Measured {
-			m.meter.read(t.At, b.measure, t.Load, ms(b.o.SmoothingMS))
+		for k, what := range b.measures {
+			if t.measured(what) {
+				m.meters[k].read(t.At, what, t.Load, ms(b.o.SmoothingMS))
+			}
 		}
 	}
 	b.memories = memories
 }
 
-func (b *Balancer) shift(now time.Duration, id wire.NodeID, by float64) {
+func (b *Balancer) shift(now time.Duration, id wire.NodeID, k int, by float64) {
 	i, ok := slices.BinarySearchFunc(b.seats, id, func(s seat, id wire.NodeID) int { return cmp.Compare(s.id, id) })
 	if ok {
-		b.seats[i].meter.shift(now, by)
+		b.seats[i].meters[k].shift(now, by)
 	}
 }

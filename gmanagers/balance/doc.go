@@ -8,17 +8,20 @@
 //
 // How it decides:
 //
-//   - What a component bears is its measure by its power (its processors, its workers; 1 if all are alike). Spread is the
-//     coefficient of variation of that, weighted by power. Cumulative counters become rates, rates and delays are smoothed
+//   - What a component bears is its measure, and with Options.Second a weight times a second one, by its power (its
+//     processors, its bytes; 1 if all are alike). Where requests wait for a worker the power counts as less, by up to
+//     1 + Options.QueueWeight times. Spread is the coefficient of variation of what is borne, weighted by power. Cumulative counters become rates, rates and delays are smoothed
 //     over Options.SmoothingMS; a counter that fell or a new epoch begins them again. Bytes and threads are taken as they are.
+//   - What a thing bears is its own load, if its holder tells it (Thing.Measured and not Unrated); what its holder bears
+//     besides is divided among the others by size.
 //   - The figures are those of the model: what is under way counts where it goes, and what has just arrived is shifted from
 //     the giver's figure to the taker's, until both were read again. So a smoothed figure that lags orders nothing twice.
 //   - Hysteresis: balancing starts above Options.High and goes on until Options.Low is reached. A component that joined, or
 //     that alone lies far from the mean of many, is filled or relieved although the spread of all is small.
 //   - A move must lower Σ power·bears², which has the least value when all bear the same, and the higher of its two ends
 //     by Options.MinGain of the mean; the taker must stay below what the giver bore by twice the noise seen in both.
-//     The sum falls with every move, so in a world at rest nothing goes in circles; the noise is why it does not under
-//     noise either. A thing does not move again within Options.CoolDownMS.
+//     The sum falls with every move, also when powers are taken as they are without waiting, so in a world at rest nothing
+//     goes in circles, wherever requests wait then; the noise is why it does not under noise either. A thing does not move again within Options.CoolDownMS.
 //   - At most Options.MaxMoves are under way, at a component Options.MaxComponentMoves. Those that drain come first, largest
 //     thing first, each to where the placement policy says, cool-down or not, and more of them at a time: up to
 //     Options.MaxDrainMoves, whichever components they leave and go to. While as many are under way nothing is balanced.

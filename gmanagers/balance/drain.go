@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -124,11 +125,23 @@ func (b *Balancer) leave(now time.Duration, m *model, from int, t *load, plan *P
 	switch {
 	case others == 0:
 		stuck(0, "no other component is alive and does not drain")
+	case allowed == 0 && len(t.Apart) > 0:
+		stuck(0, "%v is apart from %s, of which others are at all %d other components or in their racks: add one, or end one of them", t.ID, apart.Groups(t.Apart), others)
 	case allowed == 0:
 		stuck(0, "%v avoids all %d other components, which have its replica or are in its rack", t.ID, others)
 	case fit == 0:
-		stuck(t.Size-most, "%s: %v wants %d, %s has the most room with %d: short by %d", b.resource, t.ID, t.Size, m.sides[best].ID, most, t.Size-most)
+		barred := ""
+		if len(t.Apart) > 0 && allowed < others {
+			barred = fmt.Sprintf(", and it is apart from %s, of which others are at the other %d or in their racks", apart.Groups(t.Apart), others-allowed)
+		}
+		stuck(t.Size-most, "%s: %v wants %d, %s has the most room with %d: short by %d%s", b.resource, t.ID, t.Size, m.sides[best].ID, most, t.Size-most, barred)
 	case len(among) > 0:
+		if near := slices.DeleteFunc(slices.Clone(at), func(i int) bool { return !t.near(&m.sides[i]) }); len(near) > 0 && len(near) < len(at) {
+			at, among = near, among[:0]
+			for _, i := range at {
+				among = append(among, *m.sides[i].Component)
+			}
+		}
 		i, choice := b.choose(*t.Thing, among)
 		if i < 0 {
 			return

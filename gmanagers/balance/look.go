@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/netlayer/wire"
 )
@@ -21,6 +22,7 @@ type Component struct {
 	Power                    float64       // what it can bear in relation to the others: processors, workers, bytes; 0 counts as 1
 	Load                     Load          // of all that it does
 	At                       time.Duration // when Load was heard
+	BooksAt                  time.Duration // when its bytes and threads were read, if not At: they come from books, not from a heartbeat
 	Alive                    bool
 	Draining                 bool
 }
@@ -64,13 +66,20 @@ type Thing struct {
 	Load     Load
 	At       time.Duration // when Load was heard
 	Measured bool
+	Unrated  bool          // though Measured, Load has neither operations nor busy cores
 	MovedAt  time.Duration // when its last move ended, however that was
 	HasMoved bool
 	PlacedAt time.Duration // when it was placed, for Options.SettleMS; also before the clock began
 	Placed   bool          // PlacedAt is known
-	// Avoid and AvoidRacks must not get it: they have its replica.
+	// Apart are its memberships of groups: things of one group that are not of one member of it are apart.
+	Apart []apart.Member
+	// Avoid and AvoidRacks, ascending, must not get it: they have what it is apart from.
 	Avoid      []wire.NodeID
 	AvoidRacks []string
+	// Within and WithinRacks, ascending, are where its member has something already: if either is not empty it goes nowhere else
+	// for balance, and to leave what drains only if nothing fits there.
+	Within      []wire.NodeID
+	WithinRacks []string
 }
 
 // Move is a move to order.

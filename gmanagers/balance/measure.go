@@ -54,9 +54,29 @@ func (m Measure) text(v float64) string {
 	return fmt.Sprintf("%.2f busy cores", v)
 }
 
+// text gives what something bears of the measures in words.
+func (b *Balancer) text(parts [2]float64) string {
+	text := b.measures[0].text(parts[0])
+	if len(b.measures) > 1 {
+		text += " with " + b.measures[1].text(parts[1])
+	}
+	return text
+}
+
+// Name names what is spread evenly.
+func (b *Balancer) Name() string {
+	name := string(b.measures[0])
+	if len(b.measures) > 1 {
+		name += " and " + string(b.measures[1])
+	}
+	return name
+}
+
 // Load is the figures of a component or a thing, as they are reported. Those that it does not have are 0.
 type Load struct {
 	Ops       uint64  // misses, flushes and block operations, cumulative since its start
+	OpsPerS   float64 // the same as a rate, if Rated
+	Rated     bool    // who reports has made rates of what it counted, and decayed them
 	QueueUS   float64 // that requests wait
 	Bytes     uint64
 	Threads   uint64
@@ -67,6 +87,8 @@ type Load struct {
 func (l Load) gauge(m Measure) float64 {
 	v := 0.0
 	switch m {
+	case Rate:
+		v = l.OpsPerS
 	case QueueDelay:
 		v = l.QueueUS
 	case Bytes:
@@ -112,13 +134,13 @@ func (m *meter) read(at time.Duration, what Measure, l Load, tau time.Duration) 
 	}
 	m.shifted = false
 	sample := l.gauge(what)
-	if what == Rate {
+	if what == Rate && !l.Rated {
 		if first || l.Ops < total {
 			return // it began to count again
 		}
 		sample = float64(l.Ops-total) / (at - last).Seconds()
 	}
-	if m.readings++; m.readings == 1 || !what.smooth() {
+	if m.readings++; m.readings == 1 || !what.smooth() || l.Rated {
 		m.value = sample
 		return
 	}

@@ -12,6 +12,17 @@ type Options struct {
 	Auto bool `mapstructure:"auto" yaml:"auto"`
 	// Measure is what is to be spread evenly, one of Measures. Default: rate; the managers choose their own.
 	Measure Measure `mapstructure:"measure" yaml:"measure"`
+	// Second is another of Measures that counts beside Measure, empty for none; not queue_delay, which has a weight of its own.
+	Second Measure `mapstructure:"second" yaml:"second"`
+	// SecondWeight is how much of Measure one unit of Second counts as. With bytes as Measure it is in parts of a component
+	// of mean capacity: at 0.0001, 10 000 operations a second count as much as one that is full.
+	SecondWeight float64 `mapstructure:"second_weight" yaml:"second_weight"`
+	// QueueWeight is by which part more a component counts as bearing when its requests wait QueueFullUS or longer for a
+	// worker, in proportion below that. 0 does not look at it. It begins balancing and chooses between givers and takers,
+	// but a move must also lower the spread without it: waiting is no property of a thing, so else things could go in circles.
+	QueueWeight float64 `mapstructure:"queue_weight" yaml:"queue_weight"`
+	// QueueFullUS is the wait at which QueueWeight counts in full, in µs.
+	QueueFullUS int `mapstructure:"queue_full_us" yaml:"queue_full_us"`
 	// MinLoad is what the components must bear in the mean, by their power and in the unit of Measure, before anything is
 	// balanced: the spread of next to nothing says nothing. Default 0.
 	MinLoad float64 `mapstructure:"min_load" yaml:"min_load"`
@@ -44,7 +55,7 @@ type Options struct {
 
 // DefaultOptions gives the settings.
 func DefaultOptions() Options {
-	return Options{Auto: true, Measure: Rate, SettleMS: 20_000, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MaxDrainMoves: 16, MinGain: 0.01, CoolDownMS: 60_000, SmoothingMS: 5000}
+	return Options{Auto: true, Measure: Rate, SettleMS: 20_000, High: 0.25, Low: 0.1, IntervalMS: 2000, MaxMoves: 4, MaxComponentMoves: 2, MaxDrainMoves: 16, MinGain: 0.01, QueueFullUS: 1000, CoolDownMS: 60_000, SmoothingMS: 5000}
 }
 
 // Validate reports every fault by key.
@@ -59,6 +70,16 @@ func (o Options) Validate() error {
 	if _, err := ParseMeasure(string(o.Measure)); err != nil {
 		fault("measure: %q, want one of %v", o.Measure, Measures)
 	}
+	if _, err := ParseMeasure(string(o.Second)); o.Second != "" && (err != nil || o.Second == o.Measure || o.Second == QueueDelay) {
+		fault("second: %q, want none or one of %v that is neither measure nor %s", o.Second, Measures, QueueDelay)
+	}
+	if !(o.SecondWeight >= 0 && o.SecondWeight <= 1e12) {
+		fault("second_weight: %g, want 0 to 1e12", o.SecondWeight)
+	}
+	if !(o.QueueWeight >= 0 && o.QueueWeight <= MaxQueueWeight) {
+		fault("queue_weight: %g, want 0 to %d", o.QueueWeight, MaxQueueWeight)
+	}
+	between("queue_full_us", o.QueueFullUS, 1, 60_000_000)
 	if !(o.MinLoad >= 0 && o.MinLoad <= 1e18) {
 		fault("min_load: %g, want 0 to 1e18", o.MinLoad)
 	}
@@ -80,5 +101,8 @@ func (o Options) Validate() error {
 	between("smoothing_ms", o.SmoothingMS, 0, 3_600_000)
 	return errors.Join(faults...)
 }
+
+// MaxQueueWeight is the highest QueueWeight: a component whose requests wait counts as bearing at most eleven times as much.
+const MaxQueueWeight = 10
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

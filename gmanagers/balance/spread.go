@@ -37,13 +37,16 @@ func (b *Balancer) balance(now time.Duration, m *model, plan *Plan) {
 		}
 		giver, taker := &m.sides[from], &m.sides[to]
 		why := b.why(giver, taker, spread)
-		before := [2]float64{giver.bears, taker.bears}
+		before := [2][2]float64{giver.parts, taker.parts}
 		b.order(now, m, plan, t, from, to, mv)
 		p := &plan.Moves[len(plan.Moves)-1]
 		p.Before, p.After = spread, m.spread()
 		p.Reason = fmt.Sprintf("%s: %v bears %s; %s bears %s and then %s, %s %s and then %s, the mean is %s; spread %.3f and then %.3f, target %.2f; %d candidates",
-			why, t.ID, b.measure.text(t.bears), giver.ID, b.measure.text(before[0]), b.measure.text(giver.bears),
-			taker.ID, b.measure.text(before[1]), b.measure.text(taker.bears), b.measure.text(mean*giver.power), p.Before, p.After, b.o.Low, p.Considered)
+			why, t.ID, b.text(t.parts), giver.ID, b.text(before[0]), b.text(giver.parts),
+			taker.ID, b.text(before[1]), b.text(taker.parts), b.text(m.meanOf(giver)), p.Before, p.After, b.o.Low, p.Considered)
+		if f, g := b.slowed(giver.seat), b.slowed(taker.seat); f > 1 || g > 1 {
+			p.Reason += fmt.Sprintf("; requests wait %.0f µs at %s and %.0f µs at %s, which therefore count %.2f and %.2f times", giver.seat.queue.value, giver.ID, taker.seat.queue.value, taker.ID, f, g)
+		}
 	}
 	if len(plan.Moves) == planned && m.moving == 0 && m.trials < MaxTrials {
 		for i := range m.sides { // nothing gains: whoever joined is as full as it can be
@@ -54,17 +57,18 @@ func (b *Balancer) balance(now time.Duration, m *model, plan *Plan) {
 
 // why says what started the balancing.
 func (b *Balancer) why(giver, taker *side, spread float64) string {
+	name := b.Name()
 	switch {
 	case b.balancing && spread > b.o.High:
-		return fmt.Sprintf("%s: spread %.3f above %.2f", b.measure, spread, b.o.High)
+		return fmt.Sprintf("%s: spread %.3f above %.2f", name, spread, b.o.High)
 	case b.balancing:
-		return fmt.Sprintf("%s: spread %.3f not yet at %.2f", b.measure, spread, b.o.Low)
+		return fmt.Sprintf("%s: spread %.3f not yet at %.2f", name, spread, b.o.Low)
 	case taker.seat.joined:
-		return fmt.Sprintf("%s: %s joined", b.measure, taker.ID)
+		return fmt.Sprintf("%s: %s joined", name, taker.ID)
 	case taker.seat.off:
-		return fmt.Sprintf("%s: %s bears far less than the mean", b.measure, taker.ID)
+		return fmt.Sprintf("%s: %s bears far less than the mean", name, taker.ID)
 	}
-	return fmt.Sprintf("%s: %s bears far more than the mean", b.measure, giver.ID)
+	return fmt.Sprintf("%s: %s bears far more than the mean", name, giver.ID)
 }
 
 // odd notes who is far from the mean or has come near it, with hysteresis, and reports whether anybody is odd.
@@ -137,7 +141,7 @@ func (b *Balancer) taker(m *model, t *load, giver *side, takers []int, mean floa
 			break // nor does one that bears more
 		}
 		m.trials++
-		if !t.fits(to) || !b.balancing && !giver.seat.off && !to.seat.off && !to.seat.joined {
+		if !t.fits(to) || !t.near(to) || !b.balancing && !giver.seat.off && !to.seat.off && !to.seat.joined {
 			continue
 		}
 		if lowers := b.gain(t, giver, to, mean); lowers > most {
@@ -158,6 +162,11 @@ func (b *Balancer) gain(t *load, giver, to *side, mean float64) float64 {
 	if high-then < b.o.MinGain*mean || then >= high || to.per(t.bears)+noise > high {
 		return 0
 	}
+	// Where requests wait depends on where things are, so what waits must not alone make them move: without it the sum has
+	// to fall too, or they could go back when the queues have changed places.
+	if plain := 2*(giver.bears/giver.plain-to.bears/to.plain) - t.bears*(1/giver.plain+1/to.plain); plain <= 1e-9*giver.bears/giver.plain {
+		return 0
+	}
 	lowers := 2*t.bears*(high-to.per(0)) - t.bears*t.bears*(1/giver.power+1/to.power)
 	// What rounding could make of nothing is nothing, or equal things would change places for ever.
 	if lowers <= 1e-9*high*high*giver.power {
@@ -169,7 +178,7 @@ func (b *Balancer) gain(t *load, giver, to *side, mean float64) float64 {
 // candidates names the sides that had room for t with what they bear, to first and then those that bear least, and counts
 // them.
 func (b *Balancer) candidates(m *model, t *load, to int, order []int) (named []events.Candidate, n int) {
-	say := func(s *side) events.Candidate { return events.Candidate{ID: s.ID, Why: b.measure.text(s.bears)} }
+	say := func(s *side) events.Candidate { return events.Candidate{ID: s.ID, Why: b.text(s.parts)} }
 	named = append(named, say(&m.sides[to]))
 	for _, i := range order {
 		if s := &m.sides[i]; t.fits(s) {

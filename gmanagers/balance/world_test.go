@@ -24,6 +24,7 @@ type world struct {
 	moves   int
 	last    Plan
 	shuffle bool
+	wait    func(*wcomp) float64 // µs that requests wait; nil is by QueueDelay's measure
 }
 
 type wcomp struct {
@@ -35,6 +36,7 @@ type wcomp struct {
 type wthing struct {
 	Thing
 	true  float64
+	also  float64 // of the second measure
 	ops   float64
 	ends  int // looks until its move ends
 	moves int
@@ -92,6 +94,14 @@ func (w *world) step() error {
 		h.Load.BusyCores += x
 		h.Load.QueueUS += x
 		t.Load, t.At = Load{Ops: uint64(t.ops), Threads: uint64(x), Bytes: uint64(x), BusyCores: x}, w.now
+		switch w.o.Second {
+		case BusyCores:
+			h.Load.BusyCores += t.also - x
+			t.Load.BusyCores = t.also
+		case Rate: // told as a rate, as real components do
+			h.ops += (t.also - x) * dt.Seconds()
+			t.Load.OpsPerS, t.Load.Rated = t.also, true
+		}
 		if t.To != "" {
 			if t.ends--; t.ends <= 0 {
 				t.Holder, t.To, t.ops, t.HasMoved, t.MovedAt = t.To, "", 0, true, w.now
@@ -111,6 +121,9 @@ func (w *world) step() error {
 			return fmt.Errorf("%s has room for %d, %d are reserved", c.ID, c.room, c.Reserved)
 		}
 		c.Load.Ops = uint64(c.ops)
+		if w.wait != nil {
+			c.Load.QueueUS = w.wait(c)
+		}
 		c.Room = c.room - c.Reserved
 		cs = append(cs, c.Component)
 	}

@@ -41,6 +41,10 @@ func (c *Client) Register(ctx context.Context, m wire.Member) (wire.Epoch, error
 
 func (c *Client) gpm(ctx context.Context, q gpm.Request) (gpm.Result, error) {
 	b, err := c.propose(ctx, wire.GPM, q.Encode())
+	return gpmResult(b, err)
+}
+
+func gpmResult(b []byte, err error) (gpm.Result, error) {
 	if err != nil {
 		return gpm.Result{}, err
 	}
@@ -83,6 +87,24 @@ func (c *Client) gsm(ctx context.Context, q gsm.Request) (gsm.Result, error) {
 // A spec that may wait (admission.Queue, admission.Preempt) makes it wait for room, and for the deadline of the spec if ctx
 // has none. If ctx ends before, the wait is given up as far as that can still be told to the managers.
 func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission.Placement, error) {
+	return c.admit(ctx, spec, func(ctx context.Context, q gpm.Request, _ uint64) (gpm.Result, error) { return c.gpm(ctx, q) })
+}
+
+// AdmitOnce is Admit for who may ask again, at another process too, because it does not know whether it was heard: of all that ask with
+// one key, each is answered with the same vNode. A key is above 0 and stands for one spec; it is as good as the managers' memory of
+// what they did (thousands of other clients' commands).
+func (c *Client) AdmitOnce(ctx context.Context, key uint64, spec admission.VNodeSpec) (admission.Placement, error) {
+	if key == 0 {
+		return admission.Placement{}, wire.Errorf(wire.KindBadRequest, "key 0, want one above 0")
+	}
+	// The attempts of a key are the commands of a client of its own, the same ones for whoever repeats them.
+	return c.admit(ctx, spec, func(ctx context.Context, q gpm.Request, attempt uint64) (gpm.Result, error) {
+		return gpmResult(c.proposeAs(ctx, wire.GPM, key, attempt, q.Encode()))
+	})
+}
+
+// admit makes attempts at an admission, counted from 1.
+func (c *Client) admit(ctx context.Context, spec admission.VNodeSpec, ask func(context.Context, gpm.Request, uint64) (gpm.Result, error)) (admission.Placement, error) {
 	if _, ok := ctx.Deadline(); !ok && spec.IfFull != admission.Refuse {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, ms(c.o.TimeoutMS)+ms(int(spec.Complete().DeadlineMS)))
@@ -92,7 +114,7 @@ func (c *Client) Admit(ctx context.Context, spec admission.VNodeSpec) (admission
 	defer cancel()
 	backoff := session.Backoff{Base: ms(c.o.RetryBaseMS), Max: ms(c.o.RetryMaxMS), Attempts: 1 << 30}
 	for attempt := 1; ; attempt++ {
-		r, err := c.gpm(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec})
+		r, err := ask(ctx, gpm.Request{Op: gpm.OpAdmit, Spec: spec}, uint64(attempt))
 		if err == nil && r.Ticket != 0 && r.VNode.PID == 0 {
 			return c.await(ctx, r.Ticket)
 		}
@@ -159,6 +181,12 @@ func (c *Client) Processes(ctx context.Context) ([]gpm.Process, error) {
 	return listing[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing})
 }
 
+// ProcessPage returns the processes from an id on, ascending by id, at most limit of them and membership.MaxPage; limit 0 is
+// that. More says that there are others, from Next.ID on.
+func (c *Client) ProcessPage(ctx context.Context, from wire.PID, limit int) (membership.Page[gpm.Process], error) {
+	return page[gpm.Process](ctx, c, wire.GPM, membership.Query{Kind: membership.QueryListing, Limit: uint64(max(limit, 0)), From: membership.Cursor{ID: uint64(from)}})
+}
+
 // Process returns the process of an id as Processes does, or an empty list if GPM has none.
 func (c *Client) Process(ctx context.Context, pid wire.PID) ([]gpm.Process, error) {
 	if pid == 0 {
@@ -169,7 +197,30 @@ func (c *Client) Process(ctx context.Context, pid wire.PID) ([]gpm.Process, erro
 
 // Regions returns the processes that have a home at GMM with their vRegions, ascending by id; pid selects one, 0 all.
 func (c *Client) Regions(ctx context.Context, pid wire.PID) ([]gmm.Process, error) {
-	return listing[gmm.Process](ctx, c, wire.GMM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+	parts, err := listing[gmm.Process](ctx, c, wire.GMM, membership.Query{Kind: membership.QueryListing, ID: uint64(pid)})
+	return gmm.Joined(parts), err
+}
+
+// RegionsBetween is Regions of the processes from one id to another, both included.
+func (c *Client) RegionsBetween(ctx context.Context, first, last wire.PID) ([]gmm.Process, error) {
+	var parts []gmm.Process
+	q := membership.Query{Kind: membership.QueryListing, From: membership.Cursor{ID: uint64(first)}}
+	for {
+		p, err := page[gmm.Process](ctx, c, wire.GMM, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range p.Items {
+			if x.PID > last {
+				return gmm.Joined(parts), nil
+			}
+			parts = append(parts, x)
+		}
+		if !p.More {
+			return gmm.Joined(parts), nil
+		}
+		q.From = p.Next
+	}
 }
 
 // Volumes returns the volumes of GSM, ascending by id.
@@ -197,12 +248,18 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 	b.Processes, perr = c.Processes(ctx)
 	b.Homes, herr = c.Regions(ctx, 0)
 	b.Volumes, verr = c.Volumes(ctx)
+	answer, rerr := c.query(ctx, wire.GMM, membership.Query{Kind: gmm.QueryRatio}.Encode())
+	if rerr == nil {
+		var r gmm.Ratio
+		rerr = membership.DecodeAnswer(answer, &r)
+		b.Overcommit = r.Overcommit
+	}
 	for _, g := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
 		list, merr := c.Moves(ctx, g)
 		err = errors.Join(err, merr)
 		b.Moves = append(b.Moves, list...)
 	}
-	return b, errors.Join(err, perr, herr, verr)
+	return b, errors.Join(err, perr, herr, verr, rerr)
 }
 
 // Events returns the decisions of a manager after number since, ascending, at most limit of them and events.MaxPage; limit 0
@@ -227,17 +284,35 @@ func (c *Client) EventPage(ctx context.Context, m wire.Manager, since uint64, li
 	return p, nil
 }
 
+// listing reads a listing from q.From to its end, page by page. Each page is linearizable, the whole is no moment in time.
 func listing[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) ([]T, error) {
+	out := []T{}
+	for {
+		p, err := page[T](ctx, c, m, q)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, p.Items...); !p.More {
+			return out, nil
+		}
+		q.From = p.Next
+	}
+}
+
+// page reads one page of a listing.
+func page[T any](ctx context.Context, c *Client, m wire.Manager, q membership.Query) (p membership.Page[T], err error) {
 	if m < wire.GPM || m > wire.GSM {
-		return nil, wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", m)
+		return p, wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", m)
 	}
 	b, err := c.query(ctx, m, q.Encode())
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	var out []T
-	if err := membership.DecodeAnswer(b, &out); err != nil {
-		return nil, fmt.Errorf("%v: %w", m, err)
+	if err := membership.DecodeAnswer(b, &p); err != nil {
+		return p, fmt.Errorf("%v: %w", m, err)
 	}
-	return out, nil
+	if p.More && (len(p.Items) == 0 || p.Next == q.From) { // or reading on would have no end
+		return p, wire.Errorf(wire.KindInternal, "%v: a page of %d items goes on where it began, at %+v", m, len(p.Items), p.Next)
+	}
+	return p, nil
 }

@@ -97,9 +97,14 @@ func (c *Client) propose(ctx context.Context, m wire.Manager, command []byte) ([
 		return nil, wire.Errorf(wire.KindTimeout, "%v: the window of commands is full: %v", m, err)
 	}
 	defer c.lanes[m].end(seq)
+	return c.proposeAs(ctx, m, c.id, seq, command)
+}
+
+// proposeAs is propose as the command of a given client and sequence. ctx has a deadline.
+func (c *Client) proposeAs(ctx context.Context, m wire.Manager, id, seq uint64, command []byte) ([]byte, error) {
 	var rep wire.ProposeRep
-	req := wire.ProposeReq{Manager: m, Client: c.id, Seq: seq, Command: command}
-	err = c.follow(ctx, m, func(ctx context.Context, p *peer) error {
+	req := wire.ProposeReq{Manager: m, Client: id, Seq: seq, Command: command}
+	err := c.follow(ctx, m, func(ctx context.Context, p *peer) error {
 		return p.Control(ctx, wire.OpPropose, 0, &req, &rep)
 	})
 	return rep.Result, err

@@ -76,7 +76,7 @@ func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End,
 	return err
 }
 
-// Moves returns the moves of a manager: the last movelist.MaxHistory that have ended, then those that are listed.
+// Moves returns the moves of a manager ascending by number: the last movelist.MaxHistory that have ended, and those that are listed.
 func (c *Client) Moves(ctx context.Context, g wire.Manager) ([]movelist.Move, error) {
 	return listing[movelist.Move](ctx, c, g, membership.Query{Kind: membership.QueryMoves})
 }

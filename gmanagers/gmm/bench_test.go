@@ -6,9 +6,55 @@ import (
 	"testing"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/internal/statetest"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
+
+// BenchmarkPlace: a home, or a vRegion, is placed among 10 000 mComponents: all that a replica does with a command, its bytes decoded
+// and the result encoded. What was placed is given back meanwhile, beside the clock.
+func BenchmarkPlace(b *testing.B) {
+	for _, policy := range placement.Names() {
+		for _, home := range []bool{true, false} {
+			b.Run(fmt.Sprintf("%s/home=%v", policy, home), func(b *testing.B) {
+				s, seq, pid := New(), uint64(0), wire.PID(0)
+				next := func(q Request) Command {
+					seq++
+					return Command{Client: 1, Seq: seq, Overcommit: 4000, Stamp: membership.Stamp{Policy: policy, Chance: seq * 0x9e3779b97f4a7c15}, Request: q}
+				}
+				for i := range statetest.BenchMembers {
+					s.Apply(next(Request{Op: OpRegister, Member: wire.Member{
+						ID: wire.NodeID(fmt.Sprintf("m%05d", i)), Role: wire.RoleMemory, Addr: "tcp:10.0.0.1:7000", Capacity: wire.Capacity{MemoryBytes: 1<<32 + uint64(i)<<20, RegionBytes: 1 << 20},
+					}}))
+				}
+				begin := func() []byte {
+					pid++
+					return next(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: pid}}}).Encode()
+				}
+				end := func(Result) {
+					s.Apply(next(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Free, PID: s.processes[0].PID}}}))
+				}
+				if !home {
+					s.ApplyBytes(begin())
+					s.Apply(next(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Commit, PID: pid}}}))
+					region := wire.RegionNo(0)
+					begin = func() []byte { region++; return next(Request{Op: OpActivate, PID: pid, Region: region}).Encode() }
+					end = func(res Result) {
+						if res.Err() != nil {
+							b.Fatal(res.Err())
+						}
+						if region > MaxRegions-10000 { // the table is nearly full
+							s.Apply(next(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Free, PID: pid}, {Verb: admission.Prepare, PID: pid + 1}, {Verb: admission.Commit, PID: pid + 1}}}))
+							pid, region = pid+1, 0
+						}
+					}
+				}
+				statetest.Placements(b, s.ApplyBytes, begin, DecodeResult, end)
+			})
+		}
+	}
+}
 
 // BenchmarkActivate: vRegions of one process are activated at 8 mComponents until the table is nearly full, then the process
 // is released and begins again: what a replica does with a command, without decoding it.

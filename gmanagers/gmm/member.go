@@ -20,8 +20,7 @@ func (s *State) dead(cmd Command) Result {
 	}
 	if changed {
 		s.decided(cmd, events.Dead)
-		delete(s.homes, m.ID)
-		delete(s.owned, m.ID)
+		s.lose(m.ID)
 	}
 	return Result{Epoch: m.Epoch}
 }
@@ -66,9 +65,9 @@ func (s *State) node(cmd Command) Result {
 		s.decided(cmd, events.OfAction(q.Action))
 	}
 	if q.Action == membership.Remove {
-		delete(s.homes, id) // both 0
-		delete(s.owned, id)
+		s.lose(id) // it has nothing
 	}
+	s.refresh(id)
 	return Result{}
 }
 
@@ -86,6 +85,7 @@ func (s *State) drain(cmd Command) Result {
 	if _, err := s.members.SetDrain(id, true); err != nil {
 		return failed(err)
 	}
+	s.refresh(id)
 	for _, p := range s.processes {
 		n := slices.IndexFunc(p.Reserved, func(r Reserve) bool { return r.Node == id && s.members.Current(id, r.NodeEpoch) })
 		if n < 0 {
@@ -94,25 +94,26 @@ func (s *State) drain(cmd Command) Result {
 		moves = append(moves, moved{p, n, map[wire.NodeID]uint64{}})
 		for k := range p.Reserved[n].Regions {
 			key := placement.Hash(uint64(p.PID), k, 1)
-			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, nil, &s.ownerTurn, nil)
+			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, p.Groups(), &s.forRegions, &s.ownerTurn, nil)
 			if err != nil {
 				for _, mv := range moves { // nothing was done
 					for _, m := range s.members.View() {
-						s.owned[m.ID] -= mv.at[m.ID]
+						s.own(m.ID, m.Epoch, mv.p.Groups(), -mv.at[m.ID])
 					}
 				}
 				s.ownerTurn = turn
 				s.members.SetDrain(id, false)
+				s.refresh(id)
 				return failed(wire.Errorf(wire.KindNoRoom, "%s cannot be drained: %s", id, membership.TextOf(err)))
 			}
 			moves[len(moves)-1].at[m.ID]++
-			s.owned[m.ID]++
+			s.own(m.ID, m.Epoch, p.Groups(), 1)
 		}
 	}
 	s.decided(cmd, events.Draining)
 	for _, mv := range moves {
 		p := mv.p
-		s.owned[id] -= p.Reserved[mv.n].Regions
+		s.own(id, p.Reserved[mv.n].NodeEpoch, p.Groups(), -p.Reserved[mv.n].Regions)
 		p.Reserved = slices.Delete(p.Reserved, mv.n, mv.n+1)
 		for _, m := range s.members.View() {
 			if mv.at[m.ID] > 0 {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -36,14 +36,14 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 		return nil, wire.Errorf(wire.KindBusy, "process %d is being admitted: wait until it runs", t.PID)
 	}
 	m := movelist.Move{From: p.Home, FromEpoch: p.NodeEpoch, Req: wire.MoveReq{OldEpoch: p.HomeEpoch}}
-	homes := s.homes
+	set := &s.forHomes
 	if t.Kind == wire.MoveRegion {
 		j, ok := p.findRegion(t.Region)
 		if !ok {
 			return nil, wire.Errorf(wire.KindNotFound, "process %d has no vRegion %d", t.PID, t.Region)
 		}
 		r := p.Regions[j]
-		m.From, m.FromEpoch, m.Req.OldEpoch, m.Size, homes = r.Node, r.NodeEpoch, r.Epoch, s.regionBytes, nil
+		m.From, m.FromEpoch, m.Req.OldEpoch, m.Size, set = r.Node, r.NodeEpoch, r.Epoch, s.regionBytes, &s.forRegions
 		if h := s.moves.MovingOf(wire.MoveHome, t.PID, 0); h != nil {
 			return nil, wire.Errorf(wire.KindBusy, "the home of process %d moves, its vRegions stay until then (move %d)", t.PID, h.Req.Move.No)
 		}
@@ -61,12 +61,13 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	if err := o.Giver(m.From, m.Req.OldEpoch); err != nil {
 		return nil, err
 	}
-	to, err := s.taker(o, m.From, homes, cmd)
+	to, err := s.taker(o, m.From, p.Groups(), set, cmd)
 	if err != nil {
 		return nil, err
 	}
 	giver, _ := s.members.Get(m.From)
 	m.FromAddr, m.Req.To, m.Req.ToAddr, m.ToEpoch, m.BegunMS = giver.Addr, to.ID, to.Addr, to.Epoch, cmd.Stamp.NowMS
+	m.ToRack, m.Apart = to.Rack, p.Groups()
 	begun := s.moves.Begin(m, o)
 	s.book(begun, 1)
 	s.events.Append(begun.BegunEvent(cmd.Stamp.NowMS, o, s.note))
@@ -74,7 +75,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 }
 
 // taker returns the mComponent that gets what from holds: the one that the order names if it can, else that of the policy.
-func (s *State) taker(o movelist.Order, from wire.NodeID, homes map[wire.NodeID]uint64, cmd Command) (wire.Member, error) {
+func (s *State) taker(o movelist.Order, from wire.NodeID, ms []apart.Member, set *placement.Set, cmd Command) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -83,17 +84,12 @@ func (s *State) taker(o movelist.Order, from wire.NodeID, homes map[wire.NodeID]
 		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
 	}
 	turn := &s.ownerTurn
-	if homes != nil {
+	if set == &s.forHomes {
 		turn = &s.homeTurn
 	}
 	key := placement.Hash(uint64(o.Thing.PID), uint64(o.Thing.Region), uint64(o.Thing.Kind))
-	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn, Avoid: []wire.NodeID{from}}
-	s.candidates(cmd, homes, nil)
-	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
-		var why membership.Refusals
-		s.candidates(cmd, homes, &why)
-		return why.With(remedy)
-	})
+	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}
+	id, err := movelist.Taker(o, from, s.apart, ms, policy, ask, set, &s.note, func() string { return s.refuses(ms) })
 	if err != nil {
 		return wire.Member{}, err
 	}
@@ -110,12 +106,10 @@ func (p *Process) findRegion(no wire.RegionNo) (int, bool) {
 
 // book adds n, 1 or -1, to what a move that is under way takes at its taker, as long as that is registered as then.
 func (s *State) book(m *movelist.Move, n uint64) {
-	switch {
-	case !s.members.Current(m.Req.To, m.ToEpoch):
-	case m.Req.Kind == wire.MoveRegion:
-		s.owned[m.Req.To] += n
-	default:
-		s.homes[m.Req.To] += n
+	if m.Req.Kind == wire.MoveRegion {
+		s.own(m.Req.To, m.ToEpoch, m.Apart, n)
+	} else {
+		s.house(m.Req.To, m.ToEpoch, m.Apart, n)
 	}
 }
 
@@ -128,33 +122,31 @@ func (s *State) endMoves(cmd Command) Result {
 
 // moved changes the books by the end of a move. A process that was freed meanwhile has nothing to change.
 func (s *State) moved(m *movelist.Move) {
-	s.book(m, ^uint64(0)) // -1: what is moved is booked as such below
+	s.book(m, less) // what is moved is booked as such below
 	i, ok := s.find(m.Req.PID)
 	if !ok {
 		return
 	}
 	p := s.processes[i]
-	node, nodeEpoch, epoch, held := &p.Home, &p.NodeEpoch, &p.HomeEpoch, s.homes
+	node, nodeEpoch, epoch, held := &p.Home, &p.NodeEpoch, &p.HomeEpoch, s.house
 	if m.Req.Kind == wire.MoveRegion {
 		j, ok := p.findRegion(m.Req.Region)
 		if !ok {
 			return
 		}
 		r := &p.Regions[j]
-		node, nodeEpoch, epoch, held = &r.Node, &r.NodeEpoch, &r.Epoch, s.owned
+		node, nodeEpoch, epoch, held = &r.Node, &r.NodeEpoch, &r.Epoch, s.own
 	}
 	if *node != m.From || *nodeEpoch != m.FromEpoch || *epoch != m.Req.OldEpoch {
 		return
 	}
-	if m.State != wire.MoveUndone && s.members.Current(*node, *nodeEpoch) {
-		held[*node]--
+	if m.State != wire.MoveUndone {
+		held(*node, *nodeEpoch, p.Groups(), less)
 	}
 	switch m.State {
 	case wire.MoveDone:
 		*node, *nodeEpoch, *epoch = m.Req.To, m.ToEpoch, m.Epoch
-		if s.members.Current(*node, *nodeEpoch) {
-			held[*node]++
-		}
+		held(*node, *nodeEpoch, p.Groups(), 1)
 	case wire.MoveUndone:
 		*epoch = m.Epoch
 	case wire.MoveLost:
@@ -229,3 +221,11 @@ func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.member
 
 // Turn counts the decisions about members.
 func (s *State) Turn() uint64 { return s.members.Turn() }
+
+// Avoid returns the components and racks that what has memberships must not come to, ascending.
+func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apart.Avoid(ms)
+}
+
+// Own returns the components and racks to which what has memberships keeps if it can, ascending.
+func (s *State) Own(ms []apart.Member) (nodes []wire.NodeID, racks []string) { return s.apart.Own(ms) }

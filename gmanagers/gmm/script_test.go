@@ -15,7 +15,7 @@ import (
 // TestScripts runs testdata/*: each command is applied to one state. Run with -rewrite to write the answers anew.
 //
 //	register ID memory=PAGES [region=PAGES]   as a new incarnation
-//	silent ID…                                from now on the stamps leave these out
+//	silent ID…                                from now on the stamps call these silent
 //	traffic ID=N…                             from now on the stamps say so
 //	policy NAME                               of the stamps from now on; their chance is the sequence
 //	step VERB… pid=N [bytes=N]                prepare, commit or free
@@ -32,9 +32,7 @@ func TestScripts(t *testing.T) {
 		apply := func(q Request, again uint64) Result {
 			c := Command{Client: 1, Overcommit: overcommit, Stamp: membership.Stamp{Policy: policy, Chance: seq}, Request: q}
 			for _, m := range s.Members() {
-				if !silent[m.ID] {
-					c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Traffic: traffic[m.ID]})
-				}
+				c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch, Traffic: traffic[m.ID], Silent: silent[m.ID]})
 			}
 			seq++
 			if c.Seq = seq; again != 0 {

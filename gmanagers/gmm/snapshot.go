@@ -20,8 +20,10 @@ type saved struct {
 	Sessions    dedup.Saved[Result]
 	HomeTurn    wire.NodeID
 	OwnerTurn   wire.NodeID
-	Events      []byte // of events.Log.Encode
+	Events      []byte         // of events.Log.Encode
+	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
+	Ratio       uint64
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -32,7 +34,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Moves: s.moves.Save(),
+		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(), Ratio: s.ratio,
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -60,36 +62,21 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
 	n := &State{
-		members: members, regionBytes: v.RegionBytes, owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, closed: v.Closed, sessions: sessions, events: log, moves: list,
-		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn,
+		members: members, regionBytes: v.RegionBytes, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
+		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn, ratio: v.Ratio,
 	}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		n.processes = append(n.processes, p)
 		n.regions += len(p.Regions)
-		if members.Current(p.Home, p.NodeEpoch) {
-			n.homes[p.Home]++
-		}
-		for _, r := range p.Regions {
-			if members.Current(r.Node, r.NodeEpoch) {
-				n.owned[r.Node]++
-			}
-		}
 		for _, r := range p.Reserved {
 			n.regions += int(r.Regions)
-			if members.Current(r.Node, r.NodeEpoch) {
-				n.owned[r.Node] += r.Regions
-			}
 		}
 		if p.Prepared {
 			n.prepared++
 		}
 	}
-	for i := range v.Moves.Moves {
-		if m := &v.Moves.Moves[i]; !m.Ended() {
-			n.book(m, 1)
-		}
-	}
+	n.derive()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gmm snapshot: %w", err)
 	}
@@ -110,13 +97,15 @@ func (s *State) ApplyBytes(b []byte) []byte {
 func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
-		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+		return membership.EncodeAnswer(s.page(q)), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	case membership.QueryHolds:
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
-		return membership.EncodeAnswer(s.moves.All()), nil
+		return membership.EncodeAnswer(s.moves.Page(q)), nil
+	case QueryRatio:
+		return membership.EncodeAnswer(Ratio{Overcommit: s.ratio}), nil
 	}
-	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
+	return nil, wire.Errorf(wire.KindBadRequest, "gmm query %d, want %d, %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing, QueryRatio)
 }

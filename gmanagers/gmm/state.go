@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -60,7 +61,14 @@ type Process struct {
 	Prepared  bool       // held for an admission that is not known to be decided: nothing can be activated yet
 	Regions   []Region   // ascending by Region
 	Reserved  []Reserve  // ascending by Node; the next activations take from it
+	Apart     apart.Rule
 }
+
+// Groups are its memberships of groups.
+func (p *Process) Groups() []apart.Member { return apart.Process(p.Apart, p.PID) }
+
+// less as a number of times is minus one.
+const less = ^uint64(0)
 
 // State is the replicated state. Make one with New.
 type State struct {
@@ -76,14 +84,25 @@ type State struct {
 	ownerTurn   wire.NodeID            // the same for a vRegion
 	sessions    *dedup.Table[Result]
 	events      *events.Log
+	untold      events.Pending // of what is Prepared
 	moves       *movelist.List
+	ratio       uint64        // thousandths: the overcommit under which all that is booked fits; 0 until the first command
 	note        events.Event  // why the decision at hand was made so, kept for its memory
+	apart       *apart.Index  // derived: where the processes of groups have something, or will
+	roomRatio   uint64        // derived: the overcommit of the candidates, that of the last command; 0 before
+	forRegions  placement.Set // derived: the mComponents as candidates for vRegions
+	forHomes    placement.Set // derived: and for homes, which count those they have
 	set         placement.Set // of the decision at hand, kept for its memory
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	return &State{members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GMM)}
+	s := &State{
+		members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, apart: apart.New(),
+		sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GMM),
+	}
+	s.fill()
+	return s
 }
 
 // Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
@@ -92,6 +111,11 @@ func (s *State) Apply(cmd Command) Result {
 }
 
 func (s *State) apply(cmd Command) Result {
+	s.members.See(cmd.Stamp.Live, s.refresh)
+	if cmd.Overcommit >= MinOvercommit && cmd.Overcommit <= MaxOvercommit {
+		s.overcommit(cmd.Overcommit)
+	}
+	s.follow(cmd.Overcommit)
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
@@ -127,9 +151,11 @@ func (s *State) register(m wire.Member, cmd Command) Result {
 	if err != nil {
 		return failed(err)
 	}
-	s.regionBytes = m.Capacity.RegionBytes
-	delete(s.homes, m.ID)
-	delete(s.owned, m.ID) // what it owned under its older epoch is lost
+	if s.regionBytes != m.Capacity.RegionBytes {
+		s.regionBytes = m.Capacity.RegionBytes
+		s.fill()
+	}
+	s.lose(m.ID) // what it owned under its older epoch is lost
 	s.events.Joined(cmd.Stamp.NowMS, m.ID, epoch)
 	return Result{Epoch: epoch}
 }
@@ -187,6 +213,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 	if st.Verb == admission.Commit {
 		if p.Prepared {
 			p.Prepared = false
+			s.untold.Tell(p.PID, s.events)
 			s.prepared--
 		}
 		return nil
@@ -204,21 +231,25 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 	switch {
 	case slices.Contains(s.closed, st.PID):
 		return nil, wire.Errorf(wire.KindStale, "process %d was freed before it was prepared", st.PID)
+	case st.Apart.CheckQualified() != nil:
+		return nil, st.Apart.CheckQualified()
 	case len(s.processes) >= MaxProcesses:
 		return nil, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
-	homeTurn, ownerTurn := s.homeTurn, s.ownerTurn
-	home, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", st.PID) }, placement.Hash(uint64(st.PID)), s.homes, &s.homeTurn, &s.note)
+	homeTurn, ownerTurn, ms := s.homeTurn, s.ownerTurn, apart.Process(st.Apart, st.PID)
+	home, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", st.PID) }, placement.Hash(uint64(st.PID)), ms, &s.forHomes, &s.homeTurn, &s.note)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{PID: st.PID, Home: home.ID, HomeEpoch: 1, NodeEpoch: home.Epoch, PlacedMS: cmd.Stamp.NowMS, Prepared: true, Regions: []Region{}, Reserved: []Reserve{}}
+	p := &Process{PID: st.PID, Home: home.ID, HomeEpoch: 1, NodeEpoch: home.Epoch, PlacedMS: cmd.Stamp.NowMS, Prepared: true, Regions: []Region{}, Reserved: []Reserve{}, Apart: st.Apart}
+	s.house(home.ID, home.Epoch, ms, 1)
 	want := uint64(0)
 	if st.MemoryBytes > 0 {
 		want = (st.MemoryBytes-1)/s.regionBytes + 1
 	}
 	if want > MaxReserved || s.regions+int(want) > MaxRegions {
 		s.homeTurn = homeTurn // nothing was placed
+		s.house(home.ID, home.Epoch, ms, less)
 		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want, s.regionBytes, MaxReserved, MaxRegions-s.regions)
 	}
 	homeNote := s.note
@@ -229,15 +260,16 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		if len(notes) == MaxReservedEvents || len(p.Reserved) == s.members.Len() { // nobody new, or nothing more is told
 			why = nil
 		}
-		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), nil, &s.ownerTurn, why)
+		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), ms, &s.forRegions, &s.ownerTurn, why)
 		if err != nil {
 			s.homeTurn, s.ownerTurn = homeTurn, ownerTurn // nothing was placed
+			s.house(home.ID, home.Epoch, ms, less)
 			for _, r := range p.Reserved {
-				s.owned[r.Node] -= r.Regions
+				s.own(r.Node, r.NodeEpoch, ms, -r.Regions)
 			}
-			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, %d short: %s", st.PID, want, s.regionBytes, want-n, s.rooms(cmd))
+			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, %d short: %s", st.PID, want, s.regionBytes, want-n, s.rooms(ms))
 		}
-		s.owned[m.ID]++
+		s.own(m.ID, m.Epoch, ms, 1)
 		j, ok := slices.BinarySearchFunc(p.Reserved, m.ID, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
 		if !ok {
 			p.Reserved = slices.Insert(p.Reserved, j, Reserve{Node: m.ID, NodeEpoch: m.Epoch})
@@ -251,18 +283,17 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		}
 	}
 	s.regions += int(want)
-	s.homes[home.ID]++
 	s.prepared++
 	e := homeNote
 	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedHome, st.PID, home.ID, home.Epoch
-	s.events.Append(e)
+	s.untold.Add(e)
 	for _, e := range notes {
 		j, _ := slices.BinarySearchFunc(p.Reserved, e.Node, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
 		e.MS, e.Kind, e.PID, e.Amount = cmd.Stamp.NowMS, events.Reserved, st.PID, p.Reserved[j].Regions
 		if len(p.Reserved) > len(notes) {
 			e.Reason = fmt.Sprintf("%d vRegions at %d mComponents, of which %d are told", want, len(p.Reserved), len(notes))
 		}
-		s.events.Append(e)
+		s.untold.Add(e)
 	}
 	return p, nil
 }
@@ -303,12 +334,12 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 				return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active or reserved, at most %d", s.regions, MaxRegions))
 			}
 			var err error
-			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), nil, &s.ownerTurn, &s.note); err != nil {
+			if m, err = s.choose(cmd, func() string { return fmt.Sprintf("vRegion %d of process %d", region, pid) }, placement.Hash(uint64(pid), uint64(region)), p.Groups(), &s.forRegions, &s.ownerTurn, &s.note); err != nil {
 				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, PID: pid, Region: region, Reason: membership.TextOf(err)})
 				return failed(err)
 			}
 			s.regions++
-			s.owned[m.ID]++
+			s.own(m.ID, m.Epoch, p.Groups(), 1)
 		}
 		p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Node: m.ID, NodeEpoch: m.Epoch, Epoch: 1})
 		e := s.note
@@ -320,13 +351,13 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		return failed(s.lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), r.Node, r.NodeEpoch))
 	}
 	m, _ := s.members.Get(r.Node)
-	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch}}
+	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch, Member: r.NodeEpoch}}
 }
 
-// choose returns the mComponent for one more vRegion, or for a home if homes says where those are. What says in an error
-// for what, key is that for policies that hash, turn is the one that round_robin chose last for the like; note,
-// if it is not nil, is told why.
-func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wire.NodeID]uint64, turn *wire.NodeID, note *events.Event) (wire.Member, error) {
+// choose returns the mComponent for one more vRegion or home, by which set it asks. What says in an error for what, key is that
+// for policies that hash, ms are what it is for, turn is the one that round_robin chose last for the like; note, if it is not nil,
+// is told why.
+func (s *State) choose(cmd Command, what func() string, key uint64, ms []apart.Member, set *placement.Set, turn *wire.NodeID, note *events.Event) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -334,41 +365,60 @@ func (s *State) choose(cmd Command, what func() string, key uint64, homes map[wi
 	if cmd.Overcommit < MinOvercommit || cmd.Overcommit > MaxOvercommit {
 		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
 	}
-	s.candidates(cmd, homes, nil)
 	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}
-	i := placement.Choose(policy, ask, &s.set)
+	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
+	ask.Within, ask.WithinRacks = s.apart.Own(ms)
+	i, ask := placement.ChooseNear(policy, ask, set)
 	if i < 0 {
-		var why membership.Refusals
-		s.candidates(cmd, homes, &why)
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, why.With(remedy))
+		text := fmt.Sprintf("vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, s.refuses(ms))
+		if len(ms) > 0 {
+			text = fmt.Sprintf("apart: it is apart from %s; %s", apart.Groups(ms), text)
+		}
+		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "%s", text)
 	}
 	if note != nil {
-		note.Explain(policy, ask, &s.set, i)
+		note.Explain(policy, ask, set, i)
 	}
-	m, _ := s.members.Get(s.set.ID(i))
+	m, _ := s.members.Get(set.ID(i))
 	if policy.Rotates {
 		*turn = m.ID
 	}
 	return m, nil
 }
 
+// refuses says why each mComponent is none for one more vRegion.
+func (s *State) refuses(ms []apart.Member) string {
+	var why membership.Refusals
+	s.each(ms, &why, func(m *wire.Member, owned, room uint64) {
+		if owned >= room {
+			why.Short(m.ID, 1, 0, room)
+		}
+	})
+	return why.With(remedy)
+}
+
 // rooms says in words what room every mComponent has.
-func (s *State) rooms(cmd Command) string {
-	live := membership.Traffic(cmd.Stamp.Live)
+func (s *State) rooms(ms []apart.Member) string {
 	var out membership.Refusals
+	s.each(ms, &out, func(m *wire.Member, owned, room uint64) { out.Has(m.ID, room-min(owned, room), room) })
+	return out.With(remedy)
+}
+
+// each calls do with the mComponents that may have something of ms, and tells why of the others.
+func (s *State) each(ms []apart.Member, why *membership.Refusals, do func(m *wire.Member, owned, room uint64)) {
 	members := s.members.View()
 	for i := range members {
 		m := &members[i]
-		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
-		if _, ok := live.Of(m); !s.members.Placeable(i) {
-			out.Closed(m.ID, s.members.StateAt(i))
+		if _, ok := s.members.Heard(i); !s.members.Placeable(i) {
+			why.Closed(m.ID, s.members.StateAt(i))
 		} else if !ok {
-			out.Silent(m.ID)
+			why.Silent(m.ID)
+		} else if text := s.apart.Why(ms, m.ID, m.Rack); text != "" {
+			why.Apart(m.ID, text)
 		} else {
-			out.Has(m.ID, room-min(owned, room), room)
+			do(m, s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio))
 		}
 	}
-	return out.With(remedy)
 }
 
 // takeReserved takes room for a vRegion out of what was reserved for a process, at the mComponent that the policy puts
@@ -378,11 +428,14 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wir
 	if err != nil {
 		return wire.Member{}, false
 	}
-	live := membership.Traffic(cmd.Stamp.Live)
 	s.set.Reset()
 	for _, r := range p.Reserved {
-		m, _ := s.members.Get(r.Node)
-		if traffic, ok := live.Of(&m); ok && s.members.Current(r.Node, r.NodeEpoch) {
+		i, ok := s.members.Find(r.Node)
+		if !ok {
+			continue // removed
+		}
+		m := s.members.View()[i]
+		if traffic, ok := s.members.Heard(i); ok && s.members.Placeable(i) && s.members.Current(r.Node, r.NodeEpoch) {
 			s.set.Add(placement.Candidate{
 				ID: m.ID, Rack: m.Rack, Room: s.regionBytes, Reserved: s.owned[m.ID] * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Traffic: traffic,
 			})
@@ -405,32 +458,99 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wir
 	return m, true
 }
 
-// candidates fills s.set with the stamped ones that are registered under their epoch, and why, if it is not nil, with what
-// keeps the other members and those without room for a vRegion from being chosen.
-func (s *State) candidates(cmd Command, homes map[wire.NodeID]uint64, why *membership.Refusals) {
-	live := membership.Traffic(cmd.Stamp.Live)
-	s.set.Reset()
-	members := s.members.View()
-	for i := range members {
-		m := &members[i]
-		traffic, ok := live.Of(m)
-		if !s.members.Placeable(i) {
-			why.Closed(m.ID, s.members.StateAt(i))
-			continue
-		}
-		if !ok {
-			why.Silent(m.ID)
-			continue
-		}
-		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, cmd.Overcommit)
-		if owned >= room {
-			why.Short(m.ID, 1, 0, room)
-		}
-		s.set.Add(placement.Candidate{
-			ID: m.ID, Rack: m.Rack, Room: (room - min(room, owned)) * s.regionBytes, // less than 2^64, as Room sees to
-			Reserved: owned * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Homes: homes[m.ID], Traffic: traffic,
-		})
+// candidate makes the candidate of member i, for a home or for a vRegion.
+func (s *State) candidate(i int, home bool) placement.Candidate {
+	m := &s.members.View()[i]
+	traffic, heard := s.members.Heard(i)
+	c := placement.Candidate{ID: m.ID, Rack: m.Rack, Capacity: m.Capacity.MemoryBytes, Traffic: traffic, Closed: !heard || !s.members.Placeable(i)}
+	if s.roomRatio > 0 {
+		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio)
+		c.Room, c.Reserved = (room-min(room, owned))*s.regionBytes, owned*s.regionBytes // less than 2^64, as Room sees to
 	}
+	if home {
+		c.Homes = s.homes[m.ID]
+	}
+	return c
+}
+
+// refresh brings the candidates of an mComponent in line with the books.
+func (s *State) refresh(id wire.NodeID) {
+	if i, ok := s.members.Find(id); ok {
+		s.forRegions.Put(s.candidate(i, false))
+		s.forHomes.Put(s.candidate(i, true))
+	} else {
+		s.forRegions.Remove(id)
+		s.forHomes.Remove(id)
+	}
+}
+
+// fill makes the candidates anew.
+func (s *State) fill() {
+	s.forRegions.Reset()
+	s.forHomes.Reset()
+	for i := range s.members.View() {
+		s.forRegions.Add(s.candidate(i, false))
+		s.forHomes.Add(s.candidate(i, true))
+	}
+	s.forRegions.Index()
+	s.forHomes.Index()
+}
+
+// overcommit has the candidates have room under a ratio.
+func (s *State) overcommit(ratio uint64) {
+	if s.roomRatio != ratio {
+		s.roomRatio = ratio
+		s.fill()
+	}
+}
+
+// own and house book n more vRegions, or a home, of who has memberships at an mComponent, as long as that is registered as then. N is the
+// negative of a number when there are fewer.
+func (s *State) own(id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) {
+	s.bookAt(s.owned, id, epoch, ms, n)
+}
+
+func (s *State) house(id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) {
+	s.bookAt(s.homes, id, epoch, ms, n)
+}
+
+func (s *State) bookAt(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) {
+	if s.count(held, id, epoch, ms, n) {
+		s.refresh(id)
+	}
+}
+
+// count books without bringing the candidates in line, and reports whether that is to be done.
+func (s *State) count(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) bool {
+	if !s.members.Current(id, epoch) {
+		return false
+	}
+	held[id] += n
+	if len(ms) > 0 {
+		m, _ := s.members.Get(id)
+		s.apart.Add(ms, id, m.Rack, n)
+	}
+	return true
+}
+
+// countAll books what a process has, n times, without bringing the candidates in line.
+func (s *State) countAll(p *Process, n uint64) {
+	ms := p.Groups()
+	s.count(s.homes, p.Home, p.NodeEpoch, ms, n)
+	for _, r := range p.Regions {
+		s.count(s.owned, r.Node, r.NodeEpoch, ms, n)
+	}
+	for _, r := range p.Reserved {
+		s.count(s.owned, r.Node, r.NodeEpoch, ms, n*r.Regions)
+	}
+}
+
+// lose notes that nothing is at an mComponent any more.
+func (s *State) lose(id wire.NodeID) {
+	delete(s.homes, id)
+	delete(s.owned, id)
+	s.apart.Forget(id)
+	s.refresh(id)
 }
 
 func (s *State) find(pid wire.PID) (int, bool) {
@@ -441,26 +561,27 @@ func (s *State) find(pid wire.PID) (int, bool) {
 func (s *State) free(pid wire.PID, nowMS int64) {
 	if i, ok := s.find(pid); ok {
 		p := s.processes[i]
-		if s.members.Current(p.Home, p.NodeEpoch) {
-			s.homes[p.Home]--
-		}
+		s.countAll(p, less)
+		nodes := []wire.NodeID{p.Home}
 		for _, r := range p.Regions {
-			if s.members.Current(r.Node, r.NodeEpoch) {
-				s.owned[r.Node]--
-			}
+			nodes = append(nodes, r.Node)
 		}
 		s.regions -= len(p.Regions)
 		for _, r := range p.Reserved {
-			if s.members.Current(r.Node, r.NodeEpoch) {
-				s.owned[r.Node] -= r.Regions
-			}
+			nodes = append(nodes, r.Node)
 			s.regions -= int(r.Regions)
 		}
-		if p.Prepared {
-			s.prepared--
+		slices.Sort(nodes)
+		for _, id := range slices.Compact(nodes) {
+			s.refresh(id)
 		}
 		s.processes = slices.Delete(s.processes, i, i+1)
-		s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: pid, Node: p.Home, Amount: uint64(len(p.Regions))})
+		if p.Prepared { // nothing was told of it
+			s.prepared--
+			s.untold.Drop(pid)
+		} else {
+			s.events.Append(events.Event{MS: nowMS, Kind: events.Released, PID: pid, Node: p.Home, Amount: uint64(len(p.Regions))})
+		}
 	}
 	if slices.Contains(s.closed, pid) {
 		return
@@ -488,17 +609,6 @@ func (s *State) Processes(pid wire.PID) []Process {
 	return out
 }
 
-// CheckCapacity returns an error if an mComponent owns more vRegions than overcommit allows. It is apart from
-// CheckInvariants because a lower ratio does not take back what was granted under a higher one.
-func (s *State) CheckCapacity(overcommit uint64) error {
-	for _, m := range s.members.Members() {
-		if room := Room(m.Capacity.MemoryBytes, s.regionBytes, overcommit); s.owned[m.ID] > room {
-			return fmt.Errorf("gmm: %q owns %d vRegions, has room for %d", m.ID, s.owned[m.ID], room)
-		}
-	}
-	return nil
-}
-
 // CheckInvariants returns the first broken rule: order, limits, and counts that do not fit the vRegions.
 func (s *State) CheckInvariants() error {
 	if err := s.members.CheckInvariants(); err != nil {
@@ -518,8 +628,14 @@ func (s *State) CheckInvariants() error {
 	if s.regionBytes == 0 && (s.members.Len() > 0 || len(s.processes) > 0) {
 		return fmt.Errorf("gmm: %d members and %d processes, and vRegions without a size", s.members.Len(), len(s.processes))
 	}
+	if s.ratio != 0 && (s.ratio < MinOvercommit || s.ratio > MaxOvercommit) || s.ratio == 0 && s.regions > 0 {
+		return fmt.Errorf("gmm: %d vRegions under an overcommit of %d thousandths, want %d to %d", s.regions, s.ratio, MinOvercommit, MaxOvercommit)
+	}
 	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
+	}
+	if err := s.checkDerived(); err != nil {
+		return err
 	}
 	was := func(id wire.NodeID, epoch wire.Epoch) bool { return epoch == lostInMove || s.members.Was(id, epoch) }
 	homes, owned, regions, prepared := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0, 0
@@ -529,6 +645,9 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gmm: process %d is out of order", p.PID)
 		case p.HomeEpoch == 0 || !was(p.Home, p.NodeEpoch):
 			return fmt.Errorf("gmm: process %d: home %q under epoch %d never was", p.PID, p.Home, p.NodeEpoch)
+		}
+		if err := p.Apart.CheckQualified(); err != nil {
+			return fmt.Errorf("gmm: process %d: %w", p.PID, err)
 		}
 		if s.members.Current(p.Home, p.NodeEpoch) {
 			homes[p.Home]++
@@ -563,6 +682,12 @@ func (s *State) CheckInvariants() error {
 	if err := s.checkMoves(homes, owned); err != nil {
 		return err
 	}
+	if err := s.untold.CheckInvariants(func(pid wire.PID) bool {
+		i, ok := s.find(pid)
+		return ok && s.processes[i].Prepared
+	}); err != nil {
+		return fmt.Errorf("gmm: %w", err)
+	}
 	if prepared != s.prepared || len(s.closed) > MaxClosed {
 		return fmt.Errorf("gmm: counts %d prepared processes, has %d; remembers %d freed ones, at most %d", s.prepared, prepared, len(s.closed), MaxClosed)
 	}
@@ -574,5 +699,39 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gmm: %q counts %d vRegions and %d homes, has %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], owned[m.ID], homes[m.ID])
 		}
 	}
+	return s.CheckCapacity(s.ratio)
+}
+
+// checkDerived returns how the candidates and the index of groups differ from what the books say, and who is not apart.
+func (s *State) checkDerived() error {
+	is := *s
+	is.forRegions, is.forHomes = placement.Set{}, placement.Set{}
+	is.derive()
+	if err := s.apart.Same(is.apart); err != nil {
+		return fmt.Errorf("gmm: %w", err)
+	}
+	if err := s.apart.Check(); err != nil {
+		return fmt.Errorf("gmm: %w", err)
+	}
+	for _, sets := range [][2]*placement.Set{{&s.forRegions, &is.forRegions}, {&s.forHomes, &is.forHomes}} {
+		if err := sets[0].Same(sets[1]); err != nil {
+			return fmt.Errorf("gmm: %w", err)
+		}
+	}
 	return nil
+}
+
+// derive makes what processes and moves take, where groups are, and the candidates.
+func (s *State) derive() {
+	s.homes, s.owned, s.apart = map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, apart.New()
+	for _, p := range s.processes {
+		s.countAll(p, 1)
+	}
+	list := s.moves.Moves()
+	for i := range list {
+		if m := &list[i]; !m.Ended() {
+			s.book(m, 1)
+		}
+	}
+	s.fill()
 }

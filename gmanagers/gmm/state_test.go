@@ -14,7 +14,7 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// overcommit is the ratio of the property tests, in thousandths.
+// overcommit is the ratio of most commands of the property tests, in thousandths, and the highest.
 const overcommit = 1500
 
 // machine is the state as the shared tests see it.
@@ -27,7 +27,8 @@ var machine = statetest.Machine[*State, Command, Result]{
 var requests = []statetest.Choice[*State, Request]{
 	{Weight: 2, Draw: func(t *rapid.T, _ *State) Request {
 		return Request{Op: OpRegister, Member: wire.Member{
-			ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "id")), Role: wire.RoleMemory, Addr: "inproc:m",
+			ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", "m4", ""}).Draw(t, "id")), Role: wire.RoleMemory, Addr: "inproc:m",
+			Rack: rapid.SampledFrom([]string{"", "r1", "r2"}).Draw(t, "rack"),
 			Capacity: wire.Capacity{
 				MemoryBytes: rapid.Uint64Range(0, 40).Draw(t, "pages") * 4096,
 				RegionBytes: rapid.SampledFrom([]uint64{8192, 8192, 8192, 8192, 8192, 8192, 4096, 5000}).Draw(t, "region bytes"),
@@ -39,7 +40,7 @@ var requests = []statetest.Choice[*State, Request]{
 		for range rapid.IntRange(0, 4).Draw(t, "steps") {
 			q.Steps = append(q.Steps, admission.Step{
 				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 4}).Draw(t, "verb")), PID: drawPID(t, s),
-				MemoryBytes: rapid.SampledFrom([]uint64{0, 0, 1, 8192, 30000, 1 << 62}).Draw(t, "memory"),
+				MemoryBytes: rapid.SampledFrom([]uint64{0, 0, 1, 8192, 30000, 1 << 62}).Draw(t, "memory"), Apart: statetest.Apart(t),
 			})
 		}
 		return q
@@ -85,14 +86,16 @@ func things(s *State) (out []movelist.Thing) {
 }
 
 func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
-	c := Command{Client: client, Seq: seq, Overcommit: overcommit, Stamp: membership.Stamp{
+	c := Command{Client: client, Seq: seq, Overcommit: rapid.SampledFrom([]uint64{overcommit, overcommit, overcommit, MinOvercommit, 0}).Draw(t, "overcommit"), Stamp: membership.Stamp{
 		Policy: rapid.SampledFrom(append(placement.Names(), "least_loaded", "none")).Draw(t, "policy"),
 		Chance: rapid.Uint64().Draw(t, "chance"),
 	}}
 	for _, m := range s.Members() {
-		if rapid.IntRange(0, 9).Draw(t, "alive") > 0 {
+		if rapid.IntRange(0, 9).Draw(t, "news") > 6 {
 			stale := wire.Epoch(rapid.IntRange(0, 9).Draw(t, "stale") / 9)
-			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch - stale, Traffic: rapid.Uint64Range(0, 3).Draw(t, "traffic")})
+			c.Stamp.Live = append(c.Stamp.Live, membership.Live{
+				ID: m.ID, Epoch: m.Epoch - stale, Traffic: rapid.Uint64Range(0, 3).Draw(t, "traffic"), Silent: rapid.IntRange(0, 3).Draw(t, "silent") == 0,
+			})
 		}
 	}
 	if s.members.Len() < 2 && rapid.IntRange(0, 2).Draw(t, "register") > 0 { // so that most of the log places something
@@ -131,9 +134,21 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 				}
 			}
 		}
-		owned := map[wire.NodeID]uint64{}
+		owned, parts := map[wire.NodeID]uint64{}, statetest.Parts{Racks: statetest.RacksOf(s.Members())}
+		has := func(p Process, node wire.NodeID, epoch wire.Epoch) {
+			if s.members.Current(node, epoch) {
+				parts.Has(p.Apart, uint64(p.PID), node)
+			}
+		}
+		for _, m := range s.moves.Moves() {
+			if p := s.Processes(m.Req.PID); !m.Ended() && len(p) == 1 {
+				has(p[0], m.Req.To, m.ToEpoch)
+			}
+		}
 		for _, p := range s.Processes(0) {
+			has(p, p.Home, p.NodeEpoch)
 			for _, r := range p.Regions {
+				has(p, r.Node, r.NodeEpoch)
 				if o, ok := owners[vregion{p.PID, r.Region}]; !ok || o.Epoch > r.Epoch || o.Epoch == r.Epoch && o.Node != r.Node { // a later one has moved
 					t.Fatalf("process %d: lists %+v, answered %+v", p.PID, r, o)
 				}
@@ -142,11 +157,13 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 				}
 			}
 			for _, r := range p.Reserved {
+				has(p, r.Node, r.NodeEpoch)
 				if s.members.Current(r.Node, r.NodeEpoch) {
 					owned[r.Node] += r.Regions
 				}
 			}
 		}
+		parts.Check(t)
 		for _, m := range s.Members() {
 			if room := Room(m.Capacity.MemoryBytes, m.Capacity.RegionBytes, overcommit); owned[m.ID] > room {
 				t.Fatalf("%s owns %d vRegions and has room for %d", m.ID, owned[m.ID], room)
@@ -192,7 +209,8 @@ func TestFits(t *testing.T) {
 			}
 		}
 		c := drawCommand(t, s, 1, steps+1)
-		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, MemoryBytes: rapid.Uint64Range(0, 12*wire.PageSize).Draw(t, "memory")}
+		s.members.See(c.Stamp.Live, s.refresh)
+		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, MemoryBytes: rapid.Uint64Range(0, 12*wire.PageSize).Draw(t, "memory"), Apart: statetest.Apart(t)}
 		was := s.Snapshot()
 		fits := s.Fits(st, without, c)
 		if !bytes.Equal(s.Snapshot(), was) {
@@ -224,4 +242,32 @@ func TestRoom(t *testing.T) {
 			t.Errorf("Room(%d, %d, %d) = %d, want %d", c.memory, c.region, c.overcommit, got, c.want)
 		}
 	}
+}
+
+// TestRatio: the books tell the highest ratio under which they were made, and a lower one when they keep it.
+func TestRatio(t *testing.T) {
+	s, seq := New(), uint64(0)
+	live := []membership.Live{{ID: "m1", Epoch: 1}}
+	told := func(overcommit uint64, q Request, want uint64) {
+		t.Helper()
+		seq++
+		s.Apply(Command{Client: 1, Seq: seq, Overcommit: overcommit, Stamp: membership.Stamp{Policy: "least_loaded", Live: live}, Request: q})
+		var r Ratio
+		if b, err := s.Query(membership.Query{Kind: QueryRatio}); err != nil || membership.DecodeAnswer(b, &r) != nil || r.Overcommit != want {
+			t.Fatalf("after %+v under %d: %+v, %v; want %d", q, overcommit, r, err, want)
+		}
+		if err := s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold := func(pid wire.PID, verb admission.Verb) Request {
+		return Request{Op: OpSteps, Steps: []admission.Step{{Verb: verb, PID: pid, MemoryBytes: 2 << 16}}}
+	}
+	told(2000, Request{Op: OpRegister, Member: wire.Member{ID: "m1", Role: wire.RoleMemory, Addr: "inproc:m1", Capacity: wire.Capacity{MemoryBytes: 2 << 16, RegionBytes: 1 << 16}}}, 2000)
+	told(1000, hold(1, admission.Prepare), 1000) // two of two: fits under the lower ratio
+	told(2000, hold(2, admission.Prepare), 2000) // four of four
+	told(1000, hold(3, admission.Prepare), 2000) // is refused, and what is there stays
+	told(0, hold(3, admission.Prepare), 2000)    // is no ratio
+	told(1000, hold(1, admission.Free), 2000)    // judged before it is freed
+	told(1000, hold(1, admission.Free), 1000)
 }

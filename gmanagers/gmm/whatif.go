@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
@@ -16,7 +17,11 @@ func (s *State) Fits(st admission.Step, without []wire.PID, cmd Command) error {
 	try := *s
 	try.homes, try.owned = maps.Clone(s.homes), maps.Clone(s.owned)
 	try.processes, try.closed = slices.Clone(s.processes), slices.Clone(s.closed)
+	try.untold = events.Pending{} // those of s are not touched
 	try.events, try.note, try.set = &events.Log{}, events.Event{}, placement.Set{}
+	try.forRegions, try.forHomes, try.apart = placement.Set{}, placement.Set{}, s.apart.Only(apart.Process(st.Apart, st.PID))
+	try.fill()
+	try.overcommit(cmd.Overcommit)
 	for _, pid := range without {
 		try.free(pid, 0)
 	}

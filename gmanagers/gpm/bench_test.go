@@ -5,49 +5,37 @@ import (
 	"testing"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/internal/statetest"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
-// BenchmarkPlace: a process is placed among as many pComponents as may register, and ended: what a replica does with a
-// command, with and without decoding its stamp, which names all of them.
+// BenchmarkPlace: a process is placed among 10 000 pComponents, each with another number of threads: all that a replica does with
+// a command, its bytes decoded and the result encoded. What was placed is ended meanwhile, beside the clock.
 func BenchmarkPlace(b *testing.B) {
 	for _, policy := range placement.Names() {
-		for _, decoded := range []bool{true, false} {
-			b.Run(fmt.Sprintf("%s/decoded=%v", policy, decoded), func(b *testing.B) {
-				s, seq := New(), uint64(0)
-				next := func(q Request) Command { seq++; return Command{Client: 1, Seq: seq, Request: q} }
-				stamp := membership.Stamp{Policy: policy}
-				for i := range membership.MaxMembers {
-					id := wire.NodeID(fmt.Sprintf("p%04d", i))
-					res := s.Apply(next(Request{Op: OpRegister, Member: wire.Member{
-						ID: id, Role: wire.RoleCompute, Addr: "tcp:10.0.0.1:7000", Capacity: wire.Capacity{Cores: 8, ExCacheLines: 1 << 16},
-					}}))
-					stamp.Live = append(stamp.Live, membership.Live{ID: id, Epoch: res.Epoch, Addr: "tcp:10.0.0.1:7000", Traffic: uint64(i * 1000)})
+		b.Run(policy, func(b *testing.B) {
+			s, seq := New(), uint64(0)
+			next := func(q Request) Command {
+				seq++
+				return Command{Client: 1, Seq: seq, Stamp: membership.Stamp{Policy: policy, Chance: seq * 0x9e3779b97f4a7c15}, Request: q}
+			}
+			for i := range statetest.BenchMembers {
+				s.Apply(next(Request{Op: OpRegister, Member: wire.Member{
+					ID: wire.NodeID(fmt.Sprintf("p%05d", i)), Role: wire.RoleCompute, Addr: "tcp:10.0.0.1:7000", Capacity: wire.Capacity{Cores: 8, ExCacheLines: 1<<16 + uint64(i)},
+				}}))
+			}
+			place := func() []byte {
+				return next(Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: 1, ExCacheLines: 100}}).Encode()
+			}
+			statetest.Placements(b, s.ApplyBytes, place, DecodeResult, func(res Result) {
+				if err := res.Err(); err != nil {
+					b.Fatal(err)
 				}
-				place := next(Request{Op: OpAdmit, Spec: admission.VNodeSpec{Name: "x", Threads: 1, ExCacheLines: 100}})
-				place.Stamp = stamp
-				encoded := place.Encode()
-				b.ReportAllocs()
-				for b.Loop() {
-					c := place
-					if !decoded {
-						var err error
-						if c, err = DecodeCommand(encoded); err != nil {
-							b.Fatal(err)
-						}
-					}
-					seq++
-					c.Seq, c.Stamp.Chance = seq, seq
-					res := s.Apply(c)
-					if err := res.Err(); err != nil {
-						b.Fatal(err)
-					}
-					s.Apply(next(Request{Op: OpRelease, PID: res.VNode.PID}))
-					s.Apply(next(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.EndFree, PID: res.VNode.PID}}}))
-				}
+				s.Apply(next(Request{Op: OpRelease, PID: res.VNode.PID}))
+				s.Apply(next(Request{Op: OpChanges, Changes: []admission.Change{{Verb: admission.DecideAbort, PID: res.VNode.PID, Kind: wire.KindNoRoom}, {Verb: admission.EndFree, PID: res.VNode.PID}}}))
 			})
-		}
+		})
 	}
 }

@@ -17,7 +17,7 @@ func (s *State) dead(cmd Command) Result {
 	}
 	if changed {
 		s.decided(cmd, events.Dead)
-		delete(s.used, m.ID)
+		s.lose(m.ID)
 	}
 	return Result{Epoch: m.Epoch}
 }
@@ -43,6 +43,7 @@ func (s *State) node(cmd Command) Result {
 	if changed {
 		s.decided(cmd, events.OfAction(q.Action))
 	}
+	s.refresh(q.Member.ID)
 	s.room++ // it may take new ones again
 	return Result{}
 }

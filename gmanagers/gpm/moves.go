@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
@@ -49,11 +50,10 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	}
 	spec := admission.VNodeSpec{Name: p.Name, Threads: p.Threads, ExCacheLines: p.ExCacheLines}
 	key := placement.Hash(uint64(p.PID))
-	ask := placement.Ask{Need: p.ExCacheLines, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.turn, Avoid: []wire.NodeID{p.Node}}
-	s.candidates(spec, cmd.Stamp.Live, nil, nil)
-	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
+	ask := placement.Ask{Need: p.ExCacheLines, Threads: uint64(p.Threads), Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.turn}
+	id, err := movelist.Taker(o, p.Node, s.apart, p.Groups(), policy, ask, &s.set, &s.note, func() string {
 		var why membership.Refusals
-		s.candidates(spec, cmd.Stamp.Live, &why, &why)
+		s.refuses(spec, p.Groups(), &why, &why, &why)
 		return why.With("raise pcomponent.excache_bytes")
 	})
 	if err != nil {
@@ -65,13 +65,17 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	giver, _ := s.members.Get(p.Node)
 	to, _ := s.members.Get(id)
 	m := s.moves.Begin(movelist.Move{
-		Req: wire.MoveReq{OldEpoch: p.Epoch, To: to.ID, ToAddr: to.Addr}, From: p.Node, FromAddr: giver.Addr, FromEpoch: p.NodeEpoch, ToEpoch: to.Epoch,
+		Req: wire.MoveReq{OldEpoch: p.Epoch, To: to.ID, ToAddr: to.Addr}, From: p.Node, FromAddr: giver.Addr, FromEpoch: p.NodeEpoch, ToEpoch: to.Epoch, ToRack: to.Rack, Apart: p.Groups(),
 		Size: p.ExCacheLines, Threads: p.Threads, BegunMS: cmd.Stamp.NowMS,
 	}, o)
-	u := s.used[to.ID]
-	s.used[to.ID] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+	s.bookMove(m, 1)
 	s.events.Append(m.BegunEvent(cmd.Stamp.NowMS, o, s.note))
 	return m, nil
+}
+
+// bookMove books, n times, what a move that is under way takes at its taker.
+func (s *State) bookMove(m *movelist.Move, n uint64) {
+	s.book(m.Req.To, m.ToEpoch, uint64(m.Threads), m.Size, m.Apart, n)
 }
 
 func (s *State) endMoves(cmd Command) Result {
@@ -84,10 +88,7 @@ func (s *State) endMoves(cmd Command) Result {
 
 // moved changes the books by the end of a move. A process that ended meanwhile has nothing to change.
 func (s *State) moved(m *movelist.Move) {
-	if s.members.Current(m.Req.To, m.ToEpoch) {
-		u := s.used[m.Req.To]
-		s.used[m.Req.To] = used{u.threads - uint64(m.Threads), u.lines - m.Size}
-	}
+	s.bookMove(m, less)
 	i, ok := s.find(m.Req.PID)
 	if !ok {
 		return
@@ -96,17 +97,13 @@ func (s *State) moved(m *movelist.Move) {
 	if p.Node != m.From || p.NodeEpoch != m.FromEpoch || p.Epoch != m.Req.OldEpoch {
 		return
 	}
-	if m.State != wire.MoveUndone && s.members.Current(p.Node, p.NodeEpoch) {
-		u := s.used[p.Node]
-		s.used[p.Node] = used{u.threads - uint64(p.Threads), u.lines - p.ExCacheLines}
+	if m.State != wire.MoveUndone {
+		s.take(p, less)
 	}
 	switch m.State {
 	case wire.MoveDone:
 		p.Node, p.NodeEpoch, p.Epoch = m.Req.To, m.ToEpoch, m.Epoch
-		if s.members.Current(p.Node, p.NodeEpoch) {
-			u := s.used[p.Node]
-			s.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
-		}
+		s.take(p, 1)
 	case wire.MoveUndone:
 		p.Epoch = m.Epoch
 	case wire.MoveLost:
@@ -192,3 +189,8 @@ func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.member
 
 // Turn counts the decisions about members.
 func (s *State) Turn() uint64 { return s.members.Turn() }
+
+// Avoid returns the components and racks that what has memberships must not come to, ascending.
+func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apart.Avoid(ms)
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
@@ -16,7 +17,7 @@ import (
 
 // The queries that GPM alone answers. Numbers are wire numbers.
 const (
-	QueryQueue  membership.QueryKind = 17 // → []Waiting, in the order of their turns; Query.ID selects a ticket, 0 all
+	QueryQueue  membership.QueryKind = 17 // → Page[Waiting], in the order of their turns; Query.ID selects a ticket, 0 all; Query.From by cursorOf
 	QueryTicket membership.QueryKind = 18 // → Ticket of Query.ID
 )
 
@@ -54,12 +55,13 @@ func (s *State) endable(p *Process) bool {
 // Fits says, as an error, why a vNode could not be placed at a pComponent if some vNodes were not there. It changes nothing.
 func (s *State) Fits(spec admission.VNodeSpec, without []wire.PID, cmd Command) error {
 	try := *s
-	try.set, try.note = placement.Set{}, events.Event{}
-	try.used, try.usage = maps.Clone(s.used), maps.Clone(s.usage)
+	try.note, try.set = events.Event{}, placement.Set{}
+	try.used, try.usage, try.apart = maps.Clone(s.used), maps.Clone(s.usage), s.apart.Only(apart.Process(spec.Rule(), s.nextPID))
+	try.fill()
 	for _, pid := range without {
 		if i, ok := s.find(pid); ok {
 			p := s.processes[i]
-			try.unplace(&p)
+			try.take(&p, less)
 			try.credit(&p)
 		}
 	}
@@ -147,7 +149,7 @@ func (s *State) Evictions() []Process {
 }
 
 // resourceNames are what a vNode can be refused for. Refusals name it so, with spaces, before a colon.
-var resourceNames = [...]string{"threads", "excache_lines", "memory_bytes", "vregions", "storage_bytes", "buffer caches", "quota", "queue", "process table"}
+var resourceNames = [...]string{"threads", "excache_lines", "memory_bytes", "vregions", "storage_bytes", "buffer caches", "quota", "queue", "process table", "apart"}
 
 // Resources are the names of Counts.Refused, by position.
 func Resources() []string {
@@ -160,9 +162,21 @@ func Resources() []string {
 
 // refuse counts the resources that a refusal names.
 func (c *Counts) refuse(text string) {
+	r := reasons(text)
+	for i := range resourceNames {
+		c.Refused[i] += uint64(r >> i & 1)
+	}
+}
+
+// reasons returns the resources that a refusal names as bits, by their numbers in resourceNames; one bit more if it names none.
+func reasons(text string) (r uint32) {
 	for i, name := range resourceNames {
 		if strings.Contains(text, name+":") || name == "quota" && strings.Contains(text, "quota of tenant") {
-			c.Refused[i]++
+			r |= 1 << i
 		}
 	}
+	if r == 0 {
+		r = 1 << len(resourceNames)
+	}
+	return r
 }

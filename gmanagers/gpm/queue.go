@@ -44,6 +44,7 @@ type Waiting struct {
 	Own       bool         // only its own tenant's quota, or one of its tenant that waits so, keeps it: it competes with no other tenant
 	Kind      wire.Kind    // why it does not fit
 	Text      string
+	Told      uint32 // what was short in the events that told of it, as reasons gives it
 }
 
 // Settled is how the wait of a ticket ended.
@@ -114,12 +115,16 @@ func (s *State) try(i int, cmd Command) (Process, bool) {
 	return p, true
 }
 
-// short notes why a waiting vNode does not fit. From the first time on it counts as waiting.
+// short notes why a waiting vNode does not fit. From the first time on it counts as waiting. That is an event, and so is when
+// something is short for the first time: not each attempt, which would push all else out of the log.
 func (s *State) short(w *Waiting, kind wire.Kind, text string, nowMS int64) {
 	w.Kind, w.Text = kind, text[:min(len(text), maxTextBytes)]
 	if w.WaitsFrom == 0 {
 		w.WaitsFrom = s.nextPID
 		s.counts.Queued++
+	}
+	if r := reasons(w.Text); r&^w.Told != 0 {
+		w.Told |= r
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Queued, PID: w.Ticket, Reason: fmt.Sprintf("vNode %q, priority %d: %s", w.Spec.Name, w.Spec.Priority, w.Text)})
 	}
 }
@@ -321,6 +326,8 @@ func (s *State) configure(settings admission.Settings, cmd Command) Result {
 		return Result{}
 	}
 	s.settings = settings
+	s.fill()
+	s.set.Index()
 	s.room++
 	text := fmt.Sprintf("threads per core %d, 0 is no bound", settings.ThreadsPerCore)
 	for _, q := range settings.Quotas {
@@ -426,6 +433,8 @@ func (s *State) checkQueue() error {
 			return fmt.Errorf("gpm: ticket %d: spec %+v, text of %d bytes", w.Ticket, w.Spec, len(w.Text))
 		case w.PauseMS < RetryMS || w.PauseMS > MaxRetryMS || (w.Attempt == 0) != (w.Placed.Kind == 0) || len(w.Placed.Candidates) > events.MaxCandidates:
 			return fmt.Errorf("gpm: ticket %d is tried again after %d ms, want %d to %d; attempt %d, event %v", w.Ticket, w.PauseMS, RetryMS, MaxRetryMS, w.Attempt, w.Placed)
+		case (w.WaitsFrom == 0) != (w.Told == 0):
+			return fmt.Errorf("gpm: ticket %d waits from %d, told is %#x", w.Ticket, w.WaitsFrom, w.Told)
 		case w.Attempt == 0 && w.WaitsFrom == 0:
 			return fmt.Errorf("gpm: ticket %d neither waits nor is tried", w.Ticket)
 		}

@@ -15,7 +15,7 @@ import (
 // TestScripts runs testdata/scripts/*: each command is applied to one state. Run with -rewrite to write the answers anew.
 //
 //	register ID lines=N            as a new incarnation
-//	silent ID…                     from now on the stamps leave these out
+//	silent ID…                     from now on the stamps call these silent
 //	policy NAME                    of the stamps from now on; their chance is the sequence
 //	admit NAME threads=N lines=N   enters an intent
 //	change VERB… pid=N               decide-commit, decide-abort, end-commit, end-free or ask
@@ -31,9 +31,7 @@ func TestScripts(t *testing.T) {
 		apply := func(q Request) Result {
 			c := Command{Client: 1, Stamp: membership.Stamp{Policy: policy, Chance: seq}, Request: q}
 			for _, m := range s.Members() {
-				if !silent[m.ID] {
-					c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch})
-				}
+				c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch, Silent: silent[m.ID]})
 			}
 			seq++
 			c.Seq = seq

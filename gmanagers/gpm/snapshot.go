@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/codec"
 	"splitkernel/gmanagers/internal/dedup"
@@ -66,23 +67,15 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
 	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, moves: list, turn: v.Turn,
-		queue: v.Queue, settled: v.Settled, settings: v.Settings, usage: map[string]admission.Amount{}, room: v.Room, counts: v.Counts}
+		queue: v.Queue, settled: v.Settled, settings: v.Settings, usage: map[string]admission.Amount{}, room: v.Room, counts: v.Counts, apart: apart.New()}
 	for _, p := range n.processes {
 		if p.Phase != admission.Running {
 			n.open++
 		}
 		n.charge(&p)
-		if members.Current(p.Node, p.NodeEpoch) {
-			u := n.used[p.Node]
-			n.used[p.Node] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
-		}
 	}
-	for i := range v.Moves.Moves {
-		if m := &v.Moves.Moves[i]; !m.Ended() && members.Current(m.Req.To, m.ToEpoch) {
-			u := n.used[m.Req.To]
-			n.used[m.Req.To] = used{u.threads + uint64(m.Threads), u.lines + m.Size}
-		}
-	}
+	n.derive()
+	n.set.Index()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
@@ -103,9 +96,9 @@ func (s *State) ApplyBytes(b []byte) []byte {
 func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
-		return membership.EncodeAnswer(s.Processes(wire.PID(q.ID))), nil
+		return membership.EncodeAnswer(s.processPage(q)), nil
 	case QueryQueue:
-		return membership.EncodeAnswer(s.Queue(wire.PID(q.ID))), nil
+		return membership.EncodeAnswer(s.queuePage(q)), nil
 	case QueryTicket:
 		return membership.EncodeAnswer(s.Ticket(wire.PID(q.ID))), nil
 	case membership.QueryEvents:
@@ -113,7 +106,7 @@ func (s *State) Query(q membership.Query) ([]byte, error) {
 	case membership.QueryHolds:
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
-		return membership.EncodeAnswer(s.moves.All()), nil
+		return membership.EncodeAnswer(s.moves.Page(q)), nil
 	}
 	return nil, wire.Errorf(wire.KindBadRequest, "gpm query %d, want %d, %d or %d to %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing, QueryTicket)
 }

@@ -3,10 +3,12 @@ package gpm
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -17,6 +19,9 @@ import (
 
 // MaxProcesses bounds the vNodes that are there at a time, whatever their phase.
 const MaxProcesses = 1 << 16
+
+// less as a number of times is minus one.
+const less = ^uint64(0)
 
 // MaxRefused bounds the refusals that are remembered for clients that ask again.
 const MaxRefused = 1024
@@ -51,7 +56,11 @@ type Process struct {
 	Ticket       wire.PID // under which it waited; 0: it did not
 	By           wire.PID // the ticket of the vNode for which it is evicted
 	Never        bool     // aborted, and would be in an empty cluster too: its vNode waits no more
+	Apart        apart.Rule
 }
+
+// Groups are its memberships of groups.
+func (p *Process) Groups() []apart.Member { return apart.Process(p.Apart, p.PID) }
 
 // Refusal is why a vNode was aborted.
 type Refusal struct {
@@ -85,15 +94,19 @@ type State struct {
 	events    *events.Log
 	moves     *movelist.List
 	note      events.Event  // why the decision at hand was made so, kept for its memory
-	set       placement.Set // of the decision at hand, kept for its memory
+	apart     *apart.Index  // derived: where the processes of groups are, or are on their way to
+	set       placement.Set // derived: the pComponents as candidates
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
-	return &State{
+	s := &State{
 		members: membership.NewTable(wire.RoleCompute), nextPID: 1,
 		used: map[wire.NodeID]used{}, usage: map[string]admission.Amount{}, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GPM),
+		apart: apart.New(),
 	}
+	s.set.Index()
+	return s
 }
 
 // Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
@@ -102,6 +115,7 @@ func (s *State) Apply(cmd Command) Result {
 }
 
 func (s *State) apply(cmd Command) Result {
+	s.members.See(cmd.Stamp.Live, s.refresh)
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
@@ -138,7 +152,7 @@ func (s *State) register(m wire.Member, cmd Command) Result {
 		return failed(err)
 	}
 	s.room++
-	delete(s.used, m.ID) // what ran under its older epoch is gone
+	s.lose(m.ID) // what ran under its older epoch is gone
 	s.events.Joined(cmd.Stamp.NowMS, m.ID, epoch)
 	return Result{Epoch: epoch}
 }
@@ -187,6 +201,7 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 		Node: m.ID, NodeEpoch: m.Epoch, PlacedMS: cmd.Stamp.NowMS,
 		Phase: admission.Intent, Coordinator: cmd.Coordinator, Wants: uint32(len(spec.Volumes)),
 		Tenant: spec.Tenant, Priority: spec.Priority, MemoryBytes: spec.MemoryBytes, StorageBytes: spec.StorageBytes(), Ticket: ticket,
+		Apart: spec.Rule(),
 	}
 	if ticket == 0 {
 		s.events.Append(s.placedEvent(&p, cmd)) // of one that may wait it is told when it is admitted
@@ -194,8 +209,7 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 	s.nextPID++
 	s.processes = append(s.processes, p) // PIDs only grow
 	s.open++
-	u := s.used[m.ID]
-	s.used[m.ID] = used{u.threads + uint64(p.Threads), u.lines + p.ExCacheLines}
+	s.take(&p, 1)
 	s.charge(&p)
 	s.pass(&p)
 	return p, nil
@@ -214,11 +228,12 @@ func (s *State) choose(spec admission.VNodeSpec, cmd Command) (wire.Member, erro
 	if err != nil {
 		return wire.Member{}, err
 	}
-	s.candidates(spec, cmd.Stamp.Live, nil, nil)
-	ask := placement.Ask{Need: spec.ExCacheLines, Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn}
+	ms := apart.Process(spec.Rule(), s.nextPID)
+	ask := placement.Ask{Need: spec.ExCacheLines, Threads: uint64(spec.Threads), Key: placement.Hash(uint64(s.nextPID)), Chance: cmd.Stamp.Chance, After: s.turn}
+	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
 	i := placement.Choose(policy, ask, &s.set)
 	if i < 0 {
-		return wire.Member{}, s.lacks(spec, cmd)
+		return wire.Member{}, s.lacks(spec, ms)
 	}
 	s.note.Explain(policy, ask, &s.set, i)
 	m, _ := s.members.Get(s.set.ID(i))
@@ -229,14 +244,17 @@ func (s *State) choose(spec admission.VNodeSpec, cmd Command) (wire.Member, erro
 }
 
 // lacks says in an error what a vNode that fits at no pComponent lacks, and where.
-func (s *State) lacks(spec admission.VNodeSpec, cmd Command) error {
-	var lines, threads membership.Refusals
-	s.candidates(spec, cmd.Stamp.Live, &lines, &threads)
+func (s *State) lacks(spec admission.VNodeSpec, ms []apart.Member) error {
+	var lines, threads, near membership.Refusals
+	s.refuses(spec, ms, &lines, &threads, &near)
 	var said []string
+	if near.Any() {
+		said = append(said, fmt.Sprintf("apart: vNode %q is apart from %s: %s", spec.Name, apart.Groups(ms), near.String()))
+	}
 	if text := threads.With("raise manager.threads_per_core or pcomponent.cores"); threads.Any() {
 		said = append(said, fmt.Sprintf("threads: vNode %q wants %d at one pComponent: %s", spec.Name, spec.Threads, text))
 	}
-	if lines.Any() || !threads.Any() {
+	if lines.Any() || len(said) == 0 {
 		said = append(said, fmt.Sprintf("excache_lines: vNode %q wants %d at one pComponent: %s", spec.Name, spec.ExCacheLines, lines.With("raise pcomponent.excache_bytes")))
 	}
 	return wire.Errorf(wire.KindNoRoom, "%s", strings.Join(said, "; "))
@@ -248,36 +266,88 @@ func (s *State) Placement(p Process) admission.Placement {
 	return admission.Placement{PID: p.PID, Epoch: p.Epoch, Node: p.Node, Addr: m.Addr, Home: p.Home, Volumes: p.Volumes}
 }
 
-// candidates fills s.set with those of live that are registered under their epoch and have room for the threads of spec; and,
-// if they are not nil, why with what keeps the other members and those without lines from being chosen, threads with those
-// without room for threads.
-func (s *State) candidates(spec admission.VNodeSpec, live []membership.Live, why, threads *membership.Refusals) {
-	traffic := membership.Traffic(live)
-	s.set.Reset()
+// refuses says why each pComponent is none for a vNode: in near those that it is apart from, in threads those without room for
+// its threads, in lines all others.
+func (s *State) refuses(spec admission.VNodeSpec, ms []apart.Member, lines, threads, near *membership.Refusals) {
 	members := s.members.View()
 	for i := range members {
 		m := &members[i]
-		t, ok := traffic.Of(m)
 		if !s.members.Placeable(i) {
-			why.Closed(m.ID, s.members.StateAt(i))
+			lines.Closed(m.ID, s.members.StateAt(i))
 			continue
 		}
-		if !ok {
-			why.Silent(m.ID)
+		if _, ok := s.members.Heard(i); !ok {
+			lines.Silent(m.ID)
 			continue
 		}
-		u, capacity := s.used[m.ID], m.Capacity.ExCacheLines
-		if capacity-u.lines < spec.ExCacheLines {
-			why.Short(m.ID, spec.ExCacheLines, capacity-u.lines, capacity)
-		}
-		if bound := s.settings.ThreadsPerCore * uint64(m.Capacity.Cores); bound > 0 && u.threads+uint64(spec.Threads) > bound {
-			threads.Short(m.ID, uint64(spec.Threads), bound-min(bound, u.threads), bound)
+		if why := s.apart.Why(ms, m.ID, m.Rack); why != "" {
+			near.Apart(m.ID, why)
 			continue
 		}
-		s.set.Add(placement.Candidate{
-			ID: m.ID, Rack: m.Rack, Room: capacity - u.lines, Reserved: u.lines, Capacity: capacity, Threads: u.threads, Traffic: t,
-		})
+		c := s.candidate(i)
+		if c.Room < spec.ExCacheLines {
+			lines.Short(m.ID, spec.ExCacheLines, c.Room, c.Capacity)
+		}
+		if c.Spare < uint64(spec.Threads) {
+			threads.Short(m.ID, uint64(spec.Threads), c.Spare, s.settings.ThreadsPerCore*uint64(m.Capacity.Cores))
+		}
 	}
+}
+
+// candidate makes the candidate of member i.
+func (s *State) candidate(i int) placement.Candidate {
+	m := &s.members.View()[i]
+	u, capacity, spare := s.used[m.ID], m.Capacity.ExCacheLines, uint64(math.MaxUint64)
+	if bound := s.settings.ThreadsPerCore * uint64(m.Capacity.Cores); bound > 0 {
+		spare = bound - min(bound, u.threads)
+	}
+	traffic, heard := s.members.Heard(i)
+	return placement.Candidate{
+		ID: m.ID, Rack: m.Rack, Room: capacity - u.lines, Reserved: u.lines, Capacity: capacity, Threads: u.threads, Traffic: traffic, Spare: spare,
+		Closed: !heard || !s.members.Placeable(i),
+	}
+}
+
+// refresh brings the candidate of a pComponent in line with the books.
+func (s *State) refresh(id wire.NodeID) {
+	if i, ok := s.members.Find(id); ok {
+		s.set.Put(s.candidate(i))
+	} else {
+		s.set.Remove(id)
+	}
+}
+
+// fill makes the candidates anew.
+func (s *State) fill() {
+	s.set.Reset()
+	for i := range s.members.View() {
+		s.set.Add(s.candidate(i))
+	}
+}
+
+// take books what a process takes of its pComponent, as long as that is registered as then: n times, which is 1 or the negative.
+func (s *State) take(p *Process, n uint64) {
+	s.book(p.Node, p.NodeEpoch, uint64(p.Threads), p.ExCacheLines, p.Groups(), n)
+}
+
+func (s *State) book(node wire.NodeID, epoch wire.Epoch, threads, lines uint64, ms []apart.Member, n uint64) {
+	if !s.members.Current(node, epoch) {
+		return
+	}
+	u := s.used[node]
+	s.used[node] = used{u.threads + n*threads, u.lines + n*lines}
+	if len(ms) > 0 {
+		m, _ := s.members.Get(node)
+		s.apart.Add(ms, node, m.Rack, n)
+	}
+	s.refresh(node)
+}
+
+// lose notes that nothing is at a pComponent any more.
+func (s *State) lose(id wire.NodeID) {
+	delete(s.used, id)
+	s.apart.Forget(id)
+	s.refresh(id)
 }
 
 func (s *State) find(pid wire.PID) (int, bool) {
@@ -376,7 +446,7 @@ func (s *State) abort(p *Process, nowMS int64) {
 // remove forgets a process; why it was refused, if it was, is remembered a while.
 func (s *State) remove(i int, cmd Command) {
 	p := s.processes[i]
-	s.unplace(&p)
+	s.take(&p, less)
 	if p.Kind != wire.KindNone {
 		s.refused = append(s.refused, Refusal{p.PID, p.Kind, p.Text})
 		if len(s.refused) > MaxRefused {
@@ -389,14 +459,6 @@ func (s *State) remove(i int, cmd Command) {
 	s.aborted(&p, cmd)
 	if p.Kind == wire.KindNone || p.Home.Node != "" {
 		s.room++ // not after an abort: two that do not fit would try in turns without end
-	}
-}
-
-// unplace gives back what a process takes of its pComponent.
-func (s *State) unplace(p *Process) {
-	if s.members.Current(p.Node, p.NodeEpoch) {
-		u := s.used[p.Node]
-		s.used[p.Node] = used{u.threads - uint64(p.Threads), u.lines - p.ExCacheLines}
 	}
 }
 
@@ -471,6 +533,9 @@ func (s *State) CheckInvariants() error {
 	if len(s.turn) > membership.MaxIDBytes {
 		return fmt.Errorf("gpm: the last turn was that of an id of %d bytes, at most %d", len(s.turn), membership.MaxIDBytes)
 	}
+	if err := s.checkDerived(); err != nil {
+		return err
+	}
 	sums, open := map[wire.NodeID]used{}, 0
 	for i, p := range s.processes {
 		m, ok := s.members.Get(p.Node)
@@ -489,6 +554,8 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gpm: process %d in phase %d: kind %v, home %q", p.PID, p.Phase, p.Kind, p.Home.Node)
 		case p.Wants > admission.MaxVolumes || len(p.Text) > maxTextBytes:
 			return fmt.Errorf("gpm: process %d wants %d volumes, text of %d bytes", p.PID, p.Wants, len(p.Text))
+		case p.Apart.CheckQualified() != nil:
+			return fmt.Errorf("gpm: process %d: %w", p.PID, p.Apart.CheckQualified())
 		case p.Epoch == 0 || p.Threads == 0 || p.ExCacheLines == 0 || len(p.Name) > admission.MaxNameBytes:
 			return fmt.Errorf("gpm: process %d: epoch %d, %d threads, %d lines, name of %d bytes", p.PID, p.Epoch, p.Threads, p.ExCacheLines, len(p.Name))
 		case !s.members.Current(p.Node, p.NodeEpoch):
@@ -515,4 +582,35 @@ func (s *State) CheckInvariants() error {
 		}
 	}
 	return nil
+}
+
+// checkDerived returns how the candidates and the index of groups differ from what the books say, and who is not apart.
+func (s *State) checkDerived() error {
+	is := *s
+	is.set, is.used, is.apart = placement.Set{}, map[wire.NodeID]used{}, apart.New()
+	is.derive()
+	if err := s.set.Same(&is.set); err != nil {
+		return fmt.Errorf("gpm: %w", err)
+	}
+	if err := s.apart.Same(is.apart); err != nil {
+		return fmt.Errorf("gpm: %w", err)
+	}
+	if err := s.apart.Check(); err != nil {
+		return fmt.Errorf("gpm: %w", err)
+	}
+	return nil
+}
+
+// derive makes what processes and moves take, where groups are, and the candidates.
+func (s *State) derive() {
+	s.fill()
+	for i := range s.processes {
+		s.take(&s.processes[i], 1)
+	}
+	list := s.moves.Moves()
+	for i := range list {
+		if m := &list[i]; !m.Ended() {
+			s.bookMove(m, 1)
+		}
+	}
 }

@@ -26,7 +26,8 @@ var machine = statetest.Machine[*State, Command, Result]{
 var requests = []statetest.Choice[*State, Request]{
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request {
 		return Request{Op: OpRegister, Member: wire.Member{
-			ID: wire.NodeID(rapid.SampledFrom([]string{"p1", "p2", "p3", ""}).Draw(t, "id")), Role: wire.RoleCompute, Addr: "inproc:p",
+			ID: wire.NodeID(rapid.SampledFrom([]string{"p1", "p2", "p3", "p4", ""}).Draw(t, "id")), Role: wire.RoleCompute, Addr: "inproc:p",
+			Rack:     rapid.SampledFrom([]string{"", "r1", "r2"}).Draw(t, "rack"),
 			Capacity: wire.Capacity{Cores: 1, ExCacheLines: rapid.Uint64Range(0, 40).Draw(t, "capacity")},
 		}}
 	}},
@@ -49,7 +50,7 @@ var requests = []statetest.Choice[*State, Request]{
 		return Request{Op: OpAdmit, Spec: admission.VNodeSpec{
 			Name: "x", Threads: rapid.Uint32Range(0, 4).Draw(t, "threads"), ExCacheLines: rapid.Uint64Range(0, 20).Draw(t, "lines"),
 			MemoryBytes: rapid.Uint64Range(0, 5).Draw(t, "memory"), Tenant: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "tenant"),
-			Priority: rapid.Uint8Range(0, 3).Draw(t, "priority"), IfFull: admission.IfFull(rapid.Uint8Range(0, 3).Draw(t, "if full")), DeadlineMS: rapid.Uint32Range(0, 30).Draw(t, "deadline"),
+			Priority: rapid.Uint8Range(0, 3).Draw(t, "priority"), IfFull: admission.IfFull(rapid.Uint8Range(0, 3).Draw(t, "if full")), DeadlineMS: rapid.Uint32Range(0, 30).Draw(t, "deadline"), Apart: statetest.Apart(t),
 		}}
 	}},
 	{Weight: 1, Draw: func(*rapid.T, *State) Request { return Request{Op: OpQueue} }},
@@ -112,9 +113,11 @@ func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
 		Chance: rapid.Uint64().Draw(t, "chance"),
 	}}
 	for _, m := range s.Members() {
-		if rapid.IntRange(0, 9).Draw(t, "alive") > 0 {
+		if rapid.IntRange(0, 9).Draw(t, "news") > 6 {
 			stale := wire.Epoch(rapid.IntRange(0, 9).Draw(t, "stale") / 9)
-			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch - stale, Traffic: rapid.Uint64Range(0, 3).Draw(t, "traffic")})
+			c.Stamp.Live = append(c.Stamp.Live, membership.Live{
+				ID: m.ID, Epoch: m.Epoch - stale, Traffic: rapid.Uint64Range(0, 3).Draw(t, "traffic"), Silent: rapid.IntRange(0, 3).Draw(t, "silent") == 0,
+			})
 		}
 	}
 	if s.members.Len() < 2 && rapid.IntRange(0, 2).Draw(t, "register") > 0 { // so that most of the log places something
@@ -148,7 +151,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 			}
 			given[p] = true
 		}
-		lines := map[wire.NodeID]uint64{}
+		lines, parts := map[wire.NodeID]uint64{}, statetest.Parts{Racks: statetest.RacksOf(s.Members())}
 		for _, p := range s.Processes(0) {
 			if !given[p.PID] {
 				t.Fatalf("process %d was given to nobody", p.PID)
@@ -163,8 +166,15 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 			}
 			if s.members.Current(p.Node, p.NodeEpoch) {
 				lines[p.Node] += p.ExCacheLines
+				parts.Has(p.Apart, uint64(p.PID), p.Node)
 			}
 		}
+		for _, m := range s.moves.Moves() {
+			if p := s.Processes(m.Req.PID); !m.Ended() && len(p) == 1 && s.members.Current(m.Req.To, m.ToEpoch) {
+				parts.Has(p[0].Apart, uint64(m.Req.PID), m.Req.To)
+			}
+		}
+		parts.Check(t)
 		for _, m := range s.Members() {
 			if lines[m.ID] > m.Capacity.ExCacheLines {
 				t.Fatalf("%s: %d lines are reserved of %d", m.ID, lines[m.ID], m.Capacity.ExCacheLines)
@@ -194,6 +204,7 @@ func checkWaiting(t *rapid.T, before, after *State, c Command, res Result) {
 	if c.Request.Op != OpPreempt || res.Kind != wire.KindNone || len(c.Request.Victims) == 0 {
 		return
 	}
+	before.members.See(c.Stamp.Live, before.refresh)
 	w := before.Queue(c.Request.PID)[0]
 	snap := before.Snapshot()
 	if err := before.Fits(w.Spec, c.Request.Victims, c); err != nil || !bytes.Equal(before.Snapshot(), snap) {

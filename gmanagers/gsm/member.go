@@ -41,6 +41,7 @@ func (s *State) dead(cmd Command) Result {
 	}
 	if changed {
 		s.decided(cmd, events.Dead)
+		s.refresh(m.ID)
 	}
 	return Result{Epoch: m.Epoch}
 }
@@ -61,6 +62,7 @@ func (s *State) node(cmd Command) Result {
 	}
 	if changed {
 		s.decided(cmd, events.OfAction(q.Action))
+		s.refresh(q.Member.ID)
 	}
 	return Result{}
 }
@@ -112,6 +114,7 @@ func (s *State) setGates(gates []Gate) Result {
 		case g.Until > 0 && len(s.gates) < MaxGates:
 			s.gates = slices.Insert(s.gates, i, g)
 		}
+		s.refreshCache(g.ID)
 		c := Cached{Volumes: s.cached[g.ID]}
 		if i, ok := s.findGate(g.ID); ok {
 			c.Turn = s.gates[i].Turn

@@ -1,11 +1,9 @@
 package gsm
 
 import (
-	"cmp"
 	"fmt"
-	"math"
-	"slices"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
@@ -43,7 +41,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	case m != nil:
 		return nil, wire.Errorf(wire.KindBusy, "the %v of volume %d moves (move %d): wait for it", other, v.Volume, m.Req.Move.No)
 	}
-	m := movelist.Move{Req: wire.MoveReq{OldEpoch: v.Epoch}, BegunMS: cmd.Stamp.NowMS}
+	m := movelist.Move{Req: wire.MoveReq{OldEpoch: v.Epoch}, BegunMS: cmd.Stamp.NowMS, Apart: v.Groups()}
 	var err error
 	if o.Thing.Kind == wire.MoveVolume {
 		err = s.beginVolume(v, o, cmd, &m)
@@ -69,13 +67,8 @@ func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist
 		return err
 	}
 	key := placement.Hash(uint64(v.Volume))
-	ask := placement.Ask{Need: v.SizeBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.storageTurn, Avoid: []wire.NodeID{v.Storage}}
-	s.candidates(v.SizeBytes, cmd.Stamp.Live, nil)
-	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
-		var why membership.Refusals
-		s.candidates(v.SizeBytes, cmd.Stamp.Live, &why)
-		return why.With("raise scomponent.capacity_bytes")
-	})
+	ask := placement.Ask{Need: v.SizeBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.storageTurn}
+	id, err := movelist.Taker(o, v.Storage, s.apart, v.Groups(), policy, ask, &s.set, &s.note, func() string { return s.refuses(v.SizeBytes, v.Groups()) })
 	if err != nil {
 		return err
 	}
@@ -84,7 +77,7 @@ func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist
 	}
 	from, _ := s.members.Get(v.Storage)
 	to, _ := s.members.Get(id)
-	m.From, m.FromAddr, m.FromEpoch, m.Size = from.ID, from.Addr, from.Epoch, v.SizeBytes
+	m.From, m.FromAddr, m.FromEpoch, m.Size, m.ToRack = from.ID, from.Addr, from.Epoch, v.SizeBytes, to.Rack
 	m.Req.To, m.Req.ToAddr, m.ToEpoch, m.Req.Via, m.Req.ViaAddr = to.ID, to.Addr, to.Epoch, v.Cache, v.CacheAddr
 	return nil
 }
@@ -98,38 +91,26 @@ func (s *State) beginCache(v Volume, o movelist.Order, cmd Command, m *movelist.
 	if err != nil {
 		return err
 	}
-	caches := sortedCaches(cmd)
-	s.cacheCandidates(caches)
 	key := placement.Hash(uint64(v.Volume), 1)
-	ask := placement.Ask{Need: 1, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.cacheTurn, Avoid: []wire.NodeID{v.Cache}}
-	id, err := movelist.Taker(o, policy, ask, &s.set, &s.note, func() string {
-		return fmt.Sprintf("%d mComponents are alive and do not drain", len(caches))
+	ask := placement.Ask{Need: 1, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.cacheTurn}
+	id, err := movelist.Taker(o, v.Cache, s.apartCaches, v.Groups(), policy, ask, &s.cacheSet, &s.note, func() string {
+		return fmt.Sprintf("%d mComponents are alive%s", len(s.caches), s.refusesCache(v.Groups()))
 	})
 	if err != nil {
 		return err
 	}
-	to := caches[slices.IndexFunc(caches, func(l membership.Live) bool { return l.ID == id })]
-	if err := checkCache(to); err != nil {
-		return err
-	}
+	n, _ := s.findCache(id)
+	to := s.caches[n]
 	if o.To == "" && policy.Rotates {
 		s.cacheTurn = id
 	}
 	m.From, m.FromAddr = v.Cache, v.CacheAddr // under which epoch GMM knows
 	m.Req.To, m.Req.ToAddr, m.ToEpoch = to.ID, to.Addr, to.Epoch
+	m.ToRack = to.Rack
 	return nil
 }
 
-// sortedCaches returns the stamped mComponents, ascending by id.
-func sortedCaches(cmd Command) []membership.Live {
-	caches := cmd.Caches
-	if order := func(a, b membership.Live) int { return cmp.Compare(a.ID, b.ID) }; !slices.IsSortedFunc(caches, order) {
-		caches = slices.Clone(caches) // no manager of ours stamps them so
-		slices.SortStableFunc(caches, order)
-	}
-	return caches
-}
-
+// checkCache refuses what no manager of ours stamps.
 func checkCache(l membership.Live) error {
 	if l.ID == "" || len(l.ID) > membership.MaxIDBytes || l.Addr == "" || len(l.Addr) > membership.MaxAddrBytes || l.Epoch == 0 {
 		return wire.Errorf(wire.KindBadRequest, "buffer cache %q at %q under epoch %d: want an id, an address and an epoch", l.ID, l.Addr, l.Epoch)
@@ -137,28 +118,23 @@ func checkCache(l membership.Live) error {
 	return nil
 }
 
-// cacheCandidates fills s.set with the mComponents that take buffer caches, and says how many of caches do not.
-func (s *State) cacheCandidates(caches []membership.Live) (closed int) {
-	s.set.Reset()
-	for _, c := range caches {
-		room := uint64(math.MaxUint64)
-		if s.shut(c.ID, c.Epoch) {
-			room = 0
-			closed++
-		}
-		s.set.Add(placement.Candidate{ID: c.ID, Room: room, Volumes: s.cached[c.ID], Traffic: c.Traffic})
-	}
-	return closed
-}
-
-// book adds n, 1 or -1, to what a move that is under way takes at its taker.
-func (s *State) book(m *movelist.Move, n uint64) {
+// countMove counts, n times, which is 1 or less, what a move that is under way takes at its taker.
+func (s *State) countMove(m *movelist.Move, n uint64) {
 	if m.Req.Kind == wire.MoveCache {
-		s.cached[m.Req.To] += n
+		s.countCached(m.Req.To, m.ToRack, m.Apart, n)
 		return
 	}
-	s.stored[m.Req.To] += n
-	s.reserved[m.Req.To] += n * m.Size
+	s.countStored(m.Req.To, m.Size, m.Apart, n)
+}
+
+// book counts so and brings the candidates in line.
+func (s *State) book(m *movelist.Move, n uint64) {
+	s.countMove(m, n)
+	if m.Req.Kind == wire.MoveCache {
+		s.refreshCache(m.Req.To)
+	} else {
+		s.refresh(m.Req.To)
+	}
 }
 
 func (s *State) endMoves(cmd Command) Result {
@@ -170,7 +146,7 @@ func (s *State) endMoves(cmd Command) Result {
 
 // moved changes the books by the end of a move. A volume that was freed meanwhile has nothing to change.
 func (s *State) moved(m *movelist.Move) {
-	s.book(m, ^uint64(0)) // -1: what is moved is booked as such below
+	s.book(m, less) // what is moved is booked as such below
 	i, ok := s.find(m.Req.Volume)
 	if !ok {
 		return
@@ -186,15 +162,17 @@ func (s *State) moved(m *movelist.Move) {
 	case m.State == wire.MoveUndone:
 		v.Epoch = m.Epoch
 	case cache:
-		s.cached[v.Cache]--
-		v.Cache, v.CacheAddr, v.Epoch = m.Req.To, m.Req.ToAddr, m.Epoch
-		s.cached[v.Cache]++
+		s.countCached(v.Cache, v.CacheRack, v.Groups(), less)
+		s.refreshCache(v.Cache)
+		v.Cache, v.CacheAddr, v.Epoch, v.CacheRack = m.Req.To, m.Req.ToAddr, m.Epoch, m.ToRack
+		s.countCached(v.Cache, v.CacheRack, v.Groups(), 1)
+		s.refreshCache(v.Cache)
 	default:
-		s.stored[v.Storage]--
-		s.reserved[v.Storage] -= v.SizeBytes
+		s.countStored(v.Storage, v.SizeBytes, v.Groups(), less)
+		s.refresh(v.Storage)
 		v.Storage, v.Epoch = m.Req.To, m.Epoch
-		s.stored[v.Storage]++
-		s.reserved[v.Storage] += v.SizeBytes
+		s.countStored(v.Storage, v.SizeBytes, v.Groups(), 1)
+		s.refresh(v.Storage)
 	}
 }
 
@@ -251,3 +229,19 @@ func (s *State) ReservedBytes(id wire.NodeID) uint64 { return s.reserved[id] }
 
 // Turn counts the decisions about members.
 func (s *State) Turn() uint64 { return s.members.Turn() }
+
+// Avoid returns the components and racks that what has memberships must not come to, ascending.
+func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apart.Avoid(ms)
+}
+
+// AvoidCaches returns the same for buffer caches.
+func (s *State) AvoidCaches(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
+	return s.apartCaches.Avoid(ms)
+}
+
+// Own returns the components and racks to which what has memberships keeps if it can, ascending.
+func (s *State) Own(ms []apart.Member) (nodes []wire.NodeID, racks []string) { return s.apart.Own(ms) }
+
+// Volumed returns how many volumes a vNode has.
+func (s *State) Volumed(pid wire.PID) int { return len(s.of[pid]) }

@@ -2,6 +2,7 @@ package gsm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,8 +70,11 @@ func TestScripts(t *testing.T) {
 				}})
 				say(res, "epoch %d", res.Epoch)
 			case "caches":
-				caches = nil
+				for i := range caches {
+					caches[i].Silent = true
+				}
 				for _, a := range d.CmdArgs {
+					caches = slices.DeleteFunc(caches, func(l membership.Live) bool { return string(l.ID) == a.Key })
 					caches = append(caches, membership.Live{ID: wire.NodeID(a.Key), Epoch: 1, Addr: "unix:" + a.Key})
 				}
 			case "policy":

@@ -20,9 +20,11 @@ type saved struct {
 	Sessions    dedup.Saved[Result]
 	StorageTurn wire.NodeID
 	CacheTurn   wire.NodeID
-	Events      []byte // of events.Log.Encode
+	Events      []byte         // of events.Log.Encode
+	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
-	Gates       []Gate // ascending by ID
+	Gates       []Gate            // ascending by ID
+	Caches      []membership.Live // ascending by ID
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -33,7 +35,8 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Closed: append([]wire.PID{}, s.closed...),
-		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Moves: s.moves.Save(), Gates: append([]Gate{}, s.gates...),
+		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(), Gates: append([]Gate{}, s.gates...),
+		Caches: append([]membership.Live{}, s.caches...),
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -61,10 +64,10 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
 	n := &State{
-		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
-		gates: v.Gates,
+		members: members, next: v.Next, volumes: v.Volumes, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
+		gates: v.Gates, caches: v.Caches,
 	}
-	n.count()
+	n.derive()
 	if err := n.CheckInvariants(); err != nil {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
@@ -85,13 +88,13 @@ func (s *State) ApplyBytes(b []byte) []byte {
 func (s *State) Query(q membership.Query) ([]byte, error) {
 	switch q.Kind {
 	case membership.QueryListing:
-		return membership.EncodeAnswer(s.Volumes(wire.VolumeID(q.ID))), nil
+		return membership.EncodeAnswer(s.page(q)), nil
 	case membership.QueryEvents:
 		return membership.EncodeAnswer(s.events.Page(q.ID, q.Limit)), nil
 	case membership.QueryHolds:
 		return membership.EncodeAnswer(s.holds(q.Node)), nil
 	case membership.QueryMoves:
-		return membership.EncodeAnswer(s.moves.All()), nil
+		return membership.EncodeAnswer(s.moves.Page(q)), nil
 	}
 	return nil, wire.Errorf(wire.KindBadRequest, "gsm query %d, want %d, %d or %d", q.Kind, membership.QueryEvents, membership.QueryMoves, membership.QueryListing)
 }

@@ -2,11 +2,13 @@ package gsm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/dedup"
 	"splitkernel/gmanagers/membership"
@@ -34,8 +36,17 @@ type Volume struct {
 	CacheAddr string // as stamped when it was placed
 	PlacedMS  int64  // ms since 1970 by the clock of the leader that placed it
 	// Lost says what did not survive its move, the volume or its buffer cache with writes that were not flushed; 0 is nothing.
-	Lost wire.MoveKind
+	Lost      wire.MoveKind
+	CacheRack string     // of the buffer cache, as stamped when it was placed
+	Apart     apart.Rule // of its vNode
+	Own       apart.Rule // its own
 }
+
+// Groups are its memberships of groups.
+func (v *Volume) Groups() []apart.Member { return apart.Volume(v.Apart, v.PID, v.Own, v.Volume) }
+
+// less as a number of times is minus one.
+const less = ^uint64(0)
 
 // State is the replicated state. Make one with New.
 type State struct {
@@ -52,36 +63,119 @@ type State struct {
 	gates       []Gate                       // mComponents that get no buffer cache, ascending by ID, at most MaxGates
 	sessions    *dedup.Table[Result]
 	events      *events.Log
+	untold      events.Pending // of what is Prepared
 	moves       *movelist.List
-	note        events.Event  // why the sComponent at hand was chosen, kept for its memory
-	cacheNote   events.Event  // and the buffer cache
-	set         placement.Set // of the decision at hand, kept for its memory
+	note        events.Event      // why the sComponent at hand was chosen, kept for its memory
+	cacheNote   events.Event      // and the buffer cache
+	caches      []membership.Live // mComponents that take buffer caches, as stamped: never silent, ascending by ID, at most membership.MaxMembers
+	apart       *apart.Index      // derived: where the volumes of groups are, or will be
+	apartCaches *apart.Index      // derived: and their buffer caches
+	set         placement.Set     // derived: the sComponents as candidates
+	cacheSet    placement.Set     // derived: caches as candidates
 }
 
 // New returns the state of a manager that has seen no command.
 func New() *State {
 	s := &State{members: membership.NewTable(wire.RoleStorage), next: 1, sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GSM)}
-	s.count()
+	s.derive()
 	return s
 }
 
-// count derives the counters from the volumes.
-func (s *State) count() {
+// derive makes the counters, the indices of groups and the candidates.
+func (s *State) derive() {
 	s.reserved, s.stored, s.cached = map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}
 	s.of = map[wire.PID][]wire.VolumeID{}
-	for _, v := range s.volumes {
-		s.reserved[v.Storage] += v.SizeBytes
-		s.stored[v.Storage]++
-		s.cached[v.Cache]++
+	s.apart, s.apartCaches = apart.New(), apart.New()
+	s.set, s.cacheSet = placement.Set{}, placement.Set{}
+	for i := range s.volumes {
+		v := &s.volumes[i]
+		s.count(v, 1)
 		s.of[v.PID] = append(s.of[v.PID], v.Volume)
 	}
 	list := s.moves.Moves()
 	for i := range list {
 		if m := &list[i]; !m.Ended() {
-			s.book(m, 1)
+			s.countMove(m, 1)
 		}
 	}
+	for i := range s.members.View() {
+		s.set.Add(s.candidate(i))
+	}
+	for i := range s.caches {
+		s.cacheSet.Add(s.cacheCandidate(i))
+	}
+	s.set.Index()
+	s.cacheSet.Index()
 }
+
+// count counts a volume and its buffer cache, n times, which is 1 or less, without bringing the candidates in line.
+func (s *State) count(v *Volume, n uint64) {
+	ms := v.Groups()
+	s.countStored(v.Storage, v.SizeBytes, ms, n)
+	s.countCached(v.Cache, v.CacheRack, ms, n)
+}
+
+func (s *State) countStored(id wire.NodeID, size uint64, ms []apart.Member, n uint64) {
+	s.reserved[id] += n * size
+	s.stored[id] += n
+	if len(ms) > 0 {
+		m, _ := s.members.Get(id)
+		s.apart.Add(ms, id, m.Rack, n)
+	}
+}
+
+func (s *State) countCached(id wire.NodeID, rack string, ms []apart.Member, n uint64) {
+	if s.cached[id] += n; s.cached[id] == 0 {
+		delete(s.cached, id)
+	}
+	s.apartCaches.Add(ms, id, rack, n)
+}
+
+// refresh brings the candidate of an sComponent in line with the books, refreshCache that of an mComponent.
+func (s *State) refresh(id wire.NodeID) {
+	if i, ok := s.members.Find(id); ok {
+		s.set.Put(s.candidate(i))
+	} else {
+		s.set.Remove(id)
+	}
+}
+
+func (s *State) refreshCache(id wire.NodeID) {
+	if i, ok := s.findCache(id); ok {
+		s.cacheSet.Put(s.cacheCandidate(i))
+	} else {
+		s.cacheSet.Remove(id)
+	}
+}
+
+func (s *State) findCache(id wire.NodeID) (int, bool) {
+	return slices.BinarySearchFunc(s.caches, id, func(l membership.Live, id wire.NodeID) int { return cmp.Compare(l.ID, id) })
+}
+
+// see takes over what a command tells of members and of mComponents.
+func (s *State) see(cmd Command) {
+	s.members.See(cmd.Stamp.Live, s.refresh)
+	for _, l := range cmd.Caches {
+		i, ok := s.findCache(l.ID)
+		switch {
+		case checkCache(l) != nil || ok && l.Epoch < s.caches[i].Epoch:
+			continue
+		case l.Silent && ok:
+			s.caches = slices.Delete(s.caches, i, i+1)
+		case l.Silent:
+			continue
+		case ok:
+			s.caches[i] = l
+		case len(s.caches) < membership.MaxMembers:
+			s.caches = slices.Insert(s.caches, i, l)
+		}
+		s.refreshCache(l.ID)
+	}
+}
+
+// Caches returns the mComponents that take buffer caches as far as stamps told, ascending by id. The caller changes nothing and keeps
+// nothing.
+func (s *State) Caches() []membership.Live { return s.caches }
 
 // Apply carries out a command once: the same (client, sequence) again changes nothing and has the same result.
 func (s *State) Apply(cmd Command) Result {
@@ -89,13 +183,18 @@ func (s *State) Apply(cmd Command) Result {
 }
 
 func (s *State) apply(cmd Command) Result {
+	s.see(cmd)
 	q := cmd.Request
 	switch q.Op {
 	case OpRegister:
+		if was, ok := s.members.Get(q.Member.ID); ok && was.Rack != q.Member.Rack && s.apart.Has(was.ID) {
+			return failed(wire.Errorf(wire.KindExists, "member %q: rack %q, it has volumes that are apart by rack and were placed when its rack was %q: drain it under that first", was.ID, q.Member.Rack, was.Rack))
+		}
 		epoch, err := s.members.Register(q.Member)
 		if err != nil {
 			return failed(err)
 		}
+		s.rerack(q.Member.ID)
 		s.events.Joined(cmd.Stamp.NowMS, q.Member.ID, epoch)
 		return Result{Epoch: epoch}
 	case OpSteps:
@@ -142,7 +241,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) (err err
 	case st.PID == 0:
 		return wire.Errorf(wire.KindBadRequest, "process id 0")
 	case st.Verb == admission.Free:
-		if len(ids) > 0 {
+		if len(ids) > 0 && !s.prepared(st.PID) { // of what is prepared nothing was told
 			s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Released, PID: st.PID, Amount: uint64(len(ids))})
 		}
 		s.free(st.PID)
@@ -164,6 +263,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) (err err
 			i, _ := s.find(id)
 			s.volumes[i].Prepared = false
 		}
+		s.untold.Tell(st.PID, s.events)
 	}
 	return nil
 }
@@ -173,14 +273,13 @@ func (s *State) hold(st admission.Step, cmd Command) ([]wire.VolumeID, error) {
 	switch {
 	case slices.Contains(s.closed, st.PID):
 		return nil, wire.Errorf(wire.KindStale, "process %d was freed before it was prepared", st.PID)
+	case st.Apart.CheckQualified() != nil:
+		return nil, st.Apart.CheckQualified()
 	case len(st.Volumes) == 0 || len(st.Volumes) > admission.MaxVolumes:
 		return nil, wire.Errorf(wire.KindBadRequest, "process %d wants %d volumes, want 1 to %d", st.PID, len(st.Volumes), admission.MaxVolumes)
 	}
 	for _, spec := range st.Volumes {
-		if err := s.create(spec, st.PID, cmd); err != nil {
-			if n := len(s.of[st.PID]); n > 0 {
-				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Released, PID: st.PID, Amount: uint64(n), Reason: membership.TextOf(err)})
-			}
+		if err := s.create(spec, st, cmd); err != nil {
 			s.drop(st.PID)
 			return nil, err
 		}
@@ -189,41 +288,48 @@ func (s *State) hold(st admission.Step, cmd Command) ([]wire.VolumeID, error) {
 }
 
 // create places one volume; it is prepared.
-func (s *State) create(spec admission.VolumeSpec, pid wire.PID, cmd Command) error {
+func (s *State) create(spec admission.VolumeSpec, st admission.Step, cmd Command) error {
+	pid := st.PID
 	switch {
 	case len(spec.Name) > admission.MaxNameBytes:
 		return wire.Errorf(wire.KindBadRequest, "volume name of %d bytes, want at most %d", len(spec.Name), admission.MaxNameBytes)
 	case spec.SizeBytes == 0 || spec.SizeBytes > math.MaxInt64:
 		return wire.Errorf(wire.KindBadRequest, "volume %q: size_bytes: %d, want 1 to %d", spec.Name, spec.SizeBytes, int64(math.MaxInt64))
+	case spec.Apart.CheckQualified() != nil:
+		return spec.Apart.CheckQualified()
+	case spec.Apart.Level != 0 && spec.Apart.Group == st.Apart.Group:
+		return wire.Errorf(wire.KindBadRequest, "volume %q: its group %q is that of its vNode", spec.Name, st.Apart.Group)
 	case len(s.volumes) >= MaxVolumes || s.next > math.MaxUint32:
 		return wire.Errorf(wire.KindNoRoom, "volume table: %d volumes, at most %d, and ids up to %d", len(s.volumes), MaxVolumes, uint32(math.MaxUint32))
 	}
 	size := (spec.SizeBytes + wire.PageSize - 1) / wire.PageSize * wire.PageSize
-	storage, storageTurn, err := s.chooseStorage(spec.Name, size, cmd.Stamp)
+	ms := apart.Volume(st.Apart, pid, spec.Apart, wire.VolumeID(s.next))
+	storage, storageTurn, err := s.chooseStorage(spec.Name, size, ms, cmd.Stamp)
 	if err != nil {
 		return err
 	}
-	cache, cacheTurn, err := s.chooseCache(spec.Name, cmd)
+	cache, cacheTurn, err := s.chooseCache(spec.Name, ms, cmd)
 	if err != nil {
 		return err
 	}
 	v := Volume{
 		Volume: wire.VolumeID(s.next), Epoch: 1, Name: spec.Name, SizeBytes: size, PID: pid, Prepared: true,
 		Storage: storage.ID, Cache: cache.ID, CacheAddr: cache.Addr, PlacedMS: cmd.Stamp.NowMS,
+		CacheRack: cache.Rack, Apart: st.Apart, Own: spec.Apart,
 	}
 	s.next++
 	s.volumes = append(s.volumes, v) // ids only grow
-	s.reserved[v.Storage] += size
-	s.stored[v.Storage]++
-	s.cached[v.Cache]++
+	s.count(&v, 1)
+	s.refresh(v.Storage)
+	s.refreshCache(v.Cache)
 	s.storageTurn, s.cacheTurn = storageTurn, cacheTurn // not before: a volume without a cache is no turn
 	s.of[pid] = append(s.of[pid], v.Volume)
 	e := s.note
 	e.MS, e.Kind, e.PID, e.Volume, e.Node, e.Amount = cmd.Stamp.NowMS, events.PlacedVolume, pid, v.Volume, v.Storage, size
-	s.events.Append(e)
+	s.untold.Add(e)
 	e = s.cacheNote
 	e.MS, e.Kind, e.PID, e.Volume, e.Node = cmd.Stamp.NowMS, events.PlacedCache, pid, v.Volume, v.Cache
-	s.events.Append(e)
+	s.untold.Add(e)
 	return nil
 }
 
@@ -250,18 +356,17 @@ func (s *State) Prepared() []wire.PID {
 }
 
 // chooseStorage returns the sComponent for size bytes and whose turn it was then.
-func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) (m wire.Member, turn wire.NodeID, err error) {
+func (s *State) chooseStorage(name string, size uint64, ms []apart.Member, stamp membership.Stamp) (m wire.Member, turn wire.NodeID, err error) {
 	policy, err := placement.New(stamp.Policy)
 	if err != nil {
 		return m, "", err
 	}
-	s.candidates(size, stamp.Live, nil)
 	ask := placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: placement.Hash(stamp.Chance, s.next), After: s.storageTurn}
-	i := placement.Choose(policy, ask, &s.set)
+	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
+	ask.Within, ask.WithinRacks = s.apart.Own(ms)
+	i, ask := placement.ChooseNear(policy, ask, &s.set)
 	if i < 0 {
-		var why membership.Refusals
-		s.candidates(size, stamp.Live, &why)
-		return m, "", wire.Errorf(wire.KindNoRoom, "storage_bytes: volume %q wants %d at one sComponent: %s", name, size, why.With("raise scomponent.capacity_bytes"))
+		return m, "", wire.Errorf(wire.KindNoRoom, "%sstorage_bytes: volume %q wants %d at one sComponent: %s", s.isApart(ms), name, size, s.refuses(size, ms))
 	}
 	s.note.Explain(policy, ask, &s.set, i)
 	m, _ = s.members.Get(s.set.ID(i))
@@ -271,60 +376,91 @@ func (s *State) chooseStorage(name string, size uint64, stamp membership.Stamp) 
 	return m, s.storageTurn, nil
 }
 
-// candidates fills s.set with those of stamped that are registered under their epoch, and why, if it is not nil, with what
-// keeps the other members and those without room for size bytes from being chosen.
-func (s *State) candidates(size uint64, stamped []membership.Live, why *membership.Refusals) {
-	live := membership.Traffic(stamped)
-	s.set.Reset()
+// isApart begins the refusal of what has memberships.
+func (s *State) isApart(ms []apart.Member) string {
+	if len(ms) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("apart: it is apart from %s; ", apart.Groups(ms))
+}
+
+// refuses says why each sComponent is none for a volume of size bytes.
+func (s *State) refuses(size uint64, ms []apart.Member) string {
+	var why membership.Refusals
 	members := s.members.View()
 	for i := range members {
 		m := &members[i]
-		traffic, ok := live.Of(m)
-		if !s.members.Placeable(i) {
+		if _, ok := s.members.Heard(i); !s.members.Placeable(i) {
 			why.Closed(m.ID, s.members.StateAt(i))
-			continue
-		}
-		if !ok {
+		} else if !ok {
 			why.Silent(m.ID)
-			continue
+		} else if text := s.apart.Why(ms, m.ID, m.Rack); text != "" {
+			why.Apart(m.ID, text)
+		} else if c := s.candidate(i); c.Room < size {
+			why.Short(m.ID, size, c.Room, c.Capacity)
 		}
-		capacity, reserved := m.Capacity.StorageBytes, s.reserved[m.ID]
-		free := capacity - min(capacity, reserved) // it may have registered again with less
-		if free < size {
-			why.Short(m.ID, size, free, capacity)
-		}
-		s.set.Add(placement.Candidate{
-			ID: m.ID, Rack: m.Rack, Room: free, Reserved: reserved, Capacity: capacity, Volumes: s.stored[m.ID], Traffic: traffic,
-		})
+	}
+	return why.With("raise scomponent.capacity_bytes")
+}
+
+// candidate makes the candidate of member i.
+func (s *State) candidate(i int) placement.Candidate {
+	m := &s.members.View()[i]
+	capacity, reserved := m.Capacity.StorageBytes, s.reserved[m.ID]
+	traffic, heard := s.members.Heard(i)
+	return placement.Candidate{
+		ID: m.ID, Rack: m.Rack, Room: capacity - min(capacity, reserved), // it may have registered again with less
+		Reserved: reserved, Capacity: capacity, Volumes: s.stored[m.ID], Traffic: traffic, Closed: !heard || !s.members.Placeable(i),
 	}
 }
 
+// cacheCandidate makes the candidate of s.caches[i], which reserves nothing.
+func (s *State) cacheCandidate(i int) placement.Candidate {
+	l := &s.caches[i]
+	return placement.Candidate{ID: l.ID, Rack: l.Rack, Room: math.MaxUint64, Volumes: s.cached[l.ID], Traffic: l.Traffic, Closed: s.shut(l.ID, l.Epoch)}
+}
+
 // chooseCache returns the mComponent for a buffer cache, which reserves nothing, and whose turn it was then.
-func (s *State) chooseCache(name string, cmd Command) (l membership.Live, turn wire.NodeID, err error) {
+func (s *State) chooseCache(name string, ms []apart.Member, cmd Command) (l membership.Live, turn wire.NodeID, err error) {
 	policy, err := placement.New(cmd.CachePolicy)
 	if err != nil {
 		return l, "", err
 	}
-	caches := sortedCaches(cmd)
-	closed := s.cacheCandidates(caches)
 	ask := placement.Ask{Need: 1, Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
-	i := placement.Choose(policy, ask, &s.set)
+	ask.Avoid, ask.AvoidRacks = s.apartCaches.Avoid(ms)
+	ask.Within, ask.WithinRacks = s.apartCaches.Own(ms)
+	i, ask := placement.ChooseNear(policy, ask, &s.cacheSet)
 	if i < 0 {
-		also := ""
-		if closed > 0 {
-			also = fmt.Sprintf(" and takes any (%d are draining or dead)", closed)
-		}
-		return l, "", wire.Errorf(wire.KindNoRoom, "buffer caches: volume %q wants 1, no mComponent is alive%s", name, also)
+		return l, "", wire.Errorf(wire.KindNoRoom, "%sbuffer caches: volume %q wants 1, no mComponent is alive%s", s.isApart(ms), name, s.refusesCache(ms))
 	}
-	s.cacheNote.Explain(policy, ask, &s.set, i)
-	l = caches[i]
-	if err := checkCache(l); err != nil {
-		return l, "", err
-	}
+	s.cacheNote.Explain(policy, ask, &s.cacheSet, i)
+	l = s.caches[i]
 	if policy.Rotates {
 		return l, l.ID, nil
 	}
 	return l, s.cacheTurn, nil
+}
+
+// refusesCache says after "no mComponent is alive" why those that are take no buffer cache.
+func (s *State) refusesCache(ms []apart.Member) string {
+	closed := 0
+	var near membership.Refusals
+	for i := range s.caches {
+		l := &s.caches[i]
+		if s.cacheSet.Closed(i) {
+			closed++
+		} else if why := s.apartCaches.Why(ms, l.ID, l.Rack); why != "" {
+			near.Apart(l.ID, why)
+		}
+	}
+	text := ""
+	if closed > 0 {
+		text = fmt.Sprintf(" and takes any (%d are draining or dead)", closed)
+	}
+	if near.Any() {
+		text += " and apart: " + near.String()
+	}
+	return text
 }
 
 func (s *State) find(id wire.VolumeID) (int, bool) {
@@ -348,12 +484,23 @@ func (s *State) drop(pid wire.PID) {
 	for _, id := range s.of[pid] {
 		i, _ := s.find(id)
 		v := s.volumes[i]
-		s.reserved[v.Storage] -= v.SizeBytes
-		s.stored[v.Storage]--
-		s.cached[v.Cache]--
+		s.count(&v, less)
+		s.refresh(v.Storage)
+		s.refreshCache(v.Cache)
 		s.volumes = slices.Delete(s.volumes, i, i+1)
 	}
 	delete(s.of, pid)
+	s.untold.Drop(pid)
+}
+
+// prepared reports whether the volumes of a vNode are held for an admission that is not known to be decided.
+func (s *State) prepared(pid wire.PID) bool {
+	ids := s.of[pid]
+	if len(ids) == 0 {
+		return false
+	}
+	i, ok := s.find(ids[0])
+	return ok && s.volumes[i].Prepared
 }
 
 // Members returns the sComponents, ascending by id.
@@ -413,6 +560,8 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gsm: volume %d is at %q, which never was, or has no cache (%q at %q)", v.Volume, v.Storage, v.Cache, v.CacheAddr)
 		case v.PID == 0 || slices.Contains(s.closed, v.PID):
 			return fmt.Errorf("gsm: volume %d is of process %d, which is none or was freed", v.Volume, v.PID)
+		case v.Apart.CheckQualified() != nil || v.Own.CheckQualified() != nil || len(v.CacheRack) > membership.MaxIDBytes:
+			return fmt.Errorf("gsm: volume %d: groups %+v and %+v, cache in a rack of %d bytes", v.Volume, v.Apart, v.Own, len(v.CacheRack))
 		case v.Lost != 0 && v.Lost != wire.MoveVolume && v.Lost != wire.MoveCache:
 			return fmt.Errorf("gsm: volume %d lost %v", v.Volume, v.Lost)
 		case v.Epoch == 0 || v.SizeBytes == 0 || v.SizeBytes%wire.PageSize != 0 || v.SizeBytes > 1<<63 || len(v.Name) > admission.MaxNameBytes:
@@ -425,8 +574,17 @@ func (s *State) CheckInvariants() error {
 	if err := s.checkMoves(); err != nil {
 		return err
 	}
+	if err := s.untold.CheckInvariants(s.prepared); err != nil {
+		return fmt.Errorf("gsm: %w", err)
+	}
+	if err := s.checkCaches(); err != nil {
+		return err
+	}
 	was := *s
-	was.count()
+	was.derive()
+	if err := errors.Join(s.set.Same(&was.set), s.cacheSet.Same(&was.cacheSet), s.apart.Same(was.apart), s.apartCaches.Same(was.apartCaches), s.apart.Check(), s.apartCaches.Check()); err != nil {
+		return fmt.Errorf("gsm: %w", err)
+	}
 	if len(s.of) != len(was.of) {
 		return fmt.Errorf("gsm: counts volumes of %d vNodes, has them of %d", len(s.of), len(was.of))
 	}
@@ -441,6 +599,26 @@ func (s *State) CheckInvariants() error {
 		}
 		if s.cached[v.Cache] != was.cached[v.Cache] {
 			return fmt.Errorf("gsm: cache %q counts %d volumes, has %d", v.Cache, s.cached[v.Cache], was.cached[v.Cache])
+		}
+	}
+	return nil
+}
+
+// rerack brings candidate and groups of an sComponent that registered again in line with its rack.
+func (s *State) rerack(id wire.NodeID) {
+	m, _ := s.members.Get(id)
+	s.apart.Rename(id, m.Rack)
+	s.refresh(id)
+}
+
+// checkCaches returns the first broken rule of the mComponents that take buffer caches.
+func (s *State) checkCaches() error {
+	if len(s.caches) > membership.MaxMembers {
+		return fmt.Errorf("gsm: %d mComponents, at most %d", len(s.caches), membership.MaxMembers)
+	}
+	for i, l := range s.caches {
+		if err := checkCache(l); err != nil || l.Silent || i > 0 && s.caches[i-1].ID >= l.ID {
+			return fmt.Errorf("gsm: mComponent %+v is silent or out of order (%v)", l, err)
 		}
 	}
 	return nil

@@ -25,7 +25,8 @@ var requests = []statetest.Choice[*State, Request]{
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request {
 		// Capacities do not shrink here, so that CheckCapacity must hold.
 		return Request{Op: OpRegister, Member: wire.Member{
-			ID: wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", ""}).Draw(t, "id")), Role: wire.RoleStorage, Addr: "inproc:s",
+			ID: wire.NodeID(rapid.SampledFrom([]string{"s1", "s2", "s3", "s4", ""}).Draw(t, "id")), Role: wire.RoleStorage, Addr: "inproc:s",
+			Rack:     rapid.SampledFrom([]string{"", "r1", "r2"}).Draw(t, "rack"),
 			Capacity: wire.Capacity{StorageBytes: 30 * 4096},
 		}}
 	}},
@@ -34,9 +35,10 @@ var requests = []statetest.Choice[*State, Request]{
 		for range rapid.IntRange(0, 4).Draw(t, "steps") {
 			st := admission.Step{
 				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 2, 2, 3, 3, 4}).Draw(t, "verb")), PID: drawPID(t, s),
+				Apart: statetest.Apart(t),
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "volumes") {
-				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size")})
+				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size"), Apart: statetest.Apart(t)})
 			}
 			q.Steps = append(q.Steps, st)
 		}
@@ -92,13 +94,15 @@ func drawCommand(t *rapid.T, s *State, client, seq uint64) Command {
 		Chance: rapid.Uint64().Draw(t, "chance"),
 	}, CachePolicy: rapid.SampledFrom(placement.Names()).Draw(t, "cache policy")}
 	for _, m := range s.Members() {
-		if rapid.IntRange(0, 9).Draw(t, "alive") > 0 {
-			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch})
+		if rapid.IntRange(0, 9).Draw(t, "news") > 6 {
+			c.Stamp.Live = append(c.Stamp.Live, membership.Live{ID: m.ID, Epoch: m.Epoch, Silent: rapid.IntRange(0, 3).Draw(t, "silent") == 0})
 		}
 	}
-	for _, id := range []wire.NodeID{"m1", "m2", "m3"} {
-		if rapid.IntRange(0, 3).Draw(t, "cache alive") > 0 {
-			c.Caches = append(c.Caches, membership.Live{ID: id, Epoch: 1, Addr: "inproc:" + string(id)})
+	for _, id := range []wire.NodeID{"m1", "m2", "m3", "m4"} {
+		if rapid.IntRange(0, 3).Draw(t, "cache news") > 0 {
+			c.Caches = append(c.Caches, membership.Live{
+				ID: id, Epoch: 1, Addr: "inproc:" + string(id), Rack: rapid.SampledFrom([]string{"", "r1", "r2"}).Draw(t, "cache rack"), Silent: rapid.IntRange(0, 3).Draw(t, "cache silent") == 0,
+			})
 		}
 	}
 	if s.members.Len() < 2 && rapid.IntRange(0, 2).Draw(t, "register") > 0 { // so that most of the log places something
@@ -127,7 +131,31 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 				owners[v.Volume] = o
 			}
 		}
-		taken := map[wire.NodeID]uint64{}
+		taken, parts, caches := map[wire.NodeID]uint64{}, statetest.Parts{Racks: statetest.RacksOf(s.Members())}, statetest.Parts{}
+		has := func(v Volume, storage, cache wire.NodeID, rack string) {
+			for _, m := range v.Groups() {
+				if storage != "" {
+					parts.Has(m.Rule, m.ID, storage)
+				}
+				if cache != "" {
+					caches.HasIn(m.Rule, m.ID, cache, rack)
+				}
+			}
+		}
+		for _, v := range s.Volumes(0) {
+			has(v, v.Storage, v.Cache, v.CacheRack)
+		}
+		for _, m := range s.moves.Moves() {
+			if vs := s.Volumes(m.Req.Volume); m.Ended() || len(vs) == 0 {
+				continue
+			} else if m.Req.Kind == wire.MoveCache {
+				has(vs[0], "", m.Req.To, m.ToRack)
+			} else {
+				has(vs[0], m.Req.To, "", "")
+			}
+		}
+		parts.Check(t)
+		caches.Check(t)
 		for _, v := range s.Volumes(0) {
 			if o := owners[v.Volume]; o.pid != v.PID || o.storage != v.Storage && v.Epoch == 1 {
 				t.Fatalf("volume %d: lists %+v, answered %+v", v.Volume, v, o)
@@ -160,7 +188,8 @@ func TestFits(t *testing.T) {
 			}
 		}
 		c := drawCommand(t, s, 1, steps+1)
-		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, Volumes: []admission.VolumeSpec{{SizeBytes: rapid.Uint64Range(1, 12*wire.PageSize).Draw(t, "a")}, {SizeBytes: 1}}}
+		s.see(c)
+		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, Volumes: []admission.VolumeSpec{{SizeBytes: rapid.Uint64Range(1, 12*wire.PageSize).Draw(t, "a")}, {SizeBytes: 1, Apart: statetest.Apart(t)}}, Apart: statetest.Apart(t)}
 		was := s.Snapshot()
 		fits := s.Fits(st, without, c)
 		if !bytes.Equal(s.Snapshot(), was) {

@@ -5,7 +5,6 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/events"
-	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
@@ -14,8 +13,9 @@ import (
 func (s *State) Fits(st admission.Step, without []wire.PID, cmd Command) error {
 	try := *s
 	try.volumes, try.closed = slices.Clone(s.volumes), slices.Clone(s.closed)
-	try.events, try.note, try.cacheNote, try.set = &events.Log{}, events.Event{}, events.Event{}, placement.Set{}
-	try.count()
+	try.untold = events.Pending{} // those of s are not touched
+	try.events, try.note, try.cacheNote = &events.Log{}, events.Event{}, events.Event{}
+	try.derive()
 	for _, pid := range without {
 		try.free(pid)
 	}

@@ -74,6 +74,11 @@ func TestTheLifeOfAVNode(t *testing.T) {
 	c.parts["p1"].running[v.PID] = httpapi.Progress{State: "running", References: 7}
 	c.parts["p1"].mu.Unlock()
 	at := fmt.Sprintf("/vnodes/%d", v.PID)
+	eventually(t, "the vNode, which is answered when it is decided, runs", func() bool {
+		var d httpapi.VNodeDetail
+		c.ok(0, "GET", at, "", http.StatusOK, &d)
+		return d.Phase == "running"
+	})
 	for i := range c.apis { // whoever is asked, a follower too
 		var d httpapi.VNodeDetail
 		c.ok(i, "GET", at, "", http.StatusOK, &d)
@@ -384,6 +389,33 @@ func TestAVNodeWaitsForRoom(t *testing.T) {
 	}
 }
 
+// TestApart: a group is told back, and keeps vNodes and volumes apart.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, "", pcomponent("p1"), pcomponent("p2"), mcomponent("m1"), mcomponent("m2"), scomponent("s1"), scomponent("s2"))
+	body := func(level string) string {
+		return fmt.Sprintf(`{"threads": 1, "excache_lines": 9, "apart_from": "web", "apart_level": %q}`, level)
+	}
+	var v, w httpapi.VNode
+	c.ok(0, "POST", "/vnodes", body("component"), http.StatusCreated, &v)
+	c.ok(0, "POST", "/vnodes", body(""), http.StatusCreated, &w)
+	var d httpapi.VNodeDetail
+	c.ok(0, "GET", fmt.Sprintf("/vnodes/%d", w.PID), "", http.StatusOK, &d)
+	if v.Node == w.Node || v.Home.Node == w.Home.Node || d.ApartFrom != "web" || d.ApartLevel != "component" || w.ApartFrom != "web" {
+		t.Errorf("%+v and %+v, which is shown as %+v", v, w, d)
+	}
+	c.refused(0, "POST", "/vnodes", body("component"), http.StatusUnprocessableEntity, "no_room", `has process 1 of group "default/web"`)
+	c.refused(0, "POST", "/vnodes", body("row"), http.StatusBadRequest, "bad_request", "apart_level", "want component or rack")
+	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 9, "apart_from": "a b"}`, http.StatusBadRequest, "bad_request", "apart")
+	mirrored := `{"threads": 1, "excache_lines": 9, "volumes": [{"name": "a", "size_bytes": 1, "apart_from": "mirror"}, {"name": "b", "size_bytes": 1, "apart_from": "mirror"}%s]}`
+	var x httpapi.VNode
+	c.ok(0, "POST", "/vnodes", fmt.Sprintf(mirrored, ""), http.StatusCreated, &x)
+	if a, b := x.Volumes[0], x.Volumes[1]; a.Storage == b.Storage || a.Cache == b.Cache || a.ApartFrom != "mirror" || a.ApartLevel != "component" {
+		t.Errorf("%+v", x.Volumes)
+	}
+	c.refused(0, "POST", "/vnodes", fmt.Sprintf(mirrored, `, {"name": "c", "size_bytes": 1, "apart_from": "mirror"}`), http.StatusUnprocessableEntity, "no_room", "apart: ", `of group "default/mirror"`)
+}
+
 // TestBadRequests: whatever is wrong, a problem says so and nothing is done.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
@@ -404,8 +436,16 @@ func TestBadRequests(t *testing.T) {
 	c.refused(0, "GET", "/vnodes/7", "", http.StatusNotFound, "not_found", "no vNode 7, want one of: (there is none)")
 	c.refused(0, "DELETE", "/vnodes/7?force=perhaps", "", bad, "bad_request", "want true or false")
 	c.refused(0, "DELETE", "/vnodes/7?force=true&force=true", "", bad, "bad_request", "2 times")
-	c.refused(0, "GET", "/vnodes?colour=red", "", bad, "bad_request", "unknown parameter \"colour\", want none")
+	c.refused(0, "GET", "/vnodes?colour=red", "", bad, "bad_request", "unknown parameter \"colour\", want one of limit, after")
 	c.refused(0, "GET", "/vnodes?%zz", "", bad, "bad_request")
+	c.refused(0, "GET", "/vnodes?limit=1001", "", bad, "bad_request", "parameter limit: \"1001\", want 1 to 1000")
+	c.refused(0, "GET", "/vnodes?after=p1", "", bad, "bad_request", "parameter after")
+	for _, after := range []string{"p1", "king:p1"} {
+		c.refused(0, "GET", "/nodes?after="+after, "", bad, "bad_request", "want `next` of an answer")
+	}
+	for _, after := range []string{"1", "1:gpm", "x:gpm:1", "1:gum:1", "1:gpm:x"} {
+		c.refused(0, "GET", "/moves?after="+after, "", bad, "bad_request", "want `next` of an answer")
+	}
 	c.refused(0, "GET", "/nodes/m9", "", http.StatusNotFound, "not_found", `no component "m9", want one of: p1, m1, s1`)
 	c.refused(0, "GET", "/events?since=x", "", bad, "bad_request", "want `next` of an answer")
 	c.refused(0, "GET", "/events?since=7", "", bad, "bad_request", "a number with manager")

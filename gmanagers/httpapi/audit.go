@@ -101,20 +101,40 @@ func readHoldings(ctx context.Context, b *audit.Books, net netlayer.Options, pee
 		room <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-room }()
-			var h wire.HoldingsRep
-			err := control(ctx, p, wire.OpHoldings, 0, &wire.HoldingsReq{}, &h)
+			h, err := holdings(ctx, p)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case err == nil:
 				b.Held = append(b.Held, h)
-			case errors.Is(err, wire.ErrBadRequest): // it holds more than fits into a reply
+			case errors.Is(err, wire.ErrBadRequest): // it is of another release
 				errs = append(errs, fmt.Errorf("%s: %w", addr, err))
 			} // who does not answer and is registered is a difference
 		})
 	}
 	asking.Wait()
 	return errors.Join(errs...)
+}
+
+// holdings asks one component for what it holds, page by page. What comes and goes meanwhile may be missing, which the next
+// reading of an audit shows.
+func holdings(ctx context.Context, p *netlayer.Peer) (all wire.HoldingsRep, err error) {
+	for q := (wire.HoldingsReq{}); ; {
+		var h wire.HoldingsRep
+		if err := control(ctx, p, wire.OpHoldings, 0, &q, &h); err != nil {
+			return all, err
+		}
+		held := all.Holds
+		held.Add(h.Holds)
+		all = wire.HoldingsRep{Node: h.Node, Role: h.Role, Epoch: h.Epoch, Holds: held}
+		if h.Next == (wire.HeldAt{}) {
+			return all, nil
+		}
+		if h.Next == q.From {
+			return all, wire.Errorf(wire.KindInternal, "%s: a page of what it holds goes on where it began, at %+v", h.Node, h.Next)
+		}
+		q.From = h.Next
+	}
 }
 
 func (a *API) audit(q *request) (int, any, error) {

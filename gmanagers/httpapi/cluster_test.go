@@ -96,6 +96,9 @@ func (c *component) Serve(_ context.Context, req *netlayer.Request, rep *netlaye
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
 			return err
 		}
+		if slices.ContainsFunc(c.holds.Holds.Volumes, func(v wire.HeldVolume) bool { return v.Volume == r.Volume }) {
+			return nil // again succeeds
+		}
 		c.holds.Holds.Volumes = append(c.holds.Holds.Volumes, wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch, SizeBytes: r.SizeBytes})
 		return nil
 	case wire.OpVolumeDelete:

@@ -82,11 +82,27 @@ type Load struct {
 	Flushes       uint64  `json:"flushes"`
 	BlockOps      uint64  `json:"block_ops"`
 	QueueDelayUS  uint64  `json:"queue_delay_us"` // mean wait of a request for a worker over the last interval
+	BlockBytes    uint64  `json:"block_bytes"`
+	MapOps        uint64  `json:"map_ops"`  // memory-map calls that it served as a home
+	Accesses      uint64  `json:"accesses"` // of ExCaches
+	Hot           []Hot   `json:"hot"`      // what bears most, of each kind the hottest first; missing in listings of very many
+}
+
+// Hot is what one thing bears.
+type Hot struct {
+	Kind      string         `json:"kind"` // as of a move
+	PID       wire.PID       `json:"pid,omitempty"`
+	Region    *wire.RegionNo `json:"vregion,omitempty"`
+	Volume    wire.VolumeID  `json:"volume,omitempty"`
+	Ops       uint64         `json:"ops_per_second"` // misses and flushes, memory-map calls, accesses or block requests
+	Bytes     uint64         `json:"bytes_per_second"`
+	BusyCores float64        `json:"busy_cores"`
 }
 
 // Nodes is the answer of GET /nodes.
 type Nodes struct {
 	Nodes []Node `json:"nodes"`
+	Next  string `json:"next,omitempty"` // what after must be to go on; empty if these were the last
 }
 
 // NodeDetail is a node with what the books have of it.
@@ -133,12 +149,17 @@ type VNodeSpec struct {
 	Priority     uint8        `json:"priority,omitempty"`    // 1, the lowest, to 9; 0 is 5
 	IfFull       string       `json:"if_full,omitempty"`     // refuse, queue or preempt; empty is refuse
 	DeadlineMS   uint32       `json:"deadline_ms,omitempty"` // how long it may wait for room; 0 is a minute
+	ApartFrom    string       `json:"apart_from,omitempty"`  // a group of the tenant: it shares nothing with the others of it
+	ApartLevel   string       `json:"apart_level,omitempty"` // component or rack; empty is component
 }
 
 // VolumeSpec is a volume that a vNode asks for.
 type VolumeSpec struct {
 	Name      string `json:"name"`
 	SizeBytes uint64 `json:"size_bytes"`
+	// ApartFrom is a group of volumes of the tenant, that of no vNode.
+	ApartFrom  string `json:"apart_from,omitempty"`
+	ApartLevel string `json:"apart_level,omitempty"`
 }
 
 // VNode is a vNode in the books of GPM.
@@ -153,6 +174,8 @@ type VNode struct {
 	NodeEpoch    uint32     `json:"node_epoch"`
 	Tenant       string     `json:"tenant"`
 	Priority     uint8      `json:"priority"`
+	ApartFrom    string     `json:"apart_from,omitempty"`
+	ApartLevel   string     `json:"apart_level,omitempty"`
 	Placed       *time.Time `json:"placed,omitempty"`
 	Home         *Home      `json:"home,omitempty"` // once it is decided
 	Volumes      []Volume   `json:"volumes"`
@@ -179,11 +202,14 @@ type Volume struct {
 	StorageAddr string        `json:"storage_addr"`
 	Cache       string        `json:"cache"`
 	CacheAddr   string        `json:"cache_addr"`
+	ApartFrom   string        `json:"apart_from,omitempty"` // its own group
+	ApartLevel  string        `json:"apart_level,omitempty"`
 }
 
 // VNodes is the answer of GET /vnodes.
 type VNodes struct {
 	VNodes []VNode `json:"vnodes"`
+	Next   string  `json:"next,omitempty"` // what after must be to go on; empty if these were the last
 }
 
 // VNodeDetail is a vNode with its memory and how far its process is.
@@ -245,8 +271,23 @@ func nodeOf(s membership.Status) Node {
 		ID: string(s.Member.ID), Role: s.Member.Role.String(), Addr: s.Member.Addr, Rack: s.Member.Rack, Epoch: uint32(s.Member.Epoch),
 		State: s.State.String(), Alive: s.Alive, AgeMS: s.AgeMS, Unreachable: s.Unreachable,
 		Capacity: &Capacity{c.Cores, c.ExCacheLines, c.MemoryBytes, c.RegionBytes, c.BufferCacheBytes, c.StorageBytes},
-		Load:     &Load{l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps, l.QueueDelayUS},
+		Load: &Load{
+			l.Processes, l.Threads, l.BusyCores, l.ReservedBytes, l.ResidentBytes, l.Misses, l.Flushes, l.BlockOps, l.QueueDelayUS,
+			l.BlockBytes, l.MapOps, l.Accesses, hotOf(l.Hot),
+		},
 	}
+}
+
+func hotOf(things []wire.ThingLoad) []Hot {
+	out := make([]Hot, 0, len(things))
+	for _, t := range things {
+		h := Hot{Kind: t.Kind.String(), PID: t.PID, Volume: t.Volume, Ops: t.Ops, Bytes: t.Bytes, BusyCores: float64(t.MilliCPU) / 1000}
+		if t.Kind == wire.MoveRegion {
+			h.Region = &t.Region
+		}
+		out = append(out, h)
+	}
+	return out
 }
 
 // stateActive is the state of a manager process.
@@ -264,6 +305,7 @@ func vnodeOf(p gpm.Process) VNode {
 		PID: p.PID, Name: p.Name, Phase: p.Phase.String(), Epoch: uint32(p.Epoch), Threads: p.Threads, ExCacheLines: p.ExCacheLines,
 		Node: string(p.Node), NodeEpoch: uint32(p.NodeEpoch), Tenant: p.Tenant, Priority: p.Priority, Home: homeOf(p.Home), Volumes: []Volume{},
 	}
+	v.ApartFrom, v.ApartLevel = p.Apart.Name()
 	if p.PlacedMS > 0 {
 		t := time.UnixMilli(p.PlacedMS).UTC()
 		v.Placed = &t

@@ -61,6 +61,8 @@ type MoveProgress struct {
 // Moves is the answer of GET /moves.
 type Moves struct {
 	Moves []Move `json:"moves"` // by the time at which they began
+	// Next is what after must be to go on; empty if these were the last.
+	Next string `json:"next,omitempty"`
 }
 
 // underWay is the state of a move that has not ended.
@@ -225,6 +227,10 @@ func (a *API) moves(q *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	limit, err := q.limit()
+	if err != nil {
+		return 0, nil, err
+	}
 	var lists [len(managers)][]movelist.Move
 	var errs [len(managers)]error
 	var asking sync.WaitGroup
@@ -242,6 +248,10 @@ func (a *API) moves(q *request) (int, any, error) {
 			}
 		}
 	}
-	slices.SortStableFunc(out.Moves, func(a, b Move) int { return a.Begun.Compare(b.Begun) })
+	slices.SortFunc(out.Moves, orderMoves)
+	if out.Moves, err = q.afterMove(out.Moves); err != nil {
+		return 0, nil, err
+	}
+	out.Moves, out.Next = pageOf(out.Moves, limit, func(m Move) string { return m.at() })
 	return http.StatusOK, out, errors.Join(errs[:]...)
 }

@@ -87,12 +87,23 @@ func (a *API) nodes(q *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	limit, err := q.limit()
+	if err != nil {
+		return 0, nil, err
+	}
 	out := Nodes{Nodes: a.replicas(st)}
 	all, err := a.members(q.ctx)
+	if err != nil {
+		return 0, nil, err
+	}
 	for _, s := range all {
 		out.Nodes = append(out.Nodes, nodeOf(s))
 	}
-	return http.StatusOK, out, err
+	if out.Nodes, err = q.afterNode(out.Nodes); err != nil {
+		return 0, nil, err
+	}
+	out.Nodes, out.Next = pageOf(out.Nodes, limit, func(n Node) string { return n.at() })
+	return http.StatusOK, out, nil
 }
 
 func (a *API) node(q *request) (int, any, error) {

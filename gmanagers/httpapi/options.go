@@ -16,7 +16,8 @@ const (
 	MaxBodyBytes = 1 << 20
 	// MaxRequests bounds the requests that are served at once.
 	MaxRequests = 64
-	// DefaultLimit is how many events an answer has at most unless the request says otherwise; MaxLimit bounds that.
+	// DefaultLimit is how many events an answer has at most unless the request says otherwise; MaxLimit bounds that, and is how
+	// many vNodes, nodes or moves an answer has.
 	DefaultLimit, MaxLimit = 100, 1000
 	// ReadTimeout bounds a request that changes nothing. Without a quorum it ends in 503 then.
 	ReadTimeout = 4 * time.Second

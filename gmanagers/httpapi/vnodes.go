@@ -3,14 +3,18 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -22,20 +26,31 @@ import (
 const undoTimeout = 5 * time.Second
 
 func (a *API) vnodes(q *request) (int, any, error) {
-	ps, err := a.o.Client.Processes(q.ctx)
+	limit, err := q.limit()
+	if err != nil {
+		return 0, nil, err
+	}
+	after, err := q.uint("after", 0, 1, math.MaxUint64-1)
 	if err != nil {
 		return 0, nil, err
 	}
 	out := VNodes{VNodes: []VNode{}}
-	if len(ps) == 0 {
-		return http.StatusOK, out, nil
+	ps, more, err := a.processes(q.ctx, wire.PID(after)+1, limit)
+	if err != nil || len(ps) == 0 {
+		return http.StatusOK, out, err
 	}
-	volumes, err := a.volumes(q.ctx)
+	first, last := ps[0].PID, ps[len(ps)-1].PID
+	if more {
+		out.Next = strconv.FormatUint(uint64(last), 10)
+	}
+	volumes := volumeBooks{}
+	if slices.ContainsFunc(ps, func(p gpm.Process) bool { return p.Wants > 0 }) {
+		if volumes, err = a.volumes(q.ctx); err != nil {
+			return 0, nil, err
+		}
+	}
+	homes, err := a.o.Client.RegionsBetween(q.ctx, first, last)
 	if err != nil {
-		return 0, nil, err
-	}
-	homes, err := a.o.Client.Regions(q.ctx, 0)
-	if err != nil && wire.KindOf(err) != wire.KindBadRequest { // too many vRegions for one answer: homes are then as admitted
 		return 0, nil, err
 	}
 	at := map[wire.PID]gmm.Process{}
@@ -63,6 +78,20 @@ func (a *API) vnodes(q *request) (int, any, error) {
 		out.VNodes = append(out.VNodes, v)
 	}
 	return http.StatusOK, out, nil
+}
+
+// processes returns limit vNodes from an id on, and whether there are others.
+func (a *API) processes(ctx context.Context, from wire.PID, limit int) (ps []gpm.Process, more bool, err error) {
+	for {
+		p, err := a.o.Client.ProcessPage(ctx, from, limit-len(ps))
+		if err != nil {
+			return nil, false, err
+		}
+		if ps = append(ps, p.Items...); !p.More || len(ps) == limit {
+			return ps, p.More, nil
+		}
+		from = wire.PID(p.Next.ID)
+	}
 }
 
 // maxLost bounds what is told as lost of a vNode.
@@ -138,6 +167,7 @@ func (b *volumeBooks) of(p gpm.Process) []Volume {
 				continue
 			}
 			v.Name, v.Epoch, v.Storage, v.Cache, v.CacheAddr = g.Name, uint32(g.Epoch), string(g.Storage), string(g.Cache), g.CacheAddr
+			v.ApartFrom, v.ApartLevel = g.Own.Name()
 			v.StorageAddr = cmp.Or(addrOf(b.members, g.Storage), v.StorageAddr)
 		}
 		out = append(out, v)
@@ -180,13 +210,15 @@ func (a *API) vnode(q *request) (int, any, error) {
 		return 0, nil, err
 	}
 	d.Regions, d.Reserved = []Region{}, []Reserve{}
+	var home gmm.Process
+	var memories []membership.Status
 	if len(homes) == 1 {
-		d.Regions, d.Reserved = regionsOf(homes[0])
-		members, err := a.o.Client.Members(q.ctx, wire.GMM)
-		if err != nil {
+		home = homes[0]
+		d.Regions, d.Reserved = regionsOf(home)
+		if memories, err = a.o.Client.Members(q.ctx, wire.GMM); err != nil {
 			return 0, nil, err
 		}
-		d.moved(homes[0], members)
+		d.moved(home, memories)
 	}
 	volumes, err := a.volumes(q.ctx)
 	if err != nil {
@@ -196,6 +228,9 @@ func (a *API) vnode(q *request) (int, any, error) {
 	computes, err := a.o.Client.Members(q.ctx, wire.GPM)
 	if err != nil {
 		return 0, nil, err
+	}
+	if p.Phase == admission.Running {
+		d.Lost = lostOf(p, home, len(homes) == 1, volumes.volumes, computes, memories)
 	}
 	if at, ok := current(computes, p.Node, p.NodeEpoch); ok {
 		d.Addr = at.Member.Addr
@@ -240,8 +275,16 @@ func (s VNodeSpec) admission() (admission.VNodeSpec, error) {
 		Name: s.Name, Threads: s.Threads, ExCacheLines: s.ExCacheLines, MemoryBytes: s.MemoryBytes,
 		Tenant: s.Tenant, Priority: s.Priority, DeadlineMS: s.DeadlineMS,
 	}
-	for _, v := range s.Volumes {
-		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes})
+	var err error
+	if w.Apart, err = apart.Parse(s.ApartFrom, s.ApartLevel, "apart_level"); err != nil {
+		return w, err
+	}
+	for i, v := range s.Volumes {
+		rule, err := apart.Parse(v.ApartFrom, v.ApartLevel, fmt.Sprintf("volumes[%d].apart_level", i))
+		if err != nil {
+			return w, err
+		}
+		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes, Apart: rule})
 	}
 	if s.IfFull != "" {
 		var ok bool
@@ -278,7 +321,16 @@ func (a *API) createVNode(q *request) (int, any, error) {
 	if spec.IfFull != admission.Refuse { // who gives up the request gives up the wait
 		defer a.extend(q, time.Duration(spec.DeadlineMS)*time.Millisecond)()
 	}
-	at, err := a.o.Client.Admit(q.ctx, spec)
+	key, err := q.key(spec)
+	if err != nil {
+		return 0, nil, err
+	}
+	var at admission.Placement
+	if key == 0 {
+		at, err = a.o.Client.Admit(q.ctx, spec)
+	} else {
+		at, err = a.o.Client.AdmitOnce(q.ctx, key, spec)
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -289,15 +341,36 @@ func (a *API) createVNode(q *request) (int, any, error) {
 		PID: at.PID, Name: s.Name, Phase: admission.Running.String(), Epoch: uint32(at.Epoch), Threads: s.Threads, ExCacheLines: s.ExCacheLines,
 		Node: string(at.Node), Tenant: spec.Tenant, Priority: spec.Priority, Home: homeOf(at.Home), Volumes: []Volume{},
 	}
+	v.ApartFrom, v.ApartLevel = spec.Apart.Name()
 	for i, w := range at.Volumes {
 		v.Volumes = append(v.Volumes, volumeOf(w))
 		v.Volumes[i].Name = s.Volumes[i].Name
+		v.Volumes[i].ApartFrom, v.Volumes[i].ApartLevel = spec.Volumes[i].Apart.Name()
 	}
 	if p, err := a.o.Client.Process(q.ctx, at.PID); err == nil && len(p) == 1 { // it is admitted; this only adds when and under which epoch
 		full := vnodeOf(p[0])
 		v.NodeEpoch, v.Placed = full.NodeEpoch, full.Placed
 	}
 	return http.StatusCreated, v, nil
+}
+
+// KeyHeader is the header of a request that may be sent again: who repeats it with the same value gets what the first one made.
+const KeyHeader = "Idempotency-Key"
+
+// maxKeyBytes bounds its value.
+const maxKeyBytes = 128
+
+// key gives the key of an admission, 0 if the request has none. Another spec under the same value is another admission.
+func (q *request) key(spec admission.VNodeSpec) (uint64, error) {
+	text := q.Header.Get(KeyHeader)
+	switch {
+	case len(q.Header.Values(KeyHeader)) == 0:
+		return 0, nil
+	case text == "" || len(text) > maxKeyBytes:
+		return 0, badRequest("%s: %d bytes, want 1 to %d", KeyHeader, len(text), maxKeyBytes)
+	}
+	sum := sha256.Sum256(append(wire.Marshal(spec), text...))
+	return max(1, binary.LittleEndian.Uint64(sum[:8])), nil
 }
 
 // createVolumes makes the volumes of an admitted vNode at their sComponents. If one cannot be made nothing is left.

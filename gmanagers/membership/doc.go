@@ -2,8 +2,8 @@
 //
 // Table is replicated: who registered, with what capacity and under which epoch. Registering again gives the next
 // epoch, so an old incarnation can be told from its successor. Watch is soft state that every manager keeps for
-// itself: the last heartbeat of each component and the load in it. A leader asks Watch who is alive and stamps the
-// answer into a command; the replicas never look at their own clocks.
+// itself: the last heartbeat of each component and the load in it. A leader compares what Watch knows with what the table does, and
+// stamps the difference into a command (News, See); the replicas never look at their own clocks.
 //
 // A member is active, draining (chosen for nothing new) or dead (declared; what it held under its epoch is lost). A removed
 // one leaves a tombstone, so that it returns under a higher epoch. Silence alone kills nobody: Prober has others look
@@ -16,7 +16,8 @@
 //
 //	watch.Heard(now, hb.Member, hb.Load)                 // on each heartbeat, at every manager
 //	watch.Lead(wire.GMM, now)                            // when this manager becomes leader
-//	stamp.Live = watch.Live(wire.GMM, now, members)      // when it proposes a placement
+//	stamp.Live, until = watch.News(wire.GMM, now, entries) // when it proposes a placement, not each time
+//	table.See(stamp.Live, changed)                       // in Apply, on every replica
 //	out = prober.Tick(now, silent, witnesses, out[:0])   // a few times in a lease, while it leads
 //	epoch, err := table.Register(member)                 // in Apply, on every replica
 //	changed, err := table.DeclareDead(id, epoch)

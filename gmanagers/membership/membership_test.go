@@ -90,25 +90,25 @@ func TestWatch(t *testing.T) {
 	a.Epoch, b.Epoch = 1, 1
 	members := []wire.Member{a, b}
 	w := NewWatch(lease, 0)
-	if got := ids(w.Live(wire.GMM, lease-1, members)); got != "m1 m2" {
+	if got := ids(alive(w, wire.GMM, lease-1, members)); got != "m1 m2" {
 		t.Errorf("in the first lease %q are alive, want all", got)
 	}
-	if got := ids(w.Live(wire.GMM, lease, members)); got != "" {
+	if got := ids(alive(w, wire.GMM, lease, members)); got != "" {
 		t.Errorf("after a silent lease %q are alive, want none", got)
 	}
 	now := 10 * time.Second
 	w.Heard(now, a, wire.Load{Misses: 3, Flushes: 4})
-	if got := w.Live(wire.GMM, now+lease, members); len(got) != 1 || got[0] != (Live{ID: "m1", Epoch: 1, Addr: "inproc:m1", Traffic: 7}) {
+	if got := alive(w, wire.GMM, now+lease, members); len(got) != 1 || got[0] != (Live{ID: "m1", Epoch: 1, Addr: "inproc:m1", Traffic: 7}) {
 		t.Errorf("alive: %+v, want m1 with traffic 7", got)
 	}
-	if got := ids(w.Live(wire.GMM, now+lease+1, members)); got != "" {
+	if got := ids(alive(w, wire.GMM, now+lease+1, members)); got != "" {
 		t.Errorf("%q are alive after their lease", got)
 	}
 	w.Lead(wire.GMM, now+lease)
-	if got := ids(w.Live(wire.GMM, now+2*lease-1, members)); got != "m1 m2" {
+	if got := ids(alive(w, wire.GMM, now+2*lease-1, members)); got != "m1 m2" {
 		t.Errorf("a new leader calls all but %q silent", got)
 	}
-	if got := ids(w.Live(wire.GSM, now+2*lease-1, members)); got != "" {
+	if got := ids(alive(w, wire.GSM, now+2*lease-1, members)); got != "" {
 		t.Errorf("the grace of GMM's leader covers %q for GSM", got)
 	}
 
@@ -121,11 +121,11 @@ func TestWatch(t *testing.T) {
 	if w.Heard(now, old, wire.Load{Misses: 99}) {
 		t.Error("a heartbeat of an older epoch was heard")
 	}
-	if got := w.Live(wire.GMM, now, members); len(got) != 1 || got[0].Epoch != 2 || got[0].Traffic != 0 {
+	if got := alive(w, wire.GMM, now, members); len(got) != 1 || got[0].Epoch != 2 || got[0].Traffic != 0 {
 		t.Errorf("alive: %+v, want m1 under epoch 2", got)
 	}
 	members[0].Epoch = 3
-	if got := ids(w.Live(wire.GMM, now, members)); got != "" {
+	if got := ids(alive(w, wire.GMM, now, members)); got != "" {
 		t.Errorf("%q was not heard under its present epoch", got)
 	}
 	w.Registered(now, members[0])
@@ -135,36 +135,75 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestTraffic: members asked in order find what is stamped of them, whatever the order of the stamp.
-func TestTraffic(t *testing.T) {
+// TestNews: states that take over the news know what the watch knows, and are told again only what is otherwise. Before the time
+// that it names nothing can become silent.
+func TestNews(t *testing.T) {
+	const lease = 3 * time.Second
 	rapid.Check(t, func(t *rapid.T) {
-		var live []Live
-		want := map[wire.NodeID]Live{}
-		for i, n := range rapid.SliceOfN(rapid.IntRange(0, 9), 0, 12).Draw(t, "stamped") {
-			l := Live{ID: wire.NodeID(fmt.Sprint("m", n)), Epoch: wire.Epoch(rapid.IntRange(1, 2).Draw(t, "epoch")), Traffic: uint64(i)}
-			live, want[l.ID] = append(live, l), l // of equals the last counts
-		}
-		if rapid.Bool().Draw(t, "in order") {
-			slices.SortStableFunc(live, func(a, b Live) int { return strings.Compare(string(a.ID), string(b.ID)) })
-		}
-		stamped := slices.Clone(live)
-		set := Traffic(live)
-		for i := range 10 {
-			if !rapid.Bool().Draw(t, "member") {
-				continue
+		table, w := NewTable(wire.RoleMemory), NewWatch(lease, 0)
+		now, told, until, turns := time.Duration(0), 0, time.Duration(0), uint64(0)
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			now += time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond
+			m := memory(rapid.SampledFrom([]string{"m1", "m2", "m3"}).Draw(t, "id"))
+			switch known, ok := table.Get(m.ID); {
+			case !ok || rapid.IntRange(0, 9).Draw(t, "again") == 0:
+				m.Epoch, _ = table.Register(m)
+				w.Registered(now, m)
+			case rapid.IntRange(0, 9).Draw(t, "leads") == 0:
+				w.Lead(wire.GMM, now)
+			default:
+				w.Heard(now, known, wire.Load{Misses: rapid.Uint64Range(0, 1000).Draw(t, "misses")})
 			}
-			m := memory(fmt.Sprint("m", i))
-			m.Epoch = 1
-			w, there := want[m.ID]
-			traffic, ok := set.Of(&m)
-			if ok != (there && w.Epoch == 1) || ok && traffic != w.Traffic {
-				t.Fatalf("%s: traffic %d, %v; stamped %+v", m.ID, traffic, ok, stamped)
+			news, next := w.News(wire.GMM, now, table.Entries())
+			if slept := turns == w.Turns() && now < until; slept && slices.ContainsFunc(news, func(l Live) bool { e, _ := table.Entry(l.ID); return e.Silent != l.Silent }) {
+				t.Fatalf("at %v news %+v, none was due before %v", now, news, until)
 			}
-		}
-		if !slices.Equal(live, stamped) {
-			t.Fatal("the stamp was changed")
+			until, turns = next, w.Turns()
+			changed := 0
+			table.See(news, func(wire.NodeID) { changed++ })
+			if changed != len(news) {
+				t.Fatalf("%d of %+v changed anything", changed, news)
+			}
+			told += changed
+			if again, _ := w.News(wire.GMM, now, table.Entries()); len(again) > 0 {
+				t.Fatalf("told %+v, and again %+v", news, again)
+			}
+			for i, m := range table.View() {
+				traffic, ok := table.Heard(i)
+				load, _, _ := w.Last(m)
+				if ok != w.Alive(wire.GMM, now, m) || Differs(traffic, load.Misses) {
+					t.Fatalf("%s: heard %v with traffic %d, the watch says %v, %d", m.ID, ok, traffic, w.Alive(wire.GMM, now, m), load.Misses)
+				}
+			}
 		}
 	})
+}
+
+// TestTrafficIsToldSeldom: a counter that grows with each heartbeat is told a few times for each doubling.
+func TestTrafficIsToldSeldom(t *testing.T) {
+	table, w := NewTable(wire.RoleMemory), NewWatch(DefaultLease, 0)
+	m := memory("m1")
+	m.Epoch, _ = table.Register(m)
+	told := 0
+	for n := range uint64(20_000) {
+		w.Heard(time.Duration(n)*time.Millisecond, m, wire.Load{Misses: n})
+		news, _ := w.News(wire.GMM, time.Duration(n)*time.Millisecond, table.Entries())
+		told += len(news)
+		table.See(news, func(wire.NodeID) {})
+	}
+	if told == 0 || told > 15*6+16 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+// alive returns those of members that the watch says are heard of.
+func alive(w *Watch, group wire.Manager, now time.Duration, members []wire.Member) (out []Live) {
+	for _, m := range members {
+		if l, _ := w.live(group, now, m); !l.Silent {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 func TestCheckLease(t *testing.T) {
@@ -206,5 +245,30 @@ func TestTheRemedyFollowsOnlyAShortage(t *testing.T) {
 		if got := tc.r.With("raise x"); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}
+	}
+}
+
+// TestWhatIsHotIsBounded: of one heartbeat, and of a listing.
+func TestWhatIsHotIsBounded(t *testing.T) {
+	w := NewWatch(DefaultLease, 0)
+	var entries []Entry
+	for i := range 2 * MaxListedHot / maxHot {
+		m := wire.Member{ID: wire.NodeID(fmt.Sprintf("m%03d", i)), Role: wire.RoleMemory, Epoch: 1}
+		w.Heard(time.Second, m, wire.Load{Hot: make([]wire.ThingLoad, 3*maxHot), HotAll: []wire.MoveKind{wire.MoveRegion}})
+		entries = append(entries, Entry{Member: m})
+	}
+	if l, _, _ := w.Last(entries[0].Member); len(l.Hot) != maxHot {
+		t.Errorf("%d things are kept of one heartbeat, want %d", len(l.Hot), maxHot)
+	}
+	sum, told := 0, 0
+	for _, s := range w.Statuses(wire.GMM, time.Second, entries) {
+		if sum += len(s.Load.Hot); len(s.Load.Hot) > 0 {
+			told++
+		} else if s.Load.HotAll != nil {
+			t.Errorf("%s: nothing is told, and that it was all", s.Member.ID)
+		}
+	}
+	if sum > MaxListedHot || told == 0 || told == len(entries) {
+		t.Errorf("%d things of %d of %d members are listed, want at most %d", sum, told, len(entries), MaxListedHot)
 	}
 }

@@ -3,7 +3,6 @@ package membership
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"splitkernel/netlayer/wire"
@@ -11,41 +10,6 @@ import (
 
 // maxNamed bounds the components that one refusal names.
 const maxNamed = 16
-
-// LiveSet finds the stamped candidates by id, for members asked in ascending order of ids.
-type LiveSet struct {
-	live []Live // ascending by ID; of equals the last counts
-	next int
-}
-
-// Traffic makes the set of the stamped candidates, which are in order if a manager of ours stamped them.
-func Traffic(live []Live) *LiveSet {
-	order := func(a, b Live) int { return strings.Compare(string(a.ID), string(b.ID)) }
-	if !slices.IsSortedFunc(live, order) {
-		live = slices.Clone(live)
-		slices.SortStableFunc(live, order)
-	}
-	return &LiveSet{live: live}
-}
-
-// Of returns the reported traffic of m, and whether it is a candidate under its present epoch. The id of m must be above
-// that of the m before.
-func (s *LiveSet) Of(m *wire.Member) (uint64, bool) {
-	for s.next < len(s.live) {
-		switch strings.Compare(string(s.live[s.next].ID), string(m.ID)) {
-		case 1:
-			return 0, false
-		case 0:
-			l := s.live[s.next]
-			if s.next++; s.next == len(s.live) || s.live[s.next].ID != m.ID {
-				return l.Traffic, l.Epoch == m.Epoch
-			}
-		case -1:
-			s.next++
-		}
-	}
-	return 0, false
-}
 
 // Refusals collects in words why components are no candidates, for errors of wire.KindNoRoom. It names a bounded number.
 // A nil one collects nothing: most decisions find a component, and nobody reads why others are none.
@@ -55,12 +19,12 @@ type Refusals struct {
 	short bool // a component has too little free
 }
 
-func (r *Refusals) add(s string) {
+func (r *Refusals) add(format string, args ...any) {
 	if len(r.said) == maxNamed {
 		r.more++
 		return
 	}
-	r.said = append(r.said, s)
+	r.said = append(r.said, fmt.Sprintf(format, args...))
 }
 
 // Short notes a component that has less free than is wanted.
@@ -69,7 +33,7 @@ func (r *Refusals) Short(id wire.NodeID, want, free, capacity uint64) {
 		return
 	}
 	r.short = true
-	r.add(fmt.Sprintf("%s has %d of %d free (%d short)", id, free, capacity, want-free))
+	r.add("%s has %d of %d free (%d short)", id, free, capacity, want-free)
 }
 
 // Closed notes a component that is draining or dead.
@@ -77,7 +41,15 @@ func (r *Refusals) Closed(id wire.NodeID, s State) {
 	if r == nil {
 		return
 	}
-	r.add(fmt.Sprintf("%s is %v", id, s))
+	r.add("%s is %v", id, s)
+}
+
+// Apart notes why a component must not have what is apart from something there; words that follow its name.
+func (r *Refusals) Apart(id wire.NodeID, why string) {
+	if r == nil {
+		return
+	}
+	r.add("%s %s", id, why)
 }
 
 // Has notes what a component has free, where several are short together.
@@ -86,7 +58,7 @@ func (r *Refusals) Has(id wire.NodeID, free, capacity uint64) {
 		return
 	}
 	r.short = true
-	r.add(fmt.Sprintf("%s has %d of %d free", id, free, capacity))
+	r.add("%s has %d of %d free", id, free, capacity)
 }
 
 // Silent notes a component without a heartbeat within the lease.
@@ -94,7 +66,7 @@ func (r *Refusals) Silent(id wire.NodeID) {
 	if r == nil {
 		return
 	}
-	r.add(fmt.Sprintf("%s is silent", id))
+	r.add("%s is silent", id)
 }
 
 // Any reports whether anything was noted.

@@ -105,6 +105,9 @@ type Entry struct {
 	Turn  uint64
 	Drain bool // also while it is dead: it drains again when it has rejoined
 	Dead  bool
+	// Silent and Traffic are what the last stamp that told of it said (Live). Whoever registers is heard of.
+	Silent  bool
+	Traffic uint64
 }
 
 // State returns the state of the entry.
@@ -135,18 +138,43 @@ type Saved struct {
 
 // mark is what an Entry has beside its member.
 type mark struct {
-	turn  uint64
-	drain bool
-	dead  bool
+	turn    uint64
+	drain   bool
+	dead    bool
+	silent  bool
+	traffic uint64
 }
 
 func (t *Table) entry(i int) Entry {
 	k := t.marks[i]
-	return Entry{Member: t.members[i], Turn: k.turn, Drain: k.drain, Dead: k.dead}
+	return Entry{Member: t.members[i], Turn: k.turn, Drain: k.drain, Dead: k.dead, Silent: k.silent, Traffic: k.traffic}
 }
 
-// Placeable reports whether member i of View may be chosen for something new.
+// Placeable reports whether member i of View may be chosen for something new when it is heard of.
 func (t *Table) Placeable(i int) bool { return !t.marks[i].drain && !t.marks[i].dead }
+
+// Heard reports whether member i of View is heard of, and the traffic that it reported, as stamped last.
+func (t *Table) Heard(i int) (traffic uint64, ok bool) {
+	return t.marks[i].traffic, !t.marks[i].silent
+}
+
+// Find returns the position in View of the member of an id.
+func (t *Table) Find(id wire.NodeID) (int, bool) { return t.find(id) }
+
+// See takes over what a stamp tells of members; what it says of an epoch that is over counts for nothing. Changed is called
+// for each member that is another candidate now.
+func (t *Table) See(live []Live, changed func(id wire.NodeID)) {
+	for _, l := range live {
+		i, ok := t.find(l.ID)
+		if !ok || t.members[i].Epoch != l.Epoch {
+			continue
+		}
+		if k := &t.marks[i]; k.silent != l.Silent || k.traffic != l.Traffic {
+			k.silent, k.traffic = l.Silent, l.Traffic
+			changed(l.ID)
+		}
+	}
+}
 
 // StateAt returns the state of member i of View.
 func (t *Table) StateAt(i int) State {
@@ -185,7 +213,7 @@ func Load(role wire.Role, v Saved) (*Table, error) {
 	t := &Table{role: role, gone: v.Gone, turn: v.Turn, floor: v.Floor}
 	for _, e := range v.Entries {
 		t.members = append(t.members, e.Member)
-		t.marks = append(t.marks, mark{e.Turn, e.Drain, e.Dead})
+		t.marks = append(t.marks, mark{e.Turn, e.Drain, e.Dead, e.Silent, e.Traffic})
 	}
 	return t, t.CheckInvariants()
 }

@@ -34,13 +34,13 @@ type QueryKind uint8
 
 // The kinds that every manager answers. Numbers are wire numbers.
 const (
-	QueryMembers  QueryKind = 1  // → []Status, by id
+	QueryMembers  QueryKind = 1  // → Page[Status], by id; Query.From.Node
 	QueryGroup    QueryKind = 2  // → GroupStatus
 	QueryEvents   QueryKind = 3  // → events.Page; after number Query.ID, at most Query.Limit
 	QueryStanding QueryKind = 4  // → wire.Standing of Query.Node under epoch Query.ID
-	QueryMoves    QueryKind = 5  // → []movelist.Move, by number: those that ended last, then those that are listed
+	QueryMoves    QueryKind = 5  // → Page[movelist.Move], by number, those that ended last and those that are listed; Query.From.ID
 	QueryHolds    QueryKind = 6  // → movelist.Holds of Query.Node
-	QueryListing  QueryKind = 16 // → the listing of the manager's package; Query.ID selects one, 0 all
+	QueryListing  QueryKind = 16 // → Page of the listing of the manager's package, by id; Query.ID selects one, 0 all; Query.From.ID, at GMM with the vRegion as Part
 )
 
 // Query is the body of wire.QueryReq.Query of all three managers.
@@ -49,6 +49,7 @@ type Query struct {
 	ID    uint64
 	Limit uint64
 	Node  wire.NodeID
+	From  Cursor // of the kinds that are answered with a Page; Limit bounds its items
 }
 
 // QueryVersion is the format version of queries and their answers.

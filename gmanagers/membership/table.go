@@ -12,7 +12,7 @@ import (
 
 const (
 	// MaxMembers bounds the members of one manager.
-	MaxMembers = 4096
+	MaxMembers = 1 << 14
 	// MaxIDBytes bounds a member's id and its rack.
 	MaxIDBytes = 64
 	// MaxAddrBytes bounds a member's address.
@@ -63,7 +63,7 @@ func (t *Table) Register(m wire.Member) (wire.Epoch, error) {
 	if ok {
 		m.Epoch = t.members[i].Epoch + 1
 		t.members[i] = m
-		t.marks[i].dead, t.marks[i].turn = false, t.next()
+		t.marks[i] = mark{turn: t.next(), drain: t.marks[i].drain}
 		return m.Epoch, nil
 	}
 	m.Epoch = t.lastEpoch(m.ID) + 1

@@ -49,7 +49,7 @@ func (o Order) Giver(holder wire.NodeID, epoch wire.Epoch) error {
 		return wire.Errorf(wire.KindStale, "%v is at %s, not at %s any more", o.Thing, holder, o.From)
 	case o.To == holder:
 		return wire.Errorf(wire.KindExists, "%v is at %s already", o.Thing, holder)
-	case epoch > math.MaxUint32-2:
+	case epoch > math.MaxUint32-3:
 		return wire.Errorf(wire.KindNoRoom, "%v: its epochs are used up", o.Thing)
 	}
 	return nil

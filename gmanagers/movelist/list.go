@@ -119,6 +119,7 @@ func (l *List) Begin(m Move, o Order) *Move {
 	l.changes++
 	m.Req.Move = wire.MoveID{Manager: l.manager, No: l.last}
 	m.Req.Kind, m.Req.PID, m.Req.Region, m.Req.Volume = o.Thing.Kind, o.Thing.PID, o.Thing.Region, o.Thing.Volume
+	m.Req.FromMember, m.Req.ToMember = m.FromEpoch, m.ToEpoch
 	m.Req.Epoch, m.Req.UndoEpoch, m.Req.TimeoutMS = m.Req.OldEpoch+1, m.Req.OldEpoch+2, o.TimeoutMS
 	m.Cause, m.Reason = o.Cause, cut(o.Reason)
 	l.moves = append(l.moves, m) // numbers only grow

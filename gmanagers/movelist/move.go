@@ -3,6 +3,7 @@ package movelist
 import (
 	"fmt"
 
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/events"
 	"splitkernel/netlayer/wire"
 )
@@ -161,13 +162,15 @@ func (b Begun) Err() error {
 
 // Move is a move of the list.
 type Move struct {
-	Req       wire.MoveReq // as the giver is ordered
-	From      wire.NodeID  // the giver
-	FromAddr  string       // as known when it began
-	FromEpoch wire.Epoch   // of the giver's membership when it began; 0 of a buffer cache, as GSM does not register mComponents
-	ToEpoch   wire.Epoch   // of the taker's
-	Threads   uint32       // of a process
-	Size      uint64       // room that is booked at the taker while it is under way, in the unit of the manager
+	Req       wire.MoveReq   // as the giver is ordered
+	From      wire.NodeID    // the giver
+	FromAddr  string         // as known when it began
+	FromEpoch wire.Epoch     // of the giver's membership when it began; 0 of a buffer cache, as GSM does not register mComponents
+	ToEpoch   wire.Epoch     // of the taker's
+	Threads   uint32         // of a process
+	ToRack    string         // of the taker's
+	Apart     []apart.Member // what it must be apart from, also at the taker while it is under way
+	Size      uint64         // room that is booked at the taker while it is under way, in the unit of the manager
 	Cause     Cause
 	Reason    string
 	BegunMS   int64 // ms since 1970 by the clock of the leader that proposed it
@@ -203,7 +206,7 @@ func (m *Move) Outcome() string {
 
 // check refuses what Begin and End never make.
 func (m *Move) check(g wire.Manager) error {
-	long := max(len(m.From), len(m.Req.To), len(m.Req.Via))
+	long := max(len(m.From), len(m.Req.To), len(m.Req.Via), len(m.ToRack))
 	addr := max(len(m.FromAddr), len(m.Req.ToAddr), len(m.Req.ViaAddr))
 	switch err := m.Thing().Check(g); {
 	case err != nil:

@@ -32,12 +32,18 @@
 //     end of a member's epoch is not yet known here, the state knows that what is booked under it is lost.
 //   - A giver that is gone for good is not asked; the taker is. If that is gone too, the thing is lost. An end that
 //     is in the list is then forgotten without the giver.
+//   - If that giver is gone, or has registered again, and the taker does not serve a vRegion, it is told to adopt what it has: it
+//     serves what it has in full if the home says that it was handed over, and drops it else (package mcomponent/migrate,
+//     Taker.Adopting). Memory maps and processes are lost: only a giver that lives knows whether it has served them on.
+//   - A thing of which the giver has nothing yet, or any more, ends as done at once if the giver is registered as it was when the move
+//     was recorded (wire.MoveReq.FromMember); from then on the giver turns away who comes under an older epoch.
 //   - Proposals may be lost or carried out twice; each is repeated until the list shows it. Answers to calls that were
 //     given up, of a leader before or of an incarnation before, are recognised by their call number and ignored.
 //
 // What it expects of a giver, besides wire.MoveReq: move_forget of a move under way is refused with KindBusy; after
-// move_forget of number n of a manager, move_start of an unknown move of that manager with a number up to n is refused
-// with KindStale; a giver whose things outlive its process (volumes) keeps n with them. Without that a copy of an order
+// move_forget of number n of a manager, move_start of that number is refused with KindStale, and no other that comes for the first time:
+// orders may overtake each other. A giver that cannot tell numbers apart, as one whose things outlive its process (volumes) after a restart,
+// refuses all up to n. Without that a copy of an order
 // that comes after its move was undone and forgotten would begin a move that no manager knows of. Refusing one too many
 // does no harm: such a move ends as undone.
 //

@@ -21,12 +21,14 @@ const (
 	Look EffectKind = 4
 	// Propose proposes End to the replicated state; an answer without error says that it was carried out, not more.
 	Propose EffectKind = 5
+	// Adopt tells Node, the taker, that the giver is gone (wire.OpMoveAdopt with Req): it serves what it has in full, or drops it.
+	Adopt EffectKind = 7
 	// Drop proposes to take Move from the list: nobody needs to be told of it any longer.
 	Drop EffectKind = 6
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"none", "start", "poll", "forget", "look", "propose", "drop"}[k]
+	return [...]string{"none", "start", "poll", "forget", "look", "propose", "drop", "adopt"}[k]
 }
 
 // Effect is something that the caller must do. Fields that its kind does not name are zero.
@@ -36,7 +38,7 @@ type Effect struct {
 	Move wire.MoveID
 	Node wire.NodeID
 	Addr string
-	Req  wire.MoveReq // of Start and Look
+	Req  wire.MoveReq // of Start, Look and Adopt
 	End  End          // of Propose
 }
 
@@ -73,6 +75,9 @@ type Held struct {
 	Epoch  wire.Epoch // 0 if the component does not say
 	Member wire.Epoch // under which it says that it is registered; 0 if it does not say
 }
+
+// over reports whether the incarnation with which the move was recorded is gone, by death or by another registration.
+func (p Party) over() bool { return p.Gone || p.Then != 0 && p.Epoch > p.Then }
 
 // lived reports whether what the component answered is of the incarnation with which the move was recorded, which has
 // lost nothing since.

@@ -19,13 +19,14 @@ const (
 	sealing   // it was refused: forget it there before looking who serves
 	giverLook // who serves?
 	takerLook
+	adopting   // by the taker, of a giver that is gone
 	ending     // propose the end
 	forgetting // the end is in the list
 	dropping   // propose to take it from the list
 )
 
 // callOf is the effect of each phase.
-var callOf = [...]EffectKind{starting: Start, polling: Poll, sealing: Forget, giverLook: Look, takerLook: Look, ending: Propose, forgetting: Forget, dropping: Drop}
+var callOf = [...]EffectKind{starting: Start, polling: Poll, sealing: Forget, giverLook: Look, takerLook: Look, adopting: Adopt, ending: Propose, forgetting: Forget, dropping: Drop}
 
 // tracked is a move of the list.
 type tracked struct {
@@ -108,7 +109,7 @@ func (m *Mover) Sync(now time.Duration, list []Listed, out []Effect) []Effect {
 		case t.phase == forgetting:
 			m.enter(t, now, dropping)
 		}
-		if t.phase == takerLook && l.Taker.Gone {
+		if (t.phase == takerLook || t.phase == adopting) && l.Taker.Gone {
 			m.lost(t, now, fmt.Sprintf("the taker %s is gone", l.Taker.Node))
 		}
 		if t.call != 0 {
@@ -194,7 +195,7 @@ func (m *Mover) run(now time.Duration, out []Effect) []Effect {
 		switch t.phase {
 		case starting, giverLook:
 			e.Req = t.Req
-		case takerLook:
+		case takerLook, adopting:
 			e.Req, e.Node, e.Addr = t.Req, t.Taker.Node, t.Taker.Addr
 		case ending:
 			e.Node, e.Addr, e.End = "", "", t.end
@@ -254,6 +255,12 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 	case t.phase == polling:
 		t.polls++
 		t.fails, t.next = 0, now+min(PollPause, FirstPoll<<min(t.polls, 10))
+	case t.phase == adopting && err == nil && rep.State == wire.MoveDone:
+		m.finish(t, now, End{State: wire.MoveDone, Epoch: rep.Epoch, Text: t.why + "; " + rep.Text})
+	case t.phase == adopting && err == nil:
+		m.lost(t, now, fmt.Sprintf("%s does not serve it: %s", t.Taker.Node, rep.Text))
+	case t.phase == adopting:
+		m.lost(t, now, fmt.Sprintf("%s does not serve it: %v", t.Taker.Node, err))
 	case t.phase == sealing:
 		m.enter(t, now, giverLook)
 	case t.phase == forgetting:
@@ -283,6 +290,8 @@ func (m *Mover) Seen(now time.Duration, id wire.MoveID, call uint64, held Held, 
 		m.finish(t, now, End{State: wire.MoveDone, Epoch: cmp.Or(held.Epoch, t.Req.Epoch), Text: t.why + fmt.Sprintf("; %s serves", t.Taker.Node)})
 	case t.lived && !t.Giver.Gone && t.Taker.lived(held):
 		m.finish(t, now, End{State: wire.MoveUndone, Epoch: t.Req.OldEpoch, Text: notThere + ": " + t.why})
+	case t.Giver.over() && t.Req.Kind == wire.MoveRegion:
+		m.enter(t, now, adopting) // it may have everything
 	default:
 		m.lost(t, now, fmt.Sprintf("%s does not serve it either", t.Taker.Node))
 	}

@@ -15,14 +15,14 @@ import (
 // TestEveryMoveEndsOnce with the giver's own outcome wherever the giver lives, under loss, delay, repetition, restarts and
 // changes of leader; and once the faults end, everything is taken down and forgotten within a bound.
 func TestEveryMoveEndsOnce(t *testing.T) {
-	begun, ended, states := 0, 0, map[wire.MoveState]int{}
+	begun, ended, adopted, states := 0, 0, 0, map[wire.MoveState]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		w := &world{rng: rand.New(rand.NewPCG(seed, 3)), faults: rapid.Bool().Draw(t, "faults"), ended: map[wire.MoveID]End{}, over: map[wire.PID]bool{}}
 		restarts, deaths := rapid.Bool().Draw(t, "restarts"), rapid.Bool().Draw(t, "deaths")
 		for i := range rapid.IntRange(2, 5).Draw(t, "nodes") {
 			n := &node{w: w, id: wire.NodeID(fmt.Sprint("m", i)), epoch: 1, member: 1, keeps: w.rng.IntN(3) == 0, serves: map[wire.PID]wire.Epoch{},
-				knows: map[wire.MoveID]*running{}, outcomes: map[wire.MoveID]wire.MoveStatusRep{}}
+				knows: map[wire.MoveID]*running{}, copies: map[wire.MoveID]bool{}, outcomes: map[wire.MoveID]wire.MoveStatusRep{}}
 			for j := range 6 {
 				n.serves[wire.PID(10*i+j)] = 1
 			}
@@ -78,12 +78,12 @@ func TestEveryMoveEndsOnce(t *testing.T) {
 		if most := n*int(2*(troubled+90*time.Second)/PollPause) + n*50; w.calls > most {
 			t.Fatalf("%d calls for %d moves, want at most %d", w.calls, n, most)
 		}
-		begun, ended = begun+w.begun, ended+len(w.ended)
+		begun, ended, adopted = begun+w.begun, ended+len(w.ended), adopted+w.adopted
 		for _, e := range w.ended {
 			states[e.State]++
 		}
 	})
-	t.Logf("%d begun, %d ended: %v", begun, ended, states)
+	t.Logf("%d begun, %d ended, %d adopted: %v", begun, ended, adopted, states)
 	if states[wire.MoveDone] == 0 || states[wire.MoveUndone] == 0 || states[wire.MoveLost] == 0 {
 		t.Errorf("ends %v, want every kind", states)
 	}
@@ -223,10 +223,49 @@ func TestWhatEndedIsNotLost(t *testing.T) {
 			l.Giver.Gone = true
 			m.Sync(0, []Listed{l}, nil)
 		}
-		e = only(t, m.Seen(0, e.Move, e.Call, Held{Member: tc.taker}, nil, nil), Propose, "")
+		out := m.Seen(0, e.Move, e.Call, Held{Member: tc.taker}, nil, nil)
+		if l.Giver.over() { // the taker may have it all
+			e = only(t, out, Adopt, "m2")
+			if out = m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, wire.ErrUnavailable, nil); len(out) != 0 {
+				t.Fatal(out)
+			}
+			e = only(t, m.Tick(PollPause, nil), Adopt, "m2")
+			out = m.Answered(PollPause, e.Move, e.Call, wire.MoveStatusRep{Move: e.Move, State: wire.MoveLost, Text: "it is not complete"}, nil, nil)
+		}
+		e = only(t, out, Propose, "")
 		ended := tc.want == wire.MoveUndone
 		if e.End.State != tc.want || strings.Contains(e.End.Text, notThere) != ended || ended != (e.End.Epoch == 4) {
 			t.Errorf("%s: %+v, want %v", tc.what, e.End, tc.want)
+		}
+	}
+}
+
+// TestTheTakerAdopts what its giver, which is gone, had handed over: a vRegion, and nothing else.
+func TestTheTakerAdopts(t *testing.T) {
+	for _, kind := range []wire.MoveKind{wire.MoveRegion, wire.MoveHome, wire.MoveVolume} {
+		m, l := New(), listed(1)
+		l.Giver.Then, l.Taker.Then, l.Giver.Gone, l.Req.Kind = 1, 1, true, kind
+		e := only(t, m.Sync(0, []Listed{l}, nil), Look, "m2")
+		out := m.Seen(0, e.Move, e.Call, Held{Member: 1}, nil, nil)
+		want := End{Move: e.Move, State: wire.MoveLost, Text: "the giver m1 is gone; m2 does not serve it either"}
+		if kind == wire.MoveRegion {
+			e = only(t, out, Adopt, "m2")
+			if e.Req != l.Req {
+				t.Errorf("%+v", e.Req)
+			}
+			want = End{Move: e.Move, State: wire.MoveDone, Epoch: 7, Text: "the giver m1 is gone; it was handed over"}
+			out = m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{Move: e.Move, State: wire.MoveDone, Epoch: 7, Text: "it was handed over"}, nil, nil)
+		}
+		if e = only(t, out, Propose, ""); e.End != want {
+			t.Errorf("%v: %+v, want %+v", kind, e.End, want)
+		}
+		m, l = New(), listed(2)
+		l.Giver.Then, l.Giver.Gone = 1, true
+		e = only(t, m.Sync(0, []Listed{l}, nil), Look, "m2")
+		only(t, m.Seen(0, e.Move, e.Call, Held{}, nil, nil), Adopt, "m2")
+		l.Taker.Gone = true
+		if e = only(t, m.Sync(0, []Listed{l}, nil), Propose, ""); e.End.State != wire.MoveLost {
+			t.Errorf("with both gone: %+v", e.End)
 		}
 	}
 }

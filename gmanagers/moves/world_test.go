@@ -27,6 +27,7 @@ type world struct {
 	over    map[wire.PID]bool   // what has ended
 	calls   int                 // to components
 	begun   int
+	adopted int
 	err     error
 }
 
@@ -73,7 +74,8 @@ type node struct {
 	gone     bool // for good
 	serves   map[wire.PID]wire.Epoch
 	knows    map[wire.MoveID]*running
-	floor    uint64
+	copies   map[wire.MoveID]bool // complete, of moves to here that have not ended
+	forgot   wire.Forgotten
 	outcomes map[wire.MoveID]wire.MoveStatusRep // that it told or would have told, for the test
 	restarts int
 }
@@ -111,7 +113,7 @@ func (n *node) answer(e Effect) (rep wire.MoveStatusRep, held Held, err error) {
 		}
 		serves, ok := n.serves[e.Req.PID]
 		switch {
-		case e.Move.No <= n.floor:
+		case n.forgot.Has(e.Move.No):
 			return rep, held, wire.Errorf(wire.KindStale, "forgotten")
 		case !ok:
 			return rep, held, wire.Errorf(wire.KindNotOwner, "not here")
@@ -134,7 +136,17 @@ func (n *node) answer(e Effect) (rep wire.MoveStatusRep, held Held, err error) {
 			return rep, held, wire.Errorf(wire.KindBusy, "under way")
 		}
 		delete(n.knows, e.Move)
-		n.floor = max(n.floor, e.Move.No)
+		n.forgot.Forget(e.Move.No)
+	case Adopt:
+		rep = wire.MoveStatusRep{Move: e.Move, State: wire.MoveLost, Text: "it is not complete"}
+		if serves, ok := n.serves[e.Req.PID]; ok && serves >= e.Req.Epoch {
+			rep.State, rep.Epoch = wire.MoveDone, serves
+		} else if n.copies[e.Move] && !n.w.over[e.Req.PID] {
+			n.serves[e.Req.PID] = e.Req.UndoEpoch + 1
+			n.w.adopted++
+			rep.State, rep.Epoch = wire.MoveDone, e.Req.UndoEpoch+1
+		}
+		delete(n.copies, e.Move)
 	case Look:
 		serves, ok := n.serves[e.Req.PID]
 		held = Held{Serves: ok, Epoch: serves, Member: n.member}
@@ -152,10 +164,17 @@ func (n *node) begin(q wire.MoveReq) {
 	r := &running{q, wire.MoveStatusRep{Move: q.Move, State: wire.MoveCopying, Epoch: q.OldEpoch}}
 	n.knows[q.Move] = r
 	life := n.life
-	w.after(time.Duration(w.rng.IntN(3000))*time.Millisecond, func() {
+	lasts := time.Duration(w.rng.IntN(3000)) * time.Millisecond
+	w.after(lasts/2, func() {
+		if to := w.node(q.To); n.life == life && !to.down {
+			to.copies[q.Move] = true
+		}
+	})
+	w.after(lasts, func() {
 		if n.life != life {
 			return
 		}
+		delete(w.node(q.To).copies, q.Move)
 		s := &r.status
 		s.Bytes, s.DurationUS, s.PauseUS = w.rng.Uint64(), w.rng.Uint64(), w.rng.Uint64()
 		taker := w.node(q.To)
@@ -189,9 +208,9 @@ func (n *node) restart() {
 	n.life++
 	n.restarts++
 	n.member = 0
-	n.knows = map[wire.MoveID]*running{}
+	n.knows, n.copies = map[wire.MoveID]*running{}, map[wire.MoveID]bool{}
 	if !n.keeps {
-		n.serves, n.floor = map[wire.PID]wire.Epoch{}, 0
+		n.serves, n.forgot = map[wire.PID]wire.Epoch{}, wire.Forgotten{}
 	}
 	n.w.after(time.Duration(n.w.rng.IntN(4000))*time.Millisecond, func() {
 		if n.gone {

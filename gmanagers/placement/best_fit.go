@@ -6,7 +6,7 @@ package placement
 // Source: Johnson, Demers, Ullman, Garey, Graham, "Worst-Case Performance Bounds for Simple One-Dimensional Packing
 // Algorithms", SIAM Journal on Computing 3(4), 1974, section 1; as an allocator of memory Knuth, The Art of Computer
 // Programming, volume 1, section 2.5.
-var bestFit = Policy{Name: "best_fit", by: byLeast, choose: chooseBestFit}
+var bestFit = Policy{Name: "best_fit", by: byLeast, rank: rankBestFit, ranked: true, atLeast: true, choose: chooseBestFit}
 
 func chooseBestFit(a Ask, s *Set) int {
 	room := s.room[:s.n]
@@ -16,7 +16,7 @@ func chooseBestFit(a Ask, s *Set) int {
 		if free < a.Need || free > r || free == r && best >= 0 && placed[i] >= p {
 			continue
 		}
-		if !s.avoided(&a, i) {
+		if !s.barred(&a, i) {
 			best, r, p = i, free, placed[i]
 		}
 	}

@@ -16,7 +16,7 @@ import "math/bits"
 // 6(1), 1998 (the highest random weight); Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads",
 // SODA 2018, section 1 (the bound); Chen, Coleman, Shrivastava, "Revisiting Consistent Hashing with Bounded Loads", AAAI
 // 2021 (why not to the neighbour).
-var consistentHash = Policy{Name: "consistent_hash", by: byReserved, choose: chooseConsistentHash}
+var consistentHash = Policy{Name: "consistent_hash", by: byReserved, rank: rankShare, choose: chooseConsistentHash}
 
 // The bound on a share in parts of the mean: 1 + ε with ε = 1/4.
 const (
@@ -24,30 +24,42 @@ const (
 	boundDenominator = 4
 )
 
+// score is what a component, by its point, has for a key.
+func score(point, key uint64) uint64 {
+	hi, lo := bits.Mul64(point^key, golden)
+	return hi ^ lo
+}
+
 func chooseConsistentHash(a Ask, s *Set) int {
 	limit, sizes := s.bound(max(1, a.Need))
 	key := mix(a.Key)
-	room := s.room[:s.n]
-	points := s.points[:len(room)]
 	below, any := -1, -1 // the bound, and of all
 	var best, bestAny uint64
-	for i, free := range room {
-		if free < a.Need {
-			continue
-		}
-		hi, lo := bits.Mul64(points[i]^key, golden)
-		score := hi ^ lo
-		if score < best || s.avoided(&a, i) {
-			continue
-		}
-		if score > bestAny || any < 0 {
-			any, bestAny = i, score
-		}
-		load, size := s.load(i)
-		if compareShares(load, size, limit, sizes) < 0 && (score > best || below < 0) {
-			below, best = i, score
+	points := s.points[:s.n]
+	look := func(from, to int) {
+		for i := from; i < to; i++ {
+			score := score(points[i], key)
+			if score < best || !s.fits(&a, i) {
+				continue
+			}
+			if score > bestAny || any < 0 {
+				any, bestAny = i, score
+			}
+			load, size := s.load(i)
+			if compareShares(load, size, limit, sizes) < 0 && (score > best || below < 0) {
+				below, best = i, score
+			}
 		}
 	}
+	i := 0
+	for ; i+4 <= len(points); i += 4 { // most often none of four is better than the best so far
+		q := points[i : i+4 : i+4]
+		if score(q[0], key) < best && score(q[1], key) < best && score(q[2], key) < best && score(q[3], key) < best {
+			continue
+		}
+		look(i, i+4)
+	}
+	look(i, len(points))
 	if below >= 0 {
 		return below
 	}

@@ -48,7 +48,8 @@ func reservedPPM(s *Set, i int) uint64 {
 func (p Policy) Measure() string { return p.by.unit }
 
 // Explain appends to out what p chose from: the chosen candidate, then others that fitted, at most limit of them all. The
-// others are in the order of the policy's measure, or of the ids if it has none; two_choices names the two that it drew.
+// others are in the order of the policy's measure, or of the ids if it has none; two_choices names the two that it drew. Equal
+// ones are in the order of the ids, or, of an indexed set, of what the policy compares next.
 // It allocates nothing if out has the room.
 func Explain(p Policy, a Ask, s *Set, chosen, limit int, out []Weighed) []Weighed {
 	add := func(i int) {
@@ -71,9 +72,25 @@ func Explain(p Policy, a Ask, s *Set, chosen, limit int, out []Weighed) []Weighe
 		}
 		return out
 	}
+	if s.indexed && p.rank != nil {
+		s.index(&p)
+		for k := s.start(&p, &a); k < s.n && len(out)-base < limit; k++ {
+			i := int(s.order[k])
+			if s.closed[i] {
+				break // as all that follow
+			}
+			if i != chosen && s.fits(&a, i) {
+				add(i)
+			}
+		}
+		return out
+	}
 	for i, free := range s.room[:s.n] {
 		full := len(out)-base == limit
-		if free < a.Need || i == chosen || full && p.by.of == nil {
+		if full && p.by.of == nil {
+			break
+		}
+		if free < a.Need || i == chosen {
 			continue
 		}
 		v := uint64(0)
@@ -83,7 +100,7 @@ func Explain(p Policy, a Ask, s *Set, chosen, limit int, out []Weighed) []Weighe
 				continue
 			}
 		}
-		if s.avoided(&a, i) || full && limit == 1 {
+		if s.barred(&a, i) || full && limit == 1 {
 			continue
 		}
 		if !full {

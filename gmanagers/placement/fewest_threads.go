@@ -6,5 +6,7 @@ package placement
 var fewestThreads = Policy{
 	Name:   "fewest_threads",
 	by:     byThreads,
+	rank:   rankThreads,
+	ranked: true,
 	choose: func(a Ask, s *Set) int { return s.least(&a, s.threads) },
 }

@@ -7,5 +7,7 @@ package placement
 var fewestVolumes = Policy{
 	Name:   "fewest_volumes",
 	by:     byVolumes,
+	rank:   rankVolumes,
+	ranked: true,
 	choose: func(a Ask, s *Set) int { return s.least(&a, s.volumes) },
 }

@@ -7,7 +7,7 @@ import "math/bits"
 //
 // Source: the LegoOS paper (Shan et al., OSDI 2018), section 4.6: the least loaded mComponent with a vRegion free. Its
 // code takes cumulative misses + flushes for the load.
-var leastLoaded = Policy{Name: "least_loaded", by: byReserved, choose: chooseLeastLoaded}
+var leastLoaded = Policy{Name: "least_loaded", by: byReserved, rank: rankLeastLoaded, ranked: true, choose: chooseLeastLoaded}
 
 func chooseLeastLoaded(a Ask, s *Set) int {
 	room := s.room[:s.n]
@@ -35,7 +35,7 @@ func chooseLeastLoaded(a Ask, s *Set) int {
 		if equal && best >= 0 && (homes[i] > h || homes[i] == h && traffic[i] >= t) {
 			continue
 		}
-		if !s.avoided(&a, i) {
+		if !s.barred(&a, i) {
 			best, r, c, h, t = i, reserved[i], capacity[i], homes[i], traffic[i]
 		}
 	}

@@ -4,7 +4,7 @@ package placement
 // from worst_fit in that it does not see overcommit.
 //
 // Source: worst fit, see worst_fit.go.
-var mostFree = Policy{Name: "most_free", by: byFree, choose: chooseMostFree}
+var mostFree = Policy{Name: "most_free", by: byFree, rank: rankMostFree, ranked: true, choose: chooseMostFree}
 
 func chooseMostFree(a Ask, s *Set) int {
 	room := s.room[:s.n]
@@ -12,7 +12,7 @@ func chooseMostFree(a Ask, s *Set) int {
 	best, most := -1, uint64(0)
 	for i, c := range capacity {
 		free := c - min(c, reserved[i]) // more may be reserved than there is
-		if (free > most || best < 0) && room[i] >= a.Need && !s.avoided(&a, i) {
+		if (free > most || best < 0) && room[i] >= a.Need && !s.barred(&a, i) {
 			best, most = i, free
 		}
 	}

@@ -3,6 +3,7 @@ package placement
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -126,6 +127,7 @@ func drawCandidates(t *rapid.T) []Candidate {
 			ID: wire.NodeID(fmt.Sprintf("n%02d", i)), Rack: rapid.SampledFrom([]string{"", "r1", "r2"}).Draw(t, "rack"),
 			Room: number.Draw(t, "room"), Reserved: number.Draw(t, "reserved"), Capacity: number.Draw(t, "capacity"),
 			Threads: count.Draw(t, "threads"), Volumes: count.Draw(t, "volumes"), Homes: count.Draw(t, "homes"), Traffic: count.Draw(t, "traffic"),
+			Spare: count.Draw(t, "spare"), Closed: rapid.IntRange(0, 5).Draw(t, "closed") == 0,
 		})
 	}
 	return cs
@@ -140,12 +142,21 @@ func drawAsk(t *rapid.T) Ask {
 		a.Avoid = append(a.Avoid, wire.NodeID(fmt.Sprintf("n%02d", rapid.IntRange(0, 12).Draw(t, "id"))))
 	}
 	a.AvoidRacks = rapid.SliceOfN(rapid.SampledFrom([]string{"", "r1", "r2", "r3"}), 0, 2).Draw(t, "avoid racks")
+	slices.Sort(a.Avoid)
+	slices.Sort(a.AvoidRacks)
+	if rapid.IntRange(0, 4).Draw(t, "within") == 0 {
+		a.Within, a.WithinRacks = []wire.NodeID{"n01", "n04"}, []string{"r1"}
+	}
+	a.Threads = rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(t, "spare threads")
 	return a
 }
 
 // allowed says it in the plainest way.
 func allowed(a Ask, c Candidate) bool {
-	return c.Room >= a.Need && !slices.Contains(a.Avoid, c.ID) && !slices.Contains(a.AvoidRacks, c.Rack)
+	if (len(a.Within) > 0 || len(a.WithinRacks) > 0) && !slices.Contains(a.Within, c.ID) && !slices.Contains(a.WithinRacks, c.Rack) {
+		return false
+	}
+	return !c.Closed && c.Room >= a.Need && c.Spare >= a.Threads && !slices.Contains(a.Avoid, c.ID) && !slices.Contains(a.AvoidRacks, c.Rack)
 }
 
 // TestOnlyWhatFits: whatever the policy, it chooses a component with room, that is on no avoided component or rack, if
@@ -191,6 +202,8 @@ func TestReplicaApartFromPrimary(t *testing.T) {
 				t.Fatalf("a copy at %+v, others at %v in %v", cs[i], a.Avoid, a.AvoidRacks)
 			}
 			a.Avoid, a.AvoidRacks, a.After = append(a.Avoid, cs[i].ID), append(a.AvoidRacks, cs[i].Rack), cs[i].ID
+			slices.Sort(a.Avoid)
+			slices.Sort(a.AvoidRacks)
 		}
 	})
 }
@@ -496,6 +509,87 @@ func TestNoAllocation(t *testing.T) {
 			Choose(p, a, s)
 		}); n != 0 {
 			t.Errorf("%s allocates %.0f times", name, n)
+		}
+	}
+}
+
+// TestKeptSetsChooseAlike: a set that is kept while candidates come, change and go chooses and explains as one that is filled
+// anew, whatever the policy was before.
+func TestKeptSetsChooseAlike(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kept, are := &Set{}, map[wire.NodeID]Candidate{}
+		kept.Index()
+		for range rapid.IntRange(1, 8).Draw(t, "rounds") {
+			for _, c := range drawCandidates(t) {
+				if rapid.IntRange(0, 4).Draw(t, "gone") == 0 {
+					kept.Remove(c.ID)
+					delete(are, c.ID)
+				} else {
+					kept.Put(c)
+					are[c.ID] = c
+				}
+			}
+			fresh, cs := &Set{}, []Candidate{}
+			for _, id := range slices.Sorted(maps.Keys(are)) {
+				fresh.Add(are[id])
+				cs = append(cs, are[id])
+			}
+			p, _ := New(rapid.SampledFrom(Names()).Draw(t, "policy"))
+			a := drawAsk(t)
+			i := Choose(p, a, fresh)
+			if got := Choose(p, a, kept); got != i {
+				t.Fatalf("%s of %+v for %+v: %d, of the kept set %d", p.Name, cs, a, i, got)
+			}
+			if err := kept.Same(fresh); err != nil {
+				t.Fatal(err)
+			}
+			if i < 0 {
+				continue
+			}
+			limit := rapid.IntRange(1, 5).Draw(t, "limit")
+			want, got := Explain(p, a, fresh, i, limit, nil), Explain(p, a, kept, i, limit, nil)
+			if len(want) != len(got) || want[0] != got[0] {
+				t.Fatalf("%s explains %+v, of the kept set %+v", p.Name, want, got)
+			}
+			for k := range want { // equal ones may stand in another order
+				j := slices.IndexFunc(cs, func(c Candidate) bool { return c.ID == got[k].ID })
+				if cs[j].Capacity > 0 && want[k].Value != got[k].Value && p.by.unit != byReserved.unit || !allowed(a, cs[j]) || slices.ContainsFunc(got[:k], func(w Weighed) bool { return w.ID == got[k].ID }) {
+					t.Fatalf("%s explains %+v, of the kept set %+v", p.Name, want, got)
+				}
+			}
+		}
+	})
+}
+
+// BenchmarkKept: one decision of a kept set of 10 000, its explanation, and the change of the chosen one.
+func BenchmarkKept(b *testing.B) {
+	const n = 10_000
+	for _, name := range Names() {
+		for _, mixed := range []bool{true, false} {
+			p, c, s := policy(b, name), chance(7), &Set{}
+			s.Index()
+			for i := range n {
+				m := Candidate{ID: wire.NodeID(fmt.Sprintf("m%05d", i)), Room: 1 << 40, Capacity: 1 << 40}
+				if mixed {
+					m.Reserved = uint64(c.below(1 << 20))
+					m.Room -= m.Reserved
+					m.Threads, m.Traffic = uint64(c.below(64)), uint64(c.below(1<<20))
+				}
+				s.Put(m)
+			}
+			b.Run(fmt.Sprintf("%s/mixed=%v", name, mixed), func(b *testing.B) {
+				b.ReportAllocs()
+				a, c, out := Ask{Need: 500}, chance(8), []Weighed{}
+				for b.Loop() {
+					a.Chance, a.Key = c.next(), a.Key+1
+					i := Choose(p, a, s)
+					a.After = s.ID(i)
+					out = Explain(p, a, s, i, 8, out[:0])
+					m := s.row(i)
+					m.Room, m.Reserved, m.Threads = m.Room-500, m.Reserved+500, m.Threads+1
+					s.Put(m)
+				}
+			})
 		}
 	}
 }

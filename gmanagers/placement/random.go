@@ -27,7 +27,7 @@ func (s *Set) draw(a *Ask, c *chance, except int) int {
 	}
 	room, fit := s.room[:s.n], 0
 	for i, free := range room {
-		if free >= a.Need && i != except && !s.avoided(a, i) {
+		if free >= a.Need && i != except && !s.barred(a, i) {
 			fit++
 		}
 	}
@@ -36,7 +36,7 @@ func (s *Set) draw(a *Ask, c *chance, except int) int {
 	}
 	nth := c.below(fit)
 	for i, free := range room {
-		if free >= a.Need && i != except && !s.avoided(a, i) {
+		if free >= a.Need && i != except && !s.barred(a, i) {
 			if nth == 0 {
 				return i
 			}

@@ -11,6 +11,11 @@ func (s sum) plus(n uint64) sum {
 	return sum{s.hi + carry, lo}
 }
 
+func (s sum) minus(n uint64) sum {
+	lo, borrow := bits.Sub64(s.lo, n, 0)
+	return sum{s.hi - borrow, lo}
+}
+
 func (s sum) less(t sum) bool { return s.hi < t.hi || s.hi == t.hi && s.lo < t.lo }
 
 func (s sum) bits() int {

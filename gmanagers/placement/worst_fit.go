@@ -5,7 +5,7 @@ package placement
 //
 // Source: Johnson, "Fast Algorithms for Bin Packing", Journal of Computer and System Sciences 8(3), 1974, which compares
 // it with best fit.
-var worstFit = Policy{Name: "worst_fit", by: byMost, choose: chooseWorstFit}
+var worstFit = Policy{Name: "worst_fit", by: byMost, rank: rankWorstFit, ranked: true, choose: chooseWorstFit}
 
 func chooseWorstFit(a Ask, s *Set) int {
 	room := s.room[:s.n]
@@ -15,7 +15,7 @@ func chooseWorstFit(a Ask, s *Set) int {
 		if free < a.Need || free < r || free == r && best >= 0 && placed[i] >= p {
 			continue
 		}
-		if !s.avoided(&a, i) {
+		if !s.barred(&a, i) {
 			best, r, p = i, free, placed[i]
 		}
 	}

@@ -116,12 +116,14 @@ func (c *Cache) serving(k wire.Block) (*volume, error) {
 // Read reads sectors of one block.
 func (c *Cache) Read(call uint64, k wire.Block, out []Effect) []Effect {
 	c.stats.Reads++
+	c.count(k)
 	return c.submit(request{call: call, k: k}, out)
 }
 
 // Write writes sectors of one block. It is acknowledged when it is in the cache and announced at the sComponent.
 func (c *Cache) Write(call uint64, k wire.Block, out []Effect) []Effect {
 	c.stats.Writes++
+	c.count(k)
 	return c.submit(request{call: call, k: k, write: true}, out)
 }
 

@@ -107,3 +107,22 @@ func (c *Cache) Lose(id wire.VolumeID, cause error, out []Effect) []Effect {
 	}
 	return c.pump(out)
 }
+
+// Discard forgets a volume that is gone, if it is attached under an epoch up to upTo, with what is dirty: there is nowhere to write
+// it to. Nobody may attach it under such an epoch any more.
+func (c *Cache) Discard(call uint64, id wire.VolumeID, upTo wire.Epoch, out []Effect) []Effect {
+	v := c.volumes[id]
+	switch {
+	case v == nil:
+		return reply(call, nil, out)
+	case v.req.Epoch > upTo:
+		return reply(call, stale(v, upTo), out)
+	case v.frozen != nil:
+		return reply(call, v.frozen, out)
+	case v.state == attaching || v.state == detaching:
+		return reply(call, wire.Errorf(wire.KindBusy, "volume %d is being attached or detached: retry", id), out)
+	}
+	out = c.fail(v, wire.Errorf(wire.KindFailed, "it is gone"), out)
+	c.Leave(id, upTo+1)
+	return c.pump(reply(call, nil, out))
+}

@@ -53,6 +53,8 @@ func event(t *testing.T, c *Cache, d *datadriven.TestData) []Effect {
 		return c.Attach(call, wire.VolumeAttachReq{Volume: k.Volume, Epoch: k.VolumeEpoch, SizeBytes: 64 * wire.PageSize, Storage: "s1"}, nil)
 	case "detach":
 		return c.Detach(call, wire.VolumeRef{Volume: k.Volume, Epoch: k.VolumeEpoch}, nil)
+	case "discard":
+		return c.Discard(call, k.Volume, k.VolumeEpoch, nil)
 	case "read":
 		return c.Read(call, k, nil)
 	case "write":

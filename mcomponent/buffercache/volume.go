@@ -3,6 +3,7 @@ package buffercache
 import (
 	"slices"
 
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 )
 
@@ -47,6 +48,9 @@ type volume struct {
 	toMark   []flushWaiter // writes that wait for the mark of their generation
 	flushing []flushWaiter // flushes that wait for write-backs
 	syncing  []flushWaiter // flushes covered by the FlushStorage under way
+
+	requests heat.Meter
+	bytes    heat.Meter
 
 	writeErr  error // the last write-back failed: writers are refused until a flush succeeds
 	failErr   error // state failed
@@ -157,6 +161,7 @@ func (c *Cache) Flush(call uint64, k wire.Block, out []Effect) []Effect {
 		return reply(call, err, out)
 	}
 	c.stats.Flushes++
+	c.count(k)
 	return c.pump(c.flushAll(v, call, out))
 }
 
@@ -193,8 +198,8 @@ func (c *Cache) detached(v *volume, err error, out []Effect) []Effect {
 		}
 		return out
 	}
-	if v.quiet != 0 {
-		out = reply(v.quiet, nil, out)
+	if v.quiet != 0 { // reads may be under way still, and it is not here any more
+		out = reply(v.quiet, wire.Errorf(wire.KindNotFound, "volume %d was detached before it was still", v.req.Volume), out)
 	}
 	c.drop(v)
 	for _, call := range detachers {

@@ -21,7 +21,7 @@
 //	out = g.Begin(now, out[:0])
 //	for !g.Ended() {
 //		perform each effect in order; for a Copy:
-//			for page, ok := g.Take(id); ok && room; page, ok = g.Take(id) { look it up, append it }
+//			for page, ok := g.Take(id); ok && room; page, ok = g.Take(id) { look it up, append it or, unless Exact, point to it }
 //			out = g.Filled(now, id, bytes, out)  // nothing was taken: there is no message, and no answer
 //		for every message later: out = g.Answered(now, id, err, out)
 //		with nothing to wait for: at g.Due(), out = g.Tick(now, held, out)

@@ -30,4 +30,7 @@ type Effect struct {
 	Round uint32
 	Epoch wire.Epoch
 	Undo  bool // of Tell
+	// Exact is of Copy: what is sent must be what was looked up. Otherwise pages may change while they are sent, if the taker then surely
+	// refuses the message as corrupt: they are sent again.
+	Exact bool
 }

@@ -95,6 +95,7 @@ func (g *Giver) Due() (time.Duration, bool) { return g.due, g.waits }
 func (g *Giver) send(e Effect, out []Effect) []Effect {
 	g.lastID++
 	e.ID, e.Round = g.lastID, g.round
+	e.Exact = e.Kind == Copy && g.passes > 1
 	m := message{id: e.ID, kind: e.Kind}
 	if n := len(g.spare); e.Kind == Copy && n > 0 {
 		m.pages, g.spare = g.spare[n-1], g.spare[:n-1]
@@ -202,6 +203,8 @@ func (g *Giver) Answered(now time.Duration, id uint64, err *wire.Error, out []Ef
 			return g.end(now, wire.MoveDone, "", out)
 		case err.Kind == wire.KindFailed:
 			return g.gone(now, out)
+		case err.Kind == wire.KindStale: // it has dropped the copy and never served it
+			return g.undo(now, fmt.Sprintf("%s does not serve it: %v", g.req.To, err), out)
 		case passing && now-g.since < ms(g.o.ServeMS):
 			return g.later(now, out)
 		}
@@ -227,7 +230,7 @@ func (g *Giver) Answered(now time.Duration, id uint64, err *wire.Error, out []Ef
 
 // mayPass reports whether the same message may succeed later. Whether this one was executed is unknown.
 func mayPass(k wire.Kind) bool {
-	return k == wire.KindUnavailable || k == wire.KindTimeout || k == wire.KindBusy
+	return k == wire.KindUnavailable || k == wire.KindTimeout || k == wire.KindBusy || k == wire.KindCorrupt
 }
 
 // late reports that the move has not begun to switch over in time.
@@ -289,7 +292,9 @@ func (g *Giver) copied(now time.Duration, i int, err *wire.Error, out []Effect) 
 		for _, p := range g.sent[i].pages { // whether they arrived is unknown
 			g.changes.Mark(p)
 		}
-		if g.failed == nil || !mayPass(err.Kind) {
+		if torn := err.Kind == wire.KindCorrupt && g.passes == 1; torn {
+			g.attempts, g.since = 0, now // a page changed meanwhile: the next round sends it
+		} else if g.failed == nil || !mayPass(err.Kind) {
 			g.failed = err
 		}
 	} else {

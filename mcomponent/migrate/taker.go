@@ -47,6 +47,8 @@ type Incoming struct {
 	round uint32
 	parts uint32
 	seen  time.Duration
+
+	adopted bool // its giver is gone: whether it is served the home decides
 }
 
 // Round is the newest round of which a message came.
@@ -211,6 +213,8 @@ func (t *Taker) Serve(req wire.MoveServeReq) (in *Incoming, err error) {
 		return nil, nil
 	case in == nil:
 		return nil, t.unknown(req.Move)
+	case in.adopted: // the home may have heard of a newer epoch
+		return nil, wire.Errorf(wire.KindStale, "the managers took the giver of move %d of %v for dead: %s asks its home whether to serve what came", req.Move.No, req.Move.Manager, t.self)
 	case !in.Complete:
 		return nil, wire.Errorf(wire.KindBadRequest, "%s is told to serve what came by move %d of %v, which is not complete", t.self, req.Move.No, req.Move.Manager)
 	}
@@ -250,6 +254,16 @@ func (t *Taker) Exit(pid wire.PID) (gone []*Incoming) {
 	return gone
 }
 
+// Fence drops everything that is on its way here, because the managers gave up what is here: its givers, whose processes live, are told
+// that it was dropped and go on serving.
+func (t *Taker) Fence() (gone []*Incoming) {
+	for _, in := range slices.Clone(t.incoming) {
+		t.remove(in, dropped)
+		gone = append(gone, in)
+	}
+	return gone
+}
+
 func (t *Taker) remove(in *Incoming, how outcome) {
 	in.Gone = true
 	t.incoming = slices.DeleteFunc(t.incoming, func(x *Incoming) bool { return x == in })
@@ -280,6 +294,9 @@ func (t *Taker) Idle(now time.Duration) (list []*Incoming) {
 // such move, as it has started again or has ended it another way. An answer that does not come says nothing.
 func (t *Taker) Asked(now time.Duration, in *Incoming, s wire.MoveState, err error) (drop bool) {
 	in.seen = now
+	if in.adopted {
+		return false // its home decides
+	}
 	return wire.KindOf(err) == wire.KindNotFound || err == nil && (s == wire.MoveUndone || s == wire.MoveLost)
 }
 

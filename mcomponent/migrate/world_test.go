@@ -82,6 +82,11 @@ type world struct {
 	home    wire.Owner // as the home knows it
 	lost    bool       // the home was started again
 	exited  bool
+	dead    bool       // the managers take the giver for dead; it may live on
+	fenced  bool       // the taker has dropped all, and what it served is lost
+	told    bool       // the home has heard that the taker adopts
+	adopted string     // how that ended
+	mute    EffectKind // the giver hears no answer to these
 	packets []packet
 	waiting []uint64 // messages whose answer the giver awaits
 	answers []struct {
@@ -159,7 +164,7 @@ func (w *world) perform(out []Effect) {
 
 // check holds the laws of every moment.
 func (w *world) check() {
-	if a, b := w.g.serves(), w.to.serves(); a > 0 && b > 0 {
+	if a, b := w.g.serves(), w.to.serves(); a > 0 && b > 0 && !(w.told && a < b && w.client.Epoch == b) { // one that nobody comes to any more is no second
 		w.t.Fatalf("two serve: %s under %d and %s under %d", w.g.id, a, w.to.id, b)
 	}
 	for _, n := range []*node{w.g, w.to} {
@@ -186,6 +191,9 @@ func (w *world) deliver(p packet) error {
 		}
 		return err
 	case Copy:
+		if !p.e.Exact && w.rng.IntN(4) == 0 || p.e.Exact && w.lossy && w.rng.IntN(20) == 0 {
+			return wire.ErrCorrupt // a page changed while it was sent; or the network is to blame
+		}
 		in, err := w.to.taker.Copy(w.now, wire.RegionCopy{Move: w.req.Move, Round: p.e.Round, Count: uint32(len(p.entries))})
 		if err != nil {
 			return err
@@ -242,6 +250,41 @@ func (w *world) tell(e Effect) error {
 	}
 	w.hear(owner)
 	return nil
+}
+
+// adopt is a step of the adoption by the taker, which the leader orders until it has an answer.
+func (w *world) adopt() {
+	if w.adopted != "" {
+		return
+	}
+	epoch := AdoptEpoch(w.req)
+	drop := func(in *Incoming) {
+		w.adopted = "lost"
+		if in != nil {
+			w.to.leave(in.Slot, "", 0)
+		}
+	}
+	if e := w.to.serves(); e == w.req.Epoch || e == epoch {
+		w.adopted = "done"
+		return
+	}
+	in, err := w.to.taker.Adopting(w.req.Move)
+	switch {
+	case err != nil:
+		drop(in)
+	case w.exited || w.lost, w.home.Epoch != w.req.Epoch && w.home.Epoch != epoch: // it was not handed over
+		drop(w.to.taker.Drop(w.req.Move))
+	case !w.told || w.client.Epoch != epoch:
+		w.home = wire.Owner{Region: region, Node: w.to.id, Epoch: epoch}
+		if w.told = true; !w.lossy || w.rng.IntN(3) > 0 {
+			w.hear(w.home)
+		}
+	default:
+		if in := w.to.taker.Adopted(w.req.Move); in != nil {
+			w.to.owners.Adopt(in.Slot, in.Mapped, epoch)
+		}
+	}
+	w.check()
 }
 
 // hear is the client: what an older owner answers from now on is void.
@@ -361,6 +404,9 @@ func (w *world) step() {
 			w.t.Fatal(err)
 		}
 	}
+	if w.dead && w.rng.IntN(5) == 0 {
+		w.adopt()
+	}
 	switch k := w.rng.IntN(10); {
 	case k < 3:
 		w.clientStep()
@@ -378,6 +424,9 @@ func (w *world) step() {
 		}
 		err := w.deliver(p)
 		w.check()
+		if p.e.Kind == w.mute && w.giver != nil && w.giver.Frozen() {
+			return
+		}
 		if !w.lossy || w.rng.IntN(6) > 0 {
 			w.answers = append(w.answers, struct {
 				id  uint64
@@ -416,7 +465,7 @@ func (w *world) answered(id uint64, err error) {
 // TestMoves: whatever is lost, delayed, doubled, reordered, and whoever crashes or exits at whatever step, at most one node
 // serves, no page is older than the last acknowledged flush or was unmapped, the move ends, and nothing is left over.
 func TestMoves(t *testing.T) {
-	outcomes := map[wire.MoveState]int{}
+	outcomes, adopted := map[wire.MoveState]int{}, map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		o := DefaultOptions()
@@ -444,15 +493,34 @@ func TestMoves(t *testing.T) {
 		w.giver = NewGiver(o, w.req, changes)
 		w.perform(w.giver.Begin(w.now, nil))
 
-		who := rapid.SampledFrom([]string{"nobody", "giver", "taker", "home", "client"}).Draw(t, "crash")
+		who := rapid.SampledFrom([]string{"nobody", "giver", "cut off giver", "undone giver", "taker", "fenced taker", "home", "client"}).Draw(t, "crash")
+		if who == "undone giver" {
+			w.mute = rapid.SampledFrom([]EffectKind{Close, Tell}).Draw(t, "mute")
+		}
 		when := rapid.IntRange(0, 150).Draw(t, "at")
 		for i := range 400 {
+			if in := w.to.taker.find(w.req.Move); who == "undone giver" && !w.dead && in != nil && in.Complete && !w.giver.Frozen() && w.rng.IntN(8) == 0 {
+				for range 20 { // it serves on, and the taker, which has an old copy, has not heard of that
+					w.clientStep()
+				}
+				w.dead = true
+			}
 			if i == when {
 				switch who {
 				case "giver":
 					w.g, w.giver, w.waiting = newNode("g", o), nil, nil
+					w.dead = true
+				case "cut off giver":
+					w.dead = true
 				case "taker":
 					w.to = newNode("t", o)
+				case "fenced taker":
+					for _, s := range w.to.owners.Fence("fenced", nil) {
+						w.to.store.FreeGroup(s, 1<<20)
+						w.to.owners.Release(s)
+					}
+					w.to.taker.Fence()
+					w.fenced = true
 				case "home":
 					w.lost = true
 				case "client":
@@ -462,7 +530,12 @@ func TestMoves(t *testing.T) {
 			w.step()
 		}
 		w.lossy = false
-		for i := 0; w.giver != nil && !w.giver.Ended(); i++ {
+		for i := 0; w.dead && w.adopted == ""; i++ {
+			if w.step(); i > 10_000 {
+				t.Fatal("the taker does not say whether it adopts")
+			}
+		}
+		for i := 0; w.giver != nil && !w.told && !w.giver.Ended(); i++ {
 			if w.step(); i > 100_000 {
 				t.Fatalf("the move does not end: %+v", w.giver.Status(w.now))
 			}
@@ -475,6 +548,9 @@ func TestMoves(t *testing.T) {
 			w.now += time.Second
 			for _, in := range w.to.taker.Idle(w.now) {
 				drop := !in.Complete
+				if in.adopted {
+					t.Fatal("what is adopted is kept and not served")
+				}
 				if !drop && w.giver != nil {
 					drop = w.to.taker.Asked(w.now, in, w.giver.Status(w.now).State, nil)
 				} else if !drop {
@@ -489,6 +565,11 @@ func TestMoves(t *testing.T) {
 			}
 		}
 		w.check()
+		if w.adopted != "" {
+			adopted[w.adopted]++
+			w.adoptedWell(who)
+			return
+		}
 		if w.giver == nil {
 			return
 		}
@@ -506,7 +587,7 @@ func TestMoves(t *testing.T) {
 		}
 		for _, n := range []*node{w.g, w.to} {
 			e := n.serves()
-			if n == want && (e != s.Epoch && s.State != wire.MoveLost) && who != "taker" {
+			if n == want && (e != s.Epoch && s.State != wire.MoveLost) && who != "taker" && !w.fenced {
 				t.Fatalf("%s serves under %d: %+v", n.id, e, s)
 			}
 			if n != want && e != 0 {
@@ -516,7 +597,7 @@ func TestMoves(t *testing.T) {
 				t.Fatalf("%s keeps %d pages: %+v, crash of %s", n.id, used, s, who)
 			}
 		}
-		if want == nil || who == "taker" && want == w.to {
+		if want == nil || (who == "taker" || w.fenced) && want == w.to {
 			return
 		}
 		// The client goes on, and finds all that it wrote.
@@ -535,5 +616,38 @@ func TestMoves(t *testing.T) {
 	if fmt.Sprint(outcomes[wire.MoveDone] > 0, outcomes[wire.MoveUndone] > 0) != "true true" {
 		t.Errorf("the worlds are too alike: %v", outcomes)
 	}
-	t.Logf("%v", outcomes)
+	if adopted["done"] == 0 || adopted["lost"] == 0 {
+		t.Errorf("takers of a giver that is gone end as %v, want both", adopted)
+	}
+	t.Logf("%v, adopted %v", outcomes, adopted)
+}
+
+// adoptedWell checks what became of a vRegion whose giver the managers took for dead: if the taker serves it, it has all that was ever
+// acknowledged, and the giver, should it live, has nobody who comes to it.
+func (w *world) adoptedWell(who string) {
+	e := w.to.serves()
+	if w.adopted == "lost" && e > 0 && w.giver == nil {
+		w.t.Fatalf("the taker serves under %d what it said is lost", e)
+	}
+	if w.adopted == "lost" || w.exited {
+		if w.giver == nil && w.to.store.Stats().Used > 0 {
+			w.t.Fatalf("the taker keeps %d pages", w.to.store.Stats().Used)
+		}
+		return
+	}
+	if e != w.req.Epoch && e != AdoptEpoch(w.req) {
+		w.t.Fatalf("the taker, which adopted, serves under %d (%s)", e, who)
+	}
+	w.hear(w.home)
+	if w.client.Node != w.to.id || w.client.Epoch != e {
+		w.t.Fatalf("the taker serves under %d, the client knows %+v, the home %+v", e, w.client, w.home)
+	}
+	for range 300 {
+		w.clientStep()
+	}
+	for page := first; page < first+pages; page++ {
+		if !w.serve(request{page, 0, w.client, w.acked[page]}) {
+			w.t.Fatalf("page %d is not served by %+v (%s)", page, w.client, who)
+		}
+	}
 }

@@ -106,6 +106,50 @@ func (s *Store) Put(g uint32, pid wire.PID, page wire.PageNo, c Content) (f Fram
 	return f, true
 }
 
+// Reserve takes as many frames as into has room for, into which the caller may put bytes without holding a lock: they are no page's until
+// Install. It takes all or none.
+func (s *Store) Reserve(into []Frame) bool {
+	if s.Free() < len(into) {
+		return false
+	}
+	for i := range into {
+		into[i], _ = s.take()
+	}
+	s.out += len(into)
+	return true
+}
+
+// Release gives reserved frames back.
+func (s *Store) Release(frames []Frame) {
+	for i := len(frames) - 1; i >= 0; i-- { // the first is taken next
+		s.giveBack(frames[i])
+	}
+	s.out -= len(frames)
+}
+
+func (s *Store) giveBack(f Frame) {
+	s.frames[f] = meta{next: s.free}
+	s.free = f
+}
+
+// Reserved is how many frames are reserved.
+func (s *Store) Reserved() int { return s.out }
+
+// Free is how many frames are neither a page's nor reserved.
+func (s *Store) Free() int { return len(s.frames) - s.stats.Used - s.out }
+
+// Install is Put of a page that was flushed, whose bytes are in the reserved frame f. A frame that the page had is free.
+func (s *Store) Install(g uint32, pid wire.PID, page wire.PageNo, c Content, f Frame) {
+	if old, ok := s.index.Get(uint64(pid), uint64(page)); ok {
+		s.release(old)
+		s.stats.Freed-- // the page is not
+	}
+	s.out--
+	s.enter(f, g, pid, page)
+	m := &s.frames[f]
+	m.epoch, m.version, m.sum, m.flushed = c.Epoch, c.Version, c.Sum, true
+}
+
 // Remove frees one page, if it is here.
 func (s *Store) Remove(pid wire.PID, page wire.PageNo) {
 	if f, ok := s.index.Get(uint64(pid), uint64(page)); ok {

@@ -25,7 +25,8 @@
 //	}
 //
 // A group that moves to another mComponent is watched: every page that changes is marked in a set, from which whoever copies
-// takes pages (Watch, Changes). The other store takes them as they are, by Put and Remove.
+// takes pages (Watch, Changes). The other store takes them as they are, by Put and Remove, or by Install of a frame that was reserved
+// and filled before.
 //
 // No call allocates, but for the table of groups, which grows by doubling.
 package pagestore

@@ -71,6 +71,7 @@ type Store struct {
 	groups []group
 	fresh  uint32 // frames from here on were never used: low ones first, so that the arena stays small
 	free   uint32 // list of used frames
+	out    int    // frames that are reserved: neither free nor of a page
 	stats  Stats
 }
 
@@ -119,7 +120,7 @@ func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch
 
 // Untouched gives the frames [first, end) among the next pages that are allocated which were never used before.
 func (s *Store) Untouched(pages int) (first, end Frame) {
-	pages -= int(s.fresh) - s.stats.Used // frames that were freed are taken first
+	pages -= int(s.fresh) - s.stats.Used - s.out // frames that were freed are taken first
 	return s.fresh, s.fresh + Frame(min(max(pages, 0), len(s.frames)-int(s.fresh)))
 }
 
@@ -128,6 +129,17 @@ func (s *Store) Flushed(f Frame) bool { return s.frames[f].flushed }
 
 // allocate takes a frame for the page, the last freed first as its memory is warm.
 func (s *Store) allocate(g uint32, pid wire.PID, page wire.PageNo) (Frame, bool) {
+	f, ok := s.take()
+	if !ok {
+		s.stats.NoFrame++
+		return 0, false
+	}
+	s.enter(f, g, pid, page)
+	return f, true
+}
+
+// take takes a frame that is free.
+func (s *Store) take() (Frame, bool) {
 	f := s.free
 	switch {
 	case f != none:
@@ -136,9 +148,13 @@ func (s *Store) allocate(g uint32, pid wire.PID, page wire.PageNo) (Frame, bool)
 		f = s.fresh
 		s.fresh++
 	default:
-		s.stats.NoFrame++
 		return 0, false
 	}
+	return f, true
+}
+
+// enter makes a frame that was taken the page's.
+func (s *Store) enter(f Frame, g uint32, pid wire.PID, page wire.PageNo) {
 	gr := s.group(g)
 	s.frames[f] = meta{pid: pid, page: page, group: g, prev: none, next: gr.head, used: true}
 	if gr.head != none {
@@ -150,7 +166,6 @@ func (s *Store) allocate(g uint32, pid wire.PID, page wire.PageNo) (Frame, bool)
 	s.index.Put(uint64(pid), uint64(page), f)
 	s.stats.Used++
 	s.stats.Peak = max(s.stats.Peak, s.stats.Used)
-	return f, true
 }
 
 // group gives a group, making it if need be.
@@ -175,8 +190,7 @@ func (s *Store) release(f Frame) {
 	gr.count--
 	gr.changed(m.page)
 	s.index.Delete(uint64(m.pid), uint64(m.page))
-	*m = meta{next: s.free}
-	s.free = f
+	s.giveBack(f)
 	s.stats.Used--
 	s.stats.Freed++
 }
@@ -258,8 +272,8 @@ func (s *Store) CheckInvariants() error {
 	for f := s.free; f != none; f = s.frames[f].next {
 		free++
 	}
-	if used != s.stats.Used || used != s.index.Len() || used != inGroups || used+free != int(s.fresh) {
-		return fmt.Errorf("pagestore: %d pages used, %d counted, %d indexed, %d in groups, %d free of %d ever used", used, s.stats.Used, s.index.Len(), inGroups, free, s.fresh)
+	if used != s.stats.Used || used != s.index.Len() || used != inGroups || used+free+s.out != int(s.fresh) {
+		return fmt.Errorf("pagestore: %d pages used, %d counted, %d indexed, %d in groups, %d free and %d reserved of %d ever used", used, s.stats.Used, s.index.Len(), inGroups, free, s.out, s.fresh)
 	}
 	return nil
 }

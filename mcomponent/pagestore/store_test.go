@@ -28,21 +28,23 @@ func TestAgreesWithAMap(t *testing.T) {
 		s := New(capacity)
 		model := map[key]stored{}
 		const pages = 8 // per group: page / 8 is the vRegion
+		var reserved []Frame
+		free := func() int { return capacity - len(model) - len(reserved) }
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			pid := wire.PID(rapid.IntRange(1, 2).Draw(t, "pid"))
 			page := wire.PageNo(rapid.IntRange(0, 3*pages-1).Draw(t, "page"))
 			g := uint32(pid)*4 + uint32(page/pages)
 			k := key{pid, page}
 			was, had := model[k]
-			switch rapid.IntRange(0, 3).Draw(t, "op") {
+			switch rapid.IntRange(0, 5).Draw(t, "op") {
 			case 0:
 				_, sum, a := s.Miss(g, pid, page)
 				switch {
 				case had && (a != Hit || sum != was.sum):
 					t.Fatalf("miss of %v = %d with checksum %#x, want a hit with %#x", k, a, sum, was.sum)
-				case !had && len(model) == capacity && a != Full:
+				case !had && free() == 0 && a != Full:
 					t.Fatalf("miss of %v = %d, want full", k, a)
-				case !had && len(model) < capacity:
+				case !had && free() > 0:
 					if a != Fresh || sum != wire.ZeroPageChecksum {
 						t.Fatalf("miss of %v = %d, want fresh zeros", k, a)
 					}
@@ -53,7 +55,7 @@ func TestAgreesWithAMap(t *testing.T) {
 				_, a := s.Flush(g, pid, page, n.epoch, n.version, n.sum)
 				newer := !was.flushed || n.epoch > was.epoch || n.epoch == was.epoch && n.version > was.version
 				want := Old
-				if !had && len(model) == capacity {
+				if !had && free() == 0 {
 					want = Full
 				} else if newer {
 					want = Apply
@@ -82,6 +84,33 @@ func TestAgreesWithAMap(t *testing.T) {
 						delete(model, k)
 					}
 				}
+			case 4:
+				into := make([]Frame, rapid.IntRange(1, 5).Draw(t, "frames"))
+				if got, want := s.Reserve(into), free() >= len(into); got != want {
+					t.Fatalf("reserved %d of %d free frames: %v", len(into), free(), got)
+				} else if got {
+					reserved = append(reserved, into...)
+				}
+			case 5:
+				if len(reserved) == 0 {
+					break
+				}
+				f := reserved[0]
+				if n := rapid.IntRange(0, len(reserved)).Draw(t, "given back"); n > 0 {
+					s.Release(reserved[:n])
+					reserved = reserved[n:]
+					break
+				}
+				freed := s.Stats().Freed
+				n := stored{1, 7, rapid.Uint32().Draw(t, "sum"), g, true}
+				s.Install(g, pid, page, Content{Epoch: n.epoch, Version: n.version, Sum: n.sum, Flushed: true}, f)
+				reserved, model[k] = reserved[1:], n
+				if at, c, ok := s.Peek(pid, page); !ok || at != f || c.Sum != n.sum || s.Stats().Freed != freed {
+					t.Fatalf("page %v is in frame %d with %+v, want %d; %d freed", k, at, c, f, s.Stats().Freed-freed)
+				}
+			}
+			if s.Free() != free() || s.Reserved() != len(reserved) {
+				t.Fatalf("%d frames free and %d reserved, want %d and %d", s.Free(), s.Reserved(), free(), len(reserved))
 			}
 			if err := s.CheckInvariants(); err != nil {
 				t.Fatal(err)

@@ -35,6 +35,8 @@ type Effect struct {
 	// Attempt is how often a MapAt or UnmapAt was tried before, in vain as the vRegion was moving: its driver pauses before it
 	// tries again, by Pause.
 	Attempt int
+	// Again is the request of which the owner is asked for anew; 0 of the first ask for a vRegion.
+	Again EffectKind
 
 	Map    wire.RegionMapReq
 	Switch wire.RegionSwitchReq

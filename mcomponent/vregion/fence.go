@@ -2,7 +2,6 @@ package vregion
 
 import (
 	"fmt"
-	"slices"
 
 	"splitkernel/netlayer/wire"
 )
@@ -44,28 +43,19 @@ func (f *fence) add(k fenceKey) {
 // is never mapped here again.
 func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 	o.fence.why = why
+	o.member.end()
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used {
 			slots = append(slots, uint32(i))
-			o.fence.add(fenceKey{r.pid, r.region})
+			if r.life != arriving { // which its giver serves on
+				o.fence.add(fenceKey{r.pid, r.region})
+			}
 			o.index.Delete(uint64(r.pid), uint64(r.region))
 			o.mapped -= r.tree.Bytes()
 			r.tree, r.used = Tree{}, false
 		}
 	}
 	return slots
-}
-
-// Processes returns the processes that have a vRegion here, on its way included, ascending.
-func (o *Owners) Processes() []wire.PID {
-	var out []wire.PID
-	for i := range o.slots {
-		if r := &o.slots[i]; r.used {
-			out = append(out, r.pid)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // fenced returns the error of a vRegion that was lost to a fence; nil if it was not.
@@ -95,6 +85,7 @@ func (f *fence) forget(pid wire.PID) {
 // Fence ends the home role for all processes that live here, because the managers have given their homes up: from now on
 // each is refused everything but its exit, which still reaches its owners. What is under way ends by itself.
 func (h *Home) Fence(why string) {
+	h.member.end()
 	for _, p := range h.procs { // to each the same: no order
 		if !p.exited && p.fenced == "" {
 			p.fenced = why

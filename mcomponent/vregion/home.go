@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 )
 
@@ -18,9 +19,10 @@ type Home struct {
 	requests lane // to owners: apart, so that without managers they go on
 	stats    Stats
 
-	arriving map[wire.PID]wire.NodeID      // memory maps on their way here, and from where
-	away     graves[wire.PID, wire.NodeID] // memory maps that went elsewhere
-	ended    graves[wire.PID, struct{}]    // processes that ended here
+	arriving map[wire.PID]wire.NodeID   // memory maps on their way here, and from where
+	away     graves[wire.PID, awayHome] // memory maps that went elsewhere
+	ended    graves[wire.PID, struct{}] // processes that ended here
+	member   registration
 }
 
 // lane bounds the effects of one kind that are outstanding.
@@ -47,6 +49,7 @@ type Stats struct {
 	Mmaps       uint64
 	Munmaps     uint64
 	Brks        uint64
+	Calls       uint64 // mmaps, munmaps, brks and questions for owners of processes whose home this is
 	Activations uint64 // owners that GMM named
 	Asks        uint64 // asks sent to GMM
 	SharedAsks  uint64 // operations that waited for an ask of another
@@ -79,6 +82,7 @@ type process struct {
 	exited    bool   // an exit has begun; only its retry is served
 	fenced    string // why only its exit is served; empty if all is
 	addr      string // of its pComponent, or empty
+	calls     heat.Meter
 
 	homeEpoch wire.Epoch  // under which this is its home; 0 is not known, as it did not move yet
 	frozen    bool        // the map goes to another home: nothing changes it
@@ -104,14 +108,18 @@ func NewHome(opt Options) *Home {
 func (h *Home) Stats() Stats { return h.stats }
 
 // Open makes this mComponent the home of a process. Opening again under the same or a newer epoch changes nothing but the
-// epoch, and where the process is.
+// epoch, and where the process is. One that went elsewhere is opened only by who knows that it has come back.
 func (h *Home) Open(req wire.ProcessOpenReq) error {
 	p, ok := h.procs[req.PID]
 	if !ok {
+		if a, ok := h.away.stones[req.PID]; ok && req.Home >= a.epoch {
+			h.away.raise(req.PID)
+		}
 		if err := h.elsewhere(req.PID); err != nil {
 			return err
 		}
-		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, addr: req.Addr, regions: map[wire.RegionNo]*region{}}
+		h.ended.raise(req.PID) // its vNode is used again
+		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, addr: req.Addr, homeEpoch: req.Home, regions: map[wire.RegionNo]*region{}}
 		h.stats.Processes++
 		return nil
 	}
@@ -182,6 +190,8 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 	if !ok || p.exited {
 		return h.refuse(call, h.notHome(req.PID), out)
 	}
+	h.stats.Calls++
+	p.calls.Add(1)
 	if err := p.refused(); err != nil {
 		return h.refuse(call, err, out)
 	}
@@ -197,7 +207,7 @@ func (h *Home) Owners(call uint64, req wire.OwnersReq, out []Effect) []Effect {
 func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect {
 	p, ok := h.procs[req.PID]
 	if !ok {
-		if err := h.elsewhere(req.PID); err != nil {
+		if err := h.elsewhere(req.PID); err != nil && !h.away.stones[req.PID].empty {
 			return h.refuse(call, err, out)
 		}
 		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
@@ -242,6 +252,8 @@ func (h *Home) submit(pid wire.PID, epoch wire.Epoch, op *operation, out []Effec
 	if !ok || p.exited {
 		return h.refuse(op.call, h.notHome(pid), out)
 	}
+	h.stats.Calls++
+	p.calls.Add(1)
 	if err := p.thawed(); err != nil {
 		return h.refuse(op.call, err, out)
 	}
@@ -346,10 +358,12 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 	switch {
 	case c.kind == TellClient:
 		return h.clientTold(c, res, out)
+	case c.kind == AskOwner && c.e.Again != 0:
+		return h.askedAgain(c, res, out)
 	case c.kind == AskOwner:
 		h.activated(c.p, c.region, res)
 	case h.again(c, res):
-		return h.tryAgain(c, out)
+		return h.tryAgain(c, res, out)
 	default:
 		h.answered(c, res)
 	}

@@ -150,7 +150,14 @@ func (o *Owners) Serve(slot uint32, mapped []wire.MappedPart) {
 	}
 	o.mapped += r.tree.Bytes()
 	o.away.raise(awayKey{r.pid, r.region})
+	delete(o.fence.keys, fenceKey{r.pid, r.region}) // it has come back
 	r.life, r.other = serving, ""
+}
+
+// Adopt serves a vRegion that has arrived from a giver that is gone, under an epoch that is newer than any that the giver may use.
+func (o *Owners) Adopt(slot uint32, mapped []wire.MappedPart, epoch wire.Epoch) {
+	o.slots[slot].epoch = epoch
+	o.Serve(slot, mapped)
 }
 
 // CheckMapped checks the mapped parts that a giver sends: whole pages inside the vRegion, in order.

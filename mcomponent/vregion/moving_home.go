@@ -6,8 +6,8 @@ import (
 
 // elsewhere gives the error for a process whose memory map went elsewhere or is on its way here, or nil.
 func (h *Home) elsewhere(pid wire.PID) error {
-	if to, ok := h.away.stones[pid]; ok {
-		return wire.Errorf(wire.KindNotOwner, "the home of process %d moved to %s", pid, to)
+	if a, ok := h.away.stones[pid]; ok {
+		return wire.Errorf(wire.KindNotOwner, "the home of process %d moved to %s under epoch %d", pid, a.to, a.epoch)
 	}
 	if from, ok := h.arriving[pid]; ok {
 		return wire.Errorf(wire.KindBusy, "the home of process %d is moving here from %s: retry", pid, from)
@@ -55,6 +55,9 @@ func (h *Home) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) []Eff
 	switch {
 	case reg == nil || !reg.active:
 		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "vRegion %d of process %d is not active", w.Region, req.PID), out)
+	case req.If != 0 && reg.owner.Epoch != req.If && (w.Epoch != reg.owner.Epoch || w.Node != reg.owner.Node):
+		return h.refuse(call, wire.Errorf(wire.KindStale, "vRegion %d of process %d belongs to %s under epoch %d, not under %d: it was not handed over",
+			w.Region, req.PID, reg.owner.Node, reg.owner.Epoch, req.If), out)
 	case w.Epoch < reg.owner.Epoch || w.Epoch == reg.owner.Epoch && w.Node != reg.owner.Node:
 		return h.refuse(call, wire.Errorf(wire.KindStale, "vRegion %d of process %d belongs to %s under epoch %d, not to %s under %d",
 			w.Region, req.PID, reg.owner.Node, reg.owner.Epoch, w.Node, w.Epoch), out)
@@ -88,14 +91,41 @@ func (h *Home) again(c outCall, res Result) bool {
 	return false
 }
 
-// tryAgain sends a request to whoever owns the vRegion now.
-func (h *Home) tryAgain(c outCall, out []Effect) []Effect {
+// tryAgain sends a request to whoever owns the vRegion now. If nobody told who that is, GMM is asked: a vRegion of which its owner
+// had nothing yet moves without a word to its home.
+func (h *Home) tryAgain(c outCall, res Result, out []Effect) []Effect {
 	e := c.e
 	e.Attempt++
-	e.Owner = c.p.regions[c.region].owner
-	e.Map.RegionEpoch = e.Owner.Epoch
 	h.stats.OwnerRetries++
+	now := c.p.regions[c.region].owner
+	if wire.KindOf(res.Err) == wire.KindNotOwner && now.Epoch == e.Owner.Epoch {
+		e.Kind, e.Again = AskOwner, c.kind
+		return h.emit(e, c.op, c.p, out)
+	}
+	return h.toOwner(e, c, out)
+}
+
+// toOwner sends a request to the owner that is known now.
+func (h *Home) toOwner(e Effect, c outCall, out []Effect) []Effect {
+	e.Owner = c.p.regions[c.region].owner
+	e.Map.RegionEpoch, e.Map.Member = e.Owner.Epoch, e.Owner.Member
 	return h.emit(e, c.op, c.p, out)
+}
+
+// askedAgain goes on with a request that its owner turned away, when GMM has said who the owner is. While the move ends GMM may name
+// the one before.
+func (h *Home) askedAgain(c outCall, res Result, out []Effect) []Effect {
+	c.kind = c.e.Again
+	c.e.Kind, c.e.Again = c.kind, 0
+	if res.Err != nil {
+		h.answered(c, res)
+		return h.advance(c.p, out)
+	}
+	if reg := c.p.regions[c.region]; res.Owner.Epoch > reg.owner.Epoch {
+		reg.owner = res.Owner
+		reg.owner.Region = c.region
+	}
+	return h.toOwner(c.e, c, out)
 }
 
 // Map is the memory map of a process on its way to another home.
@@ -154,11 +184,11 @@ func (h *Home) Thaw(pid wire.PID, epoch wire.Epoch) {
 // Lose ends serving for good: changes are refused as failed. The process may exit.
 func (h *Home) Lose(pid wire.PID) { h.procs[pid].lost = true }
 
-// Forget drops the memory map of a process that is frozen and settled: its home is elsewhere.
-func (h *Home) Forget(pid wire.PID) {
+// Forget drops the memory map of a process that is frozen and settled: its home is elsewhere, under epoch.
+func (h *Home) Forget(pid wire.PID, epoch wire.Epoch) {
 	p := h.procs[pid]
 	h.drop(p)
-	h.away.bury(pid, p.to)
+	h.away.bury(pid, awayHome{to: p.to, epoch: epoch})
 }
 
 func (h *Home) drop(p *process) {
@@ -206,6 +236,7 @@ func (h *Home) CheckMap(m Map) error {
 // Install makes this the home of a process that has arrived with a checked map, under epoch.
 func (h *Home) Install(m Map, epoch wire.Epoch) {
 	delete(h.arriving, m.PID)
+	h.ended.raise(m.PID)
 	p := &process{pid: m.PID, epoch: m.Epoch, addr: m.Addr, heapStart: m.HeapStart, heapEnd: m.HeapEnd, homeEpoch: epoch, regions: map[wire.RegionNo]*region{}}
 	for _, w := range m.Owners {
 		p.regions[w.Region] = &region{owner: w, active: true}

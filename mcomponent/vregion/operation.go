@@ -245,7 +245,7 @@ func (h *Home) step(p *process, op *operation, out []Effect) (done bool, _ []Eff
 				lo, hi := h.clip(o.Region, op.start, op.end)
 				op.pending++
 				out = h.emit(Effect{Kind: MapAt, PID: p.pid, Region: o.Region, Owner: o, Map: wire.RegionMapReq{PID: p.pid, Region: o.Region,
-					RegionEpoch: o.Epoch, Start: lo, Length: hi - lo, Anon: op.vma.Anon, Writable: op.vma.Writable}}, op, p, out)
+					RegionEpoch: o.Epoch, Member: o.Member, Start: lo, Length: hi - lo, Anon: op.vma.Anon, Writable: op.vma.Writable}}, op, p, out)
 			}
 			return false, out
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"splitkernel/mcomponent/pairindex"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 )
 
@@ -21,7 +22,9 @@ type Owners struct {
 	self     wire.NodeID
 	maxSlots int
 	mapped   uint64
+	warm     warm
 	fence    fence
+	member   registration
 	away     graves[awayKey, away]
 }
 
@@ -29,6 +32,8 @@ type owned struct {
 	pid    wire.PID
 	region wire.RegionNo
 	epoch  wire.Epoch
+	served heat.Meter // misses and flushes
+	warm   bool       // in Owners.warm
 	tree   Tree
 	used   bool // false for a free slot and between Exit and Release
 	life   life
@@ -121,6 +126,9 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 		if err := o.fenced(req.PID, req.Region); err != nil {
 			return err
 		}
+		if err := o.member.granted(fmt.Sprintf("vRegion %d", req.Region), req.PID, o.self, req.Member); err != nil {
+			return err // it may have been under way since before a fence
+		}
 		if err := o.gone(req.PID, req.Region, req.RegionEpoch); err != nil {
 			return err
 		}
@@ -149,10 +157,15 @@ func (o *Owners) take(r owned) uint32 {
 	if n := len(o.free); n > 0 {
 		slot := o.free[n-1]
 		o.free = o.free[:n-1]
+		r.warm = o.slots[slot].warm
 		o.slots[slot] = r
+		if !r.warm {
+			o.warmed(slot)
+		}
 		return slot
 	}
 	o.slots = append(o.slots, r)
+	o.warmed(uint32(len(o.slots) - 1))
 	return uint32(len(o.slots) - 1)
 }
 
@@ -195,7 +208,7 @@ func (o *Owners) Exit(pid wire.PID, slots []uint32) []uint32 {
 
 // Release makes a slot that Exit returned free for another vRegion.
 func (o *Owners) Release(slot uint32) {
-	o.slots[slot] = owned{}
+	o.slots[slot] = owned{warm: o.slots[slot].warm}
 	o.free = append(o.free, slot)
 }
 
@@ -207,10 +220,20 @@ func (o *Owners) CheckInvariants() error {
 	if err := o.fence.check(); err != nil {
 		return err
 	}
+	listed := map[uint32]bool{}
+	for _, slot := range slices.Concat(o.warm.slots, o.warm.reading[o.warm.next:]) {
+		if listed[slot] || !o.slots[slot].warm {
+			return fmt.Errorf("vregion: slot %d is to be read twice, or does not know that it is", slot)
+		}
+		listed[slot] = true
+	}
 	var mapped uint64
 	n := 0
 	for i := range o.slots {
 		r := &o.slots[i]
+		if r.warm != listed[uint32(i)] {
+			return fmt.Errorf("vregion: slot %d is to be read: %t, and listed: %t", i, r.warm, listed[uint32(i)])
+		}
 		if !r.used {
 			continue
 		}

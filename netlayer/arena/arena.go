@@ -52,6 +52,12 @@ func (a *Arena) Page(i uint32) *Page {
 	return (*Page)(a.bytes[off : off+wire.PageSize])
 }
 
+// Run gives the bytes of the frames [first, first+n).
+func (a *Arena) Run(first uint32, n int) []byte {
+	off := int(first) << wire.PageShift
+	return a.bytes[off : off+n<<wire.PageShift : off+n<<wire.PageShift]
+}
+
 // Frames is the number of frames.
 func (a *Arena) Frames() int { return len(a.bytes) >> wire.PageShift }
 

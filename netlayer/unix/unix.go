@@ -14,6 +14,10 @@ import (
 // MaxPath is the length of the longest path of a socket in bytes: sun_path has 108, the last is zero (unix(7)).
 const MaxPath = 107
 
+// sendBuffer is how many bytes the kernel may hold of what a client wrote and the server has not read, in bytes. A message of a move is
+// 256 KiB: with the usual 208 KiB its writer sleeps within every message, and the reader soon after.
+const sendBuffer = 1 << 20
+
 // probeTimeout bounds the question whether anybody answers on an old socket file.
 const probeTimeout = time.Second
 
@@ -68,6 +72,9 @@ func Dial(ctx context.Context, path string) (net.Conn, error) {
 	c, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("connect to unix:%s: %w", path, err)
+	}
+	if u, ok := c.(*net.UnixConn); ok {
+		_ = u.SetWriteBuffer(sendBuffer) // a kernel that allows less gives less
 	}
 	return c, nil
 }

@@ -80,7 +80,8 @@ type Capacity struct {
 	StorageBytes     uint64 // sComponent
 }
 
-// Load is what a component reports with each heartbeat; Misses, Flushes and BlockOps are cumulative since its start.
+// Load is what a component reports with each heartbeat; Misses, Flushes, BlockOps, BlockBytes, MapOps and Accesses are
+// cumulative since its start.
 type Load struct {
 	Processes     uint32
 	Threads       uint32
@@ -94,6 +95,13 @@ type Load struct {
 	Regions       uint32 // mComponent: vRegions that it owns
 	Homes         uint32 // mComponent: processes whose home it is
 	Volumes       uint32 // mComponent: buffer caches; sComponent: volumes
+	BlockBytes    uint64 // of the block requests
+	MapOps        uint64 // mComponent: memory-map calls that it served as a home
+	Accesses      uint64 // pComponent: of the ExCaches
+	// Hot is the things that bear most, of each kind the hottest first and at most MaxHot. Of the kinds in HotAll these are
+	// all that bear anything.
+	Hot    []ThingLoad
+	HotAll []MoveKind
 }
 
 // Heartbeat goes to every manager each HeartbeatMS; loads are soft state there.
@@ -138,6 +146,7 @@ type Owner struct {
 	Node   NodeID
 	Addr   string
 	Epoch  Epoch
+	Member Epoch // of the membership of Node under which this is its; 0 if that is not known
 }
 
 // ProcessOpenReq tells the home mComponent of a new process.
@@ -145,6 +154,7 @@ type ProcessOpenReq struct {
 	PID   PID
 	Epoch Epoch
 	Addr  string // of the pComponent, which is told when an owner or the home changes; empty if it cannot be reached
+	Home  Epoch  // under which it takes this mComponent for the home; 0 if it does not know
 }
 
 // MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit, unless Fixed says that 0 is meant.
@@ -208,6 +218,7 @@ type RegionMapReq struct {
 	Length      uint64
 	Anon        bool
 	Writable    bool
+	Member      Epoch // of the owner's membership under which the vRegion was granted: an older one is refused; 0 if not known
 }
 
 // RegionUnmapReq removes a part of a vRegion at its owner and frees its pages.
@@ -275,8 +286,11 @@ type NodeStatsRep struct {
 	Counters []Counter
 }
 
-// HoldingsReq asks a component what it holds for processes; audits compare it with the books of the managers.
-type HoldingsReq struct{}
+// HoldingsReq asks a component what it holds for processes, page by page; audits compare it with the books of the managers.
+type HoldingsReq struct {
+	From  HeldAt
+	Limit uint32 // things in the answer at most; 0 and what is above MaxHeldPage are MaxHeldPage
+}
 
 // HeldProcess is a process at its pComponent.
 type HeldProcess struct {
@@ -321,4 +335,5 @@ type HoldingsRep struct {
 	Role  Role
 	Epoch Epoch // of the membership; 0 before the first registration
 	Holds Holdings
+	Next  HeldAt // where the next page begins; zero: there is none
 }

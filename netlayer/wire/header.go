@@ -18,14 +18,29 @@ const Version uint8 = 1
 // MaxBody bounds the body of a frame, in bytes; it is checked before anything is allocated.
 const MaxBody = 1 << 20
 
-// MaxPayload bounds the payload (page or block bytes) of a frame, in bytes.
+// MaxPayload bounds the payload (page or block bytes) of a frame, in bytes, but for the operations that carry many pages: see
+// Op.MaxPayload.
 const MaxPayload = PageSize
+
+// MaxLongPayload bounds the payload of a frame that carries many pages, in bytes.
+const MaxLongPayload = 128 * PageSize
+
+// MaxPayload bounds the payload of a request of the operation, in bytes.
+func (o Op) MaxPayload() int {
+	if o == OpRegionCopy {
+		return MaxLongPayload
+	}
+	return MaxPayload
+}
 
 // castagnoli is the polynomial of every checksum of this program (RFC 3720).
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Checksum is CRC32C of b. It guards headers, bodies, pages and blocks.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// ChecksumMore is the checksum of what has the checksum sum, followed by b.
+func ChecksumMore(sum uint32, b []byte) uint32 { return crc32.Update(sum, castagnoli, b) }
 
 // Header is the fixed head of a frame. All numbers are little-endian.
 //
@@ -117,8 +132,8 @@ func ParseHeader(b []byte) (Header, error) {
 	if h.BodyLen > MaxBody {
 		return Header{}, &FrameError{"length", fmt.Sprintf("body of %d bytes, at most %d", h.BodyLen, MaxBody)}
 	}
-	if h.PayloadLen > MaxPayload {
-		return Header{}, &FrameError{"length", fmt.Sprintf("payload of %d bytes, at most %d", h.PayloadLen, MaxPayload)}
+	if most := h.Op.MaxPayload(); h.PayloadLen > uint32(most) {
+		return Header{}, &FrameError{"length", fmt.Sprintf("payload of %d bytes, at most %d", h.PayloadLen, most)}
 	}
 	return h, nil
 }

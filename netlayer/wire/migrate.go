@@ -54,6 +54,7 @@ type RegionSwitchReq struct {
 	PID   PID
 	Owner Owner
 	Undo  bool
+	If    Epoch // if it is not 0 the home must know the vRegion under this epoch, or have heard this news before
 }
 
 // HomeCopyReq sends the memory map of a process to its next home. Parts come in order, each after the answer to the one
@@ -86,7 +87,7 @@ type PageState uint8
 const (
 	PageAbsent PageState = 1 // the giver does not hold it: the taker frees it
 	PageZero   PageState = 2 // resident, of no version and all zeros
-	PageFull   PageState = 3 // its bytes are behind the entries
+	PageFull   PageState = 3 // its bytes are in the payload
 )
 
 // PageEntry is one page of a RegionCopy.
@@ -98,15 +99,15 @@ type PageEntry struct {
 	Sum     uint32 // that came with the flush and stays with the page
 }
 
-// Lengths of the body of a RegionCopy, in bytes, and how many pages it may hold.
+// Lengths of the body of a RegionCopy, in bytes, and how many pages it may tell of.
 const (
 	RegionCopyHeadLen = 32
 	PageEntryLen      = 32
-	MaxCopyPages      = (MaxBody - RegionCopyHeadLen) / (PageEntryLen + PageSize)
+	MaxCopyPages      = MaxLongPayload / PageSize
 )
 
-// RegionCopy is the head of the body that carries pages from a giver to a taker. Count entries follow, then, in the order of
-// the entries, the bytes of those that are PageFull.
+// RegionCopy is the head of the body that carries pages from a giver to a taker. Count entries follow. The payload is, in the order of
+// the entries, the bytes of those that are PageFull: apart from the body, so that a receiver knows where they belong before it reads them.
 //
 //	0           8         12      16      20         32
 //	+-----------+---------+-------+-------+----------+
@@ -114,8 +115,6 @@ const (
 //	+-----------+---------+-------+-------+----------+
 //	| page      | version | epoch | sum   | state    |   count times, 32 bytes: 8, 8, 4, 4, 4 and 4 reserved
 //	+-----------+---------+-------+-------+----------+
-//	| 4096 bytes for each entry that is full         |
-//	+------------------------------------------------+
 type RegionCopy struct {
 	Move  MoveID
 	Round uint32
@@ -143,19 +142,17 @@ func (e PageEntry) Append(b []byte) []byte {
 	return le.AppendUint32(b, 0)
 }
 
-// ParseRegionCopy reads the head of a body and checks that its length fits its entries; ok is false if it does not, or if
-// anything in it is not of this version. Entries are read by CopyEntry, bytes lie from pages on.
-func ParseRegionCopy(b []byte) (c RegionCopy, pages int, ok bool) {
+// ParseRegionCopy reads the head of a body and checks its length; full is how many of its entries have bytes in the payload. ok is false
+// if anything in it is not of this version. Entries are read by CopyEntry.
+func ParseRegionCopy(b []byte) (c RegionCopy, full int, ok bool) {
 	le := binary.LittleEndian
 	if len(b) < RegionCopyHeadLen || le.Uint32(b[20:])|le.Uint32(b[24:])|le.Uint32(b[28:]) != 0 || le.Uint32(b[8:]) > 0xff {
 		return c, 0, false
 	}
 	c = RegionCopy{Move: MoveID{Manager: Manager(le.Uint32(b[8:])), No: le.Uint64(b)}, Round: le.Uint32(b[12:]), Count: le.Uint32(b[16:])}
-	pages = RegionCopyHeadLen + int(c.Count)*PageEntryLen
-	if c.Count > MaxBody/PageEntryLen || pages > len(b) {
+	if c.Count > MaxCopyPages || len(b) != RegionCopyHeadLen+int(c.Count)*PageEntryLen {
 		return c, 0, false
 	}
-	full := 0
 	for i := range int(c.Count) {
 		e := b[RegionCopyHeadLen+i*PageEntryLen:]
 		switch s := le.Uint32(e[24:]); {
@@ -167,7 +164,7 @@ func ParseRegionCopy(b []byte) (c RegionCopy, pages int, ok bool) {
 			return c, 0, false
 		}
 	}
-	return c, pages, len(b) == pages+full*PageSize
+	return c, full, true
 }
 
 // CopyEntry reads entry i of a body that ParseRegionCopy has accepted.

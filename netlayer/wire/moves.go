@@ -49,6 +49,11 @@ type MoveReq struct {
 	Via       NodeID // who must hear of it: of a vRegion the process's home, of a volume its buffer cache; empty for the others
 	ViaAddr   string
 	TimeoutMS uint32 // a move that has not begun to switch over by then is given up
+	// FromMember and ToMember are the epochs of the memberships under which giver and taker were chosen; 0 if not known. A giver
+	// that is registered under FromMember and has nothing of what moves has lost nothing: no process uses it yet, or any more. It
+	// says so by ending the move as done at once, and from then on refuses whoever comes for it under an epoch below Epoch.
+	FromMember Epoch
+	ToMember   Epoch
 }
 
 // MoveState is how far a move has come.

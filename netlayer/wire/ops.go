@@ -79,6 +79,12 @@ const (
 	OpMoveStart  Op = 100 // G→P, M, S (giver): MoveReq → (empty), at once
 	OpMoveStatus Op = 101 // any→giver: MoveRef → MoveStatusRep
 	OpMoveForget Op = 102 // G→giver: MoveRef → (empty): the manager has taken down how it ended
+
+	// What nobody owns.
+	OpDrop Op = 119 // G→P, M, S: DropReq → (empty)
+
+	// What a giver left.
+	OpMoveAdopt Op = 120 // G→M (taker): MoveReq → MoveStatusRep: the giver is gone, and the taker serves what it has, or drops it
 )
 
 // opNames is an array because every frame asks it whether its op is known.
@@ -94,7 +100,7 @@ var opNames = [256]string{
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
-	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget",
+	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 }
 
 func (o Op) String() string {

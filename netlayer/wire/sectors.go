@@ -11,12 +11,12 @@ var (
 	ZeroSectorChecksum = Checksum(make([]byte, SectorSize))
 )
 
-// sectorShift[k][v] is what byte k with value v of a CRC register becomes when SectorSize zero bytes follow. CRC is
+// sectorShift[k][v] is what byte k with value v of a CRC register becomes when SectorSize zero bytes follow, pageShift when PageSize. CRC is
 // linear, so the checksum of two joined pieces is the first one's shifted by the length of the second, XOR the second's.
-var sectorShift = makeSectorShift()
+var sectorShift, pageShift = makeShift(SectorSize), makeShift(PageSize)
 
-func makeSectorShift() (t [4][256]uint32) {
-	zeros := make([]byte, SectorSize)
+func makeShift(n int) (t [4][256]uint32) {
+	zeros := make([]byte, n)
 	// crc32.Update inverts before and after; undoing both leaves the pure linear register step.
 	step := func(r uint32) uint32 { return ^crc32.Update(^r, castagnoli, zeros) }
 	for k := range t {
@@ -43,7 +43,15 @@ func JoinSectors(sums []uint32) uint32 {
 	}
 	c := sums[0]
 	for _, s := range sums[1:] {
-		c = sectorShift[0][c&0xff] ^ sectorShift[1][c>>8&0xff] ^ sectorShift[2][c>>16&0xff] ^ sectorShift[3][c>>24] ^ s
+		c = shifted(&sectorShift, c) ^ s
 	}
 	return c
+}
+
+// JoinPage gives the checksum of what has the checksum sum, followed by a page whose checksum is page, without their bytes. Of nothing the
+// checksum is 0.
+func JoinPage(sum, page uint32) uint32 { return shifted(&pageShift, sum) ^ page }
+
+func shifted(t *[4][256]uint32, c uint32) uint32 {
+	return t[0][c&0xff] ^ t[1][c>>8&0xff] ^ t[2][c>>16&0xff] ^ t[3][c>>24]
 }

@@ -24,11 +24,12 @@ type sample struct {
 	reqPay, repPay int
 }
 
-var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5}
+var owner = Owner{Region: 3, Node: "m2", Addr: "tcp:127.0.0.1:7002", Epoch: 5, Member: 2}
 
 var member = Member{ID: "m2", Role: RoleMemory, Addr: "tcp:127.0.0.1:7002", Rack: "r1", Capacity: Capacity{MemoryBytes: 1 << 30, RegionBytes: 1 << 20, BufferCacheBytes: 1 << 24}, Epoch: 4}
 
-var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12, QueueDelayUS: 13, Regions: 14, Homes: 15, Volumes: 16}
+var load = Load{Processes: 1, Threads: 2, BusyCores: 0.5, ReservedBytes: 1 << 20, ResidentBytes: 1 << 19, Misses: 10, Flushes: 11, BlockOps: 12, QueueDelayUS: 13, Regions: 14, Homes: 15, Volumes: 16, BlockBytes: 17, MapOps: 18, Accesses: 19,
+	Hot: []ThingLoad{{Kind: MoveRegion, PID: 1, Region: 2, Ops: 3}, {Kind: MoveCache, Volume: 4, Ops: 5, Bytes: 6}, {Kind: MoveProcess, PID: 7, Ops: 8, MilliCPU: 9}}, HotAll: []MoveKind{MoveCache}}
 
 var (
 	miss  = Miss{PID: 7, Page: 0x4033, OwnerEpoch: 5}
@@ -38,9 +39,8 @@ var (
 )
 
 // regionCopy is three pages: one absent, one of zeros, one of bytes.
-var regionCopy = append(
-	PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, Sum: 0x01020304}.Append(PageEntry{Page: 0x4034, State: PageZero}.Append(
-		PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil)))), payload(PageSize)...)
+var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, Sum: 0x01020304}.Append(PageEntry{Page: 0x4034, State: PageZero}.Append(
+	PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil))))
 
 var mmapRep = MmapRep{Addr: 0x7000_0000, Owners: []Owner{owner}}
 
@@ -58,12 +58,12 @@ var samples = []sample{
 	{op: OpMunmap, req: MunmapReq{PID: 7, Epoch: 2, Addr: 0x7000_0000, Length: 8192}, rep: MunmapRep{Freed: 2}},
 	{op: OpBrk, req: BrkReq{PID: 7, Epoch: 2, End: 0x5000}, rep: mmapRep},
 	{op: OpOwners, req: OwnersReq{PID: 7, Addr: 0x7000_0000, Length: 8192}, rep: mmapRep},
-	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2, Addr: "unix:/run/p1"}},
+	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2, Addr: "unix:/run/p1", Home: 3}},
 	{op: OpProcessExit, req: ProcessExitReq{PID: 7, Epoch: 2, Owner: true}},
-	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true}},
+	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true, Member: 2}},
 	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
 	{op: OpRegionCopyOpen, req: RegionCopyOpenReq{Move: MoveID{GMM, 9}, Round: 1, PID: 7, Region: 3, Epoch: 6, Pages: 2, From: "m1", FromAddr: "unix:/run/m1"}},
-	{op: OpRegionCopy, req: regionCopy},
+	{op: OpRegionCopy, req: regionCopy, reqPay: PageSize},
 	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2}},
 	{op: OpRegionServe, req: MoveServeReq{Move: MoveID{GMM, 9}, Epoch: 6}},
 	{op: OpRegionDrop, req: MoveRef{MoveID{GMM, 9}}},
@@ -96,9 +96,11 @@ var samples = []sample{
 	{op: OpRaft, req: []byte("raft batch")},
 	{op: OpRaftChunk, req: []byte("raft chunk")},
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
-	{op: OpHoldings, req: HoldingsReq{}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}}},
+	{op: OpHoldings, req: HoldingsReq{From: HeldAt{List: HeldRegions, ID: 7, Region: 3}, Limit: 3}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}, Next: HeldAt{List: HeldCaches, ID: 10}}},
 	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "no answer"}},
-	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000}},
+	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
+	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
+	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
 }
@@ -338,12 +340,15 @@ func FuzzHot(f *testing.F) {
 		if m, id, fl, ok := SplitMissFlush(b); ok && !bytes.Equal(AppendMissFlush(nil, m, id, fl), b) {
 			t.Fatalf("pair %x does not print back", b)
 		}
-		if c, pages, ok := ParseRegionCopy(b); ok {
+		if c, full, ok := ParseRegionCopy(b); ok {
 			again := c.Append(nil)
 			for i := range int(c.Count) {
-				again = CopyEntry(b, i).Append(again)
+				e := CopyEntry(b, i)
+				if again = e.Append(again); e.State == PageFull {
+					full--
+				}
 			}
-			if !bytes.Equal(append(again, b[pages:]...), b) {
+			if !bytes.Equal(again, b) || full != 0 {
 				t.Fatalf("pages %x do not print back", b)
 			}
 		}

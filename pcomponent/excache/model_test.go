@@ -207,6 +207,9 @@ func outcomeOf(t rapid.TB, c *Cache, page uint64, write bool, acks func()) (out 
 // model says, by every policy and mechanism, however late flushes are
 // acknowledged; so no counter and no victim depends on an acknowledgement.
 func TestAgainstModel(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
+	}
 	eachKind(t, func(t *rapid.T, name, mechanism string) {
 		o := drawOptions(t, name, mechanism)
 		c, err := New(o)
@@ -255,6 +258,9 @@ func TestAgainstModel(t *testing.T) {
 // give the same counters, victims and outcomes with acknowledgements at once, as
 // late as possible, and at random, out of order.
 func TestAcksDoNotMatter(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
+	}
 	eachKind(t, func(t *rapid.T, name, mechanism string) {
 		o := drawOptions(t, name, mechanism)
 		refs := rapid.SliceOfN(rapid.Uint64Range(0, uint64(6*o.Lines+8)), 100, 400).Draw(t, "refs")

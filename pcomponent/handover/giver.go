@@ -98,6 +98,14 @@ func NewGiver(o Options, req wire.MoveReq, now time.Duration) *Giver {
 	return &Giver{o: o, req: req, began: now, since: now, st: wire.MoveStatusRep{Move: req.Move, State: wire.MoveCopying, Epoch: req.OldEpoch}}
 }
 
+// Passed is a move that ended as it began: the process does not run, so there is nothing to hand over.
+func Passed(o Options, req wire.MoveReq, now time.Duration) *Giver {
+	g := NewGiver(o, req, now)
+	g.phase, g.final = ended, wire.MoveDone
+	g.st.State, g.st.Epoch, g.st.Text = wire.MoveDone, req.Epoch, "the process did not run"
+	return g
+}
+
 // Ended reports whether nothing is left to do.
 func (g *Giver) Ended() bool { return g.phase == ended }
 

@@ -111,7 +111,7 @@ func (f *file) checkLevel(at token.Pos, own int, imported string) {
 	case f.test:
 	case own == levelShell && theirs == levelShell && room(to) != room(f.pkg):
 		f.add(at, "shell %s imports shell %s: they meet in messages", f.pkg, to)
-	case own == levelCore && theirs == levelCore && room(to) != room(f.pkg) && !withinAny(f.pkg, composed):
+	case own == levelCore && theirs == levelCore && room(to) != room(f.pkg) && !withinAny(f.pkg, composed) && !contains(instruments, to):
 		f.add(at, "core %s imports core %s of another room", f.pkg, to)
 	case contains(virtual, f.pkg) && theirs > levelCore && !contains(virtual, to):
 		f.add(at, "%s sees levels 0 and 1 only, not %s of level %d", f.pkg, to, theirs)

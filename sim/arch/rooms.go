@@ -21,17 +21,21 @@ var vocabularies = []string{"netlayer/wire", "sim/units", "sim/fifo"}
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
-	"netlayer/session", "netlayer/link",
+	"netlayer/session", "netlayer/link", "netlayer/heat",
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
-	"gmanagers/balance", "gmanagers/events", "gmanagers/moves", "gmanagers/movelist",
+	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/moves", "gmanagers/movelist",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
 	"scomponent/device", "sim/hardware",
 }
+
+// instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core and know
+// nothing of it.
+var instruments = []string{"netlayer/heat"}
 
 // composed are cores that put together what cores of other rooms offer.
 var composed = []string{"sim/hardware"}

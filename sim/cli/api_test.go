@@ -67,6 +67,13 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		d = printed[httpapi.VNodeDetail](t, call("vnode", "show", fmt.Sprint(endless.PID), "-o", "json"))
 		return d.Progress != nil && d.Progress.References > 0 && len(d.Regions) > 0
 	})
+	waitFor(t, "p1 tells what its process does", func() bool {
+		n := printed[httpapi.NodeDetail](t, call("node", "show", "p1", "-o", "json"))
+		return n.Load != nil && len(n.Load.Hot) == 1 && n.Load.Hot[0].PID == endless.PID && n.Load.Hot[0].Ops > 0 && n.Load.Accesses > 0
+	})
+	if got := call("node", "show", "p1"); !strings.Contains(got.stdout, fmt.Sprintf("  process %d", endless.PID)) || !strings.Contains(got.stdout, " accesses/s") {
+		t.Errorf("node show prints %q", got.stdout)
+	}
 	for _, args := range [][]string{{"vnode", "list"}, {"vnode", "show", "1"}, {"node", "list"}, {"node", "show", "m1"}, {"node", "show", "g1"}, {"events"}, {"status"}, {"audit"}} {
 		got := call(args...)
 		if got.want(t, exitOK); got.stdout == "" && args[0] != "audit" || strings.Contains(got.stdout, "%!") {

@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,7 +111,38 @@ nodes:
 			t.Errorf("miss in vRegion %d: %v", w.Region, err)
 		}
 	}
-	execute(t, dir, "audit").want(t, exitOK, "1 vNodes")
+	// What is lost stays in the books until the vNode ends, and everybody who asks is told.
+	var lost []string
+	for _, w := range mapped.Owners {
+		if w.Node == p.Home.Node {
+			lost = append(lost, fmt.Sprintf("vregion %d", w.Region))
+		}
+	}
+	pid := strconv.FormatUint(uint64(p.PID), 10)
+	list, shown := execute(t, dir, "vnode", "list"), execute(t, dir, "vnode", "show", pid)
+	list.want(t, exitOK)
+	shown.want(t, exitOK)
+	if want := "running, lost: " + strings.Join(append([]string{"home"}, lost...), ", "); !strings.Contains(list.stdout, want) {
+		t.Errorf("%q is not listed: %s", want, list.stdout)
+	}
+	for _, what := range append([]string{"home"}, lost...) {
+		if !regexp.MustCompile(`(?m)^` + what + ` +` + string(p.Home.Node) + ` \(epoch 1\).*, lost$`).MatchString(shown.stdout) {
+			t.Errorf("%s is not told as lost: %s", what, shown.stdout)
+		}
+	}
+	if n := strings.Count(shown.stdout, ", lost\n"); n != 1+len(lost) {
+		t.Errorf("%d things are lost, want %d: %s", n, 1+len(lost), shown.stdout)
+	}
+	found := execute(t, dir, "audit")
+	found.want(t, exitFailed, "2 differences")
+	for _, want := range []string{
+		"its home is lost with " + string(p.Home.Node) + " (epoch 1), and its vNode has not ended",
+		fmt.Sprintf("%d of its %d vRegions are lost, the first is %s with ", len(lost), len(mapped.Owners), strings.Replace(lost[0], "vregion", "vRegion", 1)),
+	} {
+		if !strings.Contains(found.stdout, want) {
+			t.Errorf("the audit does not say %q: %s", want, found.stdout)
+		}
+	}
 	// The exit reaches the owners that stayed.
 	if err := home.Control(ctx, wire.OpProcessExit, p.Epoch, &wire.ProcessExitReq{PID: p.PID, Epoch: p.Epoch}, nil); err != nil {
 		t.Error(err)

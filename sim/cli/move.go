@@ -165,8 +165,13 @@ func (a *app) moveListCommand() *cobra.Command {
 			if pid != 0 {
 				q.Set("pid", strconv.FormatUint(pid, 10))
 			}
-			var list httpapi.Moves
-			if err := r.get(cmd.Context(), "/moves?"+q.Encode(), &list); err != nil {
+			list := httpapi.Moves{Moves: []httpapi.Move{}}
+			if err := r.pages(cmd.Context(), "/moves", q, func(ctx context.Context, path string) (string, error) {
+				var page httpapi.Moves
+				err := r.get(ctx, path, &page)
+				list.Moves = append(list.Moves, page.Moves...)
+				return page.Next, err
+			}); err != nil {
 				return err
 			}
 			return a.printMoves(list, list.Moves)

@@ -37,8 +37,13 @@ func (a *app) nodeListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list httpapi.Nodes
-			if err := r.get(cmd.Context(), "/nodes", &list); err != nil {
+			list := httpapi.Nodes{Nodes: []httpapi.Node{}}
+			if err := r.pages(cmd.Context(), "/nodes", nil, func(ctx context.Context, path string) (string, error) {
+				var page httpapi.Nodes
+				err := r.get(ctx, path, &page)
+				list.Nodes = append(list.Nodes, page.Nodes...)
+				return page.Next, err
+			}); err != nil {
 				return err
 			}
 			return a.print(list, func(w io.Writer) { writeNodes(w, list.Nodes) })
@@ -112,7 +117,12 @@ const drainSay = 2 * time.Second
 // lostSince is an error if moves of a drain lost what they moved.
 func (r *remote) lostSince(ctx context.Context, id string, began time.Time) error {
 	var list httpapi.Moves
-	if err := r.get(ctx, "/moves", &list); err != nil {
+	if err := r.pages(ctx, "/moves", nil, func(ctx context.Context, path string) (string, error) {
+		var page httpapi.Moves
+		err := r.get(ctx, path, &page)
+		list.Moves = append(list.Moves, page.Moves...)
+		return page.Next, err
+	}); err != nil {
 		return fmt.Errorf("%s has nothing any more, but whether all of its moves were done is not known: %w", id, err)
 	}
 	if lost := lostMoves(list.Moves, id, began); len(lost) > 0 {
@@ -250,12 +260,43 @@ func loadOf(n httpapi.Node) string {
 	}
 	switch n.Role {
 	case wire.RoleCompute.String():
-		return fmt.Sprintf("%d processes, %d threads, %.2f of %d cores", l.Processes, l.Threads, l.BusyCores, c.Cores)
+		return fmt.Sprintf("%d processes, %d threads, %.2f of %d cores%s", l.Processes, l.Threads, l.BusyCores, c.Cores, hottest(l))
 	case wire.RoleMemory.String():
-		return fmt.Sprintf("%s of %s resident, %d misses, %d flushes", size(l.ResidentBytes), size(c.MemoryBytes), l.Misses, l.Flushes)
+		return fmt.Sprintf("%s of %s resident, %d misses, %d flushes, waits %d µs%s", size(l.ResidentBytes), size(c.MemoryBytes), l.Misses, l.Flushes, l.QueueDelayUS, hottest(l))
 	}
-	return fmt.Sprintf("%s of %s reserved, %d block requests", size(l.ReservedBytes), size(c.StorageBytes), l.BlockOps)
+	return fmt.Sprintf("%s of %s reserved, %d block requests, waits %d µs%s", size(l.ReservedBytes), size(c.StorageBytes), l.BlockOps, l.QueueDelayUS, hottest(l))
 }
+
+// hottest names the thing that bears most, of the kind that is told first.
+func hottest(l *httpapi.Load) string {
+	if len(l.Hot) == 0 {
+		return ""
+	}
+	return ", most " + hotThing(l.Hot[0]) + " " + hotLoad(l.Hot[0])
+}
+
+func hotThing(h httpapi.Hot) string {
+	switch {
+	case h.Region != nil:
+		return fmt.Sprintf("%s %d/%d", h.Kind, h.PID, *h.Region)
+	case h.Volume != 0:
+		return fmt.Sprintf("%s %d", h.Kind, h.Volume)
+	}
+	return fmt.Sprintf("%s %d", h.Kind, h.PID)
+}
+
+func hotLoad(h httpapi.Hot) string {
+	switch {
+	case h.Kind == wire.MoveProcess.String():
+		return fmt.Sprintf("%.2f cores, %d accesses/s", h.BusyCores, h.Ops)
+	case h.Bytes > 0:
+		return fmt.Sprintf("%d/s, %s/s", h.Ops, size(h.Bytes))
+	}
+	return fmt.Sprintf("%d/s", h.Ops)
+}
+
+// maxHotShown is how many things of a kind are shown that bear most; -o json has all that the managers know.
+const maxHotShown = 8
 
 // size writes bytes shortly.
 func size(n uint64) string {
@@ -299,6 +340,14 @@ func writeNode(w io.Writer, d *httpapi.NodeDetail) {
 	row("rack", "%s", orDash(d.Rack))
 	row("address", "%s", d.Addr)
 	row("load", "%s", loadOf(d.Node))
+	if d.Load != nil {
+		shown := map[string]int{}
+		for _, h := range d.Load.Hot {
+			if shown[h.Kind]++; shown[h.Kind] <= maxHotShown {
+				row("  "+hotThing(h), "%s", hotLoad(h))
+			}
+		}
+	}
 	if d.Drain != nil {
 		row("draining", "%d things are left, %d are moving", d.Drain.Left, d.Drain.Moving)
 		for _, t := range d.Drain.Things {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -36,6 +39,7 @@ type vnodeFlags struct {
 	excache, memory string
 	volumes         []string
 	tenant, ifFull  string
+	apart, level    string
 	priority        uint8
 	deadline        time.Duration
 	trace, format   string
@@ -61,11 +65,13 @@ the resources are held. Either way the vNode stays until "vnode delete".`,
 	fl.IntVar(&f.threads, "threads", 0, "threads (default: 1, or those of the trace)")
 	fl.StringVar(&f.excache, "excache", "", "share of the pComponent's ExCache, as in 4MiB (default: "+configs.FormatBytes(defaultExCache())+")")
 	fl.StringVar(&f.memory, "memory", "", "memory to reserve, as in 16MiB, in whole vRegions (default: none; vRegions are then activated as far as there is room)")
-	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB; may be repeated")
+	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB, and after it ,apart_from=GROUP and ,apart_level=component or rack: apart from other volumes of the group; may be repeated")
 	fl.StringVar(&f.tenant, "tenant", "", "whose quota it counts against")
 	fl.Uint8Var(&f.priority, "priority", 0, "1, the lowest, to 9 (default: 5)")
 	fl.StringVar(&f.ifFull, "if-full", "refuse", "what becomes of it if it does not fit: refuse, queue or preempt")
 	fl.DurationVar(&f.deadline, "queue-deadline", time.Minute, fmt.Sprintf("how long it may wait for room, up to %s", httpapi.MaxWait))
+	fl.StringVar(&f.apart, "apart-from", "", "group: nothing of the vNode is at a component where something of another of the group is")
+	fl.StringVar(&f.level, "apart-level", "", "component (default) or rack: nor in a rack")
 	fl.StringVar(&f.trace, "trace", "", "trace to replay, any known format; its volumes are made, too")
 	fl.StringVar(&f.format, "format", "", "format of the trace (default: recognised)")
 	fl.StringVar(&f.order, "order", configs.OrderTrace, "order of the replay: trace or threads")
@@ -78,7 +84,10 @@ func defaultExCache() uint64 { return uint64(configs.DefaultVNode().Excache.Line
 
 // spec reads the flags.
 func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
-	s.Name, s.Tenant, s.Priority, s.IfFull = f.name, f.tenant, f.priority, f.ifFull
+	s.Name, s.Tenant, s.Priority, s.IfFull, s.ApartFrom, s.ApartLevel = f.name, f.tenant, f.priority, f.ifFull, f.apart, f.level
+	if _, ok := apart.ParseLevel(f.level); !ok || f.level != "" && f.apart == "" {
+		return s, usage("--apart-level: %q, want component or rack, and --apart-from, too", f.level)
+	}
 	switch {
 	case f.deadline < time.Millisecond || f.deadline > httpapi.MaxWait:
 		return s, usage("--queue-deadline: %s, want 1ms to %s", f.deadline, httpapi.MaxWait)
@@ -115,11 +124,25 @@ func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
 		if !ok || name == "" {
 			return s, usage("--volume: %q, want NAME=SIZE, as in disk=1GiB", v)
 		}
+		size, more, _ := strings.Cut(size, ",")
 		n, err := configs.ParseBytes(size)
 		if err != nil {
 			return s, usage("--volume %s: %w", name, err)
 		}
-		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: name, SizeBytes: n})
+		vol := httpapi.VolumeSpec{Name: name, SizeBytes: n}
+		for more != "" {
+			var one string
+			one, more, _ = strings.Cut(more, ",")
+			switch key, value, _ := strings.Cut(one, "="); key {
+			case "apart_from":
+				vol.ApartFrom = value
+			case "apart_level":
+				vol.ApartLevel = value
+			default:
+				return s, usage("--volume %s: %q, want apart_from=GROUP or apart_level=component or rack", name, one)
+			}
+		}
+		s.Volumes = append(s.Volumes, vol)
 	}
 	return s, nil
 }
@@ -140,7 +163,7 @@ func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
 		return err
 	}
 	var v httpapi.VNode
-	if err := r.call(ctx, http.MethodPost, "/vnodes", s, &v, f.deadline); err != nil {
+	if _, err := r.again(ctx, http.MethodPost, "/vnodes", crand.Text(), s, &v, f.deadline); err != nil {
 		return err
 	}
 	if p == nil {
@@ -190,14 +213,31 @@ func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay
 	return p, nil
 }
 
-// startProgram starts the process of a vNode that was admitted.
+// startProgram starts the process of a vNode that was admitted. A place that moves meanwhile is looked for.
 func (r *remote) startProgram(ctx context.Context, p *replay.Program, v httpapi.VNode) error {
-	var d httpapi.VNodeDetail
-	if err := r.get(ctx, vnodePath(v.PID), &d); err != nil {
-		return err
+	for deadline := time.Now().Add(replay.StartPatience); ; {
+		var d httpapi.VNodeDetail
+		if err := r.get(ctx, vnodePath(v.PID), &d); err != nil {
+			return err
+		}
+		err := r.startAt(ctx, p, d)
+		if !errors.Is(err, wire.ErrNotOwner) || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		select { // until the managers have it in their books
+		case <-time.After(startPause):
+		case <-ctx.Done():
+		}
 	}
+}
+
+// startPause is the pause before a place that moves is asked for again.
+const startPause = 50 * time.Millisecond
+
+// startAt starts a process where its vNode is said to be.
+func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNodeDetail) error {
 	if d.Home == nil || len(d.Volumes) != len(p.Volumes()) {
-		return fmt.Errorf("vNode %d has no home, or not the volumes that it asked for", v.PID)
+		return fmt.Errorf("vNode %d has no home, or not the volumes that it asked for", d.PID)
 	}
 	at := replay.Place{
 		PID: d.PID, Epoch: wire.Epoch(d.Epoch), RegionBytes: d.Home.RegionBytes,
@@ -271,8 +311,13 @@ func (a *app) vnodeListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list httpapi.VNodes
-			if err := r.get(cmd.Context(), "/vnodes", &list); err != nil {
+			list := httpapi.VNodes{VNodes: []httpapi.VNode{}}
+			if err := r.pages(cmd.Context(), "/vnodes", nil, func(ctx context.Context, path string) (string, error) {
+				var page httpapi.VNodes
+				err := r.get(ctx, path, &page)
+				list.VNodes = append(list.VNodes, page.VNodes...)
+				return page.Next, err
+			}); err != nil {
 				return err
 			}
 			if len(list.VNodes) == 0 {
@@ -321,13 +366,25 @@ func (a *app) vnodeShowCommand() *cobra.Command {
 }
 
 func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row := func(name, format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if slices.Contains(d.Lost, name) {
+			text += ", lost"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", name, text)
+	}
 	row("vnode", "%d %s", d.PID, d.Name)
 	row("phase", "%s, epoch %d", d.Phase, d.Epoch)
+	if len(d.Lost) > 0 {
+		row("lost", "%s", strings.Join(d.Lost, ", "))
+	}
 	if d.Placed != nil {
 		row("placed", "%s", d.Placed.Format(time.RFC3339))
 	}
 	row("pcomponent", "%s (epoch %d): %d threads, ExCache %s", d.Node, d.NodeEpoch, d.Threads, configs.FormatBytes(d.ExCacheLines*wire.PageSize))
+	if d.ApartFrom != "" {
+		row("apart from", "group %s, by %s", d.ApartFrom, d.ApartLevel)
+	}
 	if d.Home != nil {
 		row("home", "%s (epoch %d), vRegions of %s", d.Home.Node, d.Home.Epoch, configs.FormatBytes(d.Home.RegionBytes))
 	}
@@ -338,7 +395,11 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		row("reserved", "%d vRegions at %s", g.Regions, g.Node)
 	}
 	for _, v := range d.Volumes {
-		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)", v.Name, configs.FormatBytes(v.SizeBytes), v.Storage, v.Cache, v.Epoch)
+		own := ""
+		if v.ApartFrom != "" {
+			own = fmt.Sprintf(", apart from group %s by %s", v.ApartFrom, v.ApartLevel)
+		}
+		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)%s", v.Name, configs.FormatBytes(v.SizeBytes), v.Storage, v.Cache, v.Epoch, own)
 	}
 	switch p := d.Progress; {
 	case d.ProgressError != "":
@@ -371,7 +432,11 @@ func (a *app) vnodeDeleteCommand() *cobra.Command {
 			}
 			var gone httpapi.Deleted
 			path := vnodePath(pid) + "?" + url.Values{"force": {strconv.FormatBool(force)}}.Encode()
-			if err := r.call(cmd.Context(), http.MethodDelete, path, nil, &gone, 0); err != nil {
+			tries, err := r.again(cmd.Context(), http.MethodDelete, path, "", nil, &gone, 0)
+			if tries > 1 && kindOf(err) == "not_found" {
+				gone, err = httpapi.Deleted{PID: pid, Warnings: []string{}}, nil // the manager that ended had done it
+			}
+			if err != nil {
 				return err
 			}
 			for _, w := range gone.Warnings {

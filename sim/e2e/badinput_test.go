@@ -145,6 +145,7 @@ func taken(t *testing.T) string {
 // TestBadInput: whatever is wrong, one line says where and what was expected, the exit code is right, stdout is empty
 // unless there is something to report, and nothing stays.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	tmp, dir := tmpdir(t), t.TempDir()
 	cluster := put(t, dir, "c.yaml", onePonem)
 	good := synthetic(t, "good", 1, 64, 0, 70_000, true)

@@ -23,6 +23,7 @@ const elasticRepeats = 16
 // are added, the first mComponent drains and is removed, the leader of GPM is killed and a process moves. No page and no
 // request is lost, the books balance, and events tell why each thing moved.
 func TestElasticExample(t *testing.T) {
+	t.Parallel()
 	for repeat := 1; ; repeat *= 4 {
 		if elasticExample(t, repeat) {
 			return

@@ -47,11 +47,48 @@ func shared(t *testing.T) string {
 	return dir
 }
 
-// TestExactMissesOfRealTraces replays real traces through a live 1P-1M cluster, fully associative: the misses must be the
-// oracle's, to the last one, and so must the sum of what they came to.
+// exact is what one vNode of an exactness test replays, and the misses that it must have.
+type exact struct {
+	name, path, policy string
+	lines              int
+	misses             uint64
+}
+
+// testExact replays traces through a live 1P-1M cluster, each by a vNode of its own, all at once: the misses of each must be those
+// that are wanted, to the last one, and so must the sum of what they came to, whatever else runs at the same components.
+func testExact(t *testing.T, rows []exact) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("the clusters are built without -race, and reading traces takes four times as long under it: make test runs this without")
+	}
+	c := start(t, onePonem, "nodes.m1.memory_bytes=512MiB", "manager.overcommit=8")
+	text := "name: exact\nseed: 1\nvnodes:\n"
+	for i, x := range rows {
+		text += fmt.Sprintf("  - name: v%d\n    trace: %s\n    excache: {lines: %d, ways: 0, policy: %s}\n", i, x.path, x.lines, x.policy)
+	}
+	s := c.run(workload(t, text), nil)
+	ok(t, s)
+	if len(s.VNodes) != len(rows) {
+		t.Fatalf("%d vNodes, want %d", len(s.VNodes), len(rows))
+	}
+	for i, x := range rows {
+		got := s.VNodes[i].Counters
+		if got.Misses != x.misses {
+			t.Errorf("%s: %d misses, want %d", x.name, got.Misses, x.misses)
+		}
+		if got.Fetches == 0 {
+			t.Errorf("%s: nothing was fetched: the mComponent is not part of this", x.name)
+		}
+		if got.PagesChecked != got.Accesses {
+			t.Errorf("%s: %d of %d accesses were checked", x.name, got.PagesChecked, got.Accesses)
+		}
+	}
+}
+
+// TestExactMissesOfRealTraces replays real traces, fully associative: the misses are the oracle's.
 func TestExactMissesOfRealTraces(t *testing.T) {
 	want := oracle(t)
-	c := start(t, onePonem)
+	var rows []exact
 	for _, x := range []struct {
 		trace, file string
 	}{
@@ -65,25 +102,14 @@ func TestExactMissesOfRealTraces(t *testing.T) {
 			if lines == 0 {
 				t.Fatalf("no row of %s %s in the oracle", x.trace, policy)
 			}
-			t.Run(fmt.Sprintf("%s/%s/%d", x.trace, policy, lines), func(t *testing.T) {
-				c.t = t
-				w := workload(t, fmt.Sprintf("name: exact\nseed: 1\nvnodes:\n  - name: one\n    trace: %s\n    excache: {lines: %d, ways: 0, policy: %s}\n",
-					filepath.Join(shared(t), x.file), lines, policy))
-				s := c.run(w, nil)
-				ok(t, s)
-				if n := want[fmt.Sprintf("%s %s %d", x.trace, policy, lines)]; s.Total.Misses != n {
-					t.Errorf("%d misses, the oracle has %d", s.Total.Misses, n)
-				}
-				if s.Total.Fetches == 0 {
-					t.Error("nothing was fetched: the mComponent is not part of this")
-				}
-				if s.Total.PagesChecked != s.Total.Accesses {
-					t.Errorf("%d of %d accesses were checked", s.Total.PagesChecked, s.Total.Accesses)
-				}
-			})
-			c.t = t
+			n, ok := want[fmt.Sprintf("%s %s %d", x.trace, policy, lines)]
+			if !ok {
+				t.Fatalf("the oracle has no %s %s %d", x.trace, policy, lines)
+			}
+			rows = append(rows, exact{fmt.Sprintf("%s/%s/%d", x.trace, policy, lines), filepath.Join(shared(t), x.file), policy, lines, n})
 		}
 	}
+	testExact(t, rows)
 }
 
 // middleSize picks the size with the middle number of misses of a trace's rows, so that there is something to do.

@@ -24,6 +24,7 @@ var managers = []string{"g1", "g2", "g3"}
 // TestManagerDiesWhileActivationsWait stops the managers, lets a process ask for 40 vRegions, kills one manager for good,
 // lets the others go on, and wants every logical counter as in an undisturbed run. Each manager is killed once, so the leaders are.
 func TestManagerDiesWhileActivationsWait(t *testing.T) {
+	t.Parallel()
 	path := synthetic(t, "wide", 1, 40*256, 0, 60_000, true)
 	text := one(t, path, 512, "")
 	var want report.Counters
@@ -84,6 +85,7 @@ func TestManagerDiesWhileActivationsWait(t *testing.T) {
 
 // TestAllManagersDie kills every manager after the process has all its memory: it must finish, with nothing changed.
 func TestAllManagersDie(t *testing.T) {
+	t.Parallel()
 	path := synthetic(t, "long", 2, 4*256, 0, 400_000, false)
 	text := one(t, path, 256, "")
 	c := start(t, "laptop")
@@ -119,6 +121,7 @@ func TestAllManagersDie(t *testing.T) {
 
 // TestTheCheckCanFail: a byte flipped in an mComponent's memory and a flush that was acknowledged and dropped are each seen.
 func TestTheCheckCanFail(t *testing.T) {
+	t.Parallel()
 	path := synthetic(t, "check", 3, 1024, 0, 100_000, true)
 	for _, set := range []string{"nodes.m1.inject.flip_byte_at_miss=10", "nodes.m1.inject.drop_flush_at=50"} {
 		t.Run(set, func(t *testing.T) {
@@ -136,6 +139,7 @@ func TestTheCheckCanFail(t *testing.T) {
 
 // TestOutOfMemoryEndsOnlyWhoAsked: a vNode larger than the memory fails by name, the other one ends well.
 func TestOutOfMemoryEndsOnlyWhoAsked(t *testing.T) {
+	t.Parallel()
 	big := synthetic(t, "big", 4, 6000, 0, 200_000, true)
 	little := synthetic(t, "little", 5, 200, 0, 100_000, true)
 	c := start(t, onePonem, "nodes.m1.memory_bytes=8MiB")
@@ -159,6 +163,7 @@ vnodes:
 
 // TestMechanismsAgree replays one trace with each mechanism and policy, in trace order and with threads: every page right.
 func TestMechanismsAgree(t *testing.T) {
+	t.Parallel()
 	path := synthetic(t, "mix", 6, 1500, 300, 20_000, true)
 	c := start(t, "laptop")
 	for _, mech := range []string{"list", "write-protect", "victim"} {
@@ -186,10 +191,12 @@ func TestMechanismsAgree(t *testing.T) {
 
 // TestMemoryComponentDies: a killed mComponent loses its memory, so its process must fail by name and not see a wrong page.
 func TestMemoryComponentDies(t *testing.T) {
-	path := synthetic(t, "dies", 7, 2048, 0, 3_000_000, false)
+	t.Parallel()
+	path := synthetic(t, "dies", 7, 2048, 0, 100_000, false)
 	c := start(t, onePonem, "pcomponent.fault.patience_ms=1000")
 	var once sync.Once
-	s := c.run(workload(t, one(t, path, 128, "")), func(o *replay.RunOptions) {
+	// It would go on for hours, so that it still runs when m1 is killed.
+	s := c.run(workload(t, one(t, path, 128, ""), "workload.vnodes.one.repeat=100000"), func(o *replay.RunOptions) {
 		o.Progress = func(p replay.Progress) {
 			if p.Done > 0 {
 				once.Do(func() {

@@ -27,6 +27,9 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "node" { // a node of a cluster whose launcher was told to use this binary
+		os.Exit(asNode(os.Args[1:]))
+	}
 	if addrs := os.Getenv(childEnv); addrs != "" { // the other process of a benchmark
 		if err := serveChild(addrs); err != nil {
 			fmt.Fprintln(os.Stderr, "child:", err)
@@ -44,7 +47,10 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	// Nodes that are this binary under the race detector would each wait a second at their end.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	program = filepath.Join(dir, "splitkernel")
+	os.Setenv(programEnv, program)
 	cmd := exec.Command("go", "build", "-o", program, "splitkernel")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
@@ -84,6 +90,12 @@ nodes:
 // start runs a cluster: the text of a cluster file, or the name of a bundled one.
 func start(t *testing.T, text string, set ...string) *cluster {
 	t.Helper()
+	return startWith(t, program, text, set...)
+}
+
+// startWith is start with another program for the nodes.
+func startWith(t *testing.T, executable, text string, set ...string) *cluster {
+	t.Helper()
 	file := text
 	if strings.Contains(text, "\n") {
 		file = filepath.Join(t.TempDir(), "cluster.yaml")
@@ -96,7 +108,7 @@ func start(t *testing.T, text string, set ...string) *cluster {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	l, err := launcher.Start(background(t), launcher.Options{Cluster: c, Out: out, Executable: program})
+	l, err := launcher.Start(background(t), launcher.Options{Cluster: c, Out: out, Executable: executable})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 // TestSignalsAtRandomMoments stops and kills runs while they start, place, replay and report: each ends, and nothing of any
 // is left.
 func TestSignalsAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	tmp, dir := tmpdir(t), t.TempDir()
 	cluster := put(t, dir, "c.yaml", onePonem)
 	work := put(t, dir, "w.yaml", one(t, synthetic(t, "w", 1, 512, 0, 150_000, true), 64, ""))
@@ -149,6 +150,7 @@ func churn(t *testing.T, maps int) string {
 // TestManagersFallAllTheTime kills and restarts the managers one after the other, one of them without its state, while a
 // process maps memory all the time: every vRegion is given once, and all are given back.
 func TestManagersFallAllTheTime(t *testing.T) {
+	t.Parallel()
 	const maps = 600
 	c := start(t, "laptop")
 	text := one(t, churn(t, maps), 64, "")
@@ -231,6 +233,7 @@ func (c *cluster) givenBack(s *report.Summary) {
 // TestManagerWithoutItsStateIsRefused: a replica that lost what it had acknowledged may not vote as if nothing had happened,
 // so it says why and does not start; the other two carry the run.
 func TestManagerWithoutItsStateIsRefused(t *testing.T) {
+	t.Parallel()
 	c := start(t, "laptop")
 	s := c.run(workload(t, one(t, churn(t, 300), 64, "")), func(o *replay.RunOptions) {
 		o.OnPlaced = func() {
@@ -252,6 +255,7 @@ func TestManagerWithoutItsStateIsRefused(t *testing.T) {
 // TestStorageRestartsUnderADatabase kills and restarts the sComponents while sqlite writes and syncs: the run ends well, or
 // the process fails with its volume named. It never reads an old block.
 func TestStorageRestartsUnderADatabase(t *testing.T) {
+	t.Parallel()
 	c := start(t, "laptop")
 	w := workload(t, "programs")
 	for _, v := range w.Vnodes {

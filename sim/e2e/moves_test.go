@@ -138,6 +138,7 @@ func (c *movers) move(req wire.MoveReq, i, j int, old wire.Epoch) wire.Epoch {
 // TestAProcessRunsWhileItsMemoryMoves: threads read and write stamped pages over a small ExCache and map memory, while their
 // vRegions go round the mComponents and their home does too. Every access finds the last write.
 func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
+	t.Parallel()
 	c := newMovers(t, 3)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()

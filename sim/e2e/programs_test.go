@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"splitkernel/sim/replay"
@@ -14,6 +15,7 @@ import (
 // TestBundledPrograms runs what `make run` runs: every program ends well, memory is spread over the mComponents, and GMM
 // activates vRegions in the middle of the run.
 func TestBundledPrograms(t *testing.T) {
+	t.Parallel()
 	c := start(t, "laptop")
 	s := c.run(workload(t, "programs"), nil)
 	ok(t, s)
@@ -51,7 +53,7 @@ func TestBundledPrograms(t *testing.T) {
 	}
 }
 
-// TestExactMissesOfBundledTraces replays each bundled trace through a live 1P-1M cluster: misses as pinned.
+// TestExactMissesOfBundledTraces replays each bundled trace: misses as pinned.
 func TestExactMissesOfBundledTraces(t *testing.T) {
 	dir, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces"))
 	if err != nil {
@@ -66,7 +68,7 @@ func TestExactMissesOfBundledTraces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := start(t, onePonem)
+	var exacts []exact
 	done := map[string]bool{}
 	for _, r := range rows[1:] {
 		// The middle size of each trace, by each policy in turn: what differs between sizes is tested in the core.
@@ -83,21 +85,18 @@ func TestExactMissesOfBundledTraces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(r[0]+"/"+r[1]+"/"+r[2], func(t *testing.T) {
-			c.t = t
-			s := c.run(workload(t, fmt.Sprintf("name: exact\nseed: 1\nvnodes:\n  - name: one\n    trace: %s\n    excache: {lines: %s, ways: 0, policy: %s}\n",
-				filepath.Join(dir, r[0]+".skt"), r[2], r[1])), nil)
-			ok(t, s)
-			if s.Total.Misses != want {
-				t.Errorf("%d misses, pinned are %d", s.Total.Misses, want)
-			}
-		})
-		c.t = t
+		lines, err := strconv.Atoi(r[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		exacts = append(exacts, exact{strings.Join(r[:3], "/"), filepath.Join(dir, r[0]+".skt"), r[1], lines, want})
 	}
+	testExact(t, exacts)
 }
 
 // TestOverTCP replays a part of a bundled program, block requests included, over the other transport: the counts are those of unix.
 func TestOverTCP(t *testing.T) {
+	t.Parallel()
 	var want string
 	for _, transport := range []string{"unix", "tcp"} {
 		c := start(t, "laptop", "transport="+transport)

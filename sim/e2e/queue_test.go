@@ -34,6 +34,7 @@ func (c *cluster) asks(t *testing.T) *client.Client {
 // TestQueueAndPreemption: a vNode without room waits for the end of another one and runs then; one of a higher priority ends
 // one that runs, which fails by name, and nothing of it is left.
 func TestQueueAndPreemption(t *testing.T) {
+	t.Parallel()
 	path := synthetic(t, "some", 5, 200, 0, 20_000, true)
 	c := start(t, onePonem, "nodes.p1.excache_bytes=1MiB")
 	s := c.run(workload(t, fmt.Sprintf(`name: queue

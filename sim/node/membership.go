@@ -29,6 +29,7 @@ type membership struct {
 	current *atomic.Uint32 // epoch, 0 before the first registration
 	first   chan struct{}  // closed by the first registration
 	waits   queueWaits
+	told    atomic.Pointer[wire.Load] // by the last heartbeat
 }
 
 func newMembership(cfg *Config, pt *part, gm *client.Client, use *usage, epoch *atomic.Uint32, log *slog.Logger) (*membership, error) {
@@ -121,6 +122,8 @@ func (m *membership) load() wire.Load {
 	load := m.part.load()
 	load.BusyCores = m.use.busyCores()
 	load.QueueDelayUS = m.waits.since(m.part.waits)
+	m.part.hot(&load)
+	m.told.Store(&load)
 	return load
 }
 
@@ -130,6 +133,9 @@ func (m *membership) register(ctx context.Context) error {
 		return err
 	}
 	m.self.Epoch = epoch
+	if m.part.joined != nil {
+		m.part.joined(epoch)
+	}
 	if m.current.Swap(uint32(epoch)) == 0 {
 		close(m.first)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"splitkernel/netlayer/wire"
 )
 
 // registerer is where the rooms register their metrics.
@@ -128,6 +130,46 @@ var (
 	descLinkUse    = desc("link_utilisation_ratio", "Bytes of frames per second over the capacity of the link, over the last window, by direction.", "direction")
 	descWindow     = desc("utilisation_window_seconds", "Length of the last window; 0 while none has ended.")
 )
+
+var (
+	descQueue   = desc("queue_delay_seconds", "Mean wait of a request for a worker, as the last heartbeat told the managers.")
+	descHottest = desc("hottest_operations_per_second", "What bears most, of each kind of thing that managers move: operations per second, as the last heartbeat told.", "thing")
+)
+
+// Describe implements prometheus.Collector.
+func (m *membership) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descQueue
+	ch <- descHottest
+}
+
+// Collect implements prometheus.Collector.
+func (m *membership) Collect(ch chan<- prometheus.Metric) {
+	var load wire.Load
+	if l := m.told.Load(); l != nil {
+		load = *l
+	}
+	ch <- prometheus.MustNewConstMetric(descQueue, prometheus.GaugeValue, float64(load.QueueDelayUS)/1e6)
+	for _, k := range thingsOf(m.self.Role) {
+		most := uint64(0)
+		for _, h := range load.Hot {
+			if h.Kind == k {
+				most = max(most, h.Ops)
+			}
+		}
+		ch <- prometheus.MustNewConstMetric(descHottest, prometheus.GaugeValue, float64(most), k.String())
+	}
+}
+
+// thingsOf is what a component of a role holds that can move.
+func thingsOf(role wire.Role) []wire.MoveKind {
+	switch role {
+	case wire.RoleCompute:
+		return []wire.MoveKind{wire.MoveProcess}
+	case wire.RoleMemory:
+		return []wire.MoveKind{wire.MoveRegion, wire.MoveHome, wire.MoveCache}
+	}
+	return []wire.MoveKind{wire.MoveVolume}
+}
 
 // Describe implements prometheus.Collector.
 func (u *usage) Describe(ch chan<- *prometheus.Desc) {

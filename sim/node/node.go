@@ -107,7 +107,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	prober := netlayer.NewProber(cfg.peerOptions(log), maxProbes)
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, prober: prober}, cfg.serverOptions(log))
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober}, cfg.serverOptions(log))
 	pt.waits = func() waited {
 		w := waited{}.add(server.QueueWait())
 		if pt.waitsInside != nil {
@@ -125,6 +125,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if cfg.Node.Role != wire.RoleManager {
 		if p.member, err = newMembership(cfg, pt, gm, p.use, epoch, log); err != nil {
 			return err
+		}
+		if err := mon.registry.Register(p.member); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	return p.run(ctx, in, server)
@@ -192,15 +195,18 @@ func (p *process) stats() wire.NodeStatsRep {
 	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Counters: p.part.counters()}
 }
 
-func (p *process) holdings() wire.HoldingsRep {
-	return wire.HoldingsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Holds: p.part.holdings()}
+func (p *process) holdings(q wire.HoldingsReq) wire.HoldingsRep {
+	all := p.part.holdings()
+	page, next := all.Page(q.From, q.Limit)
+	return wire.HoldingsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Holds: page, Next: next}
 }
 
 // mux answers what every node answers and gives the rest to the component.
 type mux struct {
 	part     *part
 	stats    func() wire.NodeStatsRep
-	holdings func() wire.HoldingsRep
+	holdings func(wire.HoldingsReq) wire.HoldingsRep
+	epoch    func() wire.Epoch
 	prober   *netlayer.Prober
 }
 
@@ -227,12 +233,16 @@ func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Re
 		if err := wire.Unmarshal(req.Body, &q); err != nil {
 			return err
 		}
-		body := wire.Marshal(m.holdings())
-		if len(body) > wire.MaxBody {
-			return wire.Errorf(wire.KindBadRequest, "the holdings take %d bytes, at most %d fit into a reply", len(body), wire.MaxBody)
-		}
-		rep.SetBody(body)
+		rep.SetControl(m.holdings(q))
 		return nil
+	case req.Op == wire.OpDrop && m.part.holdings != nil:
+		var q wire.DropReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		if now := m.epoch(); q.Member != now {
+			return wire.Errorf(wire.KindStale, "drop under epoch %d of the membership, it is %d", q.Member, now)
+		}
 	}
 	return m.part.handler.Serve(ctx, req, rep)
 }

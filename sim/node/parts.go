@@ -35,8 +35,10 @@ type part struct {
 	// Of a component that a manager registers.
 	capacity func() wire.Capacity
 	load     func() wire.Load
+	hot      func(*wire.Load) // adds what bears most
 	holdings func() wire.Holdings
 	fence    func(why string) // drops what it holds for processes; nil if that outlives an epoch
+	joined   func(wire.Epoch) // hears under which epoch the component is registered; nil if it need not know
 	waits    func() waited    // of requests for a worker; set by the node
 	// waitsInside adds the waits that the server does not see; may be nil.
 	waitsInside func() (time.Duration, uint64)
@@ -113,7 +115,13 @@ func hasState(cfg *Config) error {
 	return nil
 }
 
-// volumes finds volumes for a pComponent.
+// Home tells where a process is at home.
+func (w volumes) Home(ctx context.Context, pid wire.PID) (wire.Owner, error) {
+	p, err := w.gm.Where(ctx, pid)
+	return wire.Owner{Node: p.Home.Node, Addr: p.Home.Addr, Epoch: p.Home.Epoch}, err
+}
+
+// volumes finds volumes and homes for a pComponent.
 type volumes struct{ gm *client.Client }
 
 func (w volumes) Volume(ctx context.Context, id wire.VolumeID) (o pcomponent.VolumeOptions, err error) {
@@ -126,7 +134,7 @@ func (w volumes) Volume(ctx context.Context, id wire.VolumeID) (o pcomponent.Vol
 	}, nil
 }
 
-// newCompute is a pComponent and the host that drives its processes with traces. It asks GSM for volumes that have moved.
+// newCompute is a pComponent and the host that drives its processes with traces. It asks GSM for volumes that have moved, and GMM for homes.
 func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) {
 	self, err := cfg.Self()
 	if err != nil {
@@ -141,7 +149,7 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: comp.Fence,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
 	}, nil
 }
@@ -160,8 +168,8 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
-		fence: comp.Fence, waitsInside: comp.WorkerWaits,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
+		fence: comp.Fence, joined: comp.Registered, waitsInside: comp.WorkerWaits,
 	}, nil
 }
 
@@ -180,6 +188,6 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, holdings: comp.Holdings, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, close: comp.Close,
 	}, nil
 }

@@ -43,6 +43,9 @@ type Host struct {
 
 	// barred are processes that the managers ended before they were started, the first to be barred first; at most MaxJobs.
 	barred []wire.ProcessStopReq
+
+	member wire.Epoch // of the pComponent's membership; 0 while that is not known
+	passed []passing  // the first to be passed first; at most MaxJobs
 }
 
 // NewHost makes a host for a pComponent. Close it before the component.
@@ -62,7 +65,7 @@ func (h *Host) Inline(wire.Op) bool { return false }
 func (h *Host) Ops() []wire.Op {
 	return []wire.Op{
 		wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop, wire.OpProcessCopy, wire.OpProcessResume, wire.OpProcessDrop,
-		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget,
+		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget, wire.OpDrop,
 	}
 }
 
@@ -133,6 +136,12 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 		st, err := h.MoveStatus(r.Move)
 		rep.SetControl(&st)
 		return err
+	case wire.OpDrop:
+		var r wire.DropReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		return h.discard(r)
 	case wire.OpCacheSwitch:
 		var r wire.SwitchReq
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
@@ -233,6 +242,12 @@ func (h *Host) Start(s Spec) error {
 	}
 	if i := slices.IndexFunc(h.barred, func(r wire.ProcessStopReq) bool { return r.PID == s.PID }); i >= 0 {
 		return wire.Errorf(wire.KindFailed, "%s", h.barred[i].Text)
+	}
+	if err := h.elsewhere(s.PID, s.Epoch); err != nil {
+		return err
+	}
+	if j := h.jobs[s.PID]; j != nil && j.gone() && s.Epoch > j.epoch {
+		h.forgetJob(s.PID) // its vNode has been elsewhere since, and is used again
 	}
 	if h.jobs[s.PID] != nil {
 		return wire.Errorf(wire.KindExists, "process %d was started here before", s.PID)

@@ -114,7 +114,7 @@ func (h *Host) MoveStart(r wire.MoveReq) error {
 	}
 	j := h.jobs[r.PID]
 	if j == nil {
-		return wire.Errorf(wire.KindNotFound, "process %d was not started here, or has ended long ago", r.PID)
+		return h.pass(r)
 	}
 	if m := h.moving(r.PID); m != nil {
 		return wire.Errorf(wire.KindBusy, "process %d is moving to %s", r.PID, m.req.To)
@@ -123,7 +123,7 @@ func (h *Host) MoveStart(r wire.MoveReq) error {
 	case st.State == StateMoved:
 		return wire.Errorf(wire.KindNotOwner, "process %d runs at %s (%s)", r.PID, st.Node, st.Addr)
 	case st.State != StateRunning:
-		return wire.Errorf(wire.KindNotFound, "process %d has ended", r.PID)
+		return h.pass(r)
 	case j.epoch != r.OldEpoch:
 		return wire.Errorf(wire.KindStale, "process %d runs under epoch %d, not %d", r.PID, j.epoch, r.OldEpoch)
 	}
@@ -134,11 +134,7 @@ func (h *Host) MoveStart(r wire.MoveReq) error {
 		defer h.wg.Done()
 		m.drive()
 		h.mu.Lock()
-		h.outDone = append(h.outDone, r.Move)
-		if len(h.outDone) > MaxMoves {
-			delete(h.out, h.outDone[0])
-			h.outDone = h.outDone[1:]
-		}
+		h.outEnded(r.Move)
 		h.mu.Unlock()
 	}()
 	return nil

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -53,10 +52,10 @@ func (w *world) stopAt(p *pnode, pid wire.PID) {
 	}
 }
 
-// TestMoveThroughBadNetwork loses and doubles messages of the moves on both sides.
+// TestMoveThroughBadNetwork loses and doubles messages of the moves on both sides. Every move gets through: each message is sent again, and
+// no patience of the harness is shorter than what a starved machine takes for that.
 func TestMoveThroughBadNetwork(t *testing.T) {
 	w := newWorld(t)
-	w.o.Incoming = 2 * time.Second // if all messages were lost that tell a taker to forget a move, the next waits for this
 	nodes := []*pnode{w.node("p1", ""), w.node("p2", "")}
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -83,21 +82,20 @@ func TestMoveThroughBadNetwork(t *testing.T) {
 		})
 	}
 	s := w.begin(nodes[0], few)
-	epoch, done := s.Epoch, 0
+	epoch := s.Epoch
 	moves := 12
 	if raceEnabled {
 		moves = 6
 	}
-	for i := 0; i < moves || done < moves/2 && i < 10*moves; i++ { // on a starved machine more are undone
-		from, to := nodes[done%2], nodes[(done+1)%2]
+	for i := range moves {
+		from, to := nodes[i%2], nodes[(i+1)%2]
 		w.runs(from, s.PID)
 		r := w.order(s.PID, epoch, to)
 		st := w.moved(from, r)
-		if epoch = st.Epoch; st.State == wire.MoveDone {
-			done++
-		} else if st.State != wire.MoveUndone {
+		if st.State != wire.MoveDone {
 			t.Fatalf("move %d: %+v", i, st)
 		}
+		epoch = st.Epoch
 		if err := w.control(string(from.addr), wire.OpMoveForget, &wire.MoveRef{Move: r.Move}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -105,10 +103,7 @@ func TestMoveThroughBadNetwork(t *testing.T) {
 			t.Errorf("a forgotten order came again: %v", err)
 		}
 	}
-	if done < moves/2 {
-		t.Errorf("%d of %d moves were done", done, moves)
-	}
-	w.stopAt(nodes[done%2], s.PID)
+	w.stopAt(nodes[moves%2], s.PID)
 }
 
 // TestTakerStartsAgain has the taker lose everything at each step of a move: the process goes on at the giver unless the

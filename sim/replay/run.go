@@ -14,6 +14,7 @@ import (
 
 	"splitkernel/configs"
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -234,6 +235,10 @@ func (v *vnode) wanted() admission.VNodeSpec {
 		Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines), MemoryBytes: v.v.MemoryBytes,
 		Tenant: v.v.Tenant, Priority: uint8(v.v.Priority), IfFull: ifFull, DeadlineMS: uint32(v.v.QueueDeadlineMS),
 	}
+	if v.v.ApartFrom != "" {
+		level, _ := apart.ParseLevel(v.v.ApartLevel)
+		want.Apart = apart.Rule{Group: v.v.ApartFrom, Level: level}
+	}
 	want.Volumes = volumesOf(v.v.Name, v.info)
 	return want
 }
@@ -289,11 +294,12 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 
 // launch starts a placed vNode.
 func (r *controller) launch(ctx context.Context, v *vnode) {
-	v.peer = r.peer(netlayer.Addr(v.place.Addr))
-	if err := v.peer.Control(ctx, wire.OpProcessStart, v.spec.Epoch, &wire.ProcessStartReq{PID: v.spec.PID, Spec: wire.Marshal(&v.spec)}, nil); err != nil {
+	at, err := StartAt(ctx, r.gm, r.peer, v.spec, v.place)
+	if v.place = at; err != nil {
 		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
 		return
 	}
+	v.peer, v.spec.Epoch = r.peer(netlayer.Addr(at.Addr)), at.Epoch
 	v.started, v.seen, v.hosts = true, time.Now(), []wire.NodeID{v.place.Node}
 	r.sum.ProcessesStarted++
 	r.o.Log.Info("process started", "process", v.v.Name, "pid", v.spec.PID, "pcomponent", v.place.Node, "home", v.spec.Home.Node)

@@ -86,8 +86,12 @@ var measures = []struct {
 	of      func(wire.Load) float64
 }{
 	{wire.GPM, wire.RoleCompute, "threads", false, func(l wire.Load) float64 { return float64(l.Threads) }},
+	{wire.GPM, wire.RoleCompute, "busy cores", false, func(l wire.Load) float64 { return l.BusyCores }},
 	{wire.GMM, wire.RoleMemory, "misses and flushes/s", true, func(l wire.Load) float64 { return float64(l.Misses + l.Flushes) }},
 	{wire.GMM, wire.RoleMemory, "resident bytes", false, func(l wire.Load) float64 { return float64(l.ResidentBytes) }},
+	{wire.GMM, wire.RoleMemory, "memory-map calls/s", true, func(l wire.Load) float64 { return float64(l.MapOps) }},
+	{wire.GMM, wire.RoleMemory, "buffer cache requests/s", true, func(l wire.Load) float64 { return float64(l.BlockOps) }},
+	{wire.GMM, wire.RoleMemory, "queue delay µs", false, func(l wire.Load) float64 { return float64(l.QueueDelayUS) }},
 	{wire.GSM, wire.RoleStorage, "block operations/s", true, func(l wire.Load) float64 { return float64(l.BlockOps) }},
 	{wire.GSM, wire.RoleStorage, "reserved bytes", false, func(l wire.Load) float64 { return float64(l.ReservedBytes) }},
 }

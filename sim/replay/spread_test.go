@@ -26,7 +26,7 @@ func TestSpreadBeforeAndAfter(t *testing.T) {
 	add(4, 3000, 1000, true)
 	add(5, 3500, 1500, true)
 	got := s.compare(t0.Add(2500*time.Millisecond), t0.Add(3500*time.Millisecond))
-	if len(got) != 2 || got[0].Role != "mcomponent" {
+	if len(got) != 5 || got[0].Measure != "misses and flushes/s" || got[0].Role != "mcomponent" {
 		t.Fatalf("%+v", got)
 	}
 	rate := got[0]
@@ -48,7 +48,7 @@ func TestSpreadOfAComponentThatBeganAgain(t *testing.T) {
 	for i, l := range []load{{1, wire.Load{Misses: 9000}}, {2, wire.Load{Misses: 0}}, {2, wire.Load{Misses: 100}}} {
 		rs = append(rs, reading{t0.Add(time.Duration(i) * time.Second), map[wire.NodeID]load{"m1": l, "m2": {1, wire.Load{Misses: uint64(100 * i)}}}})
 	}
-	if got := spread(rs, true, measures[1].of); got.CoV != 0 {
+	if got := spread(rs, true, func(l wire.Load) float64 { return float64(l.Misses + l.Flushes) }); got.CoV != 0 {
 		t.Errorf("%+v, want both at 100/s", got)
 	}
 }

@@ -30,6 +30,9 @@ const (
 )
 
 func TestBundled(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
+	}
 	files, err := filepath.Glob(bundledPath(t, "*.skt"))
 	if err != nil || len(files) != len(bundled) {
 		t.Fatalf("%v, %v: want %d traces", files, err, len(bundled))
@@ -79,6 +82,9 @@ func TestBundled(t *testing.T) {
 
 // Every reference of a bundled trace lies in a page that is mapped then.
 func TestBundledMaps(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
+	}
 	for _, b := range bundled {
 		t.Run(b.name, func(t *testing.T) {
 			src, err := Open(bundledPath(t, b.name+".skt"))
@@ -98,8 +104,11 @@ var pinnedHead = []string{"trace", "policy", "lines", "refs", "misses"}
 
 // The misses of the bundled traces (unmapped pages leave the cache), so that a clone alone tests exactness: the
 // simulation that agrees with the oracle (TestOracle) computes what
-// pinned_misses.csv says. Under -race lru and a quarter alone, for time.
+// pinned_misses.csv says.
 func TestPinnedMisses(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
+	}
 	path := bundledPath(t, "pinned_misses.csv")
 	got := [][]string{pinnedHead}
 	for _, b := range bundled {
@@ -111,9 +120,6 @@ func TestPinnedMisses(t *testing.T) {
 		src.Close()
 		for _, policy := range []string{"lru", "fifo", "clock"} {
 			for _, share := range pinnedShares {
-				if raceEnabled && (policy != "lru" || share != 25) {
-					continue
-				}
 				lines := pages * share / 100
 				got = append(got, []string{b.name, policy, strconv.Itoa(lines), strconv.Itoa(references(dense)),
 					strconv.FormatUint(simulate(policy, dense, pages, lines), 10)})

@@ -1,8 +1,10 @@
 package vcluster
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/admission"
@@ -102,6 +104,8 @@ func (c *Cluster) setEpoch(no int32, e wire.Epoch) {
 		n.epoch = e
 	case *memory:
 		n.epoch = e
+		n.owners.Registered(e)
+		n.home.Registered(e)
 	case *storage:
 		n.epoch = e
 	}
@@ -131,19 +135,40 @@ func (g *managers) refresh() {
 	}
 }
 
-// live stamps the members of a manager.
-func (g *managers) live(members []wire.Member) []membership.Live {
+// live returns what a stamp tells of the members of a manager: those whose traffic its state does not know. Nobody is silent here.
+func (g *managers) live(entries []membership.Entry) []membership.Live {
 	g.refresh()
-	out := make([]membership.Live, 0, len(members))
-	for i := range members {
-		m := &members[i]
-		l := g.loads[m.ID]
-		out = append(out, membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Traffic: l.Misses + l.Flushes})
+	var out []membership.Live
+	for i := range entries {
+		if m := &entries[i].Member; membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
+			out = append(out, g.liveOf(m))
+		}
 	}
 	return out
 }
 
-func (g *managers) stamp(policy string, members []wire.Member) membership.Stamp {
+// caches returns what a stamp tells GSM of mComponents that it does not know, or knows with another traffic.
+func (g *managers) caches() []membership.Live {
+	g.refresh()
+	var out []membership.Live
+	known := g.gsm.Caches()
+	for _, e := range g.gmm.Entries() {
+		m := e.Member
+		i, ok := slices.BinarySearchFunc(known, m.ID, func(l membership.Live, id wire.NodeID) int { return cmp.Compare(l.ID, id) })
+		if !ok || known[i].Epoch != m.Epoch || membership.Differs(known[i].Traffic, g.traffic(m.ID)) {
+			out = append(out, g.liveOf(&m))
+		}
+	}
+	return out
+}
+
+func (g *managers) traffic(id wire.NodeID) uint64 { l := g.loads[id]; return l.Misses + l.Flushes }
+
+func (g *managers) liveOf(m *wire.Member) membership.Live {
+	return membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Rack: m.Rack, Traffic: g.traffic(m.ID)}
+}
+
+func (g *managers) stamp(policy string, members []membership.Entry) membership.Stamp {
 	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
 	if members != nil {
 		s.Live, s.Chance = g.live(members), g.chance.Uint64()
@@ -155,7 +180,7 @@ func (g *managers) stamp(policy string, members []wire.Member) membership.Stamp 
 func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Owner, error)) {
 	q := gmm.Request{Op: gmm.OpActivate, PID: pid, Region: region}
 	g.c.ask(wire.OpPropose, from, g.leader, len(q.Encode()), func(reply func(int, func())) {
-		cmd := gmm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Members()), Overcommit: g.c.o.Managers.Overcommit, Request: q}
+		cmd := gmm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Entries()), Overcommit: g.c.o.Managers.Overcommit, Request: q}
 		g.commit(wire.GMM, len(cmd.Encode()), func() {
 			r := g.gmm.Apply(cmd)
 			reply(len(r.Encode()), func() { done(r.Owner, r.Err()) })
@@ -169,7 +194,7 @@ func (c *Cluster) Admit(y *vtime.Proc, spec admission.VNodeSpec) (admission.Plac
 	var place admission.Placement
 	err := wait(y, "the admission of "+spec.Name, func(done func(error)) {
 		q := gpm.Request{Op: gpm.OpAdmit, Spec: spec}
-		cmd := gpm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(c.o.Managers.GPMPolicy, g.gpm.Members()), Coordinator: g.core.ID(), Request: q}
+		cmd := gpm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(c.o.Managers.GPMPolicy, g.gpm.Entries()), Coordinator: g.core.ID(), Request: q}
 		g.commit(wire.GPM, len(cmd.Encode()), func() {
 			r := g.gpm.Apply(cmd)
 			if err := r.Err(); err != nil {
@@ -236,15 +261,15 @@ func (g *managers) perform(out []admission.Effect) {
 				g.perform(g.core.Settled(r.Outcomes[0], nil))
 			})
 		case wire.GMM:
-			cmd := gmm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Members()), Overcommit: g.c.o.Managers.Overcommit, Request: gmm.Request{Op: gmm.OpSteps, Steps: []admission.Step{e.Step}}}
+			cmd := gmm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Entries()), Overcommit: g.c.o.Managers.Overcommit, Request: gmm.Request{Op: gmm.OpSteps, Steps: []admission.Step{e.Step}}}
 			g.commit(wire.GMM, len(cmd.Encode()), func() {
 				r := g.gmm.Apply(cmd)
 				g.voted(wire.GMM, e.Step, r.Votes, r.Err())
 			})
 		case wire.GSM:
 			cmd := gsm.Command{
-				Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GSMPolicy, g.gsm.Members()), CachePolicy: g.c.o.Managers.CachePolicy,
-				Caches: g.live(g.gmm.Members()), Request: gsm.Request{Op: gsm.OpSteps, Steps: []admission.Step{e.Step}},
+				Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GSMPolicy, g.gsm.Entries()), CachePolicy: g.c.o.Managers.CachePolicy,
+				Caches: g.caches(), Request: gsm.Request{Op: gsm.OpSteps, Steps: []admission.Step{e.Step}},
 			}
 			g.commit(wire.GSM, len(cmd.Encode()), func() {
 				r := g.gsm.Apply(cmd)

@@ -30,6 +30,7 @@ type Books struct {
 	Compute, Memory, Storage []wire.Member      // as registered
 	Moves                    []movelist.Move    // of all three; those that have ended say nothing
 	Dead                     []wire.NodeID      // of them, declared dead
+	Overcommit               uint64             // thousandths, as GMM's books tell it; 0 if nothing was ever granted under one
 	Held                     []wire.HoldingsRep // of the components that answered; nil compares the books alone
 }
 
@@ -71,6 +72,7 @@ func Compare(b Books) []Difference {
 	}
 	a.vnodes()
 	a.participants()
+	a.lost()
 	a.sums()
 	if b.Held != nil {
 		a.components()
@@ -102,6 +104,12 @@ func (a *auditor) onTheMove(t movelist.Thing, h wire.HoldingsRep, epoch wire.Epo
 	return false
 }
 
+// current reports whether a component is registered under an epoch, and not dead.
+func (a *auditor) current(members []wire.Member, id wire.NodeID, epoch wire.Epoch) bool {
+	i := slices.IndexFunc(members, func(m wire.Member) bool { return m.ID == id })
+	return i >= 0 && members[i].Epoch == epoch && !slices.Contains(a.b.Dead, id)
+}
+
 // vnodes looks for the parts of each vNode of GPM.
 func (a *auditor) vnodes() {
 	for _, p := range a.b.Processes {
@@ -109,9 +117,8 @@ func (a *auditor) vnodes() {
 			a.say("gpm", p.PID, "its admission or release has not ended: phase %v", p.Phase)
 			continue
 		}
-		if a.moving[movelist.Thing{Kind: wire.MoveProcess, PID: p.PID}] != nil {
-			// Its taker may run it, whatever became of its giver.
-		} else if i := slices.IndexFunc(a.b.Compute, func(m wire.Member) bool { return m.ID == p.Node }); i < 0 || a.b.Compute[i].Epoch != p.NodeEpoch || slices.Contains(a.b.Dead, p.Node) {
+		// While it moves its taker may run it, whatever became of its giver.
+		if a.moving[movelist.Thing{Kind: wire.MoveProcess, PID: p.PID}] == nil && !a.current(a.b.Compute, p.Node, p.NodeEpoch) {
 			a.say("gpm", p.PID, "is lost with %s (epoch %d), and its vNode has not ended", p.Node, p.NodeEpoch)
 		}
 		h, ok := a.homes[p.PID]
@@ -158,6 +165,42 @@ func (a *auditor) participants() {
 	}
 }
 
+// lost looks for vNodes that run although something of them is lost. What moves may be at its taker.
+func (a *auditor) lost() {
+	for _, h := range a.b.Homes {
+		if a.moving[movelist.Thing{Kind: wire.MoveHome, PID: h.PID}] == nil && !a.current(a.b.Memory, h.Home, h.NodeEpoch) {
+			a.say("gmm", h.PID, "its home is lost with %s (epoch %d), and its vNode has not ended", h.Home, h.NodeEpoch)
+		}
+		n, first := 0, gmm.Region{}
+		for _, r := range h.Regions {
+			if a.moving[movelist.Thing{Kind: wire.MoveRegion, PID: h.PID, Region: r.Region}] == nil && !a.current(a.b.Memory, r.Node, r.NodeEpoch) {
+				if n++; n == 1 {
+					first = r
+				}
+			}
+		}
+		if n > 0 {
+			a.say("gmm", h.PID, "%d of its %d vRegions are lost, the first is vRegion %d with %s (epoch %d), and its vNode has not ended", n, len(h.Regions), first.Region, first.Node, first.NodeEpoch)
+		}
+	}
+	for _, v := range a.b.Volumes {
+		switch v.Lost {
+		case wire.MoveVolume:
+			a.say("gsm", v.PID, "its volume %d was lost when it moved, and its vNode has not ended", v.Volume)
+		case wire.MoveCache:
+			a.say("gsm", v.PID, "the buffer cache of its volume %d was lost when it moved, and its vNode has not ended", v.Volume)
+		}
+	}
+}
+
+// room returns how many vRegions an mComponent may own by the ratio of the books; false if they tell none.
+func (a *auditor) room(m wire.Member) (uint64, bool) {
+	if a.b.Overcommit == 0 || m.Capacity.RegionBytes == 0 {
+		return 0, false
+	}
+	return gmm.Room(m.Capacity.MemoryBytes, m.Capacity.RegionBytes, a.b.Overcommit), true
+}
+
 // sums compares what is booked at each component with what that offers.
 func (a *auditor) sums() {
 	for _, m := range a.b.Compute {
@@ -169,6 +212,34 @@ func (a *auditor) sums() {
 		}
 		if lines > m.Capacity.ExCacheLines {
 			a.say("gpm", 0, "%s: processes take %d lines of %d", m.ID, lines, m.Capacity.ExCacheLines)
+		}
+	}
+	for _, m := range a.b.Memory {
+		room, ok := a.room(m)
+		if !ok {
+			continue
+		}
+		regions, reserved, arriving := uint64(0), uint64(0), uint64(0)
+		for _, h := range a.b.Homes {
+			for _, r := range h.Regions {
+				if r.Node == m.ID && r.NodeEpoch == m.Epoch {
+					regions++
+				}
+			}
+			for _, r := range h.Reserved {
+				if r.Node == m.ID && r.NodeEpoch == m.Epoch {
+					reserved += r.Regions
+				}
+			}
+		}
+		for t, mv := range a.moving { // only counted
+			if t.Kind == wire.MoveRegion && mv.Req.To == m.ID && mv.ToEpoch == m.Epoch {
+				arriving++
+			}
+		}
+		if regions+reserved+arriving > room {
+			a.say("gmm", 0, "%s: %d vRegions, %d reserved and %d on their way there are more than the %d of %d bytes that it has room for at an overcommit of %g",
+				m.ID, regions, reserved, arriving, room, m.Capacity.RegionBytes, float64(a.b.Overcommit)/1000)
 		}
 	}
 	for _, m := range a.b.Storage {
@@ -208,6 +279,9 @@ func (a *auditor) components() {
 			case m.Role == wire.RoleCompute:
 				a.compute(h)
 			case m.Role == wire.RoleMemory:
+				if room, ok := a.room(m); ok && uint64(len(h.Holds.Regions)) > room {
+					a.say(string(m.ID), 0, "owns %d vRegions of %d bytes, it has room for %d at an overcommit of %g", len(h.Holds.Regions), m.Capacity.RegionBytes, room, float64(a.b.Overcommit)/1000)
+				}
 				a.memory(h)
 			case m.Role == wire.RoleStorage:
 				a.storage(h)

@@ -24,8 +24,10 @@ func sound() audit.Books {
 		Homes:   []gmm.Process{{PID: 1, Home: "m1", HomeEpoch: 1, NodeEpoch: 1, Regions: []gmm.Region{{Region: 0, Node: "m1", NodeEpoch: 1, Epoch: 1}, {Region: 1, Node: "m1", NodeEpoch: 1, Epoch: 1}}}},
 		Volumes: []gsm.Volume{{Volume: 4, Epoch: 1, SizeBytes: 8192, PID: 1, Storage: "s1", Cache: "m1"}},
 		Compute: []wire.Member{{ID: "p1", Role: wire.RoleCompute, Epoch: 1, Capacity: wire.Capacity{ExCacheLines: 10}}},
-		Memory:  []wire.Member{{ID: "m1", Role: wire.RoleMemory, Epoch: 1}},
-		Storage: []wire.Member{{ID: "s1", Role: wire.RoleStorage, Epoch: 1, Capacity: wire.Capacity{StorageBytes: 8192}}},
+		Memory:  []wire.Member{{ID: "m1", Role: wire.RoleMemory, Epoch: 1, Capacity: wire.Capacity{MemoryBytes: 4096, RegionBytes: 4096}}},
+		// Two vRegions of an mComponent that has the memory of one.
+		Overcommit: 2000,
+		Storage:    []wire.Member{{ID: "s1", Role: wire.RoleStorage, Epoch: 1, Capacity: wire.Capacity{StorageBytes: 8192}}},
 		Held: []wire.HoldingsRep{
 			{Node: "m1", Role: wire.RoleMemory, Epoch: 1, Holds: wire.Holdings{Homes: []wire.HeldHome{{PID: 1}}, Regions: []wire.HeldRegion{{PID: 1, Region: 1, Epoch: 1}}}},
 			{Node: "p1", Role: wire.RoleCompute, Epoch: 1, Holds: wire.Holdings{Processes: []wire.HeldProcess{{PID: 1, Epoch: 1, ExCacheLines: 10}}}},
@@ -60,12 +62,49 @@ func TestCompare(t *testing.T) {
 			" {gsm 1 has volume 4 of 8192 bytes at s1 for a process that GPM does not have} {p1 1 runs a process that GPM does not have there}]"},
 		{"too many lines", func(b *audit.Books) { b.Compute[0].Capacity.ExCacheLines = 9 }, "[{gpm 0 p1: processes take 10 lines of 9}]"},
 		{"too many bytes", func(b *audit.Books) { b.Storage[0].Capacity.StorageBytes = 9 }, "[{gsm 0 s1: volumes take 8192 bytes of 9}]"},
+		{"too many vRegions", func(b *audit.Books) { b.Overcommit = 1999 },
+			"[{gmm 0 m1: 2 vRegions, 0 reserved and 0 on their way there are more than the 1 of 4096 bytes that it has room for at an overcommit of 1.999}]"},
+		{"too many reserved", func(b *audit.Books) {
+			b.Homes[0].Reserved = []gmm.Reserve{{Node: "m1", NodeEpoch: 1, Regions: 3}}
+		}, "[{gmm 0 m1: 2 vRegions, 3 reserved and 0 on their way there are more than the 2 of 4096 bytes that it has room for at an overcommit of 2}]"},
+		{"too many on their way", func(b *audit.Books) {
+			b.Moves = []movelist.Move{{From: "m2", ToEpoch: 1, Req: wire.MoveReq{Kind: wire.MoveRegion, PID: 1, Region: 5, To: "m1"}}}
+		}, "[{gmm 0 m1: 2 vRegions, 0 reserved and 1 on their way there are more than the 2 of 4096 bytes that it has room for at an overcommit of 2}]"},
+		{"what was there under another epoch takes no room", func(b *audit.Books) {
+			b.Homes[0].Reserved = []gmm.Reserve{{Node: "m1", NodeEpoch: 7, Regions: 3}}
+		}, "[]"},
+		{"a component owns too many", func(b *audit.Books) {
+			b.Overcommit, b.Homes[0].Regions = 1000, b.Homes[0].Regions[:1]
+			b.Held[0].Holds.Regions = []wire.HeldRegion{{PID: 1, Region: 0, Epoch: 1}, {PID: 1, Region: 1, Epoch: 1}}
+		}, "[{m1 0 owns 2 vRegions of 4096 bytes, it has room for 1 at an overcommit of 1} {m1 1 owns vRegion 1, which GMM has not active}]"},
+		{"lost home", func(b *audit.Books) { b.Homes[0].NodeEpoch, b.Held[0].Holds.Homes = 2, nil },
+			"[{gmm 1 its home is lost with m1 (epoch 2), and its vNode has not ended}]"},
+		{"home lost in a move", func(b *audit.Books) { b.Homes[0].NodeEpoch, b.Held[0].Holds.Homes = 0, nil },
+			"[{gmm 1 its home is lost with m1 (epoch 0), and its vNode has not ended}]"},
+		{"home and vRegions lost with a dead one", func(b *audit.Books) { b.Dead, b.Held = []wire.NodeID{"m1"}, b.Held[1:] },
+			"[{gmm 1 its home is lost with m1 (epoch 1), and its vNode has not ended} {gmm 1 2 of its 2 vRegions are lost, the first is vRegion 0 with m1 (epoch 1), and its vNode has not ended}]"},
+		{"lost vRegion", func(b *audit.Books) { b.Homes[0].Regions[0].NodeEpoch = 3 },
+			"[{gmm 1 1 of its 2 vRegions are lost, the first is vRegion 0 with m1 (epoch 3), and its vNode has not ended}]"},
+		{"lost home that moves", func(b *audit.Books) {
+			b.Homes[0].NodeEpoch, b.Held[0].Holds.Homes = 2, nil
+			b.Moves = []movelist.Move{{From: "m1", FromEpoch: 2, Req: wire.MoveReq{Kind: wire.MoveHome, PID: 1, To: "m2"}}}
+		}, "[]"},
+		{"lost vRegion that moves", func(b *audit.Books) {
+			b.Homes[0].Regions[0].NodeEpoch = 3
+			b.Moves = []movelist.Move{{From: "m1", FromEpoch: 3, Req: wire.MoveReq{Kind: wire.MoveRegion, PID: 1, Region: 0, To: "m2"}}}
+		}, "[]"},
+		{"lost volume", func(b *audit.Books) { b.Volumes[0].Lost, b.Held[2].Holds = wire.MoveVolume, wire.Holdings{} },
+			"[{gsm 1 its volume 4 was lost when it moved, and its vNode has not ended}]"},
+		{"lost cache", func(b *audit.Books) { b.Volumes[0].Lost = wire.MoveCache },
+			"[{gsm 1 the buffer cache of its volume 4 was lost when it moved, and its vNode has not ended}]"},
+		{"lost process", func(b *audit.Books) { b.Compute[0].Epoch, b.Held[1].Epoch, b.Held[1].Holds = 2, 2, wire.Holdings{} },
+			"[{gpm 1 is lost with p1 (epoch 1), and its vNode has not ended}]"},
 		{"silence", func(b *audit.Books) { b.Held = b.Held[1:] }, "[{m1 0 does not answer}]"},
 		{"other epoch", func(b *audit.Books) { b.Held[0].Epoch = 2 }, "[{m1 0 is epoch 2, its manager registered epoch 1}]"},
 		{"other lines", func(b *audit.Books) { b.Held[1].Holds.Processes[0].ExCacheLines = 9 }, "[{p1 1 runs it under epoch 1 with 9 lines, GPM has epoch 1 and 10 lines}]"},
 		{"home unknown", func(b *audit.Books) { b.Held[0].Holds.Homes = []wire.HeldHome{{PID: 2}} }, "[{m1 2 is the home of a process whose home GMM does not have there}]"},
 		{"vRegion unknown", func(b *audit.Books) { b.Held[0].Holds.Regions[0].Region = 7 }, "[{m1 1 owns vRegion 7, which GMM has not active}]"},
-		{"vRegion elsewhere", func(b *audit.Books) { b.Homes[0].Regions[1].Node = "m2" }, "[{m1 1 owns vRegion 1 under epoch 1, GMM has it at m2 under epoch 1}]"},
+		{"vRegion elsewhere", func(b *audit.Books) { b.Homes[0].Regions[1].Node = "m2" }, "[{gmm 1 1 of its 2 vRegions are lost, the first is vRegion 1 with m2 (epoch 1), and its vNode has not ended} {m1 1 owns vRegion 1 under epoch 1, GMM has it at m2 under epoch 1}]"},
 		{"volume unknown", func(b *audit.Books) { b.Held[2].Holds.Volumes[0].Volume = 9 },
 			"[{s1 0 stores volume 9 of 8192 bytes, which GSM does not have there} {s1 1 does not store volume 4 of 8192 bytes, which GSM has there}]"},
 		{"other volume epoch", func(b *audit.Books) { b.Held[2].Holds.Volumes[0].Epoch = 2 },

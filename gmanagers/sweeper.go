@@ -1,0 +1,101 @@
+package gmanagers
+
+import (
+	"context"
+	"time"
+
+	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+)
+
+const (
+	// maxSwept bounds the things that one component is told to drop at a time; the rest follows with the next look.
+	maxSwept = 256
+)
+
+// sweeper has components drop what the books of one group have nowhere, while this process leads it: what was left when its
+// process ended while a component was stopped, fenced or out of reach. One goroutine owns it; it asks one component after the other.
+type sweeper struct {
+	d    *driver
+	g    wire.Manager
+	last map[wire.NodeID]swept // looked up, never ranged over to do anything
+}
+
+// swept is when a component was looked at, and under which epoch of its membership.
+type swept struct {
+	epoch wire.Epoch
+	at    time.Duration
+}
+
+// leftoverState is a state that knows what components should not hold.
+type leftoverState interface {
+	Leftovers(wire.HoldingsRep) []wire.DropReq
+}
+
+// look asks who is due.
+func (v *sweeper) look() {
+	m := v.d.m
+	if !v.d.leads(v.g) {
+		v.last = nil
+		return
+	}
+	if v.last == nil {
+		v.last = map[wire.NodeID]swept{}
+	}
+	of := []wire.Manager{v.g}
+	if v.g == wire.GSM {
+		of = append(of, wire.GMM) // whose members are the buffer caches
+	}
+	for _, g := range of {
+		var entries []membership.Entry
+		if err := v.d.host.Stale(g, func(s raftsm.State) { entries = s.Entries() }); err != nil {
+			return // stopping
+		}
+		for _, e := range entries {
+			id, now := e.Member.ID, m.now()
+			m.mu.Lock()
+			heard := m.watch.Heeded(now, e.Member)
+			m.mu.Unlock()
+			if !heard || e.Dead {
+				delete(v.last, id) // looked at when it is heard again
+				continue
+			}
+			if was, ok := v.last[id]; ok && was.epoch == e.Member.Epoch && now-was.at < ms(m.o.SweepMS) {
+				continue
+			}
+			v.last[id] = swept{e.Member.Epoch, now}
+			if left := v.sweep(e.Member); left {
+				delete(v.last, id)
+			}
+			if v.d.ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// sweep looks at one component; left says that there is more to drop.
+func (v *sweeper) sweep(c wire.Member) (left bool) {
+	var held wire.HoldingsRep
+	if err := v.d.peers.call(v.d.ctx, c.Addr, wire.OpHoldings, &wire.HoldingsReq{}, &held); err != nil || held.Node != c.ID || held.Epoch != c.Epoch {
+		return false // asked again in its turn
+	}
+	var drops []wire.DropReq
+	ctx, cancel := context.WithTimeout(v.d.ctx, barrierTimeout)
+	defer cancel()
+	if err := v.d.host.Read(ctx, v.g, func(s raftsm.State) { drops = s.(leftoverState).Leftovers(held) }); err != nil {
+		return false
+	}
+	for _, q := range drops[:min(len(drops), maxSwept)] {
+		err := v.d.peers.call(v.d.ctx, c.Addr, wire.OpDrop, &q, nil)
+		args := []any{"component", string(c.ID), "kind", q.Kind.String(), "pid", uint64(q.PID), "region", uint64(q.Region), "volume", uint64(q.Volume), "epoch", uint32(q.UpTo), "because", q.Text}
+		if err != nil {
+			v.d.m.log.Warn("what nobody owns could not be dropped", append(args, "error", err.Error())...)
+			continue
+		}
+		v.d.m.stats.dropped.Add(1)
+		v.d.m.log.Info("dropped what nobody owns", args...)
+	}
+	return len(drops) > maxSwept
+}

@@ -1,0 +1,13 @@
+package wire
+
+// DropReq tells a component to drop one thing that no vNode has there by the books of the manager that asks: what was left when
+// its process ended, or moved away, while the component was stopped or out of reach. What is not there, or was, is no error.
+type DropReq struct {
+	Kind   MoveKind // what is dropped
+	PID    PID      // of a vRegion, home or process
+	Region RegionNo // of a vRegion
+	Volume VolumeID // of a volume or buffer cache
+	UpTo   Epoch    // what is there under a newer one is refused as stale and stays
+	Member Epoch    // of the component's membership; another is refused as stale
+	Text   string   // why
+}
