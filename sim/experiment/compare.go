@@ -229,6 +229,9 @@ func (c *Comparison) compareSets(a, b *set) error {
 		case len(va) > 1 && len(vb) > 1, len(va) == 1 && slices.Equal(va, vb):
 			match = append(match, key)
 		case len(va) <= 1 && len(vb) <= 1:
+			if slices.ContainsFunc(c.Config, func(x ConfigChange) bool { return x.Key == key }) {
+				continue // what all runs have in common has said so
+			}
 			c.Config = append(c.Config, ConfigChange{key, oneOf(va), oneOf(vb)})
 		case len(va) == 1 || len(vb) == 1: // one value against many: those that both have
 			match = append(match, key)

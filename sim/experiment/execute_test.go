@@ -32,11 +32,6 @@ func TestTheTableIsOfTheRuns(t *testing.T) {
 	if digests := column(t, whole, "events_digest"); len(slices.Compact(slices.Sorted(slices.Values(digests)))) != 8 {
 		t.Errorf("digests of events %v, want another for each run", digests)
 	}
-	for _, v := range column(t, whole, "slowdown.one") {
-		if v == "" || strings.HasPrefix(v, "0") {
-			t.Errorf("slowdown %q, want one of at least 1", v)
-		}
-	}
 	for _, c := range []struct {
 		name     string
 		order    []int // of the shards
@@ -45,7 +40,6 @@ func TestTheTableIsOfTheRuns(t *testing.T) {
 	}{
 		{"four at a time", []int{0}, false, 4},
 		{"three shards in one folder", []int{1, 0, 2}, false, 2},
-		{"three shards apart", []int{2, 1, 0}, true, 3},
 		{"more shards than runs", []int{9, 3, 4, 0, 7, 1, 8, 6, 2, 5}, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,12 +93,12 @@ func TestASweepGoesOn(t *testing.T) {
 	if table, again := w.execute(more, "d", Shard{}, 2); again.Kept != 8 || again.Done != 12 || len(table.Rows) != 12 {
 		t.Errorf("with one value more: %+v, want 8 of 12 kept", again)
 	}
-	writeTrace(t, filepath.Join(w.dir, "tiny.skt"), 2)
-	if _, again := w.execute(w.plan(sizes), "d", Shard{}, 2); again.Kept != 0 {
+	writeTrace(t, filepath.Join(w.dir, "tiny.txt"), 2)
+	if _, again := w.execute(w.plan(sizes), "d", Shard{0, 8}, 2); again.Kept != 0 {
 		t.Errorf("with another trace: %+v, want none kept", again)
 	}
-	if _, again := w.execute(w.plan(sizes+"slowdown: false\n"), "d", Shard{}, 2); again.Kept != 0 {
-		t.Errorf("without slowdowns: %+v, want none kept", again)
+	if _, again := w.execute(w.plan(slow), "d", Shard{0, 8}, 2); again.Kept != 0 {
+		t.Errorf("with slowdowns: %+v, want none kept", again)
 	}
 }
 
@@ -295,7 +289,7 @@ func TestBadOptions(t *testing.T) {
 // TestATraceThatIsNone is a fault of the configuration, before anything runs.
 func TestATraceThatIsNone(t *testing.T) {
 	w := newWorld(t)
-	w.file("tiny.skt", "nonsense\n")
+	w.file("tiny.txt", "nonsense\n")
 	s, err := configs.LoadSweep(w.file("s.yaml", sizes))
 	if err != nil {
 		t.Fatal(err)

@@ -12,41 +12,22 @@ import (
 	"go.uber.org/goleak"
 
 	"splitkernel/configs"
-	"splitkernel/netlayer/wire"
 	"splitkernel/sim/report"
-	"splitkernel/sim/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// writeTrace writes a small program that a seed draws: references of some pages and a few block requests.
+// writeTrace writes a small program that a seed draws, as text: that costs least to read.
 func writeTrace(t testing.TB, path string, seed uint64) {
 	t.Helper()
-	tw, err := trace.Create(path, trace.Header{Program: "tiny", Source: "synthetic", Granularity: 1, HasMaps: true, HasWrites: true, HasGaps: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	must := func(err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	const page, base, pages = wire.PageSize, 1 << 30, 64
-	vol, err := tw.AddVolume(trace.VolumeInfo{Name: "v", SizeBytes: 1 << 20})
-	must(err)
-	must(tw.Event(trace.Event{Kind: trace.Mmap, Addr: base, Len: pages * page, Anon: true, Writable: true}))
+	var text strings.Builder
 	chance := rand.New(rand.NewPCG(seed, 0))
 	for i := range 400 {
-		r := trace.Ref{Addr: base + chance.Uint64N(pages)*page, Gap: uint32(chance.IntN(50)), Size: 8}
-		if i%3 == 0 {
-			r.Flags = trace.FlagWrite
-		}
-		must(tw.Ref(r))
-		if i%100 == 50 {
-			must(tw.Event(trace.Event{Kind: trace.BlockWrite, Volume: vol, Offset: chance.Uint64N(1 << 18), Length: 4000}))
-		}
+		fmt.Fprintf(&text, "%c %x\n", "RWR"[i%3], 0x1000+chance.Uint64N(64))
 	}
-	must(tw.Close())
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // world is a folder with a tiny program, its workload, and sweeps of it.
@@ -57,8 +38,8 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	w := &world{t, t.TempDir()}
-	writeTrace(t, filepath.Join(w.dir, "tiny.skt"), 1)
-	w.file("w.yaml", "name: tiny\nvnodes:\n  - {name: one, trace: tiny.skt, excache: {share_percent: 50, ways: 0, policy: random}}\n  - {name: two, trace: tiny.skt, excache: {lines: 8, ways: 0}}\n")
+	writeTrace(t, filepath.Join(w.dir, "tiny.txt"), 1)
+	w.file("w.yaml", "name: tiny\nvnodes:\n  - {name: one, trace: tiny.txt, excache: {share_percent: 50, ways: 0, policy: random}}\n  - {name: two, trace: tiny.txt, excache: {lines: 8, ways: 0}}\n")
 	w.file("c.yaml", "name: c\nregion_bytes: 1MiB\npcomponent: {excache_bytes: 4MiB}\nmcomponent: {memory_bytes: 4MiB, buffer_cache_bytes: 1MiB}\nscomponent: {capacity_bytes: 16MiB}\n"+
 		"nodes: [{id: g1, role: manager}, {id: p1, role: pcomponent}, {id: m1, role: mcomponent}, {id: s1, role: scomponent}]\n")
 	return w
@@ -73,9 +54,13 @@ func (w *world) file(name, text string) string {
 	return path
 }
 
-// sizes is a virtual sweep of 8 runs.
-const sizes = `name: sizes
-cluster: ./c.yaml
+// slow is a virtual sweep of 8 runs, sizes the same without slowdowns, which would take three times as long.
+const (
+	slow  = "name: sizes\n" + matrixOfSizes
+	sizes = "name: sizes\nslowdown: false\n" + matrixOfSizes
+)
+
+const matrixOfSizes = `cluster: ./c.yaml
 workload: ./w.yaml
 seeds: [1, 5]
 matrix:

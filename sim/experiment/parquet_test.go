@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -77,14 +78,19 @@ func wantSame(t interface{ Fatalf(string, ...any) }, got, want [][]string) {
 	}
 }
 
-// TestParquetIsTheCSV of a real sweep with rows that failed.
+// TestParquetIsTheCSV of a sweep that was made.
 func TestParquetIsTheCSV(t *testing.T) {
 	w := newWorld(t)
-	w.execute(w.plan(sizes), "d", Shard{}, 2)
+	made, _ := w.execute(w.plan(strings.Replace(slow, ", legoos-cx3", "", 1)), "d", Shard{}, 2)
+	for _, v := range column(t, made, "slowdown.one") {
+		if v == "" || strings.HasPrefix(v, "0") {
+			t.Errorf("slowdown %q, want one of at least 1", v)
+		}
+	}
 	table := []byte(w.read("d", "table.parquet"))
 	records := readParquet(t, table)
 	wantSame(t, records, readCSV(t, []byte(w.read("d", "table.csv"))))
-	if len(records) != 9 || records[1][0] != "0" || records[1][1] != "cxl" {
+	if len(records) != 5 || records[1][0] != "0" || records[1][1] != "cxl" {
 		t.Errorf("records %q", records[:2])
 	}
 }
