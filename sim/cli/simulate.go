@@ -15,6 +15,9 @@ import (
 	"splitkernel/sim/replay"
 )
 
+// defaultHardware is the profile of a simulation that names none.
+const defaultHardware = configs.DefaultHardware
+
 // simulateFlags are the flags of simulate.
 type simulateFlags struct {
 	configFlags
@@ -42,7 +45,7 @@ seed gives one result, byte by byte. --digest prints one hexadecimal line and no
 		}),
 	}
 	f.configFlags.add(cmd)
-	cmd.Flags().StringVar(&f.hardware, "hardware", configs.DefaultHardware, "hardware profile: a file, or one of "+strings.Join(configs.BundledHardware(), ", "))
+	cmd.Flags().StringVar(&f.hardware, "hardware", defaultHardware, "hardware profile: a file, or one of "+strings.Join(configs.BundledHardware(), ", "))
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
 	cmd.Flags().BoolVar(&f.digest, "digest", false, "print the digest of what happened, and write nothing")
@@ -89,15 +92,21 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	return outcome(sum, err)
 }
 
+// engines are what run can run on.
+const (
+	engineLive    = configs.EngineLive
+	engineVirtual = configs.EngineVirtual
+)
+
 // onEngine reads --engine of run: a virtual one is simulate.
 func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workload string) error {
 	switch engine {
-	case configs.EngineLive:
+	case engineLive:
 		if hardware != "" {
 			return usage("--hardware %s: a live run has the hardware that it runs on, want --engine virtual", hardware)
 		}
 		return a.run(ctx, f, workload)
-	case configs.EngineVirtual:
+	case engineVirtual:
 		for _, g := range []struct {
 			name string
 			set  bool
@@ -107,9 +116,9 @@ func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workl
 			}
 		}
 		if hardware == "" {
-			hardware = configs.DefaultHardware
+			hardware = defaultHardware
 		}
 		return a.simulate(ctx, &simulateFlags{configFlags: f.configFlags, hardware: hardware, out: f.out}, workload)
 	}
-	return usage("--engine %q, want %s or %s", engine, configs.EngineLive, configs.EngineVirtual)
+	return usage("--engine %q, want %s or %s", engine, engineLive, engineVirtual)
 }
