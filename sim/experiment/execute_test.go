@@ -54,6 +54,11 @@ func TestTheTableIsOfTheRuns(t *testing.T) {
 				if last.Kept != 0 || last.Done != last.Total || len(table.Rows) != last.Total {
 					t.Errorf("shard %d: %+v and %d rows, want its own runs, all made", i, last, len(table.Rows))
 				}
+				for k, index := range column(t, table, "index") {
+					if index != fmt.Sprint(i+k*len(c.order)) {
+						t.Errorf("shard %d: row %d is of run %s", i, k, index)
+					}
+				}
 			}
 			out := "merged " + c.name
 			if _, err := Merge(p, dirs, filepath.Join(w.dir, out)); err != nil {
