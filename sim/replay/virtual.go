@@ -282,23 +282,22 @@ func (p *vprocess) merged(m *merge) {
 		return
 	}
 	lat := p.p.Latencies()
-	for how, h := range lat.Fault {
-		join(m.fault, report.FaultKinds[how], h)
+	for how := range lat.Fault {
+		join(m.fault, report.FaultKinds[how], &lat.Fault[how])
 	}
-	for kind, h := range lat.Block {
-		join(m.block, report.BlockKinds[kind], h)
+	for kind := range lat.Block {
+		join(m.block, report.BlockKinds[kind], &lat.Block[kind])
 	}
 }
 
-func join(to map[string]*hdrhistogram.Histogram, kind string, h *hdrhistogram.Histogram) {
-	if h == nil {
+func join(to map[string]*hdrhistogram.Histogram, kind string, h *vcluster.Histogram) {
+	if h.N() == 0 {
 		return
 	}
 	if to[kind] == nil {
-		to[kind] = hdrhistogram.Import(h.Export())
-	} else {
-		to[kind].Merge(h)
+		to[kind] = vcluster.NewLatencies()
 	}
+	h.Into(to[kind])
 }
 
 // The kinds of faults are in the order of fault.How.
