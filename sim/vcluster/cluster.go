@@ -74,6 +74,7 @@ type Cluster struct {
 	clock *vtime.Clock
 	net   *link.Net
 	ports []port // by number of the node
+	costs *costs
 
 	nodes   []any // *compute, *memory, *storage, or nil for a manager; by number
 	byID    map[wire.NodeID]int32
@@ -104,6 +105,7 @@ func New(o Options) (*Cluster, error) {
 		o.Quantum = DefaultQuantum
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
+	c.costs = newCosts(&c.o)
 	c.run = c.clock.Handle("continue", func(who uint32) {
 		f := *c.later.at(who)
 		c.later.free(who)
