@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
@@ -37,6 +38,7 @@ type Options struct {
 	Fault       fault.Options // of all processes; threads and region_bytes are set for each
 	Nodes       []Node
 	Managers    Managers
+	Raft        RaftFaults
 	// Trace hears of every effect, for a digest; may be nil.
 	Trace func(at time.Duration, what string, who uint64, value uint64)
 }
@@ -65,7 +67,8 @@ type Node struct {
 type Managers struct {
 	GPMPolicy, GMMPolicy, GSMPolicy, CachePolicy string
 	Overcommit                                   uint64 // thousandths, of memory
-	Threads, Lines, Storage                      uint64 // ratios in thousandths: 0 is as the states have it
+	// Settings are the quotas and the threads of a core.
+	Settings admission.Settings
 }
 
 // Cluster is a cluster on a clock. Make one with New; one goroutine uses it.
@@ -210,6 +213,7 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
 		}
 	}
+	errs = append(errs, o.Raft.validate())
 	if o.Quantum < 0 {
 		errs = append(errs, fmt.Errorf("quantum: %v, want 0 or more", o.Quantum))
 	}

@@ -128,6 +128,9 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if !ok {
 		return nil, wire.Errorf(wire.KindBadRequest, "process %s: %s is no pComponent", o.Name, o.Node)
 	}
+	if err := c.gm.ended[o.PID]; err != nil {
+		return nil, err // ended for another before it began
+	}
 	cache, err := excache.New(o.ExCache)
 	if err != nil {
 		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
