@@ -25,6 +25,7 @@ type simulateFlags struct {
 	out      string
 	seed     uint64
 	digest   bool
+	placed   string
 	noLocal  bool
 }
 
@@ -49,6 +50,7 @@ seed gives one result, byte by byte. --digest prints one hexadecimal line and no
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
 	cmd.Flags().BoolVar(&f.digest, "digest", false, "print the digest of what happened, and write nothing")
+	cmd.Flags().StringVar(&f.placed, "placement", "", "manifest.json of another run: every vNode, vRegion and volume goes where it was then")
 	cmd.Flags().BoolVar(&f.noLocal, "no-local", false, "leave out the runs with all memory local, and with them the slowdowns")
 	return cmd
 }
@@ -74,6 +76,11 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	o := replay.VirtualOptions{
 		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Local: !f.noLocal && !f.digest,
 		ConfigDigest: configs.SimulationDigest(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+	}
+	if f.placed != "" {
+		if o.Placement, err = replay.ReadPlacement(f.placed); err != nil {
+			return usage("--placement: %s", err)
+		}
 	}
 	if !f.digest {
 		if o.OutDir, err = makeOut(f.out, w.Name); err != nil {

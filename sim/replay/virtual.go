@@ -37,8 +37,10 @@ type VirtualOptions struct {
 	ConfigDigest string
 	Commit       string
 	Version      string
-	Local        bool // also run each vNode with all memory at hand, for its slowdown
-	Log          *slog.Logger
+	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
+	Placement []report.Placement
+	Local     bool // also run each vNode with all memory at hand, for its slowdown
+	Log       *slog.Logger
 }
 
 // vprocess is one process of a virtual run.
@@ -63,14 +65,19 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest}}
-	if err := r.prepare(ctx); err != nil {
+	err := r.prepare(ctx)
+	if err != nil {
 		return nil, err
 	}
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
 	}
-	c, err := vcluster.New(virtualCluster(o))
+	vo := virtualCluster(o)
+	if vo.Placed, err = placedOf(o.Placement); err != nil {
+		return nil, err
+	}
+	c, err := vcluster.New(vo)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,9 @@ func (g *managers) ask(y *vtime.Proc, what string, client, seq uint64, q gpm.Req
 
 // Admit has the managers admit a vNode: all or nothing. One that may wait for room is waited for until its deadline.
 func (c *Cluster) Admit(y *vtime.Proc, spec admission.VNodeSpec) (admission.Placement, error) {
+	if c.replayed != nil {
+		return c.replayed.admit(y, c.gm, spec)
+	}
 	g, what := c.gm, "the admission of "+spec.Name
 	client, seq := g.session()
 	for range clientAttempts {
@@ -117,6 +120,10 @@ func (g *managers) decided() {
 // Release gives back what a vNode has of the managers.
 func (c *Cluster) Release(y *vtime.Proc, pid wire.PID) error {
 	g, what := c.gm, fmt.Sprintf("the release of process %d", pid)
+	if c.replayed != nil {
+		g.once(y, wire.GPM, what)
+		return nil
+	}
 	client, seq := g.session()
 	if _, err := g.ask(y, what, client, seq, gpm.Request{Op: gpm.OpRelease, PID: pid}); err != nil {
 		return err

@@ -39,6 +39,7 @@ type Options struct {
 	Nodes       []Node
 	Managers    Managers
 	Raft        RaftFaults
+	Placed      []Placed // if not nil, where each vNode goes; the managers then decide nothing
 	// Trace hears of every effect, for a digest; may be nil.
 	Trace func(at time.Duration, what string, who uint64, value uint64)
 }
@@ -79,12 +80,13 @@ type Cluster struct {
 	ports []port // by number of the node
 	costs *costs
 
-	nodes   []any // *compute, *memory, *storage, or nil for a manager; by number
-	byID    map[wire.NodeID]int32
-	compute []*compute
-	memory  []*memory
-	storage []*storage
-	gm      *managers
+	nodes    []any // *compute, *memory, *storage, or nil for a manager; by number
+	byID     map[wire.NodeID]int32
+	compute  []*compute
+	memory   []*memory
+	storage  []*storage
+	gm       *managers
+	replayed *replayed // of Options.Placed, or nil
 
 	msgs     slab[message]
 	later    slab[func()]
@@ -156,6 +158,9 @@ func New(o Options) (*Cluster, error) {
 		}
 	}
 	c.clock.WhoWaits(c.whoWaits)
+	if c.replayed, err = c.replay(o.Placed); err != nil {
+		return nil, err
+	}
 	gm, err := newManagers(c)
 	if err != nil {
 		return nil, err

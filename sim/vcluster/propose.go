@@ -56,6 +56,13 @@ func (g *managers) toGSM(client, seq uint64, q gsm.Request, done func(gsm.Result
 // activate has GMM name the owner of a vRegion, for the home at a node.
 func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Owner, error)) {
 	q := gmm.Request{Op: gmm.OpActivate, PID: pid, Region: region}
+	if r := g.c.replayed; r != nil {
+		g.c.ask(wire.OpPropose, from, g.leader, len(q.Encode()), func(reply func(int, func())) {
+			answered := func() { reply(commandBytes, func() { done(r.owner(pid, region)) }) }
+			g.logs[wire.GMM].propose(entry{commandBytes, func() func() { return answered }, func(error) { answered() }})
+		}, func(err error) { done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err)) })
+		return
+	}
 	client, seq := g.session()
 	attempt := 0
 	var try func()
