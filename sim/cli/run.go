@@ -315,7 +315,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 	net.Cluster, net.Token, net.Role, net.Node, net.Log = t.id, t.cluster.Token, wire.RoleClient, "run", log
 	o := replay.RunOptions{
 		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
-		ConfigDigest: configs.RunDigest(t.cluster, w), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	o.Nodes = replayNodes(t.nodes())
 	o.NodesNow = func() []replay.Node { return replayNodes(t.nodes()) }

@@ -35,6 +35,7 @@ type VirtualOptions struct {
 	TempDir      string  // where bundled traces are unpacked
 	OutDir       string  // where summary.json and manifest.json go; empty writes none
 	ConfigDigest string
+	Config       map[string]any // of the manifest
 	Commit       string
 	Version      string
 	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
@@ -64,7 +65,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest}}
+	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest, Config: o.Config}}
 	err := r.prepare(ctx)
 	if err != nil {
 		return nil, err

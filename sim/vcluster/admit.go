@@ -79,7 +79,10 @@ func refusal(kind wire.Kind, text string) error {
 // driven waits for the end of a transaction; false if it does not come for so long that it is better to ask again.
 func (g *managers) driven(y *vtime.Proc, what string, pid wire.PID, spec admission.VNodeSpec) (a admission.Answer, ended bool) {
 	w := &waiter{s: vtime.Signal{Name: what}}
-	g.drive(pid, spec, w)
+	if !g.drive(pid, spec, w) {
+		y.Sleep(lookInterval)
+		return w.answer, false
+	}
 	if !w.ended && !y.WaitFor(&w.s, clientPatience) {
 		g.leave(pid, w)
 	}
@@ -128,7 +131,7 @@ func (c *Cluster) Release(y *vtime.Proc, pid wire.PID) error {
 	if _, err := g.ask(y, what, client, seq, gpm.Request{Op: gpm.OpRelease, PID: pid}); err != nil {
 		return err
 	}
-	for range clientAttempts {
+	for began := y.Now(); y.Now()-began < clientAttempts*clientPatience; {
 		if len(g.gpm.Processes(pid)) == 0 {
 			delete(g.ended, pid)
 			delete(g.stopped, pid)

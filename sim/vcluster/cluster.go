@@ -40,6 +40,13 @@ type Options struct {
 	Managers    Managers
 	Raft        RaftFaults
 	Placed      []Placed // if not nil, where each vNode goes; the managers then decide nothing
+	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
+	Sizes Sizes
+	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
+	// thread does everything with one call outstanding. A piggybacked flush is not affected.
+	FlushFirst bool
+	// Replication, if not nil, models what flushes cost that also go to a second mComponent.
+	Replication *Replication
 	// Trace hears of every effect, for a digest; may be nil.
 	Trace func(at time.Duration, what string, who uint64, value uint64)
 }
@@ -62,6 +69,10 @@ type Node struct {
 	StorageBytes uint64 // of an sComponent
 	FlushQueue   int
 	MaxVolumes   int
+
+	// WorkersWait keeps a worker of an mComponent or an sComponent busy while its request waits for a device or for another component,
+	// as in LegoOS. Too few workers can then wait for each other.
+	WorkersWait bool
 }
 
 // Managers are the settings of the three managers.
@@ -108,6 +119,9 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Quantum == 0 {
 		o.Quantum = DefaultQuantum
+	}
+	if o.Sizes == (Sizes{}) {
+		o.Sizes = ownSizes
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
 	c.costs = newCosts(&c.o)
@@ -219,6 +233,12 @@ func (o *Options) validate() error {
 		}
 	}
 	errs = append(errs, o.Raft.validate())
+	if err := o.Replication.validate(o.Nodes); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.Sizes.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	if o.Quantum < 0 {
 		errs = append(errs, fmt.Errorf("quantum: %v, want 0 or more", o.Quantum))
 	}

@@ -208,3 +208,55 @@ func TestRaftFaultsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestManyAtOnce: more vNodes are given back at one moment than one coordinator drives, and more homes ask for owners than one
+// session remembers.
+func TestManyAtOnce(t *testing.T) {
+	const vnodes = admission.MaxDriven + 200
+	o := testOptions(4, 4, 1)
+	o.Managers.Overcommit = 10_000 // a vRegion for each
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ended := 0
+	c.Go("all", func(y *vtime.Proc) {
+		for i := range vnodes {
+			p, err := c.Admit(y, admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 8})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Go(fmt.Sprint("v", i), func(y *vtime.Proc) {
+				e := excache.DefaultOptions()
+				e.Lines, e.Ways = 8, 0
+				y.Sleep(10*time.Second - y.Now())
+				v, err := c.Open(y, ProcessOptions{PID: p.PID, Epoch: p.Epoch, Node: p.Node, Threads: 1, ExCache: e, Home: wire.Owner{Node: p.Home.Node, Epoch: p.Home.Epoch}})
+				if err == nil {
+					err = v.Map(y, 1<<30, 4<<12, true, true, "")
+				}
+				if err == nil {
+					err = v.Close(y)
+				}
+				y.Sleep(20*time.Second - y.Now())
+				if err == nil {
+					err = c.Release(y, p.PID)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				ended++
+			})
+		}
+	})
+	if err := c.Run(0); err != nil {
+		t.Fatal(err)
+	}
+	if ended != vnodes {
+		t.Errorf("%d of %d ended", ended, vnodes)
+	}
+	if err := balanced(c); err != nil {
+		t.Error(err)
+	}
+}

@@ -63,11 +63,13 @@ func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done
 		}, func(err error) { done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err)) })
 		return
 	}
-	client, seq := g.session()
-	attempt := 0
+	client, seq, attempt := uint64(0), uint64(0), 0
 	var try func()
 	try = func() {
 		g.c.ask(wire.OpPropose, from, g.leader, len(q.Encode()), func(reply func(int, func())) {
+			if attempt == 0 { // here, where commands have their order: on the way many others may overtake it
+				client, seq = g.session()
+			}
 			g.toGMM(client, seq, q, func(r gmm.Result, err error) {
 				if err == nil {
 					reply(len(r.Encode()), func() { done(r.Owner, r.Err()) })
@@ -99,26 +101,26 @@ func (w *waiter) end(a admission.Answer) {
 	w.s.Wake()
 }
 
-// drive carries a transaction of GPM's log to its end, and tells w.
-func (g *managers) drive(pid wire.PID, spec admission.VNodeSpec, w *waiter) {
+// drive carries a transaction of GPM's log to its end, and tells w. It reports false if as many are under way as there may be.
+func (g *managers) drive(pid wire.PID, spec admission.VNodeSpec, w *waiter) bool {
 	ps := g.gpm.Processes(pid)
 	if len(ps) == 0 {
 		o := g.gpm.Outcome(pid)
 		w.end(admission.Answer{PID: pid, Gone: true, Kind: o.Kind, Text: o.Text})
-		return
+		return true
 	}
 	if ps[0].Phase == admission.Running {
 		w.end(admission.Answer{PID: pid, Placement: g.gpm.Placement(ps[0])})
-		return
+		return true
 	}
 	g.waiting[pid] = append(g.waiting[pid], w)
 	out, ok := g.core.Begin(g.gpm.Transaction(ps[0]), spec, nil)
 	if !ok {
 		g.leave(pid, w)
-		w.end(admission.Answer{PID: pid, Gone: true, Kind: wire.KindBusy, Text: "too many transactions are under way"})
-		return
+		return false
 	}
 	g.perform(out)
+	return true
 }
 
 // leave takes w off those who wait for a transaction.
