@@ -342,23 +342,23 @@ func FuzzParseCluster(f *testing.F) {
 
 // TestCountsStandForMany: each with its own name, settings and chance, and the written file says the same without the key.
 func TestCountsStandForMany(t *testing.T) {
-	c, err := LoadCluster("thousand", Overrides{Set: []string{"nodes.p.cores=3"}})
+	c, err := LoadCluster("thousand", Overrides{Set: []string{"nodes.p.cores=3", "nodes.p.count=300", "nodes.m.count=2", "nodes.s.count=2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Nodes) != 2103 || c.Nodes[2102].ID != "s100" || c.Resolve("p1000").Compute.Cores != 3 || c.Resolve("p1").Compute == c.Resolve("p2").Compute {
-		t.Errorf("%d nodes, the last %q, want 2103 up to s100, each with its own settings", len(c.Nodes), c.Nodes[len(c.Nodes)-1].ID)
+	if len(c.Nodes) != 307 || c.Nodes[306].ID != "s2" || c.Resolve("p300").Compute.Cores != 3 || c.Resolve("p1").Compute == c.Resolve("p2").Compute {
+		t.Errorf("%d nodes, the last %q, want 307 up to s2, each with its own settings", len(c.Nodes), c.Nodes[len(c.Nodes)-1].ID)
 	}
 	again, err := ParseCluster("again", c.YAML(), Overrides{})
 	if err != nil || again.Digest() != c.Digest() {
 		t.Errorf("what it writes is another cluster (%v)", err)
 	}
-	w, err := LoadWorkload("thousand", Overrides{Set: []string{"workload.vnodes.zipf.count=7"}})
+	w, err := LoadWorkload("thousand", Overrides{Set: []string{"workload.vnodes.zipf.count=1100", "workload.vnodes.scan.count=2", "workload.vnodes.phases.count=2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(w.Vnodes) != 4007 || w.Vnodes[6].Name != "zipf7" {
-		t.Fatalf("%d vNodes, want 4007", len(w.Vnodes))
+	if len(w.Vnodes) != 1104 || w.Vnodes[1099].Name != "zipf1100" {
+		t.Fatalf("%d vNodes, want 1104", len(w.Vnodes))
 	}
 	one, err1 := w.TracePath(&w.Vnodes[0], "")
 	two, err2 := w.TracePath(&w.Vnodes[1], "")

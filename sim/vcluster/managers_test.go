@@ -112,7 +112,7 @@ func TestPreempt(t *testing.T) {
 		th.Begin(y)
 		for i := uint64(0); ended == nil; i++ {
 			_, ended = th.Access(1<<18+i%64, true)
-			th.Compute(10_000)
+			th.Compute(1_000_000)
 		}
 		if err := p.Close(y); err != nil {
 			t.Error(err)
