@@ -17,8 +17,8 @@ import (
 	"splitkernel/scomponent"
 )
 
-// MaxNodes bounds the nodes of a cluster of processes on one machine.
-const MaxNodes = 256
+// MaxNodes bounds the nodes of a cluster.
+const MaxNodes = 1 << 13
 
 // Transports of a cluster file.
 const (
@@ -143,7 +143,8 @@ func loadNodes(fs *faults, c *Cluster, raw any) []Node {
 		if id, ok := m["id"].(string); ok {
 			prefix = "nodes." + id + "."
 		}
-		nodes = append(nodes, loadNode(fs, c, prefix, m))
+		m, count := counted(fs, prefix, m, MaxNodes, "listen", "http_listen")
+		nodes = append(nodes, loadNode(fs, c, prefix, m).times(count)...)
 	}
 	return nodes
 }

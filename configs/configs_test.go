@@ -78,7 +78,7 @@ func mustCluster(t *testing.T, over Overrides) *Cluster {
 
 func TestMissingFile(t *testing.T) {
 	_, err := LoadCluster("nowhere.yaml", Overrides{})
-	want := "nowhere.yaml: no such file, want a path or one of the bundled clusters: elastic, laptop"
+	want := "nowhere.yaml: no such file, want a path or one of the bundled clusters: elastic, laptop, thousand"
 	if got := faultsOf(t, err); len(got) != 1 || got[0] != want {
 		t.Errorf("faults %q, want %q", got, want)
 	}
@@ -338,4 +338,43 @@ func FuzzParseCluster(f *testing.F) {
 			t.Fatalf("what was loaded is shown as\n%s\nwhich is not the same (%v)", c.YAML(), err)
 		}
 	})
+}
+
+// TestCountsStandForMany: each with its own name, settings and chance, and the written file says the same without the key.
+func TestCountsStandForMany(t *testing.T) {
+	c, err := LoadCluster("thousand", Overrides{Set: []string{"nodes.p.cores=3", "nodes.p.count=300", "nodes.m.count=2", "nodes.s.count=2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Nodes) != 307 || c.Nodes[306].ID != "s2" || c.Resolve("p300").Compute.Cores != 3 || c.Resolve("p1").Compute == c.Resolve("p2").Compute {
+		t.Errorf("%d nodes, the last %q, want 307 up to s2, each with its own settings", len(c.Nodes), c.Nodes[len(c.Nodes)-1].ID)
+	}
+	again, err := ParseCluster("again", c.YAML(), Overrides{})
+	if err != nil || again.Digest() != c.Digest() {
+		t.Errorf("what it writes is another cluster (%v)", err)
+	}
+	w, err := LoadWorkload("thousand", Overrides{Set: []string{"workload.vnodes.zipf.count=1100", "workload.vnodes.scan.count=2", "workload.vnodes.phases.count=2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Vnodes) != 1104 || w.Vnodes[1099].Name != "zipf1100" {
+		t.Fatalf("%d vNodes, want 1104", len(w.Vnodes))
+	}
+	one, err1 := w.TracePath(&w.Vnodes[0], "")
+	two, err2 := w.TracePath(&w.Vnodes[1], "")
+	if err1 != nil || err2 != nil || one == two || !strings.Contains(one, "&seed=") {
+		t.Errorf("generators %s (%v) and %s (%v), want two seeds", one, err1, two, err2)
+	}
+	w.Seed++
+	if other, err := w.TracePath(&w.Vnodes[0], ""); err != nil || other == one {
+		t.Errorf("%s (%v) under another seed of the workload, want another", other, err)
+	}
+	for _, err := range []error{c.Live(), w.Live()} {
+		if got := faultsOf(t, err); len(got) != 1 || !strings.Contains(got[0], "simulate runs up to") {
+			t.Errorf("live: %q, want the bound named", got)
+		}
+	}
+	if _, err := LoadWorkload("programs", Overrides{}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -54,6 +54,9 @@ func (c *Cluster) WithNode(n NewNode) (*Cluster, error) {
 	if err := fs.err(); err != nil {
 		return nil, err
 	}
+	if err := next.Live(); err != nil {
+		return nil, err
+	}
 	return &next, nil
 }
 

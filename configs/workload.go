@@ -15,10 +15,11 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/apart"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/generate"
 )
 
 // MaxVnodes bounds the vNodes of a workload.
-const MaxVnodes = 1024
+const MaxVnodes = 1 << 14
 
 // Orders of a replay.
 const (
@@ -44,7 +45,7 @@ type Workload struct {
 // VNode is one program: a process, its memory and, if the trace has block records, its volumes.
 type VNode struct {
 	Name string
-	// Trace is a path relative to the workload file.
+	// Trace is a path relative to the workload file, or references by rule: the text of a generate.Spec.
 	Trace string
 	// Format of the trace; empty lets the reader recognise it.
 	Format string
@@ -114,6 +115,7 @@ func loadVnodes(fs *faults, raw any) []VNode {
 		if name, ok := m["name"].(string); ok {
 			prefix = "vnodes." + name + "."
 		}
+		m, count := counted(fs, prefix, m, MaxVnodes)
 		v := DefaultVNode()
 		fs.decode(checkSection(fs, prefix, m, reflect.TypeFor[VNode]()), &v)
 		if x, ok := m["excache"].(map[string]any); ok && v.Excache.SharePercent != 0 {
@@ -122,7 +124,7 @@ func loadVnodes(fs *faults, raw any) []VNode {
 			}
 			v.Excache.Lines = 0 // follows from the share
 		}
-		vnodes = append(vnodes, v)
+		vnodes = append(vnodes, v.times(count)...)
 	}
 	return vnodes
 }
@@ -146,6 +148,10 @@ func (w *Workload) validate(fs *faults) {
 		seen[v.Name] = true
 		if v.Trace == "" {
 			fs.add(prefix+"trace", "missing, want the path of a trace")
+		} else if generate.Is(v.Trace) {
+			for _, text := range flatten("", v.checkGenerator()) {
+				fs.add(prefix+"trace", "%q: %s", v.Trace, text)
+			}
 		} else if err := w.checkTrace(v.Trace); err != nil {
 			fs.add(prefix+"trace", "%q: %s", v.Trace, err)
 		}
@@ -224,6 +230,15 @@ func (x ExCache) Sized(footprint uint64) excache.Options {
 	return o
 }
 
+// checkGenerator reports what is wrong with references by rule.
+func (v *VNode) checkGenerator() error {
+	_, err := generate.Parse(v.Trace)
+	if v.Format != "" {
+		err = errors.Join(err, fmt.Errorf("format %q of a generator, which is no file, want none", v.Format))
+	}
+	return err
+}
+
 // checkTrace reports a trace that is not there, before anything is started.
 func (w *Workload) checkTrace(name string) error {
 	var st fs.FileInfo
@@ -258,8 +273,11 @@ func (w *Workload) onDisk(name string) string {
 	return filepath.Join(w.dir, name)
 }
 
-// TracePath gives the path of v's trace on this machine. A bundled trace is written to dir first.
+// TracePath gives the path of v's trace on this machine, or the text of its generator. A bundled trace is written to dir first.
 func (w *Workload) TracePath(v *VNode, dir string) (string, error) {
+	if generate.Is(v.Trace) {
+		return w.generator(v)
+	}
 	if w.files == nil {
 		p, err := filepath.Abs(w.onDisk(v.Trace))
 		if err != nil {

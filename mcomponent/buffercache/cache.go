@@ -82,6 +82,13 @@ func New(opt Options) *Cache {
 		volumes: map[wire.VolumeID]*volume{}, left: map[wire.VolumeID]wire.Epoch{}, inFlight: map[uint64]started{}, stats: Stats{Capacity: opt.Blocks}}
 }
 
+// NewGrowing makes a cache whose own memory grows with the most blocks that it ever held, as pagestore.NewGrowing does.
+func NewGrowing(opt Options) *Cache {
+	c := New(Options{})
+	c.opt, c.stats.Capacity = opt, opt.Blocks
+	return c
+}
+
 // Stats returns the counts.
 func (c *Cache) Stats() Stats {
 	s := c.stats
@@ -153,7 +160,7 @@ func (c *Cache) WritesNow(k wire.Block) bool {
 	case len(c.waiting) > 0 || c.dirtyFull(v):
 		return false
 	}
-	return c.free != none || int(c.fresh) < len(c.blocks) || c.oldest != none
+	return c.free != none || int(c.fresh) < c.opt.Blocks || c.oldest != none
 }
 
 func (c *Cache) submit(r request, out []Effect) []Effect {
@@ -499,7 +506,10 @@ func (c *Cache) allocate(v *volume, number uint64) (uint32, bool) {
 	switch {
 	case s != none:
 		c.free = c.blocks[s].next
-	case int(c.fresh) < len(c.blocks):
+	case int(c.fresh) < c.opt.Blocks:
+		if int(c.fresh) == len(c.blocks) { // one that grows
+			c.blocks = append(c.blocks, block{})
+		}
 		s = c.fresh
 		c.fresh++
 	case c.oldest != none:

@@ -58,6 +58,9 @@ type world struct {
 
 func newWorld(t *rapid.T, opt Options) *world {
 	w := &world{t: t, c: New(opt), slots: make([][wire.SectorsPerPage]sector, opt.Blocks), calls: map[uint64]*pendingCall{}}
+	if rapid.Bool().Draw(t, "growing") {
+		w.c = NewGrowing(opt)
+	}
 	for v := wire.VolumeID(1); v <= testVolumes; v++ {
 		w.attach(v)
 	}

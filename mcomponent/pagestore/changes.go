@@ -136,7 +136,7 @@ func (s *Store) giveBack(f Frame) {
 func (s *Store) Reserved() int { return s.out }
 
 // Free is how many frames are neither a page's nor reserved.
-func (s *Store) Free() int { return len(s.frames) - s.stats.Used - s.out }
+func (s *Store) Free() int { return s.stats.Capacity - s.stats.Used - s.out }
 
 // Install is Put of a page that was flushed, whose bytes are in the reserved frame f. A frame that the page had is free.
 func (s *Store) Install(g uint32, pid wire.PID, page wire.PageNo, c Content, f Frame) {

@@ -28,5 +28,5 @@
 // takes pages (Watch, Changes). The other store takes them as they are, by Put and Remove, or by Install of a frame that was reserved
 // and filled before.
 //
-// No call allocates, but for the table of groups, which grows by doubling.
+// No call allocates, but for the table of groups, which grows by doubling, and in a store of NewGrowing that of the frames.
 package pagestore

@@ -80,6 +80,12 @@ func New(capacity int) *Store {
 	return &Store{index: pairindex.New(capacity), frames: make([]meta, capacity), free: none, stats: Stats{Capacity: capacity}}
 }
 
+// NewGrowing makes a store of capacity pages whose own memory grows, by doubling, with the most pages that it ever held: for a
+// simulation of thousands of stores. A live one must not stop to copy its index.
+func NewGrowing(capacity int) *Store {
+	return &Store{index: pairindex.New(0), free: none, stats: Stats{Capacity: capacity}}
+}
+
 // Stats returns the counts.
 func (s *Store) Stats() Stats { return s.stats }
 
@@ -121,7 +127,7 @@ func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch
 // Untouched gives the frames [first, end) among the next pages that are allocated which were never used before.
 func (s *Store) Untouched(pages int) (first, end Frame) {
 	pages -= int(s.fresh) - s.stats.Used - s.out // frames that were freed are taken first
-	return s.fresh, s.fresh + Frame(min(max(pages, 0), len(s.frames)-int(s.fresh)))
+	return s.fresh, s.fresh + Frame(min(max(pages, 0), s.stats.Capacity-int(s.fresh)))
 }
 
 // Flushed reports whether the page in frame f was ever flushed.
@@ -144,8 +150,10 @@ func (s *Store) take() (Frame, bool) {
 	switch {
 	case f != none:
 		s.free = s.frames[f].next
-	case int(s.fresh) < len(s.frames):
-		f = s.fresh
+	case int(s.fresh) < s.stats.Capacity:
+		if f = s.fresh; int(f) == len(s.frames) { // one that grows
+			s.frames = append(s.frames, meta{})
+		}
 		s.fresh++
 	default:
 		return 0, false

@@ -26,6 +26,9 @@ func TestAgreesWithAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.IntRange(1, 20).Draw(t, "capacity")
 		s := New(capacity)
+		if rapid.Bool().Draw(t, "growing") {
+			s = NewGrowing(capacity)
+		}
 		model := map[key]stored{}
 		const pages = 8 // per group: page / 8 is the vRegion
 		var reserved []Frame

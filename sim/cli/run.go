@@ -159,9 +159,15 @@ func outcome(sum *report.Summary, err error) error {
 func (a *app) loadRun(f *runFlags, workload string) (*configs.Workload, *configs.Cluster, error) {
 	if f.on == "" {
 		c, w, err := a.loadBoth(&f.configFlags, workload)
+		if err == nil {
+			err = errors.Join(c.Live(), w.Live())
+		}
 		return w, c, err
 	}
 	w, err := configs.LoadWorkload(workload, a.overrides(&f.configFlags))
+	if err == nil {
+		err = w.Live()
+	}
 	return w, nil, err
 }
 

@@ -25,6 +25,7 @@ type simulateFlags struct {
 	out      string
 	seed     uint64
 	digest   bool
+	placed   string
 	noLocal  bool
 	replayed bool
 }
@@ -50,6 +51,7 @@ seed gives one result, byte by byte. --digest prints one hexadecimal line and no
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
 	cmd.Flags().BoolVar(&f.digest, "digest", false, "print the digest of what happened, and write nothing")
+	cmd.Flags().StringVar(&f.placed, "placement", "", "manifest.json of another run: every vNode, vRegion and volume goes where it was then")
 	cmd.Flags().BoolVar(&f.noLocal, "no-local", false, "leave out the runs with all memory local, and with them the slowdowns")
 	cmd.Flags().BoolVar(&f.replayed, "as-replay", false, "predict the live replay of the traces, not their programs: a reference costs processor.reference of the profile in place of its instructions")
 	return cmd
@@ -80,6 +82,11 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	o := replay.VirtualOptions{
 		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Replayed: f.replayed, Local: !f.noLocal && !f.digest,
 		ConfigDigest: configs.SimulationDigest(c, w, h), Config: configs.Flat(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+	}
+	if f.placed != "" {
+		if o.Placement, err = replay.ReadPlacement(f.placed); err != nil {
+			return usage("--placement: %s", err)
+		}
 	}
 	if !f.digest {
 		if o.OutDir, err = makeOut(f.out, w.Name); err != nil {

@@ -63,6 +63,9 @@ type superviseReport struct {
 // up starts a supervisor, a process of its own session that outlives this one, and waits until its cluster is ready.
 func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	c, err := configs.LoadCluster(f.cluster, a.overrides(&f.configFlags)) // here too: its faults need no supervisor
+	if err == nil {
+		err = c.Live()
+	}
 	if err != nil {
 		return nil, err
 	}

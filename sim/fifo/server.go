@@ -17,6 +17,7 @@ type Server struct {
 	carry units.Carry
 	busy  time.Duration
 	jobs  uint64
+	one   [1]time.Duration // what free is of a server of one worker: beside the rest in memory
 }
 
 // New makes a server of 1 to MaxWorkers workers.
@@ -24,7 +25,13 @@ func New(workers int) *Server {
 	if workers < 1 || workers > MaxWorkers {
 		panic(fmt.Sprintf("fifo: %d workers, want 1 to %d", workers, MaxWorkers))
 	}
-	return &Server{free: make([]time.Duration, workers)}
+	s := &Server{}
+	if workers == 1 {
+		s.free = s.one[:]
+	} else {
+		s.free = make([]time.Duration, workers)
+	}
+	return s
 }
 
 // Serve takes a job that arrives now and costs so much of one worker; it says when a worker begins with it and when it ends.

@@ -25,6 +25,15 @@ func logical(c report.Counters) report.Counters {
 	return c
 }
 
+// served is what each mComponent has served: fetches and flushes.
+func (w *world) served() (out [][2]uint64) {
+	for _, m := range w.mem {
+		p := m.Stats().Pages
+		out = append(out, [2]uint64{p.Misses, p.Flushes + p.OldFlushes})
+	}
+	return out
+}
+
 // wantLaw1 replays a trace live and in virtual time and compares the logical counters field by field.
 func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint64, repeat int) {
 	t.Helper()
@@ -39,7 +48,9 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 	s.PID, s.Epoch, s.RegionBytes, s.Home = w.pid, 1, worldRegion, w.m[0]
 	s.ExCache.Seed++ // as a run with a workload of seed 1 draws
 	s.Volumes = w.volumes(info)
+	before := w.served()
 	live := w.law.host.Await(s)
+	after := w.served()
 	for _, vol := range s.Volumes {
 		if err := w.control(string(w.s), wire.OpVolumeDelete, &wire.VolumeRef{Volume: vol.ID, Epoch: vol.Epoch}, nil); err != nil {
 			t.Fatal(err)
@@ -52,8 +63,16 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 	if err != nil {
 		t.Fatal(err)
 	}
+	where := report.Placement{VNode: "one", PID: s.PID, PComponent: "p1", Hosts: []wire.NodeID{"p1"}, Home: w.m[0].Node}
+	for _, o := range live.Regions {
+		where.Regions = append(where.Regions, report.Region{Number: o.Region, Owner: o.Node, Epoch: o.Epoch})
+	}
+	for _, vol := range s.Volumes {
+		where.Volumes = append(where.Volumes, report.Volume{ID: vol.ID, Storage: vol.Storage, Cache: vol.Cache})
+	}
 	sum, err := RunVirtual(context.Background(), VirtualOptions{
-		Workload: &configs.Workload{Name: "law1", Seed: 1, Vnodes: []configs.VNode{v}}, Cluster: cluster, Hardware: hardware.DefaultOptions(),
+		Placement: []report.Placement{where},
+		Workload:  &configs.Workload{Name: "law1", Seed: 1, Vnodes: []configs.VNode{v}}, Cluster: cluster, Hardware: hardware.DefaultOptions(),
 		Traces: []Trace{{Path: path, Info: info}},
 	})
 	if err != nil {
@@ -64,6 +83,13 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 	}
 	if got, want := logical(sum.Total), logical(live.Counters); !reflect.DeepEqual(got, want) {
 		t.Errorf("%s with %+v:\nvirtual %+v\nlive    %+v", filepath.Base(path), x, got, want)
+	}
+	for _, c := range sum.Components { // placed as it was live, each component does the same
+		for i, m := range w.m {
+			if want := [2]uint64{after[i][0] - before[i][0], after[i][1] - before[i][1]}; c.ID == m.Node && [2]uint64{c.Fetches, c.Flushes} != want {
+				t.Errorf("%s: %s served %d fetches and %d flushes, live %v", filepath.Base(path), c.ID, c.Fetches, c.Flushes, want)
+			}
+		}
 	}
 	if sum.Total.IntegrityErrors != 0 {
 		t.Errorf("virtual: %v", sum.Integrity)

@@ -33,8 +33,9 @@ type world struct {
 	pid   wire.PID
 	vol   wire.VolumeID
 	moves uint64
-	o     handover.Options // of the hosts of nodes that start from now on
-	law   *pnode           // where tests of law 1 run
+	o     handover.Options        // of the hosts of nodes that start from now on
+	law   *pnode                  // where tests of law 1 run
+	mem   []*mcomponent.Component // those of m
 }
 
 // pnode is a pComponent with its host. hook, if set, sees each request before it is served.
@@ -174,6 +175,7 @@ func newWorld(t testing.TB) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.mem = append(w.mem, mc)
 		stop := runServer(t, mc.Handler(), wire.RoleMemory, id, addr)
 		t.Cleanup(func() {
 			mc.Stop()

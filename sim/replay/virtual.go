@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -38,8 +39,10 @@ type VirtualOptions struct {
 	Commit       string
 	Version      string
 	Replayed     bool // predict a live replay: references cost processor.reference in place of their instructions
-	Local        bool // also run each vNode with all memory at hand, for its slowdown
-	Log          *slog.Logger
+	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
+	Placement []report.Placement
+	Local     bool // also run each vNode with all memory at hand, for its slowdown
+	Log       *slog.Logger
 }
 
 // vprocess is one process of a virtual run.
@@ -53,6 +56,8 @@ type vprocess struct {
 	seconds float64
 	err     error
 	result  bool
+
+	answered, started bool // by the managers; by the run
 }
 
 // RunVirtual runs a workload in virtual time: the same cores, the same driver, the same report as Run, and modelled times. A
@@ -62,14 +67,19 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest, Config: o.Config}}
-	if err := r.prepare(ctx); err != nil {
+	err := r.prepare(ctx)
+	if err != nil {
 		return nil, err
 	}
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
 	}
-	c, err := vcluster.New(virtualCluster(o))
+	vo := virtualCluster(o)
+	if vo.Placed, err = placedOf(o.Placement); err != nil {
+		return nil, err
+	}
+	c, err := vcluster.New(vo)
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +135,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 			m := n.Manager
 			out.Managers = vcluster.Managers{
 				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
+				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
 			}
 		case n.Compute != nil:
 			v.Cores, v.ExCacheBytes = n.Compute.Cores, n.Compute.ExCacheBytes
@@ -140,34 +151,65 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 	return out
 }
 
-// startVirtual has the vNodes admitted in order, as live, and then all run.
+// startVirtual has the vNodes admitted in order, as live, and then all run. One that may wait for room is waited for no longer than
+// AtOnce; it runs when it has its place.
 func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, local bool) []*vprocess {
 	chance := vtime.Stream(seed, "starts", 0)
 	ps := make([]*vprocess, len(vnodes))
 	for i, v := range vnodes {
 		p := &vprocess{v: v, c: c, local: local}
 		p.spec, p.log, p.ctx, p.pages = v.spec, log, ctx, check.NewPages()
-		p.boundary = func(accesses, *trace.Batch) error { return ctx.Err() }
+		p.boundary = func(accesses, *trace.Batch) error {
+			if err := p.p.Err(); err != nil {
+				return err
+			}
+			return ctx.Err()
+		}
 		p.reach = func() {}
 		p.lanes = func(memory) accesses { return p.accesses() }
 		ps[i] = p
 	}
 	c.Go("run", func(y *vtime.Proc) {
 		for _, p := range ps {
-			p.y = y
-			p.err = p.place()
+			if p.v.wanted().IfFull == admission.Refuse {
+				p.placeBy(y)
+				continue
+			}
+			answered := vtime.Signal{Name: "the admission of " + p.spec.Name}
+			c.Go("admission of "+p.spec.Name, func(own *vtime.Proc) {
+				p.placeBy(own)
+				if !answered.Wake() { // the others have begun
+					p.start(chance)
+				}
+			})
+			y.WaitFor(&answered, AtOnce)
 		}
 		for _, p := range ps {
-			if p.err == nil {
-				c.Go("process "+p.spec.Name, func(y *vtime.Proc) {
-					p.y = y
-					y.Sleep(time.Duration(chance.Int64N(int64(StartSpread))))
-					p.run()
-				})
+			if p.answered && !p.started {
+				p.start(chance)
 			}
 		}
 	})
 	return ps
+}
+
+// placeBy is place from within a coroutine.
+func (p *vprocess) placeBy(y *vtime.Proc) {
+	p.y = y
+	p.err = p.place()
+	p.answered = true
+}
+
+// start has a process run that has its place.
+func (p *vprocess) start(chance *rand.Rand) {
+	if p.started = true; p.err != nil {
+		return
+	}
+	p.c.Go("process "+p.spec.Name, func(y *vtime.Proc) {
+		p.y = y
+		y.Sleep(time.Duration(chance.Int64N(int64(StartSpread))))
+		p.run()
+	})
 }
 
 // place has the managers admit the vNode and makes its volumes.
@@ -284,23 +326,22 @@ func (p *vprocess) merged(m *merge) {
 		return
 	}
 	lat := p.p.Latencies()
-	for how, h := range lat.Fault {
-		join(m.fault, report.FaultKinds[how], h)
+	for how := range lat.Fault {
+		join(m.fault, report.FaultKinds[how], &lat.Fault[how])
 	}
-	for kind, h := range lat.Block {
-		join(m.block, report.BlockKinds[kind], h)
+	for kind := range lat.Block {
+		join(m.block, report.BlockKinds[kind], &lat.Block[kind])
 	}
 }
 
-func join(to map[string]*hdrhistogram.Histogram, kind string, h *hdrhistogram.Histogram) {
-	if h == nil {
+func join(to map[string]*hdrhistogram.Histogram, kind string, h *vcluster.Histogram) {
+	if h.N() == 0 {
 		return
 	}
 	if to[kind] == nil {
-		to[kind] = hdrhistogram.Import(h.Export())
-	} else {
-		to[kind].Merge(h)
+		to[kind] = vcluster.NewLatencies()
 	}
+	h.Into(to[kind])
 }
 
 // The kinds of faults are in the order of fault.How.

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -41,3 +42,39 @@ func TestVirtualRunOfPrograms(t *testing.T) {
 type testWriter struct{ t *testing.T }
 
 func (w testWriter) Write(b []byte) (int, error) { w.t.Logf("%s", b); return len(b), nil }
+
+// TestVirtualQueue: vNodes that may wait run one after the other on a cluster that has room for one at a time, and a vNode of a
+// high priority has another ended for it.
+func TestVirtualQueue(t *testing.T) {
+	c, err := configs.LoadCluster("laptop", configs.Overrides{Set: []string{"pcomponent.excache_bytes=256KiB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &configs.Workload{Name: "queue", Seed: 1}
+	add := func(name, ifFull string, priority, repeat int) {
+		v := configs.DefaultVNode()
+		v.Name, v.Trace, v.IfFull, v.Priority, v.Repeat, v.Excache.Lines, v.Excache.Ways = name, "generator:zipf?pages=256&refs=2000", ifFull, priority, repeat, 64, 0
+		w.Vnodes = append(w.Vnodes, v)
+	}
+	add("first", "refuse", 5, 1)
+	add("low", "refuse", 2, 1000)
+	add("refused", "refuse", 5, 1)
+	add("waits", "queue", 5, 1)
+	add("also", "queue", 5, 1)
+	add("high", "preempt", 8, 1)
+	s, err := RunVirtual(t.Context(), VirtualOptions{Workload: w, Cluster: c, Hardware: hardware.DefaultOptions(), HardwareName: "flat", TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed []string
+	for _, v := range s.VNodes {
+		if v.State != StateDone {
+			failed = append(failed, v.Name)
+		} else if v.Counters.Accesses != 2000 {
+			t.Errorf("%s made %d accesses, want 2000", v.Name, v.Counters.Accesses)
+		}
+	}
+	if len(failed) != 2 || failed[0] != "low" || failed[1] != "refused" || !strings.Contains(s.Failed[0], `preempted by vNode "high"`) {
+		t.Errorf("failed: %q, want low, preempted by high, and refused", s.Failed)
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"splitkernel/sim/generate"
 )
 
 // format is a text format that this package reads.
@@ -46,7 +48,8 @@ func Formats() []string {
 
 // Open opens a trace of any format known, plain, .gz or .zst, by looking at
 // its first bytes. Where the format has no map records they are made up, and
-// the header says so.
+// the header says so. A path that begins with generate.Prefix is no file but
+// references by rule.
 func Open(path string) (Source, error) { return OpenFormat(path, "") }
 
 // sniffBytes is how much of a text file Open looks at.
@@ -54,6 +57,9 @@ const sniffBytes = 4 << 10
 
 // OpenFormat is Open for a file whose format is known; "" looks at the file.
 func OpenFormat(path, name string) (Source, error) {
+	if generate.Is(path) && name == "" {
+		return openGenerator(path)
+	}
 	if name != "" && !contains(Formats(), name) {
 		return nil, fmt.Errorf("%s: trace format %q, want one of %s", path, name, strings.Join(Formats(), ", "))
 	}
@@ -187,8 +193,11 @@ func unpack(path string, f *os.File) (*input, error) {
 	return &input{bufio.NewReaderSize(raw, 256<<10), false, func() {}}, nil
 }
 
-// Digest is the SHA-256 of a file in hex, as manifests carry it.
+// Digest is the SHA-256 of a file in hex, as manifests carry it, or that of a generator's text.
 func Digest(ctx context.Context, path string) (string, error) {
+	if generate.Is(path) {
+		return digestOf(path), nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read a trace: %w", err)

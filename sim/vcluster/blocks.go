@@ -35,7 +35,15 @@ type blockCall struct {
 }
 
 func (b *blockCache) init(m *memory) {
-	b.m, b.cache, b.slots, b.calls = m, buffercache.New(m.o.BufferCache), make([]sectors, m.o.BufferCache.Blocks), map[uint64]*blockCall{}
+	b.m, b.cache, b.calls = m, buffercache.NewGrowing(m.o.BufferCache), map[uint64]*blockCall{}
+}
+
+// slot gives the sectors of a slot of the cache; they grow with the slots that were used.
+func (b *blockCache) slot(n uint32) *sectors {
+	for int(n) >= len(b.slots) {
+		b.slots = append(b.slots, sectors{})
+	}
+	return &b.slots[n]
 }
 
 // event gives an event to the cache.
@@ -51,18 +59,18 @@ func (b *blockCache) perform(out []buffercache.Effect, fetched *sectors) {
 		e := &out[i]
 		switch e.Kind {
 		case buffercache.CopyIn:
-			each(e.Mask, func(s int) { b.slots[e.Slot][s] = b.calls[e.Call].data[s] })
+			each(e.Mask, func(s int) { b.slot(e.Slot)[s] = b.calls[e.Call].data[s] })
 		case buffercache.Fill:
-			each(e.Mask, func(s int) { b.slots[e.Slot][s] = fetched[s] })
+			each(e.Mask, func(s int) { b.slot(e.Slot)[s] = fetched[s] })
 		case buffercache.CopyOut:
-			each(e.Mask, func(s int) { b.calls[e.Call].data[s] = b.slots[e.Slot][s] })
+			each(e.Mask, func(s int) { b.calls[e.Call].data[s] = b.slot(e.Slot)[s] })
 			b.answer(e.Call, nil)
 		case buffercache.Reply:
 			b.answer(e.Call, e.Err)
 		default:
 			op := &storageOp{b: b, e: *e, began: b.m.c.clock.Now(), pause: storagePause}
 			if e.Kind == buffercache.WriteStorage {
-				op.data = b.slots[e.Slot]
+				op.data = *b.slot(e.Slot)
 			}
 			b.ops++
 			op.send()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
@@ -40,6 +41,8 @@ type Options struct {
 	Fault       fault.Options // of all processes; threads and region_bytes are set for each
 	Nodes       []Node
 	Managers    Managers
+	Raft        RaftFaults
+	Placed      []Placed // if not nil, where each vNode goes; the managers then decide nothing
 	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
 	Sizes Sizes
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
@@ -79,7 +82,8 @@ type Node struct {
 type Managers struct {
 	GPMPolicy, GMMPolicy, GSMPolicy, CachePolicy string
 	Overcommit                                   uint64 // thousandths, of memory
-	Threads, Lines, Storage                      uint64 // ratios in thousandths: 0 is as the states have it
+	// Settings are the quotas and the threads of a core.
+	Settings admission.Settings
 }
 
 // Cluster is a cluster on a clock. Make one with New; one goroutine uses it.
@@ -89,13 +93,15 @@ type Cluster struct {
 	net   *link.Net
 	ports []port       // by number of the node
 	host  *fifo.Server // the processors that all components share; nil if each has its own
+	costs *costs
 
-	nodes   []any // *compute, *memory, *storage, or nil for a manager; by number
-	byID    map[wire.NodeID]int32
-	compute []*compute
-	memory  []*memory
-	storage []*storage
-	gm      *managers
+	nodes    []any // *compute, *memory, *storage, or nil for a manager; by number
+	byID     map[wire.NodeID]int32
+	compute  []*compute
+	memory   []*memory
+	storage  []*storage
+	gm       *managers
+	replayed *replayed // of Options.Placed, or nil
 
 	msgs     slab[message]
 	later    slab[func()]
@@ -122,6 +128,7 @@ func New(o Options) (*Cluster, error) {
 		o.Sizes = ownSizes
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
+	c.costs = newCosts(&c.o)
 	c.run = c.clock.Handle("continue", func(who uint32) {
 		f := *c.later.at(who)
 		c.later.free(who)
@@ -175,6 +182,9 @@ func New(o Options) (*Cluster, error) {
 		}
 	}
 	c.clock.WhoWaits(c.whoWaits)
+	if c.replayed, err = c.replay(o.Placed); err != nil {
+		return nil, err
+	}
 	gm, err := newManagers(c)
 	if err != nil {
 		return nil, err
@@ -232,6 +242,7 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
 		}
 	}
+	errs = append(errs, o.Raft.validate())
 	if err := o.Replication.validate(o.Nodes); err != nil {
 		errs = append(errs, err)
 	}

@@ -1,6 +1,7 @@
 package vcluster
 
 import (
+	"fmt"
 	"testing"
 
 	"splitkernel/gmanagers/admission"
@@ -18,7 +19,7 @@ func testOptions(p, m, s int) Options {
 	add := func(role wire.Role, id string, n int) {
 		for i := range n {
 			o.Nodes = append(o.Nodes, Node{
-				ID: wire.NodeID(id + string(rune('1'+i))), Role: role, Cores: 4, ExCacheBytes: 64 << 20, MemoryBytes: 64 << 20, Workers: 2, MaxOwnedRegions: 1 << 20,
+				ID: wire.NodeID(fmt.Sprint(id, 1+i)), Role: role, Cores: 4, ExCacheBytes: 64 << 20, MemoryBytes: 64 << 20, Workers: 2, MaxOwnedRegions: 1 << 20,
 				VRegion: vregion.DefaultOptions(), BufferCache: buffercache.DefaultOptions(), StorageBytes: 1 << 30, FlushQueue: 256, MaxVolumes: 256,
 			})
 		}

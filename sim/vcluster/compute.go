@@ -29,10 +29,11 @@ type compute struct {
 	lines uint64 // of the ExCaches open now
 	procs map[wire.PID]*Process
 	run   int // threads that run or wait
+	cores int
 }
 
 func newCompute(c *Cluster, o *Node, no int32) *compute {
-	return &compute{c: c, o: o, no: no, procs: map[wire.PID]*Process{}}
+	return &compute{c: c, o: o, no: no, cores: o.Cores, procs: map[wire.PID]*Process{}}
 }
 
 // load is what its heartbeats tell.
@@ -94,6 +95,10 @@ type Process struct {
 // Thread makes the accesses of one thread.
 type Thread struct {
 	p     *Process
+	core  *fault.Core
+	costs *costs
+	n     *compute
+	alone bool // the only one of its process
 	id    int
 	y     *vtime.Proc // who drives it now
 	ahead units.Picos // how far it is ahead of the clock
@@ -102,11 +107,31 @@ type Thread struct {
 	stage stages // of the fetch that was answered last
 }
 
+// tabled is how many numbers of instructions have their time in a table: two divisions for each reference cost as much as a hit.
+const tabled = 256
+
+// costs are what a reference that hits takes.
+type costs struct {
+	instructions [tabled]units.Picos
+	hit, quantum units.Picos
+}
+
+func newCosts(o *Options) *costs {
+	k := &costs{hit: o.Hardware.Processor.Hit, quantum: units.Of(o.Quantum)}
+	for i := range k.instructions {
+		k.instructions[i] = o.Hardware.Processor.Instructions(uint64(i))
+	}
+	return k
+}
+
 // Open makes a process at its pComponent and tells its home.
 func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	n, ok := c.nodes[c.node(o.Node)].(*compute)
 	if !ok {
 		return nil, wire.Errorf(wire.KindBadRequest, "process %s: %s is no pComponent", o.Name, o.Node)
+	}
+	if err := c.gm.ended[o.PID]; err != nil {
+		return nil, err // ended for another before it began
 	}
 	cache, err := excache.New(o.ExCache)
 	if err != nil {
@@ -124,7 +149,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, volumes: map[wire.VolumeID]*Volume{}, opened: c.clock.Now(), traps: processor.NewFaults(c.o.Hardware.Processor)}
 	p.idle.Name = "an acknowledgement of a flush"
 	for i := range o.Threads {
-		t := &Thread{p: p, id: i}
+		t := &Thread{p: p, core: core, costs: c.costs, n: n, alone: o.Threads == 1, id: i}
 		t.wake.Name = fmt.Sprintf("a page of process %s, thread %d", o.Name, i)
 		p.threads = append(p.threads, t)
 	}
@@ -184,12 +209,16 @@ func (t *Thread) Begin(y *vtime.Proc) { t.y = y }
 // Compute has the thread run for as long as so many instructions take. If more threads run at the pComponent than it has
 // processors, each gets its share of them.
 func (t *Thread) Compute(instructions uint64) {
-	h := &t.p.c.o.Hardware.Processor
-	cost := h.Reference
-	if !t.p.c.o.Replayed {
-		cost = h.Instructions(instructions)
+	var cost units.Picos
+	switch {
+	case t.p.c.o.Replayed:
+		cost = t.p.c.o.Hardware.Processor.Reference
+	case instructions < tabled:
+		cost = t.costs.instructions[instructions]
+	default:
+		cost = t.p.c.o.Hardware.Processor.Instructions(instructions)
 	}
-	if run, cores := t.p.n.run, t.p.n.o.Cores; run > cores {
+	if run, cores := t.n.run, t.n.cores; run > cores {
 		cost = cost * units.Picos(run) / units.Picos(cores)
 	}
 	t.ahead += cost
@@ -215,19 +244,19 @@ func (t *Thread) Sync() {
 // Access performs one access: the stamp of the page, which is the caller's until it waits. After an error the process serves no
 // more accesses.
 func (t *Thread) Access(page uint64, write bool) (*Stamp, error) {
-	p := t.p
-	if len(p.threads) > 1 && t.ahead >= units.Of(p.c.o.Quantum) {
+	if !t.alone && t.ahead >= t.costs.quantum {
 		t.Sync() // others share the ExCache: they go on meanwhile
 	}
-	if frame, ok := p.core.Hit(wire.PageNo(page), write); ok {
-		t.ahead += p.c.o.Hardware.Processor.Hit
-		return &p.frames[frame], nil
+	frame, ok := t.core.Hit(wire.PageNo(page), write)
+	if ok {
+		t.ahead += t.costs.hit
+	} else {
+		var err error
+		if frame, err = t.fault(wire.PageNo(page), write); err != nil {
+			return nil, err
+		}
 	}
-	frame, err := t.fault(wire.PageNo(page), write)
-	if err != nil {
-		return nil, err
-	}
-	return &p.frames[frame], nil
+	return &t.p.frames[frame], nil
 }
 
 // fault brings a page.

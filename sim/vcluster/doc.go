@@ -19,6 +19,9 @@
 //	})
 //	err = c.Run() // until nothing is left to do; a deadlock of the model is an error that names who waits for what
 //
+// The managers are one state each, applied where a command is committed, as replicas would hold the same. Options.Raft has their
+// logs go wrong: commands lost, unheard, late, applied twice, and leaders that change. With Options.Placed they decide nothing.
+//
 // Not here: reading traces, reports, files (package replay), and which hardware there is (package hardware).
 //
 // Goroutines: none of its own; coroutines of the clock run one at a time. A Cluster is used by one goroutine.

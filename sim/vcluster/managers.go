@@ -39,7 +39,16 @@ type managers struct {
 	logs    [wire.GSM + 1]raft
 
 	core    *admission.Coordinator
-	waiting map[wire.PID][]func(admission.Answer)
+	waiting map[wire.PID][]*waiter
+
+	wrong    *rand.Rand // what goes wrong
+	ticking  bool
+	inquirer [wire.GSM + 1]*admission.Inquirer // of GMM and GSM
+	asking   [wire.GSM + 1]bool
+	queueing bool                         // a look at the queue is under way
+	stopped  map[wire.PID]time.Duration   // since when
+	ended    map[wire.PID]*wire.Error     // preempted, and not released yet
+	tickets  map[wire.PID][]*vtime.Signal // who waits for a ticket to be decided
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
@@ -51,12 +60,20 @@ const clientID = 1
 func newManagers(c *Cluster) (*managers, error) {
 	g := &managers{
 		c: c, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), leader: -1, chance: vtime.Stream(c.o.Seed, "managers", 0),
-		waiting: map[wire.PID][]func(admission.Answer){}, loads: map[wire.NodeID]wire.Load{}, loadsAt: -1, disks: map[int32]*logDisk{},
+		waiting: map[wire.PID][]*waiter{}, wrong: vtime.Stream(c.o.Seed, "raft", 0), ended: map[wire.PID]*wire.Error{}, stopped: map[wire.PID]time.Duration{}, tickets: map[wire.PID][]*vtime.Signal{}, loads: map[wire.NodeID]wire.Load{}, loadsAt: -1, disks: map[int32]*logDisk{},
 	}
 	for k := range g.logs {
 		g.logs[k] = raft{g: g, group: wire.Manager(k)}
 	}
 	g.core = admission.NewCoordinator(g.chance.Uint64(), driverPatience)
+	for _, k := range []wire.Manager{wire.GMM, wire.GSM} {
+		g.inquirer[k] = admission.NewInquirer(driverPatience)
+	}
+	if settings := c.o.Managers.Settings.Sorted(); !settings.Equal(new(admission.Settings)) {
+		if err := g.gpm.Apply(gpm.Command{Client: clientID, Seq: g.next(), Request: gpm.Request{Op: gpm.OpSettings, Settings: settings}}).Err(); err != nil {
+			return nil, fmt.Errorf("managers: settings: %w", err)
+		}
+	}
 	for i := range c.o.Nodes {
 		n := &c.o.Nodes[i]
 		m := wire.Member{ID: n.ID, Addr: addr(n.ID), Role: n.Role, Rack: n.Rack}
@@ -95,6 +112,7 @@ func newManagers(c *Cluster) (*managers, error) {
 	if g.leader < 0 {
 		return nil, fmt.Errorf("nodes: none is a manager, want at least one")
 	}
+	g.changeLeaders()
 	return g, nil
 }
 
@@ -113,9 +131,13 @@ func (c *Cluster) setEpoch(no int32, e wire.Epoch) {
 
 func (g *managers) next() uint64 { g.seq++; return g.seq }
 
-// commit does apply when a command of so many bytes is committed.
-func (g *managers) commit(group wire.Manager, bytes int, apply func()) {
-	g.logs[group].propose(bytes, apply)
+// session gives under what a command is deduplicated. Where commands may come late, each is a client of its own: one that comes
+// after many others would be too old to be known.
+func (g *managers) session() (client, seq uint64) {
+	if g.c.o.Raft.any() {
+		return clientID + g.next(), 1
+	}
+	return clientID, g.next()
 }
 
 // refresh looks at the loads if heartbeats have come since.
@@ -174,121 +196,4 @@ func (g *managers) stamp(policy string, members []membership.Entry) membership.S
 		s.Live, s.Chance = g.live(members), g.chance.Uint64()
 	}
 	return s
-}
-
-// activate has GMM name the owner of a vRegion, for the home at a node.
-func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Owner, error)) {
-	q := gmm.Request{Op: gmm.OpActivate, PID: pid, Region: region}
-	g.c.ask(wire.OpPropose, from, g.leader, len(q.Encode()), func(reply func(int, func())) {
-		cmd := gmm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Entries()), Overcommit: g.c.o.Managers.Overcommit, Request: q}
-		g.commit(wire.GMM, len(cmd.Encode()), func() {
-			r := g.gmm.Apply(cmd)
-			reply(len(r.Encode()), func() { done(r.Owner, r.Err()) })
-		})
-	}, func(err error) { done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err)) })
-}
-
-// Admit has the managers admit a vNode: all or nothing. from is the node of who asks.
-func (c *Cluster) Admit(y *vtime.Proc, spec admission.VNodeSpec) (admission.Placement, error) {
-	g := c.gm
-	var place admission.Placement
-	err := wait(y, "the admission of "+spec.Name, func(done func(error)) {
-		q := gpm.Request{Op: gpm.OpAdmit, Spec: spec}
-		cmd := gpm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(c.o.Managers.GPMPolicy, g.gpm.Entries()), Coordinator: g.core.ID(), Request: q}
-		g.commit(wire.GPM, len(cmd.Encode()), func() {
-			r := g.gpm.Apply(cmd)
-			if err := r.Err(); err != nil {
-				done(err)
-				return
-			}
-			g.drive(r.VNode.PID, spec, func(a admission.Answer) {
-				if a.Gone {
-					done(wire.Errorf(a.Kind, "%s", a.Text))
-					return
-				}
-				place = a.Placement
-				done(nil)
-			})
-		})
-	})
-	return place, err
-}
-
-// Release gives back what a vNode has of the managers.
-func (c *Cluster) Release(y *vtime.Proc, pid wire.PID) error {
-	g := c.gm
-	return wait(y, fmt.Sprintf("the release of process %d", pid), func(done func(error)) {
-		cmd := gpm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp("", nil), Request: gpm.Request{Op: gpm.OpRelease, PID: pid}}
-		g.commit(wire.GPM, len(cmd.Encode()), func() {
-			if err := g.gpm.Apply(cmd).Err(); err != nil {
-				done(err)
-				return
-			}
-			g.drive(pid, admission.VNodeSpec{}, func(admission.Answer) { done(nil) })
-		})
-	})
-}
-
-// drive carries a transaction of GPM's log to its end.
-func (g *managers) drive(pid wire.PID, spec admission.VNodeSpec, answer func(admission.Answer)) {
-	ps := g.gpm.Processes(pid)
-	if len(ps) == 0 {
-		answer(admission.Answer{PID: pid, Gone: true})
-		return
-	}
-	g.waiting[pid] = append(g.waiting[pid], answer)
-	out, ok := g.core.Begin(g.gpm.Transaction(ps[0]), spec, nil)
-	if !ok {
-		delete(g.waiting, pid)
-		answer(admission.Answer{PID: pid, Gone: true, Kind: wire.KindBusy, Text: fmt.Sprintf("%d transactions are under way", admission.MaxDriven)})
-		return
-	}
-	g.perform(out)
-}
-
-// perform sends steps and changes, each as a command of its own, and answers.
-func (g *managers) perform(out []admission.Effect) {
-	for _, e := range out {
-		switch e.To {
-		case wire.GPM:
-			cmd := gpm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp("", nil), Request: gpm.Request{Op: gpm.OpChanges, Changes: []admission.Change{e.Change}}}
-			g.commit(wire.GPM, len(cmd.Encode()), func() {
-				r := g.gpm.Apply(cmd)
-				if err := r.Err(); err != nil {
-					g.perform(g.core.Lost(wire.GPM, e.Change.PID, err, nil))
-					return
-				}
-				g.perform(g.core.Settled(r.Outcomes[0], nil))
-			})
-		case wire.GMM:
-			cmd := gmm.Command{Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Entries()), Overcommit: g.c.o.Managers.Overcommit, Request: gmm.Request{Op: gmm.OpSteps, Steps: []admission.Step{e.Step}}}
-			g.commit(wire.GMM, len(cmd.Encode()), func() {
-				r := g.gmm.Apply(cmd)
-				g.voted(wire.GMM, e.Step, r.Votes, r.Err())
-			})
-		case wire.GSM:
-			cmd := gsm.Command{
-				Client: clientID, Seq: g.next(), Stamp: g.stamp(g.c.o.Managers.GSMPolicy, g.gsm.Entries()), CachePolicy: g.c.o.Managers.CachePolicy,
-				Caches: g.caches(), Request: gsm.Request{Op: gsm.OpSteps, Steps: []admission.Step{e.Step}},
-			}
-			g.commit(wire.GSM, len(cmd.Encode()), func() {
-				r := g.gsm.Apply(cmd)
-				g.voted(wire.GSM, e.Step, r.Votes, r.Err())
-			})
-		default:
-			ws := g.waiting[e.Answer.PID]
-			delete(g.waiting, e.Answer.PID)
-			for _, w := range ws {
-				w(e.Answer)
-			}
-		}
-	}
-}
-
-func (g *managers) voted(from wire.Manager, s admission.Step, votes []admission.Vote, err error) {
-	if err != nil {
-		g.perform(g.core.Lost(from, s.PID, err, nil))
-		return
-	}
-	g.perform(g.core.Voted(from, s.Verb, votes[0], nil))
 }

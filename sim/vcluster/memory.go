@@ -34,7 +34,7 @@ func newMemory(c *Cluster, o *Node, no int32) *memory {
 	v.RegionBytes = c.o.RegionBytes
 	m := &memory{
 		c: c, o: o, no: no, owners: vregion.NewOwners(v, o.ID, o.MaxOwnedRegions),
-		store: pagestore.New(int(o.MemoryBytes / wire.PageSize)), home: vregion.NewHome(v), calls: map[uint64]func(vregion.Effect){},
+		store: pagestore.NewGrowing(int(o.MemoryBytes / wire.PageSize)), home: vregion.NewHome(v), calls: map[uint64]func(vregion.Effect){},
 	}
 	m.blocks.init(m)
 	return m

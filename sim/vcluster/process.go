@@ -96,6 +96,16 @@ func (p *Process) Drain(y *vtime.Proc) error {
 	return nil
 }
 
+// Stop ends the process's accesses: the next fault of each thread fails. Whoever drives it closes it.
+func (p *Process) Stop(err *wire.Error) {
+	if p.core.Err() == nil {
+		p.perform(p.core.Fail(err, nil))
+	}
+}
+
+// Err says why the process was stopped or failed; nil if neither.
+func (p *Process) Err() error { return p.core.Err() }
+
 // Close ends the process: its volumes are detached and its memory is freed. Dirty lines are not written back: Drain does that.
 func (p *Process) Close(y *vtime.Proc) error {
 	var errs []error

@@ -1,9 +1,57 @@
 package vcluster
 
 import (
+	"errors"
+	"fmt"
+	"time"
+
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/device"
 )
+
+// Times of a log that goes wrong, as live.
+const (
+	// ProposeTimeout is after how long a proposer that got no answer gives up: what became of its command is then unknown.
+	ProposeTimeout = time.Second
+	// ElectionTime is for how long a group commits nothing when its leader has gone.
+	ElectionTime = 300 * time.Millisecond
+	// lateMost bounds how much later than its timeout a command may still be applied.
+	lateMost = 2 * time.Second
+)
+
+// RaftFaults are what may go wrong with the managers' logs; the zero value is nothing. What is drawn is drawn from the seed.
+type RaftFaults struct {
+	// Shares of the commands, together at most 1. Lost ones are never applied, unheard ones are and their proposer is not told,
+	// late ones are applied after their proposer has given up, and those that come twice are applied again later.
+	Lost, Unheard, Late, Twice float64
+	// LeaderChange is the mean time between two changes of the leader of all three groups; 0 is never. What was not committed
+	// then is lost, late or unheard.
+	LeaderChange time.Duration
+	// Until is when nothing goes wrong any more; 0 is never.
+	Until time.Duration
+}
+
+// any reports whether something may go wrong.
+func (f RaftFaults) any() bool { return f.Lost+f.Unheard+f.Late+f.Twice > 0 || f.LeaderChange > 0 }
+
+func (f RaftFaults) validate() error {
+	var errs []error
+	for _, s := range []struct {
+		key   string
+		share float64
+	}{{"lost", f.Lost}, {"unheard", f.Unheard}, {"late", f.Late}, {"twice", f.Twice}, {"lost + unheard + late + twice", f.Lost + f.Unheard + f.Late + f.Twice}} {
+		if !(s.share >= 0 && s.share <= 1) {
+			errs = append(errs, fmt.Errorf("raft.%s: %v, want 0 to 1", s.key, s.share))
+		}
+	}
+	if f.LeaderChange < 0 || f.LeaderChange > 0 && f.LeaderChange < ElectionTime {
+		errs = append(errs, fmt.Errorf("raft.leader_change: %v, want 0 or at least %v", f.LeaderChange, ElectionTime))
+	}
+	if f.Until < 0 || f.LeaderChange > 0 && f.Until == 0 {
+		errs = append(errs, fmt.Errorf("raft.until: %v, want a moment at which leaders stay", f.Until))
+	}
+	return errors.Join(errs...)
+}
 
 // raft is the log of one group: what is proposed while a batch is on its way to a quorum goes with the next one. A batch is
 // committed when a majority of the managers, the leader one of them, has it on its device.
@@ -11,22 +59,27 @@ type raft struct {
 	g     *managers
 	group wire.Manager
 	queue []entry
+	under []entry // the batch on its way
 	busy  bool
-	log   uint64 // bytes appended: where the next batch goes
+	term  int           // of the leader
+	from  time.Duration // before then nothing is committed: the group elects
+	log   uint64        // bytes appended: where the next batch goes
 }
 
-// entry is a command that is to be committed.
+// entry is a command that is to be committed. apply does so and gives what the proposer does with the answer; lost is called
+// instead of that if the proposer gets none.
 type entry struct {
 	bytes int
-	apply func()
+	apply func() (answered func())
+	lost  func(error)
 }
 
 // appendBytes is what a message between managers has beside the commands.
 const appendBytes = 64
 
-// propose appends a command; apply runs, in the order of the log, when it is committed.
-func (r *raft) propose(bytes int, apply func()) {
-	r.queue = append(r.queue, entry{bytes, apply})
+// propose appends a command.
+func (r *raft) propose(e entry) {
+	r.queue = append(r.queue, e)
 	if !r.busy {
 		r.round()
 	}
@@ -34,26 +87,37 @@ func (r *raft) propose(bytes int, apply func()) {
 
 // round sends what is queued to the others.
 func (r *raft) round() {
-	batch := r.queue
-	if len(batch) == 0 {
+	g, c := r.g, r.g.c
+	if len(r.queue) == 0 {
 		return
 	}
-	r.queue, r.busy = nil, true
+	r.busy = true
+	if now := c.clock.Now(); now < r.from {
+		term := r.term
+		c.at(r.from, func() {
+			if r.term == term {
+				r.busy = false
+				r.round()
+			}
+		})
+		return
+	}
+	r.under, r.queue = r.queue, nil
 	bytes := 0
-	for _, e := range batch {
+	for _, e := range r.under {
 		bytes += e.bytes
 	}
-	g, c := r.g, r.g.c
-	at := r.log
+	at, term := r.log, r.term
 	r.log += uint64(bytes)
 	need, have := len(g.members)/2+1, 0
 	vote := func() {
-		if have++; have != need {
+		if have++; have != need || term != r.term {
 			return
 		}
+		batch := r.under
+		r.under = nil
 		for _, e := range batch {
-			c.digest.mark(c.clock.Now(), markCommand, uint64(r.group), uint64(e.bytes))
-			e.apply()
+			r.commit(e)
 		}
 		r.busy = false
 		r.round()
@@ -66,6 +130,67 @@ func (r *raft) round() {
 		c.ask(wire.OpRaft, g.leader, m, appendBytes+bytes, func(done func(int, func())) {
 			g.disks[m].save(at, bytes, func() { done(appendBytes, vote) })
 		}, func(error) {}) // a follower that was not reached has no vote; the next batch brings it what it missed
+	}
+}
+
+// apply applies a command, now.
+func (r *raft) apply(e entry) (answered func()) {
+	r.g.c.digest.mark(r.g.c.clock.Now(), markCommand, uint64(r.group), uint64(e.bytes))
+	return e.apply()
+}
+
+// commit applies a command, unless chance has it otherwise.
+func (r *raft) commit(e entry) {
+	f := r.g.c.o.Raft
+	if !f.any() || f.Until > 0 && r.g.c.clock.Now() >= f.Until {
+		r.apply(e)()
+		return
+	}
+	x := r.g.wrong.Float64()
+	switch {
+	case x < f.Lost:
+		r.giveUp(e)
+	case x < f.Lost+f.Unheard:
+		r.apply(e)
+		r.giveUp(e)
+	case x < f.Lost+f.Unheard+f.Late:
+		r.giveUp(e)
+		r.later(e, ProposeTimeout)
+	case x < f.Lost+f.Unheard+f.Late+f.Twice:
+		answered := r.apply(e)
+		r.later(e, 0)
+		answered()
+	default:
+		r.apply(e)()
+	}
+}
+
+// giveUp tells the proposer, in a while, that nobody knows.
+func (r *raft) giveUp(e entry) {
+	r.g.c.after(ProposeTimeout, func() {
+		e.lost(wire.Errorf(wire.KindTimeout, "%v: no answer within %v; the command may be applied or not", r.group, ProposeTimeout))
+	})
+}
+
+// later applies a command, for nobody, some time after least.
+func (r *raft) later(e entry, least time.Duration) {
+	r.g.c.after(least+time.Duration(r.g.wrong.Int64N(int64(lateMost))), func() {
+		r.apply(e)
+		r.g.look()
+	})
+}
+
+// depose ends the term of the leader.
+func (r *raft) depose() {
+	r.term++
+	r.from = r.g.c.clock.Now() + ElectionTime
+	open := append(r.under, r.queue...)
+	r.under, r.queue, r.busy = nil, nil, false
+	for _, e := range open {
+		r.giveUp(e)
+		if r.g.wrong.IntN(2) == 0 { // it had reached a majority, which brings it to the new leader
+			r.later(e, ElectionTime)
+		}
 	}
 }
 

@@ -3,8 +3,6 @@ package vcluster
 import (
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
 )
@@ -22,21 +20,14 @@ func stagesOf(m *message, now time.Duration) stages {
 
 // Latencies of a process, in ns.
 type Latencies struct {
-	Fault  [4]*hdrhistogram.Histogram // by fault.How - 1
-	Block  [3]*hdrhistogram.Histogram // read, write, flush
-	Stages [7]time.Duration           // sums over fetches
-	N      uint64                     // fetches
+	Fault  [4]Histogram     // by fault.How - 1
+	Block  [3]Histogram     // read, write, flush
+	Stages [7]time.Duration // sums over fetches
+	N      uint64           // fetches
 }
 
-// longest latency that is told apart.
-const longest = int64(time.Hour)
-
 func (l *Latencies) record(how fault.How, took time.Duration, s *stages) {
-	h := &l.Fault[how-fault.PLocal]
-	if *h == nil {
-		*h = hdrhistogram.New(1, longest, 3)
-	}
-	_ = (*h).RecordValue(min(int64(took), longest)) // in its range
+	l.Fault[how-fault.PLocal].add(took)
 	if how != fault.Fetched {
 		return
 	}
@@ -50,11 +41,7 @@ func (l *Latencies) record(how fault.How, took time.Duration, s *stages) {
 }
 
 func (l *Latencies) block(kind int, took time.Duration) {
-	h := &l.Block[kind]
-	if *h == nil {
-		*h = hdrhistogram.New(1, longest, 3)
-	}
-	_ = (*h).RecordValue(min(int64(took), longest)) // in its range
+	l.Block[kind].add(took)
 }
 
 // Latencies gives what was measured.

@@ -1,6 +1,7 @@
 package vcluster
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -239,16 +240,16 @@ func (s *storage) sync(v *vol, out []iosched.Effect) {
 }
 
 func (s *storage) whoWaits(report func(who, what string)) {
-	for _, id := range sortedVolumes(s.vols) {
+	for _, id := range sorted(s.vols) {
 		if n := len(s.vols[id].waiting); n > 0 {
 			report(string(s.o.ID), fmt.Sprintf("%d flushes of volume %d", n, id))
 		}
 	}
 }
 
-// sortedVolumes gives the keys of a map of volumes in order.
-func sortedVolumes[T any](of map[wire.VolumeID]T) []wire.VolumeID {
-	ids := make([]wire.VolumeID, 0, len(of))
+// sorted gives the keys of a map in order.
+func sorted[K cmp.Ordered, T any](of map[K]T) []K {
+	ids := make([]K, 0, len(of))
 	for id := range of {
 		ids = append(ids, id)
 	}
