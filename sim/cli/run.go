@@ -20,6 +20,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
 )
@@ -32,6 +33,8 @@ type runFlags struct {
 	name string
 	out  string
 	seed uint64
+
+	record bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -60,6 +63,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
+	cmd.Flags().BoolVar(&f.record, "record", false, "record what the cores of the pComponents are told, for simulate --from-run")
 	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
 	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
 	return cmd
@@ -67,6 +71,9 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 
 // check finds flags that contradict each other: a running cluster has its configuration.
 func (f *runFlags) check(cmd *cobra.Command) error {
+	if f.record && (f.on != "" || f.keep) {
+		return usage("--record with --on or --keep: a run records a cluster that it starts and stops, want it alone")
+	}
 	if f.on == "" {
 		return nil
 	}
@@ -124,7 +131,12 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 	told := context.AfterFunc(ctx, func() { a.say("stopping; Ctrl-C again kills what is left") })
 	defer told()
 
-	t, err := a.target(ctx, f, c, log)
+	if f.record {
+		if err := recordRun(ctx, f.out, c, w); err != nil {
+			return err
+		}
+	}
+	t, err := a.target(ctx, f, c, w, log)
 	if err != nil {
 		return err
 	}
@@ -139,7 +151,15 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 			err = errors.Join(err, printErr)
 		}
 	}
-	return outcome(sum, err)
+	err = outcome(sum, err)
+	if code := (*codeError)(nil); errors.As(err, &code) && code.code == exitWrongPage {
+		if f.record {
+			a.say("run it again as it was: splitkernel simulate --from-run %s", f.out)
+		} else {
+			a.say("nothing was recorded: with --record a run can be re-executed as it was")
+		}
+	}
+	return err
 }
 
 // outcome gives the error, and with it the exit code, of a run. A wrong page outweighs whatever else failed.
@@ -196,9 +216,9 @@ func makeOut(out, name string) (string, error) {
 }
 
 // target starts or finds the cluster.
-func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
+func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, log *slog.Logger) (*target, error) {
 	if f.on == "" && !f.keep {
-		return a.ownTarget(ctx, f, c, log)
+		return a.ownTarget(ctx, f, c, w, log)
 	}
 	var st *launcher.State
 	var err error
@@ -235,8 +255,16 @@ func clusterSets(set []string) []string {
 }
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
-func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
-	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log})
+func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, log *slog.Logger) (*target, error) {
+	o := launcher.Options{Cluster: c, Out: f.out, Log: log}
+	if f.record {
+		dir, err := filepath.Abs(filepath.Join(f.out, recordDir))
+		if err != nil {
+			return nil, fmt.Errorf("the folder of the record: %w", err)
+		}
+		o.Record = &node.Record{Dir: dir, Commit: commit(), ConfigDigest: configs.RunDigest(c, w)}
+	}
+	cl, err := launcher.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}

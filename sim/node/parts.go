@@ -142,15 +142,22 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	}
 	o := *cfg.Node.Compute
 	o.Net, o.Addr, o.Managers = cfg.peerOptions(log), netlayer.Addr(self.Addr), volumes{gm}
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	comp, err := pcomponent.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("pcomponent: %w", err)
+		return nil, errors.Join(fmt.Errorf("pcomponent: %w", err), tape.close())
 	}
 	host := replay.NewHost(comp, log)
 	return &part{
 		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
-		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
+		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx), tape.close()) },
 	}, nil
 }
 

@@ -35,6 +35,9 @@ const (
 	blockEnd     = 2
 )
 
+// Suffix is how the names of tapes end.
+const Suffix = ".tape"
+
 // Names of limits.
 const (
 	// BlockBytes is how much is gathered before it is compressed and written, unless FlushInterval is over first.

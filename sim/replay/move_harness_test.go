@@ -38,7 +38,7 @@ type world struct {
 	law   *pnode           // where tests of law 1 run
 
 	recorder tape.Recorder // of nodes that start from now on; nil is none
-	patience int           // of faults and maps of nodes that start from now on, in ms; 0 is the default
+	patience int           // of faults, maps and block requests of nodes that start from now on, in ms; 0 is the default
 	mem      []*mnode
 }
 
@@ -92,7 +92,7 @@ func (p *pnode) start() (*pcomponent.Component, *Host) {
 	o.ID, o.Addr, o.Net = p.id, p.addr, worldNet(wire.RoleCompute, p.id)
 	o.Net.DialTimeoutMS, o.Recorder = 200, p.w.recorder
 	if p.w.patience > 0 {
-		o.Fault.PatienceMS, o.MapPatienceMS = p.w.patience, p.w.patience
+		o.Fault.PatienceMS, o.MapPatienceMS, o.BlockPatienceMS = p.w.patience, p.w.patience, p.w.patience
 	}
 	c, err := pcomponent.New(o)
 	if err != nil {
