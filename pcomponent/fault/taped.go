@@ -24,15 +24,15 @@ type Taped struct {
 // Record begins a tape, before the first input.
 func (c *Taped) Record(t tape.Tape) { c.tape = t }
 
-// put records what c.in holds, and out.
-func (c *Taped) put(in Input, s tape.Sum, out []Effect) {
-	kinds := c.in.Effects
-	c.in = in
-	c.in.Effects = kinds
+// put records what c.in holds, and out. Of c.in only the fields of its kind are set: the rest is from records before, for to
+// clear them all would cost more than to write a record.
+func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
+	in := &c.in
+	in.Kind = kind
 	hits := c.cache.Hits()
-	c.in.Hits, c.hits = hits-c.hits, hits
-	c.in.sum(s, out)
-	c.buf = c.in.append(c.buf[:0], c.last)
+	in.Hits, c.hits = hits-c.hits, hits
+	in.sum(s, out)
+	c.buf = in.append(c.buf[:0], c.last)
 	if in.Timed() {
 		c.last = in.Now
 	}
@@ -42,7 +42,8 @@ func (c *Taped) put(in Input, s tape.Sum, out []Effect) {
 // Run says that the accesses that come are those of thread t: it got the lock.
 func (c *Taped) Run(t int) {
 	if c.tape != nil && c.runs != t {
-		c.put(Input{Kind: InRun, Thread: t}, 0, nil)
+		c.in.Thread = t
+		c.put(InRun, 0, nil)
 		c.runs = t
 	}
 }
@@ -50,7 +51,8 @@ func (c *Taped) Run(t int) {
 // End ends the tape with what the cache counted.
 func (c *Taped) End() {
 	if c.tape != nil && !c.ended {
-		c.put(Input{Kind: InEnd, Stats: c.cache.Stats()}, 0, nil)
+		c.in.Stats = c.cache.Stats()
+		c.put(InEnd, 0, nil)
 		c.ended = true
 	}
 }
@@ -58,14 +60,16 @@ func (c *Taped) End() {
 func (c *Taped) Map(first, last wire.PageNo, anon bool, owners []wire.Owner) {
 	c.Core.Map(first, last, anon, owners)
 	if c.tape != nil {
-		c.put(Input{Kind: InMap, Page: first, Last: last, Write: anon, Owners: owners}, 0, nil)
+		c.in.Page, c.in.Last, c.in.Write, c.in.Owners = first, last, anon, owners
+		c.put(InMap, 0, nil)
 	}
 }
 
 func (c *Taped) Unmap(first, last wire.PageNo) {
 	c.Core.Unmap(first, last)
 	if c.tape != nil {
-		c.put(Input{Kind: InUnmap, Page: first, Last: last}, 0, nil)
+		c.in.Page, c.in.Last = first, last
+		c.put(InUnmap, 0, nil)
 	}
 }
 
@@ -73,7 +77,8 @@ func (c *Taped) Fault(now time.Duration, t int, page wire.PageNo, write bool, ou
 	n := len(out)
 	out = c.Core.Fault(now, t, page, write, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InFault, Now: now, Thread: t, Page: page, Write: write}, 0, out[n:])
+		c.in.Now, c.in.Thread, c.in.Page, c.in.Write = now, t, page, write
+		c.put(InFault, 0, out[n:])
 	}
 	return out
 }
@@ -82,7 +87,8 @@ func (c *Taped) Finish(t int, out []Effect) (frame uint32, _ []Effect) {
 	n := len(out)
 	frame, out = c.Core.Finish(t, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InFinish, Thread: t}, tape.Sum(0).Uint(uint64(frame)), out[n:])
+		c.in.Thread = t
+		c.put(InFinish, tape.Sum(0).Uint(uint64(frame)), out[n:])
 	}
 	return frame, out
 }
@@ -91,7 +97,8 @@ func (c *Taped) Fetched(now time.Duration, t int, err *wire.Error, out []Effect)
 	n := len(out)
 	out = c.Core.Fetched(now, t, err, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InFetched, Now: now, Thread: t, Err: err}, 0, out[n:])
+		c.in.Now, c.in.Thread, c.in.Err = now, t, err
+		c.put(InFetched, 0, out[n:])
 	}
 	return out
 }
@@ -100,7 +107,8 @@ func (c *Taped) FlushDone(now time.Duration, id uint64, err *wire.Error, out []E
 	n := len(out)
 	out = c.Core.FlushDone(now, id, err, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InFlushDone, Now: now, ID: id, Err: err}, 0, out[n:])
+		c.in.Now, c.in.ID, c.in.Err = now, id, err
+		c.put(InFlushDone, 0, out[n:])
 	}
 	return out
 }
@@ -109,7 +117,8 @@ func (c *Taped) OwnerKnown(now time.Duration, page wire.PageNo, owner wire.Owner
 	n := len(out)
 	out = c.Core.OwnerKnown(now, page, owner, err, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InOwnerKnown, Now: now, Page: page, Owner: owner, Err: err}, 0, out[n:])
+		c.in.Now, c.in.Page, c.in.Owner, c.in.Err = now, page, owner, err
+		c.put(InOwnerKnown, 0, out[n:])
 	}
 	return out
 }
@@ -118,7 +127,8 @@ func (c *Taped) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []
 	n := len(out)
 	out = c.Core.OwnerMoved(now, owner, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InOwnerMoved, Now: now, Owner: owner}, 0, out[n:])
+		c.in.Now, c.in.Owner = now, owner
+		c.put(InOwnerMoved, 0, out[n:])
 	}
 	return out
 }
@@ -128,7 +138,8 @@ func (c *Taped) Tick(now time.Duration, out []Effect) []Effect {
 	n := len(out)
 	out = c.Core.Tick(now, out)
 	if c.tape != nil && len(out) > n {
-		c.put(Input{Kind: InTick, Now: now}, 0, out[n:])
+		c.in.Now = now
+		c.put(InTick, 0, out[n:])
 	}
 	return out
 }
@@ -137,7 +148,8 @@ func (c *Taped) Drain(now time.Duration, out []Effect) []Effect {
 	n := len(out)
 	out = c.Core.Drain(now, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InDrain, Now: now}, 0, out[n:])
+		c.in.Now = now
+		c.put(InDrain, 0, out[n:])
 	}
 	return out
 }
@@ -146,7 +158,8 @@ func (c *Taped) Fail(err *wire.Error, out []Effect) []Effect {
 	n := len(out)
 	out = c.Core.Fail(err, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InFail, Err: err}, 0, out[n:])
+		c.in.Err = err
+		c.put(InFail, 0, out[n:])
 	}
 	return out
 }
@@ -154,7 +167,7 @@ func (c *Taped) Fail(err *wire.Error, out []Effect) []Effect {
 func (c *Taped) Undrain() {
 	c.Core.Undrain()
 	if c.tape != nil {
-		c.put(Input{Kind: InUndrain}, 0, nil)
+		c.put(InUndrain, 0, nil)
 	}
 }
 
@@ -162,7 +175,8 @@ func (c *Taped) WriteBack(now time.Duration, from uint32, n int, out []Effect) (
 	had := len(out)
 	next, written, done, out = c.Core.WriteBack(now, from, n, out)
 	if c.tape != nil {
-		c.put(Input{Kind: InWriteBack, Now: now, ID: uint64(from), N: n}, sumWriteBack(next, written, done), out[had:])
+		c.in.Now, c.in.ID, c.in.N = now, uint64(from), n
+		c.put(InWriteBack, sumWriteBack(next, written, done), out[had:])
 	}
 	return next, written, done, out
 }
@@ -171,7 +185,8 @@ func (c *Taped) WriteBack(now time.Duration, from uint32, n int, out []Effect) (
 func (c *Taped) Import(s State) error {
 	err := c.Core.Import(s)
 	if c.tape != nil && err == nil {
-		c.put(Input{Kind: InImport, State: s}, 0, nil)
+		c.in.State = s
+		c.put(InImport, 0, nil)
 	}
 	return err
 }

@@ -152,14 +152,22 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 		}
 	}
 	err = outcome(sum, err)
-	if code := (*codeError)(nil); errors.As(err, &code) && code.code == exitWrongPage {
-		if f.record {
-			a.say("run it again as it was: splitkernel simulate --from-run %s", f.out)
-		} else {
-			a.say("nothing was recorded: with --record a run can be re-executed as it was")
-		}
+	if text := howToReplay(err, f); text != "" {
+		a.say("%s", text)
 	}
 	return err
+}
+
+// howToReplay is what is said beside a wrong page.
+func howToReplay(err error, f *runFlags) string {
+	code := (*codeError)(nil)
+	switch {
+	case !errors.As(err, &code) || code.code != exitWrongPage:
+		return ""
+	case f.record:
+		return "this run was recorded; to re-execute it: splitkernel simulate --from-run " + f.out
+	}
+	return "this run was not recorded; with --record it could be re-executed as it was"
 }
 
 // outcome gives the error, and with it the exit code, of a run. A wrong page outweighs whatever else failed.
