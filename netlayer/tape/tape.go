@@ -30,8 +30,13 @@ func (s Sum) Bool(v bool) Sum {
 	return s.Uint(0)
 }
 
+// Bytes adds bytes and their number.
+func (s Sum) Bytes(v []byte) Sum { return add(s, v) }
+
 // String adds a text and its length.
-func (s Sum) String(v string) Sum {
+func (s Sum) String(v string) Sum { return add(s, v) }
+
+func add[T string | []byte](s Sum, v T) Sum {
 	s = s.Uint(uint64(len(v)))
 	for len(v) >= 8 {
 		s = s.Uint(uint64(v[0]) | uint64(v[1])<<8 | uint64(v[2])<<16 | uint64(v[3])<<24 | uint64(v[4])<<32 | uint64(v[5])<<40 | uint64(v[6])<<48 | uint64(v[7])<<56)

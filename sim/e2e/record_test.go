@@ -49,6 +49,13 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			g, err := record.Execute(background(t), filepath.Join(dir, "g1"+record.Suffix), record.ExecuteOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(g.Cores) != 3 || g.Effects < 5 || g.Ended == nil {
+				t.Errorf("managers: %+v", g)
+			}
 			if len(res.Cores) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)
 			}

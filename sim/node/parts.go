@@ -76,9 +76,16 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 	for i, m := range cfg.Managers() {
 		o.Peers = append(o.Peers, gmanagers.Peer{ID: m.ID, Addr: netlayer.Addr(m.Addr), ReplicaID: uint64(i + 1)})
 	}
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	m, err := gmanagers.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("manager: %w", err)
+		return nil, errors.Join(fmt.Errorf("manager: %w", err), tape.close())
 	}
 	return &part{
 		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return m.RegisterMetrics(r) },
@@ -95,7 +102,7 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 			}
 			return nil
 		},
-		close: func(context.Context) error { return nil }, // Run has closed all
+		close: func(context.Context) error { return tape.close() }, // Run has closed all else
 	}, nil
 }
 

@@ -7,6 +7,9 @@ import (
 	"io"
 	"slices"
 
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
 	"splitkernel/pcomponent/fault"
 )
 
@@ -127,8 +130,14 @@ func begin(rec Record, o *ExecuteOptions) (core, error) {
 	switch rec.Kind {
 	case fault.TapeKind:
 		return newFault(rec.Data, o)
+	case "gmanagers/gpm":
+		return &stateCore{kind: rec.Kind, s: gpm.New()}, nil
+	case "gmanagers/gmm":
+		return &stateCore{kind: rec.Kind, s: gmm.New()}, nil
+	case "gmanagers/gsm":
+		return &stateCore{kind: rec.Kind, s: gsm.New()}, nil
 	}
-	return nil, fmt.Errorf("this version does not know such a core, want %s", fault.TapeKind)
+	return nil, errors.New("this version does not know such a core")
 }
 
 // calling runs f, and gives a panic of a core as an error: its input cannot have come in the state that it is in.
