@@ -63,7 +63,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
-	cmd.Flags().BoolVar(&f.record, "record", false, "record what the cores of the pComponents are told, for simulate --from-run")
+	cmd.Flags().BoolVar(&f.record, "record", false, "record what cores of pComponents, mComponents and managers are told, for simulate --from-run")
 	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
 	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
 	return cmd

@@ -56,6 +56,13 @@ func TestRecordedKill9(t *testing.T) {
 			if len(g.Cores) != 3 || g.Effects < 5 || g.Ended == nil {
 				t.Errorf("managers: %+v", g)
 			}
+			m, err := record.Execute(background(t), filepath.Join(dir, "m1"+record.Suffix), record.ExecuteOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(m.Cores) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+				t.Errorf("mComponent: %+v", m)
+			}
 			if len(res.Cores) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)
 			}

@@ -176,13 +176,21 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	}
 	o := *cfg.Node.Memory
 	o.Node, o.Addr, o.Log, o.Net, o.Managers = cfg.Node.ID, netlayer.Addr(self.Addr), log, cfg.peerOptions(log), gm
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	comp, err := mcomponent.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("mcomponent: %w", err)
+		return nil, errors.Join(fmt.Errorf("mcomponent: %w", err), tape.close())
 	}
 	return &part{
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop,
+		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), tape.close()) },
 		fence: comp.Fence, joined: comp.Registered, waitsInside: comp.WorkerWaits,
 	}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/mcomponent/pagestore"
 	"splitkernel/pcomponent/fault"
 )
 
@@ -130,6 +131,8 @@ func begin(rec Record, o *ExecuteOptions) (core, error) {
 	switch rec.Kind {
 	case fault.TapeKind:
 		return newFault(rec.Data, o)
+	case pagestore.TapeKind:
+		return newStore(rec.Data)
 	case "gmanagers/gpm":
 		return &stateCore{kind: rec.Kind, s: gpm.New()}, nil
 	case "gmanagers/gmm":
