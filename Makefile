@@ -1,5 +1,6 @@
 # make run    builds and replays the bundled programs on a cluster of this machine
 # make test   everything that must hold: formatting, vet, the pinned linter, all tests, under the race detector where there are goroutines
+# make reproduce  the figures of the LegoOS paper beside the published ones
 # make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make fuzz   every fuzz target for FUZZTIME
 GO       ?= go
@@ -24,10 +25,13 @@ EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstM
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run build test lint bench fuzz clean
+.PHONY: run reproduce build test lint bench fuzz clean
 
 run: build
 	$(BIN) run
+
+reproduce: build
+	$(BIN) reproduce legoos
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
@@ -35,7 +39,7 @@ build:
 test: lint
 	$(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%))")
 	$(GO) test -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
-	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay ./sim/e2e
+	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay ./sim/reproduce ./sim/e2e
 
 lint:
 	@bad=$$(find . -name '*.go' -not -path './.git/*' | xargs gofmt -l); \

@@ -28,7 +28,7 @@ func faultsOf(t *testing.T, err error) []string {
 // TestBadFiles loads every file of testdata. Each says in its first lines what must be reported: all of it, nothing else,
 // in that order.
 func TestBadFiles(t *testing.T) {
-	for _, kind := range []string{"cluster", "workload"} {
+	for _, kind := range []string{"cluster", "workload", "sweep"} {
 		files, err := filepath.Glob(filepath.Join("testdata", kind, "*.yaml"))
 		if err != nil || len(files) < 5 {
 			t.Fatalf("%d files of kind %s (%v), want the table of bad files", len(files), kind, err)
@@ -45,10 +45,16 @@ func TestBadFiles(t *testing.T) {
 						want = append(want, strings.TrimSpace(w))
 					}
 				}
-				if kind == "cluster" {
+				switch kind {
+				case "cluster":
 					_, err = LoadCluster(file, Overrides{})
-				} else {
+				case "workload":
 					_, err = LoadWorkload(file, Overrides{})
+				case "sweep":
+					var s *Sweep
+					if s, err = LoadSweep(file); err == nil {
+						_, err = s.Runs(nil)
+					}
 				}
 				if err == nil {
 					t.Fatalf("loaded, want the faults:\n%s", strings.Join(want, "\n"))

@@ -54,3 +54,24 @@ func defaults(v reflect.Value, prefix string) []string {
 	}
 	return rows
 }
+
+// TestTheManualHasEveryKeyOfASweep, and shows the bundled one as it is.
+func TestTheManualHasEveryKeyOfASweep(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "experiments.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keysOf(fieldsOf(reflect.TypeFor[Sweep]())) {
+		if !strings.Contains(string(text), "| `"+key+"` | ") {
+			t.Errorf("docs/experiments.md has no row of %s", key)
+		}
+	}
+	bundled, err := os.ReadFile(filepath.Join("experiments", "excache-size.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(bundled), "\nname: ")
+	if !strings.Contains(string(text), "```yaml\nname: "+body+"```") {
+		t.Error("docs/experiments.md shows another excache-size.yaml")
+	}
+}

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,11 +18,41 @@ import (
 // Every key must be there, each as {value: 1.2 us, source: "where it comes from"}. A profile has no defaults: a cost that it leaves
 // out would be a constant in the code.
 func ParseHardware(label string, text []byte) (*hardware.Profile, error) {
+	return parseHardware(label, text, nil)
+}
+
+// changedValue is the value that a key of a profile has instead of that of the file.
+type changedValue struct {
+	key    string // as in link.latency
+	value  any
+	origin string
+}
+
+// changedSource is the source of such a value.
+const changedSource = "set by a sweep"
+
+// changeHardware writes other values into what the file says.
+func changeHardware(fs *faults, raw map[string]any, changes []changedValue) {
+	for _, c := range changes {
+		if known := HardwareKeys(); !slices.Contains(known, c.key) {
+			fs.list = append(fs.list, c.origin+": "+suggest(c.key, known))
+			continue
+		}
+		if err := setPath(raw, strings.Split(c.key, "."), map[string]any{"value": c.value, "source": changedSource}); err != nil {
+			fs.list = append(fs.list, c.origin+": "+err.Error())
+			continue
+		}
+		fs.origins[c.key], fs.origins[c.key+".value"] = c.origin, c.origin
+	}
+}
+
+func parseHardware(label string, text []byte, changes []changedValue) (*hardware.Profile, error) {
 	fs := newFaults(label)
 	raw, err := parseYAML(fs, text)
 	if err != nil {
 		return nil, err
 	}
+	changeHardware(fs, raw, changes)
 	p := &hardware.Profile{}
 	for _, k := range []struct {
 		key  string
@@ -171,3 +202,21 @@ func HardwareKeys() []string {
 
 // BundledHardware are the names of the profiles that come with the program.
 func BundledHardware() []string { return bundledNames("hardware") }
+
+// flatHardware gives every value by its key, with its unit.
+func flatHardware(p *hardware.Profile) map[string]any {
+	out := map[string]any{}
+	var walk func(v reflect.Value, prefix string)
+	walk = func(v reflect.Value, prefix string) {
+		for _, f := range fieldsOf(v.Type()) {
+			value := v.FieldByIndex(f.index)
+			if q, leaf := value.Interface().(units.Quantity); leaf {
+				out[prefix+f.key] = q.String()
+			} else {
+				walk(value, prefix+f.key+".")
+			}
+		}
+	}
+	walk(reflect.ValueOf(p.Hardware), hardwarePrefix)
+	return out
+}

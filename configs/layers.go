@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -19,6 +20,8 @@ const workloadPrefix = "workload."
 type Overrides struct {
 	Set []string // "key=value"; keys of the workload begin with "workload."
 	Env []string // "NAME=value", as os.Environ gives it
+	// From begins what faults call the keys of Set; empty is "--set: ".
+	From string
 }
 
 // part is a file's share of the overrides: keys without "workload.".
@@ -48,21 +51,22 @@ func (o Overrides) forFile(fs *faults, workload bool, scalars []string) []part {
 		}
 		parts = append(parts, part{key, value, "environment: " + name})
 	}
+	from := cmp.Or(o.From, "--set: ")
 	for _, s := range o.Set {
 		key, value, ok := strings.Cut(s, "=")
 		isWorkload := strings.HasPrefix(key, workloadPrefix)
 		switch {
 		case !ok || key == "":
 			if !workload { // said once, although both files are asked
-				fs.list = append(fs.list, fmt.Sprintf("--set: %q, want key=value", s))
+				fs.list = append(fs.list, fmt.Sprintf("%s%q, want key=value", from, s))
 			}
 		case !isWorkload && isWorkloadKey(key):
 			if !workload {
-				fs.list = append(fs.list, fmt.Sprintf("--set: %s: a key of the workload, want %s%s", key, workloadPrefix, key))
+				fs.list = append(fs.list, fmt.Sprintf("%s%s: a key of the workload, want %s%s", from, key, workloadPrefix, key))
 			}
 		case isWorkload == workload:
 			key = strings.TrimPrefix(key, workloadPrefix)
-			parts = append(parts, part{key, value, "--set: " + s[:len(s)-len(value)-1]})
+			parts = append(parts, part{key, value, from + s[:len(s)-len(value)-1]})
 		}
 	}
 	return parts

@@ -19,7 +19,7 @@ import (
 
 // bundled holds the files that come with the program.
 //
-//go:embed clusters workloads hardware traces prometheus
+//go:embed clusters workloads hardware experiments traces prometheus
 var bundled embed.FS
 
 // LoadCluster reads a cluster by path or by the name of a bundled one. The error is a *FaultsError with every fault.
@@ -80,11 +80,37 @@ func LoadWorkload(name string, over Overrides) (*Workload, error) {
 
 // LoadHardware reads a hardware profile by path or by the name of a bundled one. The error is a *FaultsError with every fault.
 func LoadHardware(name string) (*hardware.Profile, error) {
+	return loadHardware(name, nil)
+}
+
+func loadHardware(name string, changes []changedValue) (*hardware.Profile, error) {
 	src, err := openSource("hardware", name)
 	if err != nil {
 		return nil, err
 	}
-	return ParseHardware(src.label, src.text)
+	return parseHardware(src.label, src.text, changes)
+}
+
+// LoadSweep reads a sweep by path or by the name of a bundled one. The error is a *FaultsError with every fault of the file itself;
+// those of its runs are told by Runs.
+func LoadSweep(name string) (*Sweep, error) {
+	src, err := openSource("experiments", name)
+	if err != nil {
+		return nil, err
+	}
+	fs := newFaults(src.label)
+	raw, err := parseYAML(fs, src.text)
+	if err != nil {
+		return nil, err
+	}
+	s := DefaultSweep()
+	s.label, s.dir, s.bundled = src.label, src.dir, src.files != nil
+	fs.decode(checkSection(fs, "", raw, reflect.TypeFor[Sweep](), "seeds", "matrix", "exclude", "only"), &s)
+	s.read(fs, raw, src.text)
+	if err := fs.err(); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // source is a configuration file and where the paths in it start.
@@ -108,8 +134,11 @@ func openSource(kind, name string) (source, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		what := kind
-		if kind == "hardware" {
+		switch kind {
+		case "hardware":
 			what = "hardware profiles"
+		case "experiments":
+			what = "sweeps"
 		}
 		return source{}, &FaultsError{[]string{fmt.Sprintf("%s: no such file, want a path or one of the bundled %s: %s",
 			name, what, strings.Join(bundledNames(kind), ", "))}}

@@ -112,6 +112,7 @@ var importers = []struct {
 	{"github.com/spf13/viper", "configs", []string{"load.go"}},
 	{"github.com/lni/dragonboat", "gmanagers", nil},
 	{"github.com/vmihailenco/msgpack", "netlayer/wire", nil},
+	{"github.com/parquet-go/parquet-go", "sim/experiment", []string{"parquet.go", "parquet_test.go"}},
 	{"github.com/prometheus", "", []string{"metrics.go", "metrics_test.go"}},
 }
 

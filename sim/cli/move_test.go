@@ -76,7 +76,7 @@ nodes:
 		call(strings.Fields(c.args)...).want(t, c.code, c.want)
 	}
 	es := printed[httpapi.Events](t, call("events", "--pid", pid, "--kind", "move_ended", "-o", "json"))
-	if len(es.Events) != 3 {
+	if len(es.Events) < 3 { // a cluster that is up for long may have balanced its load meanwhile
 		t.Errorf("events %+v", es)
 	}
 	call("vnode", "delete", pid).want(t, exitOK)

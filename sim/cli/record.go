@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/sim/node"
 	"splitkernel/sim/record"
 	"splitkernel/sim/replay"
 )
@@ -39,17 +40,20 @@ type recordedTraces struct {
 
 // recordRun begins the record of a run: the configurations and the traces that it is made of, so that the record is enough
 // to re-execute it. Traces that came with the program are copied, others are where they are.
-func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.Workload) error {
-	dir := filepath.Join(out, recordDir)
+func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.Workload) (*node.Record, error) {
+	dir, err := filepath.Abs(filepath.Join(out, recordDir))
+	if err != nil {
+		return nil, fmt.Errorf("the folder of the record: %w", err)
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "traces"), 0o755); err != nil {
-		return fmt.Errorf("make the folder of the record: %w", err)
+		return nil, fmt.Errorf("make the folder of the record: %w", err)
 	}
 	if old, _ := filepath.Glob(filepath.Join(dir, "*"+record.Suffix)); len(old) > 0 {
-		return usage("--record: %s has a record already, want another --out", out)
+		return nil, usage("--record: %s has a record already, want another --out", out)
 	}
 	traces, err := replay.ReadTraces(ctx, w, filepath.Join(dir, "traces"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cluster, workload, list := *c, *w, recordedTraces{Schema: recordSchema}
 	if cluster.Token != "" {
@@ -65,14 +69,14 @@ func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.W
 	}
 	text, err := json.MarshalIndent(&list, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode the traces of the record: %w", err)
+		return nil, fmt.Errorf("encode the traces of the record: %w", err)
 	}
 	for name, text := range map[string][]byte{recordCluster: cluster.YAML(), recordWorkload: workload.YAML(), recordTraces: append(text, '\n')} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-			return fmt.Errorf("write the record: %w", err)
+			return nil, fmt.Errorf("write the record: %w", err)
 		}
 	}
-	return nil
+	return &node.Record{Dir: dir, Commit: commit(), ConfigDigest: configs.RunDigest(c, w)}, nil
 }
 
 // fromRun re-executes a recorded run, or simulates its program on other hardware.

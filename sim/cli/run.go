@@ -35,6 +35,7 @@ type runFlags struct {
 	seed uint64
 
 	record bool
+	tapes  *node.Record // where they go, if record
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -132,11 +133,11 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 	defer told()
 
 	if f.record {
-		if err := recordRun(ctx, f.out, c, w); err != nil {
+		if f.tapes, err = recordRun(ctx, f.out, c, w); err != nil {
 			return err
 		}
 	}
-	t, err := a.target(ctx, f, c, w, log)
+	t, err := a.target(ctx, f, c, log)
 	if err != nil {
 		return err
 	}
@@ -224,9 +225,9 @@ func makeOut(out, name string) (string, error) {
 }
 
 // target starts or finds the cluster.
-func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, log *slog.Logger) (*target, error) {
+func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
 	if f.on == "" && !f.keep {
-		return a.ownTarget(ctx, f, c, w, log)
+		return a.ownTarget(ctx, f, c, log)
 	}
 	var st *launcher.State
 	var err error
@@ -263,16 +264,8 @@ func clusterSets(set []string) []string {
 }
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
-func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, log *slog.Logger) (*target, error) {
-	o := launcher.Options{Cluster: c, Out: f.out, Log: log}
-	if f.record {
-		dir, err := filepath.Abs(filepath.Join(f.out, recordDir))
-		if err != nil {
-			return nil, fmt.Errorf("the folder of the record: %w", err)
-		}
-		o.Record = &node.Record{Dir: dir, Commit: commit(), ConfigDigest: configs.RunDigest(c, w)}
-	}
-	cl, err := launcher.Start(ctx, o)
+func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: f.tapes})
 	if err != nil {
 		return nil, err
 	}
@@ -345,7 +338,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 	net.Cluster, net.Token, net.Role, net.Node, net.Log = t.id, t.cluster.Token, wire.RoleClient, "run", log
 	o := replay.RunOptions{
 		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
-		ConfigDigest: configs.RunDigest(t.cluster, w), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	o.Nodes = replayNodes(t.nodes())
 	o.NodesNow = func() []replay.Node { return replayNodes(t.nodes()) }

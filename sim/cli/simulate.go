@@ -16,7 +16,7 @@ import (
 )
 
 // defaultHardware is the profile of a simulation that names none.
-const defaultHardware = "legoos-cx3"
+const defaultHardware = configs.DefaultHardware
 
 // simulateFlags are the flags of simulate.
 type simulateFlags struct {
@@ -83,7 +83,7 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	}
 	o := replay.VirtualOptions{
 		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Local: !f.noLocal && !f.digest,
-		ConfigDigest: configs.SimulationDigest(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		ConfigDigest: configs.SimulationDigest(c, w, h), Config: configs.Flat(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	if !f.digest {
 		if o.OutDir, err = makeOut(f.out, w.Name); err != nil {
@@ -104,8 +104,8 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 
 // engines are what run can run on.
 const (
-	engineLive    = "live"
-	engineVirtual = "virtual"
+	engineLive    = configs.EngineLive
+	engineVirtual = configs.EngineVirtual
 )
 
 // onEngine reads --engine of run: a virtual one is simulate.

@@ -23,6 +23,10 @@ const (
 	controlName = "control.sock"
 	// controlTimeout bounds a question to a supervisor and its answer.
 	controlTimeout = 2 * time.Second
+	// answerTimeout is the same for one that must not be taken for dead, for it may be starting or stopping a node.
+	answerTimeout = 20 * time.Second
+	// acceptPause is the pause after a question that could not be taken.
+	acceptPause = 50 * time.Millisecond
 	// downTimeout bounds how long Down waits for the end, above StopTimeout and the clean-up.
 	downTimeout = StopTimeout + 2*time.Second
 	// growTimeout bounds how long a node may take to join or leave, its turn included.
@@ -217,8 +221,16 @@ func (s *Supervisor) answerUntil(ctx context.Context) (asker net.Conn) {
 func (s *Supervisor) accept(ctx context.Context, asked chan<- net.Conn) {
 	for {
 		conn, err := s.control.Accept()
-		if err != nil {
-			return // closed by answerUntil
+		if errors.Is(err, net.ErrClosed) {
+			return // by answerUntil
+		}
+		if err != nil { // out of descriptors, say: whoever asks waits for a while
+			s.cluster.opts.Log.Warn("a question to the supervisor could not be taken", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		s.conns.Go(func() { s.answer(ctx, conn, asked) })
 	}
@@ -307,26 +319,35 @@ func ask(dir string, q request, timeout time.Duration) (*reply, error) {
 	return &r, nil
 }
 
-// List gives the clusters of this user that are up, by name. Folders whose supervisor does not answer are passed over: it
-// has died, and its processes are removing them.
+// List gives the clusters of this user that are up, by name. Folders whose supervisor has died are passed over, its processes are
+// removing them; and so are those whose supervisor lives and does not answer.
 func List() ([]State, error) {
+	states, _, err := list()
+	return states, err
+}
+
+// list is List that also tells the folders whose supervisor lives and does not answer.
+func list() (states []State, silent []string, err error) {
 	dirs, err := runtimeDirs()
 	if err != nil {
-		return nil, fmt.Errorf("look for clusters: %w", err)
+		return nil, nil, fmt.Errorf("look for clusters: %w", err)
 	}
-	var states []State
 	for _, d := range dirs {
-		if r, err := ask(d, request{Op: "state"}, controlTimeout); err == nil {
+		r, err := ask(d, request{Op: "state"}, answerTimeout)
+		switch {
+		case err == nil:
 			states = append(states, r.State)
+		case errors.Is(err, os.ErrDeadlineExceeded): // who has died has no socket that takes connections
+			silent = append(silent, d)
 		}
 	}
 	sort.Slice(states, func(i, j int) bool { return states[i].Name < states[j].Name })
-	return states, nil
+	return states, silent, nil
 }
 
 // Find gives the cluster of a name; with an empty name, the only one that is up, or else the only one of a run.
 func Find(name string) (*State, error) {
-	states, err := List()
+	states, silent, err := list()
 	if err != nil {
 		return nil, err
 	}
@@ -341,6 +362,8 @@ func Find(name string) (*State, error) {
 		names = append(names, states[i].Name)
 	}
 	switch {
+	case len(silent) > 0:
+		return nil, fmt.Errorf("the supervisor of the cluster in %s has not answered for %v: try again, or end it with kill", silent[0], answerTimeout)
 	case len(states) == 0:
 		return nil, errors.New("no cluster is up: start one with `splitkernel up`")
 	case name == "":

@@ -59,6 +59,7 @@ type RunOptions struct {
 	TempDir      string           // where bundled traces are unpacked
 	OutDir       string           // where summary.json and manifest.json go; empty writes none
 	ConfigDigest string
+	Config       map[string]any // of the manifest
 	Commit       string
 	Version      string
 	Progress     func(Progress) // may be nil; called from Run's goroutine
@@ -566,7 +567,7 @@ func (v *vnode) describe() report.VNode {
 // manifest says how to repeat the run.
 func (r *controller) manifest() *report.Manifest {
 	m := &report.Manifest{
-		Schema: report.SchemaManifest, Seed: r.o.Workload.Seed, Commit: r.o.Commit, Version: r.o.Version, ConfigDigest: r.o.ConfigDigest,
+		Schema: report.SchemaManifest, Seed: r.o.Workload.Seed, Commit: r.o.Commit, Version: r.o.Version, ConfigDigest: r.o.ConfigDigest, Config: r.o.Config,
 		Host: report.ThisHost(), Started: r.start.UTC(), Traces: []report.Trace{}, Placement: []report.Placement{},
 	}
 	for _, v := range r.vnodes {

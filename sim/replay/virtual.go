@@ -34,6 +34,7 @@ type VirtualOptions struct {
 	TempDir      string  // where bundled traces are unpacked
 	OutDir       string  // where summary.json and manifest.json go; empty writes none
 	ConfigDigest string
+	Config       map[string]any // of the manifest
 	Commit       string
 	Version      string
 	Local        bool // also run each vNode with all memory at hand, for its slowdown
@@ -59,7 +60,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest}}
+	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest, Config: o.Config}}
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}

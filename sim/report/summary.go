@@ -192,15 +192,17 @@ func (s *Summary) ExitCode() int {
 
 // Manifest is manifest.json: what one must know to repeat the run.
 type Manifest struct {
-	Schema       string      `json:"schema"`
-	Seed         uint64      `json:"seed"`
-	Commit       string      `json:"commit"`
-	Version      string      `json:"version"`
-	ConfigDigest string      `json:"config_digest"`
-	Traces       []Trace     `json:"traces"`
-	Placement    []Placement `json:"placement"`
-	Host         Host        `json:"host"`
-	Started      time.Time   `json:"started"`
+	Schema       string `json:"schema"`
+	Seed         uint64 `json:"seed"`
+	Commit       string `json:"commit"`
+	Version      string `json:"version"`
+	ConfigDigest string `json:"config_digest"`
+	// Config is the effective configuration by key, as in --set; sizes are text, a token is left out.
+	Config    map[string]any `json:"config"`
+	Traces    []Trace        `json:"traces"`
+	Placement []Placement    `json:"placement"`
+	Host      Host           `json:"host"`
+	Started   time.Time      `json:"started"`
 }
 
 // Trace is a trace that was replayed.

@@ -132,18 +132,21 @@ func (o *storageOp) block(op wire.Op, to int32, k wire.Block) {
 
 // blockRequest sends a block request with the stamps of its sectors, which an answer to a read replaces.
 func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *sectors, serve func(q *blockCall), done func(error)) {
-	n := wire.BlockLen
+	n := int(c.o.Sizes.BlockToMemory)
+	if _, cached := c.nodes[to].(*storage); cached {
+		n = int(c.o.Sizes.BlockToStorage)
+	}
 	if op == wire.OpBlockWrite {
 		n += int(k.Length)
 	}
 	q := &blockCall{data: *data}
-	c.ask(op, from, to, n, func(answer func(int, func())) {
+	c.send(op, from, to, n, func(answer func(int, func())) {
 		q.reply = func(err error) {
-			back := 0
+			back := int(c.o.Sizes.Ack)
 			if err != nil {
-				back = len(err.Error())
+				back += len(err.Error())
 			} else if op == wire.OpBlockRead {
-				back = int(k.Length)
+				back += int(k.Length)
 			}
 			answer(back, func() {
 				if err == nil && op == wire.OpBlockRead {

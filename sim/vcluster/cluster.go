@@ -37,6 +37,13 @@ type Options struct {
 	Fault       fault.Options // of all processes; threads and region_bytes are set for each
 	Nodes       []Node
 	Managers    Managers
+	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
+	Sizes Sizes
+	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
+	// thread does everything with one call outstanding. A piggybacked flush is not affected.
+	FlushFirst bool
+	// Replication, if not nil, models what flushes cost that also go to a second mComponent.
+	Replication *Replication
 	// Trace hears of every effect, for a digest; may be nil.
 	Trace func(at time.Duration, what string, who uint64, value uint64)
 }
@@ -59,6 +66,10 @@ type Node struct {
 	StorageBytes uint64 // of an sComponent
 	FlushQueue   int
 	MaxVolumes   int
+
+	// WorkersWait keeps a worker of an mComponent or an sComponent busy while its request waits for a device or for another component,
+	// as in LegoOS. Too few workers can then wait for each other.
+	WorkersWait bool
 }
 
 // Managers are the settings of the three managers.
@@ -102,6 +113,9 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Quantum == 0 {
 		o.Quantum = DefaultQuantum
+	}
+	if o.Sizes == (Sizes{}) {
+		o.Sizes = ownSizes
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
 	c.run = c.clock.Handle("continue", func(who uint32) {
@@ -207,6 +221,12 @@ func (o *Options) validate() error {
 		if _, err := placement.New(p.name); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
 		}
+	}
+	if err := o.Replication.validate(o.Nodes); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.Sizes.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if o.Quantum < 0 {
 		errs = append(errs, fmt.Errorf("quantum: %v, want 0 or more", o.Quantum))

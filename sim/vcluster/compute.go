@@ -87,6 +87,8 @@ type Process struct {
 	opened  time.Duration
 	waited  time.Duration // of its threads, in faults
 	traps   *processor.Faults
+	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
+	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
 }
 
 // Thread makes the accesses of one thread.
@@ -228,7 +230,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 	}
 	t.mail, t.stage = fault.Effect{}, stages{}
 	evicted := p.core.Cache().Stats().Evictions
-	p.perform(p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
+	p.performFault(t, p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
 	for {
 		for t.mail.Kind == 0 {
 			t.y.Wait(&t.wake)
@@ -260,9 +262,38 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			if frame, ok := p.core.Hit(page, write); ok {
 				return frame, nil
 			}
-			p.perform(p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
+			p.performFault(t, p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
 		}
 	}
+}
+
+// performFault does what the core wants of a fault of t. With FlushFirst what t itself goes on with waits for its victim's flush.
+func (p *Process) performFault(t *Thread, out []fault.Effect) {
+	if !p.c.o.FlushFirst || len(out) == 0 || out[0].Kind != fault.Write {
+		p.perform(out)
+		return
+	}
+	var later []fault.Effect
+	now := make([]fault.Effect, 0, len(out))
+	for _, e := range out {
+		if e.Thread == t.id && (e.Kind == fault.Fetch || e.Kind == fault.Done) {
+			later = append(later, e)
+		} else {
+			now = append(now, e)
+		}
+	}
+	if len(later) == 0 { // a mechanism that waits for its acknowledgement anyhow
+		p.perform(out)
+		return
+	}
+	acked := &vtime.Signal{Name: fmt.Sprintf("the flush of a victim of process %s, thread %d", p.o.Name, t.id)}
+	if p.first == nil {
+		p.first = map[uint64]*vtime.Signal{}
+	}
+	p.first[out[0].Flush.ID] = acked
+	p.perform(now)
+	t.y.Wait(acked)
+	p.perform(later)
 }
 
 // perform does what the core wants, in order.
@@ -281,17 +312,23 @@ func (p *Process) perform(out []fault.Effect) {
 			}
 			i := p.c.msgs.take()
 			m := p.c.msgs.at(i)
-			*m = message{op: wire.OpMiss, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: missBytes, p: p, thread: int32(e.Thread), page: e.Page, frame: e.Frame, epoch: e.Owner.Epoch}
+			*m = message{op: wire.OpMiss, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: p.c.o.Sizes.Miss, p: p, thread: int32(e.Thread), page: e.Page, frame: e.Frame, epoch: e.Owner.Epoch}
 			if e.Piggyback {
-				m.op, m.bytes, m.paired = wire.OpMissFlush, missFlushBytes, true
+				m.op, m.bytes, m.paired = wire.OpMissFlush, p.c.o.Sizes.MissFlush, true
 				m.flush = flushBody{Flush: e.Flush, epoch: e.FlushEpoch, stamp: p.frames[e.Flush.Frame]}
+				if p.c.o.Replication != nil {
+					p.replicate(m.to, e.Flush.ID)
+				}
 			}
 			p.c.post(i)
 		case fault.Write:
 			i := p.c.msgs.take()
 			*p.c.msgs.at(i) = message{
-				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: flushBytes, p: p, page: e.Page,
+				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: p.c.o.Sizes.Flush, p: p, page: e.Page,
 				flush: flushBody{Flush: e.Flush, epoch: e.Owner.Epoch, stamp: p.frames[e.Flush.Frame]},
+			}
+			if p.c.o.Replication != nil {
+				p.replicate(p.c.node(e.Owner.Node), e.Flush.ID)
 			}
 			p.c.post(i)
 		case fault.AskOwner:
@@ -321,6 +358,15 @@ func (p *Process) tick() {
 
 // fetched takes the answer to a miss.
 func (p *Process) fetched(m *message) {
+	if m.paired && p.c.o.Replication != nil {
+		own := *m
+		p.arrived(m.flush.ID, func() { p.filled(&own) })
+		return
+	}
+	p.filled(m)
+}
+
+func (p *Process) filled(m *message) {
 	t := p.threads[m.thread]
 	t.stage = stagesOf(m, p.c.clock.Now())
 	if m.err == nil {
@@ -332,10 +378,21 @@ func (p *Process) fetched(m *message) {
 	}
 }
 
-func (p *Process) flushed(m *message) { p.acked(m) }
+func (p *Process) flushed(m *message) {
+	if p.c.o.Replication != nil {
+		own := *m
+		p.arrived(m.flush.ID, func() { p.acked(&own) })
+		return
+	}
+	p.acked(m)
+}
 
 func (p *Process) acked(m *message) {
 	p.perform(p.core.FlushDone(p.c.clock.Now(), m.flush.ID, m.flush.err, p.out[:0]))
+	if s := p.first[m.flush.ID]; s != nil {
+		delete(p.first, m.flush.ID)
+		s.Wake()
+	}
 	p.idle.Broadcast()
 }
 

@@ -24,6 +24,7 @@ type memory struct {
 	call  uint64
 
 	blocks blockCache
+	log    replicaLog // as a secondary
 
 	misses, flushes, refused uint64
 }
@@ -49,17 +50,18 @@ func (m *memory) load() wire.Load {
 
 // page serves a miss, a flush, or both in one message: the miss first, as live.
 func (m *memory) page(q *message) {
-	q.back = ackBytes
+	z := &m.c.o.Sizes
+	q.back = z.Ack
 	if q.op != wire.OpFlush {
 		if q.err = m.miss(q.p.o.PID, q.page, q.epoch, &q.stamp); q.err == nil {
-			q.back = pageBytes
+			q.back = z.Page
 		}
 	}
 	if q.op != wire.OpMiss {
 		f := &q.flush
 		f.err = m.flush(q.p.o.PID, q.p.o.Epoch, f)
 		if q.op == wire.OpMissFlush {
-			q.back += ackBytes
+			q.back += z.Ack
 		}
 	}
 }

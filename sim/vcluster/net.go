@@ -1,6 +1,7 @@
 package vcluster
 
 import (
+	"fmt"
 	"time"
 
 	"splitkernel/netlayer/link"
@@ -50,14 +51,31 @@ type flushBody struct {
 	err   *wire.Error
 }
 
-// Sizes on the wire, as the message layer has them.
-const (
-	missBytes      = wire.HeaderLen + wire.MissLen
-	flushBytes     = wire.HeaderLen + wire.FlushLen + wire.PageSize
-	missFlushBytes = wire.HeaderLen + wire.MissFlushLen + wire.PageSize
-	ackBytes       = wire.HeaderLen
-	pageBytes      = wire.HeaderLen + wire.PageSize
-)
+// Sizes of messages, in bytes with their headers.
+type Sizes struct {
+	Miss, Flush, MissFlush int32
+	Page                   int32 // the answer to a miss
+	Ack                    int32 // the answer to a flush, or to a write of blocks
+	BlockToMemory          int32 // a block request of a process, beside its data
+	BlockToStorage         int32 // one of a buffer cache, beside its data
+}
+
+// ownSizes are those of the message layer.
+var ownSizes = Sizes{
+	Miss: wire.HeaderLen + wire.MissLen, Flush: wire.HeaderLen + wire.FlushLen + wire.PageSize, MissFlush: wire.HeaderLen + wire.MissFlushLen + wire.PageSize,
+	Page: wire.HeaderLen + wire.PageSize, Ack: wire.HeaderLen, BlockToMemory: wire.HeaderLen + wire.BlockLen, BlockToStorage: wire.HeaderLen + wire.BlockLen,
+}
+
+// validate wants all sizes or none, since nobody sends a message of no bytes.
+func (s Sizes) validate() error {
+	if s == (Sizes{}) {
+		return nil
+	}
+	if min(s.Miss, s.Flush, s.MissFlush, s.Page, s.Ack, s.BlockToMemory, s.BlockToStorage) < 1 {
+		return fmt.Errorf("sizes: %+v, want each at least 1 byte, or none set", s)
+	}
+	return nil
+}
 
 // CallTimeout is after how long a request whose message or answer was lost counts as such: that of a live connection.
 const CallTimeout = 5 * time.Second
@@ -156,6 +174,10 @@ func (c *Cluster) moves(m *message) int {
 		return wire.PageSize
 	case wire.OpBlockRead, wire.OpBlockWrite:
 		return wire.PageSize
+	case opReplica:
+		if n := c.nodes[m.to].(*memory); !n.log.flushing {
+			return wire.PageSize
+		}
 	}
 	return 0
 }
@@ -180,14 +202,14 @@ func (c *Cluster) onServed(i uint32) {
 		c.reply(i)
 		return
 	}
-	inside, answered := true, false
+	inside, answered, waits := true, false, c.o.Nodes[m.to].WorkersWait
 	m.serve(func(back int, then func()) {
 		m := c.msgs.at(i)
-		m.back, m.answer, m.waited = int32(back), then, !inside
+		m.back, m.answer, m.waited = int32(back), then, !inside && !waits
 		answered = true
 		c.reply(i)
 	})
-	if inside = false; !answered {
+	if inside = false; !answered && !waits {
 		c.freeWorker(c.msgs.at(i).to)
 	}
 }
@@ -257,10 +279,15 @@ func (c *Cluster) onAnswered(i uint32) {
 // ask sends a request that is not hot. serve runs at the receiver and calls done, then or later, with the size of the answer's
 // body and what is to be done where it arrives.
 func (c *Cluster) ask(op wire.Op, from, to int32, body int, serve func(done func(back int, then func())), fail func(error)) {
-	i := c.msgs.take()
-	*c.msgs.at(i) = message{op: op, from: from, to: to, bytes: int32(wire.HeaderLen + body), serve: func(done func(int, func())) {
+	c.send(op, from, to, wire.HeaderLen+body, func(done func(int, func())) {
 		serve(func(back int, then func()) { done(wire.HeaderLen+back, then) })
-	}, fail: fail}
+	}, fail)
+}
+
+// send is ask with sizes that have the headers in them.
+func (c *Cluster) send(op wire.Op, from, to int32, bytes int, serve func(done func(back int, then func())), fail func(error)) {
+	i := c.msgs.take()
+	*c.msgs.at(i) = message{op: op, from: from, to: to, bytes: int32(bytes), serve: serve, fail: fail}
 	c.post(i)
 }
 
