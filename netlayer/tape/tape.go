@@ -18,7 +18,7 @@ type Sum uint64
 
 // Uint adds a number.
 func (s Sum) Uint(v uint64) Sum {
-	x := (uint64(s) ^ v) * 0x9e3779b97f4a7c15 // the golden ratio: an odd number without structure
+	x := ((uint64(s) ^ v) + 1) * 0x9e3779b97f4a7c15 // the golden ratio: an odd number without structure
 	return Sum(x ^ x>>29)
 }
 

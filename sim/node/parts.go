@@ -88,7 +88,7 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 		return nil, errors.Join(fmt.Errorf("manager: %w", err), tape.close())
 	}
 	return &part{
-		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return m.RegisterMetrics(r) },
+		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return errors.Join(m.RegisterMetrics(r), tape.register(r)) },
 		health: gmanagers.WriteHealthMetrics,
 		ready: func(ctx context.Context) error {
 			tick := time.NewTicker(readyTick)
@@ -162,7 +162,7 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	}
 	host := replay.NewHost(comp, log)
 	return &part{
-		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
+		handler: host, register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx), tape.close()) },
 	}, nil
@@ -188,7 +188,7 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 		return nil, errors.Join(fmt.Errorf("mcomponent: %w", err), tape.close())
 	}
 	return &part{
-		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
+		handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop,
 		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), tape.close()) },
 		fence: comp.Fence, joined: comp.Registered, waitsInside: comp.WorkerWaits,

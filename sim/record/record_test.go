@@ -239,9 +239,9 @@ func TestChangeIsSeen(t *testing.T) {
 // two blocks is a node that was killed.
 func TestBadTapes(t *testing.T) {
 	w, path := create(t, DefaultMaxBytes)
-	play(t, w, testHead(), 50)
+	play(t, w, testHead(), 8)
 	w.flush2(t)
-	play(t, w, testHead(), 20)
+	play(t, w, testHead(), 4)
 	if _, err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -189,6 +189,13 @@ func (w *Writer) write(kind byte, raw []byte) {
 	}
 }
 
+// Stats tells how the tape would end now.
+func (w *Writer) Stats() End {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return End{Records: w.records, Dropped: w.dropped, Full: w.full, Waits: w.waits}
+}
+
 // Close writes what is left, and how the tape ended. No core is told anything any more.
 func (w *Writer) Close() (End, error) {
 	w.mu.Lock()
@@ -201,9 +208,7 @@ func (w *Writer) Close() (End, error) {
 	close(w.quit)
 	w.done.Wait()
 	w.flush()
-	w.mu.Lock()
-	end := End{Records: w.records, Dropped: w.dropped, Full: w.full, Waits: w.waits}
-	w.mu.Unlock()
+	end := w.Stats()
 	text, err := json.Marshal(&end)
 	if err == nil && w.err == nil {
 		w.write(blockEnd, text)
