@@ -101,7 +101,7 @@ func (m *Managers) Run(ctx context.Context) error {
 	links := newLinks(m.o)
 	defer links.close()
 	config := raftsm.Config{
-		Self: m.o.ID, Dir: m.o.DataDir, FS: m.o.FS, Deployment: deployment(m.o.Net.Cluster), Connect: links.connect, Log: m.log,
+		Self: m.o.ID, Dir: m.o.DataDir, FS: m.o.FS, Deployment: deployment(m.o.Net.Cluster), Connect: links.connect, Log: m.log, Recorder: m.o.Recorder,
 		OnLeader: m.leaderChanged, RTTMillisecond: uint64(m.o.TickMS), ElectionRTT: uint64(m.o.ElectionTicks),
 		HeartbeatRTT: uint64(m.o.HeartbeatTicks), SnapshotEntries: uint64(m.o.SnapshotEntries), CompactionOverhead: uint64(m.o.CompactionEntries),
 		Groups: []raftsm.Group{

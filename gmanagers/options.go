@@ -16,6 +16,7 @@ import (
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	Net     netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
 	Log     *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
 	FS      FS               `mapstructure:"-" yaml:"-"` // nil is the disk
+	// Recorder gets what the states of the managers are told; nil is off.
+	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 	// OnStep, if not nil, is called with the name of each step of an admission, a release or a move that this process
 	// coordinates: before it is sent ("prepare gmm", "decide commit", "poll gsm"), and when it was answered, before anything
 	// follows from that ("prepare gmm answered"); also when an admission or a release is in the log and nobody was asked yet

@@ -37,7 +37,7 @@ type Component struct {
 
 	mu     sync.Mutex
 	owners *vregion.Owners
-	store  *pagestore.Store
+	store  pagestore.Taped
 	seen   Inject // how many misses and flushes the test doors have seen; only counted while a door is open
 	frames [stripes]sync.Mutex
 	pages  *arena.Arena
@@ -97,7 +97,7 @@ func New(o Options) (*Component, error) {
 	}
 	c := &Component{
 		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
-		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.New(pages.Frames()), pages: pages,
+		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.Taped{Store: pagestore.New(pages.Frames())}, pages: pages,
 		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
 		switches: make(chan struct{}, maxHomeSwitches),
 		home:     vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
@@ -106,6 +106,9 @@ func New(o Options) (*Component, error) {
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
+	}
+	if r := o.Recorder; r != nil {
+		c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: o.Node, Capacity: pages.Frames()})))
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if in := o.Inject; in != (Inject{}) {

@@ -62,14 +62,15 @@ func (c *Component) Import(ctx context.Context, o ProcessOptions, s State) (*Pro
 	if err != nil {
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
-	if err := core.Import(s.Core); err != nil {
-		return nil, fmt.Errorf("process %s: %w", o.Name, err)
-	}
 	frames, err := arena.NewDense(cache.Frames())
 	if err != nil {
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
 	p := newProcess(c, o, core, frames)
+	if err := p.core.Import(s.Core); err != nil {
+		_ = frames.Close() // nothing was ever in it
+		return nil, fmt.Errorf("process %s: %w", o.Name, err)
+	}
 	p.heapEnd = s.HeapEnd
 	// Before the home and the buffer caches know of it: they may tell it at once that something has moved.
 	if err := c.enter(p); err != nil {
@@ -252,6 +253,9 @@ func (p *Process) Leave() error {
 	p.Stop(wire.Errorf(wire.KindNotOwner, "process %s runs elsewhere", p.o.Name))
 	p.stop()
 	p.steward.Wait()
+	p.mu.Lock()
+	p.core.End()
+	p.mu.Unlock()
 	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
 	if err := p.frames.Close(); err != nil {
 		return fmt.Errorf("process %s: free its ExCache: %w", p.o.Name, err)

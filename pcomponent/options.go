@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
@@ -33,6 +34,8 @@ type Options struct {
 	Addr netlayer.Addr `mapstructure:"-" yaml:"-"`
 	// Managers are asked where a volume is that is not where it was; nil if nobody knows better.
 	Managers Managers `mapstructure:"-" yaml:"-"`
+	// Recorder gets the inputs of the processes' cores; nil is off.
+	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 	// Cores is the number of processors that it offers; utilisation is measured against it.
 	Cores int
 	// ExCacheBytes is what the ExCaches of all its processes may hold together.
@@ -86,6 +89,8 @@ type ProcessOptions struct {
 	ExCache excache.Options
 	// RegionBytes is the size of a vRegion in bytes, the same in the whole cluster.
 	RegionBytes uint64
+	// Program says to whoever re-executes a recorded process what made its accesses; the driver's, and not looked at here.
+	Program []byte
 	// OnDamaged hears of each page that came with a wrong checksum. It is called with the process's lock held.
 	OnDamaged func(page wire.PageNo, owner wire.NodeID, err error)
 	// OnEvent hears of each fetch and flush, for the history of a page; nil is off. Called with the process's lock held.

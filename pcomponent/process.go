@@ -27,7 +27,7 @@ type Process struct {
 	mu      sync.Mutex // guards everything below and all threads' mail
 	home    *netlayer.Peer
 	homeAt  wire.Owner // it moves: o.Home is where it was first
-	core    *fault.Core
+	core    fault.Taped
 	threads []*Thread
 	active  []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
 	spare   []*flushCall
@@ -64,7 +64,7 @@ type flushCall struct {
 }
 
 func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.Arena) *Process {
-	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, frames: frames, opened: time.Now(), core: core, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}}
+	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}}
 	for k := range p.faults {
 		p.faults[k] = newHistogram()
 	}
@@ -75,6 +75,10 @@ func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.
 		p.threads = append(p.threads, &Thread{p: p, id: i, wake: make(chan struct{}, 1)})
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
+	if r := c.o.Recorder; r != nil {
+		head := fault.TapeHead{Node: c.o.ID, PID: o.PID, Epoch: o.Epoch, Name: o.Name, Options: core.Options(), ExCache: o.ExCache, Program: o.Program}
+		p.core.Record(r.Open(fault.TapeKind, wire.Marshal(&head)))
+	}
 	return p
 }
 
@@ -438,6 +442,7 @@ func (p *Process) Close(ctx context.Context) error {
 		}
 	}
 	p.active = nil
+	p.core.End()
 	p.mu.Unlock()
 	if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
 		errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))

@@ -33,6 +33,7 @@ type Thread struct {
 // Begin takes the process's lock for a batch of accesses.
 func (t *Thread) Begin() {
 	t.p.mu.Lock()
+	t.p.core.Run(t.id)
 	t.began, t.idle = t.p.now(), 0
 }
 
@@ -123,6 +124,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 		err = peer.Wait(&t.miss)
 	}
 	p.mu.Lock()
+	p.core.Run(t.id)
 	t.now = p.now()
 	t.idle += t.now - waited
 	if fc != nil {
@@ -151,6 +153,7 @@ func (t *Thread) park(on uint64) {
 		p.mu.Lock()
 		t.now = p.now()
 	}
+	p.core.Run(t.id)
 	t.idle += t.now - waited
 }
 

@@ -30,6 +30,9 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
+// Hits is Stats().Hits.
+func (c *Cache) Hits() uint64 { return c.counts.Reads + c.counts.Writes - c.counts.Misses }
+
 // CountPiggyback counts a flush that travelled in one message with a miss. Only
 // the caller knows; it is a timing counter and outside the law of equal counts.
 func (c *Cache) CountPiggyback() { c.counts.Piggybacked++ }

@@ -99,6 +99,9 @@ func New(o Options, cache *excache.Cache) (*Core, error) {
 // Cache gives the ExCache that the core decides with, for its counters.
 func (c *Core) Cache() *excache.Cache { return c.cache }
 
+// Options gives what the core was made of.
+func (c *Core) Options() Options { return c.o }
+
 // Stats gives the timing counters.
 func (c *Core) Stats() Stats { return c.stats }
 

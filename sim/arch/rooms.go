@@ -16,8 +16,8 @@ const (
 	levelMain       = 6
 )
 
-// vocabularies import nothing of this module: the wire's, and that of the hardware models.
-var vocabularies = []string{"netlayer/wire", "sim/units", "sim/fifo"}
+// vocabularies import nothing of this module: the wire's, that of the flight recorder, and that of the hardware models.
+var vocabularies = []string{"netlayer/wire", "netlayer/tape", "sim/units", "sim/fifo"}
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
@@ -40,8 +40,8 @@ var instruments = []string{"netlayer/heat"}
 // composed are cores that put together what cores of other rooms offer.
 var composed = []string{"sim/hardware"}
 
-// alsoPure are held to the rules of cores, although they are none: the event clock, and the vocabulary of models.
-var alsoPure = []string{"sim/vtime", "sim/units", "sim/fifo"}
+// alsoPure are held to the rules of cores, although they are none: the event clock, and the vocabularies of the recorder and of models.
+var alsoPure = []string{"netlayer/tape", "sim/vtime", "sim/units", "sim/fifo"}
 
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
 var shells = []string{

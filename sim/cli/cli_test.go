@@ -120,6 +120,10 @@ func TestBadUsageExitsWith2(t *testing.T) {
 		{[]string{"down", "--all", "x"}, "both --all and a name"},
 		{[]string{"node", "nonsense"}, `unknown command "nonsense"`},
 		{[]string{"run", "--on", "x", "--name", "y"}, "--on and --name"},
+		{[]string{"run", "--on", "x", "--record"}, "--record with --on or --keep"},
+		{[]string{"run", "--engine", "virtual", "--record"}, "--record and --engine virtual"},
+		{[]string{"simulate", "--until", "5"}, "want --from-run DIR"},
+		{[]string{"simulate", "--from-run", "nowhere"}, "made with --record"},
 		{[]string{"node", "--config", "nowhere.json"}, "nowhere.json"},
 		{[]string{"up", "--cluster", "nowhere.yaml"}, "nowhere.yaml: no such file"},
 	} {
@@ -237,6 +241,11 @@ func TestOutcomeOfARun(t *testing.T) {
 		err := outcome(c.sum, c.err)
 		if err != nil {
 			err = &ranError{err}
+		}
+		for _, f := range []runFlags{{out: "dir"}, {out: "dir", record: true}} {
+			if got := howToReplay(err, &f); (got != "") != (c.code == exitWrongPage) || strings.Contains(got, "--from-run dir") != (got != "" && f.record) {
+				t.Errorf("%s: %q", c.name, got)
+			}
 		}
 		a := &app{stderr: &bytes.Buffer{}}
 		if got := a.exitCode(err); got != c.code {

@@ -20,6 +20,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
 )
@@ -32,6 +33,9 @@ type runFlags struct {
 	name string
 	out  string
 	seed uint64
+
+	record bool
+	tapes  *node.Record // where they go, if record
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -60,6 +64,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
+	cmd.Flags().BoolVar(&f.record, "record", false, "record what cores of pComponents, mComponents and managers are told, for simulate --from-run")
 	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
 	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
 	return cmd
@@ -67,6 +72,9 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 
 // check finds flags that contradict each other: a running cluster has its configuration.
 func (f *runFlags) check(cmd *cobra.Command) error {
+	if f.record && (f.on != "" || f.keep) {
+		return usage("--record with --on or --keep: a run records a cluster that it starts and stops, want it alone")
+	}
 	if f.on == "" {
 		return nil
 	}
@@ -124,6 +132,11 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 	told := context.AfterFunc(ctx, func() { a.say("stopping; Ctrl-C again kills what is left") })
 	defer told()
 
+	if f.record {
+		if f.tapes, err = recordRun(ctx, f.out, c, w); err != nil {
+			return err
+		}
+	}
 	t, err := a.target(ctx, f, c, log)
 	if err != nil {
 		return err
@@ -139,7 +152,23 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 			err = errors.Join(err, printErr)
 		}
 	}
-	return outcome(sum, err)
+	err = outcome(sum, err)
+	if text := howToReplay(err, f); text != "" {
+		a.say("%s", text)
+	}
+	return err
+}
+
+// howToReplay is what is said beside a wrong page.
+func howToReplay(err error, f *runFlags) string {
+	code := (*codeError)(nil)
+	switch {
+	case !errors.As(err, &code) || code.code != exitWrongPage:
+		return ""
+	case f.record:
+		return "this run was recorded; to re-execute it: splitkernel simulate --from-run " + f.out
+	}
+	return "this run was not recorded; with --record it could be re-executed as it was"
 }
 
 // outcome gives the error, and with it the exit code, of a run. A wrong page outweighs whatever else failed.
@@ -242,7 +271,7 @@ func clusterSets(set []string) []string {
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
 func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
-	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log})
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: f.tapes})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ type simulateFlags struct {
 	placed   string
 	noLocal  bool
 	replayed bool
+	fromRun  string
+	until    string
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -37,9 +39,15 @@ func (a *app) simulateCommand() *cobra.Command {
 		Short: "Run a workload in virtual time on modelled hardware, and report",
 		Long: `simulate runs in one process what run runs live: the same cores, wired on an event clock with models of processors, links
 and devices (--hardware: a file, or the name of a bundled profile). The report is that of run, and all its times are modelled; one
-seed gives one result, byte by byte. --digest prints one hexadecimal line and nothing else.`,
+seed gives one result, byte by byte. --digest prints one hexadecimal line and nothing else.
+
+--from-run re-executes a run that was made with --record: every core is told what it was told live, in the same order, and each
+effect must be the recorded one. With --hardware the program of that run is simulated on other hardware instead.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			if f.fromRun != "" || f.until != "" {
+				return a.fromRun(cmd, &f, args)
+			}
 			if cmd.Flags().Changed("seed") {
 				f.set = append(f.set, "workload.seed="+strconv.FormatUint(f.seed, 10))
 			}
@@ -52,6 +60,8 @@ seed gives one result, byte by byte. --digest prints one hexadecimal line and no
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
 	cmd.Flags().BoolVar(&f.digest, "digest", false, "print the digest of what happened, and write nothing")
 	cmd.Flags().StringVar(&f.placed, "placement", "", "manifest.json of another run: every vNode, vRegion and volume goes where it was then")
+	cmd.Flags().StringVar(&f.fromRun, "from-run", "", "folder of a run that was recorded: re-execute it; with --hardware simulate its program")
+	cmd.Flags().StringVar(&f.until, "until", "", "with --from-run: stop after this event, as in p1:1234, and print the state of the cores")
 	cmd.Flags().BoolVar(&f.noLocal, "no-local", false, "leave out the runs with all memory local, and with them the slowdowns")
 	cmd.Flags().BoolVar(&f.replayed, "as-replay", false, "predict the live replay of the traces, not their programs: a reference costs processor.reference of the profile in place of its instructions")
 	return cmd
@@ -123,7 +133,7 @@ func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workl
 		for _, g := range []struct {
 			name string
 			set  bool
-		}{{"--on", f.on != ""}, {"--keep", f.keep}, {"--name", f.name != ""}} {
+		}{{"--on", f.on != ""}, {"--keep", f.keep}, {"--name", f.name != ""}, {"--record", f.record}} {
 			if g.set {
 				return usage("%s and --engine virtual: a simulation starts no cluster, want one of them", g.name)
 			}

@@ -18,6 +18,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
@@ -96,6 +97,12 @@ func start(t *testing.T, text string, set ...string) *cluster {
 // startWith is start with another program for the nodes.
 func startWith(t *testing.T, executable, text string, set ...string) *cluster {
 	t.Helper()
+	return startRecorded(t, executable, nil, text, set...)
+}
+
+// startRecorded is startWith with tapes.
+func startRecorded(t *testing.T, executable string, rec *node.Record, text string, set ...string) *cluster {
+	t.Helper()
 	file := text
 	if strings.Contains(text, "\n") {
 		file = filepath.Join(t.TempDir(), "cluster.yaml")
@@ -108,7 +115,7 @@ func startWith(t *testing.T, executable, text string, set ...string) *cluster {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	l, err := launcher.Start(background(t), launcher.Options{Cluster: c, Out: out, Executable: executable})
+	l, err := launcher.Start(background(t), launcher.Options{Cluster: c, Out: out, Executable: executable, Record: rec})
 	if err != nil {
 		t.Fatal(err)
 	}

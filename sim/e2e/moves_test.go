@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,9 +14,11 @@ import (
 
 	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/record"
 )
 
 const moveRegion = 64 * wire.PageSize
@@ -47,7 +51,7 @@ func (s switched) Serve(_ context.Context, req *netlayer.Request, _ *netlayer.Re
 	return s.c.Switched(req)
 }
 
-func newMovers(t *testing.T, n int) *movers {
+func newMovers(t *testing.T, n int, recorder tape.Recorder) *movers {
 	c := &movers{t: t}
 	net := func(role wire.Role, id wire.NodeID) netlayer.Options {
 		o := netlayer.DefaultOptions()
@@ -78,7 +82,7 @@ func newMovers(t *testing.T, n int) *movers {
 	for i := range n {
 		o := mcomponent.DefaultOptions()
 		o.Node, o.Addr, o.Net, o.Managers, o.RegionBytes, o.MemoryBytes = memoryID(i), c.addr[i], net(wire.RoleMemory, memoryID(i)), c, moveRegion, 8<<20
-		o.Migrate.BatchPages, o.Migrate.FreezePages = 8, 4
+		o.Migrate.BatchPages, o.Migrate.FreezePages, o.Recorder = 8, 4, recorder
 		m, err := mcomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -97,6 +101,7 @@ func newMovers(t *testing.T, n int) *movers {
 	}
 	po := pcomponent.DefaultOptions()
 	po.ID, po.Net, po.Addr = "p1", net(wire.RoleCompute, "p1"), netlayer.Addr(fmt.Sprintf("inproc:movers-%d-p", serial))
+	po.Recorder = recorder
 	var err error
 	if c.p, err = pcomponent.New(po); err != nil {
 		t.Fatal(err)
@@ -135,11 +140,46 @@ func (c *movers) move(req wire.MoveReq, i, j int, old wire.Epoch) wire.Epoch {
 	return s.Epoch
 }
 
+// madeAccess is one that a thread made, madeAccesses all of them.
+type (
+	madeAccess struct {
+		page  uint64
+		write bool
+	}
+	madeAccesses []madeAccess
+)
+
+// programOf gives the accesses of threads again.
+type programOf []madeAccesses
+
+func (p programOf) Next(thread int) (page uint64, write bool, err error) {
+	if len(p[thread]) == 0 {
+		return 0, false, io.EOF
+	}
+	a := p[thread][0]
+	p[thread] = p[thread][1:]
+	return a.page, a.write, nil
+}
+
+func (p programOf) Close() error { return nil }
+
 // TestAProcessRunsWhileItsMemoryMoves: threads read and write stamped pages over a small ExCache and map memory, while their
-// vRegions go round the mComponents and their home does too. Every access finds the last write.
+// vRegions go round the mComponents and their home does too. Every access finds the last write. All of it was recorded, and
+// the cores of the process and of the page stores do the same again.
 func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 	t.Parallel()
-	c := newMovers(t, 3)
+	tapePath := filepath.Join(t.TempDir(), "all.tape")
+	w, err := record.Create(tapePath, record.Head{}, record.DefaultMaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := false
+	defer func() {
+		if !closed {
+			w.Close()
+		}
+	}()
+	c := newMovers(t, 3, w)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	x := excache.DefaultOptions()
@@ -152,7 +192,8 @@ func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 	if err := p.Map(ctx, first*wire.PageSize, pages*wire.PageSize, true, true, "test"); err != nil {
 		t.Fatal(err)
 	}
-	want := map[uint64]uint64{} // by page; with the process's lock
+	want := map[uint64]uint64{}    // by page; with the process's lock
+	var made [threads]madeAccesses // likewise
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range threads {
@@ -168,6 +209,7 @@ func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 				th.Begin()
 				for range 8 {
 					page, write := first+uint64(rng.IntN(pages)), rng.IntN(2) == 0
+					made[i] = append(made[i], madeAccess{page, write})
 					b, err := th.Access(page, write)
 					if err != nil {
 						t.Errorf("page %d: %v", page, err)
@@ -226,6 +268,17 @@ func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 	}
 	if err := p.Close(ctx); err != nil {
 		t.Fatal(err)
+	}
+	closed = true
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := record.Execute(ctx, tapePath, record.ExecuteOptions{Accesses: func([]byte) (record.Accesses, error) { return programOf(made[:]), nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Cores) != 4 || res.Hits != s.Hits || res.Ended == nil {
+		t.Errorf("%d hits live, again %+v", s.Hits, res)
 	}
 	for i, m := range c.m {
 		if s := m.Stats(); s.Pages.Used != 0 || s.OwnedRegions != 0 || s.Home.Processes != 0 {

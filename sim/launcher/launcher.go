@@ -40,6 +40,8 @@ type Options struct {
 	Executable string
 	// Log gets what the launcher does; nil is silence.
 	Log *slog.Logger
+	// Record is where the nodes' tapes go; the folder exists. Nil records nothing.
+	Record *node.Record
 }
 
 // NodeInfo is a running node.
@@ -180,7 +182,7 @@ func (c *Cluster) furnish(cluster *configs.Cluster, id string) error {
 	if err := os.MkdirAll(c.dataPath(id), 0o700); err != nil {
 		return fmt.Errorf("make the data folder of node %s: %w", id, err)
 	}
-	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path}
+	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record}
 	return node.WriteConfig(c.configPath(id), cfg)
 }
 

@@ -36,8 +36,17 @@ type Config struct {
 	Restarted bool   // it ran before, with this DataDir
 	// RuntimeDir is the cluster's temporary folder; a process that outlives its launcher removes it.
 	RuntimeDir string
+	// Record is where the node's tape goes; the folder exists. Nil records nothing.
+	Record *Record `json:",omitempty"`
 
 	metrics *netlayer.Metrics // of this process, where its connections count themselves; nil counts nothing
+}
+
+// Record says where a node's tape goes, and of what run it is.
+type Record struct {
+	Dir          string
+	Commit       string
+	ConfigDigest string
 }
 
 // Self gives the node's own entry among the peers.

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"splitkernel/netlayer/wire"
+	"splitkernel/sim/record"
 )
 
 // registerer is where the rooms register their metrics.
@@ -37,6 +38,22 @@ type monitor struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan error
+}
+
+// register offers what the tape could not take. Nothing is recorded without a tape, and both are 0.
+func (t nodeTape) register(r registerer) error {
+	counter := func(name, help string, value func(record.End) uint64) error {
+		return r.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "splitkernel", Subsystem: "node", Name: name, Help: help}, func() float64 {
+			if t.w == nil {
+				return 0
+			}
+			return float64(value(t.w.Stats()))
+		}))
+	}
+	return errors.Join(
+		counter("record_dropped_total", "Records of cores that came after the tape was full.", func(e record.End) uint64 { return e.Dropped }),
+		counter("record_waits_total", "Records of cores that waited, because more than MaxBuffered was still to be written.", func(e record.End) uint64 { return e.Waits }),
+	)
 }
 
 // newMonitor listens at an address, or on a free loopback port. serve answers, close ends it.

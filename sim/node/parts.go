@@ -76,12 +76,19 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 	for i, m := range cfg.Managers() {
 		o.Peers = append(o.Peers, gmanagers.Peer{ID: m.ID, Addr: netlayer.Addr(m.Addr), ReplicaID: uint64(i + 1)})
 	}
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	m, err := gmanagers.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("manager: %w", err)
+		return nil, errors.Join(fmt.Errorf("manager: %w", err), tape.close())
 	}
 	return &part{
-		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return m.RegisterMetrics(r) },
+		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return errors.Join(m.RegisterMetrics(r), tape.register(r)) },
 		health: gmanagers.WriteHealthMetrics,
 		ready: func(ctx context.Context) error {
 			tick := time.NewTicker(readyTick)
@@ -95,7 +102,7 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 			}
 			return nil
 		},
-		close: func(context.Context) error { return nil }, // Run has closed all
+		close: func(context.Context) error { return tape.close() }, // Run has closed all else
 	}, nil
 }
 
@@ -142,15 +149,22 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	}
 	o := *cfg.Node.Compute
 	o.Net, o.Addr, o.Managers = cfg.peerOptions(log), netlayer.Addr(self.Addr), volumes{gm}
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	comp, err := pcomponent.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("pcomponent: %w", err)
+		return nil, errors.Join(fmt.Errorf("pcomponent: %w", err), tape.close())
 	}
 	host := replay.NewHost(comp, log)
 	return &part{
-		handler: host, register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
+		handler: host, register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
-		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx)) },
+		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx), tape.close()) },
 	}, nil
 }
 
@@ -162,13 +176,21 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	}
 	o := *cfg.Node.Memory
 	o.Node, o.Addr, o.Log, o.Net, o.Managers = cfg.Node.ID, netlayer.Addr(self.Addr), log, cfg.peerOptions(log), gm
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	comp, err := mcomponent.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("mcomponent: %w", err)
+		return nil, errors.Join(fmt.Errorf("mcomponent: %w", err), tape.close())
 	}
 	return &part{
-		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop, close: comp.Close,
+		handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop,
+		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), tape.close()) },
 		fence: comp.Fence, joined: comp.Registered, waitsInside: comp.WorkerWaits,
 	}, nil
 }

@@ -131,7 +131,7 @@ func (j *job) run() {
 func (j *job) options() pcomponent.ProcessOptions {
 	return pcomponent.ProcessOptions{
 		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, RegionBytes: j.spec.RegionBytes,
-		OnDamaged: j.damaged, OnEvent: j.events.add,
+		OnDamaged: j.damaged, OnEvent: j.events.add, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
 	}
 }
 

@@ -27,7 +27,7 @@ func logical(c report.Counters) report.Counters {
 
 // served is what each mComponent has served: fetches and flushes.
 func (w *world) served() (out [][2]uint64) {
-	for _, m := range w.mem {
+	for _, m := range w.owning {
 		p := m.Stats().Pages
 		out = append(out, [2]uint64{p.Misses, p.Flushes + p.OldFlushes})
 	}

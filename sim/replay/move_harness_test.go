@@ -13,6 +13,7 @@ import (
 
 	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
@@ -33,9 +34,27 @@ type world struct {
 	pid   wire.PID
 	vol   wire.VolumeID
 	moves uint64
-	o     handover.Options        // of the hosts of nodes that start from now on
-	law   *pnode                  // where tests of law 1 run
-	mem   []*mcomponent.Component // those of m
+	o     handover.Options // of the hosts of nodes that start from now on
+	law   *pnode           // where tests of law 1 run
+
+	recorder tape.Recorder // of nodes that start from now on; nil is none
+	patience int           // of faults, maps and block requests of nodes that start from now on, in ms; 0 is the default
+	mem      []*mnode
+	owning   []*mcomponent.Component // of mem
+}
+
+// mnode is an mComponent. hook, if set, sees each request before it is served.
+type mnode struct {
+	netlayer.Handler
+	hook atomic.Pointer[hook]
+	stop func() // ends its server, as often as one likes: nobody reaches it any more
+}
+
+func (m *mnode) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	if h := m.hook.Load(); h != nil {
+		return (*h)(req, func() error { return m.Handler.Serve(ctx, req, rep) })
+	}
+	return m.Handler.Serve(ctx, req, rep)
 }
 
 // pnode is a pComponent with its host. hook, if set, sees each request before it is served.
@@ -72,7 +91,10 @@ func (p *pnode) current() *Host {
 func (p *pnode) start() (*pcomponent.Component, *Host) {
 	o := pcomponent.DefaultOptions()
 	o.ID, o.Addr, o.Net = p.id, p.addr, worldNet(wire.RoleCompute, p.id)
-	o.Net.DialTimeoutMS = 200
+	o.Net.DialTimeoutMS, o.Recorder = 200, p.w.recorder
+	if p.w.patience > 0 {
+		o.Fault.PatienceMS, o.MapPatienceMS, o.BlockPatienceMS = p.w.patience, p.w.patience, p.w.patience
+	}
 	c, err := pcomponent.New(o)
 	if err != nil {
 		panic(err) // the options of the tests are in bounds
@@ -175,11 +197,13 @@ func newWorld(t testing.TB) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.mem = append(w.mem, mc)
-		stop := runServer(t, mc.Handler(), wire.RoleMemory, id, addr)
+		m := &mnode{Handler: mc.Handler()}
+		m.stop = runServer(t, m, wire.RoleMemory, id, addr)
+		w.mem = append(w.mem, m)
+		w.owning = append(w.owning, mc)
 		t.Cleanup(func() {
 			mc.Stop()
-			stop()
+			m.stop()
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			if err := mc.Close(ctx); err != nil {

@@ -100,11 +100,7 @@ func (s *threaded) refs(rs []trace.Ref, first uint64) (int, error) {
 			taken = i
 			break
 		}
-		k := int(rs[i].Thread)
-		if s.j.spec.Spread {
-			k = int((first + uint64(i)) / SpreadRun)
-		}
-		l := s.lanes[k%len(s.lanes)]
+		l := s.lanes[s.j.spec.lane(&rs[i], first+uint64(i))]
 		if l.fill == nil {
 			l.fill, l.from = <-l.free, first+uint64(i)
 		}

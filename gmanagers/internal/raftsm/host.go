@@ -15,6 +15,7 @@ import (
 	"github.com/lni/dragonboat/v3/raftio"
 	sm "github.com/lni/dragonboat/v3/statemachine"
 
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	Deployment uint64 // messages of another deployment are dropped
 	Connect    func(wire.NodeID) (Sender, error)
 	Log        *slog.Logger
+	Recorder   tape.Recorder                   // gets what the states are told; nil is off
 	OnLeader   func(wire.Manager, wire.NodeID) // a group's leader changed; empty: none is known. Called from one goroutine
 
 	RTTMillisecond     uint64 // the tick, in ms
@@ -138,7 +140,11 @@ func Open(c Config) (*Host, error) {
 	h.nh = nh
 	for _, g := range c.Groups {
 		create := func(_, _ uint64) sm.IConcurrentStateMachine {
-			return &machine{state: g.New(), applied: &h.groups[g.Manager].applied}
+			m := &machine{state: g.New(), applied: &h.groups[g.Manager].applied}
+			if c.Recorder != nil {
+				m.tape = c.Recorder.Open("gmanagers/"+g.Manager.String(), nil)
+			}
+			return m
 		}
 		err := nh.StartConcurrentCluster(members, false, create, config.Config{
 			NodeID: self, ClusterID: uint64(g.Manager), CheckQuorum: true,

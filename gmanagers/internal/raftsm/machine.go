@@ -10,6 +10,7 @@ import (
 	sm "github.com/lni/dragonboat/v3/statemachine"
 
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -49,6 +50,8 @@ type machine struct {
 	mu      sync.RWMutex // of state: reads and copies share it; nothing else is locked under it
 	state   State
 	applied *atomic.Uint64 // commands, counted over the life of the group
+	tape    tape.Tape      // what state is told; nil: off
+	record  []byte
 }
 
 // frozen is a snapshot that is still to be encoded.
@@ -63,8 +66,17 @@ func (m *machine) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	for i := range entries {
 		res := m.state.ApplyBytes(entries[i].Cmd)
 		entries[i].Result = sm.Result{Value: m.applied.Add(1), Data: res}
+		if m.tape != nil {
+			m.put(tape.Applied{Command: entries[i].Cmd, Sum: tape.SumOf(res)})
+		}
 	}
 	return entries, nil
+}
+
+// put records one input of the state. m.mu is held.
+func (m *machine) put(a tape.Applied) {
+	m.record = a.Append(m.record[:0])
+	m.tape.Record(m.record)
 }
 
 // Lookup runs a func(State) that reads.
@@ -108,6 +120,10 @@ func (m *machine) RecoverFromSnapshot(r io.Reader, _ []sm.SnapshotFile, _ <-chan
 		return err
 	}
 	m.applied.Store(binary.LittleEndian.Uint64(b[1:]))
+	if m.tape != nil {
+		m.put(tape.Applied{Restored: true, Command: b[machineHeader:]})
+		m.record = nil // it may be large
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package raftsm
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	sm "github.com/lni/dragonboat/v3/statemachine"
 
 	"splitkernel/gmanagers/gmm"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -73,4 +75,52 @@ func TestTransportBeforeStart(t *testing.T) {
 		t.Error(err)
 	}
 	tr.Stop() // never started: nothing to wait for
+}
+
+// kept is a tape that keeps its records.
+type kept [][]byte
+
+func (k *kept) Record(b []byte) { *k = append(*k, slices.Clone(b)) }
+
+// TestMachineRecords: what a machine applies and restores is on its tape, and makes another state equal.
+func TestMachineRecords(t *testing.T) {
+	var k kept
+	var na, nb atomic.Uint64
+	a, b := &machine{state: gmm.New(), applied: &na}, &machine{state: gmm.New(), applied: &nb, tape: &k}
+	update := func(m *machine, id string) {
+		t.Helper()
+		if _, err := m.Update([]sm.Entry{{Cmd: register(id)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(a, "m1")
+	frozen, err := a.PrepareSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := a.SaveSnapshot(frozen, &buf, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.RecoverFromSnapshot(&buf, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	update(b, "m22")
+	again := gmm.New()
+	for _, r := range k {
+		var in tape.Applied
+		if err := in.Read(r); err != nil {
+			t.Fatal(err)
+		}
+		if in.Restored {
+			if err := again.Restore(in.Command); err != nil {
+				t.Fatal(err)
+			}
+		} else if sum := tape.SumOf(again.ApplyBytes(in.Command)); sum != in.Sum {
+			t.Errorf("checksum %x, recorded %x", sum, in.Sum)
+		}
+	}
+	if len(k) != 2 || !bytes.Equal(again.Snapshot(), b.state.(*gmm.State).Snapshot()) {
+		t.Errorf("%d records, or another state", len(k))
+	}
 }

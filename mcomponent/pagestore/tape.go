@@ -1,0 +1,280 @@
+package pagestore
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"splitkernel/netlayer/tape"
+	"splitkernel/netlayer/wire"
+)
+
+// TapeKind is the kind of this core's tapes.
+const TapeKind = "mcomponent/pagestore"
+
+// TapeHead says how to make the store of a tape anew: its head, by wire.Marshal.
+type TapeHead struct {
+	Node     wire.NodeID
+	Capacity int
+}
+
+// InputKind says which call a record holds. Numbers are those of the format: explicit, never reused.
+type InputKind uint8
+
+// The inputs. Watch and Unwatch are none: they change no answer of the store.
+const (
+	InMiss      InputKind = 1
+	InFlush     InputKind = 2
+	InUnmap     InputKind = 3
+	InFreeGroup InputKind = 4
+	InPut       InputKind = 5
+	InReserve   InputKind = 6
+	InRelease   InputKind = 7
+	InInstall   InputKind = 8
+	InRemove    InputKind = 9
+)
+
+var inputNames = []string{"", "miss", "flush", "unmap", "free_group", "put", "reserve", "release", "install", "remove"}
+
+func (k InputKind) String() string {
+	if int(k) < len(inputNames) {
+		return inputNames[k]
+	}
+	return fmt.Sprintf("input(%d)", uint8(k))
+}
+
+// Input is one call and a checksum of its answer. Which fields are set depends on the kind, as the parameters of the method of
+// that name say.
+type Input struct {
+	Kind    InputKind
+	Group   uint32
+	PID     wire.PID
+	Page    wire.PageNo
+	N       uint64 // of unmap: pages; of free_group: the limit; of reserve: how many
+	Content Content
+	Frames  []Frame // of release: all, of install: one
+	Sum     uint32
+}
+
+// String names the input, for people.
+func (in *Input) String() string {
+	switch in.Kind {
+	case InFreeGroup:
+		return fmt.Sprintf("%v group=%d", in.Kind, in.Group)
+	case InReserve:
+		return fmt.Sprintf("%v frames=%d", in.Kind, in.N)
+	case InRelease:
+		return fmt.Sprintf("%v frames=%d", in.Kind, len(in.Frames))
+	case InFlush, InPut, InInstall:
+		return fmt.Sprintf("%v pid=%d page=%#x version=%d", in.Kind, in.PID, uint64(in.Page), in.Content.Version)
+	}
+	return fmt.Sprintf("%v pid=%d page=%#x", in.Kind, in.PID, uint64(in.Page))
+}
+
+// append writes the record behind b: kind byte, the fields of the kind, checksum (4 bytes).
+func (in *Input) append(b []byte) []byte {
+	u := binary.AppendUvarint
+	b = append(b, byte(in.Kind))
+	switch in.Kind {
+	case InMiss, InUnmap, InFlush, InPut, InInstall:
+		b = u(u(u(b, uint64(in.Group)), uint64(in.PID)), uint64(in.Page))
+	case InRemove:
+		b = u(u(b, uint64(in.PID)), uint64(in.Page))
+	case InFreeGroup:
+		b = u(b, uint64(in.Group))
+	}
+	switch in.Kind {
+	case InFlush, InPut, InInstall:
+		c := &in.Content
+		b = tape.AppendBool(u(u(u(b, uint64(c.Epoch)), c.Version), uint64(c.Sum)), c.Flushed)
+	case InUnmap, InFreeGroup, InReserve:
+		b = u(b, in.N)
+	}
+	switch in.Kind {
+	case InRelease, InInstall:
+		b = u(b, uint64(len(in.Frames)))
+		for _, f := range in.Frames {
+			b = u(b, uint64(f))
+		}
+	}
+	return binary.LittleEndian.AppendUint32(b, in.Sum)
+}
+
+// Read takes a record of a store of so many pages apart.
+func (in *Input) Read(b []byte, capacity int) error {
+	r := tape.NewReader(b)
+	*in = Input{Kind: InputKind(r.Byte(byte(len(inputNames)))), Frames: in.Frames[:0]}
+	switch in.Kind {
+	case InMiss, InUnmap, InFlush, InPut, InInstall:
+		in.Group, in.PID, in.Page = uint32(r.Below(maxGroups)), wire.PID(r.Uint()), wire.PageNo(r.Uint())
+	case InRemove:
+		in.PID, in.Page = wire.PID(r.Uint()), wire.PageNo(r.Uint())
+	case InFreeGroup:
+		in.Group = uint32(r.Below(maxGroups))
+	case InReserve, InRelease:
+	default:
+		r.Fail("input %d, which this version does not know", in.Kind)
+	}
+	switch in.Kind {
+	case InFlush, InPut, InInstall:
+		in.Content = Content{wire.Epoch(r.Below(1 << 32)), r.Uint(), uint32(r.Below(1 << 32)), r.Bool()}
+	case InUnmap:
+		in.N = r.Uint()
+	case InFreeGroup, InReserve:
+		in.N = r.Below(uint64(capacity) + 1<<20)
+	}
+	switch in.Kind {
+	case InRelease, InInstall:
+		for n := r.Below(uint64(r.Rest()) + 1); n > 0 && r.Err() == nil; n-- {
+			in.Frames = append(in.Frames, Frame(r.Below(uint64(capacity))))
+		}
+		if in.Kind == InInstall && len(in.Frames) != 1 {
+			r.Fail("%d frames, want 1", len(in.Frames))
+		}
+	}
+	in.Sum = r.Word()
+	return r.End()
+}
+
+// maxGroups bounds the groups that a tape may name: the table of groups grows to the largest.
+const maxGroups = 1 << 24
+
+// Apply makes the call that in holds, and gives the checksum of its answer. It panics where the method panics.
+func (s *Store) Apply(in *Input) uint32 {
+	sum := tape.Sum(0)
+	switch in.Kind {
+	case InMiss:
+		f, crc, a := s.Miss(in.Group, in.PID, in.Page)
+		sum = sumMiss(f, crc, a)
+	case InFlush:
+		f, a := s.Flush(in.Group, in.PID, in.Page, in.Content.Epoch, in.Content.Version, in.Content.Sum)
+		sum = sumMiss(f, 0, a)
+	case InUnmap:
+		sum = sum.Uint(s.Unmap(in.Group, in.PID, in.Page, in.N))
+	case InFreeGroup:
+		sum = sum.Uint(uint64(s.FreeGroup(in.Group, int(in.N))))
+	case InPut:
+		f, ok := s.Put(in.Group, in.PID, in.Page, in.Content)
+		sum = sum.Uint(uint64(f)).Bool(ok)
+	case InReserve:
+		fs := make([]Frame, in.N)
+		sum = sumReserve(fs, s.Reserve(fs))
+	case InRelease:
+		s.Release(in.Frames)
+	case InInstall:
+		s.Install(in.Group, in.PID, in.Page, in.Content, in.Frames[0])
+	case InRemove:
+		s.Remove(in.PID, in.Page)
+	}
+	return sum.Word()
+}
+
+func sumMiss(f Frame, crc uint32, a Action) tape.Sum {
+	return tape.Sum(0).Uint(uint64(f) | uint64(crc)<<32).Uint(uint64(a))
+}
+
+func sumReserve(fs []Frame, ok bool) tape.Sum {
+	s := tape.Sum(0).Bool(ok)
+	if !ok {
+		return s // what they hold then is no answer
+	}
+	for _, f := range fs {
+		s = s.Uint(uint64(f))
+	}
+	return s
+}
+
+// Taped is a Store whose inputs are recorded. Without a tape it is the Store: each input costs one branch more.
+type Taped struct {
+	*Store
+	tape tape.Tape // nil: off
+	in   Input
+	buf  []byte
+}
+
+// Record begins a tape, before the first input.
+func (s *Taped) Record(t tape.Tape) { s.tape = t }
+
+// put records what s.in holds. Only the fields of its kind are set: the rest is from records before.
+func (s *Taped) put(kind InputKind, sum tape.Sum) {
+	s.in.Kind, s.in.Sum = kind, sum.Word()
+	s.buf = s.in.append(s.buf[:0])
+	s.tape.Record(s.buf)
+}
+
+func (s *Taped) Miss(g uint32, pid wire.PID, page wire.PageNo) (f Frame, sum uint32, a Action) {
+	f, sum, a = s.Store.Miss(g, pid, page)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page = g, pid, page
+		s.put(InMiss, sumMiss(f, sum, a))
+	}
+	return f, sum, a
+}
+
+func (s *Taped) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch, version uint64, sum uint32) (f Frame, a Action) {
+	f, a = s.Store.Flush(g, pid, page, epoch, version, sum)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page, s.in.Content = g, pid, page, Content{epoch, version, sum, true}
+		s.put(InFlush, sumMiss(f, 0, a))
+	}
+	return f, a
+}
+
+func (s *Taped) Unmap(g uint32, pid wire.PID, first wire.PageNo, n uint64) (freed uint64) {
+	freed = s.Store.Unmap(g, pid, first, n)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page, s.in.N = g, pid, first, n
+		s.put(InUnmap, tape.Sum(0).Uint(freed))
+	}
+	return freed
+}
+
+func (s *Taped) FreeGroup(g uint32, limit int) (freed int) {
+	freed = s.Store.FreeGroup(g, limit)
+	if s.tape != nil {
+		s.in.Group, s.in.N = g, uint64(limit)
+		s.put(InFreeGroup, tape.Sum(0).Uint(uint64(freed)))
+	}
+	return freed
+}
+
+func (s *Taped) Put(g uint32, pid wire.PID, page wire.PageNo, c Content) (f Frame, ok bool) {
+	f, ok = s.Store.Put(g, pid, page, c)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page, s.in.Content = g, pid, page, c
+		s.put(InPut, tape.Sum(0).Uint(uint64(f)).Bool(ok))
+	}
+	return f, ok
+}
+
+func (s *Taped) Reserve(into []Frame) bool {
+	ok := s.Store.Reserve(into)
+	if s.tape != nil {
+		s.in.N = uint64(len(into))
+		s.put(InReserve, sumReserve(into, ok))
+	}
+	return ok
+}
+
+func (s *Taped) Release(frames []Frame) {
+	s.Store.Release(frames)
+	if s.tape != nil {
+		s.in.Frames = append(s.in.Frames[:0], frames...)
+		s.put(InRelease, 0)
+	}
+}
+
+func (s *Taped) Install(g uint32, pid wire.PID, page wire.PageNo, c Content, f Frame) {
+	s.Store.Install(g, pid, page, c, f)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page, s.in.Content, s.in.Frames = g, pid, page, c, append(s.in.Frames[:0], f)
+		s.put(InInstall, 0)
+	}
+}
+
+func (s *Taped) Remove(pid wire.PID, page wire.PageNo) {
+	s.Store.Remove(pid, page)
+	if s.tape != nil {
+		s.in.PID, s.in.Page = pid, page
+		s.put(InRemove, 0)
+	}
+}

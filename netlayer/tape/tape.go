@@ -1,0 +1,56 @@
+package tape
+
+// Recorder makes the tapes of a node. It is safe for concurrent use.
+type Recorder interface {
+	// Open begins the tape of one core. kind names the core and with it the meaning of head, which says how to make it anew,
+	// and of its records.
+	Open(kind string, head []byte) Tape
+}
+
+// Tape takes the records of one core, in order. It keeps none of the bytes after it returns.
+type Tape interface {
+	Record(b []byte)
+}
+
+// Sum is a checksum of what a core answered, made field by field. It is not for adversaries: it tells whether two cores did
+// the same. The zero value begins.
+type Sum uint64
+
+// Uint adds a number.
+func (s Sum) Uint(v uint64) Sum {
+	x := ((uint64(s) ^ v) + 1) * 0x9e3779b97f4a7c15 // the golden ratio: an odd number without structure
+	return Sum(x ^ x>>29)
+}
+
+// Bool adds a truth.
+func (s Sum) Bool(v bool) Sum {
+	if v {
+		return s.Uint(1)
+	}
+	return s.Uint(0)
+}
+
+// Bytes adds bytes and their number.
+func (s Sum) Bytes(v []byte) Sum { return add(s, v) }
+
+// String adds a text and its length.
+func (s Sum) String(v string) Sum { return add(s, v) }
+
+func add[T string | []byte](s Sum, v T) Sum {
+	s = s.Uint(uint64(len(v)))
+	for len(v) >= 8 {
+		s = s.Uint(uint64(v[0]) | uint64(v[1])<<8 | uint64(v[2])<<16 | uint64(v[3])<<24 | uint64(v[4])<<32 | uint64(v[5])<<40 | uint64(v[6])<<48 | uint64(v[7])<<56)
+		v = v[8:]
+	}
+	last := uint64(0)
+	for i := range len(v) {
+		last = last<<8 | uint64(v[i])
+	}
+	return s.Uint(last)
+}
+
+// Word is the sum as a record holds it.
+func (s Sum) Word() uint32 {
+	x := uint64(s) * 0xff51afd7ed558ccd
+	return uint32(x >> 32)
+}

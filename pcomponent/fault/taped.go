@@ -1,0 +1,192 @@
+package fault
+
+import (
+	"time"
+
+	"splitkernel/netlayer/tape"
+	"splitkernel/netlayer/wire"
+)
+
+// Taped is a Core whose inputs are recorded, in the order in which they are made. Without a tape it is the Core: each input
+// costs one branch more. Hits are the Core's own and cost nothing: a record says how many there were since the one before,
+// and whoever re-executes knows the accesses of each thread.
+type Taped struct {
+	*Core
+	tape  tape.Tape // nil: off
+	in    Input
+	buf   []byte
+	last  time.Duration
+	hits  uint64
+	runs  int // the thread whose accesses hit now
+	ended bool
+}
+
+// Record begins a tape, before the first input.
+func (c *Taped) Record(t tape.Tape) { c.tape = t }
+
+// put records what c.in holds, and out. Of c.in only the fields of its kind are set: the rest is from records before, for to
+// clear them all would cost more than to write a record.
+func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
+	in := &c.in
+	in.Kind = kind
+	hits := c.cache.Hits()
+	in.Hits, c.hits = hits-c.hits, hits
+	in.sum(s, out)
+	c.buf = in.append(c.buf[:0], c.last)
+	if in.Timed() {
+		c.last = in.Now
+	}
+	c.tape.Record(c.buf)
+}
+
+// Run says that the accesses that come are those of thread t: it got the lock.
+func (c *Taped) Run(t int) {
+	if c.tape != nil && c.runs != t {
+		c.in.Thread = t
+		c.put(InRun, 0, nil)
+		c.runs = t
+	}
+}
+
+// End ends the tape with what the cache counted.
+func (c *Taped) End() {
+	if c.tape != nil && !c.ended {
+		c.in.Stats = c.cache.Stats()
+		c.put(InEnd, 0, nil)
+		c.ended = true
+	}
+}
+
+func (c *Taped) Map(first, last wire.PageNo, anon bool, owners []wire.Owner) {
+	c.Core.Map(first, last, anon, owners)
+	if c.tape != nil {
+		c.in.Page, c.in.Last, c.in.Write, c.in.Owners = first, last, anon, owners
+		c.put(InMap, 0, nil)
+	}
+}
+
+func (c *Taped) Unmap(first, last wire.PageNo) {
+	c.Core.Unmap(first, last)
+	if c.tape != nil {
+		c.in.Page, c.in.Last = first, last
+		c.put(InUnmap, 0, nil)
+	}
+}
+
+func (c *Taped) Fault(now time.Duration, t int, page wire.PageNo, write bool, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.Fault(now, t, page, write, out)
+	if c.tape != nil {
+		c.in.Now, c.in.Thread, c.in.Page, c.in.Write = now, t, page, write
+		c.put(InFault, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) Finish(t int, out []Effect) (frame uint32, _ []Effect) {
+	n := len(out)
+	frame, out = c.Core.Finish(t, out)
+	if c.tape != nil {
+		c.in.Thread = t
+		c.put(InFinish, tape.Sum(0).Uint(uint64(frame)), out[n:])
+	}
+	return frame, out
+}
+
+func (c *Taped) Fetched(now time.Duration, t int, err *wire.Error, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.Fetched(now, t, err, out)
+	if c.tape != nil {
+		c.in.Now, c.in.Thread, c.in.Err = now, t, err
+		c.put(InFetched, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.FlushDone(now, id, err, out)
+	if c.tape != nil {
+		c.in.Now, c.in.ID, c.in.Err = now, id, err
+		c.put(InFlushDone, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) OwnerKnown(now time.Duration, page wire.PageNo, owner wire.Owner, err *wire.Error, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.OwnerKnown(now, page, owner, err, out)
+	if c.tape != nil {
+		c.in.Now, c.in.Page, c.in.Owner, c.in.Err = now, page, owner, err
+		c.put(InOwnerKnown, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.OwnerMoved(now, owner, out)
+	if c.tape != nil {
+		c.in.Now, c.in.Owner = now, owner
+		c.put(InOwnerMoved, 0, out[n:])
+	}
+	return out
+}
+
+// Tick is recorded when something was due: else it changes nothing, and it comes a hundred times a second.
+func (c *Taped) Tick(now time.Duration, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.Tick(now, out)
+	if c.tape != nil && len(out) > n {
+		c.in.Now = now
+		c.put(InTick, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) Drain(now time.Duration, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.Drain(now, out)
+	if c.tape != nil {
+		c.in.Now = now
+		c.put(InDrain, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) Fail(err *wire.Error, out []Effect) []Effect {
+	n := len(out)
+	out = c.Core.Fail(err, out)
+	if c.tape != nil {
+		c.in.Err = err
+		c.put(InFail, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) Undrain() {
+	c.Core.Undrain()
+	if c.tape != nil {
+		c.put(InUndrain, 0, nil)
+	}
+}
+
+func (c *Taped) WriteBack(now time.Duration, from uint32, n int, out []Effect) (next uint32, written int, done bool, _ []Effect) {
+	had := len(out)
+	next, written, done, out = c.Core.WriteBack(now, from, n, out)
+	if c.tape != nil {
+		c.in.Now, c.in.ID, c.in.N = now, uint64(from), n
+		c.put(InWriteBack, sumWriteBack(next, written, done), out[had:])
+	}
+	return next, written, done, out
+}
+
+// Import is recorded if it worked: else there is no process.
+func (c *Taped) Import(s State) error {
+	err := c.Core.Import(s)
+	if c.tape != nil && err == nil {
+		c.in.State = s
+		c.put(InImport, 0, nil)
+	}
+	return err
+}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRunRecordAndReplay records a run and re-executes it with the command line; then things go wrong with the record.
+func TestRunRecordAndReplay(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	out := filepath.Join(dir, "r")
+	file := sample(t)
+	execute(t, dir, "run", file, "--cluster", small(t), "--record", "--out", out, "-o", "json", "--set", "token=secret").want(t, exitOK, "cluster small is ready")
+	empty(t, temp)
+	got := call("simulate", "--from-run", out, "-o", "json")
+	got.want(t, exitOK)
+	var rows []tapeRow
+	if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	if len(rows) != 1 || rows[0].Node != "p1" || rows[0].End != "whole" || rows[0].Events == 0 || len(rows[0].Cores) != 1 || !rows[0].Cores[0].Ended {
+		t.Errorf("%+v", rows)
+	}
+	if text, err := os.ReadFile(filepath.Join(out, recordDir, recordCluster)); err != nil || strings.Contains(string(text), "secret") {
+		t.Errorf("the record has the token of the cluster: %v", err)
+	}
+	if got = call("simulate", "--from-run", out, "--until", "p1:5"); got.code != exitOK || !strings.Contains(got.stdout, "p1 after event 5: process ") || !strings.Contains(got.stdout, "thread 0: ") {
+		t.Errorf("%+v", got)
+	}
+	if got = call("simulate", "--from-run", out, "--hardware", "cxl", "--out", filepath.Join(dir, "what-if")); got.code != exitOK || !strings.Contains(got.stdout, "with all its memory local") {
+		t.Errorf("%+v", got)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--until", "x9:5"}, "with one of p1"},
+		{[]string{"--until", "p1:0"}, "counted from 1"},
+		{[]string{"--seed", "3"}, "--from-run and --seed"},
+		{[]string{"--until", "5", "--hardware", "cxl"}, "--until and --hardware"},
+		{[]string{"--cluster", "laptop"}, "--from-run and a workload or --cluster"},
+	} {
+		call(append([]string{"simulate", "--from-run", out}, c.args...)...).want(t, exitUsage, c.want)
+	}
+	execute(t, dir, "run", file, "--cluster", small(t), "--record", "--out", out).want(t, exitUsage, "has a record already")
+
+	tape := filepath.Join(out, recordDir, "p1.tape")
+	whole, err := os.ReadFile(tape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(path string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(tape, whole[:len(whole)-3])
+	if got = call("simulate", "--from-run", out); got.code != exitFailed || !strings.Contains(got.stderr, "p1.tape: byte ") || !strings.Contains(got.stderr, "cut off") {
+		t.Errorf("cut: %+v", got)
+	}
+	put(tape, whole)
+	list := filepath.Join(out, recordDir, recordTraces)
+	text, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(list, []byte(strings.Replace(string(text), `    "`, `    "00`, 1)))
+	if got = call("simulate", "--from-run", out); got.code != exitFailed || !strings.Contains(got.stderr, "want the trace as it was") {
+		t.Errorf("another trace: %+v", got)
+	}
+}

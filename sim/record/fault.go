@@ -1,0 +1,130 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+)
+
+// faultCore re-executes the fault protocol of one process, its ExCache included. The accesses that hit are not on the tape:
+// they are made in the order of the program, by the thread that held the lock.
+type faultCore struct {
+	head    fault.TapeHead
+	core    *fault.Core
+	refs    Accesses
+	in      fault.Input
+	last    time.Duration
+	runs    int
+	threads []access
+	end     bool
+}
+
+// access is the one that a thread is within.
+type access struct {
+	within bool
+	page   uint64
+	write  bool
+}
+
+func newFault(head []byte, o *ExecuteOptions) (core, error) {
+	c := &faultCore{}
+	if err := wire.Unmarshal(head, &c.head); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.core, err = c.head.New(); err != nil {
+		return nil, err
+	}
+	if c.refs, err = o.Accesses(c.head.Program); err != nil {
+		return nil, fmt.Errorf("process %s: %w", c.head.Name, err)
+	}
+	c.threads = make([]access, c.head.Options.Threads)
+	return c, nil
+}
+
+func (c *faultCore) name() string  { return fmt.Sprintf("process %s, pid %d", c.head.Name, c.head.PID) }
+func (c *faultCore) ended() bool   { return c.end }
+func (c *faultCore) state() string { return c.core.Show() }
+func (c *faultCore) close() error  { return c.refs.Close() }
+
+func (c *faultCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
+	in := &c.in
+	if err := in.Read(b, len(c.threads), c.last); err != nil {
+		return "a record", 0, 0, err
+	}
+	if c.end {
+		return in.String(), 0, 0, errors.New("the process has ended before")
+	}
+	if err := calling(func() {
+		for ; hits < in.Hits && err == nil; hits++ {
+			err = c.hit()
+		}
+	}); err != nil {
+		return in.String(), 0, hits, err
+	}
+	if err != nil {
+		return in.String(), 0, hits, fmt.Errorf("hit %d of %d before it: %w", hits, in.Hits, err)
+	}
+	switch in.Kind {
+	case fault.InRun:
+		c.runs = in.Thread
+	case fault.InFault:
+		a, err := c.next(in.Thread)
+		if err != nil {
+			return in.String(), 0, hits, err
+		}
+		if a.page != uint64(in.Page) || a.write != in.Write {
+			return in.String(), 0, hits, fmt.Errorf("the program accesses page %#x, write %t", a.page, a.write)
+		}
+	case fault.InFinish:
+		c.threads[in.Thread].within = false
+	}
+	var got fault.Input
+	if perr := calling(func() { got, _, err = c.core.Apply(in) }); perr != nil {
+		return in.String(), 0, hits, perr
+	}
+	if err != nil {
+		return in.String(), 0, hits, err
+	}
+	if in.Kind == fault.InEnd {
+		if c.end = true; got.Stats != in.Stats {
+			return in.String(), 0, hits, fmt.Errorf("the cache counted %+v, recorded was %+v", got.Stats, in.Stats)
+		}
+	}
+	if err := differ(got.Effects, in.Effects, got.Sum, in.Sum); err != nil {
+		return in.String(), 0, hits, err
+	}
+	if in.Timed() {
+		c.last = in.Now
+	}
+	return in.String(), len(got.Effects), hits, nil
+}
+
+// next gives the access that a thread is within, or begins its next.
+func (c *faultCore) next(t int) (access, error) {
+	a := &c.threads[t]
+	if !a.within {
+		page, write, err := c.refs.Next(t)
+		if err != nil {
+			return access{}, fmt.Errorf("the next access of thread %d: %w", t, err)
+		}
+		*a = access{true, page, write}
+	}
+	return *a, nil
+}
+
+// hit makes an access of the thread that runs, which hit.
+func (c *faultCore) hit() error {
+	a, err := c.next(c.runs)
+	if err != nil {
+		return err
+	}
+	c.threads[c.runs].within = false
+	if _, ok := c.core.Hit(wire.PageNo(a.page), a.write); !ok {
+		return fmt.Errorf("thread %d misses page %#x, write %t, which hit live", c.runs, a.page, a.write)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package record
+
+import (
+	"fmt"
+
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/netlayer/wire"
+)
+
+// maxPages bounds the page store of a tape: it costs memory.
+const maxPages = 1 << 26
+
+// storeCore re-executes the page store of an mComponent.
+type storeCore struct {
+	head pagestore.TapeHead
+	s    *pagestore.Store
+	in   pagestore.Input
+}
+
+func newStore(head []byte) (core, error) {
+	c := &storeCore{}
+	if err := wire.Unmarshal(head, &c.head); err != nil {
+		return nil, err
+	}
+	if c.head.Capacity < 1 || c.head.Capacity > maxPages {
+		return nil, fmt.Errorf("a page store of %d pages, want 1 to %d", c.head.Capacity, maxPages)
+	}
+	c.s = pagestore.New(c.head.Capacity)
+	return c, nil
+}
+
+func (c *storeCore) name() string { return fmt.Sprintf("page store of %s", c.head.Node) }
+
+// ended is always true: a page store may stop after any input.
+func (c *storeCore) ended() bool  { return true }
+func (c *storeCore) close() error { return nil }
+
+func (c *storeCore) state() string {
+	return fmt.Sprintf("%+v\n", c.s.Stats())
+}
+
+func (c *storeCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
+	if err := c.in.Read(b, c.head.Capacity); err != nil {
+		return "a record", 0, 0, err
+	}
+	var sum uint32
+	if err := calling(func() { sum = c.s.Apply(&c.in) }); err != nil {
+		return c.in.String(), 0, 0, err
+	}
+	if sum != c.in.Sum {
+		return c.in.String(), 0, 0, fmt.Errorf("its answer has checksum %08x, recorded was %08x", sum, c.in.Sum)
+	}
+	return c.in.String(), 1, 0, nil
+}
