@@ -65,6 +65,12 @@ func parseHardware(label string, text []byte, changes []changedValue) (*hardware
 		*k.into = s
 		delete(raw, k.key)
 	}
+	if host, ok := raw["host"]; ok {
+		if p.Host, ok = host.(string); !ok || p.Host == "" || len(p.Host) > hardware.MaxSource {
+			fs.add("host", "%s, want text of 1 to %d bytes, or no such key", show(host), hardware.MaxSource)
+		}
+		delete(raw, "host")
+	}
 	readQuantities(fs, p, raw, "", reflect.ValueOf(&p.Hardware).Elem())
 	if len(fs.list) == 0 {
 		checkName(fs, "name", p.Name)
@@ -81,7 +87,7 @@ func readQuantities(fs *faults, p *hardware.Profile, raw map[string]any, prefix 
 	fields := fieldsOf(v.Type())
 	known := []string{}
 	if prefix == "" {
-		known = append(known, "name", "description")
+		known = append(known, "name", "description", "host")
 	}
 	known = append(known, keysOf(fields)...)
 	for _, k := range sortedKeys(raw) {
@@ -152,6 +158,9 @@ func HardwareYAML(p *hardware.Profile) ([]byte, error) {
 	}
 	checkName(fs, "name", p.Name)
 	fs.addErr("", p.Validate())
+	if p.Host != "" {
+		n.Content = append(n.Content, yamlText("host"), yamlText(p.Host))
+	}
 	n.Content = append(n.Content, quantities(fs, p, "", reflect.ValueOf(&p.Hardware).Elem()).Content...)
 	if err := fs.err(); err != nil {
 		return nil, err

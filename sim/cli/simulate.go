@@ -27,6 +27,7 @@ type simulateFlags struct {
 	digest   bool
 	placed   string
 	noLocal  bool
+	replayed bool
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -52,6 +53,7 @@ seed gives one result, byte by byte. --digest prints one hexadecimal line and no
 	cmd.Flags().BoolVar(&f.digest, "digest", false, "print the digest of what happened, and write nothing")
 	cmd.Flags().StringVar(&f.placed, "placement", "", "manifest.json of another run: every vNode, vRegion and volume goes where it was then")
 	cmd.Flags().BoolVar(&f.noLocal, "no-local", false, "leave out the runs with all memory local, and with them the slowdowns")
+	cmd.Flags().BoolVar(&f.replayed, "as-replay", false, "predict the live replay of the traces, not their programs: a reference costs processor.reference of the profile in place of its instructions")
 	return cmd
 }
 
@@ -61,6 +63,10 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	if err := errors.Join(err, hErr); err != nil {
 		return err
 	}
+	if f.replayed && h.Processor.Reference == 0 {
+		return usage("--as-replay: processor.reference of %s is 0, want a profile that `splitkernel calibrate` wrote", f.hardware)
+	}
+	a.elsewhere(h.Host)
 	temp, err := os.MkdirTemp("", "splitkernel-traces-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the bundled traces: %w", err)
@@ -74,7 +80,7 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 		return usage("%s: %s", workload, strings.ReplaceAll(err.Error(), "\n", "\n"+workload+": ")) // one line each
 	}
 	o := replay.VirtualOptions{
-		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Local: !f.noLocal && !f.digest,
+		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Replayed: f.replayed, Local: !f.noLocal && !f.digest,
 		ConfigDigest: configs.SimulationDigest(c, w, h), Config: configs.Flat(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	if f.placed != "" {

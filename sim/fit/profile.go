@@ -86,6 +86,8 @@ func Known() *hardware.Profile {
 		{Key: "processor.frequency", Text: testbed},
 		{Key: "processor.cpi", Text: "guess: one cycle per instruction; workloads state their own"},
 		{Key: "processor.hit", Text: "the ExCache of LegoOS is mapped DRAM: a hit is a plain reference, whose cost is in the CPI"},
+		{Key: "processor.reference", Text: "unknown: nothing was replayed live on this hardware"},
+		{Key: "processor.shared", Text: "each component is a machine"},
 		{Key: "processor.dram_latency", Text: "guess: 80 to 100 ns are usual of a Xeon E5-2600 to its own socket"},
 		{Key: "processor.copy_rate", Text: "guess: one thread of a Xeon E5-2600 clears about 10 GB/s"},
 		{Key: "processor.dram_channels", Text: "Intel Xeon E5-2600 data sheet: four channels per socket, two sockets"},

@@ -59,6 +59,8 @@ type Profile struct {
 	Name string
 	// Description says in a sentence or two what it stands for.
 	Description string
+	// Host is the machine that was measured, as calibrate.Host names it; empty if the profile is not of measurements of ours.
+	Host string
 	Hardware
 	sources []Source // ordered by key
 }

@@ -38,6 +38,9 @@ func specOf(v *configs.VNode, path string, info trace.Info) Spec {
 	}
 }
 
+// Trace is what VirtualOptions wants of the trace.
+func (p *Program) Trace() Trace { return Trace{Path: p.Spec.Trace, Info: p.info} }
+
 // Volumes are those that the process needs, in the order in which Start wants them.
 func (p *Program) Volumes() []admission.VolumeSpec { return volumesOf(p.Spec.Name, p.info) }
 

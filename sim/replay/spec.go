@@ -150,6 +150,15 @@ func (h Histogram) unpack() (*hdrhistogram.Histogram, error) {
 	return hdrhistogram.Import(s), nil
 }
 
+// Latency sums up the distribution.
+func (h Histogram) Latency() (report.Latency, error) {
+	d, err := h.unpack()
+	if err != nil {
+		return report.Latency{}, err
+	}
+	return latency(d), nil
+}
+
 // latency sums up a distribution.
 func latency(h *hdrhistogram.Histogram) report.Latency {
 	us := func(ns int64) float64 { return float64(ns) / 1000 }

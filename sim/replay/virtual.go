@@ -40,6 +40,7 @@ type VirtualOptions struct {
 	Version      string
 	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
 	Placement []report.Placement
+	Replayed  bool // predict a live replay: references cost processor.reference in place of their instructions
 	Local     bool // also run each vNode with all memory at hand, for its slowdown
 	Log       *slog.Logger
 }
@@ -125,7 +126,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 // virtualCluster gives the cluster of a file as the virtual one wants it.
 func virtualCluster(o VirtualOptions) vcluster.Options {
 	c := o.Cluster
-	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault}
+	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, Replayed: o.Replayed, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault}
 	for i := range c.Nodes {
 		n := c.Resolve(c.Nodes[i].ID)
 		v := vcluster.Node{ID: n.ID, Role: n.Role, Rack: n.Rack}

@@ -31,8 +31,11 @@ const (
 // Options are a cluster in virtual time. What the managers, the fault protocol and the components are set to is what the same
 // cluster has live.
 type Options struct {
-	Seed        uint64
-	Hardware    hardware.Hardware
+	Seed     uint64
+	Hardware hardware.Hardware
+	// Replayed says that the processes are replays of traces by a live driver, whose references cost processor.reference whatever
+	// instructions lie between them: what is predicted is the run of the replay, not of the program.
+	Replayed    bool
 	RegionBytes uint64
 	Quantum     time.Duration // 0 is DefaultQuantum
 	Fault       fault.Options // of all processes; threads and region_bytes are set for each
@@ -88,7 +91,8 @@ type Cluster struct {
 	o     Options
 	clock *vtime.Clock
 	net   *link.Net
-	ports []port // by number of the node
+	ports []port       // by number of the node
+	host  *fifo.Server // the processors that all components share; nil if each has its own
 	costs *costs
 
 	nodes    []any // *compute, *memory, *storage, or nil for a manager; by number
@@ -145,6 +149,9 @@ func New(o Options) (*Cluster, error) {
 	if c.net, err = link.New(o.Hardware.Link, len(o.Nodes), chance); err != nil {
 		return nil, fmt.Errorf("hardware: link: %w", err)
 	}
+	if n := o.Hardware.Processor.Shared; n > 0 {
+		c.host = fifo.New(int(n))
+	}
 	for i := range o.Nodes {
 		n := &o.Nodes[i]
 		no := int32(i)
@@ -152,6 +159,9 @@ func New(o Options) (*Cluster, error) {
 		ep, err := endpoint.New(o.Hardware.Endpoint, c.net, link.NIC(no))
 		if err != nil {
 			return nil, fmt.Errorf("hardware: endpoint: %w", err)
+		}
+		if c.host != nil {
+			ep.Share(c.host)
 		}
 		c.ports = append(c.ports, port{ep, fifo.NewPool[uint32](n.workers(), int(o.Hardware.Endpoint.WorkerQueue)), processor.NewMemory(o.Hardware.Processor)})
 		switch n.Role {

@@ -119,9 +119,17 @@ type costs struct {
 func newCosts(o *Options) *costs {
 	k := &costs{hit: o.Hardware.Processor.Hit, quantum: units.Of(o.Quantum)}
 	for i := range k.instructions {
-		k.instructions[i] = o.Hardware.Processor.Instructions(uint64(i))
+		k.instructions[i] = o.instructions(uint64(i))
 	}
 	return k
+}
+
+// instructions is what so many instructions before a reference take, or a reference of a live replay in place of them.
+func (o *Options) instructions(n uint64) units.Picos {
+	if o.Replayed {
+		return o.Hardware.Processor.Reference
+	}
+	return o.Hardware.Processor.Instructions(n)
 }
 
 // Open makes a process at its pComponent and tells its home.
@@ -213,7 +221,7 @@ func (t *Thread) Compute(instructions uint64) {
 	if instructions < tabled {
 		cost = t.costs.instructions[instructions]
 	} else {
-		cost = t.p.c.o.Hardware.Processor.Instructions(instructions)
+		cost = t.p.c.o.instructions(instructions)
 	}
 	if run, cores := t.n.run, t.n.cores; run > cores {
 		cost = cost * units.Picos(run) / units.Picos(cores)
@@ -223,6 +231,15 @@ func (t *Thread) Compute(instructions uint64) {
 
 // Sync waits until the clock is where the thread is.
 func (t *Thread) Sync() {
+	if host := t.p.c.host; host != nil { // others have work for the processor, too
+		if t.ahead > 0 {
+			now := t.p.c.clock.Now()
+			_, end := host.Serve(now, t.ahead)
+			t.ahead = 0
+			t.y.Sleep(end - now)
+		}
+		return
+	}
 	if d := time.Duration(t.ahead / 1000); d > 0 {
 		t.ahead -= units.Picos(d) * 1000
 		t.y.Sleep(d)
@@ -252,7 +269,13 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 	p, c := t.p, t.p.c
 	t.Sync()
 	began := c.clock.Now()
-	if entered := p.traps.Fault(began); entered > began {
+	if c.host != nil {
+		t.ahead += c.o.Hardware.Processor.Fault
+		t.Sync()
+		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
+			return frame, nil
+		}
+	} else if entered := p.traps.Fault(began); entered > began {
 		t.y.Sleep(entered - began)
 		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
 			return frame, nil

@@ -162,6 +162,11 @@ func (c *Cluster) work(i uint32) {
 	if n := c.moves(m); n > 0 { // bytes that go through the memory of the component
 		now = p.dram.Move(now, uint64(n))
 	}
+	if c.host != nil {
+		_, end := c.host.Serve(m.started, units.Of(now-m.started)+c.o.Hardware.Endpoint.Worker+c.service(m))
+		c.clock.At(end, c.served, i)
+		return
+	}
 	c.clock.At(now+p.Work(c.service(m)), c.served, i)
 }
 

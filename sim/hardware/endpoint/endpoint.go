@@ -106,6 +106,7 @@ type Node struct {
 	nic         link.NIC
 	connections *fifo.Server
 	poll        *fifo.Server
+	shared      bool          // poll is also for others
 	given       time.Duration // when the NIC was given the latest message
 	carry       units.Carry
 }
@@ -117,6 +118,10 @@ func New(o Options, net *link.Net, nic link.NIC) (*Node, error) {
 	}
 	return &Node{o: o, net: net, transfer: net.Options(), nic: nic, connections: fifo.New(int(o.Connections)), poll: fifo.New(1)}, nil
 }
+
+// Share has the polling thread run on processors that it shares with others, whose work is served by s in the order of time. A
+// processor is the message's while its last bytes come in, which is exact only for links on which that takes next to nothing.
+func (n *Node) Share(s *fifo.Server) { n.poll, n.shared = s, true }
 
 // Out is a message that was sent.
 type Out struct {
@@ -155,14 +160,22 @@ func (n *Node) Receive(now time.Duration, size uint64) (at time.Duration, ok boo
 	if !ok {
 		return 0, false
 	}
-	_, polled := n.poll.Serve(in, n.o.Poll+n.o.PollPerKiB.Cost(size))
+	cost := n.o.Poll + n.o.PollPerKiB.Cost(size)
+	var polled time.Duration
+	if n.shared { // others' messages are at their NICs at other moments, so only now is in the order of all
+		start := max(n.poll.Start(now), in)
+		polled = start + n.carry.Take(cost)
+		n.poll.End(start, polled)
+	} else {
+		_, polled = n.poll.Serve(in, cost)
+	}
 	return polled + n.o.HandOff.Duration(), true
 }
 
 // Work is how long a worker is busy with a request until it begins to reply.
 func (n *Node) Work(service units.Picos) time.Duration { return n.carry.Take(n.o.Worker + service) }
 
-// Polled says how long the polling thread has been or will be busy.
+// Polled says how long the polling thread has been or will be busy; with shared processors, how long all on them.
 func (n *Node) Polled() (messages uint64, busy time.Duration) { return n.poll.Stats() }
 
 // CheckInvariants says what is wrong with the node's own state.

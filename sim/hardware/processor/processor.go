@@ -31,6 +31,12 @@ type Options struct {
 	CPI units.Ratio
 	// Hit is what a reference to a line of the ExCache costs beyond its instruction.
 	Hit units.Picos
+	// Reference is what each reference of a trace costs a program that replays it live: to decode it, to check its page, its share of
+	// the locks. In a prediction of a live replay it takes the place of the instructions; 0 is unknown.
+	Reference units.Picos
+	// Shared is how many processors all components of a cluster have together, as when their processes are pinned to one; 0:
+	// polling thread, workers and threads have processors of their own.
+	Shared units.Count
 	// DRAMLatency is that of a load that no processor cache has.
 	DRAMLatency units.Picos
 	// CopyRate is how fast one processor moves or clears pages, above 0.
@@ -68,6 +74,8 @@ func (o Options) Validate() error {
 	add(o.CPI <= 0 || o.CPI > 1000*units.One, "cpi: %v, want more than 0, at most 1000", o.CPI)
 	cost := func(key string, p units.Picos) { add(p < 0 || p > MaxCost, "%s: %v, want 0 ps to %v", key, p, MaxCost) }
 	cost("hit", o.Hit)
+	cost("reference", o.Reference)
+	add(o.Shared < 0 || o.Shared > fifo.MaxWorkers, "shared: %v, want 0 to %d", o.Shared, fifo.MaxWorkers)
 	cost("dram_latency", o.DRAMLatency)
 	add(o.CopyRate == 0, "copy_rate: %v, want more than 0", o.CopyRate)
 	add(o.DRAMChannels < 1 || o.DRAMChannels > fifo.MaxWorkers, "dram_channels: %v, want 1 to %d", o.DRAMChannels, fifo.MaxWorkers)

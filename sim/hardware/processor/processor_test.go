@@ -57,9 +57,9 @@ func TestFaultsShareALock(t *testing.T) {
 }
 
 func TestFaultsAreNamed(t *testing.T) {
-	o := Options{Hit: -1, DRAMLatency: -1, TableLevels: -1, Fault: 1, FaultLocked: 2, Shootdown: -1, ShootdownEach: MaxCost + 1}
+	o := Options{Hit: -1, Reference: -1, Shared: -1, DRAMLatency: -1, TableLevels: -1, Fault: 1, FaultLocked: 2, Shootdown: -1, ShootdownEach: MaxCost + 1}
 	err := o.Validate()
-	for _, key := range []string{"frequency: 0 Hz", "cpi: 0", "hit: -1 ps", "dram_latency: ", "copy_rate: 0 B/s", "dram_channels: 0", "table_levels: -1", "fault_locked: 2 ps", "shootdown: ", "shootdown_each: "} {
+	for _, key := range []string{"frequency: 0 Hz", "cpi: 0", "hit: -1 ps", "reference: -1 ps", "shared: -1", "dram_latency: ", "copy_rate: 0 B/s", "dram_channels: 0", "table_levels: -1", "fault_locked: 2 ps", "shootdown: ", "shootdown_each: "} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+key) {
 			t.Errorf("%v, want a fault that begins with %q", err, key)
 		}
