@@ -38,9 +38,9 @@ type VirtualOptions struct {
 	Config       map[string]any // of the manifest
 	Commit       string
 	Version      string
-	Replayed     bool // predict a live replay: references cost processor.reference in place of their instructions
 	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
 	Placement []report.Placement
+	Replayed  bool // predict a live replay: references cost processor.reference in place of their instructions
 	Local     bool // also run each vNode with all memory at hand, for its slowdown
 	Log       *slog.Logger
 }

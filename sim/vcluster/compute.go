@@ -119,9 +119,17 @@ type costs struct {
 func newCosts(o *Options) *costs {
 	k := &costs{hit: o.Hardware.Processor.Hit, quantum: units.Of(o.Quantum)}
 	for i := range k.instructions {
-		k.instructions[i] = o.Hardware.Processor.Instructions(uint64(i))
+		k.instructions[i] = o.instructions(uint64(i))
 	}
 	return k
+}
+
+// instructions is what so many instructions before a reference take, or a reference of a live replay in place of them.
+func (o *Options) instructions(n uint64) units.Picos {
+	if o.Replayed {
+		return o.Hardware.Processor.Reference
+	}
+	return o.Hardware.Processor.Instructions(n)
 }
 
 // Open makes a process at its pComponent and tells its home.
@@ -210,13 +218,10 @@ func (t *Thread) Begin(y *vtime.Proc) { t.y = y }
 // processors, each gets its share of them.
 func (t *Thread) Compute(instructions uint64) {
 	var cost units.Picos
-	switch {
-	case t.p.c.o.Replayed:
-		cost = t.p.c.o.Hardware.Processor.Reference
-	case instructions < tabled:
+	if instructions < tabled {
 		cost = t.costs.instructions[instructions]
-	default:
-		cost = t.p.c.o.Hardware.Processor.Instructions(instructions)
+	} else {
+		cost = t.p.c.o.instructions(instructions)
 	}
 	if run, cores := t.n.run, t.n.cores; run > cores {
 		cost = cost * units.Picos(run) / units.Picos(cores)
