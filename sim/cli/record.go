@@ -61,6 +61,10 @@ func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.W
 	}
 	workload.Vnodes = slices.Clone(w.Vnodes)
 	for i := range workload.Vnodes {
+		if strings.HasPrefix(w.Vnodes[i].Trace, "generator:") {
+			list.SHA256 = append(list.SHA256, traces[i].Digest)
+			continue // its rule is all there is, seed included
+		}
 		workload.Vnodes[i].Trace = traces[i].Path
 		if w.Bundled() {
 			workload.Vnodes[i].Trace = filepath.Join("traces", filepath.Base(traces[i].Path))
@@ -93,7 +97,7 @@ func (a *app) fromRun(cmd *cobra.Command, f *simulateFlags, args []string) error
 	}
 	other := cmd.Flags().Changed("hardware")
 	if !other {
-		for _, name := range []string{"set", "seed", "out", "digest", "no-local"} {
+		for _, name := range []string{"set", "seed", "out", "digest", "no-local", "placement"} {
 			if cmd.Flags().Changed(name) {
 				return usage("--from-run and --%s: what is re-executed is as it was, want --hardware, too, or none", name)
 			}
@@ -105,6 +109,11 @@ func (a *app) fromRun(cmd *cobra.Command, f *simulateFlags, args []string) error
 	}
 	if cmd.Flags().Changed("seed") {
 		f.set = append(f.set, "workload.seed="+strconv.FormatUint(f.seed, 10))
+	}
+	if manifest := filepath.Join(f.fromRun, "manifest.json"); f.placed == "" {
+		if _, err := os.Stat(manifest); err == nil { // a run that was killed has none
+			f.placed = manifest
+		}
 	}
 	f.cluster = filepath.Join(dir, recordCluster)
 	return a.simulate(cmd.Context(), f, filepath.Join(dir, recordWorkload))

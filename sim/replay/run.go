@@ -572,7 +572,7 @@ func (r *controller) manifest() *report.Manifest {
 	}
 	for _, v := range r.vnodes {
 		m.Traces = append(m.Traces, report.Trace{VNode: v.v.Name, Name: filepath.Base(v.path), Format: v.info.Header.Source, SHA256: v.digest, Refs: v.info.Refs})
-		if !v.placed {
+		if v.place.PID == 0 { // what it had may be given back by now
 			continue
 		}
 		p := report.Placement{VNode: v.v.Name, PID: v.spec.PID, PComponent: v.place.Node, Hosts: v.hosts, Home: v.spec.Home.Node, Regions: []report.Region{}, Volumes: []report.Volume{}}
