@@ -341,6 +341,10 @@ func TestSupervisors(t *testing.T) {
 	if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the supervisor has ended", func() bool { // the kernel frees its name with it, a moment after the signal
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", st.PID))
+		return err != nil || strings.Contains(string(b), ") Z ")
+	})
 	again := up(t, dir, tmp, "--cluster", cluster) // at once, while the orphans end
 	if got := sk(t, dir, tmp, "run", work, "--on", "one"); got.code != codeDone {
 		t.Errorf("on the second cluster: exit code %d, %s", got.code, got.stderr)
