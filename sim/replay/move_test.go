@@ -54,7 +54,7 @@ func TestMoveBackAndForth(t *testing.T) {
 	} {
 		t.Run(c.trace+"/"+c.order+"/"+c.mechanism, func(t *testing.T) {
 			if raceEnabled {
-				c.refs /= 20
+				c.refs /= 8
 			}
 			w := newWorld(t)
 			nodes := []*pnode{w.node("p1", ""), w.node("p2", "")}
