@@ -26,7 +26,7 @@ type Options struct {
 	Seed    uint64       `mapstructure:"-" yaml:"-"` // of the jitter of retries; mixed with the session's id
 	Metrics *Metrics     `mapstructure:"-" yaml:"-"` // where the peer is counted from NewPeer to Close, and its counts after; may be nil
 
-	Faults  *Faults      `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the peer sends; may be nil
+	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the peer sends; may be nil
 
 	// Slots bounds the calls in flight to one peer: 1 to 65536. A caller that finds none free waits.
 	Slots int `mapstructure:"slots" yaml:"slots"`
@@ -83,7 +83,7 @@ type ServerOptions struct {
 	Node    wire.NodeID  `mapstructure:"-" yaml:"-"`
 	Log     *slog.Logger `mapstructure:"-" yaml:"-"` // nil discards
 
-	Faults  *Faults      `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the server sends; may be nil
+	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the server sends; may be nil
 
 	// Workers is the number of goroutines that run the requests that are not inline.
 	Workers int `mapstructure:"workers" yaml:"workers"`

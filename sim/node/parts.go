@@ -16,6 +16,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/scomponent"
+	"splitkernel/scomponent/blockdev"
 	"splitkernel/sim/replay"
 )
 
@@ -42,6 +43,8 @@ type part struct {
 	waits    func() waited    // of requests for a worker; set by the node
 	// waitsInside adds the waits that the server does not see; may be nil.
 	waitsInside func() (time.Duration, uint64)
+
+	disk *blockdev.Faulty // of an sComponent
 
 	// Of a manager.
 	run   func(context.Context) error // nil if the part needs no goroutine of its own
@@ -204,11 +207,18 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	o := *cfg.Node.Storage
 	o.Node, o.DataDir, o.Log = cfg.Node.ID, cfg.DataDir, log
 	o.Addr, o.Net = self.Addr, cfg.peerOptions(log)
+	dir, err := blockdev.OpenDir(o.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("scomponent: %s: data_dir: %w", o.Node, err)
+	}
+	disk := blockdev.NewFaulty(dir)
+	o.Devices = disk // which the component closes
 	comp, err := scomponent.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("scomponent: %w", err)
 	}
 	return &part{
+		disk:    disk,
 		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, close: comp.Close,
 	}, nil
