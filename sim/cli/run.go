@@ -19,6 +19,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/sim/faults"
 	"splitkernel/sim/launcher"
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
@@ -28,6 +29,7 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	configFlags
+	faultFlags
 	on   string
 	keep bool
 	name string
@@ -59,6 +61,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 		}),
 	}
 	f.configFlags.add(cmd)
+	f.faultFlags.add(cmd)
 	cmd.Flags().StringVar(&f.on, "on", "", "name of a cluster that `up` has started")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave the cluster running, as `up` does")
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
@@ -103,12 +106,28 @@ type target struct {
 	temp     string                      // folder for unpacked traces, on the machine of the nodes
 	restarts func() int                  // may be nil
 	stop     func(context.Context) error // takes it down, or lets it be
+
+	strike func(context.Context, faults.Fault) (replay.Struck, error)
+	heal   func(context.Context, []int) error
 }
 
 func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error) {
 	w, c, err := a.loadRun(f, workload)
 	if err != nil {
 		return err
+	}
+	known := c
+	if c == nil && len(w.Faults)+len(f.faults) > 0 {
+		st, err := launcher.Find(f.on)
+		if err != nil {
+			return err
+		}
+		known = st.Cluster
+	}
+	if known != nil {
+		if err := a.addFaults(&f.faultFlags, workload, w, known); err != nil {
+			return err
+		}
 	}
 	var traces []replay.Trace // before anything is started, except of those that come with the program
 	if !w.Bundled() {
@@ -137,7 +156,7 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 			return err
 		}
 	}
-	t, err := a.target(ctx, f, c, log)
+	t, err := a.target(ctx, f, c, w, log)
 	if err != nil {
 		return err
 	}
@@ -231,9 +250,9 @@ func makeOut(out, name string) (string, error) {
 }
 
 // target starts or finds the cluster.
-func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
+func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, log *slog.Logger) (*target, error) {
 	if f.on == "" && !f.keep {
-		return a.ownTarget(ctx, f, c, log)
+		return a.ownTarget(ctx, f, c, w, log)
 	}
 	var st *launcher.State
 	var err error
@@ -252,8 +271,9 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the bundled traces: %w", err)
 	}
+	strike, heal := strikersAt(st)
 	return &target{
-		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp,
+		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp, strike: strike, heal: heal,
 		stop: func(context.Context) error { return os.RemoveAll(temp) },
 	}, nil
 }
@@ -270,8 +290,8 @@ func clusterSets(set []string) []string {
 }
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
-func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
-	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: f.tapes})
+func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, log *slog.Logger) (*target, error) {
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: f.tapes, Seed: w.Seed})
 	if err != nil {
 		return nil, err
 	}
@@ -308,8 +328,9 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 		cl.Stop(a.kill)
 		os.Exit(exitFailed)
 	})
+	strike, heal := strikers(cl)
 	return &target{
-		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts,
+		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts, strike: strike, heal: heal,
 		stop: func(kill context.Context) error {
 			atOnce()
 			stopAnswering()
@@ -347,6 +368,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	o.Nodes = replayNodes(t.nodes())
+	o.Strike, o.Heal = t.strike, t.heal
 	o.NodesNow = func() []replay.Node { return replayNodes(t.nodes()) }
 	p := a.newProgress()
 	o.Progress = p.show

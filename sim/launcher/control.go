@@ -65,6 +65,7 @@ type request struct {
 	Op    string          // "state", "stop", "add", "remove", "fault", "faults" or "heal"
 	Node  configs.NewNode // add: what; remove: the id
 	Fault string          // fault: what
+	IDs   []int           // heal: which; none is all
 }
 
 // reply is the supervisor's answer. The cluster is apart, as the text of its file, because it carries the token, which
@@ -291,7 +292,7 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net
 		ctx, cancel := context.WithTimeout(ctx, strikeTimeout)
 		defer cancel()
 		var err error
-		r.Struck, err = s.cluster.Heal(ctx)
+		r.Struck, err = s.cluster.Heal(ctx, q.IDs...)
 		r.fail(err)
 	default:
 		r.Error = fmt.Sprintf("unknown request %q (is it of another version of this program?)", q.Op)
@@ -336,8 +337,10 @@ func StrikeAt(st *State, f faults.Fault) (Struck, error) {
 // FaultsOf lists what was made to go wrong in a cluster that Find has found.
 func FaultsOf(st *State) ([]Struck, error) { return struckBy(st, request{Op: "faults"}) }
 
-// HealAll ends what goes wrong on purpose in a cluster that Find has found, and gives what it ended.
-func HealAll(st *State) ([]Struck, error) { return struckBy(st, request{Op: "heal"}) }
+// HealAt ends what goes wrong on purpose in a cluster that Find has found, all of it without ids, and gives what it ended.
+func HealAt(st *State, ids ...int) ([]Struck, error) {
+	return struckBy(st, request{Op: "heal", IDs: ids})
+}
 
 func struckBy(st *State, q request) ([]Struck, error) {
 	r, err := ask(st.Dir, q, strikeTimeout+controlTimeout)

@@ -152,9 +152,9 @@ func (c *Cluster) heal(ctx context.Context, s *struck) error {
 	return err
 }
 
-// Heal ends everything that goes wrong on purpose, the latest first: what is paused goes on, what was killed is started again. It returns
-// what it ended.
-func (c *Cluster) Heal(ctx context.Context) (healed []Struck, err error) {
+// Heal ends what goes wrong on purpose, the latest first: what is paused goes on, what was killed is started again. Without ids it ends
+// everything. It returns what it ended.
+func (c *Cluster) Heal(ctx context.Context, ids ...int) (healed []Struck, err error) {
 	c.mu.Lock()
 	open := slices.Clone(c.struck)
 	c.mu.Unlock()
@@ -162,7 +162,7 @@ func (c *Cluster) Heal(ctx context.Context) (healed []Struck, err error) {
 		c.mu.Lock()
 		ended := s.Ended != nil
 		c.mu.Unlock()
-		if ended {
+		if ended || len(ids) > 0 && !slices.Contains(ids, s.ID) {
 			continue
 		}
 		err = errors.Join(err, c.heal(ctx, s))
