@@ -15,12 +15,14 @@ import (
 // storageTries bounds how often a request is sent to an sComponent that cannot be reached; storagePause is the first pause
 // between, which doubles up to storagePauseMax: 5 tries wait 150 ms in all, the restart of a process. An sComponent that is busy, above all
 // because the volume is moving, is asked for storagePatience: longer than the pause of a move, and shorter than the
-// call_timeout_ms of a pComponent's connections, or that would give up just before it hears why.
+// call_timeout_ms of a pComponent's connections, or that would give up just before it hears why. A request that was not answered in time,
+// as it or its answer was lost, is sent again storageResends times: with the time of a call that stays below the patience of a process.
 const (
 	storageTries    = 5
 	storagePause    = 10 * time.Millisecond
 	storagePauseMax = 80 * time.Millisecond
 	storagePatience = 4 * time.Second
+	storageResends  = 2
 )
 
 // blockCall is a request to the buffer cache that waits for its reply. The bytes are those of the server's request and
@@ -307,7 +309,7 @@ func (c *Component) storage(s *storageCall) {
 // the old one says is then no answer.
 func (c *Component) callStorage(s *storageCall) error {
 	crc := s.call.PageCRC
-	began := time.Now()
+	began, resent := time.Now(), 0
 	for try, pause := 1, storagePause; ; {
 		p, err := c.peer(s.op.Place.Addr)
 		if err == nil {
@@ -330,6 +332,8 @@ func (c *Component) callStorage(s *storageCall) error {
 			return err
 		case kind == wire.KindBusy && time.Since(began) < storagePatience:
 		case kind == wire.KindUnavailable && try < storageTries:
+		case kind == wire.KindTimeout && resent < storageResends:
+			resent++
 		default:
 			return err
 		}

@@ -74,6 +74,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
+		Faults: []report.Fault{}, Lost: []string{},
 	}
 	vo := virtualCluster(o)
 	if vo.Placed, err = placedOf(o.Placement); err != nil {
