@@ -2,6 +2,7 @@ package vcluster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/admission"
@@ -161,12 +162,14 @@ func (g *managers) changeLeaders() {
 // ChangeLeader ends the term of the managers' leader: what is not committed may be lost or not, and the next leader's coordinator
 // finishes what it finds in GPM's log.
 func (g *managers) ChangeLeader() {
-	for i, m := range g.members {
-		if m == g.leader {
-			g.leader = g.members[(i+1)%len(g.members)]
+	i := slices.Index(g.members, g.leader)
+	for k := 1; k <= len(g.members); k++ {
+		if next := g.members[(i+k)%len(g.members)]; g.fit(next) {
+			g.leader = next
 			break
 		}
 	}
+	g.changes++
 	for k := range g.logs {
 		g.logs[k].depose()
 	}
@@ -175,6 +178,7 @@ func (g *managers) ChangeLeader() {
 		g.inquirer[k], g.asking[k] = admission.NewInquirer(driverPatience), false
 	}
 	g.queueing = false
+	g.lead()
 	g.look()
 }
 
@@ -194,6 +198,9 @@ func (g *managers) look() {
 
 // tick is one look; it is false if there is nothing to look for.
 func (g *managers) tick() bool {
+	if !g.quorum() {
+		return false // whoever leads next looks
+	}
 	_, waiting := g.gpm.Counts()
 	open := g.gpm.Open(gpm.MaxProcesses)
 	memory, storage := g.gmm.Prepared(), g.gsm.Prepared()

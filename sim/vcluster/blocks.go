@@ -171,7 +171,7 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 func (o *storageOp) done(err error) {
 	c := o.b.m.c
 	if wire.KindOf(err) == wire.KindBusy && c.clock.Now()-o.began < storagePatience {
-		c.after(o.pause, o.send)
+		c.of(o.b.m.no, c.clock.Now()+o.pause, o.send)
 		o.pause = min(2*o.pause, storagePauseMax)
 		return
 	}

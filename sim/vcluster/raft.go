@@ -77,8 +77,12 @@ type entry struct {
 // appendBytes is what a message between managers has beside the commands.
 const appendBytes = 64
 
-// propose appends a command.
+// propose appends a command. Without a majority of managers it goes nowhere.
 func (r *raft) propose(e entry) {
+	if !r.g.quorum() {
+		r.giveUp(e)
+		return
+	}
 	r.queue = append(r.queue, e)
 	if !r.busy {
 		r.round()
@@ -123,6 +127,9 @@ func (r *raft) round() {
 		r.round()
 	}
 	for _, m := range g.members {
+		if !g.fit(m) {
+			continue
+		}
 		if m == g.leader {
 			g.disks[m].save(at, bytes, vote)
 			continue
@@ -175,6 +182,9 @@ func (r *raft) giveUp(e entry) {
 // later applies a command, for nobody, some time after least.
 func (r *raft) later(e entry, least time.Duration) {
 	r.g.c.after(least+time.Duration(r.g.wrong.Int64N(int64(lateMost))), func() {
+		if !r.g.quorum() {
+			return // it went with those who had it
+		}
 		r.apply(e)
 		r.g.look()
 	})
