@@ -41,8 +41,12 @@ type VirtualOptions struct {
 	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
 	Placement []report.Placement
 	Replayed  bool // predict a live replay: references cost processor.reference in place of their instructions
-	Local     bool // also run each vNode with all memory at hand, for its slowdown
-	Log       *slog.Logger
+	// Faults are what happens to nodes and links while it runs.
+	Faults []vcluster.Fault
+	// Ended, if not nil, is given the cluster when every process has ended.
+	Ended func(*vcluster.Cluster) error
+	Local bool // also run each vNode with all memory at hand, for its slowdown
+	Log   *slog.Logger
 }
 
 // vprocess is one process of a virtual run.
@@ -91,6 +95,12 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	seconds, events := c.Now().Seconds(), c.Events()
+	if o.Ended != nil {
+		if err := o.Ended(c); err != nil {
+			return nil, err
+		}
+	}
 	local := make([]float64, len(ps))
 	if o.Local {
 		for i := range r.vnodes {
@@ -99,7 +109,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 			}
 		}
 	}
-	r.collectVirtual(o, c, ps, local)
+	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -110,7 +120,9 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 
 // localSeconds is how long a vNode takes alone with all its memory at hand.
 func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, error) {
-	c, err := vcluster.New(virtualCluster(o))
+	vo := virtualCluster(o)
+	vo.Membership, vo.Faults = vcluster.Membership{}, nil // with all memory at hand it needs nobody
+	c, err := vcluster.New(vo)
 	if err != nil {
 		return 0, err
 	}
@@ -126,7 +138,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 // virtualCluster gives the cluster of a file as the virtual one wants it.
 func virtualCluster(o VirtualOptions) vcluster.Options {
 	c := o.Cluster
-	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, Replayed: o.Replayed, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault}
+	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, Replayed: o.Replayed, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault, Faults: o.Faults}
 	for i := range c.Nodes {
 		n := c.Resolve(c.Nodes[i].ID)
 		v := vcluster.Node{ID: n.ID, Role: n.Role, Rack: n.Rack}
@@ -136,6 +148,9 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 			out.Managers = vcluster.Managers{
 				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
+			}
+			if o.Placement == nil {
+				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
 			}
 		case n.Compute != nil:
 			v.Cores, v.ExCacheBytes = n.Compute.Cores, n.Compute.ExCacheBytes
@@ -348,10 +363,9 @@ func join(to map[string]*hdrhistogram.Histogram, kind string, h *vcluster.Histog
 var _ = [1]struct{}{}[fault.TakenBack-fault.PLocal-3]
 
 // collectVirtual makes the summary.
-func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []*vprocess, local []float64) {
+func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model *report.Modelled, ps []*vprocess, local []float64) {
 	s, total := r.sum, newMerge()
 	byNode := map[wire.NodeID]*merge{}
-	model := &report.Modelled{Hardware: o.HardwareName, Seconds: c.Now().Seconds(), Events: c.Events()}
 	var stages [7]time.Duration
 	var fetches uint64
 	for i, p := range ps {
@@ -385,6 +399,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []
 		d.Counters = own.counters()
 		s.VNodes = append(s.VNodes, d)
 	}
+	s.Restarts, s.LeaderChanges = c.Restarts(), c.LeaderChanges()
 	s.Total = total.counters()
 	s.WallSeconds = model.Seconds // modelled: a seed gives the same report, however fast the machine is
 	if s.WallSeconds > 0 {

@@ -29,7 +29,7 @@ func BenchmarkFaults(b *testing.B) {
 		b.Run(fmt.Sprint(components), func(b *testing.B) {
 			const lines, pages = 16, 64
 			n := components / 2
-			o := testOptions(n, n, 1)
+			o := lively(n, n, 1)
 			c, err := New(o)
 			if err != nil {
 				b.Fatal(err)

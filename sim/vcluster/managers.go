@@ -50,9 +50,12 @@ type managers struct {
 	ended    map[wire.PID]*wire.Error     // preempted, and not released yet
 	tickets  map[wire.PID][]*vtime.Signal // who waits for a ticket to be decided
 
+	commits int    // commands that a majority had
 	changes uint64 // of the leader
 	led     bool   // a majority can commit
-	vigil   vigil  // of who is a member
+	// inquired counts the answers of GPM to participants that asked what became of holds that stayed prepared.
+	inquired int
+	vigil    vigil // of who is a member
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration

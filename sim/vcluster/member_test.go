@@ -32,8 +32,8 @@ func told(c *Cluster, of wire.Manager, id wire.NodeID) string {
 	return strings.Join(out, ", ")
 }
 
-// opened makes a process with some pages, and faults on all of them for ever, until it fails.
-func (c *Cluster) runs2(y *vtime.Proc, name string, pages uint64, think uint64) (admission.Placement, error) {
+// wear runs a process that faults on all of some pages again and again until it fails.
+func (c *Cluster) wear(y *vtime.Proc, name string, pages uint64, think uint64) (admission.Placement, error) {
 	const lines = 16
 	place, err := c.Admit(y, admission.VNodeSpec{Name: name, Threads: 1, ExCacheLines: lines})
 	if err != nil {
@@ -117,7 +117,7 @@ func TestMemoryIsKilledAndStartedAgain(t *testing.T) {
 	stop := false
 	for _, name := range []string{"a", "b"} {
 		c.Go(name, func(y *vtime.Proc) {
-			place, err := c.runs2(y, name, 64, 1_000_000)
+			place, err := c.wear(y, name, 64, 50_000_000)
 			failed[place.Home.Node] = err
 			if err := c.Release(y, place.PID); err != nil {
 				t.Errorf("%s: %v", name, err)

@@ -32,8 +32,9 @@ type vigil struct {
 	watches []*membership.Watch // by manager; nil if nobody sends heartbeats
 	probers [wire.GSM + 1]*membership.Prober
 	lost    *lost.Ender
-	gating  bool   // a command about gates is under way
-	ended   uint64 // lost vNodes
+	rounds  [wire.GSM + 1]*membership.Rounds // nil if nobody is asked for what it holds
+	gating  bool                             // a command about gates is under way
+	ended   uint64                           // lost vNodes
 }
 
 // begin has every manager listen, and their leader look.
@@ -64,6 +65,9 @@ func (g *managers) lead() {
 	for _, k := range groups {
 		w.Lead(k, g.c.clock.Now())
 		g.vigil.probers[k] = membership.NewProber(lease, membership.Patience(lease))
+		if every := g.c.o.Membership.Sweep; every > 0 {
+			g.vigil.rounds[k] = membership.NewRounds(every)
+		}
 	}
 	g.vigil.lost, g.vigil.gating = lost.New(lost.Patience), false
 }
@@ -162,6 +166,9 @@ func (g *managers) watchOver() {
 	}
 	g.gates()
 	g.endLost()
+	for _, k := range groups {
+		g.sweep(k)
+	}
 }
 
 // probe performs what a prober wants.
