@@ -61,6 +61,8 @@ type vprocess struct {
 	err     error
 	result  bool
 
+	warnings []string // of what could not be given back
+
 	answered, started bool // by the managers; by the run
 }
 
@@ -255,12 +257,12 @@ func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOpti
 func (p *vprocess) run() {
 	p.err = p.replay()
 	for i, vol := range p.v.volumes {
-		if err := p.c.DeleteVolume(p.y, p.v.place.Node, p.volumeAt(vol, p.v.names[i])); err != nil && p.err == nil {
-			p.err = err
+		if err := p.c.DeleteVolume(p.y, p.v.place.Node, p.volumeAt(vol, p.v.names[i])); err != nil && wire.KindOf(err) != wire.KindNotFound {
+			p.warnings = append(p.warnings, fmt.Sprintf("delete volume %s: %v", p.v.names[i], err))
 		}
 	}
-	if err := p.c.Release(p.y, p.spec.PID); err != nil && p.err == nil {
-		p.err = err
+	if err := p.c.Release(p.y, p.spec.PID); err != nil && wire.KindOf(err) != wire.KindNotFound { // not found: it was preempted, or lost
+		p.warnings = append(p.warnings, fmt.Sprintf("release vNode %s: %v", p.v.v.Name, err))
 	}
 }
 
@@ -287,8 +289,11 @@ func (p *vprocess) replay() (err error) {
 		err = p.p.Drain(p.y)
 	}
 	p.seconds = (p.y.Now() - began).Seconds()
-	if cerr := p.p.Close(p.y); cerr != nil && err == nil {
-		err = cerr
+	if cerr := p.p.Close(p.y); cerr != nil {
+		p.warnings = append(p.warnings, fmt.Sprintf("process %s closed with errors: %v", p.spec.Name, cerr))
+		if err == nil && p.blocks.writes > 0 {
+			err = cerr // a volume that could not be written back is lost data
+		}
 	}
 	return err
 }
@@ -384,7 +389,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model
 			v.failed = p.err.Error()
 			s.Failed = append(s.Failed, v.v.Name+": "+v.failed)
 		}
-		s.Integrity = append(s.Integrity, p.shown...)
+		s.Integrity, s.Warnings = append(s.Integrity, p.shown...), append(s.Warnings, p.warnings...)
 		d := v.describe()
 		if p.result && p.err == nil {
 			d.State = StateDone
