@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,20 +24,28 @@ import (
 // first has its home at m2 and its memory at m1, the second the other way round, and the third has both at m1.
 var fateSet = []string{"pcomponent.fault.patience_ms=1000", "manager.gmm_policy=consistent_hash", "manager.sweep_ms=1000"}
 
-// fate is what becomes of a run and its cluster when an mComponent fails under it: what the report says, and what the managers took
+// fate is what becomes of a run and its cluster when a component fails under it: what the report says, and what the managers took
 // down.
 type fate struct {
 	exit    int
 	vnodes  string // how each ended
-	m2      string // its membership
+	member  string // the membership of what failed
 	dead    string // who was declared dead
 	things  string // what was decided of each vNode
 	audited string // differences in the end
 }
 
-// TestOneFateLiveAndVirtual: an mComponent is killed, or is out of reach until it has been declared dead, while processes run. The
-// same ones fail for the same reason, the same is declared dead, fenced and joins again under the next epoch, and the books agree in
-// the end, live and in virtual time.
+// blow is a failure: node is killed and started again, or is out of reach until it has been declared dead.
+type blow struct {
+	node wire.NodeID
+	kill bool
+	of   wire.Manager // whose member it is
+	want string       // how the victim ends
+}
+
+// TestOneFateLiveAndVirtual: a component is killed, or is out of reach until it has been declared dead, while processes run. The same
+// ones fail for the same reason, the same is declared dead, fenced and joins again under the next epoch, and the books agree in the
+// end, live and in virtual time.
 func TestOneFateLiveAndVirtual(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	paths := [3]string{}
@@ -50,30 +59,35 @@ vnodes:
   - {name: victim, trace: %s, excache: {lines: 16, ways: 0, policy: lru}, repeat: 1000000}
   - {name: other, trace: %s, excache: {lines: 16, ways: 0, policy: lru}, repeat: 60}
 `, paths[0], paths[1], paths[2])
-	for _, how := range []string{"kill", "stop"} {
-		t.Run(how, func(t *testing.T) {
+	for name, at := range map[string]blow{
+		"kill m2": {"m2", true, wire.GMM, "m2 did not answer for 1000 ms"}, "stop m2": {"m2", false, wire.GMM, "m2 did not answer for 1000 ms"},
+		"kill p2": {"p2", true, wire.GPM, "p2 has not answered for 5s"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			live, virtual := liveFate(t, work, how), virtualFate(t, work, how)
+			live, virtual := liveFate(t, work, at), virtualFate(t, work, at)
 			if live != virtual {
 				t.Errorf("live\n%+v\nvirtual\n%+v", live, virtual)
 			}
 			t.Logf("%+v", virtual)
 			want := "registered 1, silent 1, dead 1, rejoined 2"
-			if live.exit != codeFailed || live.vnodes != "before done; victim failed: m2 did not answer for 1000 ms; other done" || live.m2 != want || live.dead != "m2" || live.audited != "" {
-				t.Errorf("%+v, want the victim to fail, and m2 to be %q", live, want)
+			if live.exit != codeFailed || live.vnodes != "before done; victim failed: "+at.want+"; other done" || live.member != want || live.dead != string(at.node) || live.audited != "" {
+				t.Errorf("%+v, want the victim to fail, and %s to be %q", live, at.node, want)
 			}
 		})
 	}
 }
+
+// unanswered is what says who did not answer, and for how long.
+var unanswered = regexp.MustCompile(`\w+ (did not answer|has not answered) for [0-9]+ ?m?s`)
 
 // endOf says how the vNodes of a run ended.
 func endOf(s *report.Summary) string {
 	var out []string
 	for _, v := range s.VNodes {
 		word := v.State
-		if _, why, ok := strings.Cut(v.Error, ": m2 did not answer for"); ok {
-			ms, _, _ := strings.Cut(why, ":")
-			word += ": m2 did not answer for" + ms
+		if m := unanswered.FindString(v.Error); m != "" {
+			word += ": " + m
 		} else if v.Error != "" {
 			word += ": " + v.Error
 		}
@@ -83,33 +97,37 @@ func endOf(s *report.Summary) string {
 }
 
 // decided takes down what the managers' events tell, without their moments and their words.
-func (f *fate) decided(of wire.Manager, list []events.Event) {
+func (f *fate) decided(at blow, of wire.Manager, list []events.Event) {
 	things := map[wire.PID][]string{}
 	for _, e := range list {
 		switch {
 		case e.PID != 0:
-			things[e.PID] = append(things[e.PID], fmt.Sprintf("%v %s", e.Kind, e.Node))
-		case e.Node == "m2" && of == wire.GMM:
-			if was := fmt.Sprintf(", %v %d", e.Kind, e.Epoch); !strings.HasSuffix(f.m2, was) { // twice, if leaders changed in between
-				f.m2 += was
+			word := e.Kind.String()
+			if e.Kind == events.Lost || e.Kind == events.Released { // by the leader or by who drives the run, whoever comes first
+				word = "ended"
+			}
+			things[e.PID] = append(things[e.PID], fmt.Sprintf("%s %s", word, e.Node))
+		case e.Node == at.node && of == at.of:
+			if was := fmt.Sprintf(", %v %d", e.Kind, e.Epoch); !strings.HasSuffix(f.member, was) { // twice, if leaders changed in between
+				f.member += was
 			}
 		}
 		if e.Kind == events.Dead {
 			f.dead += string(e.Node)
 		}
 	}
-	f.m2 = strings.TrimPrefix(f.m2, ", ")
+	f.member = strings.TrimPrefix(f.member, ", ")
 	for pid := wire.PID(1); pid <= 3; pid++ {
 		f.things += fmt.Sprintf("%v of %d: %s\n", of, pid, strings.Join(things[pid], ", "))
 	}
 }
 
-func liveFate(t *testing.T, work, how string) (f fate) {
-	k := newDeathbed(t, "fate"+how, fateSet...)
+func liveFate(t *testing.T, work string, at blow) (f fate) {
+	k := newDeathbed(t, fmt.Sprintf("fate%v%s", at.kill, at.node), fateSet...)
 	kinds := func() (out string) {
-		list, _, err := k.cl.Events(background(t), wire.GMM, 0, 0)
+		list, _, err := k.cl.Events(background(t), at.of, 0, 0)
 		for _, e := range list {
-			if e.Node == "m2" && e.PID == 0 {
+			if e.Node == at.node && e.PID == 0 {
 				out += e.Kind.String() + " "
 			}
 		}
@@ -121,9 +139,9 @@ func liveFate(t *testing.T, work, how string) (f fate) {
 	s := k.run(workload(t, work), func(o *replay.RunOptions) {
 		var once sync.Once
 		strike := func() {
-			if how == "stop" {
-				k.signal("m2", syscall.SIGSTOP)
-			} else if err := k.Kill("m2"); err != nil {
+			if !at.kill {
+				k.signal(string(at.node), syscall.SIGSTOP)
+			} else if err := k.Kill(string(at.node)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -134,19 +152,19 @@ func liveFate(t *testing.T, work, how string) (f fate) {
 		}
 	})
 	f.exit, f.vnodes = s.ExitCode(), endOf(s)
-	eventually(t, "m2 is declared dead", func() bool { return strings.Contains(kinds(), "dead") })
-	if how == "stop" {
-		k.signal("m2", syscall.SIGCONT)
-	} else if err := k.Restart(background(t), "m2"); err != nil {
+	eventually(t, "it is declared dead", func() bool { return strings.Contains(kinds(), "dead") })
+	if !at.kill {
+		k.signal(string(at.node), syscall.SIGCONT)
+	} else if err := k.Restart(background(t), string(at.node)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "m2 has joined again", func() bool { return strings.Contains(kinds(), "rejoined") })
+	eventually(t, "it has joined again", func() bool { return strings.Contains(kinds(), "rejoined") })
 	for _, g := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
 		list, _, err := k.cl.Events(background(t), g, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.decided(g, list)
+		f.decided(at, g, list)
 	}
 	eventually(t, "nothing is left that nobody owns", func() bool {
 		got := k.sk("audit")
@@ -157,7 +175,7 @@ func liveFate(t *testing.T, work, how string) (f fate) {
 	return f
 }
 
-func virtualFate(t *testing.T, work, how string) (f fate) {
+func virtualFate(t *testing.T, work string, at blow) (f fate) {
 	file := filepath.Join(t.TempDir(), "cluster.yaml")
 	if err := os.WriteFile(file, []byte(threeAndTwo), 0o600); err != nil {
 		t.Fatal(err)
@@ -166,9 +184,9 @@ func virtualFate(t *testing.T, work, how string) (f fate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	faults := []vcluster.Fault{{At: time.Second, What: vcluster.Kill, Node: "m2"}, {At: 15 * time.Second, What: vcluster.Start, Node: "m2"}}
-	if how == "stop" {
-		faults = []vcluster.Fault{{At: time.Second, What: vcluster.Partition, Node: "m2", For: 15 * time.Second}}
+	faults := []vcluster.Fault{{At: time.Second, What: vcluster.Kill, Node: at.node}, {At: 15 * time.Second, What: vcluster.Start, Node: at.node}}
+	if !at.kill {
+		faults = []vcluster.Fault{{At: time.Second, What: vcluster.Partition, Node: at.node, For: 15 * time.Second}}
 	}
 	s, err := replay.RunVirtual(background(t), replay.VirtualOptions{
 		Workload: workload(t, work), Cluster: c, Hardware: hardware.DefaultOptions(), TempDir: t.TempDir(), Faults: faults,
@@ -177,7 +195,7 @@ func virtualFate(t *testing.T, work, how string) (f fate) {
 				return err
 			}
 			for _, g := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
-				f.decided(g, c.History(g))
+				f.decided(at, g, c.History(g))
 			}
 			for _, d := range c.Audit() {
 				f.audited += fmt.Sprintf("%+v\n", d)

@@ -253,9 +253,24 @@ func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOpti
 	return vcluster.VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}
 }
 
+// notice finds out, as who drives a live run does, that the pComponent has gone.
+func (p *vprocess) notice() error {
+	node := p.v.place.Node
+	for waited := time.Duration(0); waited < NodePatience; waited += PollInterval {
+		p.y.Sleep(PollInterval)
+		if p.c.Runs(node) {
+			return fmt.Errorf("%s was restarted and no longer runs the process", node)
+		}
+	}
+	return fmt.Errorf("%s has not answered for %s: connection refused", node, NodePatience)
+}
+
 // run replays the trace and gives back what the vNode took.
 func (p *vprocess) run() {
 	p.err = p.replay()
+	if p.p != nil && p.p.Killed() {
+		p.err = p.notice()
+	}
 	for i, vol := range p.v.volumes {
 		if err := p.c.DeleteVolume(p.y, p.v.place.Node, p.volumeAt(vol, p.v.names[i])); err != nil && wire.KindOf(err) != wire.KindNotFound {
 			p.warnings = append(p.warnings, fmt.Sprintf("delete volume %s: %v", p.v.names[i], err))
