@@ -72,13 +72,13 @@ type deathbed struct {
 	mourn    func()         // if not nil, is called when one has died
 }
 
-func newDeathbed(t *testing.T, name string) *deathbed {
+func newDeathbed(t *testing.T, name string, set ...string) *deathbed {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &deathbed{cluster: startWith(t, exe, threeAndTwo), name: fmt.Sprintf("%s-%d", name, os.Getpid()), dir: t.TempDir(), tmp: os.TempDir(), kills: map[string]int{}}
+	k := &deathbed{cluster: startWith(t, exe, threeAndTwo, set...), name: fmt.Sprintf("%s-%d", name, os.Getpid()), dir: t.TempDir(), tmp: os.TempDir(), kills: map[string]int{}}
 	k.cl = k.asks(t)
 	sup, err := launcher.Attend(k.name, k.Cluster) // so that the command line finds it
 	if err != nil {

@@ -21,6 +21,10 @@ const (
 	clientPatience = 5 * time.Second
 	// clientAttempts bounds how often it asks.
 	clientAttempts = 64
+	// clientTimeout is for how long a client makes other attempts at an admission whose coordinator ended before it decided, and
+	// clientPause the longest pause between two; the first is a tenth of it.
+	clientTimeout = 15 * time.Second
+	clientPause   = 100 * time.Millisecond
 	// evictPatience is for how long the process of a vNode that is ended for another is waited for.
 	evictPatience = 5 * time.Second
 )
@@ -46,6 +50,17 @@ func (c *Cluster) Admit(y *vtime.Proc, spec admission.VNodeSpec) (admission.Plac
 	if c.replayed != nil {
 		return c.replayed.admit(y, c.gm, spec)
 	}
+	for began, pause := y.Now(), clientPause/10; ; pause = min(2*pause, clientPause) {
+		p, err := c.attempt(y, spec)
+		if wire.KindOf(err) != wire.KindUnavailable || y.Now()-began > clientTimeout {
+			return p, err
+		}
+		y.Sleep(pause)
+	}
+}
+
+// attempt is one attempt at an admission.
+func (c *Cluster) attempt(y *vtime.Proc, spec admission.VNodeSpec) (admission.Placement, error) {
 	g, what := c.gm, "the admission of "+spec.Name
 	client, seq := g.session()
 	for range clientAttempts {
@@ -294,6 +309,7 @@ func (g *managers) inquire(of wire.Manager, prepared []wire.PID) {
 			return
 		}
 		g.asking[of] = false
+		g.inquired++
 		var steps []admission.Step
 		for _, o := range r.Outcomes {
 			if s, ok := admission.Resolve(o); ok {

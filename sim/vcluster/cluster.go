@@ -114,6 +114,7 @@ type Cluster struct {
 	cuts     map[pair]int
 	due      int // faults, and ends of faults, that are to come
 	restarts int
+	dropped  uint64    // things that nobody owned
 	members  members   // who sends heartbeats
 	replayed *replayed // of Options.Placed, or nil
 

@@ -69,6 +69,8 @@ type Membership struct {
 	// Lease is after how long without a heartbeat a component is silent: the managers' lease. 0 has nobody send heartbeats, and
 	// everybody always heard.
 	Lease time.Duration
+	// Sweep is how often components are asked for what they hold, to drop what no vNode has there; 0 is never.
+	Sweep time.Duration
 }
 
 // validate reports what is wrong with f, given the roles of the nodes by id.
@@ -109,6 +111,9 @@ func (o *Options) validateFaults() error {
 		if err := membership.CheckLease("membership.lease_ms", l); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if s := o.Membership.Sweep; s < 0 || s > 0 && o.Membership.Lease == 0 {
+		errs = append(errs, fmt.Errorf("membership.sweep: %v, want 0, or more with membership.lease", s))
 	}
 	if o.Membership.Lease != 0 && o.Placed != nil {
 		errs = append(errs, fmt.Errorf("membership.lease: %v, want 0 where another run's placement decides", o.Membership.Lease))

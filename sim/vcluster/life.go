@@ -251,6 +251,12 @@ func (g *managers) shaken() {
 	g.look()
 }
 
+// Runs reports whether a node runs.
+func (c *Cluster) Runs(id wire.NodeID) bool { return !c.lives[c.node(id)].down }
+
+// Killed reports whether the process ended with its pComponent.
+func (p *Process) Killed() bool { return p.gone != nil }
+
 // dead is the error of a process whose pComponent was killed, or nil.
 func (p *Process) dead() error {
 	if p.gone == nil {

@@ -50,9 +50,12 @@ type managers struct {
 	ended    map[wire.PID]*wire.Error     // preempted, and not released yet
 	tickets  map[wire.PID][]*vtime.Signal // who waits for a ticket to be decided
 
+	commits int    // commands that a majority had
 	changes uint64 // of the leader
 	led     bool   // a majority can commit
-	vigil   vigil  // of who is a member
+	// inquired counts the answers of GPM to participants that asked what became of holds that stayed prepared.
+	inquired int
+	vigil    vigil // of who is a member
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
@@ -163,12 +166,13 @@ func (g *managers) refresh() {
 }
 
 // live returns what a stamp tells of the members of a manager: those whose traffic its state does not know. Nobody is silent here.
-func (g *managers) live(entries []membership.Entry) []membership.Live {
+func (g *managers) live(of wire.Manager) []membership.Live {
 	if w := g.watch(); w != nil {
-		return g.heard(w, entries)
+		return g.heard(w, of)
 	}
 	g.refresh()
 	var out []membership.Live
+	entries := g.entries(of)
 	for i := range entries {
 		if m := &entries[i].Member; membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
 			out = append(out, g.liveOf(m))
@@ -201,10 +205,11 @@ func (g *managers) liveOf(m *wire.Member) membership.Live {
 	return membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Rack: m.Rack, Traffic: g.traffic(m.ID)}
 }
 
-func (g *managers) stamp(policy string, members []membership.Entry) membership.Stamp {
+// stamp is that of a command; of says whose members it tells of, 0 nobody's.
+func (g *managers) stamp(policy string, of wire.Manager) membership.Stamp {
 	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
-	if members != nil {
-		s.Live, s.Chance = g.live(members), g.chance.Uint64()
+	if of != 0 {
+		s.Live, s.Chance = g.live(of), g.chance.Uint64()
 	}
 	return s
 }

@@ -32,8 +32,10 @@ type vigil struct {
 	watches []*membership.Watch // by manager; nil if nobody sends heartbeats
 	probers [wire.GSM + 1]*membership.Prober
 	lost    *lost.Ender
-	gating  bool   // a command about gates is under way
-	ended   uint64 // lost vNodes
+	tidings [wire.GSM + 1]membership.Tidings // of the leader; 0: what GSM is told of mComponents
+	rounds  [wire.GSM + 1]*membership.Rounds // nil if nobody is asked for what it holds
+	gating  bool                             // a command about gates is under way
+	ended   uint64                           // lost vNodes
 }
 
 // begin has every manager listen, and their leader look.
@@ -64,7 +66,11 @@ func (g *managers) lead() {
 	for _, k := range groups {
 		w.Lead(k, g.c.clock.Now())
 		g.vigil.probers[k] = membership.NewProber(lease, membership.Patience(lease))
+		if every := g.c.o.Membership.Sweep; every > 0 {
+			g.vigil.rounds[k] = membership.NewRounds(every)
+		}
 	}
+	clear(g.vigil.tidings[:])
 	g.vigil.lost, g.vigil.gating = lost.New(lost.Patience), false
 }
 
@@ -162,6 +168,9 @@ func (g *managers) watchOver() {
 	}
 	g.gates()
 	g.endLost()
+	for _, k := range groups {
+		g.sweep(k)
+	}
 }
 
 // probe performs what a prober wants.
@@ -320,18 +329,25 @@ func (c *Cluster) tell(from int32, call lost.Call, done func(error)) {
 	}
 }
 
-// heard is what a stamp tells of the members of a manager, by what its leader heard.
-func (g *managers) heard(w *membership.Watch, entries []membership.Entry) []membership.Live {
-	if len(entries) == 0 {
+// heard is what a stamp tells of the members of a manager, by what the leader heard, if there may be news.
+func (g *managers) heard(w *membership.Watch, of wire.Manager) []membership.Live {
+	n, now := &g.vigil.tidings[of], g.c.clock.Now()
+	if !n.Due(now, w, 0) {
 		return nil
 	}
-	out, _ := w.News(managerOf(entries[0].Member.Role), g.c.clock.Now(), entries)
+	out, until := w.News(of, now, g.entries(of))
+	n.Looked(now, w, 0, len(out), until)
 	return out
 }
 
 // heardCaches is what a stamp tells GSM of mComponents.
 func (g *managers) heardCaches(w *membership.Watch) []membership.Live {
-	out, _ := w.NewsOf(wire.GSM, g.c.clock.Now(), g.gmm.Entries(), g.gsm.Caches())
+	n, now, turn := &g.vigil.tidings[0], g.c.clock.Now(), g.gmm.Turn()
+	if !n.Due(now, w, turn) {
+		return nil
+	}
+	out, until := w.NewsOf(wire.GSM, now, g.gmm.Entries(), g.gsm.Caches())
+	n.Looked(now, w, turn, len(out), until)
 	return out
 }
 
