@@ -453,26 +453,7 @@ func (c *Cluster) holdings(ctx context.Context, id wire.NodeID) (lost []string) 
 			break
 		}
 	}
-	perProcess := map[wire.PID]int{}
-	var order []wire.PID
-	for _, r := range all.Regions {
-		if perProcess[r.PID]++; perProcess[r.PID] == 1 {
-			order = append(order, r.PID)
-		}
-	}
-	for _, p := range all.Processes {
-		lost = append(lost, fmt.Sprintf("process %d at %s", p.PID, id))
-	}
-	for _, h := range all.Homes {
-		lost = append(lost, fmt.Sprintf("the memory map of process %d at %s", h.PID, id))
-	}
-	for _, pid := range order {
-		lost = append(lost, fmt.Sprintf("%d vRegions of process %d at %s", perProcess[pid], pid, id))
-	}
-	for _, v := range all.Caches {
-		lost = append(lost, fmt.Sprintf("writes to volume %d that were not flushed, at %s", v.Volume, id))
-	}
-	return lost
+	return faults.Lost(id, all)
 }
 
 // ease has everybody who is paused go on, so that a stop finds processes that can hear it.

@@ -102,21 +102,24 @@ type Cluster struct {
 	host  *fifo.Server // the processors that all components share; nil if each has its own
 	costs *costs
 
-	nodes    []any // *compute, *memory, *storage, or nil for a manager; by number
-	byID     map[wire.NodeID]int32
-	compute  []*compute
-	memory   []*memory
-	storage  []*storage
-	gm       *managers
-	lives    []life // by number
-	mortal   bool   // a node was killed or started
-	faulty   bool   // anything else went wrong with nodes and links
-	cuts     map[pair]int
-	due      int // faults, and ends of faults, that are to come
-	restarts int
-	dropped  uint64    // things that nobody owned
-	members  members   // who sends heartbeats
-	replayed *replayed // of Options.Placed, or nil
+	nodes     []any // *compute, *memory, *storage, or nil for a manager; by number
+	byID      map[wire.NodeID]int32
+	compute   []*compute
+	memory    []*memory
+	storage   []*storage
+	gm        *managers
+	lives     []life // by number
+	mortal    bool   // a node was killed or started
+	faulty    bool   // anything else went wrong with nodes and links
+	cuts      map[pair]int
+	ills      int                     // faults of links that there were
+	illChance *rand.Rand              // of them
+	full      map[int32]time.Duration // until when devices are full, by node
+	due       int                     // faults, and ends of faults, that are to come
+	restarts  int
+	dropped   uint64    // things that nobody owned
+	members   members   // who sends heartbeats
+	replayed  *replayed // of Options.Placed, or nil
 
 	msgs     slab[message]
 	later    slab[func()]

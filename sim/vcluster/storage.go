@@ -38,6 +38,7 @@ type vol struct {
 	owed    volume.Persist      // a header that must be written
 	waiting map[uint64]flushing
 	last    uint64
+	bad     map[uint64]uint8 // sectors that were corrupted on purpose, by block
 }
 
 // flushing is a flush that waits to be covered.
@@ -88,6 +89,9 @@ func (s *storage) create(q wire.VolumeCreateReq) error {
 		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", s.o.ID, len(s.vols), s.o.MaxVolumes)
 	case s.reserved+meta.SizeBytes > s.o.StorageBytes:
 		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", s.o.ID, meta.SizeBytes, s.reserved, s.o.StorageBytes)
+	}
+	if err := s.noSpace(fmt.Sprintf("volume %d cannot be made", q.Volume)); err != nil {
+		return err
 	}
 	s.vols[q.Volume] = &vol{core: volume.New(meta, volume.BootID{}), sched: iosched.New(s.o.FlushQueue), base: s.next, blocks: map[uint64]*sectors{}, dirty: map[uint64]bool{}, waiting: map[uint64]flushing{}}
 	s.reserved += meta.SizeBytes
@@ -159,6 +163,10 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 			}
 			n := k.Offset / wire.PageSize
 			give := func() {
+				if err := v.checked(s, k, uint8(buffercache.MaskOf(k))); err != nil {
+					q.reply(err)
+					return
+				}
 				if b := v.blocks[n]; b != nil {
 					each(buffercache.MaskOf(k), func(i int) { q.data[i] = b[i] })
 				}
@@ -175,6 +183,10 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 		apply, p, err := v.core.Write(k)
 		s.persist(v, p, func() {
 			if err == nil && apply {
+				err = s.noSpace(fmt.Sprintf("volume %d: write of %d bytes at offset %d", k.Volume, k.Length, k.Offset))
+			}
+			if err == nil && apply {
+				v.rewritten(k, uint8(buffercache.MaskOf(k)))
 				n := k.Offset / wire.PageSize
 				b := v.blocks[n]
 				if b == nil {
