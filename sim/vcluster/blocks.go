@@ -13,6 +13,7 @@ const (
 	storagePause    = 10 * time.Millisecond
 	storagePauseMax = 80 * time.Millisecond
 	storagePatience = 4 * time.Second
+	storageResends  = 2 // of what got no answer
 )
 
 // sectors are the stamps of a block.
@@ -106,6 +107,7 @@ type storageOp struct {
 	data  sectors
 	began time.Duration
 	pause time.Duration
+	sent  int // again, as no answer came
 }
 
 func (o *storageOp) send() {
@@ -173,6 +175,11 @@ func (o *storageOp) done(err error) {
 	if wire.KindOf(err) == wire.KindBusy && c.clock.Now()-o.began < storagePatience {
 		c.of(o.b.m.no, c.clock.Now()+o.pause, o.send)
 		o.pause = min(2*o.pause, storagePauseMax)
+		return
+	}
+	if wire.KindOf(err) == wire.KindTimeout && o.sent < storageResends {
+		o.sent++
+		o.send()
 		return
 	}
 	o.b.ops--
