@@ -92,18 +92,25 @@ func (f *faults) counts() wire.FaultRep {
 	return r
 }
 
+// kind is how often something was done wrong on purpose.
+type kind struct {
+	name string
+	n    uint64
+}
+
+func (f *faults) kinds() []kind {
+	r := f.counts()
+	return []kind{
+		{"disk_refused", r.Refused}, {"disk_slowed", r.Slowed}, {"frames_delayed", r.Delayed}, {"frames_dropped", r.Dropped},
+		{"frames_duplicated", r.Duplicated}, {"frames_lost", r.Lost}, {"frames_reordered", r.Reordered},
+	}
+}
+
 // counters are those that are not 0.
 func (f *faults) counters() (out []wire.Counter) {
-	r := f.counts()
-	for _, c := range []struct {
-		name string
-		n    uint64
-	}{
-		{"fault_disk_refused", r.Refused}, {"fault_disk_slowed", r.Slowed}, {"fault_frames_delayed", r.Delayed}, {"fault_frames_dropped", r.Dropped},
-		{"fault_frames_duplicated", r.Duplicated}, {"fault_frames_lost", r.Lost}, {"fault_frames_reordered", r.Reordered},
-	} {
-		if c.n > 0 {
-			out = append(out, wire.Counter{Name: c.name, Value: float64(c.n)})
+	for _, k := range f.kinds() {
+		if k.n > 0 {
+			out = append(out, wire.Counter{Name: "fault_" + k.name, Value: float64(k.n)})
 		}
 	}
 	return out

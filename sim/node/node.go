@@ -100,6 +100,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 		return err
 	}
 	faults.disk = pt.disk
+	if err := mon.registry.Register(faults); err != nil {
+		return errors.Join(fmt.Errorf("register metrics: %w", err), pt.close(ctx))
+	}
 	if cfg.Faults != nil {
 		faults.set(*cfg.Faults)
 	}
