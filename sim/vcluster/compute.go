@@ -17,9 +17,6 @@ import (
 // Stamp is what a page or a sector holds: whatever its driver stamps it with, 16 bytes. Zero is memory that was never written.
 type Stamp [16]byte
 
-// StewardInterval is how often a process looks for pauses that have ended, as live.
-const StewardInterval = 10 * time.Millisecond
-
 // compute is a pComponent.
 type compute struct {
 	c     *Cluster
@@ -399,7 +396,7 @@ func (p *Process) perform(out []fault.Effect) {
 	}
 	if p.core.Pausing() && !p.ticking {
 		p.ticking = true
-		p.c.after(StewardInterval, p.tick)
+		p.c.after(fault.StewardInterval, p.tick)
 	}
 }
 
