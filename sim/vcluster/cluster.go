@@ -53,8 +53,6 @@ type Options struct {
 	FlushFirst bool
 	// Replication, if not nil, models what flushes cost that also go to a second mComponent.
 	Replication *Replication
-	// Trace hears of every effect, for a digest; may be nil.
-	Trace func(at time.Duration, what string, who uint64, value uint64)
 }
 
 // Node is one component. What a role does not have is not read.
