@@ -91,5 +91,9 @@ func TestThin(t *testing.T) {
 	if err := c.Run(0); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%+v", c.Components())
+	for _, x := range c.Components() {
+		if x.ID == "s1" && (x.Writes != 8 || x.Syncs != 1) {
+			t.Errorf("%s served %d writes and %d flushes, want those of 8 blocks and 1: the mark before them is none", x.ID, x.Writes, x.Syncs)
+		}
+	}
 }
