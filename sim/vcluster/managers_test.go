@@ -186,6 +186,36 @@ func TestManagersInAnyWorld(t *testing.T) {
 	})
 }
 
+// TestLossStopsNoLog: messages between managers are lost, too, and are sent again: every admission ends.
+func TestLossStopsNoLog(t *testing.T) {
+	o := testOptions(1, 1, 1)
+	o.Hardware.Link.Loss = 600_000_000 // of a milliard
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ended := 0
+	c.Go("driver", func(y *vtime.Proc) {
+		for i := range 5 {
+			p, err := c.Admit(y, admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 8})
+			if err == nil {
+				err = c.Release(y, p.PID)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			ended++
+		}
+	})
+	if err := c.Run(0); err != nil || ended != 5 {
+		t.Fatalf("%d of 5 ended: %v", ended, err)
+	}
+	if err := balanced(c); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRaftFaultsAreNamed, each by its key.
 func TestRaftFaultsAreNamed(t *testing.T) {
 	o := testOptions(1, 1, 1)
