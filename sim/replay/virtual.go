@@ -94,8 +94,11 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	local := make([]float64, len(ps))
 	if o.Local {
 		for i := range r.vnodes {
+			if ps[i].err != nil {
+				continue // nothing to compare with
+			}
 			if local[i], err = localSeconds(ctx, o, r.vnodes[i]); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s, with all its memory local: %w", r.vnodes[i].v.Name, err)
 			}
 		}
 	}
