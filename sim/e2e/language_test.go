@@ -80,12 +80,10 @@ func TestOneLanguageForBothWorlds(t *testing.T) {
 	}{
 		{"", []string{"at 10% pause m1 for 1s"}},
 		{"fault_frames_lost", []string{"at 10% partition p1 | m1 for 1s"}},
-		{"fault_frames_lost", []string{"at 10% partition any m -> p1 for 500ms"}},
 		{"fault_frames_lost", []string{"at 10% lose 1% for 1s"}},
 		{"fault_frames_duplicated", []string{"at 5% duplicate 5%"}},
-		{"fault_frames_reordered", []string{"at 5% reorder 2% by 2ms"}},
-		{"fault_frames_delayed", []string{"at 5% delay p1 | m1 200us jitter 100us for 1s"}},
-		{"fault_frames_lost", []string{"at 5% lose 1% between all -> p1 for 500ms", "at 5% duplicate 5%", "at 10% reorder 2% by 1ms", "at 20% pause p1 for 300ms"}},
+		{"fault_frames_reordered", []string{"at 5% reorder 2% by 2ms for 1s"}},
+		{"fault_frames_delayed", []string{"at 5% delay p1 | m1 200us jitter 100us for 300ms", "at 5% lose 1% between all -> p1 for 300ms", "at 10% pause p1 for 200ms"}},
 	} {
 		t.Run(strings.Join(script.sentences, "; "), func(t *testing.T) {
 			live := c.run(failing(t, text, script.sentences...), c.strikes)
@@ -108,7 +106,7 @@ func TestOneLanguageForBothWorlds(t *testing.T) {
 			}
 		})
 	}
-	if struck := c.Faults(); len(struck) < 8 {
+	if struck := c.Faults(); len(struck) != 8 {
 		t.Errorf("the cluster remembers %d faults", len(struck))
 	} else {
 		for _, s := range struck {
@@ -155,7 +153,7 @@ func TestAFullAndASlowDisk(t *testing.T) {
 	text := fmt.Sprintf(`name: disks
 seed: 1
 vnodes:
-  - {name: writer, trace: %s, excache: {share_percent: 25}}
+  - {name: writer, trace: %s, max_refs: 1000000, excache: {share_percent: 25}}
   - {name: other, trace: %s, repeat: 20, excache: {lines: 64, ways: 0}}
 `, sqlite, little)
 	c := start(t, onePonem)

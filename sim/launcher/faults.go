@@ -57,6 +57,10 @@ func (c *Cluster) Strike(ctx context.Context, f faults.Fault) (Struck, error) {
 			return Struck{}, fmt.Errorf("%q: %w", said, err)
 		}
 	}
+	var lost []string
+	if f.Kind == faults.Kill || f.Kind == faults.Restart {
+		lost = c.holdings(ctx, f.Node.ID) // others need not wait for one that does not answer
+	}
 	select {
 	case c.striking <- struct{}{}:
 	case <-c.quit:
@@ -73,7 +77,7 @@ func (c *Cluster) Strike(ctx context.Context, f faults.Fault) (Struck, error) {
 	case f.Kind.Network(), f.Kind.Disk():
 		err = c.disturb(ctx, s, nodes)
 	default:
-		err = c.hurt(ctx, s)
+		err = c.hurt(ctx, s, lost)
 	}
 	if err != nil {
 		return s.Struck, fmt.Errorf("%q: %w", said, err)
@@ -183,8 +187,8 @@ func (c *Cluster) Faults() (list []Struck) {
 	return list
 }
 
-// hurt is what happens to a process.
-func (c *Cluster) hurt(ctx context.Context, s *struck) error {
+// hurt is what happens to a process. lost is what it had.
+func (c *Cluster) hurt(ctx context.Context, s *struck, lost []string) error {
 	id := string(s.fault.Node.ID)
 	ch := c.child(id)
 	if ch == nil {
@@ -222,7 +226,7 @@ func (c *Cluster) hurt(ctx context.Context, s *struck) error {
 	}
 	s.What = fmt.Sprintf("%s was started again", id)
 	if runs {
-		s.Lost = c.holdings(ctx, s.fault.Node.ID)
+		s.Lost = lost
 		if err := c.Kill(id); err != nil {
 			return err
 		}
@@ -435,7 +439,7 @@ func (c *Cluster) holdings(ctx context.Context, id wire.NodeID) (lost []string) 
 	role := ""
 	addr := netlayer.Addr("")
 	for _, n := range c.Nodes() {
-		if n.ID == string(id) {
+		if n.ID == string(id) && n.Alive {
 			role, addr = n.Role, netlayer.Addr(n.Addr)
 		}
 	}

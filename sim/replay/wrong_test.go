@@ -30,10 +30,7 @@ func wrongRun(t *testing.T, seed uint64, sentences ...string) *report.Summary {
 	}
 	w.Seed, w.Faults = seed, sentences
 	for i := range w.Vnodes {
-		w.Vnodes[i].MaxRefs = 20_000
-		if w.Vnodes[i].Name == "sqlite" {
-			w.Vnodes[i].MaxRefs = 900_000 // so far that it writes blocks and flushes them
-		}
+		w.Vnodes[i].MaxRefs = 20_000 // sort reads its file within so many
 	}
 	s, err := RunVirtual(t.Context(), VirtualOptions{Workload: w, Cluster: cluster, Hardware: hardware.DefaultOptions(), TempDir: t.TempDir()})
 	if err != nil {
@@ -74,7 +71,7 @@ func TestAFaultComesAtItsPartOfTheRun(t *testing.T) {
 		if at == "100%" {
 			continue // of a trace that is cut nobody knows how many block requests are left out
 		}
-		if f.State != report.FaultDone || f.AtPercent < want || f.AtPercent > want+0.1 {
+		if f.State != report.FaultDone || f.AtPercent < want || f.AtPercent > want+0.5 {
 			t.Errorf("%+v, want it at %v %%", f, want)
 		}
 	}
