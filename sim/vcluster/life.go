@@ -52,8 +52,9 @@ func (c *Cluster) leaves(i uint32) bool {
 		return true
 	}
 	fail, err := m.fail, wire.Errorf(wire.KindUnavailable, "%s does not run", c.o.Nodes[m.from].ID)
+	_, drives := c.nodes[m.from].(*compute)
 	c.msgs.free(i)
-	if _, drives := c.nodes[m.from].(*compute); drives && fail != nil { // a coroutine waits for it
+	if drives && fail != nil { // a coroutine waits for it
 		c.after(0, func() { fail(err) })
 	}
 	return false
