@@ -98,7 +98,7 @@ func TestWhatLegoOSDoes(t *testing.T) {
 		o := first
 		o.Fault.Piggyback = piggyback
 		alone, _ := dirtyRounds(t, o)
-		o.Replication = &Replication{EntryBytes: 4144, Entries: 8, LogBytes: 8 * 4128}
+		o.Replication = &Replication{EntryBytes: 4144, Entries: 8, LogBytes: 8 * 4128, Wait: true}
 		both, c := dirtyRounds(t, o)
 		if both <= alone {
 			t.Errorf("piggyback %v: replicated %v, alone %v", piggyback, both, alone)
@@ -129,9 +129,9 @@ func TestFaultsOfTheOptionsForLegoOS(t *testing.T) {
 		{"sizes: ", func(o *Options) { o.Sizes.Miss = 40 }},
 		{"replication: 2 mComponents and 0", func(o *Options) {
 			*o = testOptions(1, 2, 0)
-			o.Replication = &Replication{4144, 256, 1 << 20}
+			o.Replication = &Replication{4144, 256, 1 << 20, true}
 		}},
-		{"want each at least 1", func(o *Options) { o.Replication = &Replication{4144, 0, 1 << 20} }},
+		{"want each at least 1", func(o *Options) { o.Replication = &Replication{4144, 0, 1 << 20, true} }},
 	} {
 		o := testOptions(1, 2, 1)
 		c.set(&o)
