@@ -103,7 +103,7 @@ func (r *run) localSeconds(a *App) (float64, error) {
 	l := a.layout(&r.o, r.o.Scale)
 	j.cache = excache.DefaultOptions()
 	j.cache.Lines, j.cache.Ways = l.pages+l.fresh, 0
-	if err := play(&r.o, cluster{memory: 1, workers: 1}, r.o.Scale, j); err != nil {
+	if err := play(&r.o, cluster{memory: 1, workers: 1, linux: true}, r.o.Scale, j); err != nil {
 		return 0, err
 	}
 	r.local[a.Name] = j.seconds

@@ -17,6 +17,7 @@ import (
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/hardware/endpoint"
 	"splitkernel/sim/hardware/processor"
+	"splitkernel/sim/units"
 	"splitkernel/sim/vtime"
 )
 
@@ -66,7 +67,8 @@ type Node struct {
 
 	Cores        int    // of a pComponent
 	ExCacheBytes uint64 // of a pComponent, for all its processes
-	SMT          SMT    // of a pComponent
+	// Slow is how many times longer threads of a pComponent take, 1 to 1000, by how many run, since they share cores; the last holds for more.
+	Slow []units.Ratio
 
 	MemoryBytes     uint64 // of an mComponent
 	Workers         int    // of an mComponent or an sComponent
@@ -226,6 +228,9 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("nodes[%d].id: %q, want a name that no other node has", i, n.ID))
 		}
 		seen[n.ID] = true
+		if err := n.validateSlow(); err != nil {
+			errs = append(errs, err)
+		}
 		switch n.Role {
 		case wire.RoleManager:
 		case wire.RoleCompute:
@@ -251,9 +256,6 @@ func (o *Options) validate() error {
 	}
 	errs = append(errs, o.Raft.validate())
 	if err := o.Replication.validate(o.Nodes); err != nil {
-		errs = append(errs, err)
-	}
-	if err := o.validateReleased(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := o.Sizes.validate(); err != nil {

@@ -29,7 +29,7 @@ type compute struct {
 	lines uint64 // of the ExCaches open now
 	procs map[wire.PID]*Process
 	run   int         // threads that run or wait
-	slow  units.Ratio // how many times longer they take, of SMT
+	slow  units.Ratio // how many times longer they take
 	cores int
 }
 

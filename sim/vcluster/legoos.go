@@ -1,7 +1,6 @@
 package vcluster
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,39 +9,12 @@ import (
 	"splitkernel/sim/units"
 )
 
-// SMT is what hyper-threads cost the threads of a pComponent whose system does not look at siblings: each thread is on any free place
-// with the same probability, and two threads of one core are each slower.
-type SMT struct {
-	// Cores have two places each; 0 is a pComponent without this model.
-	Cores int
-	// Taken are places of threads of the system that never sleep, each on a core of its own.
-	Taken int
-	// Gain is what a core does with two threads, compared with one: 1 to 2.
-	Gain units.Ratio
-}
-
-func (s SMT) validate() error {
-	if s == (SMT{}) {
-		return nil
-	}
-	if s.Cores < 1 || s.Taken < 0 || s.Taken > s.Cores || s.Gain < units.One || s.Gain > 2*units.One {
-		return fmt.Errorf("smt: %+v, want at least 1 core, 0 to as many taken places, and a gain of 1 to 2", s)
-	}
-	return nil
-}
-
-// slow is how many times longer a thread takes when n run, on average over all ways to place them.
-//
-//	P(sibling busy) = taken/places + (1 − taken/places) · (n − 1)/(places − 1)        places = 2 · cores − taken
-//	speed           = 1 − P · (1 − gain/2)
-func (s SMT) slow(n int) units.Ratio {
-	places := 2*s.Cores - s.Taken
-	if n = min(n, places); n < 1 || places < 2 {
+// slowness is how many times longer n threads at a pComponent take than one that shares nothing.
+func (o *Node) slowness(n int) units.Ratio {
+	if n < 1 || len(o.Slow) == 0 {
 		return units.One
 	}
-	busy, of := s.Taken*(places-1)+(places-s.Taken)*(n-1), places*(places-1)
-	loss := units.Ratio(busy) * (2*units.One - s.Gain) / units.Ratio(2*of)
-	return units.One * units.One / (units.One - loss)
+	return o.Slow[min(n, len(o.Slow))-1]
 }
 
 // slowed is what work takes that takes d alone.
@@ -56,7 +28,7 @@ func (n *compute) slowed(d time.Duration) time.Duration {
 // running changes how many threads run.
 func (n *compute) running(by int) {
 	n.run += by
-	n.slow = n.o.SMT.slow(n.run)
+	n.slow = n.o.slowness(n.run)
 }
 
 // workers are those of a component: one queue for all of them, or one for each, which requests join in turn.
@@ -124,12 +96,14 @@ func (c *Cluster) tell(op wire.Op, from, to int32, bytes int, do func()) time.Du
 	return c.post(i)
 }
 
-func (o *Options) validateReleased() error {
-	var errs []error
-	for i := range o.Nodes {
-		if err := o.Nodes[i].SMT.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("nodes.%s: %w", o.Nodes[i].ID, err))
+func (o *Node) validateSlow() error {
+	for i, r := range o.Slow {
+		if r < units.One || r > maxSlow {
+			return fmt.Errorf("nodes.%s: slow with %d threads: %v, want 1 to %v", o.ID, i+1, r, maxSlow)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
+
+// maxSlow bounds Node.Slow.
+const maxSlow = 1000 * units.One
