@@ -3,6 +3,7 @@ package reproduce
 import (
 	"math"
 	"math/rand/v2"
+	"time"
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
@@ -18,7 +19,10 @@ type App struct {
 	WorkingSet uint64 // bytes
 	Hot        uint64 // bytes of the working set
 	Touched    uint64 // bytes in all: what is beyond the working set is written once
-	Visits     int    // after the first pass, per page of the working set
+	// Seconds is how long a run with all memory local takes, where that is known, 0 if not. Ours is shorter: it has as much less of what is touched once,
+	// and counts from the end of the first pass.
+	Seconds    float64
+	Visits     int // after the first pass, per page of the working set
 	Writes     float64
 	ScanWrites float64
 	// Instructions between two visits of a thread, on average; each gap is uniform within half and one and a half of it.
@@ -50,6 +54,10 @@ func (a *App) layout(o *Options, scale int) *layout {
 	l := &layout{app: a, pages: int(a.WorkingSet) / scale / wire.PageSize, fresh: int(a.Touched-a.WorkingSet) / scale / wire.PageSize}
 	l.cold = l.pages - int(a.Hot)/scale/wire.PageSize
 	l.visits = l.pages * a.Visits / a.Threads
+	if a.Seconds > 0 {
+		ours := float64(a.WorkingSet/wire.PageSize) * float64(a.Visits) / float64(a.Threads) * o.Hardware.Processor.Instructions(a.Instructions).Duration().Seconds()
+		l.fresh = int(float64(l.fresh) * min(ours/a.Seconds, 1))
+	}
 	l.freshVisits = l.fresh / a.Threads
 	l.order = make([]uint32, (l.pages-l.cold)/max(a.Run, 1))
 	for i, p := range vtime.Stream(o.Seed, a.Name+" order", 0).Perm(len(l.order)) {
@@ -59,6 +67,34 @@ func (a *App) layout(o *Options, scale int) *layout {
 		l.pick = zipf(len(l.order), a.Skew)
 	}
 	return l
+}
+
+// begun is the end of the first pass of all threads, from which an App of known length is timed.
+type begun struct {
+	left int
+	all  vtime.Signal
+	at   time.Duration
+}
+
+func newBegun(a *App) *begun {
+	b := &begun{all: vtime.Signal{Name: "the end of the first pass of " + a.Name}}
+	if a.Seconds > 0 {
+		b.left = a.Threads
+	}
+	return b
+}
+
+// due says whether a thread must wait before its next visit.
+func (b *begun) due(w *walker) bool { return b.left > 0 && w.pass == w.passEnd && !w.begun }
+
+func (b *begun) wait(y *vtime.Proc, w *walker) {
+	w.begun = true
+	if b.left--; b.left > 0 {
+		y.Wait(&b.all)
+		return
+	}
+	b.at = y.Now()
+	b.all.Broadcast()
 }
 
 func (l *layout) bytes() uint64 { return uint64(l.pages+l.fresh) * wire.PageSize }
@@ -72,6 +108,7 @@ type walker struct {
 	from, to  int // its part of what is not hot
 	scan      int
 	pass      int // next page of the first pass
+	begun     bool
 	passEnd   int
 	left      int
 	fresh     int // next page that nobody has touched

@@ -58,6 +58,8 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 	if err := p.Map(y, base, l.bytes(), true, true, ""); err != nil {
 		return err
 	}
+	start := newBegun(j.app)
+	start.at = began
 	ended := vtime.Signal{Name: "the threads of " + j.app.Name}
 	left := j.app.Threads
 	var failed error
@@ -66,6 +68,10 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 		c.Go(fmt.Sprintf("%s, thread %d", j.app.Name, i), func(y *vtime.Proc) {
 			t.Begin(y)
 			for {
+				if start.due(w) {
+					t.Sync()
+					start.wait(y, w)
+				}
 				page, write, instructions, ok := w.next()
 				if !ok {
 					break
@@ -84,7 +90,7 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 	for left > 0 {
 		y.Wait(&ended)
 	}
-	j.seconds = float64(y.Now()-began) / float64(time.Second)
+	j.seconds = float64(y.Now()-start.at) / float64(time.Second)
 	if failed != nil {
 		return failed
 	}

@@ -145,21 +145,27 @@ func linuxSeconds(o *Options, a *App, disk *baseline, limitBytes uint64, scale i
 	}
 	x.written.Name = "a free page"
 	x.run = x.clock.Handle("written", func(who uint32) { x.later[who]() })
+	start := newBegun(a)
 	for i := range a.Threads {
 		w := l.walker(o, i)
-		x.clock.Go(fmt.Sprintf("%s, thread %d", a.Name, i), func(y *vtime.Proc) { x.visit(y, w) })
+		x.clock.Go(fmt.Sprintf("%s, thread %d", a.Name, i), func(y *vtime.Proc) { x.visit(y, w, start) })
 	}
 	if err := x.clock.Run(vtime.Limits{}); err != nil {
 		return 0, fmt.Errorf("%s on %s: %w", a.Name, disk.Name, err)
 	}
-	return x.clock.Now().Seconds(), nil
+	return (x.clock.Now() - start.at).Seconds(), nil
 }
 
 // visit is a thread.
-func (x *linux) visit(y *vtime.Proc, w *walker) {
+func (x *linux) visit(y *vtime.Proc, w *walker, start *begun) {
 	var carry units.Carry
 	ahead := time.Duration(0)
 	for {
+		if start.due(w) {
+			y.Sleep(ahead)
+			ahead = 0
+			start.wait(y, w)
+		}
 		page, write, instructions, ok := w.next()
 		if !ok {
 			break
