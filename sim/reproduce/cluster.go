@@ -26,6 +26,7 @@ type cluster struct {
 	noPiggyback              bool
 	linux                    bool // a pComponent without LegoOS, for what slowdowns are measured against
 	replicate                bool
+	replicaWait              bool // as the paper has it; the released code, which was measured, does not wait
 	spread                   bool // vRegions go round, so that the microbenchmark uses all mComponents
 }
 
@@ -44,11 +45,15 @@ func (k cluster) new(o *Options, scale int) (*vcluster.Cluster, error) {
 		Seed: o.Seed, Hardware: o.Hardware, RegionBytes: regionBytes / uint64(scale), Fault: f, Sizes: legoSizes, FlushFirst: true, Released: true,
 		Managers: vcluster.Managers{GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded", GSMPolicy: "fewest_volumes", CachePolicy: "fewest_volumes", Overcommit: 1000},
 	}
+	if k.linux {
+		v.Hardware = linux49.hardware(&o.Hardware)
+	}
 	if k.spread {
 		v.Managers.GMMPolicy = "round_robin"
 	}
 	if k.replicate {
 		log := legoReplication
+		log.Wait = k.replicaWait
 		v.Replication = &log
 	}
 	cache := buffercache.DefaultOptions()

@@ -54,12 +54,17 @@ func play(o *Options, k cluster, scale int, jobs ...*job) error {
 // run makes all visits of a job and gives its memory back.
 func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) error {
 	p, l := j.process, j.app.layout(o, scale)
-	began := y.Now()
-	if err := p.Map(y, base, l.bytes(), true, true, ""); err != nil {
+	file := uint64(0) // bytes
+	if j.app.Once {
+		file = uint64(l.cold) * wire.PageSize
+		if err := p.Map(y, base, file, false, true, "file"); err != nil {
+			return err
+		}
+	}
+	if err := p.Map(y, base+file, l.bytes()-file, true, true, ""); err != nil {
 		return err
 	}
-	start := newBegun(j.app)
-	start.at = began
+	threads := newCrew(j.app, y.Now())
 	ended := vtime.Signal{Name: "the threads of " + j.app.Name}
 	left := j.app.Threads
 	var failed error
@@ -68,9 +73,9 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 		c.Go(fmt.Sprintf("%s, thread %d", j.app.Name, i), func(y *vtime.Proc) {
 			t.Begin(y)
 			for {
-				if start.due(w) {
+				if threads.due(w) {
 					t.Sync()
-					start.wait(y, w)
+					threads.wait(y, w)
 				}
 				page, write, instructions, ok := w.next()
 				if !ok {
@@ -90,7 +95,7 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 	for left > 0 {
 		y.Wait(&ended)
 	}
-	j.seconds = float64(y.Now()-start.at) / float64(time.Second)
+	j.seconds = float64(y.Now()-threads.began) / float64(time.Second)
 	if failed != nil {
 		return failed
 	}

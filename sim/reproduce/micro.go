@@ -50,11 +50,6 @@ func (r *run) figure8() error {
 // coldMisses is the rate of threads that touch one page after the other, each for the first time, in thousands a second.
 func coldMisses(o *Options, k cluster, threads int, pLocal, local bool) (float64, error) {
 	k.linux = local
-	if local {
-		own := *o
-		own.Hardware = linux49.hardware(&o.Hardware)
-		o = &own
-	}
 	c, err := k.new(o, figure8Scale)
 	if err != nil {
 		return 0, err
