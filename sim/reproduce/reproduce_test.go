@@ -138,7 +138,7 @@ func TestPinnedFigures(t *testing.T) {
 	if err := r.WriteFiles(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"table.md", "rows.json", "fig-8.svg", "fig-11.svg", "mttf.svg"} {
+	for _, name := range []string{"table.md", "rows.json", "fig-8.svg", "fig-8-messages.svg", "fig-11.svg", "mttf.svg"} {
 		if b, err := os.ReadFile(dir + "/" + name); err != nil || len(b) < 500 {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
