@@ -31,6 +31,18 @@ type life struct {
 	cut     int    // partitions that it is in
 }
 
+// lifeMask are the bits of a life that the moment at which a worker is free names: that is microseconds after its answer has left.
+const lifeMask = 1<<4 - 1
+
+// freedAs names a worker of a node in a life, and freedOf takes that apart.
+func freedAs(no, worker int32, life uint16) uint32 {
+	return uint32(no) | uint32(worker)<<16 | uint32(life&lifeMask)<<28
+}
+
+func freedOf(who uint32) (no, worker int32, life uint16) {
+	return int32(who % MaxNodes), int32(who >> 16 % fifo.MaxWorkers), uint16(who >> 28)
+}
+
 // runs reports whether a node runs, in a life.
 func (c *Cluster) runs(no int32, in uint16) bool { return !c.lives[no].down && c.lives[no].no == in }
 
@@ -52,8 +64,9 @@ func (c *Cluster) leaves(i uint32) bool {
 		return true
 	}
 	fail, err := m.fail, wire.Errorf(wire.KindUnavailable, "%s does not run", c.o.Nodes[m.from].ID)
+	_, drives := c.nodes[m.from].(*compute)
 	c.msgs.free(i)
-	if _, drives := c.nodes[m.from].(*compute); drives && fail != nil { // a coroutine waits for it
+	if drives && fail != nil { // a coroutine waits for it
 		c.after(0, func() { fail(err) })
 	}
 	return false
@@ -97,7 +110,7 @@ func (c *Cluster) kill(no int32) {
 	l.down, c.mortal = true, true
 	l.no++
 	n := &c.o.Nodes[no]
-	c.ports[no].workers = fifo.NewPool[uint32](n.workers(), int(c.o.Hardware.Endpoint.WorkerQueue))
+	c.ports[no].workers = newWorkers(n, int(c.o.Hardware.Endpoint.WorkerQueue))
 	var told []func(error)
 	for i := range uint32(len(c.msgs.rows)) {
 		m := c.msgs.at(i)

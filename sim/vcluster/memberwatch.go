@@ -285,7 +285,7 @@ func (g *managers) endOne(y *vtime.Proc, b lost.Begun) {
 	silent := false
 	for _, call := range lost.Calls(p, g.gmm.Processes(p.PID), volumes, func(id wire.NodeID) bool { return alive[id] }) {
 		s, err, ended := vtime.Signal{Name: fmt.Sprintf("%v at %s for a lost vNode", call.Op, call.Node)}, error(nil), false
-		c.tell(g.leader, call, func(e error) {
+		c.tellLost(g.leader, call, func(e error) {
 			err, ended = e, true
 			s.Wake()
 		})
@@ -301,8 +301,8 @@ func (g *managers) endOne(y *vtime.Proc, b lost.Begun) {
 	}
 }
 
-// tell makes a call about a lost vNode.
-func (c *Cluster) tell(from int32, call lost.Call, done func(error)) {
+// tellLost makes a call about a lost vNode.
+func (c *Cluster) tellLost(from int32, call lost.Call, done func(error)) {
 	to := c.node(call.Node)
 	ended := func(_ struct{}, err error) { done(err) }
 	switch q := call.Req.(type) {

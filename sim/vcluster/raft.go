@@ -199,7 +199,7 @@ func (r *raft) round() {
 			c.ask(wire.OpRaft, g.leader, m, appendBytes+bytes, func(done func(int, func())) {
 				g.disks[m].save(at, bytes, func() { done(appendBytes, vote) })
 			}, func(error) { // the message or its answer was lost
-				if have < need && term == r.term {
+				if have < need && term == r.term && g.fit(m) {
 					send()
 				}
 			}) // later ones bring a follower what it missed

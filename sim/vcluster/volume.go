@@ -196,7 +196,7 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 		}
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
 			if err != nil {
-				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, false); again {
+				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, false); again && p.core.Err() == nil {
 					p.c.after(pause, try)
 					return
 				}
