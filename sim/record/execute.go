@@ -24,6 +24,10 @@ type Accesses interface {
 	Close() error
 }
 
+// ErrOther is wrapped by ExecuteOptions.Accesses for a process whose program is not known, because it was of another run on the same
+// cluster: its core is passed over.
+var ErrOther = errors.New("the process is of another run")
+
 // ExecuteOptions say how to re-execute a tape.
 type ExecuteOptions struct {
 	// Accesses gives those of a process by what its driver wrote on the tape. The caller of Execute need not close them.
@@ -36,7 +40,7 @@ type ExecuteOptions struct {
 type Result struct {
 	Head    Head
 	Before  uint64 // events in segments that have been deleted
-	Skipped uint64 // events of cores before their first state, of a tape whose beginning has been deleted
+	Skipped uint64 // events of cores before their first state, of a tape whose beginning has been deleted, and of processes of other runs
 	Events  uint64 // number of the last event; all but Before and Skipped were fed, and verified
 	States  uint64 // that cores had when the tape says so
 	Effects uint64 // effects that were the recorded ones
@@ -137,6 +141,12 @@ func (res *Result) step(cores map[uint64]taped, rec *Record, o *ExecuteOptions) 
 	switch {
 	case rec.Begins:
 		c, err := begin(rec.Kind, rec.Data, o)
+		if errors.Is(err, ErrOther) {
+			cores[rec.Core] = taped{at: -1}
+			res.Events++
+			res.Skipped++
+			return nil
+		}
 		if err != nil {
 			return at("begin "+rec.Kind, err)
 		}
@@ -144,10 +154,12 @@ func (res *Result) step(cores map[uint64]taped, rec *Record, o *ExecuteOptions) 
 		res.Events++
 		res.Last = "begin " + c.name()
 		return nil
+	case rec.State && known && c.at < 0:
+		return nil
 	case rec.State:
 		event = res.Events // it is behind it
 		return res.atState(cores, rec, o, at)
-	case !known && rec.Core <= res.Head.Cores: // it began in a segment that has been deleted, and its state comes
+	case known && c.at < 0, !known && rec.Core <= res.Head.Cores: // the latter began in a segment that has been deleted, and its state comes
 		res.Events++
 		res.Skipped++
 		return nil
@@ -178,6 +190,10 @@ func (res *Result) atState(cores map[uint64]taped, rec *Record, o *ExecuteOption
 		return nil
 	}
 	c, err := begin(rec.Kind, rec.Head, o)
+	if errors.Is(err, ErrOther) {
+		cores[rec.Core] = taped{at: -1}
+		return nil
+	}
 	if err != nil {
 		return at("go on with "+rec.Kind, err)
 	}
