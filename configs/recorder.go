@@ -16,7 +16,7 @@ var recordModes = []string{RecordFull, RecordOff, RecordTail}
 
 // Bounds of recorder.tail_bytes and recorder.full_bytes.
 const (
-	MinTapeBytes = 1 << 20
+	MinTapeBytes = 256 << 10
 	MaxTapeBytes = 1 << 40
 )
 

@@ -2,11 +2,75 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// bigger is a workload whose memory is at an mComponent: a generator, and a trace that comes with it.
+func bigger(t *testing.T, refs int) string {
+	t.Helper()
+	return write(t, t.TempDir(), "w.yaml", fmt.Sprintf("name: bigger\nvnodes:\n  - name: a\n    trace: generator:zipf?pages=2000&refs=%d&writes_percent=30&skew=0.2&seed=7\n    order: threads\n    threads: 3\n    excache: {lines: 64, ways: 0}\n", refs))
+}
+
+// TestAWrongPageIsReplayed: a run sees a wrong page, because of a byte that flips in an mComponent, ends with 3 and prints a command. That
+// command re-executes the last part of the run, and every effect is the recorded one. The same run without the fault leaves nothing.
+func TestAWrongPageIsReplayed(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	file, cluster := bigger(t, 150_000), small(t)
+	run := func(out string, more ...string) called {
+		return execute(t, dir, append([]string{"run", file, "--cluster", cluster, "--out", filepath.Join(dir, out), "--set", "recorder.tail_bytes=256KiB"}, more...)...)
+	}
+	run("well").want(t, exitOK, "is ready")
+	if _, err := os.Stat(filepath.Join(dir, "well", recordDir)); !os.IsNotExist(err) {
+		t.Errorf("a run that ended well keeps its record: %v", err)
+	}
+	out := "it's wrong"
+	got := run(out, "--set", "nodes.m1.inject.flip_byte_at_miss=120000")
+	got.want(t, exitWrongPage, "wrong page")
+	empty(t, temp)
+	_, command, ok := strings.Cut(got.stderr, "to re-execute it: splitkernel ")
+	command, _, _ = strings.Cut(command, "\n")
+	if !ok || strings.Contains(got.stderr, "died") {
+		t.Fatalf("no command: %s", got.stderr)
+	}
+	shell := exec.Command("sh", "-c", program+" "+command+" -o json")
+	shell.Dir = t.TempDir()
+	text, err := shell.Output()
+	if err != nil {
+		t.Fatalf("%s: %v, %s", command, err, text)
+	}
+	var rows []tapeRow
+	if err := json.Unmarshal(text, &rows); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, r := range rows {
+		switch {
+		case !strings.HasPrefix(r.End, "whole") || r.Effects == 0 || len(r.Cores) == 0:
+			t.Errorf("%+v", r)
+		case r.Node == "p1" && (r.Before == 0 || r.Hits == 0 || !r.Cores[0].Ended || r.Cores[0].From == 0 || r.Number != r.Before+r.Passed+r.Events):
+			t.Errorf("the tape of p1 has not lost its beginning: %+v", r)
+		}
+	}
+	at := rows[len(rows)-1]
+	until := fmt.Sprintf("%s:%d", at.Node, at.Number-100)
+	from := filepath.Join(dir, out)
+	if got := call("simulate", "--from-run", from, "--until", until); got.code != exitOK || !strings.Contains(got.stdout, fmt.Sprintf("p1 after event %d: process a", at.Number-100)) {
+		t.Errorf("until %s: %+v", until, got)
+	}
+	if got := call("simulate", "--from-run", from, "--until", "p1:5"); got.code != exitFailed || !strings.Contains(got.stderr, fmt.Sprintf("the tape begins with event %d", at.Before+1)) {
+		t.Errorf("an event that is gone: %+v", got)
+	}
+	if got := run(out); got.code != exitUsage || !strings.Contains(got.stderr, "has a record already") {
+		t.Errorf("the record would be overwritten: %+v", got)
+	}
+	if got := run(out, "--record=off", "--set", "workload.vnodes.a.max_refs=10"); got.code != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
 
 // TestRunRecordAndReplay records a run and re-executes it with the command line; then things go wrong with the record.
 func TestRunRecordAndReplay(t *testing.T) {

@@ -364,7 +364,8 @@ func TestFull(t *testing.T) {
 // TestRing: a tape that has its size loses its oldest records, and no others. What is there has a state of each core that has a record
 // there, behind its first, and a state that is too large is left out and counted.
 func TestRing(t *testing.T) {
-	w, path := create(t, MinMaxBytes)
+	const size = 1 << 20
+	w, path := create(t, size)
 	const cores = 3
 	var cs [cores + 1]tape.Tape
 	for n := 1; n <= cores; n++ {
@@ -376,11 +377,11 @@ func TestRing(t *testing.T) {
 		k := 1 + n%cores
 		binary.LittleEndian.PutUint32(x.fill(b), uint32(n))
 		if cs[k].Record(b) {
-			size := 100
+			n, at := 100, uint32(n)
 			if k == 2 {
-				size = MinMaxBytes/stateShare + 1
+				n = size/stateShare + 1
 			}
-			cs[k].State(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), make([]byte, size)...))
+			cs[k].State(append(binary.LittleEndian.AppendUint32(nil, at), make([]byte, n)...))
 			states++
 		}
 		if n%16 == 0 {
@@ -405,7 +406,7 @@ func TestRing(t *testing.T) {
 		}
 		sum += st.Size()
 	}
-	if sum > MinMaxBytes+BlockBytes || sum < MinMaxBytes/2 {
+	if sum > size+BlockBytes || sum < size/2 {
 		t.Errorf("%d bytes in %d segments", sum, len(ns))
 	}
 	if tapes, err := Tapes(filepath.Dir(path)); err != nil || len(tapes) != 1 || tapes[0] != path {

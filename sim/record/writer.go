@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"splitkernel/configs"
 	"splitkernel/netlayer/tape"
 )
 
@@ -19,7 +20,7 @@ const (
 	// DefaultMaxBytes is how large a tape gets that keeps a whole run.
 	DefaultMaxBytes = 1 << 30
 	// MinMaxBytes is the least bound of it: a few blocks.
-	MinMaxBytes = 1 << 20
+	MinMaxBytes = configs.MinTapeBytes
 	// FlushInterval is how long a record may wait in memory: what a killed node did in its last moments is lost.
 	FlushInterval = 100 * time.Millisecond
 )
