@@ -107,6 +107,49 @@ func writeRecord(ctx context.Context, dir string, c *configs.Cluster, w *configs
 	return traces, nil
 }
 
+// adopt makes the record of a run on a cluster that stays up, from what its nodes have on their tapes: that may be of other runs, too.
+func (r *runRecord) adopt(ctx context.Context, out string, t *target, w *configs.Workload, traces []replay.Trace) error {
+	tapes, err := record.Tapes(t.tapes)
+	if errors.Is(err, os.ErrNotExist) || len(tapes) == 0 {
+		return nil // its nodes have none
+	}
+	dir, absErr := filepath.Abs(filepath.Join(out, recordDir))
+	if err := errors.Join(err, absErr); err != nil {
+		return err
+	}
+	if old, _ := record.Tapes(dir); len(old) > 0 {
+		return fmt.Errorf("what the nodes did last is not kept: %s has a record already", out)
+	}
+	if _, err := writeRecord(ctx, dir, t.cluster, w, traces); err != nil {
+		return err
+	}
+	for _, tape := range tapes {
+		if err := record.Link(tape, dir); err != nil {
+			return err
+		}
+	}
+	r.out, r.dir, r.mode = out, dir, configs.RecordTail
+	return nil
+}
+
+// upRecord is what the nodes of a cluster that is to stay up record, and where. Nil: nothing.
+func upRecord(out string, c *configs.Cluster) (*node.Record, error) {
+	if c.Recorder.Mode == configs.RecordOff {
+		return nil, nil
+	}
+	dir, err := filepath.Abs(filepath.Join(out, recordDir))
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the folder of the record: %w", err)
+	}
+	if old, _ := record.Tapes(dir); len(old) > 0 {
+		return nil, usage("--out %s: it has a record already, want another --out, or --set recorder.mode=off", out)
+	}
+	return &node.Record{Dir: dir, MaxBytes: c.Recorder.Bytes(), Tail: c.Recorder.Mode == configs.RecordTail, Commit: commit(), ConfigDigest: c.Digest()}, nil
+}
+
 // end ends the record of a run whose cluster has stopped: a tail is deleted if the run ended well and no node died of its own. It says what to do with
 // what is kept.
 func (r *runRecord) end(a *app, err error, died []string) error {
@@ -263,7 +306,7 @@ func (a *app) tapeRow(path string, res *record.Result, err error, state bool) ta
 	case res.Stopped:
 		r.End = "stopped"
 	case res.Ended == nil:
-		r.End = "the node was killed; verified as far as it was recorded"
+		r.End = "the node was killed, or runs on; verified as far as it was recorded"
 	case res.Ended.Full != "":
 		r.End = fmt.Sprintf("record full, %d records were dropped: %s", res.Ended.Dropped, res.Ended.Full)
 	default:
@@ -297,6 +340,9 @@ func untilEvent(tapes []string, until string) ([]string, uint64, error) {
 
 // recordedAccesses finds the traces of a recorded run: they must be those that it replayed.
 func recordedAccesses(ctx context.Context, dir string) (func([]byte) (record.Accesses, error), error) {
+	if _, err := os.Stat(filepath.Join(dir, recordWorkload)); errors.Is(err, os.ErrNotExist) {
+		return accessesAtHome, nil
+	}
 	w, err := configs.LoadWorkload(filepath.Join(dir, recordWorkload), configs.Overrides{})
 	if err != nil {
 		return nil, err
@@ -332,4 +378,15 @@ func recordedAccesses(ctx context.Context, dir string) (func([]byte) (record.Acc
 			return "", fmt.Errorf("the workload of the record has no vNode %s: %w", s.Name, record.ErrOther)
 		})
 	}, nil
+}
+
+// accessesAtHome finds the trace of a process where it was when it ran, of a cluster that was up for whatever runs: those that came with
+// the program are gone by then.
+func accessesAtHome(program []byte) (record.Accesses, error) {
+	return replay.NewReferences(program, func(s replay.Spec) (string, error) {
+		if _, err := os.Stat(s.Trace); err != nil && !strings.HasPrefix(s.Trace, "generator:") {
+			return "", fmt.Errorf("%w, %w", err, record.ErrOther)
+		}
+		return s.Trace, nil
+	})
 }

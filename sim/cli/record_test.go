@@ -72,6 +72,47 @@ func TestAWrongPageIsReplayed(t *testing.T) {
 	}
 }
 
+// TestAWrongPageOnAClusterThatIsUp: what the nodes did last is in the folder of the run then, while the cluster goes on, and stays there
+// when the cluster has stopped. Processes of runs before are passed over if their trace is gone.
+func TestAWrongPageOnAClusterThatIsUp(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	up, out := filepath.Join(dir, "up"), filepath.Join(dir, "r")
+	execute(t, dir, "up", "--cluster", small(t), "--name", "blue", "--out", up, "--set", "nodes.m1.inject.flip_byte_at_miss=2000").want(t, exitOK)
+	defer execute(t, dir, "down", "blue")
+	other := sample(t)
+	execute(t, dir, "run", other, "--on", "blue", "--out", filepath.Join(dir, "before")).want(t, exitOK)
+	if err := os.Remove(filepath.Join(filepath.Dir(other), "pages.txt")); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, t.TempDir(), "w.yaml", "name: w\nvnodes:\n  - {name: b, trace: \"generator:zipf?pages=500&refs=20000&skew=0.2&writes_percent=30\", excache: {lines: 64, ways: 0}}\n")
+	execute(t, dir, "run", file, "--on", "blue", "--out", out).want(t, exitWrongPage, "to re-execute it: splitkernel simulate --from-run "+out)
+	again := func(from, end string) {
+		t.Helper()
+		got := call("simulate", "--from-run", from, "-o", "json")
+		got.want(t, exitOK)
+		var rows []tapeRow
+		if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil {
+			t.Fatalf("%v: %s", err, got.stdout)
+		}
+		for _, r := range rows {
+			if !strings.HasPrefix(r.End, end) || r.Effects == 0 || r.Node == "p1" && (r.Passed == 0 || len(r.Cores) != 1 || !r.Cores[0].Ended) {
+				t.Errorf("%+v", r)
+			}
+		}
+		if len(rows) != 3 {
+			t.Errorf("%d tapes, want those of g1, m1 and p1", len(rows))
+		}
+	}
+	again(out, "the node was killed, or runs on")
+	again(up, "the node was killed, or runs on")
+	execute(t, dir, "down", "blue").want(t, exitOK)
+	again(out, "whole")
+	if _, err := os.Stat(filepath.Join(up, recordDir)); !os.IsNotExist(err) {
+		t.Errorf("a cluster that has stopped keeps its record: %v", err)
+	}
+	empty(t, temp)
+}
+
 // TestRunRecordAndReplay records a run and re-executes it with the command line; then things go wrong with the record.
 func TestRunRecordAndReplay(t *testing.T) {
 	temp, dir := ownTemp(t), t.TempDir()

@@ -106,6 +106,7 @@ type target struct {
 	temp     string                      // folder for unpacked traces, on the machine of the nodes
 	restarts func() int                  // may be nil
 	died     func() []string             // nodes that ended of their own; may be nil
+	tapes    string                      // of a cluster that is up: where its nodes' tapes are, if they have some
 	stop     func(context.Context) error // takes it down, or lets it be
 }
 
@@ -166,7 +167,16 @@ func (a *app) runOn(ctx context.Context, f *runFlags, c *configs.Cluster, w *con
 			err = errors.Join(err, printErr)
 		}
 	}
-	return nil, outcome(sum, err)
+	if err = outcome(sum, err); wrongPage(err) && t.tapes != "" {
+		err = errors.Join(err, rec.adopt(ctx, f.out, t, w, traces))
+	}
+	return nil, err
+}
+
+// wrongPage reports whether a run ends with that code.
+func wrongPage(err error) bool {
+	code := (*codeError)(nil)
+	return errors.As(err, &code) && code.code == exitWrongPage
 }
 
 // outcome gives the error, and with it the exit code, of a run. A wrong page outweighs whatever else failed.
@@ -251,7 +261,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes
 		return nil, fmt.Errorf("make a folder for the bundled traces: %w", err)
 	}
 	return &target{
-		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp,
+		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp, tapes: filepath.Join(st.Out, recordDir),
 		stop: func(context.Context) error { return os.RemoveAll(temp) },
 	}, nil
 }
