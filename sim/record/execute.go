@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,33 @@ var ErrOther = errors.New("the process is of another run")
 type ExecuteOptions struct {
 	// Accesses gives those of a process by what its driver wrote on the tape. The caller of Execute need not close them.
 	Accesses func(program []byte) (Accesses, error)
+	// MaxBytes bounds the memory that the cores of a tape may take at a time, about; 0 is DefaultMaxMemory. It is what a tape says that is
+	// bounded, before it is believed.
+	MaxBytes int64
 	// Until stops after this event; events are the records of the tape, from 1 on, those that have been deleted included. 0 is all.
 	Until uint64
+
+	memory *memory
+}
+
+// DefaultMaxMemory is enough for an ExCache of MaxLines and a page store of MaxGroups.
+const DefaultMaxMemory = 4 << 30
+
+// What cores take, in bytes, about.
+const (
+	lineBytes  = 64 // of an ExCache, its index and its policy included
+	groupBytes = 24 // of a page store
+)
+
+// memory is what cores may still take.
+type memory struct{ left int64 }
+
+func (m *memory) take(n int64) error {
+	if n > m.left {
+		return fmt.Errorf("a core that takes about %d bytes of memory, %d are left", n, m.left)
+	}
+	m.left -= n
+	return nil
 }
 
 // Result is what a re-execution came to.
@@ -93,6 +119,7 @@ func Execute(ctx context.Context, path string, o ExecuteOptions) (res *Result, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	o.memory = &memory{cmp.Or(o.MaxBytes, DefaultMaxMemory)}
 	res = &Result{Head: r.Head, Before: r.Head.Records, Events: r.Head.Records}
 	if o.Until > 0 && o.Until <= res.Before {
 		return res, fmt.Errorf("%s: event %d has been deleted, the tape begins with event %d", path, o.Until, res.Before+1)
@@ -223,7 +250,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 	case fault.TapeKind:
 		return newFault(head, o)
 	case pagestore.TapeKind:
-		return newStore(head)
+		return newStore(head, o)
 	case "gmanagers/gpm":
 		return &stateCore{kind: kind, s: gpm.New()}, nil
 	case "gmanagers/gmm":

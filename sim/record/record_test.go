@@ -247,6 +247,9 @@ func TestChangeIsSeen(t *testing.T) {
 		}), testOptions, "event ")
 	}
 	other := testOptions
+	other.MaxBytes = 3 * lineBytes
+	want("little memory", path, other, fmt.Sprintf("takes about %d bytes of memory, %d are left", 5*lineBytes, 3*lineBytes))
+	other = testOptions
 	other.Accesses = func([]byte) (Accesses, error) { return &program{n: 1}, nil }
 	want("other accesses", path, other, "the program accesses page")
 	other.Accesses = func([]byte) (Accesses, error) { return nil, errors.New("no such trace") }
@@ -592,7 +595,7 @@ func TestChangedState(t *testing.T) {
 		}
 	}
 	try := func(state []byte) error {
-		c, err := newFault(wire.Marshal(&head), &testOptions)
+		c, err := newFault(wire.Marshal(&head), &ExecuteOptions{Accesses: testOptions.Accesses, memory: &memory{DefaultMaxMemory}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -711,6 +714,7 @@ func FuzzRecords(f *testing.F) {
 			t.Fatal(err)
 		}
 		o := testOptions
+		o.MaxBytes = 16 << 20
 		o.Accesses = func([]byte) (Accesses, error) { return &short{}, nil }
 		_, _ = Execute(t.Context(), path, o)
 	})
