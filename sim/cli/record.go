@@ -312,6 +312,9 @@ func (a *app) tapeRow(path string, res *record.Result, err error, state bool) ta
 	default:
 		r.End = "whole"
 	}
+	if res.Ended != nil && res.Ended.Held > 0 && err == nil {
+		r.End += fmt.Sprintf("; a wrong page was seen after event %d", res.Ended.Held)
+	}
 	if res.Before > 0 && err == nil {
 		r.End += fmt.Sprintf("; from event %d on", res.Before+1)
 	}

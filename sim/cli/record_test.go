@@ -51,6 +51,8 @@ func TestAWrongPageIsReplayed(t *testing.T) {
 		switch {
 		case !strings.HasPrefix(r.End, "whole") || r.Effects == 0 || len(r.Cores) == 0:
 			t.Errorf("%+v", r)
+		case r.Node == "p1" && !strings.Contains(r.End, "a wrong page was seen after event "):
+			t.Errorf("the tape of p1 does not say where it was: %+v", r)
 		case r.Node == "p1" && (r.Before == 0 || r.Hits == 0 || !r.Cores[0].Ended || r.Cores[0].From == 0 || r.Number != r.Before+r.Passed+r.Events):
 			t.Errorf("the tape of p1 has not lost its beginning: %+v", r)
 		}

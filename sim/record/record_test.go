@@ -484,6 +484,50 @@ func TestRing(t *testing.T) {
 	}
 }
 
+// TestHold: what is there when something wrong is seen stays there, with what follows up to as much again; then the tape takes no more.
+func TestHold(t *testing.T) {
+	w, path := create(t, MinMaxBytes)
+	c, x, b := w.Open("noise", nil), noise(1), make([]byte, 4096)
+	first := uint64(0)
+	for n := range uint64(600) {
+		if c.Record(x.fill(b)) {
+			c.State(nil)
+		}
+		if n%4 == 0 {
+			w.flush2(t)
+		}
+		if n == 300 {
+			ns, err := segments(path)
+			if err != nil || ns[0] == 0 {
+				t.Fatalf("segments %v, %v", ns, err)
+			}
+			first = ns[0]
+			w.Hold()
+		}
+		if n == 400 {
+			w.Hold() // the first counts
+		}
+	}
+	end, err := w.Close()
+	if err != nil || end.Held != 302 || !strings.Contains(end.Full, "event 302, which saw something wrong") || end.Records+end.Dropped != 601 || end.Records < 302+MinMaxBytes/4200 {
+		t.Fatalf("%+v %v", end, err)
+	}
+	if ns, err := segments(path); err != nil || ns[0] < first || ns[0] > first+1 { // one may have been written already
+		t.Errorf("segments %v, want from %d on; %v", ns, first, err)
+	}
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for err == nil {
+		_, err = r.Next()
+	}
+	if err != io.EOF || *r.Ended() != end || r.records != end.Records {
+		t.Errorf("%d records, %+v: %v", r.records, r.Ended(), err)
+	}
+}
+
 // TestMiddle re-executes processes from each segment on, with each policy and mechanism: what was before is deleted, and each goes on
 // at a state. States on the way are compared. Events have the numbers that they had in the whole run.
 func TestMiddle(t *testing.T) {
