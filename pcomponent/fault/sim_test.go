@@ -608,11 +608,11 @@ func TestSpace(t *testing.T) {
 		var s space
 		var set pageSet
 		model := map[wire.PageNo]bool{}
-		anon := map[wire.PageNo]bool{}
+		anon, held := map[wire.PageNo]bool{}, map[wire.PageNo]bool{}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			first := wire.PageNo(rapid.IntRange(500, 1560).Draw(t, "first"))
 			last := first + wire.PageNo(rapid.IntRange(0, 900).Draw(t, "more"))
-			switch rapid.IntRange(0, 2).Draw(t, "op") {
+			switch rapid.IntRange(0, 3).Draw(t, "op") {
 			case 0:
 				a := rapid.Bool().Draw(t, "anon")
 				s.add(first, last, a)
@@ -624,9 +624,16 @@ func TestSpace(t *testing.T) {
 				set.removeRange(first, last)
 				for p := first; p <= last; p++ {
 					delete(model, p)
+					delete(held, p)
 				}
 			case 2:
 				set.add(first)
+				held[first] = true
+			case 3:
+				set.addRange(first, last)
+				for p := first; p <= last; p++ {
+					held[p] = true
+				}
 			}
 			if err := s.check(); err != nil {
 				t.Fatal(err)
@@ -634,6 +641,9 @@ func TestSpace(t *testing.T) {
 			for p := wire.PageNo(490); p < 2500; p += 7 {
 				if m := s.find(p); (m != nil) != model[p] || m != nil && m.anon != anon[p] {
 					t.Fatalf("page %d: %v, want %v", p, m, model[p])
+				}
+				if set.has(p) != held[p] {
+					t.Fatalf("page %d is in the set: %t, want %t", p, set.has(p), held[p])
 				}
 			}
 		}
