@@ -377,6 +377,9 @@ func (h *heldTape) again(t *rapid.T, live *Taped, fo Options, xo excache.Options
 			if err := in.Read(b, fo.Threads, at.Last); err != nil {
 				t.Fatal(err)
 			}
+			if in.ByRunning() {
+				at.Runs = in.Thread
+			}
 			for range in.Hits {
 				if hits[0].thread != at.Runs {
 					t.Fatalf("record %d: thread %d runs, and %d hit", n, at.Runs, hits[0].thread)
