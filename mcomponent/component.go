@@ -55,7 +55,7 @@ type Component struct {
 	switches  chan struct{} // holds one per change of owner that waits; capacity maxHomeSwitches
 
 	cacheMu   sync.Mutex
-	cache     *buffercache.Cache
+	cache     *buffercache.Taped
 	blocks    *arena.Arena
 	sums      []uint32 // of the sectors of blocks
 	cacheCall uint64
@@ -101,15 +101,13 @@ func New(o Options) (*Component, error) {
 		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
 		switches: make(chan struct{}, maxHomeSwitches),
 		home:     vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
-		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
+		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
 		peers: map[string]*netlayer.Peer{},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if r := o.Recorder; r != nil {
-		c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: o.Node, Capacity: pages.Frames()})))
-	}
+	c.record()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if in := o.Inject; in != (Inject{}) {
 		c.log.Warn("this mComponent is wrong on purpose", "flip_byte_at_miss", in.FlipByteAtMiss, "drop_flush_at", in.DropFlushAt)

@@ -157,7 +157,7 @@ func (v *cacheMove) clean() error {
 		v.dirty += uint64(m.Dirty)
 		v.mu.Unlock()
 	}
-	return v.c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	return v.c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return k.Clean(call, v.req.Volume, out)
 	})
 }
@@ -176,7 +176,7 @@ func (v *cacheMove) freeze() error {
 	if err := v.clean(); err != nil {
 		return err
 	}
-	err := c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	err := c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return k.Quiet(call, id, out)
 	})
 	if err != nil {

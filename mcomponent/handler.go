@@ -140,7 +140,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 			return err
 		}
 		defer c.freeBlockSlot(m.Volume)
-		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Attach(call, m, out)
 		})
 	case wire.OpVolumeDetach:
@@ -152,7 +152,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 			return err
 		}
 		defer c.freeBlockSlot(m.Volume)
-		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})
 	case wire.OpVolumeSwitch:

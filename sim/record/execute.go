@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/pcomponent/fault"
 )
@@ -133,6 +134,8 @@ func begin(rec Record, o *ExecuteOptions) (core, error) {
 		return newFault(rec.Data, o)
 	case pagestore.TapeKind:
 		return newStore(rec.Data)
+	case buffercache.TapeKind:
+		return newCache(rec.Data)
 	case "gmanagers/gpm":
 		return &stateCore{kind: rec.Kind, s: gpm.New()}, nil
 	case "gmanagers/gmm":
