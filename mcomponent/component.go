@@ -36,7 +36,7 @@ type Component struct {
 	workers *workers
 
 	mu     sync.Mutex
-	owners *vregion.Owners
+	owners *vregion.TapedOwners
 	store  pagestore.Taped
 	seen   Inject // how many misses and flushes the test doors have seen; only counted while a door is open
 	frames [stripes]sync.Mutex
@@ -46,7 +46,7 @@ type Component struct {
 	unmaps map[uint32]int         // by slot: unmaps that gave the lock up in the middle
 
 	homeMu    sync.Mutex
-	home      *vregion.Home
+	home      *vregion.TapedHome
 	homeCalls map[uint64]chan vregion.Effect
 	homeCall  uint64
 	homeTaker *migrate.Taker
@@ -97,10 +97,10 @@ func New(o Options) (*Component, error) {
 	}
 	c := &Component{
 		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
-		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.Taped{Store: pagestore.New(pages.Frames())}, pages: pages,
+		owners: &vregion.TapedOwners{Owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions)}, store: pagestore.Taped{Store: pagestore.New(pages.Frames())}, pages: pages,
 		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
 		switches: make(chan struct{}, maxHomeSwitches),
-		home:     vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
+		home:     &vregion.TapedHome{Home: vregion.NewHome(o.vregion())}, homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
 		peers: map[string]*netlayer.Peer{},
 	}

@@ -321,7 +321,7 @@ func (c *Component) switchOwner(q wire.RegionSwitchReq) error {
 		return err
 	}
 	defer func() { <-c.switches }()
-	return c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect {
+	return c.homeOp(func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect {
 		return h.Switch(call, q, out)
 	}).Err
 }

@@ -3,6 +3,7 @@ package mcomponent
 import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
 )
 
@@ -13,5 +14,7 @@ func (c *Component) record() {
 		return
 	}
 	c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: node, Capacity: c.pages.Frames()})))
+	c.owners.Record(r.Open(vregion.OwnersTapeKind, wire.Marshal(&vregion.OwnersTapeHead{Node: node, Options: c.o.vregion(), MaxSlots: c.o.MaxOwnedRegions})))
+	c.home.Record(r.Open(vregion.HomeTapeKind, wire.Marshal(&vregion.HomeTapeHead{Node: node, Options: c.o.vregion()})))
 	c.cache.Record(r.Open(buffercache.TapeKind, wire.Marshal(&buffercache.TapeHead{Node: node, Options: c.o.buffercache()})))
 }

@@ -9,6 +9,11 @@ import (
 // Code goes over a meter on a tape.
 func (m *Meter) Code(c *tape.Coder) {
 	tape.Num(c, &m.n)
+	m.CodeRate(c)
+}
+
+// CodeRate goes over a meter but for what was counted since its last reading.
+func (m *Meter) CodeRate(c *tape.Coder) {
 	rate := math.Float32bits(m.rate)
 	tape.Num(c, &rate)
 	m.rate = math.Float32frombits(rate)
@@ -23,5 +28,6 @@ func (m *Meter) Sum(s tape.Sum) tape.Sum {
 	return s.Uint(m.n).Uint(uint64(math.Float32bits(m.rate))<<8 | uint64(m.readings))
 }
 
-// Count is how much was counted since the last reading.
+// Count is how much was counted since the last reading; Set says so.
 func (m *Meter) Count() uint64 { return m.n }
+func (m *Meter) Set(n uint64)  { m.n = n }

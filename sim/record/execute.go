@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/pcomponent/fault"
 )
 
@@ -134,6 +135,10 @@ func begin(rec Record, o *ExecuteOptions) (core, error) {
 		return newFault(rec.Data, o)
 	case pagestore.TapeKind:
 		return newStore(rec.Data)
+	case vregion.OwnersTapeKind:
+		return newOwners(rec.Data)
+	case vregion.HomeTapeKind:
+		return newHome(rec.Data)
 	case buffercache.TapeKind:
 		return newCache(rec.Data)
 	case "gmanagers/gpm":
