@@ -41,7 +41,7 @@ type Component struct {
 	seen   Inject // how many misses and flushes the test doors have seen; only counted while a door is open
 	frames [stripes]sync.Mutex
 	pages  *arena.Arena
-	taker  *migrate.Taker
+	taker  *migrate.TapedTaker
 	giving map[uint32]*regionMove // by slot
 	unmaps map[uint32]int         // by slot: unmaps that gave the lock up in the middle
 
@@ -49,7 +49,7 @@ type Component struct {
 	home      *vregion.TapedHome
 	homeCalls map[uint64]chan vregion.Effect
 	homeCall  uint64
-	homeTaker *migrate.Taker
+	homeTaker *migrate.TapedTaker
 	exits     chan struct{} // holds one per exit that waits; capacity maxHomeExits
 	waits     chan struct{} // holds one per memory map that waits; capacity maxHomeWaits
 	switches  chan struct{} // holds one per change of owner that waits; capacity maxHomeSwitches
@@ -98,7 +98,7 @@ func New(o Options) (*Component, error) {
 	c := &Component{
 		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
 		owners: &vregion.TapedOwners{Owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions)}, store: pagestore.Taped{Store: pagestore.New(pages.Frames())}, pages: pages,
-		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
+		taker: &migrate.TapedTaker{Taker: migrate.NewTaker(o.Migrate, o.Node)}, homeTaker: &migrate.TapedTaker{Taker: migrate.NewTaker(o.Migrate, o.Node)}, giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
 		switches: make(chan struct{}, maxHomeSwitches),
 		home:     &vregion.TapedHome{Home: vregion.NewHome(o.vregion())}, homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},

@@ -11,6 +11,8 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/cachemove"
+	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/pcomponent/fault"
@@ -139,6 +141,12 @@ func begin(rec Record, o *ExecuteOptions) (core, error) {
 		return newOwners(rec.Data)
 	case vregion.HomeTapeKind:
 		return newHome(rec.Data)
+	case migrate.TakerTapeKind:
+		return newTaker(rec.Data)
+	case migrate.GiverTapeKind:
+		return newGiver(rec.Data)
+	case cachemove.TapeKind:
+		return newCacheMove(rec.Data)
 	case buffercache.TapeKind:
 		return newCache(rec.Data)
 	case "gmanagers/gpm":
