@@ -106,6 +106,7 @@ func Execute(ctx context.Context, path string, o ExecuteOptions) (res *Result, e
 			if err != nil {
 				return res, at("begin "+rec.Kind, err)
 			}
+			meet(c, cores)
 			cores = append(cores, c)
 			res.Cores = append(res.Cores, CoreResult{Number: rec.Core, Kind: rec.Kind, Name: c.name()})
 			res.Events++

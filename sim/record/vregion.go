@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 
+	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
 )
@@ -45,6 +46,34 @@ func (c *ownersCore) apply(b []byte) (what string, effects int, hits uint64, err
 		return c.in.String(), 0, 0, fmt.Errorf("its answer has checksum %08x, recorded was %08x", sum, c.in.Sum)
 	}
 	return c.in.String(), 1, 0, nil
+}
+
+// meet makes the page store and the owner role of one node known to each other: both are told what they are told under one lock, so on a
+// tape they stand in that order.
+func meet(c core, others []core) {
+	join := func(a, b core) {
+		s, ok := a.(*storeCore)
+		if o, also := b.(*ownersCore); ok && also && s.head.Node == o.head.Node {
+			s.at = o
+		}
+	}
+	switch c.(type) {
+	case *storeCore, *ownersCore:
+		for _, x := range others {
+			join(c, x)
+			join(x, c)
+		}
+	}
+}
+
+// served checks that a page which was asked for or flushed is one that the node serves: the owner role was asked before, and that is not on
+// the tape, as it changes nothing.
+func (c *storeCore) served() error {
+	in := &c.in
+	if c.at == nil || in.Kind != pagestore.InMiss && in.Kind != pagestore.InFlush || c.at.o.Serves(in.Group, in.PID, in.Page) {
+		return nil
+	}
+	return fmt.Errorf("%s serves no page %#x of process %d in slot %d", c.head.Node, uint64(in.Page), in.PID, in.Group)
 }
 
 // homeCore re-executes the home role of an mComponent: the memory maps of the processes that live there.
