@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/sim/node"
 	"splitkernel/sim/record"
 	"splitkernel/sim/replay"
@@ -60,8 +62,11 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(m.Cores) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(m.Cores) != 6 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
+			}
+			if _, events := coresOf(m); events[pagestore.TapeKind] < 1000 || events[vregion.HomeTapeKind] == 0 || events[vregion.OwnersTapeKind] == 0 {
+				t.Errorf("mComponent: %v", events)
 			}
 			if len(res.Cores) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)
