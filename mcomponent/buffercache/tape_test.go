@@ -107,8 +107,8 @@ func (r *random) step() {
 	}
 }
 
-// again feeds a cache with records and compares, and gives its state at the end.
-func again(t *rapid.T, c *Cache, last Last, k kept) []byte {
+// fedAgain feeds a cache with records and compares, and gives its state at the end.
+func fedAgain(t *rapid.T, c *Cache, last Last, k kept) []byte {
 	for i, b := range k {
 		var in Input
 		before := last
@@ -160,7 +160,7 @@ func TestTape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := again(t, fresh, Last{}, k); !bytes.Equal(got, want) || fresh.Stats() != r.c.Stats() {
+		if got := fedAgain(t, fresh, Last{}, k); !bytes.Equal(got, want) || fresh.Stats() != r.c.Stats() {
 			t.Errorf("another state after the same inputs: %+v, want %+v", fresh.Stats(), r.c.Stats())
 		}
 		for _, s := range between {
@@ -171,7 +171,7 @@ func TestTape(t *testing.T) {
 			if got := (&Taped{Cache: c, last: last}).AppendState(nil); !bytes.Equal(got, s.b) {
 				t.Fatalf("the state after record %d is written in another way when it was read", s.at)
 			}
-			if got := again(t, c, last, k[s.at:]); !bytes.Equal(got, want) {
+			if got := fedAgain(t, c, last, k[s.at:]); !bytes.Equal(got, want) {
 				t.Errorf("another state from that after record %d on", s.at)
 			}
 			if n := rapid.IntRange(0, len(s.b)-1).Draw(t, "cut"); n < len(s.b) {
