@@ -15,7 +15,7 @@ func (c *Component) record() {
 	if r == nil {
 		return
 	}
-	c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: node, Capacity: c.pages.Frames()})))
+	c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: node, Capacity: c.pages.Frames(), Groups: c.o.MaxOwnedRegions})))
 	c.owners.Record(r.Open(vregion.OwnersTapeKind, wire.Marshal(&vregion.OwnersTapeHead{Node: node, Options: c.o.vregion(), MaxSlots: c.o.MaxOwnedRegions})))
 	c.home.Record(r.Open(vregion.HomeTapeKind, wire.Marshal(&vregion.HomeTapeHead{Node: node, Options: c.o.vregion()})))
 	c.taker.Record(r.Open(migrate.TakerTapeKind, wire.Marshal(&migrate.TakerTapeHead{Node: node, What: "vRegions", Options: c.o.Migrate})))

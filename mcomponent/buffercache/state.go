@@ -35,15 +35,15 @@ func ReadState(opt Options, b []byte) (*Cache, error) {
 	return c, c.CheckInvariants()
 }
 
-// AppendState appends the state of the cache, and of its tape: what the next record leaves out.
-func (c *Taped) AppendState(b []byte) []byte {
+// AppendTaped appends the state of the cache, and of its tape: what the next record leaves out.
+func (c *Cache) AppendTaped(b []byte, last Last) []byte {
 	var w tape.Coder
 	w.Write(b)
-	c.last.code(&w)
-	return c.Cache.AppendState(w.Written())
+	last.code(&w)
+	return c.AppendState(w.Written())
 }
 
-// ReadTaped makes the cache that Taped.AppendState has written, and gives what its next record leaves out.
+// ReadTaped makes the cache that AppendTaped has written, and gives what its next record leaves out.
 func (h *TapeHead) ReadTaped(b []byte) (c *Cache, last Last, err error) {
 	if err := h.Options.Validate(); err != nil {
 		return nil, last, err

@@ -15,7 +15,12 @@ import (
 // kept is a tape that keeps its records.
 type kept [][]byte
 
-func (k *kept) Record(b []byte) { *k = append(*k, append([]byte(nil), b...)) }
+func (k *kept) Record(b []byte) bool {
+	*k = append(*k, bytes.Clone(b))
+	return false
+}
+func (k *kept) State([]byte) {}
+func (k *kept) End()         {}
 
 // random makes any calls of a cache: also those that its component would not make in that state.
 type random struct {
@@ -152,10 +157,10 @@ func TestTape(t *testing.T) {
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			r.step()
 			if rapid.IntRange(0, 9).Draw(t, "snapshot") == 0 {
-				between = append(between, snapshot{len(k), r.c.AppendState(nil)})
+				between = append(between, snapshot{len(k), r.c.AppendTaped(nil, r.c.last)})
 			}
 		}
-		want := r.c.Cache.AppendState(nil)
+		want := r.c.AppendState(nil)
 		fresh, err := head.New()
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +173,7 @@ func TestTape(t *testing.T) {
 			if err != nil {
 				t.Fatalf("the state after record %d: %v", s.at, err)
 			}
-			if got := (&Taped{Cache: c, last: last}).AppendState(nil); !bytes.Equal(got, s.b) {
+			if got := c.AppendTaped(nil, last); !bytes.Equal(got, s.b) {
 				t.Fatalf("the state after record %d is written in another way when it was read", s.at)
 			}
 			if got := fedAgain(t, c, last, k[s.at:]); !bytes.Equal(got, want) {
@@ -214,7 +219,12 @@ func TestAHitIsAFewBytes(t *testing.T) {
 
 type counter struct{ n *int }
 
-func (c counter) Record(b []byte) { *c.n += len(b) }
+func (c counter) Record(b []byte) bool {
+	*c.n += len(b)
+	return false
+}
+func (counter) State([]byte) {}
+func (counter) End()         {}
 
 // FuzzInput reads any bytes as a record, and makes its call.
 func FuzzInput(f *testing.F) {
@@ -232,22 +242,22 @@ func FuzzInput(f *testing.F) {
 func FuzzState(f *testing.F) {
 	head := TapeHead{Node: "m1", Options: Options{Blocks: 4, Window: 2, MaxWaiters: 2, MaxVolumes: 2}}
 	c := &Taped{Cache: New(head.Options)}
-	f.Add(c.AppendState(nil))
+	f.Add(c.AppendTaped(nil, c.last))
 	c.Attach(1, wire.VolumeAttachReq{Volume: 1, Epoch: 1, SizeBytes: 1 << 20, Storage: "s1"}, nil)
 	c.Done(1, nil, nil)
 	for i := range uint64(6) {
 		c.Write(i+2, wire.Block{Volume: 1, VolumeEpoch: 1, Version: i + 1, Offset: i * wire.PageSize, Length: 1024}, nil)
 		c.Read(i+9, wire.Block{Volume: 1, VolumeEpoch: 1, Offset: i * wire.PageSize, Length: 4096}, nil)
-		f.Add(c.AppendState(nil))
+		f.Add(c.AppendTaped(nil, c.last))
 		c.Done(i+2, nil, nil)
-		f.Add(c.AppendState(nil))
+		f.Add(c.AppendTaped(nil, c.last))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, last, err := head.ReadTaped(b)
 		if err != nil {
 			return
 		}
-		again, _, err := head.ReadTaped((&Taped{Cache: c, last: last}).AppendState(nil))
+		again, _, err := head.ReadTaped(c.AppendTaped(nil, last))
 		if err != nil || !bytes.Equal(again.AppendState(nil), c.AppendState(nil)) {
 			t.Fatalf("a state does not read back: %v", err)
 		}

@@ -27,7 +27,9 @@ func (c *Taped) put(kind InputKind, call uint64, s tape.Sum, out []Effect) {
 	c.in.sum(s, out)
 	c.c.Write(c.c.Written()[:0])
 	c.in.code(&c.c, &c.last)
-	c.tape.Record(c.c.Written())
+	if c.tape.Record(c.c.Written()) {
+		c.tape.State(c.AppendTaped(nil, c.last)) // it may be large, and is seldom wanted
+	}
 }
 
 func (c *Taped) Read(call uint64, k wire.Block, out []Effect) []Effect {

@@ -152,7 +152,12 @@ func (g *Taped) put(kind InputKind, out []Effect) {
 	g.in.sum(out)
 	g.c.Write(g.c.Written()[:0])
 	g.in.code(&g.c)
-	g.tape.Record(g.c.Written())
+	if g.tape.Record(g.c.Written()) {
+		g.tape.State(g.AppendState(nil))
+	}
+	if g.over {
+		g.tape.End()
+	}
 }
 
 func (g *Taped) Start(now time.Duration, out []Effect) []Effect {

@@ -14,7 +14,12 @@ import (
 
 type kept [][]byte
 
-func (k *kept) Record(b []byte) { *k = append(*k, bytes.Clone(b)) }
+func (k *kept) Record(b []byte) bool {
+	*k = append(*k, bytes.Clone(b))
+	return false
+}
+func (k *kept) State([]byte) {}
+func (k *kept) End()         {}
 
 // TestTape drives a recorded giver through random answers, and makes it again from the records: from the beginning, and from each
 // state in between.

@@ -114,7 +114,9 @@ func (h *GiverTapeHead) ReadGiver(b []byte) (*Giver, error) {
 }
 
 func (g *Giver) code(c *tape.Coder) {
-	tape.Below(c, &g.phase, uint64(ended)+1)
+	if tape.Below(c, &g.phase, uint64(ended)+1); g.phase == ended {
+		g.changes = nil
+	}
 	tape.Num(c, &g.result)
 	tape.Num(c, &g.epoch)
 	tape.Text(c, &g.text)

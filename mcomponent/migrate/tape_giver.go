@@ -297,6 +297,11 @@ func (g *TapedGiver) before() {
 // put records what g.in holds, and out. Only the fields of the kind are set: the rest is from records before.
 func (g *TapedGiver) put(kind GiverInputKind, s tape.Sum, out []Effect) {
 	g.write(kind, s, out)
+	if g.Ended() {
+		g.tape.End()
+		g.tape = nil
+		return
+	}
 	g.note(true)
 }
 
@@ -305,7 +310,9 @@ func (g *TapedGiver) write(kind GiverInputKind, s tape.Sum, out []Effect) {
 	g.in.sum(s, out)
 	g.c.Write(g.c.Written()[:0])
 	g.in.code(&g.c)
-	g.tape.Record(g.c.Written())
+	if g.tape.Record(g.c.Written()) && kind != GiveMarked { // which is a part of what comes next: that is asked again
+		g.tape.State(g.AppendState(nil)) // it may be large, and is seldom wanted
+	}
 }
 
 func (g *TapedGiver) Begin(now time.Duration, out []Effect) []Effect {

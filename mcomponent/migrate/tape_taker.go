@@ -236,7 +236,9 @@ func (t *TapedTaker) put(kind TakerInputKind, now time.Duration, s tape.Sum) {
 	t.in.Kind, t.in.Now, t.in.Sum = kind, now, s.Word()
 	t.c.Write(t.c.Written()[:0])
 	t.in.code(&t.c)
-	t.tape.Record(t.c.Written())
+	if t.tape.Record(t.c.Written()) {
+		t.tape.State(t.AppendState(nil)) // it may be large, and is seldom wanted
+	}
 }
 
 func (t *TapedTaker) Open(now time.Duration, req wire.RegionCopyOpenReq) (in *Incoming, isNew bool, err error) {

@@ -47,7 +47,12 @@ func (g *Giver) all() string {
 	return fmt.Sprintf("%+v %v", x, g.failed)
 }
 
-func (x *taped) Record(b []byte) { x.records = append(x.records, bytes.Clone(b)) }
+func (x *taped) Record(b []byte) bool {
+	x.records = append(x.records, bytes.Clone(b))
+	return false
+}
+func (x *taped) State([]byte) {}
+func (x *taped) End()         {}
 
 func (x *taped) snapshot() { x.between = append(x.between, between{len(x.records), x.state()}) }
 
@@ -240,6 +245,9 @@ func TestGiverTapeOfAMap(t *testing.T) {
 		now := time.Duration(0)
 		g.Begin(now, nil)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			if g.Ended() {
+				break // its tape has
+			}
 			now += time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond
 			switch rapid.IntRange(0, 8).Draw(t, "step") {
 			case 0, 1, 2:

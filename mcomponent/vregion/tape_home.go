@@ -293,7 +293,9 @@ func (h *TapedHome) put(kind HomeInputKind, call uint64, s tape.Sum, out []Effec
 	h.in.sum(s, out)
 	h.c.Write(h.c.Written()[:0])
 	h.in.code(&h.c)
-	h.tape.Record(h.c.Written())
+	if h.tape.Record(h.c.Written()) {
+		h.tape.State(h.AppendState(nil)) // it may be large, and is seldom wanted
+	}
 }
 
 // plain records an input that names a process, and its error.

@@ -268,7 +268,9 @@ func (o *TapedOwners) put(kind OwnersInputKind, s tape.Sum) {
 	o.in.Kind, o.in.Sum = kind, s.Word()
 	o.c.Write(o.c.Written()[:0])
 	o.in.code(&o.c)
-	o.tape.Record(o.c.Written())
+	if o.tape.Record(o.c.Written()) {
+		o.tape.State(o.AppendState(nil)) // it may be large, and is seldom wanted
+	}
 }
 
 // plain records an input that names a slot.

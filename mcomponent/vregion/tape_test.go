@@ -16,7 +16,12 @@ import (
 // kept is a tape that keeps its records.
 type kept [][]byte
 
-func (k *kept) Record(b []byte) { *k = append(*k, append([]byte(nil), b...)) }
+func (k *kept) Record(b []byte) bool {
+	*k = append(*k, bytes.Clone(b))
+	return false
+}
+func (k *kept) State([]byte) {}
+func (k *kept) End()         {}
 
 // snapshot is a state after so many records.
 type snapshot struct {

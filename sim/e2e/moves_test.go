@@ -166,6 +166,13 @@ func (p programOf) Next(thread int) (page uint64, write bool, err error) {
 	return a.page, a.write, nil
 }
 
+func (p programOf) Skip(made []uint64) error {
+	for t, n := range made {
+		p[t] = p[t][n:]
+	}
+	return nil
+}
+
 func (p programOf) Close() error { return nil }
 
 // coresOf counts the cores of a re-execution and their events, by kind.

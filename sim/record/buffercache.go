@@ -34,6 +34,15 @@ func (c *cacheCore) ended() bool   { return true }
 func (c *cacheCore) close() error  { return nil }
 func (c *cacheCore) state() string { return c.c.Show() }
 
+func (c *cacheCore) snapshot() []byte { return c.c.AppendTaped(nil, c.last) }
+func (c *cacheCore) restore(state []byte) error {
+	x, last, err := c.head.ReadTaped(state)
+	if err == nil {
+		c.c, c.last = x, last
+	}
+	return err
+}
+
 func (c *cacheCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.in.Read(b, &c.last); err != nil {
 		return "a record", 0, 0, err

@@ -80,7 +80,7 @@ func playMemory(t testing.TB, r tape.Recorder) {
 	home.Done(out[0].ID, vregion.Result{}, nil)
 
 	store := pagestore.Taped{Store: pagestore.New(16)}
-	store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: "m1", Capacity: 16})))
+	store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: "m1", Capacity: 16, Groups: 16})))
 	owners := vregion.TapedOwners{Owners: vregion.NewOwners(vo, "m1", 10)}
 	owners.Record(r.Open(vregion.OwnersTapeKind, wire.Marshal(&vregion.OwnersTapeHead{Node: "m1", Options: vo, MaxSlots: 10})))
 	owners.Registered(1)

@@ -34,6 +34,15 @@ func (c *takerCore) ended() bool   { return true }
 func (c *takerCore) close() error  { return nil }
 func (c *takerCore) state() string { return c.t.Show() }
 
+func (c *takerCore) snapshot() []byte { return c.t.AppendState(nil) }
+func (c *takerCore) restore(state []byte) error {
+	x, err := c.head.ReadTaker(state)
+	if err == nil {
+		c.t = x
+	}
+	return err
+}
+
 func (c *takerCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.in.Read(b); err != nil {
 		return "a record", 0, 0, err
@@ -53,11 +62,17 @@ type giverCore struct {
 	head migrate.GiverTapeHead
 	g    *migrate.Giver
 	in   migrate.GiverInput
+	m    *memory
+	took int64 // of it
 }
 
-func newGiver(head []byte) (core, error) {
-	c := &giverCore{}
+func newGiver(head []byte, o *ExecuteOptions) (core, error) {
+	c := &giverCore{m: o.memory}
 	if err := wire.Unmarshal(head, &c.head); err != nil {
+		return nil, err
+	}
+	c.took = int64(min(c.head.Pages, 1<<62) / 8) // a bit of each page
+	if err := c.m.take(c.took); err != nil {
 		return nil, err
 	}
 	var err error
@@ -88,6 +103,15 @@ func (c *giverCore) ended() bool   { return true }
 func (c *giverCore) close() error  { return nil }
 func (c *giverCore) state() string { return c.g.Show() }
 
+func (c *giverCore) snapshot() []byte { return c.g.AppendState(nil) }
+func (c *giverCore) restore(state []byte) error {
+	x, err := c.head.ReadGiver(state)
+	if err == nil {
+		c.g = x
+	}
+	return err
+}
+
 func (c *giverCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.in.Read(b); err != nil {
 		return "a record", 0, 0, err
@@ -95,6 +119,9 @@ func (c *giverCore) apply(b []byte) (what string, effects int, hits uint64, err 
 	var got migrate.GiverInput
 	if err := calling(func() { got = c.g.Apply(&c.in) }); err != nil {
 		return c.in.String(), 0, 0, err
+	}
+	if c.g.Ended() {
+		c.m.left, c.took = c.m.left+c.took, 0
 	}
 	if err := differ(got.Effects, c.in.Effects, got.Sum, c.in.Sum); err != nil {
 		return c.in.String(), 0, 0, err
@@ -127,6 +154,15 @@ func (c *cacheMoveCore) name() string { return moveName(c.head.Node, &c.head.Mov
 func (c *cacheMoveCore) ended() bool   { return true }
 func (c *cacheMoveCore) close() error  { return nil }
 func (c *cacheMoveCore) state() string { return c.g.Show() }
+
+func (c *cacheMoveCore) snapshot() []byte { return c.g.AppendState(nil) }
+func (c *cacheMoveCore) restore(state []byte) error {
+	x, err := c.head.ReadState(state)
+	if err == nil {
+		c.g = x
+	}
+	return err
+}
 
 func (c *cacheMoveCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.in.Read(b); err != nil {

@@ -34,6 +34,15 @@ func (c *ownersCore) ended() bool   { return true }
 func (c *ownersCore) close() error  { return nil }
 func (c *ownersCore) state() string { return c.o.Show() }
 
+func (c *ownersCore) snapshot() []byte { return c.o.AppendState(nil) }
+func (c *ownersCore) restore(state []byte) error {
+	x, err := c.head.ReadOwners(state)
+	if err == nil {
+		c.o = x
+	}
+	return err
+}
+
 func (c *ownersCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.in.Read(b); err != nil {
 		return "a record", 0, 0, err
@@ -50,7 +59,7 @@ func (c *ownersCore) apply(b []byte) (what string, effects int, hits uint64, err
 
 // meet makes the page store and the owner role of one node known to each other: both are told what they are told under one lock, so on a
 // tape they stand in that order.
-func meet(c core, others []core) {
+func meet(c core, others map[uint64]taped) {
 	join := func(a, b core) {
 		s, ok := a.(*storeCore)
 		if o, also := b.(*ownersCore); ok && also && s.head.Node == o.head.Node {
@@ -60,8 +69,8 @@ func meet(c core, others []core) {
 	switch c.(type) {
 	case *storeCore, *ownersCore:
 		for _, x := range others {
-			join(c, x)
-			join(x, c)
+			join(c, x.core)
+			join(x.core, c)
 		}
 	}
 }
@@ -101,6 +110,15 @@ func (c *homeCore) name() string { return fmt.Sprintf("homes of %s", c.head.Node
 func (c *homeCore) ended() bool   { return true }
 func (c *homeCore) close() error  { return nil }
 func (c *homeCore) state() string { return c.h.Show() }
+
+func (c *homeCore) snapshot() []byte { return c.h.AppendState(nil) }
+func (c *homeCore) restore(state []byte) error {
+	x, err := c.head.ReadHome(state)
+	if err == nil {
+		c.h = x
+	}
+	return err
+}
 
 func (c *homeCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.in.Read(b); err != nil {
