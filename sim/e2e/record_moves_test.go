@@ -65,6 +65,14 @@ func TestRecordedMovesAndKill9(t *testing.T) {
 					d, err := cl.DrainStatus(ctx, wire.RoleMemory, from)
 					return err == nil && d.Left == 0
 				})
+				eventually(t, "what came is on the tape", func() bool { // the last moments before a kill -9 are not
+					res, err := record.Execute(ctx, filepath.Join(dir, string(other[from])+record.Suffix), record.ExecuteOptions{})
+					if err != nil {
+						return false // a block is being written
+					}
+					_, events := coresOf(res)
+					return events[migrate.TakerTapeKind] > 9
+				})
 			})
 		}
 	})
