@@ -211,6 +211,8 @@ type volumes struct {
 	w      *tape.Coder
 	list   []*volume
 	number map[*volume]uint32
+	last   *volume // whose number was asked for last, for most blocks have their neighbour's
+	lastN  uint32
 }
 
 // of lists all volumes that something refers to.
@@ -226,7 +228,9 @@ func (vs *volumes) of(c *Cache) {
 		add(c.volumes[id])
 	}
 	for s := range c.blocks {
-		add(c.blocks[s].v)
+		if s == 0 || c.blocks[s].v != c.blocks[s-1].v {
+			add(c.blocks[s].v)
+		}
 	}
 	var gone []uint64 // only operations know their volume
 	for id, op := range c.inFlight {
@@ -242,7 +246,10 @@ func (vs *volumes) of(c *Cache) {
 
 // ref goes over a reference to a volume.
 func (vs *volumes) ref(v **volume) {
-	n := vs.number[*v]
+	if *v != vs.last {
+		vs.last, vs.lastN = *v, vs.number[*v]
+	}
+	n := vs.lastN
 	if tape.Below(vs.w, &n, uint64(len(vs.list))+1); vs.w.Reads() && n > 0 {
 		*v = vs.list[n-1]
 	}
@@ -255,6 +262,7 @@ func slot(w *tape.Coder, s *uint32) {
 	*s = n - 1
 }
 
+// code goes over a block. Most are clean: then nothing is under way, and when it was written says nothing any more.
 func (b *block) code(w *tape.Coder, vs *volumes) {
 	vs.ref(&b.v)
 	slot(w, &b.prev)
@@ -264,19 +272,43 @@ func (b *block) code(w *tape.Coder, vs *volumes) {
 	}
 	tape.Num(w, &b.number)
 	tape.Num(w, &b.valid)
+	differs := uint8(0) // sectors whose version is not that of the one before
+	for i := 1; i < len(b.versions); i++ {
+		if b.versions[i] != b.versions[i-1] {
+			differs |= 1 << i
+		}
+	}
+	tape.Num(w, &differs)
+	tape.Num(w, &b.versions[0])
+	for i := 1; i < len(b.versions); i++ {
+		if differs&(1<<i) != 0 {
+			tape.Num(w, &b.versions[i])
+		} else {
+			b.versions[i] = b.versions[i-1]
+		}
+	}
+	clean := b.list == listClean
+	if w.Bool(&clean); clean {
+		b.list = listClean
+		return
+	}
+	tape.Below(w, &b.list, uint64(listDirty)+1)
 	tape.Num(w, &b.dirty)
 	tape.Num(w, &b.writing)
 	w.Bool(&b.reading)
 	w.Bool(&b.orphan)
 	tape.Below(w, &b.runs, wire.SectorsPerPage+1)
 	tapes.Error(w, &b.writeErr)
-	tape.Num(w, &b.seq)
-	tape.Num(w, &b.writeSeq)
-	tape.List(w, &b.readers, maxOperations, func(r *request) { r.code(w) })
-	for i := range b.versions {
-		tape.Num(w, &b.versions[i])
+	if b.dirty != 0 { // else it was written before, and is set when it is written again
+		tape.Num(w, &b.seq)
 	}
-	tape.Below(w, &b.list, uint64(listDirty)+1)
+	if b.writing != 0 {
+		tape.Num(w, &b.writeSeq)
+	}
+	tape.List(w, &b.readers, maxOperations, func(r *request) { r.code(w) })
+	if b.list == listClean {
+		w.Fail("block %d is clean and not", b.number)
+	}
 }
 
 func (r *request) code(w *tape.Coder) {

@@ -245,7 +245,10 @@ func (g *Giver) code(c *tape.Coder) {
 
 // Show describes the giver for people.
 func (g *Giver) Show() string {
-	text := fmt.Sprintf("%v under epoch %d, %d flushes, %d blocks dirty; does %v, step %d", g.state, g.epoch, g.rounds, g.dirty, g.now.Step, g.now.ID)
+	text := fmt.Sprintf("%v under epoch %d, %d flushes, %d blocks dirty", g.state, g.epoch, g.rounds, g.dirty)
+	if !g.over {
+		text += fmt.Sprintf("; does %v, step %d", g.now.Step, g.now.ID)
+	}
 	for _, s := range []struct {
 		is   bool
 		what string
