@@ -28,7 +28,6 @@ type random struct {
 	c    *Taped
 	call uint64
 	open []uint64 // storage operations under way
-	now  uint64
 }
 
 func (r *random) do(out []Effect) {
