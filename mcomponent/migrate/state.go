@@ -164,9 +164,7 @@ func (g *Giver) codeChanges(c *tape.Coder) {
 			c.Fail("%d pages from %#x on are not in the vRegion", r.Pages, uint64(r.First))
 			return
 		}
-		for p := r.First; p < r.First+wire.PageNo(r.Pages); p++ {
-			g.changes.Mark(p)
-		}
+		g.changes.MarkRun(r.First, r.Pages)
 	}
 	for _, m := range g.sent {
 		if slices.ContainsFunc(m.pages, func(p wire.PageNo) bool { return !g.changes.Holds(p, 1) }) {

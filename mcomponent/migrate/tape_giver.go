@@ -239,9 +239,7 @@ func (g *Giver) Apply(in *GiverInput) (got GiverInput) {
 		g.Copied(in.N)
 	case GiveMarked:
 		for _, r := range in.Pages {
-			for p := r.First; p < r.First+wire.PageNo(r.Pages); p++ {
-				g.changes.Mark(p)
-			}
+			g.changes.MarkRun(r.First, r.Pages)
 		}
 	}
 	got.Kind = in.Kind

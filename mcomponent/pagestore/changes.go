@@ -42,6 +42,22 @@ func (c *Changes) Mark(p wire.PageNo) {
 	}
 }
 
+// MarkRun puts neighbours in.
+func (c *Changes) MarkRun(first wire.PageNo, pages uint64) {
+	for pages > 0 {
+		at := uint64(first - c.first)
+		if at%64 != 0 || pages < 64 || c.notes {
+			c.Mark(first)
+			first, pages = first+1, pages-1
+			continue
+		}
+		w := &c.words[at/64]
+		c.n += 64 - bits.OnesCount64(*w)
+		*w = ^uint64(0)
+		first, pages = first+64, pages-64
+	}
+}
+
 // Note begins or ends to note what is marked; Noted tells it. At first all that is in the set counts as marked.
 func (c *Changes) Note(on bool) {
 	if c.noted == nil {

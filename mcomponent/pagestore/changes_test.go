@@ -33,10 +33,7 @@ func TestNotedChanges(t *testing.T) {
 		want := map[wire.PageNo]bool{}
 		told := func() {
 			c.Noted(func(p wire.PageNo, n uint64) {
-				for range n {
-					copied.Mark(p)
-					p++
-				}
+				copied.MarkRun(p, n)
 			})
 		}
 		draw := func() wire.PageNo { return first + wire.PageNo(rapid.Uint64Range(0, pages-1).Draw(t, "page")) }

@@ -259,7 +259,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 	case vregion.OwnersTapeKind:
 		return newOwners(head)
 	case vregion.HomeTapeKind:
-		return newHome(head)
+		return newHome(head, o)
 	case migrate.TakerTapeKind:
 		return newTaker(head)
 	case migrate.GiverTapeKind:

@@ -92,12 +92,19 @@ type homeCore struct {
 	in   vregion.HomeInput
 }
 
-func newHome(head []byte) (core, error) {
+// regionBytes is what a vRegion of a memory map takes, about.
+const regionBytes = 256
+
+func newHome(head []byte, o *ExecuteOptions) (core, error) {
 	c := &homeCore{}
 	if err := wire.Unmarshal(head, &c.head); err != nil {
 		return nil, err
 	}
-	var err error
+	// One mapping may have as many vRegions as a process.
+	err := o.memory.take(regionBytes * int64(min(max(c.head.Options.MaxRegionsPerProcess, 0), 1<<32)))
+	if err != nil {
+		return nil, err
+	}
 	if c.h, err = c.head.New(); err != nil {
 		return nil, err
 	}
