@@ -160,7 +160,8 @@ func (a *app) superviseCommand() *cobra.Command {
 			if writeErr != nil && cmd.Context().Err() == nil { // up was killed meanwhile: nobody knows of this cluster
 				a.say("up has gone: %v", writeErr)
 			}
-			return a.dropTail(&f, sup, sup.Serve(cmd.Context()))
+			sup.Stopped = func(err error) error { return a.dropTail(&f, sup, err) }
+			return sup.Serve(cmd.Context())
 		}),
 	}
 	f.add(cmd)

@@ -484,6 +484,31 @@ func TestRing(t *testing.T) {
 	}
 }
 
+// TestLateWriter: blocks as large as the tape, as a writer has that was late, are not followed by an empty tape.
+func TestLateWriter(t *testing.T) {
+	w, path := create(t, MinMaxBytes)
+	c, x := w.Open("noise", nil), noise(1)
+	for n := range 6 {
+		if c.Record(x.fill(make([]byte, MinMaxBytes+n))) {
+			c.State(nil)
+		}
+		w.flush2(t)
+		sum := int64(0)
+		ns, err := segments(path)
+		for _, n := range ns {
+			if st, err := os.Stat(segmentPath(path, n)); err == nil {
+				sum += st.Size()
+			}
+		}
+		if err != nil || n > 0 && sum < MinMaxBytes || sum > 3*MinMaxBytes {
+			t.Fatalf("after %d blocks: %d bytes in segments %v, %v", n+1, sum, ns, err)
+		}
+	}
+	if end, err := w.Close(); err != nil || end.Deleted == 0 {
+		t.Errorf("%+v %v", end, err)
+	}
+}
+
 // TestHold: what is there when something wrong is seen stays there, with what follows up to as much again; then the tape takes no more.
 func TestHold(t *testing.T) {
 	w, path := create(t, MinMaxBytes)

@@ -295,7 +295,8 @@ func (w *Writer) Hold() {
 	w.mu.Unlock()
 }
 
-// trim deletes the oldest segments as long as the tape is too large.
+// trim deletes the oldest segments as long as the tape is too large, and has half of its size without them: a segment may be a large block, of
+// a writer that was late, and must not be followed by nothing. So a tape has its size and a block at most.
 func (w *Writer) trim() {
 	sum := w.size
 	for _, n := range w.old {
@@ -310,7 +311,7 @@ func (w *Writer) trim() {
 		}
 		return
 	}
-	for ; sum > w.max && len(w.old) > 0 && w.err == nil; w.old = w.old[1:] {
+	for ; len(w.old) > 0 && sum > w.max && sum-w.old[0] >= w.max/2 && w.err == nil; w.old = w.old[1:] {
 		sum -= w.old[0]
 		if err := os.Remove(segmentPath(w.path, w.head.Segment-uint64(len(w.old)))); err != nil {
 			w.err = fmt.Errorf("delete the oldest segment of a tape: %w", err)
