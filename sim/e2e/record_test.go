@@ -9,6 +9,8 @@ import (
 
 	"splitkernel/gmanagers/client"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/node"
 	"splitkernel/sim/record"
@@ -64,8 +66,11 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(m.Cores) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(m.Cores) != 6 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
+			}
+			if _, events := coresOf(m); events[pagestore.TapeKind] < 1000 || events[vregion.HomeTapeKind] == 0 || events[vregion.OwnersTapeKind] == 0 {
+				t.Errorf("mComponent: %v", events)
 			}
 			if len(res.Cores) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)

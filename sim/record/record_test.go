@@ -794,20 +794,22 @@ func TestConcurrent(t *testing.T) {
 
 // FuzzRecords feeds any records, in a tape whose checksums are right.
 func FuzzRecords(f *testing.F) {
-	w, path := create(f, DefaultMaxBytes)
-	play(f, w, testHead(), 20)
-	if _, err := w.Close(); err != nil {
-		f.Fatal(err)
+	for _, plays := range []func(*Writer){func(w *Writer) { play(f, w, testHead(), 20) }, func(w *Writer) { playMemory(f, w) }} {
+		w, path := create(f, DefaultMaxBytes)
+		plays(w)
+		if _, err := w.Close(); err != nil {
+			f.Fatal(err)
+		}
+		r, err := Open(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := r.Next(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.Clone(r.raw))
 	}
-	r, err := Open(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	defer r.Close()
-	if _, err := r.Next(); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(bytes.Clone(r.raw))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := appendHeader(nil, &Head{})
 		if err != nil {
