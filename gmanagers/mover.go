@@ -41,7 +41,7 @@ type mover struct {
 	ended  func() // is told that ends were taken down; set before run
 
 	term    uint64
-	core    *moves.Mover // nil while this process does not lead, or does not know all yet
+	core    *moves.Taped // nil while this process does not lead, or does not know all yet
 	listed  []moves.Listed
 	seen    news           // as of listed
 	effects []moves.Effect // reused
@@ -52,7 +52,7 @@ type mover struct {
 
 // moveAnswer is what came of an effect, or of some that were proposed together.
 type moveAnswer struct {
-	core     *moves.Mover // that wanted it
+	core     *moves.Taped // that wanted it
 	e        moves.Effect
 	proposed []moves.Effect // instead of e
 	rep      wire.MoveStatusRep
@@ -115,7 +115,7 @@ func (v *mover) step(ctx context.Context) {
 		if err := v.host.Read(barrier, v.g, func(raftsm.State) {}); err != nil {
 			return // again, soon
 		}
-		v.core, v.term, v.listed, v.seen = moves.New(), term, nil, news{}
+		v.core, v.term, v.listed, v.seen = v.m.moverCore(v.g), term, nil, news{}
 	}
 	seen, err := newsOf(v.host, v.g)
 	if err != nil {

@@ -24,7 +24,7 @@ type vigil struct {
 
 	mu   sync.Mutex
 	term uint64
-	core *membership.Prober
+	core *membership.TapedProber
 }
 
 // look is called a few times in a lease.
@@ -43,8 +43,7 @@ func (v *vigil) look() {
 		return
 	}
 	if v.core == nil || term != v.term {
-		lease := ms(m.o.LeaseMS)
-		v.core, v.term = membership.NewProber(lease, lease+probeSlack), term
+		v.core, v.term = m.proberCore(v.g), term
 	}
 	silent, witnesses, err := v.watched()
 	if err != nil {

@@ -204,12 +204,20 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	o := *cfg.Node.Storage
 	o.Node, o.DataDir, o.Log = cfg.Node.ID, cfg.DataDir, log
 	o.Addr, o.Net = self.Addr, cfg.peerOptions(log)
+	tape, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if tape.w != nil {
+		o.Recorder = tape.w
+	}
 	comp, err := scomponent.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("scomponent: %w", err)
+		return nil, errors.Join(fmt.Errorf("scomponent: %w", err), tape.close())
 	}
 	return &part{
-		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, close: comp.Close,
+		handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings,
+		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), tape.close()) },
 	}, nil
 }

@@ -7,11 +7,19 @@ import (
 	"io"
 	"slices"
 
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/handover"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/volume"
 )
 
 // Accesses are those of a recorded process, by thread. io.EOF comes after the last of a thread.
@@ -139,6 +147,28 @@ func begin(rec Record, o *ExecuteOptions) (core, error) {
 		return &stateCore{kind: rec.Kind, s: gmm.New()}, nil
 	case "gmanagers/gsm":
 		return &stateCore{kind: rec.Kind, s: gsm.New()}, nil
+	case volume.TapeKind:
+		return newVolume(rec.Data)
+	case iosched.TapeKind:
+		return newIOSched(rec.Data)
+	case migrate.GiverTapeKind:
+		return newVolumeGiver(rec.Data)
+	case migrate.TakerTapeKind:
+		return newVolumeTaker(rec.Data)
+	case admission.TapeKind:
+		return newCoordinator(rec.Data)
+	case admission.InquirerTapeKind:
+		return newInquirer(rec.Data)
+	case membership.ProberTapeKind:
+		return newProber(rec.Data)
+	case moves.TapeKind:
+		return newMover(rec.Data)
+	case balance.TapeKind:
+		return newBalancer(rec.Data)
+	case handover.GiverTapeKind:
+		return newGiver(rec.Data)
+	case handover.TakerTapeKind:
+		return newTaker(rec.Data)
 	}
 	return nil, errors.New("this version does not know such a core")
 }

@@ -41,7 +41,7 @@ type incoming struct {
 	homeless chan struct{} // unbuffered: tells who waits for opened that the process is not at the home that was named
 
 	mu       sync.Mutex // guards what follows; h.mu may be taken before it, not after
-	t        *handover.Taker
+	t        *handover.TapedTaker
 	j        *job // not started before it serves
 	state    []byte
 	proc     pcomponent.State
@@ -158,7 +158,7 @@ func (h *Host) incoming(r *wire.ProcessCopyReq) (*incoming, error) {
 		j.stop(nil)
 		return nil, err
 	}
-	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), homeless: make(chan struct{}), t: handover.NewTaker(h.o, *r, h.clock()), j: j, reserved: true}
+	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), homeless: make(chan struct{}), t: h.takerCore(r), j: j, reserved: true}
 	h.in[r.Move] = in
 	h.wg.Add(1)
 	go func() {
