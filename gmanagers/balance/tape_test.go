@@ -1,0 +1,92 @@
+package balance
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
+	"splitkernel/netlayer/wire"
+)
+
+// TestAgain: a balancer that is made again by its tape, also from a snapshot on, plans the same.
+func TestAgain(t *testing.T) {
+	moves, drains := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		h := TapeHead{Kind: wire.MoveRegion, Options: DefaultOptions(), Resource: "bytes", Policy: rapid.SampledFrom([]string{"round_robin", "worst_fit", "two_choices"}).Draw(t, "policy")}
+		h.Options.CoolDownMS = 4000
+		w := newWorld(h.Options, rapid.SampledFrom([]Measure{Rate, Threads, BusyCores}).Draw(t, "measure"), rapid.Uint64().Draw(t, "seed"))
+		h.Options = w.o
+		b, err := h.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tapes tapedtest.Tapes
+		w.b = tapedtest.Keep(&tapes, b, TapeKind, &h)
+		w.noise, w.looks = 0.2, 3
+		for range rapid.IntRange(2, 6).Draw(t, "components") {
+			w.component(1000, 1)
+		}
+		for range rapid.IntRange(1, 20).Draw(t, "things") {
+			w.thing(w.cs[w.rng.IntN(len(w.cs))], 1+w.rng.Uint64N(20), float64(w.rng.IntN(5000)), w.rng.IntN(2) == 0)
+		}
+		for n := range 30 {
+			if n == 10 {
+				w.cs[0].Draining = true
+				w.b.SoonDrain(w.now)
+			}
+			if w.rng.IntN(4) == 0 {
+				w.b.Soon(w.now + time.Duration(w.rng.IntN(1000))*time.Millisecond)
+			}
+			if err := w.step(); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range w.last.Moves {
+				if moves++; m.Drain {
+					drains++
+				}
+			}
+		}
+		tapes.Again(t, w.rng, remake)
+	})
+	if moves == drains || drains == 0 {
+		t.Errorf("%d moves, %d of them drains", moves, drains)
+	}
+}
+
+func remake(_ string, head []byte) (taped.Core, error) {
+	h, err := taped.Read[TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	return h.New()
+}
+
+// TestManyThings: more than one record holds are on several, and a snapshot between two has what is on the first.
+func TestManyThings(t *testing.T) {
+	w := newWorld(DefaultOptions(), Rate, 1)
+	h := TapeHead{Kind: wire.MoveRegion, Options: w.o, Resource: "bytes", Policy: "worst_fit"}
+	b, err := h.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tapes tapedtest.Tapes
+	w.b = tapedtest.Keep(&tapes, b, TapeKind, &h)
+	for range 2 {
+		w.component(10*partThings, 1)
+	}
+	for i := range 2*partThings + 7 {
+		w.thing(w.cs[i%2], 1, 1, true)
+	}
+	for range 2 {
+		if err := w.step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tapes.Records() != 6 {
+		t.Errorf("%d records, want two looks of three", tapes.Records())
+	}
+	tapes.Again(t, w.rng, remake)
+}

@@ -1,0 +1,143 @@
+// Package tapedtest is what the tests of recorded cores share: it keeps what cores record, makes them again, and breaks off
+// in the middle to go on from a snapshot.
+//
+// Pure: no goroutines, no locks, no clock. Called by tests only.
+package tapedtest
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"splitkernel/netlayer/tape"
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/wire"
+)
+
+// T is what is used of a test.
+type T interface {
+	Fatalf(format string, args ...any)
+}
+
+// Tapes keeps the tapes of cores. It implements tape.Recorder, for one goroutine.
+type Tapes struct{ kept []*history }
+
+// history is the tape of one core.
+type history struct {
+	kind    string
+	head    []byte
+	records [][]byte
+}
+
+// Record implements tape.Tape.
+func (h *history) Record(b []byte) { h.records = append(h.records, bytes.Clone(b)) }
+
+// Open implements tape.Recorder.
+func (t *Tapes) Open(kind string, head []byte) tape.Tape {
+	h := &history{kind: kind, head: bytes.Clone(head)}
+	t.kept = append(t.kept, h)
+	return h
+}
+
+// Keep begins the tape of a core that records.
+func Keep[R interface{ Record(tape.Tape) }](t *Tapes, core R, kind string, head any) R {
+	core.Record(t.Open(kind, wire.Marshal(head)))
+	return core
+}
+
+// Records is how many there are.
+func (t *Tapes) Records() (n int) {
+	for _, h := range t.kept {
+		n += len(h.records)
+	}
+	return n
+}
+
+// breaks is how many times a history is broken off.
+const breaks = 3
+
+// Again makes every core again and has it do the same. A few times on the way it goes on with another core too, which is made of a
+// snapshot: that one does the same, too, and both come to equal states. A snapshot that is changed is refused, or makes a core
+// whose invariants hold; one that is cut off is refused.
+func (t *Tapes) Again(tb T, rng *rand.Rand, makes func(kind string, head []byte) (taped.Core, error)) {
+	for i, h := range t.kept {
+		fresh := func() taped.Core {
+			c, err := makes(h.kind, h.head)
+			if err != nil {
+				tb.Fatalf("core %d: %s is not made again: %v", i, h.kind, err)
+			}
+			return c
+		}
+		var at []int
+		for range min(breaks, len(h.records)) {
+			at = append(at, rng.IntN(len(h.records)))
+		}
+		all := []taped.Core{fresh()}
+		for n, b := range h.records {
+			if slices.Contains(at, n) {
+				snapshot := all[0].Snapshot(nil)
+				c := fresh()
+				if err := c.Restore(snapshot); err != nil {
+					tb.Fatalf("core %d: %s: its snapshot before record %d is refused: %v\n%s", i, h.kind, n, err, all[0].Show())
+				}
+				if got := c.Snapshot(nil); !bytes.Equal(got, snapshot) {
+					tb.Fatalf("core %d: %s: restored before record %d it is another:\n%swant\n%s", i, h.kind, n, c.Show(), all[0].Show())
+				}
+				spoil(tb, rng, snapshot, fresh, h.kind)
+				all = append(all, c)
+			}
+			for _, c := range all {
+				if err := feed(c, b); err != nil {
+					tb.Fatalf("core %d: %s: record %d of %d: %v\n%s", i, h.kind, n, len(h.records), err, c.Show())
+				}
+			}
+		}
+		for _, c := range all[1:] {
+			if !bytes.Equal(c.Snapshot(nil), all[0].Snapshot(nil)) || c.Show() != all[0].Show() {
+				tb.Fatalf("core %d: %s: one that was restored ends as\n%swant\n%s", i, h.kind, c.Show(), all[0].Show())
+			}
+		}
+	}
+}
+
+// feed makes the call of a record and compares.
+func feed(c taped.Core, b []byte) error {
+	var call taped.Call
+	if err := call.Read(b); err != nil {
+		return err
+	}
+	a, what, err := c.Apply(call.Kind, call.Args)
+	if err == nil {
+		err = call.Differs(a, c.EffectName)
+	}
+	if err == nil {
+		err = c.CheckInvariants()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// spoil restores snapshots that no core made.
+func spoil(tb T, rng *rand.Rand, snapshot []byte, fresh func() taped.Core, kind string) {
+	if len(snapshot) > 0 && fresh().Restore(snapshot[:rng.IntN(len(snapshot))]) == nil {
+		tb.Fatalf("%s: a snapshot that is cut off is restored", kind)
+	}
+	if fresh().Restore(append(bytes.Clone(snapshot), 0)) == nil {
+		tb.Fatalf("%s: a snapshot with a byte more is restored", kind)
+	}
+	for range 4 {
+		b := bytes.Clone(snapshot)
+		b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+		c := fresh()
+		if c.Restore(b) != nil {
+			continue
+		}
+		if err := c.CheckInvariants(); err != nil {
+			tb.Fatalf("%s: a changed snapshot is restored, and then: %v", kind, err)
+		}
+		c.Show()
+	}
+}
