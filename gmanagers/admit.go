@@ -150,6 +150,7 @@ func (d *driver) current() *admission.Taped {
 	term := d.m.terms[wire.GPM]
 	d.m.mu.Unlock()
 	if term != d.term {
+		d.core.End()
 		d.term, d.core = term, d.m.coordinatorCore() // what the last term left open is found in the log
 	}
 	return d.core

@@ -159,11 +159,16 @@ func (v *balancer) tick(ctx context.Context) {
 		v.m.balanced[v.g] = nil
 	}
 	v.m.mu.Unlock()
-	if !leads {
+	if !leads || v.term != term {
+		for _, s := range v.scales {
+			s.b.End()
+		}
 		v.scales = nil
+	}
+	if !leads {
 		return
 	}
-	if v.scales == nil || v.term != term {
+	if v.scales == nil {
 		// For a lease nobody counts as silent, and rates need readings of one manager process.
 		v.term, v.scales, v.from, v.said = term, v.scalesOf(), now+ms(v.m.o.LeaseMS), map[wire.NodeID]movelist.Note{}
 	}

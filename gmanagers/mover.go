@@ -104,12 +104,14 @@ func (v *mover) step(ctx context.Context) {
 	v.m.lead(v.g, leads)
 	term := v.m.terms[v.g]
 	v.m.mu.Unlock()
-	if !leads {
+	if v.core != nil && (!leads || v.term != term) {
+		v.core.End()
 		v.core, v.listed, v.queue = nil, nil, nil
+	}
+	if !leads {
 		return
 	}
-	if v.core == nil || v.term != term {
-		v.core, v.queue = nil, nil
+	if v.core == nil {
 		barrier, cancel := context.WithTimeout(ctx, barrierTimeout)
 		defer cancel()
 		if err := v.host.Read(barrier, v.g, func(raftsm.State) {}); err != nil {

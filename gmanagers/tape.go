@@ -8,7 +8,6 @@ import (
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
-	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -16,25 +15,19 @@ import (
 // Records are made by whoever calls the core, under its lock or as its only goroutine: driver.mu, vigil.mu, mover.run,
 // balancer.run.
 
-func (m *Managers) record(t interface{ Record(tape.Tape) }, kind string, head any) {
-	if r := m.o.Recorder; r != nil {
-		t.Record(r.Open(kind, wire.Marshal(head)))
-	}
-}
-
 func (m *Managers) coordinatorCore() *admission.Taped {
 	var b [8]byte
 	crand.Read(b[:]) // never fails (crypto/rand)
 	head := admission.TapeHead{ID: binary.LittleEndian.Uint64(b[:]), Grace: patience}
 	t := &admission.Taped{Coordinator: head.New()}
-	m.record(t, admission.TapeKind, &head)
+	t.Record(m.o.Recorder, t.Coordinator, admission.TapeKind, &head)
 	return t
 }
 
 func (m *Managers) inquirerCore(g wire.Manager) *admission.TapedInquirer {
 	head := admission.InquirerHead{Of: g, Patience: patience}
 	t := &admission.TapedInquirer{Inquirer: head.New()}
-	m.record(t, admission.InquirerTapeKind, &head)
+	t.Record(m.o.Recorder, t.Inquirer, admission.InquirerTapeKind, &head)
 	return t
 }
 
@@ -42,13 +35,13 @@ func (m *Managers) proberCore(g wire.Manager) *membership.TapedProber {
 	lease := ms(m.o.LeaseMS)
 	head := membership.ProberHead{Of: g, Lease: lease, Patience: lease + probeSlack}
 	t := &membership.TapedProber{Prober: head.New()}
-	m.record(t, membership.ProberTapeKind, &head)
+	t.Record(m.o.Recorder, t.Prober, membership.ProberTapeKind, &head)
 	return t
 }
 
 func (m *Managers) moverCore(g wire.Manager) *moves.Taped {
 	t := &moves.Taped{Mover: moves.New()}
-	m.record(t, moves.TapeKind, &moves.TapeHead{Of: g})
+	t.Record(m.o.Recorder, t.Mover, moves.TapeKind, &moves.TapeHead{Of: g})
 	return t
 }
 
@@ -58,6 +51,6 @@ func (m *Managers) balancerCore(k wire.MoveKind, o balance.Options, resource, po
 	if err != nil {
 		panic(err) // Options.Validate has seen it
 	}
-	m.record(t, balance.TapeKind, &head)
+	t.Record(m.o.Recorder, t, balance.TapeKind, &head)
 	return t
 }

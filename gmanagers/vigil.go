@@ -37,12 +37,15 @@ func (v *vigil) look() {
 	m.mu.Unlock()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !leads {
+	if v.core != nil && (!leads || term != v.term) {
+		v.core.End()
 		v.core = nil
+	}
+	if !leads {
 		v.tellReached(nil)
 		return
 	}
-	if v.core == nil || term != v.term {
+	if v.core == nil {
 		v.core, v.term = m.proberCore(v.g), term
 	}
 	silent, witnesses, err := v.watched()

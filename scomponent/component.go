@@ -239,6 +239,7 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 	if err := c.make(v, meta); err != nil {
 		err = v.ioError("it cannot be made", err)
 		v.close()
+		v.endTapes()
 		c.store.Remove(volume.NewName(v.id)) // what stays is removed at the next start
 		c.store.Remove(volume.ImageName(v.id))
 		return err
@@ -337,11 +338,12 @@ func (c *Component) remove(ref wire.VolumeRef) error {
 func (c *Component) forgetVol(v *vol) {
 	v.close()
 	delete(c.vols, v.id)
+	v.st.Lock()
+	defer v.st.Unlock()
+	v.endTapes()
 	if v.broken != nil {
 		return
 	}
-	v.st.Lock()
-	defer v.st.Unlock()
 	c.reserved -= v.core.Meta().SizeBytes
 	st := v.sched.Stats()
 	c.pastSyncs, c.pastRefused = c.pastSyncs+st.Syncs, c.pastRefused+st.Refused

@@ -151,6 +151,7 @@ func (g *giving) ended() {
 	}
 	g.mu.Lock()
 	g.over = true
+	g.core.End()
 	g.mu.Unlock()
 	n := &g.c.counts
 	switch s.State {

@@ -66,6 +66,7 @@ func (c *Component) takeOpen(req wire.VolumeCopyOpenReq) error {
 	if err != nil {
 		err = v.ioError("it cannot be taken", err)
 		v.close()
+		v.endTapes()
 		c.store.Remove(volume.NewName(v.id)) // what stays is removed at the next start
 		c.store.Remove(volume.ImageName(v.id))
 		return err
@@ -219,6 +220,7 @@ func (c *Component) takeEnd(end wire.VolumeCopyEndReq) error {
 		return nil
 	}
 	v.st.Lock()
+	v.core.End()
 	v.core = c.volumeCore(volume.Arrive(t.open, end, c.boot))
 	head, off := v.core.Header()
 	v.st.Unlock()
@@ -284,6 +286,9 @@ func (c *Component) takeServe(ref wire.VolumeMoveRef) error {
 // left takes a volume that came out of the incoming ones. mu and t.gate are held.
 func (c *Component) left(t *taking) {
 	t.done = true
+	t.mu.Lock()
+	t.core.Log.End() // of the log, not of a round
+	t.mu.Unlock()
 	close(t.quit)
 	delete(c.incoming, t.v.id)
 }

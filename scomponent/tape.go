@@ -1,7 +1,6 @@
 package scomponent
 
 import (
-	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/migrate"
@@ -11,33 +10,35 @@ import (
 // Each core of a volume has a tape if Options.Recorder is set. Records are made under the lock of the core: vol.st, giving.mu,
 // taking.mu.
 
-func (c *Component) record(t interface{ Record(tape.Tape) }, kind string, head any) {
-	if r := c.o.Recorder; r != nil {
-		t.Record(r.Open(kind, wire.Marshal(head)))
+// endTapes says that the volume is here no more. st is held, or nobody knows the volume.
+func (v *vol) endTapes() {
+	v.sched.End()
+	if v.core != nil {
+		v.core.End()
 	}
 }
 
 func (c *Component) volumeCore(v *volume.Volume) *volume.Taped {
 	t, head := &volume.Taped{Volume: v}, v.Head(c.o.Node)
-	c.record(t, volume.TapeKind, &head)
+	t.Record(c.o.Recorder, v, volume.TapeKind, &head)
 	return t
 }
 
 func (c *Component) schedCore(id wire.VolumeID) *iosched.Taped {
 	t := &iosched.Taped{Scheduler: iosched.New(c.o.FlushQueue)}
-	c.record(t, iosched.TapeKind, &iosched.TapeHead{Node: c.o.Node, Volume: id, Limit: c.o.FlushQueue})
+	t.Record(c.o.Recorder, t.Scheduler, iosched.TapeKind, &iosched.TapeHead{Node: c.o.Node, Volume: id, Limit: c.o.FlushQueue})
 	return t
 }
 
 func (c *Component) giverCore(req wire.MoveReq, blocks uint64, resumed migrate.Mark) *migrate.TapedGiver {
 	head := migrate.GiverHead{Node: c.o.Node, Options: c.o.Migrate, Req: req, Blocks: blocks, Resumed: resumed}
 	t := &migrate.TapedGiver{Giver: head.Make()}
-	c.record(t, migrate.GiverTapeKind, &head)
+	t.Record(c.o.Recorder, t.Giver, migrate.GiverTapeKind, &head)
 	return t
 }
 
 func (c *Component) takerCore(k *migrate.Taker) *migrate.TapedTaker {
 	t, head := &migrate.TapedTaker{Taker: k}, k.Head(c.o.Node)
-	c.record(t, migrate.TakerTapeKind, &head)
+	t.Record(c.o.Recorder, k, migrate.TakerTapeKind, &head)
 	return t
 }

@@ -65,7 +65,8 @@ func newWorld(t fataler) *world {
 	w.coordinator()
 	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
 		h := admission.InquirerHead{Of: g, Patience: grace}
-		w.asks[g] = tapedtest.Keep(&w.tapes, &admission.TapedInquirer{Inquirer: h.New()}, admission.InquirerTapeKind, &h)
+		w.asks[g] = &admission.TapedInquirer{Inquirer: h.New()}
+		w.asks[g].Record(&w.tapes, w.asks[g].Inquirer, admission.InquirerTapeKind, &h)
 	}
 	for i := range 2 {
 		id := fmt.Sprint(i + 1)
@@ -243,7 +244,8 @@ func (w *world) lose(m message) {
 // coordinator makes a coordinator, which is recorded.
 func (w *world) coordinator() {
 	h := admission.TapeHead{ID: uint64(w.life), Grace: grace}
-	w.core = tapedtest.Keep(&w.tapes, &admission.Taped{Coordinator: h.New()}, admission.TapeKind, &h)
+	w.core = &admission.Taped{Coordinator: h.New()}
+	w.core.Record(&w.tapes, w.core.Coordinator, admission.TapeKind, &h)
 }
 
 // remake makes a core by the head of its tape.

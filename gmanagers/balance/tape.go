@@ -107,10 +107,11 @@ func (t *Taped) Look(now time.Duration, components []Component, things []Thing) 
 		return t.Balancer.Look(now, components, things)
 	}
 	rest := things
-	for len(rest) > partThings { // before the look: a snapshot between two records is of the state before it
-		t.Put(inThings, taped.Answer{}, &partArgs{rest[:partThings]})
+	for len(rest) > partThings { // before the look: a snapshot that follows such a record is of the state before it
+		some := rest[:partThings]
 		rest = rest[partThings:]
 		t.parts = things[:len(things)-len(rest)]
+		t.Put(inThings, taped.Answer{}, &partArgs{some})
 	}
 	plan := t.Balancer.Look(now, components, things)
 	t.parts = nil

@@ -24,7 +24,8 @@ func TestAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		var tapes tapedtest.Tapes
-		w.b = tapedtest.Keep(&tapes, b, TapeKind, &h)
+		w.b = b
+		b.Record(&tapes, b, TapeKind, &h)
 		w.noise, w.looks = 0.2, 3
 		for range rapid.IntRange(2, 6).Draw(t, "components") {
 			w.component(1000, 1)
@@ -73,7 +74,8 @@ func TestManyThings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var tapes tapedtest.Tapes
-	w.b = tapedtest.Keep(&tapes, b, TapeKind, &h)
+	w.b = b
+	b.Record(&tapes, b, TapeKind, &h)
 	for range 2 {
 		w.component(10*partThings, 1)
 	}

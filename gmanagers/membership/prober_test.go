@@ -106,7 +106,8 @@ func (w *proberWorld) lead(i int) {
 	w.term++
 	w.watch[i].Lead(wire.GMM, w.now)
 	h := ProberHead{Of: wire.GMM, Lease: testLease, Patience: testPatience}
-	w.prober = tapedtest.Keep(&w.tapes, &TapedProber{Prober: h.New()}, ProberTapeKind, &h)
+	w.prober = &TapedProber{Prober: h.New()}
+	w.prober.Record(&w.tapes, w.prober.Prober, ProberTapeKind, &h)
 }
 
 func (w *proberWorld) tick() {

@@ -270,7 +270,9 @@ func (w *world) elect() {
 		if w.leader() != nil {
 			return
 		}
-		w.leaders = append(w.leaders, &leader{w: w, m: tapedtest.Keep(&w.tapes, &Taped{Mover: New()}, TapeKind, &TapeHead{Of: wire.GMM}), done: map[wire.MoveID]bool{}})
+		l := &leader{w: w, m: &Taped{Mover: New()}, done: map[wire.MoveID]bool{}}
+		l.m.Record(&w.tapes, l.m.Mover, TapeKind, &TapeHead{Of: wire.GMM})
+		w.leaders = append(w.leaders, l)
 		w.sync()
 	})
 }

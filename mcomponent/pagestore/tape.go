@@ -198,7 +198,9 @@ func (s *Taped) Record(t tape.Tape) { s.tape = t }
 func (s *Taped) put(kind InputKind, sum tape.Sum) {
 	s.in.Kind, s.in.Sum = kind, sum.Word()
 	s.buf = s.in.append(s.buf[:0])
-	s.tape.Record(s.buf)
+	if s.tape.Record(s.buf) {
+		s.tape.State(s.AppendState(nil)) // it may be large, and is seldom wanted
+	}
 }
 
 func (s *Taped) Miss(g uint32, pid wire.PID, page wire.PageNo) (f Frame, sum uint32, a Action) {

@@ -74,12 +74,25 @@ func (c *Call) Differs(a Answer, name func(kind uint8) string) error {
 
 // Log writes the records of one core. The zero value is off.
 type Log struct {
-	t   tape.Tape
-	buf []byte
+	t    tape.Tape
+	core Core // whose state the tape wants now and then
+	buf  []byte
 }
 
-// Record begins the tape.
-func (l *Log) Record(t tape.Tape) { l.t = t }
+// Record begins the tape of a core, which Log is embedded beside, before its first call. Nil for r is off.
+func (l *Log) Record(r tape.Recorder, core Core, kind string, head any) {
+	if r != nil {
+		l.t, l.core = r.Open(kind, wire.Marshal(head)), core
+	}
+}
+
+// End says that the core is needed no more: what is called after it is not recorded.
+func (l *Log) End() {
+	if l.t != nil {
+		l.t.End()
+		l.t = nil
+	}
+}
 
 // On reports whether there is a tape.
 func (l *Log) On() bool { return l.t != nil }
@@ -101,7 +114,9 @@ func (l *Log) BeginRecord(kind uint8, a Answer) []byte {
 // EndRecord records what BeginRecord began.
 func (l *Log) EndRecord(b []byte) {
 	l.buf = b
-	l.t.Record(b)
+	if l.t.Record(b) {
+		l.t.State(l.core.Snapshot(nil))
+	}
 }
 
 // ErrKind is of a record that names no call of its core.

@@ -15,14 +15,15 @@ type Taped struct {
 	tape  tape.Tape // nil: off
 	in    Input
 	buf   []byte
-	last  time.Duration
 	hits  uint64
-	runs  int // the thread whose accesses hit now
 	ended bool
+	at    TapeState
 }
 
 // Record begins a tape, before the first input.
-func (c *Taped) Record(t tape.Tape) { c.tape = t }
+func (c *Taped) Record(t tape.Tape) {
+	c.tape, c.at = t, TapeState{Made: make([]uint64, len(c.threads))}
+}
 
 // put records what c.in holds, and out. Of c.in only the fields of its kind are set: the rest is from records before, for to
 // clear them all would cost more than to write a record.
@@ -32,19 +33,27 @@ func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
 	hits := c.cache.Hits()
 	in.Hits, c.hits = hits-c.hits, hits
 	in.sum(s, out)
-	c.buf = in.append(c.buf[:0], c.last)
-	if in.Timed() {
-		c.last = in.Now
+	c.buf = in.append(c.buf[:0], c.at.Last)
+	c.at.Made[c.at.Runs] += in.Hits
+	switch kind {
+	case InRun:
+		c.at.Runs = in.Thread
+	case InFinish:
+		c.at.Made[in.Thread]++
 	}
-	c.tape.Record(c.buf)
+	if in.Timed() {
+		c.at.Last = in.Now
+	}
+	if c.tape.Record(c.buf) {
+		c.tape.State(c.at.Append(nil, c.Core)) // it may be large, and is seldom wanted
+	}
 }
 
 // Run says that the accesses that come are those of thread t: it got the lock.
 func (c *Taped) Run(t int) {
-	if c.tape != nil && c.runs != t {
+	if c.tape != nil && c.at.Runs != t {
 		c.in.Thread = t
 		c.put(InRun, 0, nil)
-		c.runs = t
 	}
 }
 
@@ -53,6 +62,7 @@ func (c *Taped) End() {
 	if c.tape != nil && !c.ended {
 		c.in.Stats = c.cache.Stats()
 		c.put(InEnd, 0, nil)
+		c.tape.End()
 		c.ended = true
 	}
 }

@@ -132,7 +132,8 @@ func (s *simulated) perform(e Effect) (o Outcome) {
 		o.Err = s.send(func() (err *wire.Error) {
 			if s.tk == nil {
 				h := TakerHead{Options: s.o, Move: copyReq.Move, PID: copyReq.PID, Epoch: copyReq.Epoch, Now: s.now}
-				s.tk = tapedtest.Keep(&s.tapes, &TapedTaker{Taker: h.New()}, TakerTapeKind, &h)
+				s.tk = &TapedTaker{Taker: h.New()}
+				s.tk.Record(&s.tapes, s.tk.Taker, TakerTapeKind, &h)
 			}
 			_, err = s.tk.Plan(s.now)
 			o.Ready = s.now > 20*time.Millisecond
@@ -221,7 +222,8 @@ func TestNeverTwo(t *testing.T) {
 		s.dies = rapid.IntRange(0, 2).Draw(t, "deaths")
 		s.bad = rapid.IntRange(0, 4).Draw(t, "bad") == 0
 		h := GiverHead{Options: s.o, Req: s.req, Now: s.now}
-		s.g = tapedtest.Keep(&s.tapes, &TapedGiver{Giver: h.New()}, GiverTapeKind, &h)
+		s.g = &TapedGiver{Giver: h.New()}
+		s.g.Record(&s.tapes, s.g.Giver, GiverTapeKind, &h)
 		for !s.g.Ended() {
 			if s.steps++; s.steps > 3000 {
 				t.Fatal("the move does not end")

@@ -389,7 +389,7 @@ func (w *world) record() bool { return w.seed%8 == 0 }
 func (w *world) giver(h GiverHead) *TapedGiver {
 	g := &TapedGiver{Giver: h.Make()}
 	if w.record() {
-		tapedtest.Keep(&w.tapes, g, GiverTapeKind, &h)
+		g.Record(&w.tapes, g.Giver, GiverTapeKind, &h)
 	}
 	return g
 }
@@ -397,7 +397,7 @@ func (w *world) giver(h GiverHead) *TapedGiver {
 func (w *world) taker(k *Taker) *TapedTaker {
 	t, h := &TapedTaker{Taker: k}, k.Head("s2")
 	if w.record() {
-		tapedtest.Keep(&w.tapes, t, TakerTapeKind, &h)
+		t.Record(&w.tapes, k, TakerTapeKind, &h)
 	}
 	return t
 }

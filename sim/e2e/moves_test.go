@@ -161,6 +161,13 @@ func (p programOf) Next(thread int) (page uint64, write bool, err error) {
 	return a.page, a.write, nil
 }
 
+func (p programOf) Skip(made []uint64) error {
+	for t, n := range made {
+		p[t] = p[t][n:]
+	}
+	return nil
+}
+
 func (p programOf) Close() error { return nil }
 
 // TestAProcessRunsWhileItsMemoryMoves: threads read and write stamped pages over a small ExCache and map memory, while their

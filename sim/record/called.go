@@ -4,19 +4,19 @@ import (
 	"errors"
 	"fmt"
 
-	"splitkernel/netlayer/taped"
+	calls "splitkernel/netlayer/taped"
 	"splitkernel/netlayer/wire"
 )
 
-// calledCore re-executes a core whose records are taped.Call: which calls there are, and what comes out of them, is said beside the
+// calledCore re-executes a core whose records are calls: which calls there are, and what comes out of them, is said beside the
 // core.
 type calledCore struct {
 	of   string
-	c    taped.Core
-	call taped.Call
+	c    calls.Core
+	call calls.Call
 }
 
-func newCalled(of string, c taped.Core, err error) (core, error) {
+func newCalled(of string, c calls.Core, err error) (core, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -30,12 +30,15 @@ func (c *calledCore) ended() bool   { return true }
 func (c *calledCore) close() error  { return nil }
 func (c *calledCore) state() string { return c.c.Show() }
 
+func (c *calledCore) snapshot() []byte           { return c.c.Snapshot(nil) }
+func (c *calledCore) restore(state []byte) error { return c.c.Restore(state) }
+
 func (c *calledCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	if err := c.call.Read(b); err != nil {
 		return "a record", 0, 0, err
 	}
 	what = fmt.Sprintf("call %d", c.call.Kind)
-	var a taped.Answer
+	var a calls.Answer
 	if perr := calling(func() { a, what, err = c.c.Apply(c.call.Kind, c.call.Args) }); perr != nil || err != nil {
 		return what, 0, 0, errors.Join(perr, err)
 	}

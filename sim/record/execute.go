@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/netlayer/tape"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
@@ -25,6 +27,8 @@ import (
 // Accesses are those of a recorded process, by thread. io.EOF comes after the last of a thread.
 type Accesses interface {
 	Next(thread int) (page uint64, write bool, err error)
+	// Skip passes over as many accesses of each thread as made says, before the first Next.
+	Skip(made []uint64) error
 	Close() error
 }
 
@@ -32,14 +36,17 @@ type Accesses interface {
 type ExecuteOptions struct {
 	// Accesses gives those of a process by what its driver wrote on the tape. The caller of Execute need not close them.
 	Accesses func(program []byte) (Accesses, error)
-	// Until stops after so many events, which are the records of the tape from 1 on; 0 is all.
+	// Until stops after this event; events are the records of the tape, from 1 on, those that have been deleted included. 0 is all.
 	Until uint64
 }
 
 // Result is what a re-execution came to.
 type Result struct {
 	Head    Head
-	Events  uint64 // inputs that were fed, and verified
+	Before  uint64 // events in segments that have been deleted
+	Skipped uint64 // events of cores before their first state, of a tape whose beginning has been deleted
+	Events  uint64 // number of the last event; all but Before and Skipped were fed, and verified
+	States  uint64 // that cores had when the tape says so
 	Effects uint64 // effects that were the recorded ones
 	Hits    uint64 // accesses that hit, between inputs
 	Cores   []CoreResult
@@ -53,8 +60,9 @@ type CoreResult struct {
 	Number uint64
 	Kind   string
 	Name   string
-	Events uint64
-	Ended  bool // its tape goes to its end
+	From   uint64 // its events before it goes on at a state
+	Events uint64 // its events after that
+	Ended  bool   // its tape goes to its end
 	State  string
 }
 
@@ -65,7 +73,17 @@ type core interface {
 	apply(b []byte) (what string, effects int, hits uint64, err error)
 	ended() bool
 	state() string
+	// restore makes the core, of which nothing but the head is known yet, what it was when its state was written.
+	restore(state []byte) error
+	// snapshot encodes the state as it is written.
+	snapshot() []byte
 	close() error
+}
+
+// taped is a core of the tape that is re-executed.
+type taped struct {
+	core
+	at int // in Result.Cores
 }
 
 // ctxEvery is how many events pass between two looks at the context.
@@ -79,16 +97,20 @@ func Execute(ctx context.Context, path string, o ExecuteOptions) (res *Result, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	res = &Result{Head: r.Head}
-	var cores []core
+	res = &Result{Head: r.Head, Before: r.Head.Records, Events: r.Head.Records}
+	if o.Until > 0 && o.Until <= res.Before {
+		return res, fmt.Errorf("%s: event %d has been deleted, the tape begins with event %d", path, o.Until, res.Before+1)
+	}
+	cores := map[uint64]taped{}
 	defer func() {
-		for i, c := range cores {
+		for i := range res.Cores {
+			c := cores[res.Cores[i].Number]
 			res.Cores[i].Ended, res.Cores[i].State = c.ended(), c.state()
 			err = errors.Join(err, c.close())
 		}
 	}()
-	for {
-		if res.Events%ctxEvery == 0 && ctx.Err() != nil {
+	for n := 0; ; n++ {
+		if n%ctxEvery == 0 && ctx.Err() != nil {
 			return res, context.Cause(ctx)
 		}
 		if o.Until > 0 && res.Events == o.Until {
@@ -102,30 +124,9 @@ func Execute(ctx context.Context, path string, o ExecuteOptions) (res *Result, e
 		if err != nil {
 			return res, fmt.Errorf("after event %d: %w", res.Events, err)
 		}
-		at := func(what string, err error) error {
-			return fmt.Errorf("%s: byte %d: event %d: core %d: %s: %w", path, rec.Offset, res.Events+1, rec.Core, what, err)
+		if err := res.step(cores, &rec, &o); err != nil {
+			return res, err
 		}
-		if rec.Begins {
-			c, err := begin(rec, &o)
-			if err != nil {
-				return res, at("begin "+rec.Kind, err)
-			}
-			cores = append(cores, c)
-			res.Cores = append(res.Cores, CoreResult{Number: rec.Core, Kind: rec.Kind, Name: c.name()})
-			res.Events++
-			res.Last = "begin " + c.name()
-			continue
-		}
-		c := cores[rec.Core-1]
-		what, effects, hits, err := c.apply(rec.Data)
-		res.Hits += hits
-		if err != nil {
-			return res, at(c.name()+": "+what, err)
-		}
-		res.Last = c.name() + ": " + what
-		res.Events++
-		res.Cores[rec.Core-1].Events++
-		res.Effects += uint64(effects)
 	}
 	res.Ended = r.Ended()
 	if e := res.Ended; e != nil && e.Records != res.Events {
@@ -134,41 +135,115 @@ func Execute(ctx context.Context, path string, o ExecuteOptions) (res *Result, e
 	return res, nil
 }
 
+// step feeds one record.
+func (res *Result) step(cores map[uint64]taped, rec *Record, o *ExecuteOptions) error {
+	event := res.Events + 1
+	at := func(what string, err error) error {
+		return fmt.Errorf("%s: byte %d: event %d: core %d: %s: %w", rec.Path, rec.Offset, event, rec.Core, what, err)
+	}
+	c, known := cores[rec.Core]
+	switch {
+	case rec.Begins:
+		c, err := begin(rec.Kind, rec.Data, o)
+		if err != nil {
+			return at("begin "+rec.Kind, err)
+		}
+		res.enter(cores, rec, c)
+		res.Events++
+		res.Last = "begin " + c.name()
+		return nil
+	case rec.State:
+		event = res.Events // it is behind it
+		return res.atState(cores, rec, o, at)
+	case !known && rec.Core <= res.Head.Cores: // it began in a segment that has been deleted, and its state comes
+		res.Events++
+		res.Skipped++
+		return nil
+	}
+	what, effects, hits, err := c.apply(rec.Data)
+	res.Hits += hits
+	if err != nil {
+		return at(c.name()+": "+what, err)
+	}
+	res.Last = c.name() + ": " + what
+	res.Events++
+	res.Cores[c.at].Events++
+	res.Effects += uint64(effects)
+	return nil
+}
+
+// atState comes to the state of a core: it goes on there, or it must be in that state.
+func (res *Result) atState(cores map[uint64]taped, rec *Record, o *ExecuteOptions, at func(string, error) error) error {
+	if c, ok := cores[rec.Core]; ok {
+		r := &res.Cores[c.at]
+		if n := r.From + r.Events; n != rec.Events {
+			return at(c.name(), fmt.Errorf("its state is behind event %d of the core, and it has had %d", rec.Events, n))
+		}
+		if got := c.snapshot(); !bytes.Equal(got, rec.Data) {
+			return at(c.name(), fmt.Errorf("its state has %d bytes with checksum %08x, recorded were %d with %08x", len(got), tape.SumOf(got), len(rec.Data), tape.SumOf(rec.Data)))
+		}
+		res.States++
+		return nil
+	}
+	c, err := begin(rec.Kind, rec.Head, o)
+	if err != nil {
+		return at("go on with "+rec.Kind, err)
+	}
+	res.enter(cores, rec, c)
+	if perr := calling(func() { err = c.restore(rec.Data) }); perr != nil {
+		err = perr
+	}
+	if err == nil && !bytes.Equal(c.snapshot(), rec.Data) {
+		err = errors.New("what was restored from its state has another state")
+	}
+	if err != nil {
+		return at("state of "+c.name(), err)
+	}
+	res.States++
+	return nil
+}
+
+// enter adds a core.
+func (res *Result) enter(cores map[uint64]taped, rec *Record, c core) {
+	cores[rec.Core] = taped{c, len(res.Cores)}
+	res.Cores = append(res.Cores, CoreResult{Number: rec.Core, Kind: rec.Kind, Name: c.name(), From: rec.Events})
+}
+
 // begin makes a core anew.
-func begin(rec Record, o *ExecuteOptions) (core, error) {
-	switch rec.Kind {
+func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
+	switch kind {
 	case fault.TapeKind:
-		return newFault(rec.Data, o)
+		return newFault(head, o)
 	case pagestore.TapeKind:
-		return newStore(rec.Data)
+		return newStore(head)
 	case "gmanagers/gpm":
-		return &stateCore{kind: rec.Kind, s: gpm.New()}, nil
+		return &stateCore{kind: kind, s: gpm.New()}, nil
 	case "gmanagers/gmm":
-		return &stateCore{kind: rec.Kind, s: gmm.New()}, nil
+		return &stateCore{kind: kind, s: gmm.New()}, nil
 	case "gmanagers/gsm":
-		return &stateCore{kind: rec.Kind, s: gsm.New()}, nil
+		return &stateCore{kind: kind, s: gsm.New()}, nil
 	case volume.TapeKind:
-		return newVolume(rec.Data)
+		return newVolume(head)
 	case iosched.TapeKind:
-		return newIOSched(rec.Data)
+		return newIOSched(head)
 	case migrate.GiverTapeKind:
-		return newVolumeGiver(rec.Data)
+		return newVolumeGiver(head)
 	case migrate.TakerTapeKind:
-		return newVolumeTaker(rec.Data)
+		return newVolumeTaker(head)
 	case admission.TapeKind:
-		return newCoordinator(rec.Data)
+		return newCoordinator(head)
 	case admission.InquirerTapeKind:
-		return newInquirer(rec.Data)
+		return newInquirer(head)
 	case membership.ProberTapeKind:
-		return newProber(rec.Data)
+		return newProber(head)
 	case moves.TapeKind:
-		return newMover(rec.Data)
+		return newMover(head)
 	case balance.TapeKind:
-		return newBalancer(rec.Data)
+		return newBalancer(head)
 	case handover.GiverTapeKind:
-		return newGiver(rec.Data)
+		return newGiver(head)
 	case handover.TakerTapeKind:
-		return newTaker(rec.Data)
+		return newTaker(head)
 	}
 	return nil, errors.New("this version does not know such a core")
 }

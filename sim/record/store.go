@@ -7,7 +7,7 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// maxPages bounds the page store of a tape: it costs memory.
+// maxPages bounds the page store of a tape.
 const maxPages = 1 << 26
 
 // storeCore re-executes the page store of an mComponent.
@@ -25,7 +25,7 @@ func newStore(head []byte) (core, error) {
 	if c.head.Capacity < 1 || c.head.Capacity > maxPages {
 		return nil, fmt.Errorf("a page store of %d pages, want 1 to %d", c.head.Capacity, maxPages)
 	}
-	c.s = pagestore.New(c.head.Capacity)
+	c.s = pagestore.NewGrowing(c.head.Capacity) // what it decides is the same, and a tape may say any capacity
 	return c, nil
 }
 
@@ -34,6 +34,9 @@ func (c *storeCore) name() string { return fmt.Sprintf("page store of %s", c.hea
 // ended is always true: a page store may stop after any input.
 func (c *storeCore) ended() bool  { return true }
 func (c *storeCore) close() error { return nil }
+
+func (c *storeCore) snapshot() []byte           { return c.s.AppendState(nil) }
+func (c *storeCore) restore(state []byte) error { return c.s.RestoreState(state) }
 
 func (c *storeCore) state() string {
 	return fmt.Sprintf("%+v\n", c.s.Stats())

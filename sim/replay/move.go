@@ -205,6 +205,11 @@ func (h *Host) finished(id wire.MoveID) {
 // drive performs a move until it has ended or the host closes.
 func (m *outgoing) drive() {
 	h := m.h
+	defer func() {
+		m.mu.Lock()
+		m.g.End()
+		m.mu.Unlock()
+	}()
 	h.log.Info("process is to move", "pid", m.req.PID, "to", m.req.To, "epoch", m.req.Epoch)
 	for {
 		m.mu.Lock()

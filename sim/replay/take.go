@@ -174,6 +174,13 @@ func (in *incoming) over() bool {
 	return in.t.Over()
 }
 
+// forget ends the tape of one that nobody asks for any more.
+func (in *incoming) forget() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.t.End()
+}
+
 func (in *incoming) pid() wire.PID { return in.j.spec.PID }
 
 // planned takes a plan: whether what it says is ready. The lock is held.
@@ -502,6 +509,7 @@ func (in *incoming) watch() {
 			h.mu.Lock()
 			h.inDone = append(h.inDone, in.t.Move())
 			if len(h.inDone) > MaxMoves {
+				h.in[h.inDone[0]].forget()
 				delete(h.in, h.inDone[0])
 				h.finished(h.inDone[0])
 				h.inDone = h.inDone[1:]

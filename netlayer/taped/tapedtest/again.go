@@ -12,7 +12,6 @@ import (
 
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/taped"
-	"splitkernel/netlayer/wire"
 )
 
 // T is what is used of a test.
@@ -28,22 +27,30 @@ type history struct {
 	kind    string
 	head    []byte
 	records [][]byte
+	states  [][]byte // after each, if it was asked for
 }
 
 // Record implements tape.Tape.
-func (h *history) Record(b []byte) { h.records = append(h.records, bytes.Clone(b)) }
+func (h *history) Record(b []byte) (state bool) {
+	h.records = append(h.records, bytes.Clone(b))
+	h.states = append(h.states, nil)
+	return len(h.records)%stateEvery == 0
+}
+
+// stateEvery is how many records a core has between two of its states.
+const stateEvery = 5
+
+// State implements tape.Tape.
+func (h *history) State(b []byte) { h.states[len(h.states)-1] = bytes.Clone(b) }
+
+// End implements tape.Tape.
+func (h *history) End() {}
 
 // Open implements tape.Recorder.
 func (t *Tapes) Open(kind string, head []byte) tape.Tape {
 	h := &history{kind: kind, head: bytes.Clone(head)}
 	t.kept = append(t.kept, h)
 	return h
-}
-
-// Keep begins the tape of a core that records.
-func Keep[R interface{ Record(tape.Tape) }](t *Tapes, core R, kind string, head any) R {
-	core.Record(t.Open(kind, wire.Marshal(head)))
-	return core
 }
 
 // Records is how many there are.
@@ -90,6 +97,9 @@ func (t *Tapes) Again(tb T, rng *rand.Rand, makes func(kind string, head []byte)
 			for _, c := range all {
 				if err := feed(c, b); err != nil {
 					tb.Fatalf("core %d: %s: record %d of %d: %v\n%s", i, h.kind, n, len(h.records), err, c.Show())
+				}
+				if want := h.states[n]; want != nil && !bytes.Equal(c.Snapshot(nil), want) {
+					tb.Fatalf("core %d: %s: after record %d it has another state than it had:\n%s", i, h.kind, n, c.Show())
 				}
 			}
 		}
