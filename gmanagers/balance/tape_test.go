@@ -23,7 +23,7 @@ func TestAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var tapes tapedtest.Tapes
+		tapes := tapedtest.Tapes{Scratch: []string{"set"}}
 		w.b = b
 		b.Record(&tapes, b, TapeKind, &h)
 		w.noise, w.looks = 0.2, 3
@@ -73,7 +73,7 @@ func TestManyThings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tapes tapedtest.Tapes
+	tapes := tapedtest.Tapes{Scratch: []string{"set"}}
 	w.b = b
 	b.Record(&tapes, b, TapeKind, &h)
 	for range 2 {

@@ -177,6 +177,14 @@ func Read[T any](args []byte) (v T, err error) {
 	return v, err
 }
 
+// None reads the arguments of a call without any.
+func None(args []byte) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%d bytes of arguments, want none", len(args))
+	}
+	return nil
+}
+
 // Name gives the name of a number, of names by number.
 func Name(names []string, k uint8) string {
 	if int(k) < len(names) && names[k] != "" {

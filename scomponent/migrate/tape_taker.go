@@ -82,6 +82,9 @@ func (t *Taker) Apply(kind uint8, args []byte) (a taped.Answer, what string, err
 		}
 		return t.answer(t.End(in.Move, in.Round, in.Last)), fmt.Sprintf("end round=%d last=%t", in.Round, in.Last), nil
 	case inEnded:
+		if err := taped.None(args); err != nil {
+			return a, "ended", err
+		}
 		t.Ended()
 		return t.answer(false, nil), "ended", nil
 	case inServe:

@@ -123,8 +123,21 @@ func (v *Volume) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 			p = v.Flushed(k)
 		}
 		return answer(nil, p, apply, err), what + fmt.Sprintf(" offset=%d length=%d version=%d epoch=%d", k.Offset, k.Length, k.Version, k.VolumeEpoch), nil
-	case inHeader:
-		return answerHeader(v.Header()), what, nil
+	case inHeader, inLeave, inArrived:
+		if err := taped.None(args); err != nil {
+			return a, what, err
+		}
+		switch kind {
+		case inHeader:
+			a = answerHeader(v.Header())
+		case inLeave:
+			var end wire.VolumeCopyEndReq
+			v.Leave(&end)
+			a = answerLeave(&end)
+		case inArrived:
+			a = answer(nil, v.Arrived(), false, nil)
+		}
+		return a, what, nil
 	case inAttach:
 		in, err := taped.Read[wire.VolumeAttachReq](args)
 		if err != nil {
@@ -139,12 +152,6 @@ func (v *Volume) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		}
 		p, err := v.Fail(in)
 		return answer(nil, p, false, err), what + fmt.Sprintf(" text=%q", in), nil
-	case inLeave:
-		var end wire.VolumeCopyEndReq
-		v.Leave(&end)
-		return answerLeave(&end), what, nil
-	case inArrived:
-		return answer(nil, v.Arrived(), false, nil), what, nil
 	case inRaise:
 		in, err := taped.Read[wire.Epoch](args)
 		if err != nil {
