@@ -6,6 +6,9 @@ import (
 	"sync"
 	"testing"
 
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/sim/node"
 	"splitkernel/sim/record"
 	"splitkernel/sim/replay"
@@ -53,7 +56,7 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(g.Cores) != 3 || g.Effects < 5 || g.Ended == nil {
+			if len(g.Cores) < 3+len(beside) || g.Effects < 5 || g.Ended == nil {
 				t.Errorf("managers: %+v", g)
 			}
 			m, err := record.Execute(background(t), filepath.Join(dir, "m1"+record.Suffix), record.ExecuteOptions{})
@@ -72,4 +75,69 @@ func TestRecordedKill9(t *testing.T) {
 			}
 		})
 	}
+}
+
+// beside are the cores of a manager that leads all groups, beside their states.
+var beside = []string{
+	admission.TapeKind, admission.InquirerTapeKind, admission.InquirerTapeKind, membership.ProberTapeKind, membership.ProberTapeKind, membership.ProberTapeKind,
+	moves.TapeKind, moves.TapeKind, moves.TapeKind,
+}
+
+// reexecution is what all tapes of a folder came to.
+type reexecution struct {
+	events map[string]uint64 // by kind of core
+	cores  map[string]int
+	killed int // tapes without an end
+	tapes  int
+}
+
+// has wants so many events of cores of a kind.
+func (r *reexecution) has(t *testing.T, kind string, events int) {
+	t.Helper()
+	if r.events[kind] < uint64(events) {
+		t.Errorf("%d events of %d cores %s, want at least %d", r.events[kind], r.cores[kind], kind, events)
+	}
+}
+
+// reexecuteAll re-executes every tape in dir, of processes that replayed one trace.
+func reexecuteAll(t *testing.T, dir, trace string) *reexecution {
+	t.Helper()
+	r := &reexecution{events: map[string]uint64{}, cores: map[string]int{}}
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+record.Suffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		res, err := record.Execute(background(t), path, record.ExecuteOptions{Accesses: func(program []byte) (record.Accesses, error) {
+			return replay.NewReferences(program, func(replay.Spec) (string, error) { return trace, nil })
+		}})
+		if err != nil {
+			t.Error(err)
+			for _, c := range res.Cores {
+				t.Logf("core %d: %s, %d events\n%s", c.Number, c.Name, c.Events, c.State)
+			}
+			continue
+		}
+		r.tapes++
+		if res.Ended == nil {
+			r.killed++
+		} else if res.Ended.Full != "" {
+			t.Errorf("%s: %s", path, res.Ended.Full)
+		}
+		for _, c := range res.Cores {
+			r.cores[c.Kind]++
+			r.events[c.Kind] += c.Events
+		}
+	}
+	t.Logf("%d tapes, %d of nodes that were killed: %v", r.tapes, r.killed, r.events)
+	return r
+}
+
+// reexecuted stops the cluster and re-executes all that its nodes did.
+func (k *deathbed) reexecuted(trace string) *reexecution {
+	k.t.Helper()
+	if err := k.Stop(background(k.t)); err != nil {
+		k.t.Fatal(err)
+	}
+	return reexecuteAll(k.t, k.tapes, trace)
 }
