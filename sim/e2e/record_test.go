@@ -9,6 +9,7 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/netlayer/wire"
 	"splitkernel/sim/node"
 	"splitkernel/sim/record"
 	"splitkernel/sim/replay"
@@ -41,9 +42,21 @@ func TestRecordedKill9(t *testing.T) {
 			if s.ExitCode() != 1 || len(s.Failed) != 1 {
 				t.Fatalf("exit code %d: %q, integrity %q", s.ExitCode(), s.Failed, s.Integrity)
 			}
+			of := wire.GMM
+			if victim == "p1" {
+				of = wire.GPM
+			}
+			eventually(t, victim+" is declared dead", func() bool {
+				ms, err := c.asks(t).Members(background(t), of)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(ms) == 1 && ms[0].State == membership.Dead
+			})
 			if err := c.Stop(background(t)); err != nil {
 				t.Fatal(err)
 			}
+			reexecuteAll(t, dir, path).has(t, membership.ProberTapeKind, 4) // silent, asked, two answers
 			res, err := record.Execute(background(t), filepath.Join(dir, "p1"+record.Suffix), record.ExecuteOptions{
 				Accesses: func(program []byte) (record.Accesses, error) {
 					return replay.NewReferences(program, func(s replay.Spec) (string, error) { return path, nil })

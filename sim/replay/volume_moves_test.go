@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,11 +14,16 @@ import (
 
 	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/scomponent"
 	"splitkernel/scomponent/blockdev"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/migrate"
+	volumecore "splitkernel/scomponent/volume"
+	"splitkernel/sim/record"
 )
 
 var volumeSerial atomic.Uint64
@@ -30,6 +36,7 @@ type moveCluster struct {
 	peers map[wire.NodeID]*netlayer.Peer
 	m     map[wire.NodeID]*mcomponent.Component
 	s     map[wire.NodeID]*scomponent.Component
+	tapes map[wire.NodeID]func() *record.Result // of sComponents: ends the tape and re-executes it
 }
 
 func moveNet(role wire.Role, id wire.NodeID) netlayer.Options {
@@ -60,7 +67,7 @@ func (c *moveCluster) serve(id wire.NodeID, role wire.Role, h netlayer.Handler) 
 }
 
 func newMoveCluster(t *testing.T) *moveCluster {
-	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}}
+	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}, tapes: map[wire.NodeID]func() *record.Result{}}
 	for _, id := range []wire.NodeID{"p1", "m1", "m2", "s1", "s2"} {
 		c.addr[id] = fmt.Sprintf("inproc:replay-moves-%d", volumeSerial.Add(1))
 	}
@@ -74,6 +81,7 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	for _, id := range []wire.NodeID{"s1", "s2"} {
 		o := scomponent.DefaultOptions()
 		o.Node, o.Addr, o.Net, o.Devices = id, c.addr[id], moveNet(wire.RoleStorage, id), blockdev.NewMemory()
+		o.Recorder, c.tapes[id] = recorder(t)
 		s, err := scomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -106,6 +114,29 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	closing(func(context.Context) error { return h.Close() })
 	c.serve("p1", wire.RoleCompute, h)
 	return c
+}
+
+// recorder makes a tape. again ends it and re-executes it; until then it is ended with the test.
+func recorder(t *testing.T) (r tape.Recorder, again func() *record.Result) {
+	path := filepath.Join(t.TempDir(), "s.tape")
+	w, err := record.Create(path, record.Head{}, record.DefaultMaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		if _, err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(end)
+	return w, func() *record.Result {
+		end()
+		res, err := record.Execute(context.Background(), path, record.ExecuteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
 }
 
 // move orders a move and waits for its end.
@@ -223,6 +254,14 @@ func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
 	}
 	if n := c.s["s1"].Stats().Volumes + c.s["s2"].Stats().Volumes; n != 1 {
 		t.Errorf("%d copies of the volume are there, want 1", n)
+	}
+	for _, id := range ss {
+		r := c.tapes[id]()
+		for kind, want := range map[string][2]int{volumecore.TapeKind: {3, 100}, iosched.TapeKind: {2, 8}, migrate.GiverTapeKind: {2, 16}, migrate.TakerTapeKind: {2, 8}} {
+			if cores, events := coresOf(r, kind); cores < want[0] || events < want[1] {
+				t.Errorf("%s: %d cores %s with %d events, want at least %v", id, cores, kind, events, want)
+			}
+		}
 	}
 	if a, b := c.m["m1"].Stats(), c.m["m2"].Stats(); a.Blocks.LostBlocks+b.Blocks.LostBlocks > 0 || a.CacheMovesDone+b.CacheMovesDone != 4 {
 		t.Errorf("stats: %+v, %+v", a, b)
