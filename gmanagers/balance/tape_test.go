@@ -17,7 +17,11 @@ func TestAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := TapeHead{Kind: wire.MoveRegion, Options: DefaultOptions(), Resource: "bytes", Policy: rapid.SampledFrom([]string{"round_robin", "worst_fit", "two_choices"}).Draw(t, "policy")}
 		h.Options.CoolDownMS = 4000
-		w := newWorld(h.Options, rapid.SampledFrom([]Measure{Rate, Threads, BusyCores}).Draw(t, "measure"), rapid.Uint64().Draw(t, "seed"))
+		measure := rapid.SampledFrom([]Measure{Rate, Threads, BusyCores}).Draw(t, "measure")
+		if measure == Threads {
+			h.Options.Second, h.Options.SecondWeight, h.Options.QueueWeight = BusyCores, 3, 0.5
+		}
+		w := newWorld(h.Options, measure, rapid.Uint64().Draw(t, "seed"))
 		h.Options = w.o
 		b, err := h.New()
 		if err != nil {
@@ -34,6 +38,9 @@ func TestAgain(t *testing.T) {
 			w.thing(w.cs[w.rng.IntN(len(w.cs))], 1+w.rng.Uint64N(20), float64(w.rng.IntN(5000)), w.rng.IntN(2) == 0)
 		}
 		for n := range 30 {
+			if n == 20 {
+				w.component(1000, 1) // joins
+			}
 			if n == 10 {
 				w.cs[0].Draining = true
 				w.b.SoonDrain(w.now)

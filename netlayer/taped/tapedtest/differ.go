@@ -4,7 +4,19 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"splitkernel/netlayer/taped"
 )
+
+// Whole checks that a snapshot has all that a core is: one that is restored is equal to the last bit of what it remembers.
+func Whole(tb T, core, fresh taped.Core) {
+	if err := fresh.Restore(core.Snapshot(nil)); err != nil {
+		tb.Fatalf("%v", err)
+	}
+	if where := differ(reflect.ValueOf(core), reflect.ValueOf(fresh), nil); where != "" {
+		tb.Fatalf("restored it differs in %s, of which its snapshot says nothing", where)
+	}
+}
 
 // differ names a field in which two values differ; empty if none does. None and empty are the same, and so are nothing and a
 // value of zeros: what is made when it is needed may be there or not. Functions are not looked at.
