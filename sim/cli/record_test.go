@@ -10,6 +10,7 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/netlayer/session"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/volume"
@@ -50,7 +51,7 @@ func TestRunRecordAndReplay(t *testing.T) {
 	if nodes != "g1 m1 p1 s1 " {
 		t.Errorf("tapes of %s, want g1 m1 p1 s1", nodes)
 	}
-	for _, kind := range []string{fault.TapeKind, pagestore.TapeKind, admission.TapeKind, volume.TapeKind, iosched.TapeKind} {
+	for _, kind := range []string{fault.TapeKind, pagestore.TapeKind, admission.TapeKind, volume.TapeKind, iosched.TapeKind, session.TapeKind} {
 		if events[kind] == 0 {
 			t.Errorf("no events of cores %s, want some of each: %v", kind, events)
 		}
@@ -58,7 +59,7 @@ func TestRunRecordAndReplay(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(out, recordDir, recordCluster)); err != nil || strings.Contains(string(text), "secret") {
 		t.Errorf("the record has the token of the cluster: %v", err)
 	}
-	if got = call("simulate", "--from-run", out, "--until", "p1:5"); got.code != exitOK || !strings.Contains(got.stdout, "p1 after event 5: process ") || !strings.Contains(got.stdout, "thread 0: ") {
+	if got = call("simulate", "--from-run", out, "--until", "p1:500"); got.code != exitOK || !strings.Contains(got.stdout, "p1 after event 500: process ") || !strings.Contains(got.stdout, "thread 0: ") {
 		t.Errorf("%+v", got)
 	}
 	if got = call("simulate", "--from-run", out, "--hardware", "cxl", "--out", filepath.Join(dir, "what-if")); got.code != exitOK || !strings.Contains(got.stdout, "with all its memory local") {

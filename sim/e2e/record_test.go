@@ -9,7 +9,10 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/node"
 	"splitkernel/sim/record"
 	"splitkernel/sim/replay"
@@ -56,7 +59,9 @@ func TestRecordedKill9(t *testing.T) {
 			if err := c.Stop(background(t)); err != nil {
 				t.Fatal(err)
 			}
-			reexecuteAll(t, dir, path).has(t, membership.ProberTapeKind, 4) // silent, asked, two answers
+			all := reexecuteAll(t, dir, path)
+			all.has(t, membership.ProberTapeKind, 4) // silent, asked, two answers
+			all.has(t, session.TapeKind, 10)
 			res, err := record.Execute(background(t), filepath.Join(dir, "p1"+record.Suffix), record.ExecuteOptions{
 				Accesses: func(program []byte) (record.Accesses, error) {
 					return replay.NewReferences(program, func(s replay.Spec) (string, error) { return path, nil })
@@ -76,14 +81,15 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(m.Cores) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(coresOf(m, pagestore.TapeKind)) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
 			}
-			if len(res.Cores) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
+			ps := coresOf(res, fault.TapeKind)
+			if len(ps) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)
 			}
-			if failed := strings.Contains(res.Cores[0].State, "failed: "); victim == "m1" && (res.Ended == nil || !failed || !res.Cores[0].Ended || res.Hits != s.Total.Hits) ||
-				victim == "p1" && (res.Ended != nil || res.Cores[0].Ended) {
+			if failed := strings.Contains(ps[0].State, "failed: "); victim == "m1" && (res.Ended == nil || !failed || !ps[0].Ended || res.Hits != s.Total.Hits) ||
+				victim == "p1" && (res.Ended != nil || ps[0].Ended) {
 				t.Errorf("%s: end %+v, live hits %d\n%+v", victim, res.Ended, s.Total.Hits, res)
 			}
 		})
@@ -93,7 +99,17 @@ func TestRecordedKill9(t *testing.T) {
 // beside are the cores of a manager that leads all groups, beside their states.
 var beside = []string{
 	admission.TapeKind, admission.InquirerTapeKind, admission.InquirerTapeKind, membership.ProberTapeKind, membership.ProberTapeKind, membership.ProberTapeKind,
-	moves.TapeKind, moves.TapeKind, moves.TapeKind,
+	moves.TapeKind, moves.TapeKind, moves.TapeKind, session.TapeKind,
+}
+
+// coresOf are those of a kind.
+func coresOf(r *record.Result, kind string) (cores []record.CoreResult) {
+	for _, c := range r.Cores {
+		if c.Kind == kind {
+			cores = append(cores, c)
+		}
+	}
+	return cores
 }
 
 // reexecution is what all tapes of a folder came to.

@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/handover"
@@ -210,6 +211,25 @@ func calledScenes() []calledScene {
 		head: changed(func(h *balance.TapeHead) { h.Policy = "worst_fit" }),
 		miss: 2,
 		show: "4 things",
+	}, {
+		name: "requests of m1 that are executed once",
+		play: func(r tape.Recorder) {
+			h := session.TapeHead{Node: "m1", Options: session.DedupeOptions{Sessions: 1, Window: 2, Bytes: 100}}
+			d := &session.Taped{Dedupe: session.NewDedupe(h.Options)}
+			d.Record(r, d.Dedupe, session.TapeKind, &h)
+			d.Open(7)
+			d.Open(8)
+			d.Begin(7, 1, false)
+			d.Begin(7, 1, true)
+			d.End(7, 1, []byte("reply"))
+			d.Begin(7, 1, true)
+			d.Begin(7, 2, false)
+			d.Forget(7, 2)
+			d.Close(7)
+		},
+		head: changed(func(h *session.TapeHead) { h.Options.Bytes = 3 }),
+		miss: 4,
+		show: "0 requests run, 1 were executed with replies of 5 bytes",
 	}, {
 		name: "move 4 of process 7 from p1",
 		play: func(r tape.Recorder) {

@@ -16,6 +16,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/pcomponent/handover"
@@ -244,6 +245,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newGiver(head)
 	case handover.TakerTapeKind:
 		return newTaker(head)
+	case session.TapeKind:
+		return newSession(head)
 	}
 	return nil, errors.New("this version does not know such a core")
 }
