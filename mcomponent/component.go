@@ -108,7 +108,7 @@ func New(o Options) (*Component, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	if r := o.Recorder; r != nil {
-		c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: o.Node, Capacity: pages.Frames()})))
+		c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: o.Node, Capacity: pages.Frames(), Groups: o.MaxOwnedRegions})))
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if in := o.Inject; in != (Inject{}) {

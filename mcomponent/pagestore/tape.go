@@ -15,6 +15,7 @@ const TapeKind = "mcomponent/pagestore"
 type TapeHead struct {
 	Node     wire.NodeID
 	Capacity int
+	Groups   int // that there may be: the table of groups grows to the largest
 }
 
 // InputKind says which call a record holds. Numbers are those of the format: explicit, never reused.
@@ -99,17 +100,17 @@ func (in *Input) append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, in.Sum)
 }
 
-// Read takes a record of a store of so many pages apart.
-func (in *Input) Read(b []byte, capacity int) error {
+// Read takes a record of a store of so many pages and groups apart.
+func (in *Input) Read(b []byte, capacity, groups int) error {
 	r := tape.NewReader(b)
 	*in = Input{Kind: InputKind(r.Byte(byte(len(inputNames)))), Frames: in.Frames[:0]}
 	switch in.Kind {
 	case InMiss, InUnmap, InFlush, InPut, InInstall:
-		in.Group, in.PID, in.Page = uint32(r.Below(maxGroups)), wire.PID(r.Uint()), wire.PageNo(r.Uint())
+		in.Group, in.PID, in.Page = uint32(r.Below(uint64(groups))), wire.PID(r.Uint()), wire.PageNo(r.Uint())
 	case InRemove:
 		in.PID, in.Page = wire.PID(r.Uint()), wire.PageNo(r.Uint())
 	case InFreeGroup:
-		in.Group = uint32(r.Below(maxGroups))
+		in.Group = uint32(r.Below(uint64(groups)))
 	case InReserve, InRelease:
 	default:
 		r.Fail("input %d, which this version does not know", in.Kind)
@@ -135,8 +136,8 @@ func (in *Input) Read(b []byte, capacity int) error {
 	return r.End()
 }
 
-// maxGroups bounds the groups that a tape may name: the table of groups grows to the largest.
-const maxGroups = 1 << 24
+// MaxGroups bounds the groups of a store: the table of groups grows to the largest.
+const MaxGroups = 1 << 24
 
 // Apply makes the call that in holds, and gives the checksum of its answer. It panics where the method panics.
 func (s *Store) Apply(in *Input) uint32 {

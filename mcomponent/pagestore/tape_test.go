@@ -70,7 +70,7 @@ func TestTape(t *testing.T) {
 		stores := []*Store{again}
 		for i, b := range k.records {
 			var in Input
-			if err := in.Read(b, capacity); err != nil {
+			if err := in.Read(b, capacity, 3); err != nil {
 				t.Fatalf("record %d: %v", i, err)
 			}
 			if got := in.append(nil); string(got) != string(b) {
@@ -81,7 +81,7 @@ func TestTape(t *testing.T) {
 					t.Fatalf("record %d, %v: answer of store %d %08x, recorded %08x", i, &in, k, sum, in.Sum)
 				}
 			}
-			if in.Read(b[:len(b)-1], capacity) == nil || in.Read(append(b, 0), capacity) == nil {
+			if in.Read(b[:len(b)-1], capacity, 3) == nil || in.Read(append(b, 0), capacity, 3) == nil {
 				t.Fatalf("record %d, %v: another length is read", i, &in)
 			}
 			state, ok := k.states[i+1]
@@ -94,13 +94,13 @@ func TestTape(t *testing.T) {
 				}
 			}
 			from := make(capacity)
-			if err := from.RestoreState(state); err != nil {
+			if err := from.RestoreState(state, 3); err != nil {
 				t.Fatalf("behind record %d: %v", i, err)
 			}
 			if stores = append(stores, from); from.Stats() != again.Stats() || !bytes.Equal(from.AppendState(nil), state) {
 				t.Fatalf("behind record %d: restored %+v, want %+v", i, from.Stats(), again.Stats())
 			}
-			if make(capacity).RestoreState(state[:len(state)-1]) == nil || make(capacity).RestoreState(append(state, 0)) == nil {
+			if make(capacity).RestoreState(state[:len(state)-1], 3) == nil || make(capacity).RestoreState(append(state, 0), 3) == nil {
 				t.Fatal("a state of another length is restored")
 			}
 		}
@@ -128,14 +128,14 @@ func FuzzState(f *testing.F) {
 	f.Add(New(16).AppendState(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New(16)
-		if s.RestoreState(b) != nil {
+		if s.RestoreState(b, 3) != nil {
 			return
 		}
 		if err := s.CheckInvariants(); err != nil {
 			t.Fatal(err)
 		}
 		again := New(16)
-		if err := again.RestoreState(s.AppendState(nil)); err != nil || again.Stats() != s.Stats() {
+		if err := again.RestoreState(s.AppendState(nil), 3); err != nil || again.Stats() != s.Stats() {
 			t.Fatalf("%v: %+v, then %+v", err, s.Stats(), again.Stats())
 		}
 		for p := range wire.PageNo(40) {
@@ -150,7 +150,7 @@ func FuzzInput(f *testing.F) {
 	f.Add([]byte{1, 0, 1, 2, 0, 0, 0, 0})
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		var in Input
-		if in.Read(b, 16) == nil {
+		if in.Read(b, 16, 3) == nil {
 			_ = in.String()
 		}
 	})

@@ -89,8 +89,8 @@ func (s *Store) AppendState(b []byte) []byte {
 	return b
 }
 
-// RestoreState makes a store that was just made what another was when AppendState wrote b. After an error it is of no use.
-func (s *Store) RestoreState(b []byte) error {
+// RestoreState makes a store that was just made what another, of so many groups, was when AppendState wrote b. After an error it is of no use.
+func (s *Store) RestoreState(b []byte, groups int) error {
 	r := tape.NewReader(b)
 	capacity := uint64(s.stats.Capacity)
 	s.fresh = uint32(r.Below(capacity + 1))
@@ -107,8 +107,8 @@ func (s *Store) RestoreState(b []byte) error {
 	frame := func() uint32 { return uint32(r.Below(uint64(s.fresh))) }
 	g := uint64(0)
 	for n := r.Below(uint64(r.Rest()) + 1); n > 0 && r.Err() == nil; n-- {
-		if g += r.Below(maxGroups); g >= maxGroups {
-			r.Fail("group %d, want less than %d", g, maxGroups)
+		if g += r.Below(uint64(groups)); g >= uint64(groups) {
+			r.Fail("group %d, want less than %d", g, groups)
 			return r.End()
 		}
 		gr := s.group(uint32(g))

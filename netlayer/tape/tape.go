@@ -7,6 +7,11 @@ type Recorder interface {
 	Open(kind string, head []byte) Tape
 }
 
+// Holder is a Recorder that can be told that something wrong was seen just now: what led to it is not deleted, however long the run goes on.
+type Holder interface {
+	Hold()
+}
+
 // Tape takes the records of one core, in order. It keeps none of the bytes after it returns. The core's lock is held.
 type Tape interface {
 	// Record appends what the core was told, and what it did then. It reports whether a new segment of the tape has begun, which wants

@@ -44,7 +44,7 @@ func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
 	if in.Timed() {
 		c.at.Last = in.Now
 	}
-	if c.tape.Record(c.buf) {
+	if c.tape.Record(c.buf) && kind != InEnd {
 		c.tape.State(c.at.Append(nil, c.Core)) // it may be large, and is seldom wanted
 	}
 }

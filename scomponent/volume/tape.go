@@ -23,14 +23,25 @@ type TapeHead struct {
 // Head gives the head of a tape that begins now, before the first request.
 func (v *Volume) Head(node wire.NodeID) TapeHead { return TapeHead{node, v.meta, v.boot, v.synced} }
 
-// New makes the volume that the tape began with.
-func (h *TapeHead) New() (*Volume, error) {
+// New makes the volume that the tape began with. Take is asked for the memory of versions before it is taken, in bytes; nil
+// allows all.
+func (h *TapeHead) New(take func(bytes int64) error) (*Volume, error) {
 	if h.Meta.SizeBytes > MaxSize {
 		return nil, fmt.Errorf("a volume of %d bytes, want at most %d", h.Meta.SizeBytes, uint64(MaxSize))
 	}
 	v := New(h.Meta, h.Boot)
-	v.synced = h.Synced
+	v.synced, v.take = h.Synced, take
 	return v, nil
+}
+
+// takes asks for the memory of so many chunks of versions in all.
+func (v *Volume) takes(chunks int) error {
+	if v.take == nil || chunks <= v.taken {
+		return nil
+	}
+	err := v.take(int64(chunks-v.taken) * chunkBlocks * 8)
+	v.taken = chunks
+	return err
 }
 
 // The calls of a tape. Numbers are those of the format: explicit, never reused. NewEpoch and Meta are none: they change nothing.
@@ -116,6 +127,11 @@ func (v *Volume) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		case inRead:
 			p, err = v.Read(k)
 		case inWrite:
+			if k.Length > 0 && v.versions[k.Offset/wire.PageSize/chunkBlocks] == nil {
+				if err := v.takes(len(v.versions) + 1); err != nil {
+					return a, what, err
+				}
+			}
 			apply, p, err = v.Write(k)
 		case inFlush:
 			p, err = v.Flush(k)
@@ -191,6 +207,9 @@ func (v *Volume) code(x *taped.Codec) {
 	key := func(x *taped.Codec, k *uint64) { taped.Within(x, k, chunks-1) }
 	taped.Map(x, &v.versions, int(chunks), key, func(x *taped.Codec, c **[chunkBlocks]uint64) {
 		if x.Reading() {
+			if err := v.takes(len(v.versions) + 1); err != nil {
+				x.Fail("%v", err)
+			}
 			*c = new([chunkBlocks]uint64)
 		}
 		last := uint64(0)

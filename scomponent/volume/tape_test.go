@@ -22,7 +22,7 @@ func remake(_ string, head []byte) (taped.Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.New()
+	return h.New(nil)
 }
 
 // TestAgain: a volume that is made again by its tape, also from a snapshot on, answers the same, wherever it moves and
@@ -97,6 +97,46 @@ func TestAgain(t *testing.T) {
 	})
 	if seen[Written] == 0 || seen[Synced] == 0 || failed == 0 || applied == 0 || refused == 0 {
 		t.Errorf("%v headers, %d failed, %d writes applied, %d requests refused: the test tries too little", seen, failed, applied, refused)
+	}
+}
+
+// TestMemoryIsAskedFor: a tape says where it writes, and that costs memory.
+func TestMemoryIsAskedFor(t *testing.T) {
+	left := int64(2 * chunkBlocks * 8)
+	h := TapeHead{Meta: Meta{ID: 3, Name: "v", SizeBytes: 100 * chunkBlocks * wire.PageSize, Epoch: 1, Boot: testBoot}, Boot: testBoot}
+	make := func() *Volume {
+		left := left
+		v, err := h.New(func(n int64) error {
+			if left -= n; left < 0 {
+				return wire.Errorf(wire.KindNoMemory, "%d bytes too many", -left)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	write := func(v *Volume, chunk uint64) error {
+		k := wire.Block{VolumeEpoch: 1, Version: 1, Offset: chunk * chunkBlocks * wire.PageSize, Length: wire.PageSize}
+		_, _, err := v.Apply(inWrite, appendBlock(nil, &k))
+		return err
+	}
+	v := make()
+	for _, chunk := range []uint64{1, 1, 7} {
+		if err := write(v, chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := make().Restore(v.Snapshot(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if write(v, 8) == nil {
+		t.Error("a third chunk is taken")
+	}
+	left /= 2
+	if make().Restore(v.Snapshot(nil)) == nil {
+		t.Error("two chunks are restored")
 	}
 }
 

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,19 +34,48 @@ type Accesses interface {
 	Close() error
 }
 
+// ErrOther is wrapped by ExecuteOptions.Accesses for a process whose program is not known, because it was of another run on the same
+// cluster: its core is passed over.
+var ErrOther = errors.New("the process is of another run")
+
 // ExecuteOptions say how to re-execute a tape.
 type ExecuteOptions struct {
 	// Accesses gives those of a process by what its driver wrote on the tape. The caller of Execute need not close them.
 	Accesses func(program []byte) (Accesses, error)
+	// MaxBytes bounds the memory that the cores of a tape may take at a time, about; 0 is DefaultMaxMemory. It is what a tape says that is
+	// bounded, before it is believed.
+	MaxBytes int64
 	// Until stops after this event; events are the records of the tape, from 1 on, those that have been deleted included. 0 is all.
 	Until uint64
+
+	memory *memory
+}
+
+// DefaultMaxMemory is enough for an ExCache of MaxLines and a page store of MaxGroups.
+const DefaultMaxMemory = 4 << 30
+
+// What cores take, in bytes, about.
+const (
+	lineBytes  = 64 // of an ExCache, its index and its policy included
+	groupBytes = 24 // of a page store
+)
+
+// memory is what cores may still take.
+type memory struct{ left int64 }
+
+func (m *memory) take(n int64) error {
+	if n > m.left {
+		return fmt.Errorf("a core that takes about %d bytes of memory, %d are left", n, m.left)
+	}
+	m.left -= n
+	return nil
 }
 
 // Result is what a re-execution came to.
 type Result struct {
 	Head    Head
 	Before  uint64 // events in segments that have been deleted
-	Skipped uint64 // events of cores before their first state, of a tape whose beginning has been deleted
+	Skipped uint64 // events of cores before their first state, of a tape whose beginning has been deleted, and of processes of other runs
 	Events  uint64 // number of the last event; all but Before and Skipped were fed, and verified
 	States  uint64 // that cores had when the tape says so
 	Effects uint64 // effects that were the recorded ones
@@ -98,6 +128,7 @@ func Execute(ctx context.Context, path string, o ExecuteOptions) (res *Result, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	o.memory = &memory{cmp.Or(o.MaxBytes, DefaultMaxMemory)}
 	res = &Result{Head: r.Head, Before: r.Head.Records, Events: r.Head.Records}
 	if o.Until > 0 && o.Until <= res.Before {
 		return res, fmt.Errorf("%s: event %d has been deleted, the tape begins with event %d", path, o.Until, res.Before+1)
@@ -146,6 +177,12 @@ func (res *Result) step(cores map[uint64]taped, rec *Record, o *ExecuteOptions) 
 	switch {
 	case rec.Begins:
 		c, err := begin(rec.Kind, rec.Data, o)
+		if errors.Is(err, ErrOther) {
+			cores[rec.Core] = taped{at: -1}
+			res.Events++
+			res.Skipped++
+			return nil
+		}
 		if err != nil {
 			return at("begin "+rec.Kind, err)
 		}
@@ -153,10 +190,12 @@ func (res *Result) step(cores map[uint64]taped, rec *Record, o *ExecuteOptions) 
 		res.Events++
 		res.Last = "begin " + c.name()
 		return nil
+	case rec.State && known && c.at < 0:
+		return nil
 	case rec.State:
 		event = res.Events // it is behind it
 		return res.atState(cores, rec, o, at)
-	case !known && rec.Core <= res.Head.Cores: // it began in a segment that has been deleted, and its state comes
+	case known && c.at < 0, !known && rec.Core <= res.Head.Cores: // the latter began in a segment that has been deleted, and its state comes
 		res.Events++
 		res.Skipped++
 		return nil
@@ -187,6 +226,10 @@ func (res *Result) atState(cores map[uint64]taped, rec *Record, o *ExecuteOption
 		return nil
 	}
 	c, err := begin(rec.Kind, rec.Head, o)
+	if errors.Is(err, ErrOther) {
+		cores[rec.Core] = taped{at: -1}
+		return nil
+	}
 	if err != nil {
 		return at("go on with "+rec.Kind, err)
 	}
@@ -216,7 +259,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 	case fault.TapeKind:
 		return newFault(head, o)
 	case pagestore.TapeKind:
-		return newStore(head)
+		return newStore(head, o)
 	case "gmanagers/gpm":
 		return &stateCore{kind: kind, s: gpm.New()}, nil
 	case "gmanagers/gmm":
@@ -224,11 +267,11 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 	case "gmanagers/gsm":
 		return &stateCore{kind: kind, s: gsm.New()}, nil
 	case volume.TapeKind:
-		return newVolume(head)
+		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
 	case migrate.GiverTapeKind:
-		return newVolumeGiver(head)
+		return newVolumeGiver(head, o)
 	case migrate.TakerTapeKind:
 		return newVolumeTaker(head)
 	case admission.TapeKind:

@@ -17,7 +17,9 @@ type faultCore struct {
 	in      fault.Input
 	at      fault.TapeState
 	threads []access
-	end     bool
+	last    string // state when it ended: the core is not kept, of a node that ran for days there were many
+	memory  *memory
+	bytes   int64
 }
 
 // access is the one that a thread is within.
@@ -32,6 +34,14 @@ func newFault(head []byte, o *ExecuteOptions) (core, error) {
 	if err := wire.Unmarshal(head, &c.head); err != nil {
 		return nil, err
 	}
+	if err := c.head.ExCache.Validate(); err != nil {
+		return nil, err
+	}
+	c.bytes = lineBytes * int64(c.head.ExCache.Frames())
+	if err := o.memory.take(c.bytes); err != nil {
+		return nil, err
+	}
+	c.memory = o.memory
 	var err error
 	if c.core, err = c.head.New(); err != nil {
 		return nil, err
@@ -44,10 +54,22 @@ func newFault(head []byte, o *ExecuteOptions) (core, error) {
 	return c, nil
 }
 
-func (c *faultCore) name() string     { return fmt.Sprintf("process %s, pid %d", c.head.Name, c.head.PID) }
-func (c *faultCore) ended() bool      { return c.end }
-func (c *faultCore) state() string    { return c.core.Show() }
-func (c *faultCore) snapshot() []byte { return c.at.Append(nil, c.core) }
+func (c *faultCore) name() string { return fmt.Sprintf("process %s, pid %d", c.head.Name, c.head.PID) }
+func (c *faultCore) ended() bool  { return c.core == nil }
+
+func (c *faultCore) state() string {
+	if c.core == nil {
+		return c.last
+	}
+	return c.core.Show()
+}
+
+func (c *faultCore) snapshot() []byte {
+	if c.core == nil {
+		return nil
+	}
+	return c.at.Append(nil, c.core)
+}
 
 func (c *faultCore) restore(state []byte) error {
 	if err := c.at.Read(state, c.core); err != nil {
@@ -63,7 +85,7 @@ func (c *faultCore) apply(b []byte) (what string, effects int, hits uint64, err 
 	if err := in.Read(b, len(c.threads), c.at.Last); err != nil {
 		return "a record", 0, 0, err
 	}
-	if c.end {
+	if c.core == nil {
 		return in.String(), 0, 0, errors.New("the process has ended before")
 	}
 	if err := calling(func() {
@@ -100,16 +122,18 @@ func (c *faultCore) apply(b []byte) (what string, effects int, hits uint64, err 
 	if err != nil {
 		return in.String(), 0, hits, err
 	}
-	if in.Kind == fault.InEnd {
-		if c.end = true; got.Stats != in.Stats {
-			return in.String(), 0, hits, fmt.Errorf("the cache counted %+v, recorded was %+v", got.Stats, in.Stats)
-		}
+	if in.Kind == fault.InEnd && got.Stats != in.Stats {
+		return in.String(), 0, hits, fmt.Errorf("the cache counted %+v, recorded was %+v", got.Stats, in.Stats)
 	}
 	if err := differ(got.Effects, in.Effects, got.Sum, in.Sum); err != nil {
 		return in.String(), 0, hits, err
 	}
 	if in.Timed() {
 		c.at.Last = in.Now
+	}
+	if in.Kind == fault.InEnd {
+		c.last, c.core = c.core.Show(), nil
+		c.memory.left += c.bytes
 	}
 	return in.String(), len(got.Effects), hits, nil
 }

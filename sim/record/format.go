@@ -99,6 +99,7 @@ type End struct {
 	Full    string `json:"full"`     // why no more were written; empty if all were
 	Waits   uint64 `json:"waits"`    // records that waited for MaxBuffered
 	Deleted uint64 `json:"deleted"`  // segments
+	Held    uint64 `json:"held"`     // the event after which Hold was called; 0: it was not
 	NoState uint64 `json:"no_state"` // states that were not written, because they were too large
 }
 

@@ -247,6 +247,9 @@ func TestChangeIsSeen(t *testing.T) {
 		}), testOptions, "event ")
 	}
 	other := testOptions
+	other.MaxBytes = 3 * lineBytes
+	want("little memory", path, other, fmt.Sprintf("takes about %d bytes of memory, %d are left", 5*lineBytes, 3*lineBytes))
+	other = testOptions
 	other.Accesses = func([]byte) (Accesses, error) { return &program{n: 1}, nil }
 	want("other accesses", path, other, "the program accesses page")
 	other.Accesses = func([]byte) (Accesses, error) { return nil, errors.New("no such trace") }
@@ -364,7 +367,8 @@ func TestFull(t *testing.T) {
 // TestRing: a tape that has its size loses its oldest records, and no others. What is there has a state of each core that has a record
 // there, behind its first, and a state that is too large is left out and counted.
 func TestRing(t *testing.T) {
-	w, path := create(t, MinMaxBytes)
+	const size = 1 << 20
+	w, path := create(t, size)
 	const cores = 3
 	var cs [cores + 1]tape.Tape
 	for n := 1; n <= cores; n++ {
@@ -376,11 +380,11 @@ func TestRing(t *testing.T) {
 		k := 1 + n%cores
 		binary.LittleEndian.PutUint32(x.fill(b), uint32(n))
 		if cs[k].Record(b) {
-			size := 100
+			n, at := 100, uint32(n)
 			if k == 2 {
-				size = MinMaxBytes/stateShare + 1
+				n = size/stateShare + 1
 			}
-			cs[k].State(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), make([]byte, size)...))
+			cs[k].State(append(binary.LittleEndian.AppendUint32(nil, at), make([]byte, n)...))
 			states++
 		}
 		if n%16 == 0 {
@@ -405,7 +409,7 @@ func TestRing(t *testing.T) {
 		}
 		sum += st.Size()
 	}
-	if sum > MinMaxBytes+BlockBytes || sum < MinMaxBytes/2 {
+	if sum > size+BlockBytes || sum < size/2 {
 		t.Errorf("%d bytes in %d segments", sum, len(ns))
 	}
 	if tapes, err := Tapes(filepath.Dir(path)); err != nil || len(tapes) != 1 || tapes[0] != path {
@@ -477,6 +481,50 @@ func TestRing(t *testing.T) {
 	}
 	if tapes, err := Tapes(filepath.Dir(path)); err != nil || len(tapes) != 0 {
 		t.Errorf("removed, and there are %q, %v", tapes, err)
+	}
+}
+
+// TestHold: what is there when something wrong is seen stays there, with what follows up to as much again; then the tape takes no more.
+func TestHold(t *testing.T) {
+	w, path := create(t, MinMaxBytes)
+	c, x, b := w.Open("noise", nil), noise(1), make([]byte, 4096)
+	first := uint64(0)
+	for n := range uint64(600) {
+		if c.Record(x.fill(b)) {
+			c.State(nil)
+		}
+		if n%4 == 0 {
+			w.flush2(t)
+		}
+		if n == 300 {
+			ns, err := segments(path)
+			if err != nil || ns[0] == 0 {
+				t.Fatalf("segments %v, %v", ns, err)
+			}
+			first = ns[0]
+			w.Hold()
+		}
+		if n == 400 {
+			w.Hold() // the first counts
+		}
+	}
+	end, err := w.Close()
+	if err != nil || end.Held != 302 || !strings.Contains(end.Full, "event 302, which saw something wrong") || end.Records+end.Dropped != 601 || end.Records < 302+MinMaxBytes/4200 {
+		t.Fatalf("%+v %v", end, err)
+	}
+	if ns, err := segments(path); err != nil || ns[0] < first || ns[0] > first+1 { // one may have been written already
+		t.Errorf("segments %v, want from %d on; %v", ns, first, err)
+	}
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for err == nil {
+		_, err = r.Next()
+	}
+	if err != io.EOF || *r.Ended() != end || r.records != end.Records {
+		t.Errorf("%d records, %+v: %v", r.records, r.Ended(), err)
 	}
 }
 
@@ -591,7 +639,7 @@ func TestChangedState(t *testing.T) {
 		}
 	}
 	try := func(state []byte) error {
-		c, err := newFault(wire.Marshal(&head), &testOptions)
+		c, err := newFault(wire.Marshal(&head), &ExecuteOptions{Accesses: testOptions.Accesses, memory: &memory{DefaultMaxMemory}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -710,6 +758,7 @@ func FuzzRecords(f *testing.F) {
 			t.Fatal(err)
 		}
 		o := testOptions
+		o.MaxBytes = 16 << 20
 		o.Accesses = func([]byte) (Accesses, error) { return &short{}, nil }
 		_, _ = Execute(t.Context(), path, o)
 	})

@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,44 @@ func Tapes(dir string) ([]string, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+// Link makes a tape be in another folder, too, which has none of this name: what is written later on its last segment is there, but no further
+// segment; and what is deleted here stays there. It copies where the file system has no links.
+func Link(path, dir string) error {
+	ns, err := segments(path)
+	if err != nil {
+		return err
+	}
+	gone := true // segments are deleted meanwhile, the oldest first
+	for _, n := range ns {
+		from, to := segmentPath(path, n), segmentPath(filepath.Join(dir, filepath.Base(path)), n)
+		err := os.Link(from, to)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrExist) {
+			err = copyFile(from, to)
+		}
+		if errors.Is(err, os.ErrNotExist) && gone {
+			continue
+		}
+		if gone = false; err != nil {
+			return fmt.Errorf("keep a tape: %w", err)
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return errors.Join(err, dst.Close())
 }
 
 // Remove deletes a tape.

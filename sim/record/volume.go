@@ -10,12 +10,15 @@ import (
 
 // The cores of an sComponent: each volume, the order of its flushes, and its moves.
 
-func newVolume(head []byte) (core, error) {
+// blocksPerByte is how many blocks a byte stands for in the two sets of a move.
+const blocksPerByte = 4
+
+func newVolume(head []byte, o *ExecuteOptions) (core, error) {
 	h, err := headed[volume.TapeHead](head)
 	if err != nil {
 		return nil, err
 	}
-	v, err := h.New()
+	v, err := h.New(o.memory.take)
 	return newCalled(fmt.Sprintf("volume %d of %s", h.Meta.ID, h.Node), v, err)
 }
 
@@ -28,9 +31,12 @@ func newIOSched(head []byte) (core, error) {
 	return newCalled(fmt.Sprintf("flushes of volume %d of %s", h.Volume, h.Node), s, err)
 }
 
-func newVolumeGiver(head []byte) (core, error) {
+func newVolumeGiver(head []byte, o *ExecuteOptions) (core, error) {
 	h, err := headed[migrate.GiverHead](head)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.memory.take(int64(min(h.Blocks, 1<<40) / blocksPerByte)); err != nil {
 		return nil, err
 	}
 	g, err := h.New()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"splitkernel/configs"
 	"splitkernel/netlayer/tape"
 )
 
@@ -19,7 +20,7 @@ const (
 	// DefaultMaxBytes is how large a tape gets that keeps a whole run.
 	DefaultMaxBytes = 1 << 30
 	// MinMaxBytes is the least bound of it: a few blocks.
-	MinMaxBytes = 1 << 20
+	MinMaxBytes = configs.MinTapeBytes
 	// FlushInterval is how long a record may wait in memory: what a killed node did in its last moments is lost.
 	FlushInterval = 100 * time.Millisecond
 )
@@ -41,6 +42,7 @@ type Writer struct {
 	dropped uint64
 	deleted uint64
 	noState uint64
+	held    uint64 // records before Hold; 0: nothing is held
 	waits   uint64
 	full    string // why nothing more is taken
 	closed  bool
@@ -61,7 +63,10 @@ type Writer struct {
 	err    error
 }
 
-var _ tape.Recorder = (*Writer)(nil)
+var (
+	_ tape.Recorder = (*Writer)(nil)
+	_ tape.Holder   = (*Writer)(nil)
+)
 
 // Create makes a new tape of at most max bytes, and begins it. When it has more, its oldest segment is deleted.
 func Create(path string, h Head, max int64) (*Writer, error) {
@@ -261,11 +266,29 @@ func (w *Writer) next() {
 	}
 }
 
+// Hold implements tape.Holder: from now on nothing is deleted, and when the tape has twice its size it takes no more.
+func (w *Writer) Hold() {
+	w.mu.Lock()
+	if w.held == 0 {
+		w.held = max(w.records, 1)
+	}
+	w.mu.Unlock()
+}
+
 // trim deletes the oldest segments as long as the tape is too large.
 func (w *Writer) trim() {
 	sum := w.size
 	for _, n := range w.old {
 		sum += n
+	}
+	w.mu.Lock()
+	held := w.held
+	w.mu.Unlock()
+	if held > 0 {
+		if sum > 2*w.max {
+			w.stop(fmt.Sprintf("it has %d bytes before and after event %d, which saw something wrong", sum, held))
+		}
+		return
 	}
 	for ; sum > w.max && len(w.old) > 0 && w.err == nil; w.old = w.old[1:] {
 		sum -= w.old[0]
@@ -310,7 +333,7 @@ func (w *Writer) write(kind byte, raw []byte) {
 func (w *Writer) Stats() End {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return End{Records: w.records, Dropped: w.dropped, Full: w.full, Waits: w.waits, Deleted: w.deleted, NoState: w.noState}
+	return End{Records: w.records, Dropped: w.dropped, Full: w.full, Waits: w.waits, Deleted: w.deleted, NoState: w.noState, Held: w.held}
 }
 
 // Close writes what is left, and how the tape ended. No core is told anything any more.
