@@ -65,6 +65,9 @@ type (
 	}
 )
 
+// noBytes stands for those of chunks that come again, of which only their number is on the tape.
+var noBytes [wire.MaxBody]byte
+
 // The kinds of what comes out of a taker.
 const (
 	outTake   uint8 = 1 // what came is taken
@@ -128,7 +131,7 @@ func (t *Taker) Apply(kind uint8, args []byte) (a taped.Answer, what string, err
 		if err != nil {
 			return a, "chunk", err
 		}
-		req := wire.ProcessCopyReq{Total: in.Total, StateSum: in.StateSum, Offset: in.Offset, Sum: in.Sum, Bytes: make([]byte, in.Bytes)}
+		req := wire.ProcessCopyReq{Total: in.Total, StateSum: in.StateSum, Offset: in.Offset, Sum: in.Sum, Bytes: noBytes[:in.Bytes]}
 		take, werr := t.Chunk(in.Now, &req, in.Came)
 		return t.answer(take, outTake, werr), fmt.Sprintf("chunk offset=%d bytes=%d at=%v", in.Offset, in.Bytes, in.Now), nil
 	case inChecked:

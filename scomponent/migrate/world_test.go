@@ -383,8 +383,8 @@ func runWorld(t interface{ Fatalf(string, ...any) }, seed uint64) wire.MoveState
 	return s.State
 }
 
-// record has one world in eight recorded.
-func (w *world) record() bool { return w.seed%8 == 0 }
+// record has one world in sixteen recorded.
+func (w *world) record() bool { return w.seed%16 == 0 }
 
 func (w *world) giver(h GiverHead) *TapedGiver {
 	g := &TapedGiver{Giver: h.Make()}

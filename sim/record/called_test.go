@@ -340,3 +340,52 @@ func TestCalledCores(t *testing.T) {
 		})
 	}
 }
+
+// seedTape keeps what one scene records.
+type seedTape struct {
+	kind    string
+	head    []byte
+	records [][]byte
+	state   []byte
+}
+
+func (s *seedTape) Open(kind string, head []byte) tape.Tape {
+	s.kind, s.head = kind, bytes.Clone(head)
+	return s
+}
+func (s *seedTape) Record(b []byte) bool {
+	s.records = append(s.records, bytes.Clone(b))
+	return true
+}
+func (s *seedTape) State(b []byte) { s.state = bytes.Clone(b) }
+func (s *seedTape) End()           {}
+
+// FuzzCalls makes a core of any head, restores any state into it and feeds any record: it may refuse them, and must not fall over them.
+func FuzzCalls(f *testing.F) {
+	var kinds []string
+	for i, s := range calledScenes() {
+		var k seedTape
+		s.play(&k)
+		kinds = append(kinds, k.kind)
+		for _, r := range k.records {
+			f.Add(uint8(i), k.head, k.state, r)
+		}
+		f.Add(uint8(i), k.head, []byte{}, k.records[0])
+	}
+	f.Fuzz(func(t *testing.T, scene uint8, head, state, rec []byte) {
+		o := ExecuteOptions{memory: &memory{16 << 20}}
+		c, err := begin(kinds[int(scene)%len(kinds)], head, &o)
+		if err != nil {
+			return
+		}
+		if len(state) > 0 {
+			if perr := calling(func() { err = c.restore(state) }); err != nil || perr != nil {
+				return
+			}
+			_ = c.snapshot()
+		}
+		_, _, _, _ = c.apply(rec)
+		_ = c.state()
+		_ = c.snapshot()
+	})
+}
