@@ -8,13 +8,6 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// Pauses before a storage operation is sent again that its sComponent refused as busy, as live.
-const (
-	storagePause    = 10 * time.Millisecond
-	storagePauseMax = 80 * time.Millisecond
-	storagePatience = 4 * time.Second
-)
-
 // sectors are the stamps of a block.
 type sectors [wire.SectorsPerPage]Stamp
 
@@ -68,7 +61,7 @@ func (b *blockCache) perform(out []buffercache.Effect, fetched *sectors) {
 		case buffercache.Reply:
 			b.answer(e.Call, e.Err)
 		default:
-			op := &storageOp{b: b, e: *e, began: b.m.c.clock.Now(), pause: storagePause}
+			op := &storageOp{b: b, e: *e, began: b.m.c.clock.Now()}
 			if e.Kind == buffercache.WriteStorage {
 				op.data = *b.slot(e.Slot)
 			}
@@ -105,7 +98,6 @@ type storageOp struct {
 	e     buffercache.Effect
 	data  sectors
 	began time.Duration
-	pause time.Duration
 }
 
 func (o *storageOp) send() {
@@ -170,10 +162,12 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 // done takes the outcome of a storage operation.
 func (o *storageOp) done(err error) {
 	c := o.b.m.c
-	if wire.KindOf(err) == wire.KindBusy && c.clock.Now()-o.began < storagePatience {
-		c.after(o.pause, o.send)
-		o.pause = min(2*o.pause, storagePauseMax)
-		return
+	if err != nil {
+		if at, wait, again := o.b.cache.Again(o.e.ID, o.e.Place, wire.KindOf(err), c.clock.Now()-o.began); again {
+			o.e.Place = at
+			c.after(wait, o.send)
+			return
+		}
 	}
 	o.b.ops--
 	if err != nil {

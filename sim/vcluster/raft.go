@@ -127,9 +127,17 @@ func (r *raft) round() {
 			g.disks[m].save(at, bytes, vote)
 			continue
 		}
-		c.ask(wire.OpRaft, g.leader, m, appendBytes+bytes, func(done func(int, func())) {
-			g.disks[m].save(at, bytes, func() { done(appendBytes, vote) })
-		}, func(error) {}) // a follower that was not reached has no vote; the next batch brings it what it missed
+		var send func()
+		send = func() {
+			c.ask(wire.OpRaft, g.leader, m, appendBytes+bytes, func(done func(int, func())) {
+				g.disks[m].save(at, bytes, func() { done(appendBytes, vote) })
+			}, func(error) { // the message or its answer was lost
+				if have < need && term == r.term {
+					send()
+				}
+			}) // later ones bring a follower what it missed
+		}
+		send()
 	}
 }
 

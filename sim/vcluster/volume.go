@@ -3,15 +3,12 @@ package vcluster
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 	"splitkernel/sim/vtime"
 )
-
-// BlockWindow is how many 4 KiB parts of one block request are under way at once, as live.
-const BlockWindow = 16
 
 // VolumeOptions say where a volume is.
 type VolumeOptions struct {
@@ -122,21 +119,18 @@ func (v *Volume) Flush(y *vtime.Proc) error {
 	return nil
 }
 
-// transfer splits a request at the 4 KiB blocks and keeps up to BlockWindow parts under way.
+// transfer splits a request at the 4 KiB blocks and keeps up to blockio.Window parts under way.
 func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) error {
-	if offset%wire.SectorSize != 0 || len(b)%wire.SectorSize != 0 || len(b) == 0 {
-		return fmt.Errorf("volume %d: %v of %d bytes at %d, want multiples of %d", v.o.ID, op, len(b), offset, wire.SectorSize)
-	}
-	if end := offset + uint64(len(b)); end > v.o.SizeBytes {
-		return fmt.Errorf("volume %d: %v of %d bytes at %d goes beyond its end at %d", v.o.ID, op, len(b), offset, v.o.SizeBytes)
+	if err := blockio.Check(v.o.SizeBytes, offset, len(b)); err != nil {
+		return fmt.Errorf("volume %d: %v of %w", v.o.ID, op, err)
 	}
 	began := v.p.c.clock.Now()
 	room := vtime.Signal{Name: fmt.Sprintf("%v of volume %d", op, v.o.ID)}
 	under, errs := 0, []error(nil)
 	for at := 0; at < len(b); {
 		from := offset + uint64(at)
-		n := min(len(b)-at, wire.PageSize-int(from%wire.PageSize))
-		for under == BlockWindow {
+		n := blockio.Part(from, len(b)-at)
+		for under == blockio.Window {
 			y.Wait(&room)
 		}
 		part, data := b[at:at+n], new(sectors)
@@ -187,14 +181,15 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 		return
 	}
 	began := p.c.clock.Now()
-	pause := StewardInterval
+	var retry blockio.Retry
 	var try func()
 	try = func() {
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
-			if wire.KindOf(err) == wire.KindBusy && p.c.clock.Now()-began < 20*time.Second {
-				p.c.after(pause, try)
-				pause = min(2*pause, time.Second)
-				return
+			if err != nil {
+				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, false); again {
+					p.c.after(pause, try)
+					return
+				}
 			}
 			done(err)
 		})
