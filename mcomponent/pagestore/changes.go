@@ -114,6 +114,7 @@ func (s *Store) Reserve(into []Frame) bool {
 	}
 	for i := range into {
 		into[i], _ = s.take()
+		s.frames[into[i]].reserved = true
 	}
 	s.out += len(into)
 	return true

@@ -120,8 +120,10 @@ func (in *Input) Read(b []byte, capacity, groups int) error {
 		in.Content = Content{wire.Epoch(r.Below(1 << 32)), r.Uint(), uint32(r.Below(1 << 32)), r.Bool()}
 	case InUnmap:
 		in.N = r.Uint()
-	case InFreeGroup, InReserve:
+	case InFreeGroup:
 		in.N = r.Below(uint64(capacity) + 1<<20)
+	case InReserve:
+		in.N = r.Below(maxReserve)
 	}
 	switch in.Kind {
 	case InRelease, InInstall:
@@ -135,6 +137,9 @@ func (in *Input) Read(b []byte, capacity, groups int) error {
 	in.Sum = r.Word()
 	return r.End()
 }
+
+// maxReserve bounds the frames that a tape may name to be reserved at a time; wire.MaxCopyPages bounds them live.
+const maxReserve = 1 << 16
 
 // MaxGroups bounds the groups of a store: the table of groups grows to the largest.
 const MaxGroups = 1 << 24
@@ -160,13 +165,25 @@ func (s *Store) Apply(in *Input) uint32 {
 		fs := make([]Frame, in.N)
 		sum = sumReserve(fs, s.Reserve(fs))
 	case InRelease:
+		s.unreserve(in.Frames)
 		s.Release(in.Frames)
 	case InInstall:
+		s.unreserve(in.Frames)
 		s.Install(in.Group, in.PID, in.Page, in.Content, in.Frames[0])
 	case InRemove:
 		s.Remove(in.PID, in.Page)
 	}
 	return sum.Word()
+}
+
+// unreserve panics unless each of the frames is reserved, and is there once: a frame in two lists would make an endless one.
+func (s *Store) unreserve(frames []Frame) {
+	for _, f := range frames {
+		if int(f) >= len(s.frames) || !s.frames[f].reserved {
+			panic(fmt.Sprintf("pagestore: frame %d is not reserved", f))
+		}
+		s.frames[f].reserved = false
+	}
 }
 
 func sumMiss(f Frame, crc uint32, a Action) tape.Sum {

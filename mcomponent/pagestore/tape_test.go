@@ -115,6 +115,28 @@ func TestTape(t *testing.T) {
 	})
 }
 
+// TestFramesOfATape: a tape that gives a frame back that is not reserved, or twice, is refused, for it would tie lists into loops.
+func TestFramesOfATape(t *testing.T) {
+	for _, frames := range [][]Frame{{0}, {1, 1}, {3}, {9}} {
+		s := New(16)
+		s.Flush(0, 1, 1, 1, 1, 1)
+		s.Reserve(make([]Frame, 2)) // 1 and 2
+		for _, in := range []Input{{Kind: InRelease, Frames: frames}, {Kind: InInstall, PID: 1, Page: 2, Frames: frames}} {
+			if in.Kind == InInstall && len(frames) > 1 {
+				continue
+			}
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%v of frames %v is made", in.Kind, frames)
+					}
+				}()
+				s.Apply(&in)
+			}()
+		}
+	}
+}
+
 // FuzzState restores any bytes: an error, or a store that is sound and writes the same state but for how numbers are written.
 func FuzzState(f *testing.F) {
 	s := New(16)

@@ -137,6 +137,7 @@ func (s *Store) RestoreState(b []byte, groups int) error {
 	for f := range s.frames[:s.fresh] {
 		bits := r.Byte(tapeBits)
 		if bits == 0 {
+			s.frames[f].reserved = !free[f]
 			continue
 		}
 		m := &s.frames[f]

@@ -377,6 +377,9 @@ func (h *heldTape) again(t *rapid.T, live *Taped, fo Options, xo excache.Options
 			if err := in.Read(b, fo.Threads, at.Last); err != nil {
 				t.Fatal(err)
 			}
+			if in.ByRunning() {
+				at.Runs = in.Thread
+			}
 			for range in.Hits {
 				if hits[0].thread != at.Runs {
 					t.Fatalf("record %d: thread %d runs, and %d hit", n, at.Runs, hits[0].thread)
@@ -608,11 +611,11 @@ func TestSpace(t *testing.T) {
 		var s space
 		var set pageSet
 		model := map[wire.PageNo]bool{}
-		anon := map[wire.PageNo]bool{}
+		anon, held := map[wire.PageNo]bool{}, map[wire.PageNo]bool{}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			first := wire.PageNo(rapid.IntRange(500, 1560).Draw(t, "first"))
 			last := first + wire.PageNo(rapid.IntRange(0, 900).Draw(t, "more"))
-			switch rapid.IntRange(0, 2).Draw(t, "op") {
+			switch rapid.IntRange(0, 3).Draw(t, "op") {
 			case 0:
 				a := rapid.Bool().Draw(t, "anon")
 				s.add(first, last, a)
@@ -624,9 +627,16 @@ func TestSpace(t *testing.T) {
 				set.removeRange(first, last)
 				for p := first; p <= last; p++ {
 					delete(model, p)
+					delete(held, p)
 				}
 			case 2:
 				set.add(first)
+				held[first] = true
+			case 3:
+				set.addRange(first, last)
+				for p := first; p <= last; p++ {
+					held[p] = true
+				}
 			}
 			if err := s.check(); err != nil {
 				t.Fatal(err)
@@ -634,6 +644,9 @@ func TestSpace(t *testing.T) {
 			for p := wire.PageNo(490); p < 2500; p += 7 {
 				if m := s.find(p); (m != nil) != model[p] || m != nil && m.anon != anon[p] {
 					t.Fatalf("page %d: %v, want %v", p, m, model[p])
+				}
+				if set.has(p) != held[p] {
+					t.Fatalf("page %d is in the set: %t, want %t", p, set.has(p), held[p])
 				}
 			}
 		}

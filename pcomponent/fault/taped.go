@@ -16,8 +16,9 @@ type Taped struct {
 	in    Input
 	buf   []byte
 	hits  uint64
+	runs  int // the thread whose accesses hit now; the tape is told when one has
 	ended bool
-	at    TapeState
+	at    TapeState // as the tape has it
 }
 
 // Record begins a tape, before the first input.
@@ -29,32 +30,74 @@ func (c *Taped) Record(t tape.Tape) {
 // clear them all would cost more than to write a record.
 func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
 	in := &c.in
+	if c.at.Runs != c.runs || in.Thread != c.runs {
+		c.tellRuns(kind)
+	}
 	in.Kind = kind
 	hits := c.cache.Hits()
 	in.Hits, c.hits = hits-c.hits, hits
+	if kind.byRunning() {
+		c.at.Runs = in.Thread
+	}
 	in.sum(s, out)
 	c.buf = in.append(c.buf[:0], c.at.Last)
 	c.at.Made[c.at.Runs] += in.Hits
-	switch kind {
-	case InRun:
-		c.at.Runs = in.Thread
-	case InFinish:
+	if kind == InFinish {
 		c.at.Made[in.Thread]++
 	}
 	if in.Timed() {
 		c.at.Last = in.Now
 	}
 	if c.tape.Record(c.buf) && kind != InEnd {
-		c.tape.State(c.at.Append(nil, c.Core)) // it may be large, and is seldom wanted
+		c.state()
 	}
 }
 
-// Run says that the accesses that come are those of thread t: it got the lock.
+// state writes the state. All that the core was told, hits included, is on the tape. It may be large, and is seldom wanted.
+func (c *Taped) state() { c.tape.State(c.at.Append(nil, c.Core)) }
+
+// Run says that the accesses that come are those of thread t: it got the lock. What the one before it hit is told first, if it hit.
 func (c *Taped) Run(t int) {
-	if c.tape != nil && c.at.Runs != t {
-		c.in.Thread = t
-		c.put(InRun, 0, nil)
+	if c.tape == nil || c.runs == t {
+		return
 	}
+	if c.cache.Hits() != c.hits {
+		c.tellRuns(InRun)
+		if c.run(t) {
+			c.state()
+		}
+	}
+	c.runs = t
+}
+
+// tellRuns tells whose the hits are that the record of an input is to hold, if nothing else says it: the input is of another thread, or of none.
+// It writes no state: hits, or the input, are not on the tape yet.
+func (c *Taped) tellRuns(kind InputKind) {
+	if c.cache.Hits() == c.hits || kind.byRunning() && c.in.Thread == c.runs {
+		return
+	}
+	if c.at.Runs != c.runs {
+		hits := c.hits
+		c.hits = c.cache.Hits() // not yet these
+		c.run(c.runs)
+		c.hits = hits
+	}
+	if kind.byRunning() { // and from here on it is another
+		c.run(c.in.Thread)
+	}
+}
+
+// run writes an InRun, with the hits that there are. It reports whether the tape wants the state.
+func (c *Taped) run(t int) (state bool) {
+	was := c.in.Thread
+	c.in.Thread = t
+	hits := c.cache.Hits()
+	c.in.Kind, c.in.Hits, c.hits = InRun, hits-c.hits, hits
+	c.in.sum(0, nil)
+	c.buf = c.in.append(c.buf[:0], c.at.Last)
+	c.at.Made[c.at.Runs] += c.in.Hits
+	c.at.Runs, c.in.Thread = t, was
+	return c.tape.Record(c.buf)
 }
 
 // End ends the tape with what the cache counted.

@@ -88,6 +88,9 @@ func (c *faultCore) apply(b []byte) (what string, effects int, hits uint64, err 
 	if c.core == nil {
 		return in.String(), 0, 0, errors.New("the process has ended before")
 	}
+	if in.ByRunning() {
+		c.at.Runs = in.Thread
+	}
 	if err := calling(func() {
 		for ; hits < in.Hits && err == nil; hits++ {
 			err = c.hit()

