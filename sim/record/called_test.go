@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -388,4 +389,89 @@ func FuzzCalls(f *testing.F) {
 		_ = c.state()
 		_ = c.snapshot()
 	})
+}
+
+// stepwise has each record begin a segment. There is one if there is more on the tape than states, so a volume is read meanwhile.
+type stepwise struct {
+	t    *testing.T
+	w    *Writer
+	fill *volume.Taped
+}
+
+func (s stepwise) Open(kind string, head []byte) tape.Tape { return stepTape{s, s.w.Open(kind, head)} }
+
+type stepTape struct {
+	s stepwise
+	tape.Tape
+}
+
+func (s stepTape) Record(b []byte) bool {
+	s.s.next()
+	return s.Tape.Record(b)
+}
+
+// next waits until a segment begins.
+func (s stepwise) next() {
+	segment := func() uint64 {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		return s.w.segment
+	}
+	was := segment()
+	for deadline := time.Now().Add(20 * time.Second); segment() == was; s.w.flush2(s.t) {
+		for range 100 {
+			_, _ = s.fill.Read(sceneBlock)
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("no segment begins")
+		}
+	}
+}
+
+// TestCalledMiddle re-executes each core from the middle on, wherever its tape begins: it comes to the state to which it comes from
+// its beginning on.
+func TestCalledMiddle(t *testing.T) {
+	w, path := create(t, DefaultMaxBytes)
+	w.each = 1 // each block is a segment
+	scenes := calledScenes()
+	fill := &volume.Taped{Volume: volume.New(volume.Meta{ID: 1, Name: "fill", SizeBytes: 1 << 20}, volume.BootID{})}
+	head := fill.Head("s1")
+	fill.Log.Record(w, fill.Volume, volume.TapeKind, &head)
+	for _, s := range scenes {
+		s.play(stepwise{t, w, fill})
+	}
+	end, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := Execute(t.Context(), path, testOptions)
+	if err != nil || whole.Events != end.Records || len(whole.Cores) != 1+len(scenes) {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	ns, err := segments(path)
+	if err != nil || len(ns) < 3*len(scenes) {
+		t.Fatalf("%d segments, %v", len(ns), err)
+	}
+	middle := map[string]bool{}
+	for _, n := range ns[1:] {
+		if err := os.Remove(segmentPath(path, n-1)); err != nil {
+			t.Fatal(err)
+		}
+		res, err := Execute(t.Context(), path, testOptions)
+		if err != nil {
+			t.Fatalf("from segment %d on: %v", n, err)
+		}
+		for _, c := range res.Cores {
+			was := whole.Cores[c.Number-1]
+			if c.From+c.Events != was.Events || c.State != was.State {
+				t.Errorf("from segment %d on: %+v, want %+v", n, c, was)
+			}
+			if c.From > 0 && c.Events > 0 {
+				middle[c.Kind] = true
+			}
+		}
+	}
+	if len(middle) != len(scenes) {
+		t.Errorf("in the middle began only %v", middle)
+	}
 }
