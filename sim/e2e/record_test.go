@@ -84,10 +84,10 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(coresOf(m, pagestore.TapeKind)) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(coresOfKind(m, pagestore.TapeKind)) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
 			}
-			ps := coresOf(res, fault.TapeKind)
+			ps := coresOfKind(res, fault.TapeKind)
 			if len(ps) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)
 			}
@@ -170,7 +170,7 @@ func TestTailAfterMovesAndAKill9(t *testing.T) {
 		if res.Before == 0 || res.States == 0 || res.Effects < 1000 || res.Skipped > res.Events/4 || (res.Ended == nil) != (n == "m1") {
 			t.Errorf("%s: %+v", n, res)
 		}
-		for _, c := range coresOf(res, fault.TapeKind) {
+		for _, c := range coresOfKind(res, fault.TapeKind) {
 			if strings.Contains(c.State, "did not answer") {
 				failed++
 			}
@@ -226,8 +226,8 @@ var beside = []string{
 	moves.TapeKind, moves.TapeKind, moves.TapeKind, session.TapeKind,
 }
 
-// coresOf are those of a kind.
-func coresOf(r *record.Result, kind string) (cores []record.CoreResult) {
+// coresOfKind are those of a kind.
+func coresOfKind(r *record.Result, kind string) (cores []record.CoreResult) {
 	for _, c := range r.Cores {
 		if c.Kind == kind {
 			cores = append(cores, c)

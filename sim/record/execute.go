@@ -22,7 +22,7 @@ import (
 	"splitkernel/pcomponent/fault"
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
-	"splitkernel/scomponent/migrate"
+	volumemove "splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
 )
 
@@ -270,9 +270,9 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
-	case migrate.GiverTapeKind:
+	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)
-	case migrate.TakerTapeKind:
+	case volumemove.TakerTapeKind:
 		return newVolumeTaker(head)
 	case admission.TapeKind:
 		return newCoordinator(head)
@@ -285,9 +285,9 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 	case balance.TapeKind:
 		return newBalancer(head)
 	case handover.GiverTapeKind:
-		return newGiver(head)
+		return newProcessGiver(head)
 	case handover.TakerTapeKind:
-		return newTaker(head)
+		return newProcessTaker(head)
 	case session.TapeKind:
 		return newSession(head)
 	}

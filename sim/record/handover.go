@@ -8,7 +8,7 @@ import (
 
 // The cores of the moves of processes.
 
-func newGiver(head []byte) (core, error) {
+func newProcessGiver(head []byte) (core, error) {
 	h, err := headed[handover.GiverHead](head)
 	if err != nil {
 		return nil, err
@@ -16,7 +16,7 @@ func newGiver(head []byte) (core, error) {
 	return newCalled(fmt.Sprintf("move %d of process %d from %s", h.Req.Move.No, h.Req.PID, h.Node), h.New(), nil)
 }
 
-func newTaker(head []byte) (core, error) {
+func newProcessTaker(head []byte) (core, error) {
 	h, err := headed[handover.TakerHead](head)
 	if err != nil {
 		return nil, err

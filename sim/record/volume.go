@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"splitkernel/scomponent/iosched"
-	"splitkernel/scomponent/migrate"
+	volumemove "splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
 )
 
@@ -32,7 +32,7 @@ func newIOSched(head []byte) (core, error) {
 }
 
 func newVolumeGiver(head []byte, o *ExecuteOptions) (core, error) {
-	h, err := headed[migrate.GiverHead](head)
+	h, err := headed[volumemove.GiverHead](head)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func newVolumeGiver(head []byte, o *ExecuteOptions) (core, error) {
 }
 
 func newVolumeTaker(head []byte) (core, error) {
-	h, err := headed[migrate.TakerHead](head)
+	h, err := headed[volumemove.TakerHead](head)
 	if err != nil {
 		return nil, err
 	}

@@ -36,8 +36,8 @@ func (w *world) recordTo() (path string, end func() record.End) {
 	}
 }
 
-// coresOf counts the cores of a kind, and their events.
-func coresOf(r *record.Result, kind string) (cores, events int) {
+// coresOfKind counts the cores of a kind, and their events.
+func coresOfKind(r *record.Result, kind string) (cores, events int) {
 	for _, c := range r.Cores {
 		if c.Kind == kind {
 			cores, events = cores+1, events+int(c.Events)
@@ -188,7 +188,7 @@ func TestRecordMove(t *testing.T) {
 	}
 	for name, n := range map[string][2]int{fault.TapeKind: {2, 1}, handover.GiverTapeKind: {1, 1}, handover.TakerTapeKind: {1, 1}} {
 		for i, r := range []*record.Result{a, b} {
-			if cores, events := coresOf(r, name); cores != n[i] || events < 3*n[i] {
+			if cores, events := coresOfKind(r, name); cores != n[i] || events < 3*n[i] {
 				t.Errorf("p%d: %d cores %s with %d events, want %d", i+1, cores, name, events, n[i])
 			}
 		}

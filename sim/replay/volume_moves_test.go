@@ -21,7 +21,7 @@ import (
 	"splitkernel/scomponent"
 	"splitkernel/scomponent/blockdev"
 	"splitkernel/scomponent/iosched"
-	"splitkernel/scomponent/migrate"
+	volumemove "splitkernel/scomponent/migrate"
 	volumecore "splitkernel/scomponent/volume"
 	"splitkernel/sim/record"
 )
@@ -81,7 +81,7 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	for _, id := range []wire.NodeID{"s1", "s2"} {
 		o := scomponent.DefaultOptions()
 		o.Node, o.Addr, o.Net, o.Devices = id, c.addr[id], moveNet(wire.RoleStorage, id), blockdev.NewMemory()
-		o.Recorder, c.tapes[id] = recorder(t)
+		o.Recorder, c.tapes[id] = tapeOf(t)
 		s, err := scomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -116,8 +116,8 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	return c
 }
 
-// recorder makes a tape. again ends it and re-executes it; until then it is ended with the test.
-func recorder(t *testing.T) (r tape.Recorder, again func() *record.Result) {
+// tapeOf makes a tape. again ends it and re-executes it; until then it is ended with the test.
+func tapeOf(t *testing.T) (r tape.Recorder, again func() *record.Result) {
 	path := filepath.Join(t.TempDir(), "s.tape")
 	w, err := record.Create(path, record.Head{}, record.DefaultMaxBytes)
 	if err != nil {
@@ -257,8 +257,8 @@ func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
 	}
 	for _, id := range ss {
 		r := c.tapes[id]()
-		for kind, want := range map[string][2]int{volumecore.TapeKind: {3, 100}, iosched.TapeKind: {2, 8}, migrate.GiverTapeKind: {2, 16}, migrate.TakerTapeKind: {2, 8}} {
-			if cores, events := coresOf(r, kind); cores < want[0] || events < want[1] {
+		for kind, want := range map[string][2]int{volumecore.TapeKind: {3, 100}, iosched.TapeKind: {2, 8}, volumemove.GiverTapeKind: {2, 16}, volumemove.TakerTapeKind: {2, 8}} {
+			if cores, events := coresOfKind(r, kind); cores < want[0] || events < want[1] {
 				t.Errorf("%s: %d cores %s with %d events, want at least %v", id, cores, kind, events, want)
 			}
 		}
