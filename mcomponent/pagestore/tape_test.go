@@ -177,3 +177,19 @@ func FuzzInput(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkState encodes the state of a full store of 1 GiB: what a core stands still for once in a segment.
+func BenchmarkState(b *testing.B) {
+	const pages = 1 << 18
+	s := New(pages)
+	for p := range wire.PageNo(pages) {
+		q := p * 7919 % pages
+		s.Flush(uint32(q/4096), 1, q, 1, uint64(p), uint32(p*2654435761))
+	}
+	var state []byte
+	for b.Loop() {
+		state = s.AppendState(state[:0])
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/pages, "ns/page")
+	b.ReportMetric(float64(len(state))/pages, "B/page")
+}

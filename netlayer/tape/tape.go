@@ -12,6 +12,11 @@ type Holder interface {
 	Hold()
 }
 
+// Syncer is a Tape that can be told that the process dies now: Sync returns when what was recorded is written, or after a while.
+type Syncer interface {
+	Sync()
+}
+
 // Tape takes the records of one core, in order. It keeps none of the bytes after it returns. The core's lock is held.
 type Tape interface {
 	// Record appends what the core was told, and what it did then. It reports whether a new segment of the tape has begun, which wants

@@ -99,3 +99,29 @@ func TestBadStates(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkState encodes the state of a cache of 256 MiB.
+func BenchmarkState(b *testing.B) {
+	for _, name := range policyNames() {
+		b.Run(name, func(b *testing.B) {
+			o := DefaultOptions()
+			o.Lines, o.Policy = 1<<16, name
+			c, err := New(o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for p := range uint64(3 << 16) {
+				m := c.Miss(p*31, false)
+				c.CountFill(m.Line, false)
+				c.Filled(m.Line)
+				c.Complete(m.Line, false)
+			}
+			var state []byte
+			for b.Loop() {
+				state = c.AppendState(state[:0])
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(o.Lines), "ns/line")
+			b.ReportMetric(float64(len(state))/float64(o.Lines), "B/line")
+		})
+	}
+}

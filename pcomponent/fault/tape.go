@@ -71,11 +71,17 @@ func (k InputKind) String() string {
 var effectNames = []string{"", "zero", "copy", "fetch", "write", "park", "done", "ask_owner", "fail", "damaged", "retry"}
 
 func (k EffectKind) String() string {
+	if k == Panicked {
+		return "panic"
+	}
 	if int(k) < len(effectNames) {
 		return effectNames[k]
 	}
 	return fmt.Sprintf("effect(%d)", uint8(k))
 }
+
+// Panicked says that the core panicked, and the node with it.
+func (in *Input) Panicked() bool { return len(in.Effects) == 1 && in.Effects[0] == Panicked }
 
 // ByRunning says that the thread of the input is the one that runs: the hits before it, if there are some, are its own.
 func (in *Input) ByRunning() bool { return in.Kind.byRunning() }

@@ -18,7 +18,9 @@ type Taped struct {
 	hits  uint64
 	runs  int // the thread whose accesses hit now; the tape is told when one has
 	ended bool
-	at    TapeState // as the tape has it
+	// within is the input that the core is told, until it is on the tape.
+	within InputKind
+	at     TapeState // as the tape has it
 }
 
 // Record begins a tape, before the first input.
@@ -30,6 +32,7 @@ func (c *Taped) Record(t tape.Tape) {
 // clear them all would cost more than to write a record.
 func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
 	in := &c.in
+	c.within = 0
 	if c.at.Runs != c.runs || in.Thread != c.runs {
 		c.tellRuns(kind)
 	}
@@ -48,8 +51,21 @@ func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
 	if in.Timed() {
 		c.at.Last = in.Now
 	}
-	if c.tape.Record(c.buf) && kind != InEnd {
+	if c.tape.Record(c.buf) && kind != InEnd && !in.Panicked() {
 		c.state()
+	}
+}
+
+var panicked = []Effect{{Kind: Panicked}}
+
+// left records an input that made the core panic: the process of the node dies of it, and the tape must be written before.
+func (c *Taped) left() {
+	if c.within == 0 {
+		return
+	}
+	c.put(c.within, 0, panicked)
+	if s, ok := c.tape.(tape.Syncer); ok {
+		s.Sync()
 	}
 }
 
@@ -111,26 +127,38 @@ func (c *Taped) End() {
 }
 
 func (c *Taped) Map(first, last wire.PageNo, anon bool, owners []wire.Owner) {
-	c.Core.Map(first, last, anon, owners)
 	if c.tape != nil {
 		c.in.Page, c.in.Last, c.in.Write, c.in.Owners = first, last, anon, owners
+		c.within = InMap
+		defer c.left()
+	}
+	c.Core.Map(first, last, anon, owners)
+	if c.tape != nil {
 		c.put(InMap, 0, nil)
 	}
 }
 
 func (c *Taped) Unmap(first, last wire.PageNo) {
-	c.Core.Unmap(first, last)
 	if c.tape != nil {
 		c.in.Page, c.in.Last = first, last
+		c.within = InUnmap
+		defer c.left()
+	}
+	c.Core.Unmap(first, last)
+	if c.tape != nil {
 		c.put(InUnmap, 0, nil)
 	}
 }
 
 func (c *Taped) Fault(now time.Duration, t int, page wire.PageNo, write bool, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.Fault(now, t, page, write, out)
 	if c.tape != nil {
 		c.in.Now, c.in.Thread, c.in.Page, c.in.Write = now, t, page, write
+		c.within = InFault
+		defer c.left()
+	}
+	out = c.Core.Fault(now, t, page, write, out)
+	if c.tape != nil {
 		c.put(InFault, 0, out[n:])
 	}
 	return out
@@ -138,9 +166,13 @@ func (c *Taped) Fault(now time.Duration, t int, page wire.PageNo, write bool, ou
 
 func (c *Taped) Finish(t int, out []Effect) (frame uint32, _ []Effect) {
 	n := len(out)
-	frame, out = c.Core.Finish(t, out)
 	if c.tape != nil {
 		c.in.Thread = t
+		c.within = InFinish
+		defer c.left()
+	}
+	frame, out = c.Core.Finish(t, out)
+	if c.tape != nil {
 		c.put(InFinish, tape.Sum(0).Uint(uint64(frame)), out[n:])
 	}
 	return frame, out
@@ -148,9 +180,13 @@ func (c *Taped) Finish(t int, out []Effect) (frame uint32, _ []Effect) {
 
 func (c *Taped) Fetched(now time.Duration, t int, err *wire.Error, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.Fetched(now, t, err, out)
 	if c.tape != nil {
 		c.in.Now, c.in.Thread, c.in.Err = now, t, err
+		c.within = InFetched
+		defer c.left()
+	}
+	out = c.Core.Fetched(now, t, err, out)
+	if c.tape != nil {
 		c.put(InFetched, 0, out[n:])
 	}
 	return out
@@ -158,9 +194,13 @@ func (c *Taped) Fetched(now time.Duration, t int, err *wire.Error, out []Effect)
 
 func (c *Taped) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.FlushDone(now, id, err, out)
 	if c.tape != nil {
 		c.in.Now, c.in.ID, c.in.Err = now, id, err
+		c.within = InFlushDone
+		defer c.left()
+	}
+	out = c.Core.FlushDone(now, id, err, out)
+	if c.tape != nil {
 		c.put(InFlushDone, 0, out[n:])
 	}
 	return out
@@ -168,9 +208,13 @@ func (c *Taped) FlushDone(now time.Duration, id uint64, err *wire.Error, out []E
 
 func (c *Taped) OwnerKnown(now time.Duration, page wire.PageNo, owner wire.Owner, err *wire.Error, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.OwnerKnown(now, page, owner, err, out)
 	if c.tape != nil {
 		c.in.Now, c.in.Page, c.in.Owner, c.in.Err = now, page, owner, err
+		c.within = InOwnerKnown
+		defer c.left()
+	}
+	out = c.Core.OwnerKnown(now, page, owner, err, out)
+	if c.tape != nil {
 		c.put(InOwnerKnown, 0, out[n:])
 	}
 	return out
@@ -178,9 +222,13 @@ func (c *Taped) OwnerKnown(now time.Duration, page wire.PageNo, owner wire.Owner
 
 func (c *Taped) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.OwnerMoved(now, owner, out)
 	if c.tape != nil {
 		c.in.Now, c.in.Owner = now, owner
+		c.within = InOwnerMoved
+		defer c.left()
+	}
+	out = c.Core.OwnerMoved(now, owner, out)
+	if c.tape != nil {
 		c.put(InOwnerMoved, 0, out[n:])
 	}
 	return out
@@ -189,9 +237,13 @@ func (c *Taped) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []
 // Tick is recorded when something was due: else it changes nothing, and it comes a hundred times a second.
 func (c *Taped) Tick(now time.Duration, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.Tick(now, out)
-	if c.tape != nil && len(out) > n {
+	if c.tape != nil {
 		c.in.Now = now
+		c.within = InTick
+		defer c.left()
+	}
+	out = c.Core.Tick(now, out)
+	if c.within = 0; c.tape != nil && len(out) > n {
 		c.put(InTick, 0, out[n:])
 	}
 	return out
@@ -199,9 +251,13 @@ func (c *Taped) Tick(now time.Duration, out []Effect) []Effect {
 
 func (c *Taped) Drain(now time.Duration, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.Drain(now, out)
 	if c.tape != nil {
 		c.in.Now = now
+		c.within = InDrain
+		defer c.left()
+	}
+	out = c.Core.Drain(now, out)
+	if c.tape != nil {
 		c.put(InDrain, 0, out[n:])
 	}
 	return out
@@ -209,9 +265,13 @@ func (c *Taped) Drain(now time.Duration, out []Effect) []Effect {
 
 func (c *Taped) Fail(err *wire.Error, out []Effect) []Effect {
 	n := len(out)
-	out = c.Core.Fail(err, out)
 	if c.tape != nil {
 		c.in.Err = err
+		c.within = InFail
+		defer c.left()
+	}
+	out = c.Core.Fail(err, out)
+	if c.tape != nil {
 		c.put(InFail, 0, out[n:])
 	}
 	return out
@@ -226,9 +286,13 @@ func (c *Taped) Undrain() {
 
 func (c *Taped) WriteBack(now time.Duration, from uint32, n int, out []Effect) (next uint32, written int, done bool, _ []Effect) {
 	had := len(out)
-	next, written, done, out = c.Core.WriteBack(now, from, n, out)
 	if c.tape != nil {
 		c.in.Now, c.in.ID, c.in.N = now, uint64(from), n
+		c.within = InWriteBack
+		defer c.left()
+	}
+	next, written, done, out = c.Core.WriteBack(now, from, n, out)
+	if c.tape != nil {
 		c.put(InWriteBack, sumWriteBack(next, written, done), out[had:])
 	}
 	return next, written, done, out

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"splitkernel/gmanagers/admission"
@@ -15,6 +17,7 @@ import (
 	"splitkernel/pcomponent/fault"
 	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/volume"
+	"splitkernel/sim/launcher"
 )
 
 // bigger is a workload whose memory is at an mComponent: a generator, and a trace that comes with it.
@@ -78,6 +81,56 @@ func TestAWrongPageIsReplayed(t *testing.T) {
 	}
 	if got := run(out, "--record=off", "--set", "workload.vnodes.a.max_refs=10"); got.code != exitOK {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestANodeDies: a node that dies in a run leaves what it did last, and the run says how to re-execute it.
+func TestANodeDies(t *testing.T) {
+	ownTemp(t)
+	out := filepath.Join(t.TempDir(), "r")
+	cmd := exec.Command(program, "run", bigger(t, 20_000), "--cluster", small(t), "--name", "dies", "--out", out,
+		"--set", "workload.vnodes.a.repeat=1000000", "--set", "recorder.tail_bytes=256KiB", "--set", "manager.lease_ms=1000")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	lines, killed, said := bufio.NewScanner(stderr), false, ""
+	for lines.Scan() {
+		said += lines.Text() + "\n"
+		if killed || !strings.Contains(lines.Text(), "accesses/s") { // it replays
+			continue
+		}
+		killed = true
+		st, err := launcher.Find("dies")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range st.Nodes {
+			if n.ID == "p1" {
+				if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	err = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !killed || !strings.Contains(said, "node p1 died; what the nodes did last was kept; to re-execute it: splitkernel simulate --from-run "+out) {
+		t.Fatalf("exit code %d, %v: %s", code, err, said)
+	}
+	got := call("simulate", "--from-run", out, "-o", "json")
+	got.want(t, exitOK)
+	var rows []tapeRow
+	if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	for _, r := range rows {
+		if killed := strings.HasPrefix(r.End, "the node was killed"); killed != (r.Node == "p1") || r.Effects == 0 {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
@@ -84,8 +85,11 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(coresOfKind(m, pagestore.TapeKind)) != 1 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(coresOfKind(m, pagestore.TapeKind)) != 1 || len(m.Cores) != 7 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
+			}
+			if _, events := coresOf(m); events[pagestore.TapeKind] < 1000 || events[vregion.HomeTapeKind] == 0 || events[vregion.OwnersTapeKind] == 0 {
+				t.Errorf("mComponent: %v", events)
 			}
 			ps := coresOfKind(res, fault.TapeKind)
 			if len(ps) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
@@ -136,8 +140,8 @@ func TestTailAfterMovesAndAKill9(t *testing.T) {
 					}
 				}
 				eventually(t, "every component has lost the beginning of its tape", func() bool {
-					for _, n := range []string{"p1", "p2", "m1", "m2"} {
-						if r, err := record.Open(filepath.Join(dir, n+record.Suffix)); err != nil || r.Close() != nil || r.Head.Segment < 4 {
+					for n, segments := range map[string]uint64{"p1": 4, "p2": 4, "m1": 2, "m2": 2} {
+						if r, err := record.Open(filepath.Join(dir, n+record.Suffix)); err != nil || r.Close() != nil || r.Head.Segment < segments {
 							return false
 						}
 					}

@@ -16,7 +16,11 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/cachemove"
+	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/pcomponent/fault"
@@ -249,6 +253,7 @@ func (res *Result) atState(cores map[uint64]taped, rec *Record, o *ExecuteOption
 
 // enter adds a core.
 func (res *Result) enter(cores map[uint64]taped, rec *Record, c core) {
+	meet(c, cores)
 	cores[rec.Core] = taped{c, len(res.Cores)}
 	res.Cores = append(res.Cores, CoreResult{Number: rec.Core, Kind: rec.Kind, Name: c.name(), From: rec.Events})
 }
@@ -260,6 +265,18 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newFault(head, o)
 	case pagestore.TapeKind:
 		return newStore(head, o)
+	case vregion.OwnersTapeKind:
+		return newOwners(head)
+	case vregion.HomeTapeKind:
+		return newHome(head)
+	case migrate.TakerTapeKind:
+		return newTaker(head)
+	case migrate.GiverTapeKind:
+		return newGiver(head, o)
+	case cachemove.TapeKind:
+		return newCacheMove(head)
+	case buffercache.TapeKind:
+		return newCache(head)
 	case "gmanagers/gpm":
 		return &stateCore{kind: kind, s: gpm.New()}, nil
 	case "gmanagers/gmm":

@@ -119,7 +119,11 @@ func (c *faultCore) apply(b []byte) (what string, effects int, hits uint64, err 
 		c.made(in.Thread)
 	}
 	var got fault.Input
-	if perr := calling(func() { got, _, err = c.core.Apply(in) }); perr != nil {
+	switch perr := calling(func() { got, _, err = c.core.Apply(in) }); {
+	case perr != nil && in.Panicked():
+		c.leave(fmt.Sprintf("%v, as it did live, at %v\n", perr, in) + c.core.Show())
+		return in.String(), 1, hits, nil
+	case perr != nil:
 		return in.String(), 0, hits, perr
 	}
 	if err != nil {
@@ -135,10 +139,15 @@ func (c *faultCore) apply(b []byte) (what string, effects int, hits uint64, err 
 		c.at.Last = in.Now
 	}
 	if in.Kind == fault.InEnd {
-		c.last, c.core = c.core.Show(), nil
-		c.memory.left += c.bytes
+		c.leave(c.core.Show())
 	}
 	return in.String(), len(got.Effects), hits, nil
+}
+
+// leave ends the core, in a state.
+func (c *faultCore) leave(state string) {
+	c.last, c.core = state, nil
+	c.memory.left += c.bytes
 }
 
 // next gives the access that a thread is within, or begins its next.

@@ -680,6 +680,48 @@ func TestChangedState(t *testing.T) {
 	}
 }
 
+// TestPanic: an input that makes a core panic is on its tape, in the file before the process dies, and makes the re-executed core panic.
+func TestPanic(t *testing.T) {
+	w, path := create(t, DefaultMaxBytes)
+	h := testHead()
+	core, err := h.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fault.Taped{Core: core}
+	c.Record(w.Open(fault.TapeKind, wire.Marshal(&h)))
+	c.Map(0, 6, true, []wire.Owner{{Node: "m1", Addr: "unix:/m1", Epoch: 1}})
+	func() {
+		defer func() {
+			if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "finishes in state 0") {
+				t.Errorf("panic: %v", r)
+			}
+		}()
+		c.Finish(0, nil)
+	}()
+	res, err := Execute(t.Context(), path, testOptions) // w is open, as that of a process that died
+	if err != nil || res.Events != 3 || res.Ended != nil || !res.Cores[0].Ended || !strings.Contains(res.Cores[0].State, "finishes in state 0, as it did live, at finish thread=0") {
+		t.Errorf("%+v %v", res, err)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	changed := rewrite(t, path, func(n int, r Record) []byte {
+		if in := (fault.Input{}); n == 3 {
+			if err := in.Read(r.Data, 1, 0); err != nil || !in.Panicked() {
+				t.Fatalf("%+v %v", in, err)
+			}
+			b := bytes.Clone(r.Data)
+			b[1] = byte(fault.InUndrain) // which does not panic
+			return append(b[:2], b[3:]...)
+		}
+		return r.Data
+	})
+	if _, err := Execute(t.Context(), changed, testOptions); err == nil || !strings.Contains(err.Error(), "its effects are [], recorded were [panic]") {
+		t.Errorf("no panic: %v", err)
+	}
+}
+
 // TestConcurrent: several cores at once; each core's records stay in order.
 func TestConcurrent(t *testing.T) {
 	w, path := create(t, DefaultMaxBytes)

@@ -15,6 +15,7 @@ type storeCore struct {
 	head pagestore.TapeHead
 	s    *pagestore.Store
 	in   pagestore.Input
+	at   *ownersCore // of the same node, if it is on the tape: it says what may be served
 }
 
 func newStore(head []byte, o *ExecuteOptions) (core, error) {
@@ -51,6 +52,9 @@ func (c *storeCore) apply(b []byte) (what string, effects int, hits uint64, err 
 	}
 	var sum uint32
 	if err := calling(func() { sum = c.s.Apply(&c.in) }); err != nil {
+		return c.in.String(), 0, 0, err
+	}
+	if err := c.served(); err != nil {
 		return c.in.String(), 0, 0, err
 	}
 	if sum != c.in.Sum {

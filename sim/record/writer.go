@@ -23,6 +23,8 @@ const (
 	MinMaxBytes = configs.MinTapeBytes
 	// FlushInterval is how long a record may wait in memory: what a killed node did in its last moments is lost.
 	FlushInterval = 100 * time.Millisecond
+	// SyncTimeout bounds how long a process that dies of a panic waits for its last records to be written.
+	SyncTimeout = 2 * time.Second
 )
 
 // Writer writes the tape of a node. It implements tape.Recorder.
@@ -46,6 +48,7 @@ type Writer struct {
 	waits   uint64
 	full    string // why nothing more is taken
 	closed  bool
+	writing bool // what was taken from buf
 
 	wake chan struct{} // capacity 1: there is a block's worth
 	quit chan struct{}
@@ -65,6 +68,7 @@ type Writer struct {
 var (
 	_ tape.Recorder = (*Writer)(nil)
 	_ tape.Holder   = (*Writer)(nil)
+	_ tape.Syncer   = (*coreTape)(nil)
 )
 
 // Create makes a new tape of at most max bytes, and begins it. When it has more, its oldest segment is deleted.
@@ -149,6 +153,23 @@ func (t *coreTape) State(b []byte) {
 	w.hurry()
 }
 
+// Sync implements tape.Syncer.
+func (t *coreTape) Sync() {
+	w := t.w
+	for end := time.Now().Add(SyncTimeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+		w.mu.Lock()
+		written := len(w.buf) == 0 && !w.writing
+		w.mu.Unlock()
+		if written {
+			return
+		}
+	}
+}
+
 // End implements tape.Tape.
 func (t *coreTape) End() {
 	t.w.mu.Lock()
@@ -226,6 +247,7 @@ func (w *Writer) flush() {
 	w.mu.Lock()
 	raw := w.buf
 	w.buf = w.spare[:0]
+	w.writing = true
 	next := !w.closed && w.due(w.states)
 	if next { // what is gathered from now on is of the next
 		w.segment++
@@ -244,6 +266,9 @@ func (w *Writer) flush() {
 		w.next()
 	}
 	w.trim()
+	w.mu.Lock()
+	w.writing = false
+	w.mu.Unlock()
 }
 
 // due says whether the segment, which has so many bytes of states, is large enough.

@@ -9,7 +9,7 @@ import (
 
 // BenchmarkRecordCost replays one trace with and without a recorder by turns, and gives the accesses/s with it as a share
 // of those without: the median of pairs; and the same of accesses per second of processor time, which others on the machine disturb
-// less. Processes, mComponents and the writer of the tape share one machine's processors.
+// less. The pComponent and both mComponents are recorded, on one tape. They and its writer share one machine's processors.
 func BenchmarkRecordCost(b *testing.B) {
 	for _, c := range []struct {
 		name, trace string
@@ -20,14 +20,21 @@ func BenchmarkRecordCost(b *testing.B) {
 		{"threads", "sort", func(s *Spec) {
 			s.ExCache.Lines, s.Repeat, s.MaxRefs, s.Order, s.Threads, s.Spread = 128, 2, 100_000, OrderThreads, 4, true
 		}},
+		{"blocks", "sqlite", func(s *Spec) { s.ExCache.Lines, s.Repeat, s.MaxRefs = 1024, 2, 0 }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			w := newWorld(b)
-			off := w.node("p1", "")
-			_, end := w.recordTo()
-			on := w.node("p2", "")
-			spec, _ := w.spec(c.trace, c.change)
+			plain := newWorld(b)
+			off := plain.node("p1", "")
+			_, end := plain.recordTo()
+			taped := newRecordedWorld(b, plain.recorder)
+			taped.recorder = plain.recorder
+			on := taped.node("p2", "")
+			specs := map[*world]Spec{}
+			for _, w := range []*world{plain, taped} {
+				specs[w], _ = w.spec(c.trace, c.change)
+			}
 			rate := func(p *pnode) (accesses, perCPU float64, misses uint64) {
+				w, spec := p.w, specs[p.w]
 				w.pid++
 				spec.PID = w.pid
 				began, cpu := time.Now(), processorTime(b)
