@@ -85,6 +85,7 @@ type Process struct {
 	lat     Latencies
 	traps   *processor.Faults
 	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
+	gone    *wire.Error              // its pComponent was killed
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
 }
 
@@ -134,6 +135,9 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if !ok {
 		return nil, wire.Errorf(wire.KindBadRequest, "process %s: %s is no pComponent", o.Name, o.Node)
 	}
+	if c.lives[n.no].down {
+		return nil, wire.Errorf(wire.KindUnavailable, "%s: connection refused", o.Node)
+	}
 	if err := c.gm.ended[o.PID]; err != nil {
 		return nil, err // ended for another before it began
 	}
@@ -175,6 +179,9 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 
 // call puts a request to the home of a process and waits for the answer. A home that has moved is asked where it is now.
 func call[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error)), take func(R)) error {
+	if err := p.dead(); err != nil {
+		return err
+	}
 	var err error
 	back := vtime.Signal{Name: op.String() + " of process " + p.o.Name + " at its home " + string(p.home.Node)}
 	answered := false
@@ -357,6 +364,9 @@ func (p *Process) perform(out []fault.Effect) {
 		case fault.Copy:
 			p.frames[e.Frame] = p.frames[e.From]
 		case fault.Fetch:
+			if p.gone != nil {
+				continue
+			}
 			if p.o.Local { // the only owner is here, and it has what was never written
 				panic("vcluster: a fetch of a process that has all its memory here")
 			}
@@ -374,6 +384,9 @@ func (p *Process) perform(out []fault.Effect) {
 			}
 			p.c.post(i)
 		case fault.Write:
+			if p.gone != nil {
+				continue
+			}
 			i := p.c.msgs.take()
 			*p.c.msgs.at(i) = message{
 				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: p.c.o.Sizes.Flush, p: p, page: e.Page,
@@ -406,7 +419,9 @@ func (p *Process) perform(out []fault.Effect) {
 
 // tick sends again what has paused long enough.
 func (p *Process) tick() {
-	p.ticking = false
+	if p.ticking = false; p.gone != nil {
+		return
+	}
 	p.perform(p.core.Tick(p.c.clock.Now(), p.out[:0]))
 }
 

@@ -139,7 +139,7 @@ func (m *memory) performHome(out []vregion.Effect) {
 			out = m.home.Done(e.ID, m.ownerHere(&e), out)
 			continue
 		}
-		m.c.after(e.Pause(), func() { m.effect(e) })
+		m.c.of(m.no, m.c.clock.Now()+e.Pause(), func() { m.effect(e) })
 	}
 }
 

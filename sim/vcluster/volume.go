@@ -32,7 +32,7 @@ func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 	to := c.node(o.Storage)
 	q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
 	return wait(y, fmt.Sprintf("volume %d to be made", o.ID), func(done func(error)) {
-		control(c, wire.OpVolumeCreate, c.node(node), to, q, func(q wire.VolumeCreateReq, reply func(struct{}, error)) {
+		control(c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, reply func(struct{}, error)) {
 			reply(struct{}{}, c.nodes[to].(*storage).create(q))
 		}, func(_ struct{}, err error) { done(err) })
 	})
@@ -42,7 +42,7 @@ func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
 	to := c.node(o.Storage)
 	return wait(y, fmt.Sprintf("volume %d to be deleted", o.ID), func(done func(error)) {
-		control(c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
+		control(c, wire.OpVolumeDelete, c.whoAsks(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
 			reply(struct{}{}, c.nodes[to].(*storage).remove(q))
 		}, func(_ struct{}, err error) { done(err) })
 	})
@@ -64,6 +64,9 @@ func wait(y *vtime.Proc, what string, begin func(done func(error))) (err error) 
 
 // Attach makes a volume usable.
 func (p *Process) Attach(y *vtime.Proc, o VolumeOptions) (*Volume, error) {
+	if err := p.dead(); err != nil {
+		return nil, err
+	}
 	v := &Volume{p: p, o: o}
 	if !p.o.Local {
 		to := p.c.node(o.Cache)
@@ -85,6 +88,9 @@ func (v *Volume) detach(y *vtime.Proc) error {
 	p, to := v.p, v.p.c.node(v.o.Cache)
 	if p.o.Local {
 		return nil
+	}
+	if err := p.dead(); err != nil {
+		return err
 	}
 	return wait(y, fmt.Sprintf("volume %d to be detached", v.o.ID), func(done func(error)) {
 		control(p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: v.o.ID, Epoch: v.o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
@@ -184,9 +190,13 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 	var retry blockio.Retry
 	var try func()
 	try = func() {
+		if err := p.dead(); err != nil {
+			done(err)
+			return
+		}
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
 			if err != nil {
-				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, false); again {
+				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, false); again && p.core.Err() == nil {
 					p.c.after(pause, try)
 					return
 				}
