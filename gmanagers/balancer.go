@@ -12,7 +12,6 @@ import (
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/movelist"
-	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
@@ -61,7 +60,7 @@ func DefaultBalance() Balance {
 type scale struct {
 	kind wire.MoveKind
 	o    balance.Options
-	b    *balance.Balancer
+	b    *balance.Taped
 	// The rest is of the round of balancing under way.
 	active bool
 	before [2]float64 // spread and Jain's index when it began
@@ -132,11 +131,7 @@ func (v *balancer) run(ctx context.Context) {
 func (v *balancer) scalesOf() []*scale {
 	o := &v.m.o
 	weigh := func(k wire.MoveKind, b balance.Options, resource, policy string) *scale {
-		p, err := placement.New(policy)
-		if err != nil {
-			panic(err) // Options.Validate has seen it
-		}
-		return &scale{kind: k, o: b, b: balance.New(b, resource, balance.ByPolicy(p)), left: map[wire.NodeID]int{}}
+		return &scale{kind: k, o: b, b: v.m.balancerCore(k, b, resource, policy), left: map[wire.NodeID]int{}}
 	}
 	switch v.g {
 	case wire.GPM:
@@ -164,11 +159,16 @@ func (v *balancer) tick(ctx context.Context) {
 		v.m.balanced[v.g] = nil
 	}
 	v.m.mu.Unlock()
-	if !leads {
+	if !leads || v.term != term {
+		for _, s := range v.scales {
+			s.b.End()
+		}
 		v.scales = nil
+	}
+	if !leads {
 		return
 	}
-	if v.scales == nil || v.term != term {
+	if v.scales == nil {
 		// For a lease nobody counts as silent, and rates need readings of one manager process.
 		v.term, v.scales, v.from, v.said = term, v.scalesOf(), now+ms(v.m.o.LeaseMS), map[wire.NodeID]movelist.Note{}
 	}

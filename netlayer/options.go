@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/session"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -84,6 +85,8 @@ type ServerOptions struct {
 	Log     *slog.Logger `mapstructure:"-" yaml:"-"` // nil discards
 
 	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the server sends; may be nil
+	// Recorder gets what decides which requests are executed, and that only: at most once each. Nil is off.
+	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 
 	// Workers is the number of goroutines that run the requests that are not inline.
 	Workers int `mapstructure:"workers" yaml:"workers"`

@@ -21,9 +21,9 @@ var vocabularies = []string{"netlayer/wire", "netlayer/tape", "sim/units", "sim/
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
-	"netlayer/session", "netlayer/link", "netlayer/heat",
+	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/taped",
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover", "pcomponent/blockio",
-	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex",
+	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex", "mcomponent/tapes",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
@@ -33,9 +33,9 @@ var cores = []string{
 	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",
 }
 
-// instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core and know
-// nothing of it.
-var instruments = []string{"netlayer/heat"}
+// instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core, or put on a
+// tape what it is told, and know nothing of it.
+var instruments = []string{"netlayer/heat", "netlayer/taped"}
 
 // composed are cores that put together what cores of other rooms offer.
 var composed = []string{"sim/hardware"}

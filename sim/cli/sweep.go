@@ -149,7 +149,7 @@ func (a *app) liveRun(ctx context.Context, r *experiment.Run, dir string) (sum *
 	if err := quiet.addFaults(&f.faultFlags, r.Workload.Name, r.Workload, r.Cluster); err != nil {
 		return nil, err
 	}
-	t, err := quiet.ownTarget(ctx, f, r.Cluster, r.Workload, log)
+	t, err := quiet.ownTarget(ctx, f, r.Cluster, nil, r.Workload.Seed, log)
 	if err != nil {
 		return nil, err
 	}

@@ -6,18 +6,27 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"splitkernel/mcomponent"
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/cachemove"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/scomponent"
 	"splitkernel/scomponent/blockdev"
+	"splitkernel/scomponent/iosched"
+	volumemove "splitkernel/scomponent/migrate"
+	volumecore "splitkernel/scomponent/volume"
+	"splitkernel/sim/record"
 )
 
 var volumeSerial atomic.Uint64
@@ -30,6 +39,7 @@ type moveCluster struct {
 	peers map[wire.NodeID]*netlayer.Peer
 	m     map[wire.NodeID]*mcomponent.Component
 	s     map[wire.NodeID]*scomponent.Component
+	tapes map[wire.NodeID]func() *record.Result // of sComponents: ends the tape and re-executes it
 }
 
 func moveNet(role wire.Role, id wire.NodeID) netlayer.Options {
@@ -59,8 +69,8 @@ func (c *moveCluster) serve(id wire.NodeID, role wire.Role, h netlayer.Handler) 
 	})
 }
 
-func newMoveCluster(t *testing.T) *moveCluster {
-	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}}
+func newMoveCluster(t *testing.T, recorder tape.Recorder) *moveCluster {
+	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}, tapes: map[wire.NodeID]func() *record.Result{}}
 	for _, id := range []wire.NodeID{"p1", "m1", "m2", "s1", "s2"} {
 		c.addr[id] = fmt.Sprintf("inproc:replay-moves-%d", volumeSerial.Add(1))
 	}
@@ -74,6 +84,7 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	for _, id := range []wire.NodeID{"s1", "s2"} {
 		o := scomponent.DefaultOptions()
 		o.Node, o.Addr, o.Net, o.Devices = id, c.addr[id], moveNet(wire.RoleStorage, id), blockdev.NewMemory()
+		o.Recorder, c.tapes[id] = tapeOf(t)
 		s, err := scomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -84,7 +95,7 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	}
 	for _, id := range []wire.NodeID{"m1", "m2"} {
 		o := mcomponent.DefaultOptions()
-		o.Node, o.Net, o.BufferCacheBytes = id, moveNet(wire.RoleMemory, id), 64*wire.PageSize
+		o.Node, o.Net, o.BufferCacheBytes, o.Recorder = id, moveNet(wire.RoleMemory, id), 64*wire.PageSize, recorder
 		m, err := mcomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -106,6 +117,29 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	closing(func(context.Context) error { return h.Close() })
 	c.serve("p1", wire.RoleCompute, h)
 	return c
+}
+
+// tapeOf makes a tape. again ends it and re-executes it; until then it is ended with the test.
+func tapeOf(t *testing.T) (r tape.Recorder, again func() *record.Result) {
+	path := filepath.Join(t.TempDir(), "s.tape")
+	w, err := record.Create(path, record.Head{}, record.DefaultMaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		if _, err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(end)
+	return w, func() *record.Result {
+		end()
+		res, err := record.Execute(context.Background(), path, record.ExecuteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
 }
 
 // move orders a move and waits for its end.
@@ -131,9 +165,20 @@ func (c *moveCluster) move(kind wire.MoveKind, from, to, via wire.NodeID, e wire
 }
 
 // TestVolumesAndBufferCachesMoveUnderAProcess moves a volume and its buffer cache back and forth, while the process checks every
-// sector that it reads: none is lost, torn or old.
+// sector that it reads: none is lost, torn or old. All of it was recorded, and the buffer caches and their moves do the same again.
 func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
-	c := newMoveCluster(t)
+	path := filepath.Join(t.TempDir(), "all.tape")
+	wr, err := record.Create(path, record.Head{}, record.DefaultMaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := sync.OnceFunc(func() {
+		if _, err := wr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer ended()
+	c := newMoveCluster(t, wr)
 	const blocks = 128 // twice what the buffer cache holds
 	ctx := context.Background()
 	if err := c.peers["s1"].Control(ctx, wire.OpVolumeCreate, 0, wire.VolumeCreateReq{Volume: 1, Epoch: 1, Name: "v", SizeBytes: blocks * wire.PageSize}, nil); err != nil {
@@ -221,8 +266,28 @@ func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
 	if err := p.Close(ctx); err != nil {
 		t.Error(err)
 	}
+	ended()
+	res := again(t, path)
+	counted := map[string]uint64{}
+	for _, x := range res.Cores {
+		counted[x.Kind] += x.Events
+		if x.Kind == cachemove.TapeKind && !strings.HasPrefix(x.State, "done under epoch ") {
+			t.Errorf("%s: %s", x.Name, x.State)
+		}
+	}
+	if counted[buffercache.TapeKind] < 2*ops.Load() || counted[cachemove.TapeKind] < 4*4 {
+		t.Errorf("%d operations of the process, again %v", ops.Load(), counted)
+	}
 	if n := c.s["s1"].Stats().Volumes + c.s["s2"].Stats().Volumes; n != 1 {
 		t.Errorf("%d copies of the volume are there, want 1", n)
+	}
+	for _, id := range ss {
+		r := c.tapes[id]()
+		for kind, want := range map[string][2]int{volumecore.TapeKind: {3, 100}, iosched.TapeKind: {2, 8}, volumemove.GiverTapeKind: {2, 16}, volumemove.TakerTapeKind: {2, 8}} {
+			if cores, events := coresOfKind(r, kind); cores < want[0] || events < want[1] {
+				t.Errorf("%s: %d cores %s with %d events, want at least %v", id, cores, kind, events, want)
+			}
+		}
 	}
 	if a, b := c.m["m1"].Stats(), c.m["m2"].Stats(); a.Blocks.LostBlocks+b.Blocks.LostBlocks > 0 || a.CacheMovesDone+b.CacheMovesDone != 4 {
 		t.Errorf("stats: %+v, %+v", a, b)
