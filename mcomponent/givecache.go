@@ -59,7 +59,7 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 
 func (v *cacheMove) now() time.Duration { return time.Since(v.began) }
 
-func (v *cacheMove) status() wire.MoveStatusRep {
+func (v *cacheMove) Status() wire.MoveStatusRep {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.core.Status(v.now())
@@ -92,7 +92,7 @@ func (v *cacheMove) run(out []cachemove.Effect) {
 		out = v.core.Done(v.now(), e.ID, err, out[:0])
 		v.mu.Unlock()
 	}
-	s := v.status()
+	s := v.Status()
 	v.c.movedCache(s)
 	v.c.log.Info("the move of a buffer cache has ended", "volume", v.req.Volume, "to", v.req.To, "state", s.State, "epoch", s.Epoch, "bytes", s.Bytes, "pause_us", s.PauseUS, "cause", s.Text)
 }
