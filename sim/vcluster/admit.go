@@ -175,6 +175,9 @@ func (g *managers) ChangeLeader() {
 		g.inquirer[k], g.asking[k] = admission.NewInquirer(driverPatience), false
 	}
 	g.queueing = false
+	for _, k := range managersOf {
+		g.movers[k].depose()
+	}
 	g.look()
 }
 

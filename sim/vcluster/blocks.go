@@ -106,6 +106,7 @@ type storageOp struct {
 	data  sectors
 	began time.Duration
 	pause time.Duration
+	tries int
 }
 
 func (o *storageOp) send() {
@@ -167,13 +168,26 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 	}, done)
 }
 
-// done takes the outcome of a storage operation.
+// storageTries bounds how often a storage operation is sent that nobody answers, as live.
+const storageTries = 5
+
+// done takes the outcome of a storage operation. If the volume has moved meanwhile it goes to the new place: what the old one says is
+// then no answer.
 func (o *storageOp) done(err error) {
 	c := o.b.m.c
-	if wire.KindOf(err) == wire.KindBusy && c.clock.Now()-o.began < storagePatience {
-		c.after(o.pause, o.send)
-		o.pause = min(2*o.pause, storagePauseMax)
-		return
+	switch k := wire.KindOf(err); k {
+	case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout, wire.KindStale, wire.KindNotFound, wire.KindNotOwner:
+		if at, ok := o.b.cache.Where(o.e.ID); ok && at != o.e.Place {
+			o.e.Place, o.tries, o.pause = at, 0, storagePause
+			o.send()
+			return
+		}
+		o.tries++
+		if k == wire.KindBusy && c.clock.Now()-o.began < storagePatience || (k == wire.KindUnavailable || k == wire.KindTimeout) && o.tries < storageTries {
+			c.after(o.pause, o.send)
+			o.pause = min(2*o.pause, storagePauseMax)
+			return
+		}
 	}
 	o.b.ops--
 	if err != nil {

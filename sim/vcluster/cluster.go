@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
@@ -43,6 +45,9 @@ type Options struct {
 	Managers    Managers
 	Raft        RaftFaults
 	Placed      []Placed // if not nil, where each vNode goes; the managers then decide nothing
+	// Orders are given by hand at their moments. MoveTimeout is how long a move may copy; 0 is DefaultMoveTimeout.
+	Orders      []Order
+	MoveTimeout time.Duration
 	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
 	Sizes Sizes
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
@@ -101,7 +106,9 @@ type Cluster struct {
 	memory   []*memory
 	storage  []*storage
 	gm       *managers
-	replayed *replayed // of Options.Placed, or nil
+	replayed *replayed  // of Options.Placed, or nil
+	ordered  []Ordered  // of Options.Orders
+	pauses   *rand.Rand // before requests are sent again; nil until one is
 
 	msgs     slab[message]
 	later    slab[func()]
@@ -126,6 +133,9 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Sizes == (Sizes{}) {
 		o.Sizes = ownSizes
+	}
+	if o.MoveTimeout == 0 {
+		o.MoveTimeout = DefaultMoveTimeout
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
 	c.costs = newCosts(&c.o)
@@ -190,6 +200,7 @@ func New(o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.gm = gm
+	c.follow()
 	return c, nil
 }
 
@@ -249,6 +260,12 @@ func (o *Options) validate() error {
 	if err := o.Sizes.validate(); err != nil {
 		errs = append(errs, err)
 	}
+	for i := range o.Orders {
+		errs = append(errs, o.Orders[i].validate(i, seen))
+	}
+	if o.MoveTimeout != 0 && (o.MoveTimeout < time.Millisecond || o.MoveTimeout > movelist.MaxTimeoutMS*time.Millisecond) {
+		errs = append(errs, fmt.Errorf("move_timeout: %v, want 0 or 1 ms to a day", o.MoveTimeout))
+	}
 	if o.Quantum < 0 {
 		errs = append(errs, fmt.Errorf("quantum: %v, want 0 or more", o.Quantum))
 	}
@@ -291,7 +308,26 @@ func (c *Cluster) node(id wire.NodeID) int32 {
 }
 
 // addr is the address of a node: its id, since here nobody dials.
-func addr(id wire.NodeID) string { return "virtual:" + string(id) }
+func addr(id wire.NodeID) string { return addrPrefix + string(id) }
+
+const addrPrefix = "virtual:"
+
+// nodeAt gives the number of the node at an address.
+func (c *Cluster) nodeAt(at string) (int32, error) {
+	id, ok := strings.CutPrefix(at, addrPrefix)
+	if no, known := c.byID[wire.NodeID(id)]; ok && known {
+		return no, nil
+	}
+	return 0, wire.Errorf(wire.KindUnavailable, "no node is at %q", at)
+}
+
+// retries gives the chance by which requests that are sent again pause.
+func (c *Cluster) retries() *rand.Rand {
+	if c.pauses == nil {
+		c.pauses = vtime.Stream(c.o.Seed, "retries", 0)
+	}
+	return c.pauses
+}
 
 // whoWaits names requests without an answer.
 func (c *Cluster) whoWaits(report func(who, what string)) {

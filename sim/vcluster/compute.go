@@ -167,33 +167,11 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if o.Local {
 		return p, nil
 	}
-	err = call(y, p, wire.OpProcessOpen, wire.ProcessOpenReq{PID: o.PID, Epoch: o.Epoch, Addr: addr(n.o.ID)}, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) {
-		done(struct{}{}, m.home.Open(q))
-	}, func(struct{}) {})
-	if err != nil {
+	if err := p.openHome(y, n, o.Epoch); err != nil {
 		p.forget()
-		return nil, fmt.Errorf("process %s: its home %s: %w", o.Name, o.Home.Node, err)
+		return nil, err
 	}
 	return p, nil
-}
-
-// call puts a request to the home of a process and waits for the answer. A home that has moved is asked where it is now.
-func call[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error)), take func(R)) error {
-	var err error
-	back := vtime.Signal{Name: op.String() + " of process " + p.o.Name + " at its home " + string(p.home.Node)}
-	answered := false
-	to := p.c.node(p.home.Node)
-	control(p.c, op, p.n.no, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) }, func(r R, e error) {
-		if err = e; e == nil {
-			take(r)
-		}
-		answered = true
-		back.Wake()
-	})
-	if !answered {
-		y.Wait(&back)
-	}
-	return err
 }
 
 func (p *Process) forget() {

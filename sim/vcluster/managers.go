@@ -50,6 +50,8 @@ type managers struct {
 	ended    map[wire.PID]*wire.Error     // preempted, and not released yet
 	tickets  map[wire.PID][]*vtime.Signal // who waits for a ticket to be decided
 
+	movers [wire.GSM + 1]*mover
+
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
 }
@@ -64,6 +66,9 @@ func newManagers(c *Cluster) (*managers, error) {
 	}
 	for k := range g.logs {
 		g.logs[k] = raft{g: g, group: wire.Manager(k)}
+	}
+	for _, k := range managersOf {
+		g.movers[k] = g.newMover(k)
 	}
 	g.core = admission.NewCoordinator(g.chance.Uint64(), driverPatience)
 	for _, k := range []wire.Manager{wire.GMM, wire.GSM} {
@@ -162,7 +167,7 @@ func (g *managers) live(entries []membership.Entry) []membership.Live {
 	g.refresh()
 	var out []membership.Live
 	for i := range entries {
-		if m := &entries[i].Member; membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
+		if m := &entries[i].Member; entries[i].State() == membership.Active && membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
 			out = append(out, g.liveOf(m))
 		}
 	}
@@ -177,7 +182,12 @@ func (g *managers) caches() []membership.Live {
 	for _, e := range g.gmm.Entries() {
 		m := e.Member
 		i, ok := slices.BinarySearchFunc(known, m.ID, func(l membership.Live, id wire.NodeID) int { return cmp.Compare(l.ID, id) })
-		if !ok || known[i].Epoch != m.Epoch || membership.Differs(known[i].Traffic, g.traffic(m.ID)) {
+		active := e.State() == membership.Active
+		if ok && !active {
+			gone := known[i]
+			gone.Silent = true
+			out = append(out, gone)
+		} else if active && (!ok || known[i].Epoch != m.Epoch || membership.Differs(known[i].Traffic, g.traffic(m.ID))) {
 			out = append(out, g.liveOf(&m))
 		}
 	}

@@ -36,8 +36,10 @@ type message struct {
 	answer func()
 	fail   func(error) // of any other: what is done if no answer comes
 
-	waited  bool // its worker was given back while it waited for others
-	refused bool // it never had one
+	waited  bool   // its worker was given back while it waited for others
+	refused bool   // it never had one
+	entries uint16 // pages or blocks of a copy that moves, and how many of them have bytes
+	full    uint16
 
 	sent, arrived, queued, started, ended time.Duration // of the request
 	returned, came                        time.Duration // of the answer
@@ -179,6 +181,8 @@ func (c *Cluster) moves(m *message) int {
 		return wire.PageSize
 	case wire.OpBlockRead, wire.OpBlockWrite:
 		return wire.PageSize
+	case wire.OpRegionCopy, wire.OpVolumeCopy:
+		return int(m.full) * wire.PageSize
 	case opReplica:
 		if n := c.nodes[m.to].(*memory); !n.log.flushing {
 			return wire.PageSize
@@ -192,6 +196,8 @@ func (c *Cluster) service(m *message) units.Picos {
 	switch m.op {
 	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite:
 		return c.o.Hardware.Processor.Lookup()
+	case wire.OpRegionCopy, wire.OpVolumeCopy:
+		return units.Picos(m.entries) * c.o.Hardware.Processor.Lookup()
 	}
 	return 0
 }
@@ -277,6 +283,8 @@ func (c *Cluster) onAnswered(i uint32) {
 	default:
 		if m.answer != nil {
 			m.answer()
+		} else if m.refused && m.fail != nil { // nobody served it
+			m.fail(m.err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 func (g *managers) toGPM(client, seq uint64, q gpm.Request, done func(gpm.Result, error)) {
 	cmd := gpm.Command{Client: client, Seq: seq, Stamp: g.stamp("", nil), Request: q}
 	switch q.Op {
-	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt:
+	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt, gpm.OpBegin, gpm.OpNode:
 		cmd.Stamp, cmd.Coordinator = g.stamp(g.c.o.Managers.GPMPolicy, g.gpm.Entries()), g.core.ID()
 	}
 	g.logs[wire.GPM].propose(entry{len(cmd.Encode()), func() func() {

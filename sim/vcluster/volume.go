@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
@@ -34,21 +36,40 @@ type Volume struct {
 func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
 	to := c.node(o.Storage)
 	q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
-	return wait(y, fmt.Sprintf("volume %d to be made", o.ID), func(done func(error)) {
-		control(c, wire.OpVolumeCreate, c.node(node), to, q, func(q wire.VolumeCreateReq, reply func(struct{}, error)) {
-			reply(struct{}{}, c.nodes[to].(*storage).create(q))
-		}, func(_ struct{}, err error) { done(err) })
+	_, err := controlling(y, c, wire.OpVolumeCreate, c.node(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
+		done(struct{}{}, c.nodes[to].(*storage).create(q))
 	})
+	return err
 }
 
-// DeleteVolume deletes a volume that nobody uses any more.
+// DeleteVolume deletes a volume that nobody uses any more. If it is not where it was said to be it has moved, and is deleted where the
+// managers know it.
 func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
-	to := c.node(o.Storage)
-	return wait(y, fmt.Sprintf("volume %d to be deleted", o.ID), func(done func(error)) {
-		control(c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
-			reply(struct{}{}, c.nodes[to].(*storage).remove(q))
-		}, func(_ struct{}, err error) { done(err) })
-	})
+	deadline := c.clock.Now() + blockPatience
+	for {
+		to := c.node(o.Storage)
+		_, err := controlling(y, c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+			done(struct{}{}, c.nodes[to].(*storage).remove(q))
+		})
+		if k := wire.KindOf(err); c.replayed != nil || k != wire.KindNotOwner && k != wire.KindNotFound && k != wire.KindStale {
+			return err
+		}
+		var page membership.Page[gsm.Volume]
+		if aerr := c.gm.asked(y, c.node(node), wire.GSM, uint64(o.ID), &page); aerr != nil {
+			return aerr
+		}
+		if len(page.Items) == 0 {
+			return err
+		}
+		if now := page.Items[0]; now.Storage != o.Storage || now.Epoch != o.Epoch {
+			o.Storage, o.Epoch = now.Storage, now.Epoch
+			continue
+		}
+		if c.clock.Now() >= deadline || wire.KindOf(err) != wire.KindNotOwner {
+			return err
+		}
+		y.Sleep(askInterval)
+	}
 }
 
 // wait begins something and waits for its end. what says in a deadlock for what.
@@ -68,32 +89,62 @@ func wait(y *vtime.Proc, what string, begin func(done func(error))) (err error) 
 // Attach makes a volume usable.
 func (p *Process) Attach(y *vtime.Proc, o VolumeOptions) (*Volume, error) {
 	v := &Volume{p: p, o: o}
+	// Before the mComponent knows of us: it may tell us at once that the buffer cache has moved.
+	old := p.volumes[o.ID]
+	p.volumes[o.ID] = v
 	if !p.o.Local {
-		to := p.c.node(o.Cache)
-		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(p.n.o.ID)}
-		err := wait(y, fmt.Sprintf("volume %d to be attached", o.ID), func(done func(error)) {
-			control(p.c, wire.OpVolumeAttach, p.n.no, to, q, func(q wire.VolumeAttachReq, reply func(struct{}, error)) {
-				p.c.nodes[to].(*memory).attach(q, func(err error) { reply(struct{}{}, err) })
-			}, func(_ struct{}, err error) { done(err) })
-		})
-		if err != nil {
-			return nil, fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+		if err := v.attach(y, p.n); err != nil {
+			if delete(p.volumes, o.ID); old != nil {
+				p.volumes[o.ID] = old
+			}
+			return nil, err
 		}
 	}
-	p.volumes[o.ID] = v
 	return v, nil
 }
 
+// attach tells the buffer cache that the process uses the volume at n. If the volume is not where it was said to be it has moved since,
+// and is looked for.
+func (v *Volume) attach(y *vtime.Proc, n *compute) error {
+	c := v.p.c
+	deadline := c.clock.Now() + blockPatience
+	for {
+		o := v.o
+		to := c.node(o.Cache)
+		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(n.o.ID)}
+		_, err := controlling(y, c, wire.OpVolumeAttach, n.no, to, q, func(q wire.VolumeAttachReq, done func(struct{}, error)) {
+			c.nodes[to].(*memory).attach(q, func(err error) { done(struct{}{}, err) })
+		})
+		if err != nil {
+			err = fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+		}
+		switch wire.KindOf(err) {
+		case wire.KindStale, wire.KindNotOwner, wire.KindNotFound:
+		default:
+			return err
+		}
+		if v.o.Epoch == o.Epoch && !v.find(y, o.Epoch, deadline) {
+			return err
+		}
+	}
+}
+
+// detach gives the volume up, where its buffer cache is; if that moves meanwhile, at the new place.
 func (v *Volume) detach(y *vtime.Proc) error {
-	p, to := v.p, v.p.c.node(v.o.Cache)
+	p := v.p
 	if p.o.Local {
 		return nil
 	}
-	return wait(y, fmt.Sprintf("volume %d to be detached", v.o.ID), func(done func(error)) {
-		control(p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: v.o.ID, Epoch: v.o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
-			p.c.nodes[to].(*memory).detach(q, func(err error) { reply(struct{}{}, err) })
-		}, func(_ struct{}, err error) { done(err) })
-	})
+	for {
+		at := v.o
+		to := p.c.node(at.Cache)
+		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+			p.c.nodes[to].(*memory).detach(q, func(err error) { done(struct{}{}, err) })
+		})
+		if v.o == at {
+			return err
+		}
+	}
 }
 
 // Options is where the volume is.
@@ -181,22 +232,39 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 		v.version++
 		k.Version = v.version
 	}
-	to := p.c.node(v.o.Cache)
 	if p.o.Local { // no buffer cache elsewhere: the device of the sComponent as if it were local
 		p.c.local(op, v.o, k, data, done)
 		return
 	}
-	began := p.c.clock.Now()
-	pause := StewardInterval
+	began, tries := p.c.clock.Now(), 0
 	var try func()
 	try = func() {
+		at := v.o
+		k.VolumeEpoch = at.Epoch
+		to := p.c.node(at.Cache)
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
-			if wire.KindOf(err) == wire.KindBusy && p.c.clock.Now()-began < 20*time.Second {
-				p.c.after(pause, try)
-				pause = min(2*pause, time.Second)
+			moved := v.o.Cache != at.Cache || v.o.Epoch != at.Epoch
+			switch wire.KindOf(err) {
+			case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
+			case wire.KindNotOwner, wire.KindStale, wire.KindNotFound:
+				if !moved {
+					done(err)
+					return
+				}
+			default:
+				done(err)
 				return
 			}
-			done(err)
+			if p.c.clock.Now()-began >= blockPatience {
+				done(err)
+				return
+			}
+			if tries++; moved {
+				tries = 0
+				try()
+				return
+			}
+			p.c.after(min(time.Duration(tries)*StewardInterval, time.Second), try)
 		})
 	}
 	try()

@@ -1,0 +1,227 @@
+package vcluster
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/vtime"
+)
+
+// user drives one vNode: it writes and reads pages and sectors and checks that every read gives what was written last.
+type user struct {
+	c        *Cluster
+	t        failer
+	spec     admission.VNodeSpec
+	pages    uint64
+	accesses int
+	sectors  int           // of its volumes that it uses
+	compute  uint64        // instructions before an access
+	begin    time.Duration // when it is admitted
+
+	place    admission.Placement
+	p        *Process
+	wrote    map[uint64]uint64
+	onDisk   map[[2]uint64]uint64 // by volume and sector
+	accessed int
+	ended    bool
+	err      error
+}
+
+type failer interface {
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Helper()
+}
+
+func (u *user) start() {
+	u.wrote, u.onDisk = map[uint64]uint64{}, map[[2]uint64]uint64{}
+	u.c.Go(u.spec.Name, func(y *vtime.Proc) {
+		y.Sleep(u.begin)
+		u.err = u.run(y)
+		u.ended = true
+	})
+}
+
+func stampOf(n uint64) (s Stamp) {
+	for i := range 8 {
+		s[i], s[i+8] = byte(n>>(8*i)), ^byte(n>>(8*i))
+	}
+	return s
+}
+
+const userBase = 1 << 30
+
+func (u *user) run(y *vtime.Proc) (err error) {
+	if u.place, err = u.c.Admit(y, u.spec); err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := u.c.Release(y, u.place.PID); err == nil {
+			err = rerr
+		}
+	}()
+	var vols []VolumeOptions
+	for i, v := range u.place.Volumes {
+		o := VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: u.spec.Volumes[i].Name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}
+		if err := u.c.CreateVolume(y, u.place.Node, o); err != nil {
+			return err
+		}
+		vols = append(vols, o)
+		defer func() {
+			if derr := u.c.DeleteVolume(y, u.place.Node, o); err == nil {
+				err = derr
+			}
+		}()
+	}
+	e := excache.DefaultOptions()
+	e.Lines, e.Ways = int(u.spec.ExCacheLines), 0
+	u.p, err = u.c.Open(y, ProcessOptions{
+		PID: u.place.PID, Epoch: u.place.Epoch, Name: u.spec.Name, Node: u.place.Node, Threads: 1, ExCache: e,
+		Home: wire.Owner{Node: u.place.Home.Node, Addr: u.place.Home.Addr, Epoch: u.place.Home.Epoch},
+	})
+	if err != nil {
+		return err
+	}
+	if err := u.work(y, vols); err != nil {
+		return err
+	}
+	return u.p.Close(y)
+}
+
+func (u *user) work(y *vtime.Proc, vols []VolumeOptions) error {
+	if err := u.p.Map(y, userBase, u.pages<<wire.PageShift, true, true, ""); err != nil {
+		return err
+	}
+	var volumes []*Volume
+	for _, o := range vols {
+		v, err := u.p.Attach(y, o)
+		if err != nil {
+			return err
+		}
+		volumes = append(volumes, v)
+	}
+	chance := vtime.Stream(u.c.o.Seed, "user "+u.spec.Name, 0)
+	th := u.p.Thread(0)
+	th.Begin(y)
+	for n := uint64(1); u.accessed < u.accesses; n++ {
+		page, write := chance.Uint64N(u.pages), chance.IntN(3) > 0
+		th.Compute(u.compute)
+		s, err := th.Access(userBase>>wire.PageShift+page, write)
+		if err != nil {
+			return err
+		}
+		if want := stampOf(u.wrote[page]); u.wrote[page] == 0 && *s != (Stamp{}) || u.wrote[page] != 0 && *s != want {
+			u.t.Errorf("%s: page %d holds %x, want that of write %d, at %v", u.spec.Name, page, *s, u.wrote[page], y.Now())
+		}
+		if write {
+			*s, u.wrote[page] = stampOf(n), n
+		}
+		u.accessed++
+		if chance.IntN(2000) == 0 {
+			th.Sync()
+			if err := u.remap(y, chance.Uint64N(u.pages)); err != nil {
+				return err
+			}
+		}
+		if len(volumes) > 0 && chance.IntN(50) == 0 {
+			th.Sync()
+			if err := u.disk(y, volumes[chance.IntN(len(volumes))], chance.Uint64N(uint64(u.sectors)), chance.IntN(4), n); err != nil {
+				return err
+			}
+		}
+		if err := u.boundary(y, th); err != nil {
+			return err
+		}
+	}
+	th.Sync()
+	return u.p.Drain(y)
+}
+
+// remap maps a page anew, which zeroes it.
+func (u *user) remap(y *vtime.Proc, page uint64) error {
+	delete(u.wrote, page)
+	return u.p.Map(y, userBase+page<<wire.PageShift, wire.PageSize, true, true, "")
+}
+
+// disk reads, writes or flushes a sector.
+func (u *user) disk(y *vtime.Proc, v *Volume, sector uint64, what int, n uint64) error {
+	key := [2]uint64{uint64(v.Options().ID), sector}
+	b := make([]byte, wire.SectorSize)
+	switch what {
+	case 0:
+		return v.Flush(y)
+	case 1, 2:
+		if err := v.Read(y, sector*wire.SectorSize, b); err != nil {
+			return err
+		}
+		if want := stampOf(u.onDisk[key]); u.onDisk[key] != 0 && Stamp(b[:16]) != want || u.onDisk[key] == 0 && Stamp(b[:16]) != (Stamp{}) {
+			u.t.Errorf("%s: sector %d of volume %d holds %x, want that of write %d, at %v", u.spec.Name, sector, key[0], b[:16], u.onDisk[key], y.Now())
+		}
+		return nil
+	}
+	s := stampOf(n)
+	copy(b, s[:])
+	u.onDisk[key] = n
+	return v.Write(y, sector*wire.SectorSize, b)
+}
+
+func (u *user) boundary(y *vtime.Proc, th *Thread) error { return nil }
+
+// moved counts the moves of a kind that were done.
+func moved(c *Cluster, k wire.MoveKind) (done int) {
+	for _, m := range c.Moves() {
+		if m.Req.Kind == k && m.State == wire.MoveDone {
+			done++
+		}
+	}
+	return done
+}
+
+// newUser makes a vNode that uses 300 pages with 64 lines.
+func newUser(c *Cluster, t failer, i int) *user {
+	u := &user{c: c, t: t, spec: admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 64}, pages: 300, accesses: 20_000, compute: 2000, sectors: 4096}
+	return u
+}
+
+// TestAVRegionMoves there and back while its process uses it; no page is wrong, and all is given back.
+func TestAVRegionMoves(t *testing.T) {
+	o := testOptions(1, 2, 1)
+	region := wire.RegionNo(userBase / o.RegionBytes)
+	thing := movelist.Thing{Kind: wire.MoveRegion, PID: 1, Region: region}
+	for i := range 10 {
+		o.Orders = append(o.Orders, Order{At: time.Duration(i+1) * 10 * time.Millisecond, Thing: thing})
+	}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	u := newUser(c, t, 1)
+	u.start()
+	if err := c.Run(0); err != nil {
+		t.Fatal(err)
+	}
+	if u.err != nil || !u.ended {
+		t.Fatalf("ended %v: %v", u.ended, u.err)
+	}
+	for _, x := range c.Ordered() {
+		if x.Err != nil {
+			t.Errorf("at %v: %v", x.At, x.Err)
+		}
+	}
+	for _, m := range c.Moves() {
+		t.Logf("%v %s→%s %v, %d bytes in %d µs, pause %d µs, %d rounds %s", m.Thing(), m.From, m.Req.To, m.State, m.Bytes, m.DurationUS, m.PauseUS, 0, m.Text)
+	}
+	if n := moved(c, wire.MoveRegion); n != 10 {
+		t.Errorf("%d moves were done, want 10", n)
+	}
+	if err := balanced(c); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%v, %+v", c.Now(), u.p.Core().Stats())
+}
