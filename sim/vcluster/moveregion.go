@@ -212,7 +212,7 @@ func (v *regionMove) copy(y *vtime.Proc, e migrate.Effect, out []migrate.Effect)
 	heard := c.heard(wire.OpRegionCopy, v.to, sendPatience, answered)
 	bytes := wire.HeaderLen + wire.RegionCopyHeadLen + len(pages)*wire.PageEntryLen + full*wire.PageSize
 	to := c.nodes[v.to].(*memory)
-	c.sendCopy(wire.OpRegionCopy, m.no, v.to, bytes, len(pages), full, func() error { return to.regionCopy(head, pages) }, func(err error) {
+	c.sendCopy(wire.OpRegionCopy, m.no, v.to, bytes, len(pages), full, func(done func(error)) { done(to.regionCopy(head, pages)) }, func(err error) {
 		if heard() {
 			answered(err)
 		}
@@ -243,15 +243,16 @@ func (c *Cluster) gather(y *vtime.Proc, node int32, entries, full int) {
 }
 
 // sendCopy sends pages or blocks, of which the receiver's worker looks each up and stores those that have bytes.
-func (c *Cluster) sendCopy(op wire.Op, from, to int32, bytes, entries, full int, serve func() error, answer func(error)) {
+func (c *Cluster) sendCopy(op wire.Op, from, to int32, bytes, entries, full int, serve func(done func(error)), answer func(error)) {
 	i := c.msgs.take()
 	*c.msgs.at(i) = message{op: op, from: from, to: to, bytes: int32(bytes), entries: uint16(entries), full: uint16(full), serve: func(done func(int, func())) {
-		err := serve()
-		n := wire.HeaderLen
-		if err != nil {
-			n += len(err.Error())
-		}
-		done(n, func() { answer(err) })
+		serve(func(err error) {
+			n := wire.HeaderLen
+			if err != nil {
+				n += len(err.Error())
+			}
+			done(n, func() { answer(err) })
+		})
 	}, fail: answer}
 	c.post(i)
 }

@@ -51,6 +51,9 @@ func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 		_, err := controlling(y, c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			done(struct{}{}, c.nodes[to].(*storage).remove(q))
 		})
+		if wire.KindOf(err) == wire.KindBusy && c.clock.Now() < deadline {
+			continue // it moves
+		}
 		if k := wire.KindOf(err); c.replayed != nil || k != wire.KindNotOwner && k != wire.KindNotFound && k != wire.KindStale {
 			return err
 		}
