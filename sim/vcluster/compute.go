@@ -30,6 +30,8 @@ type compute struct {
 	procs map[wire.PID]*Process
 	run   int // threads that run or wait
 	cores int
+
+	moving *computeMoves // what moves to and from it; nil if nothing did
 }
 
 func newCompute(c *Cluster, o *Node, no int32) *compute {
@@ -50,7 +52,9 @@ func (n *compute) load() wire.Load {
 func (n *compute) sorted() []*Process {
 	ps := make([]*Process, 0, len(n.procs))
 	for _, p := range n.procs {
-		ps = append(ps, p)
+		if p.n == n { // else it is served elsewhere already, and leaves
+			ps = append(ps, p)
+		}
 	}
 	slices.SortFunc(ps, func(a, b *Process) int { return cmp.Compare(a.o.PID, b.o.PID) })
 	return ps
@@ -68,6 +72,8 @@ type ProcessOptions struct {
 	// Local has all memory at the pComponent: nothing is sent, and a page that is missing costs a fault of its operating system.
 	// It is what slowdowns are measured against.
 	Local bool
+	// Carry gives what its driver takes along when the process moves, of which only the size counts; nil is nothing.
+	Carry func() []byte
 }
 
 // Process is one process. Its methods wait in virtual time and are called from coroutines of its cluster's clock.
@@ -90,6 +96,9 @@ type Process struct {
 	traps   *processor.Faults
 	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
+	halt    *halt                    // it is to stand still for a move
+	closed  bool
+	past    counted // at pComponents where it was before
 }
 
 // Thread makes the accesses of one thread.
@@ -134,9 +143,9 @@ func (o *Options) instructions(n uint64) units.Picos {
 
 // Open makes a process at its pComponent and tells its home.
 func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
-	n, ok := c.nodes[c.node(o.Node)].(*compute)
-	if !ok {
-		return nil, wire.Errorf(wire.KindBadRequest, "process %s: %s is no pComponent", o.Name, o.Node)
+	n, err := c.startAt(y, &o)
+	if err != nil {
+		return nil, err
 	}
 	if err := c.gm.ended[o.PID]; err != nil {
 		return nil, err // ended for another before it began
@@ -167,7 +176,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if o.Local {
 		return p, nil
 	}
-	if err := p.openHome(y, n, o.Epoch); err != nil {
+	if err := p.openHome(y, n, o.Epoch, &p.home); err != nil {
 		p.forget()
 		return nil, err
 	}
@@ -175,6 +184,11 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 }
 
 func (p *Process) forget() {
+	p.closed = true
+	if p.halt != nil {
+		p.halt.stopped.Wake()
+	}
+	p.idle.Broadcast()
 	delete(p.n.procs, p.o.PID)
 	p.n.lines -= uint64(p.o.ExCache.Lines)
 	p.n.run -= p.o.Threads
@@ -429,7 +443,8 @@ func (p *Process) acked(m *message) {
 
 // askOwner asks the home for the owner of a page's vRegion.
 func (p *Process) askOwner(page wire.PageNo) {
-	to := p.c.node(p.home.Node)
+	home := p.home
+	to := p.c.node(home.Node)
 	control(p.c, wire.OpOwners, p.n.no, to, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, func(q wire.OwnersReq, done func(wire.MmapRep, error)) {
 		p.c.nodes[to].(*memory).whose(q, done)
 	}, func(r wire.MmapRep, err error) {
@@ -437,7 +452,7 @@ func (p *Process) askOwner(page wire.PageNo) {
 		if err == nil && len(r.Owners) > 0 {
 			owner = r.Owners[0]
 		} else if err == nil {
-			err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", p.home.Node, uint64(page))
+			err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", home.Node, uint64(page))
 		}
 		p.perform(p.core.OwnerKnown(p.c.clock.Now(), page, owner, asWire(err), p.out[:0]))
 	})

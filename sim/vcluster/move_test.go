@@ -1,6 +1,7 @@
 package vcluster
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -170,7 +171,14 @@ func (u *user) disk(y *vtime.Proc, v *Volume, sector uint64, what int, n uint64)
 	return v.Write(y, sector*wire.SectorSize, b)
 }
 
-func (u *user) boundary(y *vtime.Proc, th *Thread) error { return nil }
+// boundary is where the process may stand still for a move.
+func (u *user) boundary(y *vtime.Proc, th *Thread) error {
+	if !u.p.Halted() {
+		return nil
+	}
+	th.Sync()
+	return u.p.Stand(y)
+}
 
 // moved counts the moves of a kind that were done.
 func moved(c *Cluster, k wire.MoveKind) (done int) {
@@ -188,40 +196,93 @@ func newUser(c *Cluster, t failer, i int) *user {
 	return u
 }
 
-// TestAVRegionMoves there and back while its process uses it; no page is wrong, and all is given back.
-func TestAVRegionMoves(t *testing.T) {
-	o := testOptions(1, 2, 1)
-	region := wire.RegionNo(userBase / o.RegionBytes)
-	thing := movelist.Thing{Kind: wire.MoveRegion, PID: 1, Region: region}
-	for i := range 10 {
-		o.Orders = append(o.Orders, Order{At: time.Duration(i+1) * 10 * time.Millisecond, Thing: thing})
+// TestEachKindMoves there and back while it is used; no page and no sector is wrong, and all is given back.
+func TestEachKindMoves(t *testing.T) {
+	for _, kind := range []wire.MoveKind{wire.MoveRegion, wire.MoveHome, wire.MoveProcess, wire.MoveVolume, wire.MoveCache} {
+		t.Run(kind.String(), func(t *testing.T) {
+			o := testOptions(2, 2, 2)
+			thing := movelist.Thing{Kind: kind}
+			switch kind {
+			case wire.MoveRegion:
+				thing.PID, thing.Region = 1, wire.RegionNo(userBase/o.RegionBytes)
+			case wire.MoveHome, wire.MoveProcess:
+				thing.PID = 1
+			default:
+				thing.Volume = 1
+			}
+			const moves = 8
+			for i := range moves {
+				o.Orders = append(o.Orders, Order{At: time.Duration(i+1) * 200 * time.Millisecond, Thing: thing})
+			}
+			c, err := New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			u := newUser(c, t, 1)
+			u.compute, u.spec.Volumes = 200_000, []admission.VolumeSpec{{Name: "data", SizeBytes: 2 << 20}}
+			u.start()
+			if err := c.Run(0); err != nil {
+				t.Fatal(err)
+			}
+			if u.err != nil || !u.ended {
+				t.Fatalf("ended %v: %v", u.ended, u.err)
+			}
+			for _, x := range c.Ordered() {
+				if x.Err != nil {
+					t.Errorf("at %v: %v", x.At, x.Err)
+				}
+			}
+			for _, m := range c.Moves() {
+				t.Logf("%v %s→%s %v, %d bytes in %d µs, pause %d µs %s", m.Thing(), m.From, m.Req.To, m.State, m.Bytes, m.DurationUS, m.PauseUS, m.Text)
+			}
+			if n := moved(c, kind); n != moves {
+				t.Errorf("%d moves were done, want %d", n, moves)
+			}
+			if err := settled(c); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%v, %+v", c.Now(), u.p.Core().Stats())
+		})
 	}
-	c, err := New(o)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// settled says what is left when all vNodes have been given back and nothing is to be done any more.
+func settled(c *Cluster) error {
+	if err := balanced(c); err != nil {
+		return err
 	}
-	defer c.Close()
-	u := newUser(c, t, 1)
-	u.start()
-	if err := c.Run(0); err != nil {
-		t.Fatal(err)
-	}
-	if u.err != nil || !u.ended {
-		t.Fatalf("ended %v: %v", u.ended, u.err)
-	}
-	for _, x := range c.Ordered() {
-		if x.Err != nil {
-			t.Errorf("at %v: %v", x.At, x.Err)
+	for _, k := range managersOf {
+		if n := len(c.gm.state(k).Moves().Moves()); n > 0 {
+			return fmt.Errorf("%v lists %d moves", k, n)
 		}
 	}
-	for _, m := range c.Moves() {
-		t.Logf("%v %s→%s %v, %d bytes in %d µs, pause %d µs, %d rounds %s", m.Thing(), m.From, m.Req.To, m.State, m.Bytes, m.DurationUS, m.PauseUS, 0, m.Text)
+	for _, m := range c.memory {
+		if err := errors.Join(m.owners.CheckInvariants(), m.store.CheckInvariants(), m.home.CheckInvariants(), m.blocks.cache.CheckInvariants()); err != nil {
+			return fmt.Errorf("%s: %w", m.o.ID, err)
+		}
+		if h := m.holdings(); len(h.Homes)+len(h.Regions)+len(h.Caches) > 0 || m.owners.Regions() > 0 || m.store.Stats().Used > 0 {
+			return fmt.Errorf("%s has %+v, %d vRegions and %d pages", m.o.ID, h, m.owners.Regions(), m.store.Stats().Used)
+		}
+		if mv := m.moving; mv != nil && mv.taker.Len()+mv.homeTaker.Len()+len(mv.giving) > 0 {
+			return fmt.Errorf("%s: %d vRegions and %d homes are on their way there, %d vRegions from there", m.o.ID, mv.taker.Len(), mv.homeTaker.Len(), len(mv.giving))
+		}
 	}
-	if n := moved(c, wire.MoveRegion); n != 10 {
-		t.Errorf("%d moves were done, want 10", n)
+	for _, n := range c.compute {
+		if len(n.procs) > 0 || n.lines > 0 || n.run > 0 || n.moving != nil && len(n.moving.here) > 0 {
+			return fmt.Errorf("%s has %d processes, %d lines and %d threads", n.o.ID, len(n.procs), n.lines, n.run)
+		}
 	}
-	if err := balanced(c); err != nil {
-		t.Error(err)
+	for _, s := range c.storage {
+		if len(s.vols) > 0 || s.reserved > 0 || s.moving != nil && len(s.moving.incoming) > 0 {
+			return fmt.Errorf("%s has %d volumes and %d bytes", s.o.ID, len(s.vols), s.reserved)
+		}
 	}
-	t.Logf("%v, %+v", c.Now(), u.p.Core().Stats())
+	if n := len(c.later.rows) - len(c.later.none); n > 0 {
+		return fmt.Errorf("%d continuations are left", n)
+	}
+	if n := len(c.msgs.rows) - len(c.msgs.none); n > 0 {
+		return fmt.Errorf("%d messages are left", n)
+	}
+	return nil
 }

@@ -174,9 +174,17 @@ func (v *cacheMove) attach(e wire.Epoch) wire.VolumeAttachReq {
 
 // cacheSwitch tells that the buffer cache of a volume is at another mComponent. A volume that nobody uses here needs nothing.
 func (n *compute) cacheSwitch(q wire.SwitchReq) error {
-	for _, p := range n.sorted() {
+	use := func(p *Process) {
 		if v := p.volumes[q.Volume]; v != nil && q.Epoch > v.o.Epoch {
 			v.o.Cache, v.o.Epoch = q.To, q.Epoch
+		}
+	}
+	for _, p := range n.sorted() {
+		use(p)
+	}
+	if n.moving != nil {
+		for _, pid := range sorted(n.moving.here) {
+			use(n.moving.here[pid].p)
 		}
 	}
 	return nil

@@ -20,18 +20,18 @@ const (
 	blockPatience = 20 * time.Second
 )
 
-// atHome puts a request to the home of a process: while the home moves it is busy, and the request is repeated; when it has moved, the
-// request goes to the new one, of which the process was told before the old one forgot it.
-func atHome[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
+// atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it
+// has moved, the request goes to the new one, of which the process was told before the old one forgot it.
+func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
 	deadline := p.c.clock.Now() + mapPatience
 	for {
-		at := p.home
+		at := *known
 		to := p.c.node(at.Node)
-		r, err = controlling(y, p.c, op, p.n.no, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) })
+		r, err = controlling(y, p.c, op, from, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) })
 		again := false
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound:
-			again = p.home.Epoch > at.Epoch
+			again = known.Epoch > at.Epoch
 		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
 			again = p.core.Err() == nil // it has answered so, or nobody, for as often as a connection asks
 		}
@@ -43,44 +43,46 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *
 
 // call puts a request to the home of a process and takes the answer.
 func call[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error)), take func(R)) error {
-	r, _, err := atHome(y, p, op, q, serve)
+	r, _, err := atHome(y, p, p.n.no, &p.home, op, q, serve)
 	if err == nil {
 		take(r)
 	}
 	return err
 }
 
-// openHome opens the process at its home under an epoch, as one that runs at n. If that is not the home any more, it has moved before
-// the process began and is looked for.
-func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch) error {
+// openHome opens the process at its home, as far as that is known, under an epoch, as one that runs at n. If that is not the home any
+// more, it has moved since and is looked for.
+func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch, known *wire.Owner) error {
 	deadline := p.c.clock.Now() + mapPatience
 	for {
-		at := p.home
+		at := *known
 		q := wire.ProcessOpenReq{PID: p.o.PID, Epoch: epoch, Addr: addr(n.o.ID), Home: at.Epoch}
-		_, home, err := atHome(y, p, wire.OpProcessOpen, q, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) { done(struct{}{}, m.home.Open(q)) })
+		_, home, err := atHome(y, p, n.no, known, wire.OpProcessOpen, q, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) { done(struct{}{}, m.home.Open(q)) })
 		if err == nil {
 			return nil
 		}
-		if wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, at.Epoch, deadline) {
+		if wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, n, known, at.Epoch, deadline) {
 			return fmt.Errorf("process %s: its home %s: %w", p.o.Name, home, err)
 		}
 	}
 }
 
-// findHome asks the managers for the home until they know of a newer epoch than the one under which it was turned away.
-func (p *Process) findHome(y *vtime.Proc, old wire.Epoch, deadline time.Duration) bool {
+// findHome asks the managers for the home until they know of a newer epoch than the one under which it was turned away, or somebody has
+// told it meanwhile.
+func (p *Process) findHome(y *vtime.Proc, n *compute, known *wire.Owner, old wire.Epoch, deadline time.Duration) bool {
 	for p.c.clock.Now() < deadline {
+		if known.Epoch > old {
+			return true
+		}
 		var page membership.Page[gmm.Process]
-		err := p.c.gm.asked(y, p.n.no, wire.GMM, uint64(p.o.PID), &page)
+		err := p.c.gm.asked(y, n.no, wire.GMM, uint64(p.o.PID), &page)
 		if err == nil && len(page.Items) == 0 {
 			return false // it was given back
 		}
 		if err == nil {
-			if h := page.Items[0]; h.HomeEpoch > old {
-				if h.HomeEpoch > p.home.Epoch {
-					p.home = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch}
-				}
-				return true
+			if h := page.Items[0]; h.HomeEpoch > old && h.HomeEpoch > known.Epoch {
+				*known = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch}
+				continue
 			}
 		}
 		y.Sleep(askInterval)
@@ -101,31 +103,48 @@ func (g *managers) asked(y *vtime.Proc, from int32, k wire.Manager, id uint64, i
 // regionSwitch tells that a vRegion of a process here has another owner. When it returns nothing that an older owner answered reaches
 // the process any more.
 func (n *compute) regionSwitch(q wire.RegionSwitchReq) error {
-	p, err := n.process(q.PID)
-	if err == nil {
+	if p := n.procs[q.PID]; p != nil && p.n == n {
 		p.perform(p.core.OwnerMoved(n.c.clock.Now(), q.Owner, p.out[:0]))
+		return nil
 	}
-	return err
+	if a := n.arrives(q.PID); a != nil {
+		a.core.OwnerMoved(n.c.clock.Now(), q.Owner, nil) // nothing of it waits for anything yet
+		return nil
+	}
+	return n.unknown(q.PID)
 }
 
 // homeSwitch tells that the home of a process here is another mComponent.
 func (n *compute) homeSwitch(q wire.HomeSwitchReq) error {
-	p, err := n.process(q.PID)
-	if err == nil && q.Home.Epoch > p.home.Epoch {
-		p.home = q.Home
+	known := (*wire.Owner)(nil)
+	if p := n.procs[q.PID]; p != nil && p.n == n {
+		known = &p.home
+	} else if a := n.arrives(q.PID); a != nil {
+		known = &a.home
+	} else {
+		return n.unknown(q.PID)
 	}
-	return err
+	if q.Home.Epoch > known.Epoch {
+		*known = q.Home
+	}
+	return nil
 }
 
-// process gives a process that runs here.
-func (n *compute) process(pid wire.PID) (*Process, error) {
-	if p := n.procs[pid]; p != nil {
-		return p, nil
+// arrives gives a process that is on its way here with its state, so that its home may have heard that it is here; nil if none is.
+func (n *compute) arrives(pid wire.PID) *arrival {
+	if n.moving != nil {
+		if a := n.moving.here[pid]; a != nil && a.core != nil {
+			return a
+		}
 	}
-	return nil, wire.Errorf(wire.KindNotFound, "process %d does not run at %s", pid, n.o.ID)
+	return nil
 }
 
-// findVolume asks the managers where a volume is until they know of a newer epoch than the one under which it was not found.
+func (n *compute) unknown(pid wire.PID) error {
+	return wire.Errorf(wire.KindNotFound, "process %d does not run at %s", pid, n.o.ID)
+}
+
+// find asks the managers where a volume is until they know of a newer epoch than the one under which it was not found.
 func (v *Volume) find(y *vtime.Proc, old wire.Epoch, deadline time.Duration) bool {
 	c := v.p.c
 	for c.clock.Now() < deadline {
