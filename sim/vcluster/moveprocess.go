@@ -224,8 +224,8 @@ func (m *processMove) Status() wire.MoveStatusRep { return m.g.Status(m.now()) }
 // drive performs the move until it has ended.
 func (m *processMove) drive(y *vtime.Proc) {
 	for !m.g.Ended() {
-		e := m.g.Next(m.now())
-		m.g.Step(m.now(), m.perform(y, e))
+		o := m.perform(y, m.g.Next(m.now()))
+		m.g.Step(m.now(), o)
 	}
 }
 
