@@ -35,8 +35,14 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 	}
 	c.cacheMu.Lock()
 	m, attached := c.cache.Moving(req.Volume)
+	settling := c.cache.Settling(req.Volume)
+	if !attached && !settling { // at once: who attaches it from now on is turned away
+		c.cache.Leave(req.Volume, req.Epoch)
+	}
 	c.cacheMu.Unlock()
 	switch {
+	case settling:
+		return nil, wire.Errorf(wire.KindBusy, "volume %d is being attached to the buffer cache of %s, or detached: retry", req.Volume, c.o.Node)
 	case attached && m.Place.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d: its buffer cache moves from epoch %d, it is attached under epoch %d", req.Volume, req.OldEpoch, m.Place.Epoch)
 	case attached && m.Frozen:
@@ -52,6 +58,7 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 		out = v.core.Start(v.now(), nil)
 	} else {
 		out = v.core.Absent(v.now(), nil)
+		out = v.core.Done(v.now(), out[0].ID, nil, out[:0]) // it has left
 	}
 	c.wg.Go(func() { v.run(out) })
 	return v, nil

@@ -6,10 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/units"
 	"splitkernel/sim/vtime"
 )
 
@@ -285,4 +288,75 @@ func settled(c *Cluster) error {
 		return fmt.Errorf("%d messages are left", n)
 	}
 	return nil
+}
+
+// TestMovesInAnyWorld: things of all kinds move at random moments while they are used and while messages are late, overtake each other,
+// are lost or come twice. Every read gives what was written last, every vNode ends, and nothing is left anywhere.
+func TestMovesInAnyWorld(t *testing.T) {
+	done := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		o := testOptions(2, 3, 2)
+		o.Seed = rapid.Uint64().Draw(t, "seed")
+		l := &o.Hardware.Link
+		l.Jitter = rapid.SampledFrom([]units.Picos{0, 5 * units.Microsecond, units.Millisecond}).Draw(t, "jitter")
+		l.Loss = rapid.SampledFrom([]units.Share{0, 0, 2_000_000}).Draw(t, "lost")
+		l.Duplicate = rapid.SampledFrom([]units.Share{0, 100_000_000}).Draw(t, "twice")
+		l.Reorder, l.ReorderDelay = rapid.SampledFrom([]units.Share{0, 100_000_000}).Draw(t, "reordered"), 2*units.Millisecond
+		users := rapid.IntRange(1, 3).Draw(t, "vnodes")
+		for range rapid.IntRange(1, 25).Draw(t, "moves") {
+			x := Order{At: time.Duration(rapid.IntRange(0, 400_000).Draw(t, "at")) * time.Microsecond}
+			x.Thing.Kind = wire.MoveKind(rapid.IntRange(1, 5).Draw(t, "kind"))
+			switch x.Thing.Kind {
+			case wire.MoveVolume, wire.MoveCache:
+				x.Thing.Volume = wire.VolumeID(rapid.IntRange(1, users).Draw(t, "volume"))
+			default:
+				x.Thing.PID = wire.PID(rapid.IntRange(1, users).Draw(t, "process"))
+				if x.Thing.Kind == wire.MoveRegion {
+					x.Thing.Region = wire.RegionNo(userBase/o.RegionBytes) + wire.RegionNo(rapid.IntRange(0, 1).Draw(t, "region"))
+				}
+			}
+			o.Orders = append(o.Orders, x)
+		}
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var us []*user
+		for i := range users {
+			u := newUser(c, t, i+1)
+			u.accesses, u.compute, u.spec.Volumes = 3000, 100_000, []admission.VolumeSpec{{Name: fmt.Sprint("d", i), SizeBytes: 2 << 20}}
+			u.start()
+			us = append(us, u)
+		}
+		if err := c.clock.Run(vtime.Limits{Events: 3_000_000}); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.clock.Pending(); n > 0 {
+			t.Fatalf("at %v %d events are pending", c.Now(), n)
+		}
+		for _, m := range c.Moves() {
+			t.Logf("%v %s→%s %v from %d ms to %d ms, epoch %d, pause %d µs %s", m.Thing(), m.From, m.Req.To, m.State, m.BegunMS, m.EndedMS, m.Epoch, m.PauseUS, m.Text)
+		}
+		for _, u := range us {
+			if !u.ended || u.err != nil {
+				t.Fatalf("%s ended %v: %v", u.spec.Name, u.ended, u.err)
+			}
+		}
+		for _, m := range c.Moves() {
+			done[m.Req.Kind.String()+" "+m.State.String()]++
+			if m.State == wire.MoveLost {
+				t.Errorf("%v from %s to %s is lost: %s", m.Thing(), m.From, m.Req.To, m.Text)
+			}
+		}
+		if err := settled(c); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Log(done)
+	for _, k := range []wire.MoveKind{wire.MoveRegion, wire.MoveHome, wire.MoveProcess, wire.MoveVolume, wire.MoveCache} {
+		if done[k.String()+" done"] == 0 {
+			t.Errorf("no %v moved: %v", k, done)
+		}
+	}
 }

@@ -30,6 +30,8 @@ func (m *memory) giveCache(req wire.MoveReq) (given.Move, error) {
 	}
 	at, attached := m.blocks.cache.Moving(req.Volume)
 	switch {
+	case m.blocks.cache.Settling(req.Volume):
+		return nil, wire.Errorf(wire.KindBusy, "volume %d is being attached to the buffer cache of %s, or detached: retry", req.Volume, m.o.ID)
 	case attached && at.Place.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d: its buffer cache moves from epoch %d, it is attached under epoch %d", req.Volume, req.OldEpoch, at.Place.Epoch)
 	case attached && at.Frozen:
@@ -42,7 +44,9 @@ func (m *memory) giveCache(req wire.MoveReq) (given.Move, error) {
 	if attached {
 		out = v.core.Start(0, nil)
 	} else {
+		m.blocks.cache.Leave(req.Volume, req.Epoch) // at once: who attaches it from now on is turned away
 		out = v.core.Absent(0, nil)
+		out = v.core.Done(0, out[0].ID, nil, out[:0])
 	}
 	m.c.Go(moveName(req), func(y *vtime.Proc) { v.run(y, out) })
 	return v, nil

@@ -108,7 +108,7 @@ func (c *Cluster) onTheWay(i uint32, out endpoint.Out, arrives vtime.Kind) {
 	m := c.msgs.at(i)
 	at := out.Arrivals()
 	if len(at) == 0 {
-		c.clock.At(m.sent+CallTimeout, c.lost, i)
+		c.clock.At(max(m.sent+CallTimeout, c.clock.Now()), c.lost, i) // the answer may have taken longer than that
 		return
 	}
 	first := at[0]

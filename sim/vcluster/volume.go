@@ -51,10 +51,17 @@ func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 		_, err := controlling(y, c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			done(struct{}{}, c.nodes[to].(*storage).remove(q))
 		})
-		if wire.KindOf(err) == wire.KindBusy && c.clock.Now() < deadline {
+		switch wire.KindOf(err) {
+		case wire.KindBusy:
+			if c.clock.Now() >= deadline {
+				return err
+			}
 			continue // it moves
-		}
-		if k := wire.KindOf(err); c.replayed != nil || k != wire.KindNotOwner && k != wire.KindNotFound && k != wire.KindStale {
+		case wire.KindNotOwner, wire.KindNotFound, wire.KindStale: // it or its buffer cache has moved, perhaps just now
+			if c.replayed != nil {
+				return err
+			}
+		default:
 			return err
 		}
 		var page membership.Page[gsm.Volume]
@@ -68,7 +75,7 @@ func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 			o.Storage, o.Epoch = now.Storage, now.Epoch
 			continue
 		}
-		if c.clock.Now() >= deadline || wire.KindOf(err) != wire.KindNotOwner {
+		if c.clock.Now() >= deadline || wire.KindOf(err) == wire.KindNotFound {
 			return err
 		}
 		y.Sleep(askInterval)
