@@ -14,8 +14,11 @@ type Kind uint32
 // MaxKinds bounds the kinds of a Clock.
 const MaxKinds = 1 << 16
 
-// timerBit marks the event of a timer.
-const timerBit = 1 << 31
+// timerBit marks the event of a timer, backBit one in the background.
+const (
+	timerBit = 1 << 31
+	backBit  = 1 << 30
+)
 
 // Clock runs events in the order of (time, sequence of scheduling). Make one with New.
 type Clock struct {
@@ -26,6 +29,8 @@ type Clock struct {
 	names    []string
 	timers   timers
 	events   uint64
+	back     int         // pending events in the background
+	expects  func() bool // of Expect
 	stopped  bool
 	err      error
 	waits    []func(report func(who, what string))
@@ -68,6 +73,22 @@ func (c *Clock) After(d time.Duration, kind Kind, who uint32) {
 	c.At(time.Duration(c.now)+d, kind, who)
 }
 
+// Background schedules an event that keeps no run going: a Run without Until ends when no other is left. So what comes again and again
+// whatever happens, like a heartbeat, neither makes a run endless nor hides that all who are left wait for each other.
+func (c *Clock) Background(t time.Duration, kind Kind, who uint32) {
+	if int64(t) < c.now || t > Horizon {
+		c.outside(t, kind, who)
+		return
+	}
+	c.seq++
+	c.back++
+	c.queue.push(event{int64(t), c.seq, uint32(kind) | backBit, who})
+}
+
+// Expect has a Run ask whether it goes on though only events in the background are left: whether one of them may bring what others
+// wait for. There is one such function; it is asked often.
+func (c *Clock) Expect(more func() bool) { c.expects = more }
+
 // Stop ends Run after the event that runs. What is scheduled stays, and a later Run goes on with it.
 func (c *Clock) Stop() { c.stopped = true }
 
@@ -87,7 +108,7 @@ type Limits struct {
 	Events uint64
 }
 
-// Run runs events until none is left, a limit is reached, or Stop or Fail was called. The error is a *PastError, a
+// Run runs events until none is left, or only some in the background, a limit is reached, or Stop or Fail was called. The error is a *PastError, a
 // *DeadlockError, or what Fail was given.
 func (c *Clock) Run(l Limits) error {
 	until, left := int64(Horizon), l.Events
@@ -97,7 +118,7 @@ func (c *Clock) Run(l Limits) error {
 	c.stopped = c.err != nil
 	for !c.stopped {
 		e := c.queue.peek()
-		if e == nil {
+		if e == nil || c.back > 0 && c.idle(&l) {
 			if err := c.deadlock(); err != nil {
 				return err // not kept: its driver may schedule what they wait for
 			}
@@ -120,11 +141,21 @@ func (c *Clock) Run(l Limits) error {
 	return c.err
 }
 
+// idle reports whether only events in the background are left, and that they are not to be run.
+func (c *Clock) idle(l *Limits) bool {
+	return c.Pending() == c.back && l.Until == 0 && (c.expects == nil || !c.expects())
+}
+
 // step runs the first event; it is false for a timer that was cancelled.
 func (c *Clock) step() bool {
 	e := c.queue.pop()
-	if e.kind&timerBit != 0 && !c.fired(&e) {
-		return false
+	if e.kind >= backBit {
+		if e.kind&backBit != 0 {
+			c.back--
+			e.kind &^= backBit
+		} else if !c.fired(&e) {
+			return false
+		}
 	}
 	c.now = e.at
 	c.events++
@@ -135,7 +166,7 @@ func (c *Clock) step() bool {
 // Events is how many events have run.
 func (c *Clock) Events() uint64 { return c.events }
 
-// Pending is how many events are scheduled; timers that were cancelled do not count.
+// Pending is how many events are scheduled, in the background too; timers that were cancelled do not count.
 func (c *Clock) Pending() int { return c.queue.size - c.timers.dead }
 
 // CheckInvariants says what is wrong with the clock's own state. It looks at every pending event.
@@ -145,6 +176,9 @@ func (c *Clock) CheckInvariants() error {
 	}
 	if err := c.queue.check(); err != nil {
 		return err
+	}
+	if c.back < 0 || c.back > c.Pending() {
+		return fmt.Errorf("vtime: %d of %d pending events are in the background", c.back, c.Pending())
 	}
 	return c.checkTimers()
 }

@@ -22,6 +22,11 @@
 // processes wait, or a model registered with WhoWaits says that something does, Run returns a *DeadlockError with who waits for
 // what; the texts are made then, not before.
 //
+// # The background
+//
+// What comes again and again whatever happens, like a heartbeat, is scheduled with Background: a Run without Until ends, or tells of
+// a deadlock, when no other event is left. Expect lets a model have it go on while an event in the background may help.
+//
 // # Processes
 //
 // The cheap process is a state machine: a handler and a row of the model's tables. Where a sequence of waits reads better, Go starts a

@@ -190,7 +190,7 @@ func (c *Clock) Close() {
 	}
 	c.queue = queue{}
 	c.queue.init()
-	c.timers = timers{free: none}
+	c.timers, c.back = timers{free: none}, 0
 }
 
 // waiting reports every process that waits for a signal.
