@@ -178,6 +178,8 @@ func (g *managers) ChangeLeader() {
 	for _, k := range managersOf {
 		g.movers[k].depose()
 	}
+	g.balance.lead()
+	g.balance.arm()
 	g.look()
 }
 

@@ -25,7 +25,8 @@ type blockCache struct {
 	slots []sectors
 	call  uint64
 	calls map[uint64]*blockCall
-	ops   int // storage operations under way
+	ops   int    // storage operations under way
+	bytes uint64 // of the requests of processes
 }
 
 // blockCall is a request that waits for its reply.
@@ -200,6 +201,7 @@ func (o *storageOp) done(err error) {
 
 func (m *memory) block(op wire.Op, k wire.Block, q *blockCall) {
 	b := &m.blocks
+	b.bytes += uint64(k.Length)
 	b.event(q, func(call uint64, out []buffercache.Effect) []buffercache.Effect {
 		switch op {
 		case wire.OpBlockRead:

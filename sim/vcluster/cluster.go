@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/weigh"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/link"
@@ -48,6 +50,8 @@ type Options struct {
 	// Orders are given by hand at their moments. MoveTimeout is how long a move may copy; 0 is DefaultMoveTimeout.
 	Orders      []Order
 	MoveTimeout time.Duration
+	// Balance is when each manager moves work by itself; nil is never, but what drains is emptied.
+	Balance *weigh.Balance
 	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
 	Sizes Sizes
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
@@ -136,6 +140,10 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.MoveTimeout == 0 {
 		o.MoveTimeout = DefaultMoveTimeout
+	}
+	if o.Balance == nil {
+		b := drainsOnly()
+		o.Balance = &b
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
 	c.costs = newCosts(&c.o)
@@ -259,6 +267,16 @@ func (o *Options) validate() error {
 	}
 	if err := o.Sizes.validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if b := o.Balance; b != nil {
+		for _, k := range []struct {
+			key string
+			o   balance.Options
+		}{{"gpm", b.GPM}, {"gmm", b.GMM}, {"homes", b.Homes}, {"gsm", b.GSM}, {"caches", b.Caches}} {
+			if err := k.o.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("balance.%s: %w", k.key, err))
+			}
+		}
 	}
 	for i := range o.Orders {
 		errs = append(errs, o.Orders[i].validate(i, seen))

@@ -42,9 +42,10 @@ func newCompute(c *Cluster, o *Node, no int32) *compute {
 func (n *compute) load() wire.Load {
 	l := wire.Load{Processes: uint32(len(n.procs)), ReservedBytes: n.lines * wire.PageSize, Threads: uint32(n.run)}
 	for _, p := range n.sorted() {
-		s := p.core.Cache().Stats()
+		s, _ := p.Counted()
 		l.Misses += s.Misses
 		l.Flushes += s.Flushes + s.FinalFlushes
+		l.Accesses += s.Accesses
 	}
 	return l
 }
@@ -98,7 +99,9 @@ type Process struct {
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
 	halt    *halt                    // it is to stand still for a move
 	closed  bool
-	past    counted // at pComponents where it was before
+	past    counted       // at pComponents where it was before
+	blocked time.Duration // of its threads, in block requests
+	heat    processHeat
 }
 
 // Thread makes the accesses of one thread.

@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/device"
 	"splitkernel/sim/vtime"
@@ -50,7 +51,9 @@ type managers struct {
 	ended    map[wire.PID]*wire.Error     // preempted, and not released yet
 	tickets  map[wire.PID][]*vtime.Signal // who waits for a ticket to be decided
 
-	movers [wire.GSM + 1]*mover
+	movers  [wire.GSM + 1]*mover
+	balance *balancers
+	readers map[wire.NodeID]heat.Reader // of the meters of components
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
@@ -117,6 +120,9 @@ func newManagers(c *Cluster) (*managers, error) {
 	if g.leader < 0 {
 		return nil, fmt.Errorf("nodes: none is a manager, want at least one")
 	}
+	g.balance = newBalancers(g)
+	g.readers = map[wire.NodeID]heat.Reader{}
+	g.balance.news()
 	g.changeLeaders()
 	return g, nil
 }
@@ -151,13 +157,19 @@ func (g *managers) refresh() {
 	if beat := now / HeartbeatInterval * HeartbeatInterval; beat > g.loadsAt {
 		g.loadsAt = beat
 		for _, n := range g.c.compute {
-			g.loads[n.o.ID] = n.load()
+			l := n.load()
+			g.hot(n.o.ID, &l, n.hot)
+			g.loads[n.o.ID] = l
 		}
 		for _, n := range g.c.memory {
-			g.loads[n.o.ID] = n.load()
+			l := n.load()
+			g.hot(n.o.ID, &l, n.hot)
+			g.loads[n.o.ID] = l
 		}
 		for _, n := range g.c.storage {
-			g.loads[n.o.ID] = n.load()
+			l := n.load()
+			g.hot(n.o.ID, &l, n.hot)
+			g.loads[n.o.ID] = l
 		}
 	}
 }

@@ -28,6 +28,7 @@ type memory struct {
 	moving *memoryMoves // what moves to and from it; nil if nothing did
 
 	misses, flushes, refused uint64
+	waits                    waits
 }
 
 func newMemory(c *Cluster, o *Node, no int32) *memory {
@@ -42,10 +43,11 @@ func newMemory(c *Cluster, o *Node, no int32) *memory {
 }
 
 func (m *memory) load() wire.Load {
-	s, p := m.store.Stats(), m.home.Stats()
+	s, p, b := m.store.Stats(), m.home.Stats(), m.blocks.cache.Stats()
 	return wire.Load{
 		Processes: uint32(p.Processes), Regions: uint32(m.owners.Regions()), ResidentBytes: uint64(s.Used) * wire.PageSize,
-		Misses: m.misses, Flushes: m.flushes,
+		Misses: m.misses, Flushes: m.flushes, MapOps: p.Calls, BlockOps: b.Reads + b.Writes + b.Flushes, BlockBytes: m.blocks.bytes,
+		Homes: uint32(p.Processes), Volumes: uint32(b.Volumes),
 	}
 }
 

@@ -215,6 +215,7 @@ func (g *managers) applied(k wire.Manager) {
 	if k == wire.GMM {
 		g.movers[wire.GSM].wake()
 	}
+	g.balance.news()
 }
 
 // answer answers a query of a manager from its state.

@@ -29,6 +29,8 @@ type storage struct {
 	moving   *storageMoves       // what moves to and from it; nil if nothing did
 
 	reads, writes, flushes uint64
+	bytes                  uint64 // of blocks
+	waits                  waits
 }
 
 // vol is a volume.
@@ -65,7 +67,7 @@ func newStorage(c *Cluster, o *Node, no int32) (*storage, error) {
 }
 
 func (s *storage) load() wire.Load {
-	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes}
+	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes, BlockBytes: s.bytes}
 }
 
 // io does f when the device has read or written.
@@ -216,6 +218,7 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 		reply(err)
 	}
 	v.count(k)
+	s.bytes += uint64(k.Length)
 	switch op {
 	case wire.OpBlockRead:
 		s.reads++

@@ -176,7 +176,9 @@ func (v *Volume) Flush(y *vtime.Proc) error {
 	err := wait(y, fmt.Sprintf("the flush of volume %d", v.o.ID), func(done func(error)) {
 		v.start(wire.OpBlockFlush, 0, 0, new(sectors), done)
 	})
-	v.p.lat.block(2, v.p.c.clock.Now()-began)
+	took := v.p.c.clock.Now() - began
+	v.p.lat.block(2, took)
+	v.p.blocked += took
 	if err != nil {
 		return fmt.Errorf("volume %d: flush at %s: %w", v.o.ID, v.o.Cache, err)
 	}
@@ -227,7 +229,9 @@ func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) er
 	if op == wire.OpBlockWrite {
 		kind = 1
 	}
-	v.p.lat.block(kind, v.p.c.clock.Now()-began)
+	took := v.p.c.clock.Now() - began
+	v.p.lat.block(kind, took)
+	v.p.blocked += took
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("volume %d: %v of %d bytes at %d by %s: %w", v.o.ID, op, len(b), offset, v.o.Cache, err)
 	}
