@@ -112,12 +112,44 @@ func (c *Cluster) Act(y *vtime.Proc, id wire.NodeID, a membership.Action) error 
 		case wire.RoleCompute:
 			g.toGPM(client, seq, gpm.Request{Op: gpm.OpNode, Member: m, Action: a}, func(r gpm.Result, err error) { done(firstOf(err, r.Err())) })
 		case wire.RoleMemory:
-			g.toGMM(client, seq, gmm.Request{Op: gmm.OpNode, Member: m, Action: a}, func(r gmm.Result, err error) { done(firstOf(err, r.Err())) })
+			g.cached(id, a, func(cached gmm.Cached, err error) {
+				if err != nil {
+					done(lostAnswer{err})
+					return
+				}
+				g.toGMMCached(client, seq, gmm.Request{Op: gmm.OpNode, Member: m, Action: a}, cached, func(r gmm.Result, err error) { done(firstOf(err, r.Err())) })
+			})
 		case wire.RoleStorage:
 			g.toGSM(client, seq, gsm.Request{Op: gsm.OpNode, Member: m, Action: a}, func(r gsm.Result, err error) { done(firstOf(err, r.Err())) })
 		default:
 			done(wire.Errorf(wire.KindBadRequest, "%s is a manager: managers are neither drained nor removed", id))
 		}
+	})
+}
+
+// cached asks GSM, for the removal of an mComponent, how many buffer caches it has, and sees to it that it gets no more: GSM closes it
+// under the turn of its present state, which GMM compares when it carries out the removal.
+func (g *managers) cached(id wire.NodeID, a membership.Action, done func(gmm.Cached, error)) {
+	var gate gsm.Gate
+	for _, e := range g.gmm.Entries() {
+		if e.Member.ID == id && e.State() != membership.Active {
+			gate = gsm.GateOf(e)
+		}
+	}
+	if a != membership.Remove || gate.ID == "" { // GMM says why it is not removed
+		done(gmm.Cached{}, nil)
+		return
+	}
+	client, seq := g.session()
+	g.toGSM(client, seq, gsm.Request{Op: gsm.OpGates, Gates: []gsm.Gate{gate}}, func(r gsm.Result, err error) {
+		if err == nil {
+			err = r.Err()
+		}
+		if err != nil {
+			done(gmm.Cached{}, err)
+			return
+		}
+		done(gmm.Cached{Turn: r.Cached[0].Turn, Volumes: r.Cached[0].Volumes}, nil)
 	})
 }
 

@@ -122,59 +122,60 @@ func (b *balancers) arm() {
 
 // tick looks at what is due.
 func (b *balancers) tick() {
-	g, now := b.g, b.g.c.clock.Now()
 	b.armed, b.at = b.armed+1, 0
-	g.refresh()
-	looked := true
+	b.g.refresh()
+	b.owed = false
 	for _, k := range managersOf {
-		looked = b.lookAt(k, now) && looked
-	}
-	if looked {
-		b.owed = false
+		if b.busy[k] {
+			b.owed = true
+			continue
+		}
+		due := b.lookers[k].Due(b.g.c.clock.Now())
+		b.owed = b.owed || len(due) == 0
+		b.lookAt(k, b.term, due, len(due) > 0)
 	}
 	b.arm()
 }
 
-// lookAt looks at what is due of one manager; false if not everything was looked at since members changed.
-func (b *balancers) lookAt(k wire.Manager, now time.Duration) bool {
-	g, l := b.g, b.lookers[k]
-	if b.busy[k] {
-		return false
+// lookAt looks at one kind of thing after the other: each look is told what those before it have ordered.
+func (b *balancers) lookAt(k wire.Manager, term uint64, due []*weigh.Scale, any bool) {
+	g, l, now := b.g, b.lookers[k], b.g.c.clock.Now()
+	if b.busy[k] = any; !any {
+		return
 	}
-	due := l.Due(now)
-	var orders []movelist.Order
-	var notes []movelist.Note
-	for _, s := range due {
-		w := l.Begin(s, now, int64(now/time.Millisecond), g.state(k), g.gmm.Entries(), l.HeatOf(s, beats{g}))
-		components, things := w.Finish(beats{g})
-		look := l.Look(s, now, components, things)
-		s.Took(0)
-		orders, notes = append(orders, look.Orders...), append(notes, look.Notes...)
+	if len(due) == 0 {
+		b.order(k, term, nil, l.Drained(), func() {
+			b.busy[k] = false
+			b.arm()
+		})
+		return
 	}
-	if len(due) > 0 {
-		notes = append(notes, l.Drained()...)
-	}
-	if len(orders)+len(notes) > 0 {
-		b.busy[k] = true
-		b.order(k, b.term, orders, notes)
-	}
-	return len(due) > 0
+	s := due[0]
+	w := l.Begin(s, now, int64(now/time.Millisecond), g.state(k), g.gmm.Entries(), l.HeatOf(s, beats{g}))
+	components, things := w.Finish(beats{g})
+	look := l.Look(s, now, components, things)
+	s.Took(0)
+	b.order(k, term, look.Orders, look.Notes, func() { b.lookAt(k, term, due[1:], true) })
 }
 
-// order proposes orders and notes; what is refused is planned again when it still makes sense.
-func (b *balancers) order(k wire.Manager, term uint64, orders []movelist.Order, notes []movelist.Note) {
+// order proposes orders and notes and then goes on; what is refused, or could not be proposed now, is planned again when it still makes
+// sense.
+func (b *balancers) order(k wire.Manager, term uint64, orders []movelist.Order, notes []movelist.Note, then func()) {
+	if len(orders)+len(notes) == 0 {
+		then()
+		return
+	}
 	n, m := min(len(orders), movelist.MaxBatch), min(len(notes), movelist.MaxBatch)
 	client, seq := b.g.session()
 	b.g.begin(k, client, seq, orders[:n], notes[:m], func(_ []movelist.Begun, err error) {
 		if b.term != term {
 			return
 		}
-		if orders, notes = orders[n:], notes[m:]; err == nil && len(orders)+len(notes) > 0 {
-			b.order(k, term, orders, notes)
+		if err != nil {
+			then()
 			return
 		}
-		b.busy[k] = false
-		b.arm()
+		b.order(k, term, orders[n:], notes[m:], then)
 	})
 }
 
