@@ -40,9 +40,11 @@ type VirtualOptions struct {
 	Version      string
 	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
 	Placement []report.Placement
-	Replayed  bool // predict a live replay: references cost processor.reference in place of their instructions
-	Local     bool // also run each vNode with all memory at hand, for its slowdown
-	Log       *slog.Logger
+	// Orders are given by hand at their moments.
+	Orders   []vcluster.Order
+	Replayed bool // predict a live replay: references cost processor.reference in place of their instructions
+	Local    bool // also run each vNode with all memory at hand, for its slowdown
+	Log      *slog.Logger
 }
 
 // vprocess is one process of a virtual run.
@@ -79,6 +81,13 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if vo.Placed, err = placedOf(o.Placement); err != nil {
 		return nil, err
 	}
+	even := &spreads{}
+	if vo.Orders = o.Orders; vo.Placed != nil {
+		vo.Balance = nil // they decide nothing
+	}
+	if vo.Balance != nil {
+		vo.Heard = even.hear
+	}
 	c, err := vcluster.New(vo)
 	if err != nil {
 		return nil, err
@@ -100,6 +109,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 		}
 	}
 	r.collectVirtual(o, c, ps, local)
+	r.virtualMoves(c, even)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -110,7 +120,9 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 
 // localSeconds is how long a vNode takes alone with all its memory at hand.
 func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, error) {
-	c, err := vcluster.New(virtualCluster(o))
+	vo := virtualCluster(o)
+	vo.Balance = nil
+	c, err := vcluster.New(vo)
 	if err != nil {
 		return 0, err
 	}
@@ -137,6 +149,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
 			}
+			moveAs(&out, m)
 		case n.Compute != nil:
 			v.Cores, v.ExCacheBytes = n.Compute.Cores, n.Compute.ExCacheBytes
 		case n.Memory != nil:
@@ -159,12 +172,7 @@ func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, see
 	for i, v := range vnodes {
 		p := &vprocess{v: v, c: c, local: local}
 		p.spec, p.log, p.ctx, p.pages = v.spec, log, ctx, check.NewPages()
-		p.boundary = func(accesses, *trace.Batch) error {
-			if err := p.p.Err(); err != nil {
-				return err
-			}
-			return ctx.Err()
-		}
+		p.boundary = func(a accesses, _ *trace.Batch) error { return p.stand(a) }
 		p.reach = func() {}
 		p.lanes = func(memory) accesses { return p.accesses() }
 		ps[i] = p
@@ -252,6 +260,7 @@ func (p *vprocess) run() {
 func (p *vprocess) replay() (err error) {
 	p.p, err = p.c.Open(p.y, vcluster.ProcessOptions{
 		PID: p.spec.PID, Epoch: p.spec.Epoch, Name: p.spec.Name, Node: p.v.place.Node, Home: p.spec.Home, Threads: p.spec.Threads, ExCache: p.excache(), Local: p.local,
+		Carry: p.carry,
 	})
 	if err != nil {
 		return err
@@ -310,8 +319,8 @@ func (p *vprocess) counters() (c report.Counters) {
 	if p.p == nil {
 		return c
 	}
-	c.SetCache(p.p.Core().Cache().Stats())
-	f := p.p.Core().Stats()
+	cache, f := p.p.Counted()
+	c.SetCache(cache)
 	c.Retries, c.Redirects = f.Retries, f.Redirects
 	c.PagesChecked, c.SectorsChecked, c.IntegrityErrors = p.checked, p.blocks.sectors, p.wrong
 	c.BlockReads, c.BlockWrites, c.BlockFlushes = p.blocks.reads, p.blocks.writes, p.blocks.flushes
@@ -322,9 +331,12 @@ func (p *vprocess) counters() (c report.Counters) {
 // merged adds the latencies of a process to m.
 func (p *vprocess) merged(m *merge) {
 	m.c.Add(p.counters())
-	if p.p == nil {
-		return
+	if p.p != nil {
+		p.latencies(m)
 	}
+}
+
+func (p *vprocess) latencies(m *merge) {
 	lat := p.p.Latencies()
 	for how := range lat.Fault {
 		join(m.fault, report.FaultKinds[how], &lat.Fault[how])
@@ -359,7 +371,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []
 		p.merged(own)
 		p.merged(total)
 		if p.p != nil {
-			p.merged(at(byNode, v.place.Node))
+			p.counted(byNode)
 			for k, d := range p.p.Latencies().Stages {
 				stages[k] += d
 			}

@@ -52,6 +52,8 @@ type Options struct {
 	MoveTimeout time.Duration
 	// Balance is when each manager moves work by itself; nil is never, but what drains is emptied.
 	Balance *weigh.Balance
+	// Heard hears of the load of each component when managers look at it; may be nil.
+	Heard func(at time.Duration, id wire.NodeID, role wire.Role, epoch wire.Epoch, load wire.Load)
 	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
 	Sizes Sizes
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting

@@ -99,7 +99,7 @@ type Process struct {
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
 	halt    *halt                    // it is to stand still for a move
 	closed  bool
-	past    counted       // at pComponents where it was before
+	past    []Part        // at pComponents where it was before
 	blocked time.Duration // of its threads, in block requests
 	heat    processHeat
 }

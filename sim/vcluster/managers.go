@@ -157,19 +157,13 @@ func (g *managers) refresh() {
 	if beat := now / HeartbeatInterval * HeartbeatInterval; beat > g.loadsAt {
 		g.loadsAt = beat
 		for _, n := range g.c.compute {
-			l := n.load()
-			g.hot(n.o.ID, &l, n.hot)
-			g.loads[n.o.ID] = l
+			g.beat(n.o, n.epoch, n.load(), n.hot)
 		}
 		for _, n := range g.c.memory {
-			l := n.load()
-			g.hot(n.o.ID, &l, n.hot)
-			g.loads[n.o.ID] = l
+			g.beat(n.o, n.epoch, n.load(), n.hot)
 		}
 		for _, n := range g.c.storage {
-			l := n.load()
-			g.hot(n.o.ID, &l, n.hot)
-			g.loads[n.o.ID] = l
+			g.beat(n.o, n.epoch, n.load(), n.hot)
 		}
 	}
 }

@@ -196,16 +196,19 @@ func (h beats) Each(f func(id wire.NodeID, load *wire.Load, at time.Duration)) {
 	}
 }
 
-// hot adds to the load of a component what its things bear, if somebody looks at that.
-func (g *managers) hot(id wire.NodeID, l *wire.Load, add func(dt time.Duration, l *wire.Load)) {
-	if !g.balance.auto {
-		return
+// beat is the heartbeat of a component. If somebody balances it tells what its things bear.
+func (g *managers) beat(n *Node, epoch wire.Epoch, l wire.Load, hot func(dt time.Duration, l *wire.Load)) {
+	if g.balance.auto {
+		r := g.readers[n.ID]
+		if dt, ok := r.Next(g.c.clock.Now()); ok {
+			hot(dt, &l)
+		}
+		g.readers[n.ID] = r
 	}
-	r := g.readers[id]
-	if dt, ok := r.Next(g.c.clock.Now()); ok {
-		add(dt, l)
+	g.loads[n.ID] = l
+	if g.c.o.Heard != nil {
+		g.c.o.Heard(g.c.clock.Now(), n.ID, n.Role, epoch, l)
 	}
-	g.readers[id] = r
 }
 
 func (m *memory) hot(dt time.Duration, l *wire.Load) {

@@ -2,6 +2,7 @@ package vcluster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/gpm"
@@ -577,7 +578,7 @@ func (a *arrival) open(y *vtime.Proc) {
 		a.dispose()
 		return
 	}
-	p.past.Add(p.core)
+	p.past = part(p.past, p.o.Node, p.core)
 	failed := p.core.Err()
 	p.core, p.frames = a.core, make([]Stamp, a.core.Cache().Frames())
 	p.n, p.o.Node, p.o.Epoch = n, n.o.ID, a.epoch
@@ -669,21 +670,37 @@ func (a *arrival) watch(y *vtime.Proc) {
 	}
 }
 
-// counted is what a process counted where it was before.
-type counted struct {
+// Part is what a process counted at one pComponent.
+type Part struct {
+	Node  wire.NodeID
 	Cache excache.Stats
 	Fault fault.Stats
 }
 
-// Add adds what a core counted.
-func (s *counted) Add(c *fault.Core) {
-	s.Cache.Add(c.Cache().Stats())
-	s.Fault.Add(c.Stats())
+// part adds what a core counted at a node.
+func part(parts []Part, at wire.NodeID, c *fault.Core) []Part {
+	for i := range parts {
+		if parts[i].Node == at {
+			parts[i].Cache.Add(c.Cache().Stats())
+			parts[i].Fault.Add(c.Stats())
+			return parts
+		}
+	}
+	return append(parts, Part{at, c.Cache().Stats(), c.Stats()})
 }
 
-// Counted is what the process counted, at all pComponents where it was.
-func (p *Process) Counted() (excache.Stats, fault.Stats) {
-	s := p.past
-	s.Add(p.core)
-	return s.Cache, s.Fault
+// Parts is what the process counted at each pComponent, in the order in which it came to them.
+func (p *Process) Parts() []Part { return part(slices.Clone(p.past), p.o.Node, p.core) }
+
+// Counted is what the process counted, wherever it was.
+func (p *Process) Counted() (cache excache.Stats, f fault.Stats) {
+	cache, f = p.core.Cache().Stats(), p.core.Stats()
+	for i := range p.past {
+		cache.Add(p.past[i].Cache)
+		f.Add(p.past[i].Fault)
+	}
+	return cache, f
 }
+
+// Node is the pComponent where the process is.
+func (p *Process) Node() wire.NodeID { return p.o.Node }
