@@ -112,6 +112,7 @@ type Cluster struct {
 	memory   []*memory
 	storage  []*storage
 	gm       *managers
+	metered  bool       // somebody balances, so components measure what things bear
 	replayed *replayed  // of Options.Placed, or nil
 	ordered  []Ordered  // of Options.Orders
 	pauses   *rand.Rand // before requests are sent again; nil until one is

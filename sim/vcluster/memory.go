@@ -89,7 +89,9 @@ func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stam
 	}
 	*to = *b
 	m.misses++
-	m.owners.Count(slot)
+	if m.c.metered {
+		m.owners.Count(slot)
+	}
 	return nil
 }
 
@@ -104,7 +106,9 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) *wire.Err
 		return m.refuse(m.outOfMemory())
 	case pagestore.Apply:
 		*m.at(frame) = f.stamp
-		m.owners.Count(slot)
+		if m.c.metered {
+			m.owners.Count(slot)
+		}
 	}
 	m.flushes++
 	return nil

@@ -3,12 +3,14 @@ package vcluster
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
@@ -61,7 +63,13 @@ func stampOf(n uint64) (s Stamp) {
 const userBase = 1 << 30
 
 func (u *user) run(y *vtime.Proc) (err error) {
-	if u.place, err = u.c.Admit(y, u.spec); err != nil {
+	for range 20 { // a leader that changes leaves some undecided, and what drains may leave no room for a moment
+		if u.place, err = u.c.Admit(y, u.spec); err == nil {
+			break
+		}
+		y.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
 		return err
 	}
 	defer func() {
@@ -290,6 +298,17 @@ func settled(c *Cluster) error {
 	return nil
 }
 
+// slower is how many times fewer accesses are made with the race detector, in the same time.
+var slower = func() int {
+	if raceEnabled {
+		return 6
+	}
+	return 1
+}()
+
+// progress is when everything must have ended in a world where messages and commands are lost: each costs seconds.
+const progress = 5 * time.Minute
+
 // TestMovesInAnyWorld: things of all kinds move at random moments while they are used and while messages are late, overtake each other,
 // are lost or come twice. Every read gives what was written last, every vNode ends, and nothing is left anywhere.
 func TestMovesInAnyWorld(t *testing.T) {
@@ -302,6 +321,15 @@ func TestMovesInAnyWorld(t *testing.T) {
 		l.Loss = rapid.SampledFrom([]units.Share{0, 0, 2_000_000}).Draw(t, "lost")
 		l.Duplicate = rapid.SampledFrom([]units.Share{0, 100_000_000}).Draw(t, "twice")
 		l.Reorder, l.ReorderDelay = rapid.SampledFrom([]units.Share{0, 100_000_000}).Draw(t, "reordered"), 2*units.Millisecond
+		if rapid.IntRange(0, 2).Draw(t, "managers fail") == 0 {
+			o.Raft = RaftFaults{Lost: 0.05, Unheard: 0.05, Late: 0.05, Twice: 0.05, LeaderChange: 600 * time.Millisecond, Until: 20 * time.Second}
+		}
+		if rapid.Bool().Draw(t, "drains") {
+			for range rapid.IntRange(1, 2).Draw(t, "drains") {
+				at, id := time.Duration(rapid.IntRange(0, 400).Draw(t, "from"))*time.Millisecond, rapid.SampledFrom([]wire.NodeID{"p1", "m1", "m2", "s1"}).Draw(t, "drained")
+				o.Orders = append(o.Orders, Order{At: at, Node: id, Action: membership.Drain}, Order{At: at + time.Duration(rapid.IntRange(1, 200).Draw(t, "for"))*time.Millisecond, Node: id, Action: membership.Undrain})
+			}
+		}
 		users := rapid.IntRange(1, 3).Draw(t, "vnodes")
 		for range rapid.IntRange(1, 25).Draw(t, "moves") {
 			x := Order{At: time.Duration(rapid.IntRange(0, 400_000).Draw(t, "at")) * time.Microsecond}
@@ -325,28 +353,31 @@ func TestMovesInAnyWorld(t *testing.T) {
 		var us []*user
 		for i := range users {
 			u := newUser(c, t, i+1)
-			u.accesses, u.compute, u.spec.Volumes = 3000, 100_000, []admission.VolumeSpec{{Name: fmt.Sprint("d", i), SizeBytes: 2 << 20}}
+			u.accesses, u.compute, u.spec.Volumes = 3000/slower, 100_000*uint64(slower), []admission.VolumeSpec{{Name: fmt.Sprint("d", i), SizeBytes: 2 << 20}}
 			u.start()
 			us = append(us, u)
 		}
 		if err := c.clock.Run(vtime.Limits{Events: 3_000_000}); err != nil {
 			t.Fatal(err)
 		}
-		if n := c.clock.Pending(); n > 0 {
-			t.Fatalf("at %v %d events are pending", c.Now(), n)
+		if c.Events() >= 3_000_000 || c.Now() > progress {
+			t.Fatalf("at %v, after %d events, not everything has ended", c.Now(), c.Events())
 		}
 		for _, m := range c.Moves() {
 			t.Logf("%v %s→%s %v from %d ms to %d ms, epoch %d, pause %d µs %s", m.Thing(), m.From, m.Req.To, m.State, m.BegunMS, m.EndedMS, m.Epoch, m.PauseUS, m.Text)
 		}
-		for _, u := range us {
-			if !u.ended || u.err != nil {
-				t.Fatalf("%s ended %v: %v", u.spec.Name, u.ended, u.err)
-			}
-		}
+		lost := false
 		for _, m := range c.Moves() {
 			done[m.Req.Kind.String()+" "+m.State.String()]++
-			if m.State == wire.MoveLost {
+			// A leader that goes after it had a giver forget an order of what is not there yet leaves the next one no way to tell that
+			// from a loss (package gmanagers/moves).
+			if lost = lost || m.State == wire.MoveLost; m.State == wire.MoveLost && (!o.Raft.any() || !strings.Contains(m.Text, "has ended and was forgotten")) {
 				t.Errorf("%v from %s to %s is lost: %s", m.Thing(), m.From, m.Req.To, m.Text)
+			}
+		}
+		for _, u := range us {
+			if !u.ended || u.err != nil && !lost {
+				t.Fatalf("%s ended %v: %v", u.spec.Name, u.ended, u.err)
 			}
 		}
 		if err := settled(c); err != nil {

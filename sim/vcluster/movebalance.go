@@ -33,6 +33,7 @@ func newBalancers(g *managers) *balancers {
 	for _, k := range []balance.Options{o.GPM, o.GMM, o.Homes, o.GSM, o.Caches} {
 		b.auto = b.auto || k.Auto
 	}
+	g.c.metered = b.auto
 	b.look = g.c.clock.Handle("a look at the balance", func(who uint32) {
 		if who == b.armed {
 			b.tick()

@@ -1,0 +1,5 @@
+//go:build !race
+
+package vcluster
+
+const raceEnabled = false
