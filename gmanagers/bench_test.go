@@ -122,6 +122,9 @@ func BenchmarkPropose(b *testing.B) {
 	}
 }
 
+// drainPatience is how long BenchmarkDrain waits for each vRegion at most: ten times its copy, although several move at once.
+const drainPatience = 100 * time.Millisecond
+
 // BenchmarkDrain is how long each of b.N vRegions takes to leave an mComponent that drains, from the order to drain until
 // nothing is left; each copies for 10 ms. Use -benchtime 1000x; at most 3000 have room.
 func BenchmarkDrain(b *testing.B) {
@@ -147,6 +150,9 @@ func BenchmarkDrain(b *testing.B) {
 		}
 		if d.Left == 0 {
 			break
+		}
+		if bound := failover + time.Duration(b.N)*drainPatience; b.Elapsed() > bound {
+			b.Fatalf("%d of %d vRegions are left after %v", d.Left, b.N, bound)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -12,17 +12,6 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// storageTries bounds how often a request is sent to an sComponent that cannot be reached; storagePause is the first pause
-// between, which doubles up to storagePauseMax: 5 tries wait 150 ms in all, the restart of a process. An sComponent that is busy, above all
-// because the volume is moving, is asked for storagePatience: longer than the pause of a move, and shorter than the
-// call_timeout_ms of a pComponent's connections, or that would give up just before it hears why.
-const (
-	storageTries    = 5
-	storagePause    = 10 * time.Millisecond
-	storagePauseMax = 80 * time.Millisecond
-	storagePatience = 4 * time.Second
-)
-
 // blockCall is a request to the buffer cache that waits for its reply. The bytes are those of the server's request and
 // reply, which hold until it has been answered; so it is always waited for, and every storage operation has a timeout.
 type blockCall struct {
@@ -303,12 +292,11 @@ func (c *Component) storage(s *storageCall) {
 	c.cacheMu.Unlock()
 }
 
-// callStorage sends a request until it is answered for good. If the volume has moved meanwhile it goes to the new place: what
-// the old one says is then no answer.
+// callStorage sends a request until it is answered for good.
 func (c *Component) callStorage(s *storageCall) error {
 	crc := s.call.PageCRC
 	began := time.Now()
-	for try, pause := 1, storagePause; ; {
+	for {
 		p, err := c.peer(s.op.Place.Addr)
 		if err == nil {
 			s.call.PageCRC = crc // completion puts the reply's there
@@ -317,41 +305,22 @@ func (c *Component) callStorage(s *storageCall) error {
 		if err == nil {
 			return nil
 		}
-		kind := wire.KindOf(err)
-		switch kind {
-		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout, wire.KindStale, wire.KindNotFound, wire.KindNotOwner:
-			if c.moved(s) {
-				try, pause = 1, storagePause
-				continue
-			}
-		}
+		c.cacheMu.Lock()
+		at, wait, again := c.cache.Again(s.op.ID, s.op.Place, wire.KindOf(err), time.Since(began))
+		c.cacheMu.Unlock()
 		switch {
-		case c.ctx.Err() != nil:
-			return err
-		case kind == wire.KindBusy && time.Since(began) < storagePatience:
-		case kind == wire.KindUnavailable && try < storageTries:
-		default:
+		case again && at != s.op.Place:
+			s.op.Place = at
+			s.address()
+			continue
+		case !again || c.ctx.Err() != nil:
 			return err
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(wait):
 		case <-c.ctx.Done(): // stopping: one last try, so that a flush at the end is not given up for a pause
 		}
-		try, pause = try+1, min(2*pause, storagePauseMax)
 	}
-}
-
-// moved looks whether the volume is elsewhere by now, and if so addresses the request anew.
-func (c *Component) moved(s *storageCall) bool {
-	c.cacheMu.Lock()
-	at, ok := c.cache.Where(s.op.ID)
-	c.cacheMu.Unlock()
-	if !ok || at == s.op.Place {
-		return false
-	}
-	s.op.Place = at
-	s.address()
-	return true
 }
 
 // detachAll writes back and flushes every volume, as long as ctx lasts.

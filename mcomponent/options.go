@@ -28,7 +28,7 @@ type Managers interface {
 const MinServerWorkers = maxHomeWaits + maxBlockWaits + 64
 
 // maxBlockWaits bounds the block requests that wait at once for an sComponent, and maxVolumeWaits those of one volume, so that
-// one that is dead or moving leaves room for the others; more are refused as busy. A pComponent has BlockWindow (16) requests of a
+// one that is dead or moving leaves room for the others; more are refused as busy. A pComponent has blockio.Window (16) requests of a
 // volume under way, so four of them may wait for each other's blocks before anything is refused.
 const (
 	maxBlockWaits  = 192

@@ -30,9 +30,6 @@ var opKindNames = [NumOpKinds]string{"session", "page", "block", "map", "volume"
 
 func (k OpKind) String() string { return opKindNames[k] }
 
-// OpKindOf gives the kind of an operation.
-func OpKindOf(op wire.Op) OpKind { return opKinds[op] }
-
 var opKinds = func() (t [256]OpKind) {
 	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode}
 	for i := range t {

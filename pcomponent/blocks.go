@@ -10,6 +10,7 @@ import (
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 )
 
 // Volume is a volume that a process has attached: its requests go to the mComponent that holds its buffer cache.
@@ -38,7 +39,7 @@ type part struct {
 	k     wire.Block
 	at    cachePlace // where it was sent
 	body  [wire.BlockLen]byte
-	tries int
+	retry blockio.Retry
 	err   error
 }
 
@@ -55,7 +56,7 @@ type VolumeOptions struct {
 
 // Attach makes a volume usable by the process.
 func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) {
-	v := &Volume{p: p, id: o.ID, sizeBytes: o.SizeBytes, parts: make([]part, BlockWindow), opt: o, at: cachePlace{o.Cache, p.c.peer(o.CacheAddr), o.Epoch}}
+	v := &Volume{p: p, id: o.ID, sizeBytes: o.SizeBytes, parts: make([]part, blockio.Window), opt: o, at: cachePlace{o.Cache, p.c.peer(o.CacheAddr), o.Epoch}}
 	// Before the mComponent knows of us: it may tell us at once that the buffer cache has moved.
 	p.mu.Lock()
 	old := p.volumes[o.ID]
@@ -165,30 +166,27 @@ func (v *Volume) Flush(ctx context.Context) error {
 	return nil
 }
 
-// transfer splits a request at the 4 KiB blocks and keeps up to BlockWindow parts under way.
+// transfer splits a request at the 4 KiB blocks and keeps up to blockio.Window parts under way.
 func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offset uint64, b []byte) error {
-	if offset%wire.SectorSize != 0 || len(b)%wire.SectorSize != 0 || len(b) == 0 {
-		return fmt.Errorf("volume %d: %s of %d bytes at %d, want multiples of %d", v.id, kind, len(b), offset, wire.SectorSize)
-	}
-	if end := offset + uint64(len(b)); end > v.sizeBytes {
-		return fmt.Errorf("volume %d: %s of %d bytes at %d goes beyond its end at %d", v.id, kind, len(b), offset, v.sizeBytes)
+	if err := blockio.Check(v.sizeBytes, offset, len(b)); err != nil {
+		return fmt.Errorf("volume %d: %s of %w", v.id, kind, err)
 	}
 	began := time.Now()
 	var errs []error
-	first, next := 0, 0 // parts under way: first ≤ i < next, each in slot i % BlockWindow
+	first, next := 0, 0 // parts under way: first ≤ i < next, each in slot i % blockio.Window
 	for at := 0; at < len(b); next++ {
-		n := min(len(b)-at, wire.PageSize-int((offset+uint64(at))%wire.PageSize))
-		if next-first == BlockWindow {
+		n := blockio.Part(offset+uint64(at), len(b)-at)
+		if next-first == blockio.Window {
 			v.p.c.windowFull.Add(1)
-			errs = append(errs, v.finish(ctx, &v.parts[first%BlockWindow]))
+			errs = append(errs, v.finish(ctx, &v.parts[first%blockio.Window]))
 			first++
 		}
 		v.version++
-		v.start(&v.parts[next%BlockWindow], op, wire.Block{Volume: v.id, Version: v.version, Offset: offset + uint64(at), Length: uint32(n), PID: v.p.o.PID}, b[at:at+n])
+		v.start(&v.parts[next%blockio.Window], op, wire.Block{Volume: v.id, Version: v.version, Offset: offset + uint64(at), Length: uint32(n), PID: v.p.o.PID}, b[at:at+n])
 		at += n
 	}
 	for ; first < next; first++ {
-		errs = append(errs, v.finish(ctx, &v.parts[first%BlockWindow]))
+		errs = append(errs, v.finish(ctx, &v.parts[first%blockio.Window]))
 	}
 	v.count(kind, began)
 	if err := errors.Join(errs...); err != nil {
@@ -200,7 +198,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 // start sends one part; b is where a read goes or what a write brings.
 func (v *Volume) start(p *part, op wire.Op, k wire.Block, b []byte) {
 	p.call.Op, p.call.Epoch, p.call.Err, p.call.Page, p.call.Into = op, v.p.o.Epoch, nil, nil, nil
-	p.k, p.tries = k, 0
+	p.k, p.retry = k, blockio.Retry{}
 	if op == wire.OpBlockRead {
 		p.call.Into = b
 	} else {
@@ -218,10 +216,9 @@ func (v *Volume) send(p *part) {
 	p.err = p.at.peer.Start(&p.call)
 }
 
-// finish waits for one part, and sends it again while the mComponent cannot be reached, and when the buffer cache has moved
-// since: block requests are idempotent.
+// finish waits for one part, and sends it again while the mComponent cannot be reached, and when the buffer cache has moved since.
 func (v *Volume) finish(ctx context.Context, p *part) error {
-	deadline := time.Now().Add(time.Duration(v.p.c.o.BlockPatienceMS) * time.Millisecond)
+	began, patience := time.Now(), time.Duration(v.p.c.o.BlockPatienceMS)*time.Millisecond
 	for {
 		err := p.err
 		if err == nil {
@@ -233,24 +230,13 @@ func (v *Volume) finish(ctx context.Context, p *part) error {
 			}
 			return nil
 		}
-		switch wire.KindOf(err) {
-		case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
-		case wire.KindNotOwner, wire.KindStale, wire.KindNotFound:
-			if v.place() == p.at {
-				return err
-			}
-		default:
+		wait, again := p.retry.Failed(wire.KindOf(err), time.Since(began), patience, v.place() != p.at)
+		if !again || ctx.Err() != nil || v.p.ctx.Err() != nil {
 			return err
 		}
-		if ctx.Err() != nil || v.p.ctx.Err() != nil || time.Now().After(deadline) {
-			return err
-		}
-		p.tries++
 		v.p.blockRetries.Add(1)
-		if v.place() == p.at {
-			pause(ctx, min(time.Duration(p.tries)*StewardInterval, time.Second))
-		} else {
-			p.tries = 0
+		if wait > 0 {
+			pause(ctx, wait)
 		}
 		v.send(p)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 )
 
 func TestMetrics(t *testing.T) {
@@ -128,13 +129,13 @@ func TestBoundsThatAreReachedAreExported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Write(ctx, 0, make([]byte, BlockWindow*wire.PageSize)); err != nil {
+	if err := v.Write(ctx, 0, make([]byte, blockio.Window*wire.PageSize)); err != nil {
 		t.Fatal(err)
 	}
 	if n := gathered(t, p.c)["block_window_full_total"]; n != 0 {
 		t.Errorf("%v waits of a request as large as the window", n)
 	}
-	if err := v.Write(ctx, 0, make([]byte, (BlockWindow+3)*wire.PageSize)); err != nil {
+	if err := v.Write(ctx, 0, make([]byte, (blockio.Window+3)*wire.PageSize)); err != nil {
 		t.Fatal(err)
 	}
 	got := gathered(t, p.c)

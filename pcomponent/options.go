@@ -8,6 +8,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
 )
@@ -16,12 +17,8 @@ import (
 const (
 	// MaxCores bounds the processors that a pComponent may offer.
 	MaxCores = 4096
-	// BlockWindow is how many 4 KiB parts of one block request are under way at once.
-	BlockWindow = 16
 	// retryAttempts is the most that netlayer allows: the patience of a process bounds its retries, not their number.
 	retryAttempts = 1000
-	// StewardInterval is how often a process looks for answers that nobody waits for and for pauses that have ended.
-	StewardInterval = 10 * time.Millisecond
 )
 
 // Options are the settings of a pComponent.
@@ -53,7 +50,7 @@ type Options struct {
 
 // DefaultOptions are those of a small pComponent.
 func DefaultOptions() Options {
-	return Options{Cores: 2, ExCacheBytes: 256 << 20, MapPatienceMS: 60_000, BlockPatienceMS: 20_000, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
+	return Options{Cores: 2, ExCacheBytes: 256 << 20, MapPatienceMS: 60_000, BlockPatienceMS: blockio.DefaultPatienceMS, Fault: fault.DefaultOptions(), Net: netlayer.DefaultOptions()}
 }
 
 // Validate reports every setting out of bounds.

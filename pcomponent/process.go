@@ -92,7 +92,7 @@ func (p *Process) startSteward() {
 	p.steward.Add(1)
 	go func() {
 		defer p.steward.Done()
-		tick := time.NewTicker(StewardInterval)
+		tick := time.NewTicker(fault.StewardInterval)
 		defer tick.Stop()
 		for {
 			select {
@@ -330,7 +330,7 @@ func (p *Process) awaitFlush(ctx context.Context, id uint64) error {
 		p.waitFor(f)
 	} else { // it pauses, or another thread waits for it
 		p.mu.Unlock()
-		pause(ctx, StewardInterval)
+		pause(ctx, fault.StewardInterval)
 		p.mu.Lock()
 	}
 	p.settle()

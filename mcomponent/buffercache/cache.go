@@ -52,6 +52,7 @@ type started struct {
 	slot    uint32
 	mask    Mask
 	version uint64
+	failed  int // attempts at the place where it is now
 }
 
 // Cache is the core. Use one goroutine at a time.
@@ -265,7 +266,7 @@ func (c *Cache) begin(e Effect, v *volume, slot uint32, out []Effect) []Effect {
 	c.lastID++
 	e.ID, e.Volume, e.Place = c.lastID, v.req.Volume, v.at
 	v.underway++
-	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version}
+	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version, 0}
 	return append(out, e)
 }
 

@@ -15,7 +15,7 @@
 // later one was set. An attach that finds a mark fails the volume. So a flush always separates two generations, and a
 // write beside a running flush belongs to the next one and is announced by itself.
 //
-// A volume may move to another sComponent (Switch): storage operations that the old one refuses go to the new Place (Where).
+// A volume may move to another sComponent (Switch): storage operations that the old one refuses go to the new Place (Again).
 // The buffer cache of a volume may move to another mComponent: Clean, Freeze, Clean, Quiet, then Leave, or Thaw.
 //
 // ReadsNow and WritesNow tell beforehand whether an event will be answered by its own effects, so that a shell may serve
@@ -32,6 +32,6 @@
 //		case buffercache.Fill:    // sectors e.Mask of what ReadStorage e.ID brought into slot e.Slot
 //		case buffercache.Reply:   // answer e.Call with e.Err
 //		default:                  // AttachStorage, MarkStorage, ReadStorage, WriteStorage, FlushStorage:
-//		}                         // start it; when it has ended call c.Done(e.ID, err, out)
+//		}                         // start it; when it fails ask c.Again, when it has ended call c.Done(e.ID, err, out)
 //	}
 package buffercache

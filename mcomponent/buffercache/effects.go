@@ -50,7 +50,7 @@ func (k EffectKind) String() string {
 	return [...]string{"?", "attach", "mark", "read", "write", "flush", "copy_in", "fill", "copy_out", "reply"}[min(int(k), 9)]
 }
 
-// Place is where a volume is served: Where gives the newest for a storage operation that did not reach it.
+// Place is where a volume is served: Again gives the newest for a storage operation that did not reach it.
 type Place struct {
 	Epoch   wire.Epoch
 	Storage wire.NodeID

@@ -9,7 +9,7 @@ const maxLeft = 4096
 func (v *volume) placed() Place { return Place{v.req.Epoch, v.req.Storage, v.req.StorageAddr} }
 
 // Switch says that a volume is served at another sComponent. Storage operations go there from now on; those under way that
-// are refused at the old place are sent to the new one (Where). Nothing else changes: marks and versions have moved with the
+// are refused at the old place are sent to the new one (Again). Nothing else changes: marks and versions have moved with the
 // volume. The clients go on under the epoch that they know.
 func (c *Cache) Switch(m wire.SwitchReq) error {
 	v := c.volumes[m.Volume]
@@ -21,15 +21,6 @@ func (c *Cache) Switch(m wire.SwitchReq) error {
 		v.at = to
 	}
 	return nil
-}
-
-// Where gives the place of the volume of a storage operation under way.
-func (c *Cache) Where(id uint64) (Place, bool) {
-	op, ok := c.inFlight[id]
-	if !ok {
-		return Place{}, false
-	}
-	return op.v.at, true
 }
 
 // Moving describes an attached volume whose buffer cache is to move.

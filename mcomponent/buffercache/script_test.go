@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -25,6 +26,12 @@ func TestScripts(t *testing.T) {
 				return ""
 			}
 			var b strings.Builder
+			switch d.Cmd {
+			case "switch":
+				return elsewhere(t, c, d)
+			case "again":
+				return again(t, c, d)
+			}
 			for _, e := range event(t, c, d) {
 				b.WriteString(show(e))
 			}
@@ -63,19 +70,55 @@ func event(t *testing.T, c *Cache, d *datadriven.TestData) []Effect {
 		return c.Flush(call, k, nil)
 	case "done":
 		d.ScanArgs(t, "id", &id)
-		var err error
-		switch fails {
-		case "no_space":
-			err = wire.Errorf(wire.KindNoSpace, "disk full")
-		case "stale":
-			err = wire.Errorf(wire.KindStale, "epoch 2 was seen")
-		case "unavailable":
-			err = wire.Errorf(wire.KindUnavailable, "connection lost")
-		}
-		return c.Done(id, err, nil)
+		return c.Done(id, failure(t, d, fails), nil)
 	}
 	t.Fatalf("unknown verb %q", d.Cmd)
 	return nil
+}
+
+// failure is how a storage operation fails.
+func failure(t *testing.T, d *datadriven.TestData, name string) error {
+	switch name {
+	case "":
+		return nil
+	case "no_space":
+		return wire.Errorf(wire.KindNoSpace, "disk full")
+	case "stale":
+		return wire.Errorf(wire.KindStale, "epoch 2 was seen")
+	case "unavailable":
+		return wire.Errorf(wire.KindUnavailable, "connection lost")
+	case "busy":
+		return wire.Errorf(wire.KindBusy, "it moves")
+	}
+	d.Fatalf(t, "unknown failure %q", name)
+	return nil
+}
+
+// elsewhere says that volume 1 has moved to another sComponent.
+func elsewhere(t *testing.T, c *Cache, d *datadriven.TestData) string {
+	var epoch uint64
+	var to string
+	d.ScanArgs(t, "epoch", &epoch)
+	d.ScanArgs(t, "to", &to)
+	if err := c.Switch(wire.SwitchReq{Volume: 1, Epoch: wire.Epoch(epoch), To: wire.NodeID(to)}); err != nil {
+		return err.Error() + "\n"
+	}
+	return ""
+}
+
+// again asks whether a storage operation is sent again that failed at s1 under epoch 1, or where it says.
+func again(t *testing.T, c *Cache, d *datadriven.TestData) string {
+	id, epoch, at, fails, waited := uint64(0), uint64(1), "s1", "", 0
+	d.ScanArgs(t, "id", &id)
+	d.ScanArgs(t, "fails", &fails)
+	d.MaybeScanArgs(t, "epoch", &epoch)
+	d.MaybeScanArgs(t, "from", &at)
+	d.MaybeScanArgs(t, "waited_ms", &waited)
+	to, pause, yes := c.Again(id, Place{Epoch: wire.Epoch(epoch), Storage: wire.NodeID(at)}, wire.KindOf(failure(t, d, fails)), time.Duration(waited)*time.Millisecond)
+	if !yes {
+		return "no\n"
+	}
+	return fmt.Sprintf("at %s under epoch %d after %v\n", to.Storage, to.Epoch, pause)
 }
 
 // show prints the sectors of a mask as eight characters, sector 0 first.

@@ -17,6 +17,9 @@ const MaxPatienceMS = 3_600_000
 // DamagedFetches is how often a page is fetched again after its checksum did not fit, before the process fails.
 const DamagedFetches = 3
 
+// StewardInterval is how often who drives a Core looks for pauses that have ended, and live for answers that nobody waits for.
+const StewardInterval = 10 * time.Millisecond
+
 // Options are the settings of the fault protocol of one process.
 type Options struct {
 	// RegionBytes is the size of a vRegion in bytes, a power of two of at least one page.

@@ -29,6 +29,8 @@ type Options struct {
 	Dir string
 	// Seconds is how long the measurements last, about; at least MinSeconds.
 	Seconds float64
+	// Disk is what was measured of the disk before; nil measures it.
+	Disk *Disk
 	// Executable and Args start Serve as a process; the address follows the arguments.
 	Executable string
 	Args       []string

@@ -109,6 +109,41 @@ func TestPredict(t *testing.T) {
 	}
 }
 
+// TestTheDiskIsSpared: measuring it writes a bounded number of bytes, however long it may take, and what was measured is not measured
+// again in a comparison.
+func TestTheDiskIsSpared(t *testing.T) {
+	o := options(t, configs.TransportUnix)
+	var d Disk
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		d, err = measureDisk(o.Dir, time.Hour)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(5 * time.Minute):
+		t.Fatal("the disk is written for as long as there is time")
+	}
+	path := filepath.Join(o.Dir, "x.skt")
+	if err := generate(path, leastRefs, fewPages); err != nil {
+		t.Fatal(err)
+	}
+	v := configs.DefaultVNode()
+	v.Name, v.Trace, v.MaxRefs, v.Excache.Lines = "x", path, 2_000, 256
+	po := PredictOptions{Options: o, Cases: []Case{{"x", v}}}
+	po.Disk = &d
+	if _, _, err := po.round(t.Context(), configs.TransportUnix); err != nil {
+		t.Fatal(err)
+	}
+	if d.Sync <= 0 || *po.Disk != d {
+		t.Errorf("measured %+v, then %+v", d, *po.Disk)
+	}
+}
+
 // TestStartFails: what cannot be is told, and the processors are free again.
 func TestStartFails(t *testing.T) {
 	o := options(t, configs.TransportUnix)

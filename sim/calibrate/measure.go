@@ -110,7 +110,9 @@ func (l *Live) Measure(ctx context.Context) (m Measured, err error) {
 	}
 	m.Share = (l.cpu() - cpu).Seconds() / time.Since(began).Seconds()
 	m.Memory = measureMemory(total / 10)
-	if m.Disk, err = measureDisk(l.o.Dir, total/10); err != nil {
+	if l.o.Disk != nil {
+		m.Disk = *l.o.Disk
+	} else if m.Disk, err = measureDisk(l.o.Dir, total/10); err != nil {
 		return m, fmt.Errorf("measure the disk of %s: %w", l.o.Dir, err)
 	}
 	m.Seconds = time.Since(began).Seconds()

@@ -108,6 +108,9 @@ func (o *PredictOptions) round(ctx context.Context, transport string) (live, vir
 		}
 		m, err := l.Measure(ctx)
 		around = append(around, m)
+		if err == nil { // the traces leave the disk alone: once is enough
+			o.Disk, l.o.Disk = &m.Disk, &m.Disk
+		}
 		return err
 	}
 	if err := measure(); err != nil {

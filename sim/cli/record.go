@@ -142,6 +142,7 @@ func (a *app) reexecute(ctx context.Context, dir, until string) error {
 	if o.Accesses, err = recordedAccesses(ctx, dir); err != nil {
 		return err
 	}
+	missing := missingTapes(dir, tapes)
 	if until != "" {
 		if tapes, o.Until, err = untilEvent(tapes, until); err != nil {
 			return err
@@ -174,7 +175,7 @@ func (a *app) reexecute(ctx context.Context, dir, until string) error {
 	}); err != nil {
 		return err
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, missing)...)
 }
 
 func showCores(out io.Writer, r tapeRow) {

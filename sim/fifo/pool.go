@@ -13,7 +13,6 @@ type Pool[J any] struct {
 	limit         int
 	since         time.Duration // of the last change
 	busy, queued  time.Duration // worker time, waiting time
-	most          int
 	refused       uint64
 }
 
@@ -51,7 +50,6 @@ func (p *Pool[J]) Arrive(now time.Duration, job J) Outcome {
 	}
 	p.ring[(p.head+p.waiting)%len(p.ring)] = job
 	p.waiting++
-	p.most = max(p.most, p.waiting)
 	return Wait
 }
 
@@ -95,12 +93,11 @@ func (p *Pool[J]) account(now time.Duration) {
 // PoolStats are sums up to the last arrival or release.
 type PoolStats struct {
 	Busy, Queued time.Duration // of all workers, of all waiting jobs
-	Most         int           // jobs that waited at once
 	Refused      uint64
 }
 
 // Stats of the pool.
-func (p *Pool[J]) Stats() PoolStats { return PoolStats{p.busy, p.queued, p.most, p.refused} }
+func (p *Pool[J]) Stats() PoolStats { return PoolStats{p.busy, p.queued, p.refused} }
 
 // Waiting says how many jobs wait and how many workers are busy.
 func (p *Pool[J]) Waiting() (jobs, busy int) { return p.waiting, p.workers - p.free }

@@ -100,9 +100,6 @@ func (r *Reader) fill(b []byte) error {
 // Ended is how the tape ended; nil while Next has not come to that, and after it of a tape that was not closed.
 func (r *Reader) Ended() *End { return r.end }
 
-// Offset is how far the file was read.
-func (r *Reader) Offset() int64 { return r.off }
-
 // Close closes the file.
 func (r *Reader) Close() error {
 	r.dec.Close()

@@ -103,8 +103,11 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	local := make([]float64, len(ps))
 	if o.Local {
 		for i := range r.vnodes {
+			if ps[i].err != nil {
+				continue // nothing to compare with
+			}
 			if local[i], err = localSeconds(ctx, o, r.vnodes[i]); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s, with all its memory local: %w", r.vnodes[i].v.Name, err)
 			}
 		}
 	}
@@ -138,7 +141,8 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 // virtualCluster gives the cluster of a file as the virtual one wants it.
 func virtualCluster(o VirtualOptions) vcluster.Options {
 	c := o.Cluster
-	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, Replayed: o.Replayed, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault}
+	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, Replayed: o.Replayed, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault,
+		BlockPatience: time.Duration(c.Pcomponent.BlockPatienceMS) * time.Millisecond}
 	for i := range c.Nodes {
 		n := c.Resolve(c.Nodes[i].ID)
 		v := vcluster.Node{ID: n.ID, Role: n.Role, Rack: n.Rack}

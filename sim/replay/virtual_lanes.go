@@ -131,11 +131,7 @@ func (s *virtualThreads) serve(l *virtualLane, y *vtime.Proc) {
 
 func (s *virtualThreads) refs(rs []trace.Ref, first uint64) (int, error) {
 	for i := range rs {
-		k := int(rs[i].Thread)
-		if s.p.spec.Spread {
-			k = int((first + uint64(i)) / SpreadRun)
-		}
-		l := s.lanes[k%len(s.lanes)]
+		l := s.lanes[s.p.spec.lane(&rs[i], first+uint64(i))]
 		if l.fill == nil {
 			l.fill, l.from = make([]trace.Ref, 0, ThreadRun), first+uint64(i)
 		}

@@ -34,6 +34,9 @@ func TestVirtualRunOfPrograms(t *testing.T) {
 	t.Logf("%v", time.Since(began))
 	for _, v := range s.VNodes {
 		t.Logf("%s %s %v %.3f s, local %.3f s, slowdown %.2f", v.Name, v.State, v.Error, v.Seconds, v.LocalSeconds, v.Slowdown)
+		if v.State != StateDone || v.Counters.IntegrityErrors != 0 || v.Counters.PagesChecked != v.Counters.Accesses || v.Counters.Accesses == 0 || v.Slowdown <= 1 {
+			t.Errorf("%s: %s (%s), %+v, slowdown %v", v.Name, v.State, v.Error, v.Counters, v.Slowdown)
+		}
 	}
 	t.Logf("%+v", s.Modelled)
 	report.WriteTable(testWriter{t}, s)
@@ -76,5 +79,31 @@ func TestVirtualQueue(t *testing.T) {
 	}
 	if len(failed) != 2 || failed[0] != "low" || failed[1] != "refused" || !strings.Contains(s.Failed[0], `preempted by vNode "high"`) {
 		t.Errorf("failed: %q, want low, preempted by high, and refused", s.Failed)
+	}
+}
+
+// TestVirtualNoRoom: a vNode that fits nowhere fails by name, as live, and the others run; it has no slowdown.
+func TestVirtualNoRoom(t *testing.T) {
+	c, err := configs.LoadCluster("laptop", configs.Overrides{Set: []string{"pcomponent.excache_bytes=256KiB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &configs.Workload{Name: "room", Seed: 1}
+	for i, name := range []string{"large", "fits"} {
+		v := configs.DefaultVNode()
+		v.Name, v.Trace, v.Excache.Lines, v.Excache.Ways = name, "generator:zipf?pages=256&refs=2000", 65-i, 0
+		w.Vnodes = append(w.Vnodes, v)
+	}
+	s, err := RunVirtual(t.Context(), VirtualOptions{Workload: w, Cluster: c, Hardware: hardware.DefaultOptions(), HardwareName: "flat", TempDir: t.TempDir(), Local: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Failed) != 1 || !strings.HasPrefix(s.Failed[0], `large: not admitted: no room: excache_lines: vNode "large" wants 65`) {
+		t.Errorf("failed: %q", s.Failed)
+	}
+	for _, v := range s.VNodes {
+		if fits := v.Name == "fits"; fits != (v.State == StateDone) || fits != (v.Slowdown > 0) {
+			t.Errorf("%s: %s, slowdown %v", v.Name, v.State, v.Slowdown)
+		}
 	}
 }

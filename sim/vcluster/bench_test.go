@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
-	"splitkernel/netlayer/wire"
-	"splitkernel/pcomponent/excache"
 	"splitkernel/sim/vtime"
 )
 
@@ -40,21 +38,15 @@ func BenchmarkFaults(b *testing.B) {
 			for i := range n {
 				name := fmt.Sprint("p", i)
 				c.Go(name, func(y *vtime.Proc) {
-					e := excache.DefaultOptions()
-					e.Lines, e.Ways = lines, 0
-					place, err := c.Admit(y, admission.VNodeSpec{Name: name, Threads: 1, ExCacheLines: lines})
+					p, _, err := admitted(y, c, admission.VNodeSpec{Name: name, Threads: 1, ExCacheLines: lines}, pages)
 					if err != nil {
 						b.Error(err)
 						return
 					}
-					p, err := c.Open(y, ProcessOptions{PID: place.PID, Epoch: place.Epoch, Name: name, Node: place.Node, Threads: 1, ExCache: e, Home: wire.Owner{Node: place.Home.Node, Epoch: place.Home.Epoch}})
-					if err == nil {
-						err = p.Map(y, 1<<30, pages<<12, true, true, "")
-					}
 					t := p.Thread(0)
 					t.Begin(y)
 					for i := uint64(0); i < 2*pages && err == nil; i++ { // from here on no page is filled locally
-						_, err = t.Access(1<<18+i%pages, true)
+						_, err = t.Access(firstPage+i%pages, true)
 					}
 					if ready++; ready == n {
 						c.clock.Stop()
@@ -62,7 +54,7 @@ func BenchmarkFaults(b *testing.B) {
 					y.Wait(&begin)
 					for i := uint64(0); budget > 0 && err == nil; i++ {
 						budget--
-						_, err = t.Access(1<<18+i%pages, i/pages%2 == 0)
+						_, err = t.Access(firstPage+i%pages, i/pages%2 == 0)
 					}
 					if err != nil {
 						b.Error(err)

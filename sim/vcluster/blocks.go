@@ -8,13 +8,6 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// Pauses before a storage operation is sent again that its sComponent refused as busy, as live.
-const (
-	storagePause    = 10 * time.Millisecond
-	storagePauseMax = 80 * time.Millisecond
-	storagePatience = 4 * time.Second
-)
-
 // sectors are the stamps of a block.
 type sectors [wire.SectorsPerPage]Stamp
 
@@ -69,7 +62,7 @@ func (b *blockCache) perform(out []buffercache.Effect, fetched *sectors) {
 		case buffercache.Reply:
 			b.answer(e.Call, e.Err)
 		default:
-			op := &storageOp{b: b, e: *e, began: b.m.c.clock.Now(), pause: storagePause}
+			op := &storageOp{b: b, e: *e, began: b.m.c.clock.Now()}
 			if e.Kind == buffercache.WriteStorage {
 				op.data = *b.slot(e.Slot)
 			}
@@ -106,8 +99,6 @@ type storageOp struct {
 	e     buffercache.Effect
 	data  sectors
 	began time.Duration
-	pause time.Duration
-	tries int
 }
 
 func (o *storageOp) send() {
@@ -169,24 +160,18 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 	}, done)
 }
 
-// storageTries bounds how often a storage operation is sent that nobody answers, as live.
-const storageTries = 5
-
 // done takes the outcome of a storage operation. If the volume has moved meanwhile it goes to the new place: what the old one says is
 // then no answer.
 func (o *storageOp) done(err error) {
 	c := o.b.m.c
-	switch k := wire.KindOf(err); k {
-	case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout, wire.KindStale, wire.KindNotFound, wire.KindNotOwner:
-		if at, ok := o.b.cache.Where(o.e.ID); ok && at != o.e.Place {
-			o.e.Place, o.tries, o.pause = at, 0, storagePause
-			o.send()
-			return
+	if err != nil {
+		kind := wire.KindOf(err)
+		if kind == wire.KindTimeout { // it was lost, which a live connection would make good
+			kind = wire.KindUnavailable
 		}
-		o.tries++
-		if k == wire.KindBusy && c.clock.Now()-o.began < storagePatience || (k == wire.KindUnavailable || k == wire.KindTimeout) && o.tries < storageTries {
-			c.after(o.pause, o.send)
-			o.pause = min(2*o.pause, storagePauseMax)
+		if at, wait, again := o.b.cache.Again(o.e.ID, o.e.Place, kind, c.clock.Now()-o.began); again {
+			o.e.Place = at
+			c.after(wait, o.send)
 			return
 		}
 	}

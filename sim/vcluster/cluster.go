@@ -16,6 +16,7 @@ import (
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/link"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/fifo"
 	"splitkernel/sim/hardware"
@@ -43,10 +44,12 @@ type Options struct {
 	RegionBytes uint64
 	Quantum     time.Duration // 0 is DefaultQuantum
 	Fault       fault.Options // of all processes; threads and region_bytes are set for each
-	Nodes       []Node
-	Managers    Managers
-	Raft        RaftFaults
-	Placed      []Placed // if not nil, where each vNode goes; the managers then decide nothing
+	// BlockPatience is how long a block request is sent again that is refused as busy; 0 is blockio.DefaultPatienceMS.
+	BlockPatience time.Duration
+	Nodes         []Node
+	Managers      Managers
+	Raft          RaftFaults
+	Placed        []Placed // if not nil, where each vNode goes; the managers then decide nothing
 	// Orders are given by hand at their moments. MoveTimeout is how long a move may copy; 0 is DefaultMoveTimeout.
 	Orders      []Order
 	MoveTimeout time.Duration
@@ -61,8 +64,6 @@ type Options struct {
 	FlushFirst bool
 	// Replication, if not nil, models what flushes cost that also go to a second mComponent.
 	Replication *Replication
-	// Trace hears of every effect, for a digest; may be nil.
-	Trace func(at time.Duration, what string, who uint64, value uint64)
 }
 
 // Node is one component. What a role does not have is not read.
@@ -137,6 +138,9 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Quantum == 0 {
 		o.Quantum = DefaultQuantum
+	}
+	if o.BlockPatience == 0 {
+		o.BlockPatience = blockio.DefaultPatienceMS * time.Millisecond
 	}
 	if o.Sizes == (Sizes{}) {
 		o.Sizes = ownSizes
@@ -287,8 +291,8 @@ func (o *Options) validate() error {
 	if o.MoveTimeout != 0 && (o.MoveTimeout < time.Millisecond || o.MoveTimeout > movelist.MaxTimeoutMS*time.Millisecond) {
 		errs = append(errs, fmt.Errorf("move_timeout: %v, want 0 or 1 ms to a day", o.MoveTimeout))
 	}
-	if o.Quantum < 0 {
-		errs = append(errs, fmt.Errorf("quantum: %v, want 0 or more", o.Quantum))
+	if o.Quantum < 0 || o.BlockPatience < 0 {
+		errs = append(errs, fmt.Errorf("quantum: %v, block_patience: %v, want 0 or more", o.Quantum, o.BlockPatience))
 	}
 	return errors.Join(errs...)
 }

@@ -8,7 +8,6 @@ import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
-	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/vtime"
@@ -38,9 +37,8 @@ func TestThin(t *testing.T) {
 	}
 	defer c.Close()
 	c.Go("driver", func(y *vtime.Proc) {
-		e := excache.DefaultOptions()
-		e.Lines, e.Ways = 64, 0
-		place, err := c.Admit(y, admission.VNodeSpec{Name: "one", Threads: 1, ExCacheLines: 64, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 1 << 20}}})
+		spec := admission.VNodeSpec{Name: "one", Threads: 1, ExCacheLines: 64, Volumes: []admission.VolumeSpec{{Name: "v", SizeBytes: 1 << 20}}}
+		p, place, err := admitted(y, c, spec, 1024)
 		if err != nil {
 			t.Error(err)
 			return
@@ -50,20 +48,11 @@ func TestThin(t *testing.T) {
 		if err := c.CreateVolume(y, "g1", vo); err != nil {
 			t.Error(err)
 		}
-		p, err := c.Open(y, ProcessOptions{PID: place.PID, Epoch: place.Epoch, Name: "one", Node: place.Node, Threads: 1, ExCache: e, Home: wire.Owner{Node: place.Home.Node, Epoch: place.Home.Epoch}})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if err := p.Map(y, 1<<30, 4<<20, true, true, ""); err != nil {
-			t.Error(err)
-			return
-		}
 		th := p.Thread(0)
 		th.Begin(y)
 		for round := range 3 {
 			for i := range uint64(1024) {
-				s, err := th.Access(1<<18+i, true)
+				s, err := th.Access(firstPage+i, true)
 				if err != nil {
 					t.Error(err)
 					return
@@ -97,10 +86,14 @@ func TestThin(t *testing.T) {
 		if err := p.Close(y); err != nil {
 			t.Error(err)
 		}
-		t.Logf("%+v at %v, %d events, waited %v", p.Core().Cache().Stats(), y.Now(), c.Events(), p.Waited())
+		t.Logf("%+v at %v, %d events", p.Core().Cache().Stats(), y.Now(), c.Events())
 	})
 	if err := c.Run(0); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%+v", c.Components())
+	for _, x := range c.Components() {
+		if x.ID == "s1" && (x.Writes != 8 || x.Syncs != 1) {
+			t.Errorf("%s served %d writes and %d flushes, want those of 8 blocks and 1: the mark before them is none", x.ID, x.Writes, x.Syncs)
+		}
+	}
 }

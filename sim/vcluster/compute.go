@@ -17,9 +17,6 @@ import (
 // Stamp is what a page or a sector holds: whatever its driver stamps it with, 16 bytes. Zero is memory that was never written.
 type Stamp [16]byte
 
-// StewardInterval is how often a process looks for pauses that have ended, as live.
-const StewardInterval = 10 * time.Millisecond
-
 // compute is a pComponent.
 type compute struct {
 	c     *Cluster
@@ -92,15 +89,15 @@ type Process struct {
 	ticking bool
 	volumes map[wire.VolumeID]*Volume
 	lat     Latencies
-	opened  time.Duration
-	waited  time.Duration // of its threads, in faults
 	traps   *processor.Faults
 	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
 	halt    *halt                    // it is to stand still for a move
 	closed  bool
-	past    []Part        // at pComponents where it was before
-	blocked time.Duration // of its threads, in block requests
+	past    []Part // at pComponents where it was before
+	opened  time.Duration
+	waited  time.Duration // of its threads, in faults
+	blocked time.Duration // in block requests
 	heat    processHeat
 }
 
@@ -166,7 +163,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if room := n.o.ExCacheBytes / wire.PageSize; !o.Local && n.lines+uint64(o.ExCache.Lines) > room {
 		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, o.ExCache.Lines, o.Name, room-n.lines, room)
 	}
-	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, volumes: map[wire.VolumeID]*Volume{}, opened: c.clock.Now(), traps: processor.NewFaults(c.o.Hardware.Processor)}
+	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, opened: c.clock.Now(), volumes: map[wire.VolumeID]*Volume{}, traps: processor.NewFaults(c.o.Hardware.Processor)}
 	p.idle.Name = "an acknowledgement of a flush"
 	for i := range o.Threads {
 		t := &Thread{p: p, core: core, costs: c.costs, n: n, alone: o.Threads == 1, id: i}
@@ -299,9 +296,8 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			frame, out = p.core.Finish(t.id, p.out[:0])
 			p.perform(out)
 			t.ahead += units.Of(ends - now) // what waits on this thread begins now; the thread itself still has this to do
-			took := ends - began
-			p.waited += took
-			p.lat.record(e.How, took, &t.stage)
+			p.waited += ends - began
+			p.lat.record(e.How, ends-began, &t.stage)
 			c.digest.mark(now, markDone, uint64(p.o.PID)<<16|uint64(t.id), uint64(page))
 			return frame, nil
 		case fault.Fail:
@@ -394,7 +390,7 @@ func (p *Process) perform(out []fault.Effect) {
 	}
 	if p.core.Pausing() && !p.ticking {
 		p.ticking = true
-		p.c.after(StewardInterval, p.tick)
+		p.c.after(fault.StewardInterval, p.tick)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
-	"splitkernel/netlayer/wire"
-	"splitkernel/pcomponent/excache"
 	"splitkernel/sim/vtime"
 )
 
@@ -20,19 +18,8 @@ func dirtyRounds(t *testing.T, o Options) (took time.Duration, c *Cluster) {
 	}
 	t.Cleanup(c.Close)
 	c.Go("driver", func(y *vtime.Proc) {
-		e := excache.DefaultOptions()
-		e.Lines, e.Ways = 64, 0
-		place, err := c.Admit(y, admission.VNodeSpec{Name: "one", Threads: 2, ExCacheLines: 64})
+		p, _, err := admitted(y, c, admission.VNodeSpec{Name: "one", Threads: 2, ExCacheLines: 64}, 1024)
 		if err != nil {
-			t.Error(err)
-			return
-		}
-		p, err := c.Open(y, ProcessOptions{PID: place.PID, Epoch: place.Epoch, Name: "one", Node: place.Node, Threads: 2, ExCache: e, Home: wire.Owner{Node: place.Home.Node, Epoch: place.Home.Epoch}})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if err := p.Map(y, 1<<30, 4<<20, true, true, ""); err != nil {
 			t.Error(err)
 			return
 		}
@@ -45,7 +32,7 @@ func dirtyRounds(t *testing.T, o Options) (took time.Duration, c *Cluster) {
 				th.Begin(y)
 				for round := range 3 {
 					for i := uint64(n); i < 512; i += 2 {
-						s, err := th.Access(1<<18+i, true)
+						s, err := th.Access(firstPage+i, true)
 						if err != nil {
 							t.Error(err)
 							return

@@ -11,7 +11,6 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/netlayer/wire"
-	"splitkernel/pcomponent/excache"
 	"splitkernel/sim/vtime"
 )
 
@@ -93,17 +92,7 @@ func TestPreempt(t *testing.T) {
 	defer c.Close()
 	ended, got := error(nil), false
 	c.Go("low", func(y *vtime.Proc) {
-		place, err := c.Admit(y, admission.VNodeSpec{Name: "low", Threads: 1, ExCacheLines: 32, Priority: 2})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		e := excache.DefaultOptions()
-		e.Lines, e.Ways = 32, 0
-		p, err := c.Open(y, ProcessOptions{PID: place.PID, Epoch: place.Epoch, Name: "low", Node: place.Node, Threads: 1, ExCache: e, Home: wire.Owner{Node: place.Home.Node, Epoch: place.Home.Epoch}})
-		if err == nil {
-			err = p.Map(y, 1<<30, 64<<12, true, true, "")
-		}
+		p, place, err := admitted(y, c, admission.VNodeSpec{Name: "low", Threads: 1, ExCacheLines: 32, Priority: 2}, 64)
 		if err != nil {
 			t.Error(err)
 			return
@@ -111,7 +100,7 @@ func TestPreempt(t *testing.T) {
 		th := p.Thread(0)
 		th.Begin(y)
 		for i := uint64(0); ended == nil; i++ {
-			_, ended = th.Access(1<<18+i%64, true)
+			_, ended = th.Access(firstPage+i%64, true)
 			th.Compute(1_000_000)
 		}
 		if err := p.Close(y); err != nil {
@@ -197,6 +186,36 @@ func TestManagersInAnyWorld(t *testing.T) {
 	})
 }
 
+// TestLossStopsNoLog: messages between managers are lost, too, and are sent again: every admission ends.
+func TestLossStopsNoLog(t *testing.T) {
+	o := testOptions(1, 1, 1)
+	o.Hardware.Link.Loss = 600_000_000 // of a milliard
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ended := 0
+	c.Go("driver", func(y *vtime.Proc) {
+		for i := range 5 {
+			p, err := c.Admit(y, admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 8})
+			if err == nil {
+				err = c.Release(y, p.PID)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			ended++
+		}
+	})
+	if err := c.Run(0); err != nil || ended != 5 {
+		t.Fatalf("%d of 5 ended: %v", ended, err)
+	}
+	if err := balanced(c); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRaftFaultsAreNamed, each by its key.
 func TestRaftFaultsAreNamed(t *testing.T) {
 	o := testOptions(1, 1, 1)
@@ -223,19 +242,15 @@ func TestManyAtOnce(t *testing.T) {
 	ended := 0
 	c.Go("all", func(y *vtime.Proc) {
 		for i := range vnodes {
-			p, err := c.Admit(y, admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 8})
+			spec := admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 8}
+			p, err := c.Admit(y, spec)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			c.Go(fmt.Sprint("v", i), func(y *vtime.Proc) {
-				e := excache.DefaultOptions()
-				e.Lines, e.Ways = 8, 0
+			c.Go(spec.Name, func(y *vtime.Proc) {
 				y.Sleep(10*time.Second - y.Now())
-				v, err := c.Open(y, ProcessOptions{PID: p.PID, Epoch: p.Epoch, Node: p.Node, Threads: 1, ExCache: e, Home: wire.Owner{Node: p.Home.Node, Epoch: p.Home.Epoch}})
-				if err == nil {
-					err = v.Map(y, 1<<30, 4<<12, true, true, "")
-				}
+				v, err := opened(y, c, spec, p, 4)
 				if err == nil {
 					err = v.Close(y)
 				}

@@ -329,7 +329,7 @@ func (p *Process) writeBack(y *vtime.Proc) (lines int, err error) {
 		if p.core.OldestFlush() != 0 {
 			y.Wait(&p.idle)
 		} else if !done { // all that is dirty is in use
-			y.Sleep(StewardInterval)
+			y.Sleep(fault.StewardInterval)
 		}
 	}
 	return lines, p.core.Err()

@@ -15,9 +15,8 @@ import (
 const (
 	// askInterval is the pause before the managers are asked again: the end of a move takes a little until it is in their books.
 	askInterval = 50 * time.Millisecond
-	// mapPatience bounds a question to the home, and blockPatience a block request.
-	mapPatience   = 20 * time.Second
-	blockPatience = 20 * time.Second
+	// mapPatience bounds a question to the home.
+	mapPatience = 20 * time.Second
 )
 
 // atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it

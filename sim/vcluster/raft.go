@@ -64,8 +64,6 @@ type raft struct {
 	term  int           // of the leader
 	from  time.Duration // before then nothing is committed: the group elects
 	log   uint64        // bytes appended: where the next batch goes
-	// batches counts them.
-	batches uint64
 }
 
 // entry is a command that is to be committed. apply does so and gives what the proposer does with the answer; lost is called
@@ -105,7 +103,6 @@ func (r *raft) round() {
 		return
 	}
 	r.under, r.queue = r.queue, nil
-	r.batches++
 	bytes := 0
 	for _, e := range r.under {
 		bytes += e.bytes
@@ -130,22 +127,18 @@ func (r *raft) round() {
 			g.disks[m].save(at, bytes, vote)
 			continue
 		}
-		r.send(m, term, bytes, at, vote)
-	}
-}
-
-// send brings the batch under way to a follower. One that was not reached is sent it again while a majority does not have it; after
-// that the next batch brings what it missed.
-func (r *raft) send(to int32, term, bytes int, at uint64, vote func()) {
-	g, c := r.g, r.g.c
-	batch := r.batches
-	c.ask(wire.OpRaft, g.leader, to, appendBytes+bytes, func(done func(int, func())) {
-		g.disks[to].save(at, bytes, func() { done(appendBytes, vote) })
-	}, func(error) {
-		if r.term == term && r.batches == batch && r.under != nil {
-			r.send(to, term, bytes, at, vote)
+		var send func()
+		send = func() {
+			c.ask(wire.OpRaft, g.leader, m, appendBytes+bytes, func(done func(int, func())) {
+				g.disks[m].save(at, bytes, func() { done(appendBytes, vote) })
+			}, func(error) { // the message or its answer was lost
+				if have < need && term == r.term {
+					send()
+				}
+			}) // later ones bring a follower what it missed
 		}
-	})
+		send()
+	}
 }
 
 // apply applies a command, now.

@@ -47,9 +47,6 @@ func (l *Latencies) block(kind int, took time.Duration) {
 // Latencies gives what was measured.
 func (p *Process) Latencies() *Latencies { return &p.lat }
 
-// Waited is the time that the threads of the process spent in faults, and Age how long it has existed.
-func (p *Process) Waited() time.Duration { return p.waited }
-
 // Component is what one component counted.
 type Component struct {
 	ID      wire.NodeID

@@ -242,7 +242,9 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 			s.io(device.Read, v.base+k.Offset, int(k.Length), give)
 		})
 	case wire.OpBlockWrite:
-		s.writes++
+		if k.Length > 0 { // a mark is no write
+			s.writes++
+		}
 		apply, p, err := v.core.Write(k)
 		s.persist(v, p, func() {
 			if err == nil && apply {

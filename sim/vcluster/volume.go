@@ -3,17 +3,14 @@ package vcluster
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 	"splitkernel/sim/vtime"
 )
-
-// BlockWindow is how many 4 KiB parts of one block request are under way at once, as live.
-const BlockWindow = 16
 
 // VolumeOptions say where a volume is.
 type VolumeOptions struct {
@@ -45,7 +42,7 @@ func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 // DeleteVolume deletes a volume that nobody uses any more. If it is not where it was said to be it has moved, and is deleted where the
 // managers know it.
 func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
-	deadline := c.clock.Now() + blockPatience
+	deadline := c.clock.Now() + c.o.BlockPatience
 	for {
 		to := c.node(o.Storage)
 		_, err := controlling(y, c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
@@ -117,7 +114,7 @@ func (p *Process) Attach(y *vtime.Proc, o VolumeOptions) (*Volume, error) {
 // and is looked for.
 func (v *Volume) attach(y *vtime.Proc, n *compute) error {
 	c := v.p.c
-	deadline := c.clock.Now() + blockPatience
+	deadline := c.clock.Now() + c.o.BlockPatience
 	for {
 		o := v.o
 		to := c.node(o.Cache)
@@ -185,21 +182,18 @@ func (v *Volume) Flush(y *vtime.Proc) error {
 	return nil
 }
 
-// transfer splits a request at the 4 KiB blocks and keeps up to BlockWindow parts under way.
+// transfer splits a request at the 4 KiB blocks and keeps up to blockio.Window parts under way.
 func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) error {
-	if offset%wire.SectorSize != 0 || len(b)%wire.SectorSize != 0 || len(b) == 0 {
-		return fmt.Errorf("volume %d: %v of %d bytes at %d, want multiples of %d", v.o.ID, op, len(b), offset, wire.SectorSize)
-	}
-	if end := offset + uint64(len(b)); end > v.o.SizeBytes {
-		return fmt.Errorf("volume %d: %v of %d bytes at %d goes beyond its end at %d", v.o.ID, op, len(b), offset, v.o.SizeBytes)
+	if err := blockio.Check(v.o.SizeBytes, offset, len(b)); err != nil {
+		return fmt.Errorf("volume %d: %v of %w", v.o.ID, op, err)
 	}
 	began := v.p.c.clock.Now()
 	room := vtime.Signal{Name: fmt.Sprintf("%v of volume %d", op, v.o.ID)}
 	under, errs := 0, []error(nil)
 	for at := 0; at < len(b); {
 		from := offset + uint64(at)
-		n := min(len(b)-at, wire.PageSize-int(from%wire.PageSize))
-		for under == BlockWindow {
+		n := blockio.Part(from, len(b)-at)
+		for under == blockio.Window {
 			y.Wait(&room)
 		}
 		part, data := b[at:at+n], new(sectors)
@@ -250,35 +244,22 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 		p.c.local(op, v.o, k, data, done)
 		return
 	}
-	began, tries := p.c.clock.Now(), 0
+	began := p.c.clock.Now()
+	var retry blockio.Retry
 	var try func()
 	try = func() {
 		at := v.o
 		k.VolumeEpoch = at.Epoch
 		to := p.c.node(at.Cache)
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
-			moved := v.o.Cache != at.Cache || v.o.Epoch != at.Epoch
-			switch wire.KindOf(err) {
-			case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
-			case wire.KindNotOwner, wire.KindStale, wire.KindNotFound:
-				if !moved {
-					done(err)
+			if err != nil {
+				moved := v.o.Cache != at.Cache || v.o.Epoch != at.Epoch
+				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, moved); again {
+					p.c.after(pause, try)
 					return
 				}
-			default:
-				done(err)
-				return
 			}
-			if p.c.clock.Now()-began >= blockPatience {
-				done(err)
-				return
-			}
-			if tries++; moved {
-				tries = 0
-				try()
-				return
-			}
-			p.c.after(min(time.Duration(tries)*StewardInterval, time.Second), try)
+			done(err)
 		})
 	}
 	try()

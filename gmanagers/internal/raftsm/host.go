@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lni/dragonboat/v3"
 	"github.com/lni/dragonboat/v3/config"
@@ -248,11 +247,6 @@ func translate(m wire.Manager, what string, err error) error {
 
 // WriteHealthMetrics writes dragonboat's own metrics of this process in Prometheus' text format.
 func WriteHealthMetrics(w io.Writer) { dragonboat.WriteHealthMetrics(w) }
-
-// MinTimeout is the shortest deadline that Propose and Read accept with a tick of rttMillisecond.
-func MinTimeout(rttMillisecond uint64) time.Duration {
-	return 5 * time.Duration(rttMillisecond) * time.Millisecond
-}
 
 // listener hears of leaders.
 type listener struct{ h *Host }
