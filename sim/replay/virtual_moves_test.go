@@ -3,7 +3,6 @@ package replay
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -202,5 +201,5 @@ func TestLaw2WithMoves(t *testing.T) {
 	if sum != s.Total.Accesses {
 		t.Errorf("pComponents made %d accesses, the vNodes %d", sum, s.Total.Accesses)
 	}
-	t.Log(fmt.Sprintf("%+v", s.Moves))
+	t.Logf("%+v", s.Moves)
 }

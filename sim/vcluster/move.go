@@ -106,6 +106,9 @@ func (c *Cluster) Act(y *vtime.Proc, id wire.NodeID, a membership.Action) error 
 	if !ok {
 		return wire.Errorf(wire.KindNotFound, "no node %q", id)
 	}
+	if c.replayed != nil {
+		return wire.Errorf(wire.KindBadRequest, "%v of %s: the managers decide nothing in a run with the placement of another", a, id)
+	}
 	g, m := c.gm, wire.Member{ID: id}
 	return g.repeat(y, a.String()+" of "+string(id), func(client, seq uint64, done func(error)) {
 		switch c.o.Nodes[no].Role {

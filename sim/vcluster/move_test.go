@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/weigh"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/sim/units"
@@ -388,6 +389,37 @@ func TestMovesInAnyWorld(t *testing.T) {
 	for _, k := range []wire.MoveKind{wire.MoveRegion, wire.MoveHome, wire.MoveProcess, wire.MoveVolume, wire.MoveCache} {
 		if done[k.String()+" done"] == 0 {
 			t.Errorf("no %v moved: %v", k, done)
+		}
+	}
+}
+
+// TestOrdersAreNamed, each by its key; and those that no manager can carry out are refused when they are given.
+func TestOrdersAreNamed(t *testing.T) {
+	o := testOptions(1, 1, 1)
+	o.MoveTimeout = -1
+	b := weigh.DefaultBalance()
+	b.GMM.High = 0
+	o.Balance = &b
+	o.Orders = []Order{{At: -1, Thing: movelist.Thing{Kind: wire.MoveHome, PID: 1}}, {Thing: movelist.Thing{Kind: wire.MoveVolume}}, {Thing: movelist.Thing{Kind: wire.MoveProcess, PID: 1}, To: "p9"}, {Node: "m9", Action: 9}, {Node: "m1", To: "m1", Action: membership.Drain}}
+	_, err := New(o)
+	for _, key := range []string{"orders[0].at: -1", "orders[1].thing: ", "orders[2].to: \"p9\"", "orders[3].node: \"m9\"", "orders[3].action: ", "orders[4].node: \"m1\" and", "move_timeout: -1", "balance.gmm: high: 0"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%v, want a fault that begins with %q", err, key)
+		}
+	}
+	o = testOptions(1, 1, 1)
+	o.Orders = []Order{{Thing: movelist.Thing{Kind: wire.MoveHome, PID: 7}}, {Node: "g1", Action: membership.Drain}, {Node: "m1", Action: membership.Drain}, {Node: "s1", Action: membership.Remove}}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Run(0); err != nil {
+		t.Fatal(err)
+	}
+	for i, kind := range []wire.Kind{wire.KindNotFound, wire.KindBadRequest, wire.KindNoRoom, wire.KindBusy} {
+		if got := c.Ordered()[i].Err; wire.KindOf(got) != kind {
+			t.Errorf("order %d: %v, want %v", i, got, kind)
 		}
 	}
 }
