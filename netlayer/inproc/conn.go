@@ -54,11 +54,11 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// limit is a deadline of one side of a buffer.
+// limit is a deadline of one side of a buffer. Its timer is made once: who waits with a deadline sets a new one all the time.
 type limit struct {
-	timer   *time.Timer
-	version int // tells the timer of an older deadline from this one's
-	passed  bool
+	timer  *time.Timer
+	at     time.Time // by the monotonic clock; zero if there is none: then a timer that goes off is of an older deadline
+	passed bool
 }
 
 // buffer is a ring of bytes between one writer's end and one reader's end.
@@ -175,9 +175,8 @@ func (b *buffer) wake() {
 func (l *limit) stop() {
 	if l.timer != nil {
 		l.timer.Stop()
-		l.timer = nil
 	}
-	l.version++
+	l.at = time.Time{}
 }
 
 // setDeadline sets l, one of b's limits; a zero t takes it away.
@@ -189,17 +188,22 @@ func (b *buffer) setDeadline(l *limit, t time.Time) {
 	if t.IsZero() {
 		return
 	}
-	d := time.Until(t)
+	now := time.Now()
+	d := t.Sub(now)
 	if d <= 0 {
 		l.passed = true
 		b.wake()
 		return
 	}
-	version := l.version
+	l.at = now.Add(d)
+	if l.timer != nil {
+		l.timer.Reset(d)
+		return
+	}
 	l.timer = time.AfterFunc(d, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if l.version == version {
+		if !l.at.IsZero() && !time.Now().Before(l.at) {
 			l.passed = true
 			b.wake()
 		}

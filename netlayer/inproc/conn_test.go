@@ -166,3 +166,28 @@ func TestBacklog(t *testing.T) {
 		}
 	}
 }
+
+// TestDeadlinesAgain: a deadline that replaces another one allocates nothing, and the older one, even if it is passing, is not heard.
+func TestDeadlinesAgain(t *testing.T) {
+	a, b := pair("x")
+	defer a.Close()
+	defer b.Close()
+	one := make([]byte, 1)
+	for i := range 500 {
+		b.SetReadDeadline(time.Now().Add(time.Duration(i%50) * time.Microsecond))
+		b.SetReadDeadline(time.Now().Add(time.Hour))
+		if _, err := a.Write(one); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Read(one); err != nil {
+			t.Fatalf("in turn %d: %v", i, err)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { b.SetReadDeadline(time.Now().Add(time.Hour)) }); n != 0 {
+		t.Errorf("%v allocations a deadline", n)
+	}
+	b.SetReadDeadline(time.Now().Add(time.Millisecond)) // the timer still works
+	if _, err := b.Read(one); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v, want a deadline", err)
+	}
+}
