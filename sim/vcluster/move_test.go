@@ -192,6 +192,11 @@ func (u *user) boundary(y *vtime.Proc, th *Thread) error {
 	return u.p.Stand(y)
 }
 
+// pace says how many accesses it makes, and how many instructions lie between two: fewer and more with the race detector, in the same time.
+func (u *user) pace(accesses int, instructions uint64) {
+	u.accesses, u.compute = accesses/slower, instructions*uint64(slower)
+}
+
 // moved counts the moves of a kind that were done.
 func moved(c *Cluster, k wire.MoveKind) (done int) {
 	for _, m := range c.Moves() {
@@ -204,7 +209,8 @@ func moved(c *Cluster, k wire.MoveKind) (done int) {
 
 // newUser makes a vNode that uses 300 pages with 64 lines.
 func newUser(c *Cluster, t failer, i int) *user {
-	u := &user{c: c, t: t, spec: admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 64}, pages: 300, accesses: 20_000, compute: 2000, sectors: 4096}
+	u := &user{c: c, t: t, spec: admission.VNodeSpec{Name: fmt.Sprint("v", i), Threads: 1, ExCacheLines: 64}, pages: 300, sectors: 4096}
+	u.pace(20_000, 2000)
 	return u
 }
 
@@ -232,7 +238,8 @@ func TestEachKindMoves(t *testing.T) {
 			}
 			defer c.Close()
 			u := newUser(c, t, 1)
-			u.compute, u.spec.Volumes = 200_000, []admission.VolumeSpec{{Name: "data", SizeBytes: 2 << 20}}
+			u.pace(20_000, 200_000)
+			u.spec.Volumes = []admission.VolumeSpec{{Name: "data", SizeBytes: 2 << 20}}
 			u.start()
 			if err := c.Run(0); err != nil {
 				t.Fatal(err)
@@ -354,7 +361,8 @@ func TestMovesInAnyWorld(t *testing.T) {
 		var us []*user
 		for i := range users {
 			u := newUser(c, t, i+1)
-			u.accesses, u.compute, u.spec.Volumes = 3000/slower, 100_000*uint64(slower), []admission.VolumeSpec{{Name: fmt.Sprint("d", i), SizeBytes: 2 << 20}}
+			u.pace(3000, 100_000)
+			u.spec.Volumes = []admission.VolumeSpec{{Name: fmt.Sprint("d", i), SizeBytes: 2 << 20}}
 			u.start()
 			us = append(us, u)
 		}

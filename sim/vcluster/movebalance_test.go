@@ -48,7 +48,8 @@ func TestDrain(t *testing.T) {
 	var us []*user
 	for i := range 6 {
 		u := newUser(c, t, i+1)
-		u.accesses, u.compute, u.spec.Volumes = 10_000, 2_500_000, []admission.VolumeSpec{{Name: "data", SizeBytes: 2 << 20}}
+		u.pace(10_000, 2_500_000)
+		u.spec.Volumes = []admission.VolumeSpec{{Name: "data", SizeBytes: 2 << 20}}
 		u.start()
 		us = append(us, u)
 	}
@@ -103,7 +104,7 @@ func TestBalance(t *testing.T) {
 		o := testOptions(2, 2, 1)
 		if auto {
 			b := weigh.DefaultBalance()
-			b.GMM.MinLoad = 100
+			b.GMM.MinLoad = 10
 			o.Balance = &b
 		}
 		for _, id := range []wire.NodeID{"p2", "m2"} { // which take nothing at first
@@ -116,7 +117,8 @@ func TestBalance(t *testing.T) {
 		var us []*user
 		for i := range 4 {
 			u := newUser(c, t, i+1)
-			u.begin, u.accesses, u.compute = 100*time.Millisecond, 12_000, 8_000_000
+			u.pace(12_000, 8_000_000)
+			u.begin = 100 * time.Millisecond
 			u.start()
 			us = append(us, u)
 		}
@@ -169,7 +171,7 @@ func TestADrainThatCannotEnd(t *testing.T) {
 	defer c.Close()
 	never := vtime.Signal{Name: "what never comes"}
 	u := newUser(c, t, 1)
-	u.accesses, u.compute = 10_000, 1_500_000
+	u.pace(10_000, 1_500_000)
 	u.start()
 	c.Go("waiter", func(y *vtime.Proc) { y.Wait(&never) })
 	err = c.Run(0)
