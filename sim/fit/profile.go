@@ -39,6 +39,7 @@ var storage = group{
 // Sources that several values share.
 const (
 	testbed = "LegoOS, OSDI'18, section 6: 2 × Xeon E5-2620 2.40 GHz, 40 Gb/s ConnectX-3, Samsung PM1725s"
+	source  = "LegoOS source, revision 1f4da865: "
 	pm1725a = "Samsung PM1725a U.2, of the same family as the PM1725s, as listed by AnandTech 15491 (2020): "
 )
 
@@ -53,10 +54,10 @@ func Known() *hardware.Profile {
 				Latency: 400 * units.Nanosecond, Bandwidth: 5_000_000_000, Packet: 2048, PacketOverhead: 30,
 			},
 			Endpoint: endpoint.Options{
-				Post: 300 * units.Nanosecond, Connections: 1, Poll: 300 * units.Nanosecond, WorkerQueue: 4096,
+				Post: 300 * units.Nanosecond, Connections: 1, Poll: 300 * units.Nanosecond, WorkerQueue: 256,
 			},
 			Processor: processor.Options{
-				Frequency: 2_400_000_000, CPI: units.One, Hit: 0, DRAMLatency: 90 * units.Nanosecond, CopyRate: 10_000_000_000, DRAMChannels: 8,
+				Frequency: 2_400_000_000, CPI: units.One, Hit: 0, DRAMLatency: 95 * units.Nanosecond, CopyRate: 8_190_000_000, DRAMChannels: 8,
 				TableLevels: 4, Fault: units.Microsecond, FaultLocked: 200 * units.Nanosecond,
 				Shootdown: 1470 * units.Nanosecond, ShootdownEach: 277_727,
 			},
@@ -70,7 +71,7 @@ func Known() *hardware.Profile {
 	for _, s := range []hardware.Source{
 		{Key: "link.latency", Text: "guess: the tables fit any split of 1.4 µs per direction between latency, post, poll and hand_off"},
 		{Key: "link.bandwidth", Text: testbed},
-		{Key: "link.packet", Text: "guess: InfiniBand MTU of 2048 B, the usual active MTU of mlx4; Figure 7 rises slower beyond 2 KB"},
+		{Key: "link.packet", Text: source + "net/lego/fit_internal.c sets IB_MTU_2048"},
 		{Key: "link.packet_overhead", Text: "InfiniBand Architecture Specification: LRH 8 B + BTH 12 B + ICRC 4 B + VCRC 2 B, and 4 B for framing"},
 		{Key: "link.jitter", Text: "guess: the tables are means without spread"},
 		{Key: "link.loss", Text: "InfiniBand reliable connections lose nothing that the sender sees"},
@@ -79,20 +80,20 @@ func Known() *hardware.Profile {
 		{Key: "link.reorder_delay", Text: "without meaning while reorder is 0"},
 		{Key: "endpoint.post", Text: "guess: see link.latency"},
 		{Key: "endpoint.send_per_kib", Text: "RDMA reads the message where it lies; dma_rate has the cost"},
-		{Key: "endpoint.connections", Text: "guess: that the threads of a client share one is the simplest reading of 4200→4 at 2 and 4 threads"},
+		{Key: "endpoint.connections", Text: "guess: LegoOS has 12 for each pair of nodes and takes them in turn (revision 1f4da865, CONFIG_FIT_NR_QPS_PER_PAIR), but 4200→4 with 2 and 4 threads reads as one"},
 		{Key: "endpoint.poll", Text: "guess: see link.latency"},
 		{Key: "endpoint.poll_per_kib", Text: "RDMA writes the message where it belongs; dma_rate has the cost"},
-		{Key: "endpoint.worker_queue", Text: "guess: never reached with one outstanding call per thread"},
+		{Key: "endpoint.worker_queue", Text: source + "NR_THPOOL_BUFFER of include/memory/thread_pool.h; never reached with one outstanding call per thread"},
 		{Key: "processor.frequency", Text: testbed},
 		{Key: "processor.cpi", Text: "guess: one cycle per instruction; workloads state their own"},
 		{Key: "processor.hit", Text: "the ExCache of LegoOS is mapped DRAM: a hit is a plain reference, whose cost is in the CPI"},
 		{Key: "processor.reference", Text: "unknown: nothing was replayed live on this hardware"},
 		{Key: "processor.shared", Text: "each component is a machine"},
-		{Key: "processor.dram_latency", Text: "guess: 80 to 100 ns are usual of a Xeon E5-2600 to its own socket"},
-		{Key: "processor.copy_rate", Text: "guess: one thread of a Xeon E5-2600 clears about 10 GB/s"},
+		{Key: "processor.dram_latency", Text: "AnandTech 11544 (2017), LMBench: 95 ns on a Xeon E5-2699 v4, the next generation of the testbed's E5-2620 v3"},
+		{Key: "processor.copy_rate", Text: "log of LegoOS's authors, April 2018 (lastweek.github.io/lego/log): to clear a page takes 595 ns, 95 ns of them dram_latency"},
 		{Key: "processor.dram_channels", Text: "Intel Xeon E5-2600 data sheet: four channels per socket, two sockets"},
-		{Key: "processor.table_levels", Text: "LegoOS source, revision 1f4da865: four-level page tables at the mComponent"},
-		{Key: "processor.fault", Text: "guess: a minor fault of Linux takes 0.6 to 1 µs on later processors"},
+		{Key: "processor.table_levels", Text: source + "four-level page tables at the mComponent"},
+		{Key: "processor.fault", Text: "guess: 0.44 µs of it are the exception and its return on a Haswell at 2.4 GHz (715 + 330 cycles, Torvalds, plus.google.com/+LinusTorvalds/posts/YDKRFDwHwr6, 2014)"},
 		{Key: "processor.fault_locked", Text: "guess: a fifth of the fault is under locks of the process"},
 		{Key: "processor.shootdown", Text: "LegoOS Documentation, revision 1f4da865: 1.47 µs with 1 processor"},
 		{Key: "processor.shootdown_each", Text: "LegoOS Documentation, revision 1f4da865: 7.58 µs with 23 processors, (7.58 − 1.47) / 22"},

@@ -3,6 +3,7 @@ package reproduce
 import (
 	"math"
 	"math/rand/v2"
+	"time"
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
@@ -18,17 +19,23 @@ type App struct {
 	WorkingSet uint64 // bytes
 	Hot        uint64 // bytes of the working set
 	Touched    uint64 // bytes in all: what is beyond the working set is written once
-	Visits     int    // after the first pass, per page of the working set
+	// Seconds is how long a run with all memory local takes, where that is known, 0 if not. Ours is shorter: it has as much less of what is touched once,
+	// and counts from the end of the first pass.
+	Seconds    float64
+	Visits     int // after the first pass, per page of the working set
 	Writes     float64
 	ScanWrites float64
 	// Instructions between two visits of a thread, on average; each gap is uniform within half and one and a half of it.
 	Instructions uint64
 	Run          int // pages
-	// Together has all threads make the same choices, as those of one operation on one tensor do: each walks its part of the run.
+	// Together has all threads make the same choices, as those of one operation on one tensor do: each walks its part of the run, and none begins the
+	// next before all have ended this one.
 	Together bool
 	Skew     float64
 	Scan     float64 // share of visits; all of them if nothing is hot
-	Source   string  // where the parameters come from
+	// Once has what is not hot be a file that is mapped and walked once, in place of the first pass and of Scan.
+	Once   bool
+	Source string // where the parameters come from
 }
 
 // base is where the memory of an App begins.
@@ -50,6 +57,10 @@ func (a *App) layout(o *Options, scale int) *layout {
 	l := &layout{app: a, pages: int(a.WorkingSet) / scale / wire.PageSize, fresh: int(a.Touched-a.WorkingSet) / scale / wire.PageSize}
 	l.cold = l.pages - int(a.Hot)/scale/wire.PageSize
 	l.visits = l.pages * a.Visits / a.Threads
+	if a.Seconds > 0 {
+		ours := float64(a.WorkingSet/wire.PageSize) * float64(a.Visits) / float64(a.Threads) * o.Hardware.Processor.Instructions(a.Instructions).Duration().Seconds()
+		l.fresh = int(float64(l.fresh) * min(ours/a.Seconds, 1))
+	}
 	l.freshVisits = l.fresh / a.Threads
 	l.order = make([]uint32, (l.pages-l.cold)/max(a.Run, 1))
 	for i, p := range vtime.Stream(o.Seed, a.Name+" order", 0).Perm(len(l.order)) {
@@ -59,6 +70,39 @@ func (a *App) layout(o *Options, scale int) *layout {
 		l.pick = zipf(len(l.order), a.Skew)
 	}
 	return l
+}
+
+// crew is the threads of an App, which wait for each other after the first pass, from which an App of known length is timed, and those that work
+// together also before each run of pages.
+type crew struct {
+	app     *App
+	began   time.Duration
+	waiting int
+	all     vtime.Signal
+}
+
+func newCrew(a *App, now time.Duration) *crew {
+	return &crew{app: a, began: now, all: vtime.Signal{Name: "the other threads of " + a.Name}}
+}
+
+// due says whether a thread must wait before its next visit.
+func (c *crew) due(w *walker) bool {
+	return w.pass == w.passEnd && (!w.begun && (c.app.Seconds > 0 || c.app.Together) || w.joins)
+}
+
+// wait has a thread wait until all are there. It must be at the time of the clock.
+func (c *crew) wait(y *vtime.Proc, w *walker) {
+	first := !w.begun
+	w.begun, w.joins = true, false
+	if c.waiting++; c.waiting < c.app.Threads {
+		y.Wait(&c.all)
+		return
+	}
+	c.waiting = 0
+	if first && c.app.Seconds > 0 {
+		c.began = y.Now()
+	}
+	c.all.Broadcast()
 }
 
 func (l *layout) bytes() uint64 { return uint64(l.pages+l.fresh) * wire.PageSize }
@@ -71,14 +115,16 @@ type walker struct {
 	thread    int
 	from, to  int // its part of what is not hot
 	scan      int
-	pass      int // next page of the first pass
+	pass      int  // next page of the first pass
+	begun     bool // the first pass is over
+	joins     bool // it has ended its part of a run, on which the others also work
 	passEnd   int
 	left      int
 	fresh     int // next page that nobody has touched
 	freshLeft int
-	hot       int  // next page of a run of the hot set
-	hotLeft   int  // pages of it
-	hotWrite  bool // it is written
+	run       int  // next page of a run
+	runLeft   int  // pages of it
+	runWrite  bool // it is written
 }
 
 func (l *layout) walker(o *Options, thread int) *walker {
@@ -90,7 +136,17 @@ func (l *layout) walker(o *Options, thread int) *walker {
 	w.choice = vtime.Stream(o.Seed, l.app.Name, choices)
 	n := l.app.Threads
 	w.from, w.to = l.cold*thread/n, l.cold*(thread+1)/n
-	w.pass, w.passEnd, w.scan = l.pages*thread/n, l.pages*(thread+1)/n, w.from
+	w.scan = w.from
+	if l.app.Together {
+		w.scan = 0
+	}
+	if l.app.Once {
+		w.pass, w.passEnd = l.cold+(l.pages-l.cold)*thread/n, l.cold+(l.pages-l.cold)*(thread+1)/n
+	} else if l.app.Together {
+		w.pass, w.passEnd = 0, l.pages/l.app.Run*(l.app.Run/n)
+	} else {
+		w.pass, w.passEnd = l.pages*thread/n, l.pages*(thread+1)/n
+	}
 	w.fresh = l.pages + thread*l.freshVisits
 	return w
 }
@@ -101,7 +157,7 @@ func (w *walker) next() (page int, write bool, instructions uint64, ok bool) {
 	instructions = a.Instructions/2 + w.rng.Uint64N(a.Instructions)
 	if w.pass < w.passEnd {
 		w.pass++
-		return w.pass - 1, true, instructions, true
+		return w.passed(w.pass - 1), true, instructions, true
 	}
 	if w.left == 0 {
 		return 0, false, 0, false
@@ -112,23 +168,57 @@ func (w *walker) next() (page int, write bool, instructions uint64, ok bool) {
 		w.fresh++
 		return w.fresh - 1, true, instructions, true
 	}
-	if w.choice.Float64() < a.Scan {
+	if !a.Together && w.scans() {
 		page = w.scan
-		if w.scan++; w.scan == w.to {
+		if w.scan++; w.scan == w.to && !a.Once {
 			w.scan = w.from
 		}
 		return page, w.choice.Float64() < a.ScanWrites, instructions, true
 	}
-	if w.hotLeft == 0 {
-		w.hot, w.hotLeft, w.hotWrite = int(w.l.order[w.l.pick.draw(w.choice)]), max(a.Run, 1), w.choice.Float64() < a.Writes
-		if a.Together {
-			w.hotLeft = a.Run / a.Threads
-			w.hot += w.thread * w.hotLeft
-		}
+	if w.runLeft == 0 {
+		w.begin()
 	}
-	w.hotLeft--
-	w.hot++
-	return w.hot - 1, w.hotWrite, instructions, true
+	w.runLeft--
+	w.run++
+	w.joins = a.Together && w.runLeft == 0
+	return w.run - 1, w.runWrite, instructions, true
+}
+
+// passed is the k-th page of the first pass: threads that work together walk their parts of one run after the other.
+func (w *walker) passed(k int) int {
+	a := w.l.app
+	if !a.Together {
+		return k
+	}
+	part := a.Run / a.Threads
+	return k/part*a.Run + w.thread*part + k%part
+}
+
+// scans says whether the next visit is to what is not hot.
+func (w *walker) scans() bool {
+	if w.l.app.Once {
+		return w.choice.IntN(w.left+1) < w.to-w.scan
+	}
+	return w.choice.Float64() < w.l.app.Scan
+}
+
+// begin begins a run: of the hot set, or, if threads work together, as often as Scan says the next of what is not hot.
+func (w *walker) begin() {
+	a := w.l.app
+	w.runLeft = max(a.Run, 1)
+	if a.Together && w.scans() {
+		if w.scan+a.Run > w.l.cold {
+			w.scan = 0
+		}
+		w.run, w.runWrite = w.scan, w.choice.Float64() < a.ScanWrites
+		w.scan += a.Run
+	} else {
+		w.run, w.runWrite = int(w.l.order[w.l.pick.draw(w.choice)]), w.choice.Float64() < a.Writes
+	}
+	if a.Together {
+		w.runLeft = a.Run / a.Threads
+		w.run += w.thread * w.runLeft
+	}
 }
 
 // alias draws from a distribution in constant time (Walker's alias method, as Vose, IEEE TSE 1991, builds it).

@@ -24,7 +24,9 @@ var legoReplication = vcluster.Replication{EntryBytes: 4144, Entries: 256, LogBy
 type cluster struct {
 	compute, memory, workers int
 	noPiggyback              bool
+	linux                    bool // a pComponent without LegoOS, for what slowdowns are measured against
 	replicate                bool
+	replicaWait              bool // as the paper has it; the released code, which was measured, does not wait
 	spread                   bool // vRegions go round, so that the microbenchmark uses all mComponents
 }
 
@@ -40,14 +42,18 @@ func (k cluster) new(o *Options, scale int) (*vcluster.Cluster, error) {
 	f := fault.DefaultOptions()
 	f.Piggyback = !k.noPiggyback
 	v := vcluster.Options{
-		Seed: o.Seed, Hardware: o.Hardware, RegionBytes: regionBytes / uint64(scale), Fault: f, Sizes: legoSizes, FlushFirst: true,
+		Seed: o.Seed, Hardware: o.Hardware, RegionBytes: regionBytes / uint64(scale), Fault: f, Sizes: legoSizes, FlushFirst: true, Released: true,
 		Managers: vcluster.Managers{GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded", GSMPolicy: "fewest_volumes", CachePolicy: "fewest_volumes", Overcommit: 1000},
+	}
+	if k.linux {
+		v.Hardware = linux49.hardware(&o.Hardware)
 	}
 	if k.spread {
 		v.Managers.GMMPolicy = "round_robin"
 	}
 	if k.replicate {
 		log := legoReplication
+		log.Wait = k.replicaWait
 		v.Replication = &log
 	}
 	cache := buffercache.DefaultOptions()
@@ -61,9 +67,13 @@ func (k cluster) new(o *Options, scale int) (*vcluster.Cluster, error) {
 	add(wire.RoleManager, "g", 1, vcluster.Node{})
 	add(wire.RoleStorage, "s", 1, vcluster.Node{StorageBytes: 1 << 40, Workers: 1, FlushQueue: 256, MaxVolumes: 16, WorkersWait: true})
 	add(wire.RoleMemory, "m", k.memory, vcluster.Node{
-		MemoryBytes: testbedMemory / 8 / uint64(scale), Workers: k.workers, MaxOwnedRegions: 1 << 16, VRegion: vregion.DefaultOptions(), BufferCache: cache, WorkersWait: true,
+		MemoryBytes: testbedMemory / 8 / uint64(scale), Workers: k.workers, MaxOwnedRegions: 1 << 16, VRegion: vregion.DefaultOptions(), BufferCache: cache, WorkersWait: true, OwnQueues: true,
 	})
-	add(wire.RoleCompute, "p", max(k.compute, 1), vcluster.Node{Cores: testbedCores, ExCacheBytes: testbedMemory})
+	p := vcluster.Node{Cores: testbedCores, ExCacheBytes: testbedMemory}
+	if !k.linux {
+		p.Slow = threadsShare()
+	}
+	add(wire.RoleCompute, "p", max(k.compute, 1), p)
 	return vcluster.New(v)
 }
 

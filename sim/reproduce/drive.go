@@ -54,10 +54,17 @@ func play(o *Options, k cluster, scale int, jobs ...*job) error {
 // run makes all visits of a job and gives its memory back.
 func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) error {
 	p, l := j.process, j.app.layout(o, scale)
-	began := y.Now()
-	if err := p.Map(y, base, l.bytes(), true, true, ""); err != nil {
+	file := uint64(0) // bytes
+	if j.app.Once {
+		file = uint64(l.cold) * wire.PageSize
+		if err := p.Map(y, base, file, false, true, "file"); err != nil {
+			return err
+		}
+	}
+	if err := p.Map(y, base+file, l.bytes()-file, true, true, ""); err != nil {
 		return err
 	}
+	threads := newCrew(j.app, y.Now())
 	ended := vtime.Signal{Name: "the threads of " + j.app.Name}
 	left := j.app.Threads
 	var failed error
@@ -66,6 +73,10 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 		c.Go(fmt.Sprintf("%s, thread %d", j.app.Name, i), func(y *vtime.Proc) {
 			t.Begin(y)
 			for {
+				if threads.due(w) {
+					t.Sync()
+					threads.wait(y, w)
+				}
 				page, write, instructions, ok := w.next()
 				if !ok {
 					break
@@ -84,7 +95,7 @@ func (j *job) run(y *vtime.Proc, o *Options, c *vcluster.Cluster, scale int) err
 	for left > 0 {
 		y.Wait(&ended)
 	}
-	j.seconds = float64(y.Now()-began) / float64(time.Second)
+	j.seconds = float64(y.Now()-threads.began) / float64(time.Second)
 	if failed != nil {
 		return failed
 	}
@@ -103,7 +114,7 @@ func (r *run) localSeconds(a *App) (float64, error) {
 	l := a.layout(&r.o, r.o.Scale)
 	j.cache = excache.DefaultOptions()
 	j.cache.Lines, j.cache.Ways = l.pages+l.fresh, 0
-	if err := play(&r.o, cluster{memory: 1, workers: 1}, r.o.Scale, j); err != nil {
+	if err := play(&r.o, cluster{memory: 1, workers: 1, linux: true}, r.o.Scale, j); err != nil {
 		return 0, err
 	}
 	r.local[a.Name] = j.seconds

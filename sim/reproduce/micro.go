@@ -49,6 +49,7 @@ func (r *run) figure8() error {
 
 // coldMisses is the rate of threads that touch one page after the other, each for the first time, in thousands a second.
 func coldMisses(o *Options, k cluster, threads int, pLocal, local bool) (float64, error) {
+	k.linux = local
 	c, err := k.new(o, figure8Scale)
 	if err != nil {
 		return 0, err

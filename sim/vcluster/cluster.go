@@ -22,6 +22,7 @@ import (
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/hardware/endpoint"
 	"splitkernel/sim/hardware/processor"
+	"splitkernel/sim/units"
 	"splitkernel/sim/vtime"
 )
 
@@ -62,6 +63,10 @@ type Options struct {
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
 	// thread does everything with one call outstanding. A piggybacked flush is not affected.
 	FlushFirst bool
+	// Released has pages move as in LegoOS's released code (revision 1f4da865): a pComponent copies a line into its message before it sends
+	// it; an mComponent answers a miss from where the page lies, without a copy, if it was ever written, and applies a flush that came with
+	// a miss before it answers.
+	Released bool
 	// Replication, if not nil, models what flushes cost that also go to a second mComponent.
 	Replication *Replication
 }
@@ -74,6 +79,8 @@ type Node struct {
 
 	Cores        int    // of a pComponent
 	ExCacheBytes uint64 // of a pComponent, for all its processes
+	// Slow is how many times longer threads of a pComponent take, 1 to 1000, by how many run, since they share cores; the last holds for more.
+	Slow []units.Ratio
 
 	MemoryBytes     uint64 // of an mComponent
 	Workers         int    // of an mComponent or an sComponent
@@ -85,6 +92,8 @@ type Node struct {
 	FlushQueue   int
 	MaxVolumes   int
 
+	// OwnQueues gives each worker of an mComponent or an sComponent a queue of its own, which requests join in turn, as in LegoOS.
+	OwnQueues bool
 	// WorkersWait keeps a worker of an mComponent or an sComponent busy while its request waits for a device or for another component,
 	// as in LegoOS. Too few workers can then wait for each other.
 	WorkersWait bool
@@ -127,7 +136,7 @@ type Cluster struct {
 	back     vtime.Kind
 	answered vtime.Kind
 	lost     vtime.Kind
-	freed    vtime.Kind // of nodes
+	freed    vtime.Kind // of nodes and their workers
 	digest   digest
 }
 
@@ -165,7 +174,7 @@ func New(o Options) (*Cluster, error) {
 	c.back = c.clock.Handle("an answer arrives", c.onBack)
 	c.answered = c.clock.Handle("an answer comes to who asked", c.onAnswered)
 	c.lost = c.clock.Handle("a message is given up", c.onLost)
-	c.freed = c.clock.Handle("a worker is free", func(who uint32) { c.freeWorker(int32(who)) })
+	c.freed = c.clock.Handle("a worker is free", func(who uint32) { c.freeWorker(int32(who%MaxNodes), int32(who/MaxNodes)) })
 	var chance *rand.Rand
 	if o.Hardware.Link.Chance() {
 		chance = vtime.Stream(o.Seed, "links", 0)
@@ -188,7 +197,7 @@ func New(o Options) (*Cluster, error) {
 		if c.host != nil {
 			ep.Share(c.host)
 		}
-		c.ports = append(c.ports, port{ep, fifo.NewPool[uint32](n.workers(), int(o.Hardware.Endpoint.WorkerQueue)), processor.NewMemory(o.Hardware.Processor)})
+		c.ports = append(c.ports, port{ep, newWorkers(n, int(o.Hardware.Endpoint.WorkerQueue)), processor.NewMemory(o.Hardware.Processor)})
 		switch n.Role {
 		case wire.RoleCompute:
 			x := newCompute(c, n, no)
@@ -245,6 +254,9 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("nodes[%d].id: %q, want a name that no other node has", i, n.ID))
 		}
 		seen[n.ID] = true
+		if err := n.validateSlow(); err != nil {
+			errs = append(errs, err)
+		}
 		switch n.Role {
 		case wire.RoleManager:
 		case wire.RoleCompute:

@@ -25,14 +25,15 @@ type compute struct {
 	epoch wire.Epoch
 	lines uint64 // of the ExCaches open now
 	procs map[wire.PID]*Process
-	run   int // threads that run or wait
+	run   int         // threads that run or wait
+	slow  units.Ratio // how many times longer they take
 	cores int
 
 	moving *computeMoves // what moves to and from it; nil if nothing did
 }
 
 func newCompute(c *Cluster, o *Node, no int32) *compute {
-	return &compute{c: c, o: o, no: no, cores: o.Cores, procs: map[wire.PID]*Process{}}
+	return &compute{c: c, o: o, no: no, cores: o.Cores, slow: units.One, procs: map[wire.PID]*Process{}}
 }
 
 // load is what its heartbeats tell.
@@ -172,7 +173,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	}
 	n.lines += uint64(o.ExCache.Lines)
 	n.procs[o.PID] = p
-	n.run += o.Threads
+	n.running(o.Threads)
 	if o.Local {
 		return p, nil
 	}
@@ -191,7 +192,7 @@ func (p *Process) forget() {
 	p.idle.Broadcast()
 	delete(p.n.procs, p.o.PID)
 	p.n.lines -= uint64(p.o.ExCache.Lines)
-	p.n.run -= p.o.Threads
+	p.n.running(-p.o.Threads)
 }
 
 // Thread gives thread i. One coroutine drives a thread at a time.
@@ -217,6 +218,9 @@ func (t *Thread) Compute(instructions uint64) {
 	}
 	if run, cores := t.n.run, t.n.cores; run > cores {
 		cost = cost * units.Picos(run) / units.Picos(cores)
+	}
+	if t.n.slow != units.One {
+		cost = t.n.slow.Of(cost)
 	}
 	t.ahead += cost
 }
@@ -268,7 +272,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			return frame, nil
 		}
 	} else if entered := p.traps.Fault(began); entered > began {
-		t.y.Sleep(entered - began)
+		t.y.Sleep(t.n.slowed(entered - began))
 		if frame, ok := p.core.Hit(page, write); ok { // somebody brought it meanwhile
 			return frame, nil
 		}
@@ -287,10 +291,10 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			now := c.clock.Now()
 			ends := now
 			if e.How == fault.PLocal {
-				ends = c.ports[p.n.no].dram.Move(now, wire.PageSize)
+				ends = now + p.n.slowed(c.ports[p.n.no].dram.Move(now, wire.PageSize)-now)
 			}
 			if p.core.Cache().Stats().Evictions > evicted {
-				ends += c.o.Hardware.Processor.ShootdownOf(len(p.threads)).Duration()
+				ends += p.n.slowed(c.o.Hardware.Processor.ShootdownOf(len(p.threads) - 1).Duration()) // the thread's own processor needs none
 			}
 			var out []fault.Effect
 			frame, out = p.core.Finish(t.id, p.out[:0])
@@ -360,8 +364,10 @@ func (p *Process) perform(out []fault.Effect) {
 			if e.Piggyback {
 				m.op, m.bytes, m.paired = wire.OpMissFlush, p.c.o.Sizes.MissFlush, true
 				m.flush = flushBody{Flush: e.Flush, epoch: e.FlushEpoch, stamp: p.frames[e.Flush.Frame]}
-				if p.c.o.Replication != nil {
-					p.replicate(m.to, e.Flush.ID)
+				p.replicate(m.to, e.Flush.ID)
+				if p.c.o.Released || p.c.o.Replication != nil {
+					p.replicaSent(func() { p.copied(func() { p.c.post(i) }) })
+					continue
 				}
 			}
 			p.c.post(i)
@@ -371,10 +377,12 @@ func (p *Process) perform(out []fault.Effect) {
 				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: p.c.o.Sizes.Flush, p: p, page: e.Page,
 				flush: flushBody{Flush: e.Flush, epoch: e.Owner.Epoch, stamp: p.frames[e.Flush.Frame]},
 			}
-			if p.c.o.Replication != nil {
-				p.replicate(p.c.node(e.Owner.Node), e.Flush.ID)
+			p.replicate(p.c.node(e.Owner.Node), e.Flush.ID)
+			if p.c.o.Released {
+				p.copied(func() { p.c.post(i) })
+			} else {
+				p.c.post(i)
 			}
-			p.c.post(i)
 		case fault.AskOwner:
 			p.askOwner(e.Page)
 		case fault.Done, fault.Retry, fault.Fail:
@@ -402,7 +410,7 @@ func (p *Process) tick() {
 
 // fetched takes the answer to a miss.
 func (p *Process) fetched(m *message) {
-	if m.paired && p.c.o.Replication != nil {
+	if m.paired && p.c.o.Replication.waits() {
 		own := *m
 		p.arrived(m.flush.ID, func() { p.filled(&own) })
 		return
@@ -423,12 +431,16 @@ func (p *Process) filled(m *message) {
 }
 
 func (p *Process) flushed(m *message) {
-	if p.c.o.Replication != nil {
-		own := *m
+	if p.c.o.Replication == nil {
+		p.acked(m)
+		return
+	}
+	own := *m
+	if p.c.o.Replication.Wait {
 		p.arrived(m.flush.ID, func() { p.acked(&own) })
 		return
 	}
-	p.acked(m)
+	p.replicaSent(func() { p.acked(&own) })
 }
 
 func (p *Process) acked(m *message) {

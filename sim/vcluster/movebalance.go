@@ -272,7 +272,10 @@ type waits struct {
 
 // delay is the mean wait of a request for a worker since the last heartbeat, in µs.
 func (c *Cluster) delay(no int32, w *waits, served uint64) (us uint64) {
-	queued := c.ports[no].workers.Stats().Queued
+	queued := time.Duration(0)
+	for _, p := range c.ports[no].workers.pools {
+		queued += p.Stats().Queued
+	}
 	if n := served - w.served; n > 0 {
 		us = uint64((queued - w.queued) / time.Duration(n) / time.Microsecond)
 	}

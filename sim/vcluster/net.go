@@ -36,6 +36,8 @@ type message struct {
 	answer func()
 	fail   func(error) // of any other: what is done if no answer comes
 
+	silent  bool   // nobody answers it
+	worker  int32  // or its queue, where each worker has one
 	waited  bool   // its worker was given back while it waited for others
 	refused bool   // it never had one
 	entries uint16 // pages or blocks of a copy that moves, and how many of them have bytes
@@ -85,21 +87,22 @@ const CallTimeout = 5 * time.Second
 // port is the messages' side of a node: its NIC, its polling thread, its workers, its memory.
 type port struct {
 	*endpoint.Node
-	workers *fifo.Pool[uint32] // jobs are messages
+	workers *workers
 	dram    *processor.Memory
 }
 
-// post sends a message that was filled in.
-func (c *Cluster) post(i uint32) {
+// post sends a message that was filled in and gives the moment at which its sender could go on.
+func (c *Cluster) post(i uint32) time.Duration {
 	m := c.msgs.at(i)
 	m.sent = c.clock.Now()
 	if m.from == m.to { // within a component nothing is sent
 		m.arrived = m.sent
 		c.clock.At(m.sent, c.begin, i)
-		return
+		return m.sent
 	}
 	out := c.ports[m.from].Send(m.sent, link.NIC(m.to), uint64(m.bytes))
 	c.onTheWay(i, out, c.arrive)
+	return out.Free
 }
 
 // onTheWay schedules the arrival of a message, or, if it is lost, the moment at which its sender gives it up. A second copy is
@@ -121,6 +124,10 @@ func (c *Cluster) onTheWay(i uint32, out endpoint.Out, arrives vtime.Kind) {
 // onLost answers a request that got no answer.
 func (c *Cluster) onLost(i uint32) {
 	m := c.msgs.at(i)
+	if m.silent {
+		c.msgs.free(i)
+		return
+	}
 	m.err = wire.Errorf(wire.KindTimeout, "%v to %s: no answer within %v", m.op, c.o.Nodes[m.to].ID, CallTimeout)
 	m.flush.err = m.err
 	if m.fail != nil {
@@ -145,10 +152,16 @@ func (c *Cluster) onArrive(i uint32) {
 func (c *Cluster) onBegin(i uint32) {
 	m := c.msgs.at(i)
 	m.queued = c.clock.Now()
-	switch c.ports[m.to].workers.Arrive(m.queued, i) {
+	outcome, worker := c.ports[m.to].workers.arrive(m.queued, i)
+	m.worker = worker
+	switch outcome {
 	case fifo.Begin:
 		c.work(i)
 	case fifo.Refused:
+		if m.silent {
+			c.msgs.free(i)
+			return
+		}
 		m.err = wire.Errorf(wire.KindBusy, "%s: %d requests wait for a worker", c.o.Nodes[m.to].ID, c.o.Hardware.Endpoint.WorkerQueue)
 		m.flush.err, m.refused = m.err, true
 		c.reply(i)
@@ -175,9 +188,19 @@ func (c *Cluster) work(i uint32) {
 // moves is how many bytes of pages and blocks a request moves in its receiver's memory.
 func (c *Cluster) moves(m *message) int {
 	switch m.op {
-	case wire.OpMiss, wire.OpFlush:
+	case wire.OpMiss, wire.OpMissFlush: // a flush that came with it is applied after the miss was answered
+		if c.o.Released {
+			n := 0
+			if _, _, ok := c.nodes[m.to].(*memory).store.Peek(m.p.o.PID, m.page); !ok {
+				n = wire.PageSize // it becomes zeros
+			}
+			if m.op == wire.OpMissFlush {
+				n += wire.PageSize
+			}
+			return n
+		}
 		return wire.PageSize
-	case wire.OpMissFlush: // the flush is applied after the miss was answered
+	case wire.OpFlush:
 		return wire.PageSize
 	case wire.OpBlockRead, wire.OpBlockWrite:
 		return wire.PageSize
@@ -194,7 +217,12 @@ func (c *Cluster) moves(m *message) int {
 // service is what a worker does beside moving bytes: it finds the page or block.
 func (c *Cluster) service(m *message) units.Picos {
 	switch m.op {
-	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite:
+	case wire.OpMissFlush:
+		if c.o.Released {
+			return 2 * c.o.Hardware.Processor.Lookup()
+		}
+		return c.o.Hardware.Processor.Lookup()
+	case wire.OpMiss, wire.OpFlush, wire.OpBlockRead, wire.OpBlockWrite:
 		return c.o.Hardware.Processor.Lookup()
 	case wire.OpRegionCopy, wire.OpVolumeCopy:
 		return units.Picos(m.entries) * c.o.Hardware.Processor.Lookup()
@@ -213,6 +241,13 @@ func (c *Cluster) onServed(i uint32) {
 		c.reply(i)
 		return
 	}
+	if m.silent {
+		to, worker := m.to, m.worker
+		m.serve(nil)
+		c.msgs.free(i)
+		c.freeWorker(to, worker)
+		return
+	}
 	inside, answered, waits := true, false, c.o.Nodes[m.to].WorkersWait
 	m.serve(func(back int, then func()) {
 		m := c.msgs.at(i)
@@ -221,13 +256,14 @@ func (c *Cluster) onServed(i uint32) {
 		c.reply(i)
 	})
 	if inside = false; !answered && !waits {
-		c.freeWorker(c.msgs.at(i).to)
+		m := c.msgs.at(i)
+		c.freeWorker(m.to, m.worker)
 	}
 }
 
 // freeWorker ends the work of a worker.
-func (c *Cluster) freeWorker(of int32) {
-	if next, ok := c.ports[of].workers.Release(c.clock.Now()); ok {
+func (c *Cluster) freeWorker(of, worker int32) {
+	if next, ok := c.ports[of].workers.pools[worker].Release(c.clock.Now()); ok {
 		c.work(next)
 	}
 }
@@ -238,7 +274,7 @@ func (c *Cluster) reply(i uint32) {
 	m.returned = c.clock.Now()
 	if m.from == m.to {
 		if !m.waited && !m.refused {
-			c.freeWorker(m.to)
+			c.freeWorker(m.to, m.worker)
 		}
 		c.clock.At(m.returned, c.answered, i)
 		return
@@ -249,12 +285,12 @@ func (c *Cluster) reply(i uint32) {
 		return
 	}
 	after := c.moveAfter(m)
-	c.clock.At(out.Free+after, c.freed, uint32(m.to))
+	c.clock.At(out.Free+after, c.freed, uint32(m.worker)*MaxNodes+uint32(m.to))
 }
 
 // moveAfter is what a worker does after it has answered: the flush of a message that brought a miss, too.
 func (c *Cluster) moveAfter(m *message) time.Duration {
-	if m.op != wire.OpMissFlush {
+	if m.op != wire.OpMissFlush || c.o.Released {
 		return 0
 	}
 	p := &c.ports[m.to]

@@ -9,14 +9,21 @@ import (
 )
 
 // Replication is a model of what LegoOS's replication of memory costs: messages, and no second copy that could be read. A flush goes
-// also to the next mComponent, and counts as acknowledged when both have answered. The secondary appends it to a log; a full log is
-// sent to an sComponent, and until that has written it what comes is not logged.
+// also to a second mComponent, which appends it to a log; a full log is sent to an sComponent, and until that has written it what comes is
+// not logged.
 type Replication struct {
 	// EntryBytes is the size of a replica message, and Entries how many fill the log.
 	EntryBytes, Entries int
 	// LogBytes is the size of a full log on its way to the sComponent.
 	LogBytes int
+	// Wait is what LegoOS's paper says: the secondary is the mComponent after the primary, a flush and its replica are sent at once, and the
+	// flush counts as acknowledged when both have answered. Without it, it is as in LegoOS's released code: the secondary is the mComponent
+	// after the home of the process, nobody answers a replica, and its sender goes on when its network card has delivered it: before
+	// it sends a miss with the flush, and after the answer to a flush that travels alone. A log counts as written without a flush of the device.
+	Wait bool
 }
+
+func (r *Replication) waits() bool { return r != nil && r.Wait }
 
 // Operations of the model, which nothing sends live.
 const (
@@ -55,6 +62,9 @@ type twoAnswers struct {
 
 // replicate sends a flush to the secondary as well. Flushes that are sent again are not.
 func (p *Process) replicate(primary int32, flush uint64) {
+	if !p.c.o.Replication.waits() {
+		return
+	}
 	if p.both[flush] != nil {
 		return
 	}
@@ -120,7 +130,14 @@ func (m *memory) replica() {
 	l.at += uint64(r.LogBytes)
 	empty := func() { l.entries, l.flushing = 0, false }
 	m.c.send(opReplicaFlush, m.no, to.no, r.LogBytes, func(done func(int, func())) {
-		to.io(device.Write, at, r.LogBytes, func() { to.flush(func() { done(int(m.c.o.Sizes.Ack), empty) }) })
+		written := func() { done(int(m.c.o.Sizes.Ack), empty) }
+		to.io(device.Write, at, r.LogBytes, func() {
+			if r.Wait {
+				to.flush(written)
+			} else {
+				written()
+			}
+		})
 	}, func(error) { empty() })
 }
 

@@ -72,12 +72,12 @@ func (c *Cluster) Components() []Component {
 			x.Epoch = n.epoch
 		case *memory:
 			x.Epoch, x.Fetches, x.Flushes, x.Used = n.epoch, n.misses, n.flushes, uint64(n.store.Stats().Used)
-			x.Busy = c.ports[i].workers.Stats().Busy
+			x.Busy = c.ports[i].workers.busy()
 			s := n.blocks.cache.Stats()
 			x.Reads, x.Writes, x.Syncs = s.Reads, s.Writes, s.Flushes
 		case *storage:
 			x.Epoch, x.Reads, x.Writes, x.Syncs = n.epoch, n.reads, n.writes, n.flushes
-			x.Busy = c.ports[i].workers.Stats().Busy
+			x.Busy = c.ports[i].workers.busy()
 		default:
 			continue
 		}

@@ -35,7 +35,7 @@ func TestBars(t *testing.T) {
 	if n := wellFormed(t, svg); n["rect"] != 1+2+3 { // ground, legend, bars
 		t.Errorf("%d rectangles, want 6:\n%s", n["rect"], svg)
 	}
-	for _, want := range []string{"a &lt; b &amp; c", ">threads<", ">k/s<", ">200<", ">published<"} {
+	for _, want := range []string{"a &lt; b &amp; c", ">threads<", ">k/s<", ">200<", ">published<", `<pattern id="h1"`, `fill="url(#h1)"`} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("no %q in\n%s", want, svg)
 		}
