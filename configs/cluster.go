@@ -39,6 +39,8 @@ type Cluster struct {
 	RegionBytes uint64
 	// Netlayer are the bounds of connections, at every node.
 	Netlayer Netlayer
+	// Recorder says what every node keeps for `simulate --from-run`.
+	Recorder Recorder
 	// Client are the bounds of calls to the managers, at every component and in the command line.
 	Client client.Options
 	// Manager are the defaults of the managers.
@@ -97,6 +99,7 @@ func DefaultCluster() Cluster {
 	return Cluster{
 		Transport: TransportUnix, RegionBytes: 1 << 30,
 		Netlayer:   Netlayer{defaultLink, netlayer.DefaultOptions(), netlayer.DefaultServerOptions()},
+		Recorder:   DefaultRecorder(),
 		Client:     client.DefaultOptions(),
 		Manager:    gmanagers.DefaultOptions(),
 		Pcomponent: pcomponent.DefaultOptions(),
@@ -187,6 +190,7 @@ func (c *Cluster) validate(fs *faults) {
 	if c.RegionBytes < wire.PageSize || c.RegionBytes&(c.RegionBytes-1) != 0 {
 		fs.add("region_bytes", "%s, want a power of two of at least %s", FormatBytes(c.RegionBytes), FormatBytes(wire.PageSize))
 	}
+	c.Recorder.validate(fs)
 	c.validateSections(fs)
 	c.validateNodes(fs)
 }

@@ -66,11 +66,11 @@ type storageCall struct {
 var storageCalls = sync.Pool{New: func() any { return new(storageCall) }}
 
 // cacheEvent gives an event to the cache. It is never kept, so that it costs no allocation.
-type cacheEvent func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect
+type cacheEvent func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect
 
 // cacheOp gives an event to the cache and waits for its reply. With a now that is false nothing is done and the error is
 // netlayer.ErrWouldWait.
-func (c *Component) cacheOp(b *blockCall, now func(k *buffercache.Cache) bool, event cacheEvent) error {
+func (c *Component) cacheOp(b *blockCall, now func(k *buffercache.Taped) bool, event cacheEvent) error {
 	c.cacheMu.Lock()
 	if now != nil && !now(c.cache) {
 		c.cacheMu.Unlock()
@@ -120,8 +120,8 @@ func (c *Component) blockRead(k wire.Block, rep *netlayer.Reply, inline bool) er
 	b := newBlockCall(wire.OpBlockRead, k)
 	defer b.free()
 	b.page = rep.Page(int(k.Length))
-	now := func(ch *buffercache.Cache) bool { return !inline || ch.ReadsNow(k) }
-	err := c.cacheOp(b, now, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	now := func(ch *buffercache.Taped) bool { return !inline || ch.ReadsNow(k) }
+	err := c.cacheOp(b, now, func(ch *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return ch.Read(call, k, out)
 	})
 	if err == nil {
@@ -141,8 +141,8 @@ func (c *Component) blockWrite(k wire.Block, page []byte, inline bool) error {
 	// The sums stand at their sectors' places in the block, as CopyIn names sectors by place.
 	b.first = int(k.Offset % wire.PageSize / wire.SectorSize)
 	wire.SectorChecksums(b.sums[b.first:], page)
-	now := func(ch *buffercache.Cache) bool { return !inline || ch.WritesNow(k) }
-	return c.cacheOp(b, now, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	now := func(ch *buffercache.Taped) bool { return !inline || ch.WritesNow(k) }
+	return c.cacheOp(b, now, func(ch *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return ch.Write(call, k, out)
 	})
 }
@@ -150,7 +150,7 @@ func (c *Component) blockWrite(k wire.Block, page []byte, inline bool) error {
 func (c *Component) blockFlush(k wire.Block) error {
 	b := newBlockCall(wire.OpBlockFlush, k)
 	defer b.free()
-	return c.cacheOp(b, nil, func(ch *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	return c.cacheOp(b, nil, func(ch *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return ch.Flush(call, k, out)
 	})
 }
@@ -332,7 +332,7 @@ func (c *Component) detachAll(ctx context.Context) error {
 	c.wg.Go(func() {
 		var errs []error
 		for _, ref := range refs {
-			errs = append(errs, c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+			errs = append(errs, c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 				return k.Detach(call, ref, out)
 			}))
 		}

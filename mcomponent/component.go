@@ -36,26 +36,26 @@ type Component struct {
 	workers *workers
 
 	mu     sync.Mutex
-	owners *vregion.Owners
+	owners *vregion.TapedOwners
 	store  pagestore.Taped
 	seen   Inject // how many misses and flushes the test doors have seen; only counted while a door is open
 	frames [stripes]sync.Mutex
 	pages  *arena.Arena
-	taker  *migrate.Taker
+	taker  *migrate.TapedTaker
 	giving map[uint32]*regionMove // by slot
 	unmaps map[uint32]int         // by slot: unmaps that gave the lock up in the middle
 
 	homeMu    sync.Mutex
-	home      *vregion.Home
+	home      *vregion.TapedHome
 	homeCalls map[uint64]chan vregion.Effect
 	homeCall  uint64
-	homeTaker *migrate.Taker
+	homeTaker *migrate.TapedTaker
 	exits     chan struct{} // holds one per exit that waits; capacity maxHomeExits
 	waits     chan struct{} // holds one per memory map that waits; capacity maxHomeWaits
 	switches  chan struct{} // holds one per change of owner that waits; capacity maxHomeSwitches
 
 	cacheMu   sync.Mutex
-	cache     *buffercache.Cache
+	cache     *buffercache.Taped
 	blocks    *arena.Arena
 	sums      []uint32 // of the sectors of blocks
 	cacheCall uint64
@@ -97,19 +97,17 @@ func New(o Options) (*Component, error) {
 	}
 	c := &Component{
 		o: o, log: o.Log, metrics: newMetrics(), latency: newLatency(), workers: newWorkers(o.Workers),
-		owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions), store: pagestore.Taped{Store: pagestore.New(pages.Frames())}, pages: pages,
-		taker: migrate.NewTaker(o.Migrate, o.Node), homeTaker: migrate.NewTaker(o.Migrate, o.Node), giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
+		owners: &vregion.TapedOwners{Owners: vregion.NewOwners(o.vregion(), o.Node, o.MaxOwnedRegions)}, store: pagestore.Taped{Store: pagestore.New(pages.Frames())}, pages: pages,
+		taker: &migrate.TapedTaker{Taker: migrate.NewTaker(o.Migrate, o.Node)}, homeTaker: &migrate.TapedTaker{Taker: migrate.NewTaker(o.Migrate, o.Node)}, giving: map[uint32]*regionMove{}, unmaps: map[uint32]int{}, t0: time.Now(),
 		switches: make(chan struct{}, maxHomeSwitches),
-		home:     vregion.NewHome(o.vregion()), homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
-		cache: buffercache.New(o.buffercache()), blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
+		home:     &vregion.TapedHome{Home: vregion.NewHome(o.vregion())}, homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
+		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
 		peers: map[string]*netlayer.Peer{},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if r := o.Recorder; r != nil {
-		c.store.Record(r.Open(pagestore.TapeKind, wire.Marshal(&pagestore.TapeHead{Node: o.Node, Capacity: pages.Frames()})))
-	}
+	c.record()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if in := o.Inject; in != (Inject{}) {
 		c.log.Warn("this mComponent is wrong on purpose", "flip_byte_at_miss", in.FlipByteAtMiss, "drop_flush_at", in.DropFlushAt)

@@ -32,6 +32,9 @@
 // is safe (regionMove.point). Messages of pages are stored inline by the taker; long ones are read into reserved frames, which no other
 // goroutine knows until they are installed with mu.
 //
+// Cores are called through their Taped forms, which record what they are told while the lock is held that orders it (Options.Recorder;
+// recording.go begins the tapes).
+//
 // Goroutines: one per move that is given, until it ends (package cachemove decides for buffer caches, givecache.go performs);
 // one while anything is on its way here; one per request to another component that is outstanding, at most
 // max_outstanding of the home and the write-back window plus one per waiting block request of the buffer cache; a block

@@ -29,7 +29,7 @@ func (c *Component) drop(q wire.DropReq) error {
 		c.owners.Release(slot)
 		return nil
 	case wire.MoveCache:
-		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Discard(call, q.Volume, q.UpTo, out)
 		})
 	}

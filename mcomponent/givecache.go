@@ -21,7 +21,7 @@ type cacheMove struct {
 	moving buffercache.Moving // as it was when the move began; Place is kept up to date
 
 	mu    sync.Mutex
-	core  *cachemove.Giver
+	core  *cachemove.Taped
 	dirty uint64 // blocks written back
 }
 
@@ -50,7 +50,8 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 	case attached && m.Attach.ClientAddr == "":
 		return nil, wire.Errorf(wire.KindBadRequest, "volume %d: its pComponent gave no address and cannot be told where the buffer cache moves", req.Volume)
 	}
-	v := &cacheMove{c: c, req: req, began: time.Now(), moving: m, core: cachemove.New(c.o.cacheMove(), req, m.Dirty)}
+	v := &cacheMove{c: c, req: req, began: time.Now(), moving: m, core: &cachemove.Taped{Giver: cachemove.New(c.o.cacheMove(), req, m.Dirty)}}
+	c.recordCacheMove(v.core, req, m.Dirty)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var out []cachemove.Effect
@@ -164,7 +165,7 @@ func (v *cacheMove) clean() error {
 		v.dirty += uint64(m.Dirty)
 		v.mu.Unlock()
 	}
-	return v.c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	return v.c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return k.Clean(call, v.req.Volume, out)
 	})
 }
@@ -183,7 +184,7 @@ func (v *cacheMove) freeze() error {
 	if err := v.clean(); err != nil {
 		return err
 	}
-	err := c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+	err := c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return k.Quiet(call, id, out)
 	})
 	if err != nil {

@@ -38,7 +38,8 @@ func (c *Component) giveHome(req wire.MoveReq) (move, error) {
 	if m.client, err = c.peer(addr); err != nil {
 		return nil, err
 	}
-	m.g = migrate.NewGiver(c.o.Migrate, req, nil)
+	m.g = &migrate.TapedGiver{Giver: migrate.NewGiver(c.o.Migrate, req, nil)}
+	c.recordGiver(m.g, 0, 0)
 	m.begin(m)
 	return m, nil
 }

@@ -22,6 +22,7 @@ type regionMove struct {
 	buf    []byte // room for a full message: one for all, which stays in the processor's cache, as Start writes it
 
 	looked [copyBatch]looked
+	taken  [copyBatch]wire.PageNo
 	direct bool            // the kernel reads the pages where they are
 	pieces [][]byte        // of a message that is sent so
 	next   pagestore.Frame // the neighbour of the last of them
@@ -75,7 +76,8 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	changes := pagestore.NewChanges(first, pages)
 	c.store.Watch(m.slot, changes)
 	c.giving[m.slot] = m
-	m.g = migrate.NewGiver(c.o.Migrate, req, changes)
+	m.g = &migrate.TapedGiver{Giver: migrate.NewGiver(c.o.Migrate, req, changes)}
+	c.recordGiver(m.g, first, pages)
 	m.begin(m)
 	return m, nil
 }
@@ -243,16 +245,10 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 // lookUp takes the next pages of the message id, at most copyBatch of them. Looked up in one go, apart from the copy, they do not wait
 // for memory one after the other. The lock is held, and must be until they are copied.
 func (m *regionMove) lookUp(id uint64) (n int) {
-	for n < copyBatch {
-		page, ok := m.g.Take(id)
-		if !ok {
-			break
-		}
-		m.looked[n].page = page
-		n++
-	}
+	n = m.g.TakeInto(id, m.taken[:])
 	for i := range m.looked[:n] {
 		l := &m.looked[i]
+		l.page = m.taken[i]
 		l.frame, l.content, l.have = m.c.store.Peek(m.req.PID, l.page)
 	}
 	return n
@@ -321,7 +317,7 @@ func (c *Component) switchOwner(q wire.RegionSwitchReq) error {
 		return err
 	}
 	defer func() { <-c.switches }()
-	return c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect {
+	return c.homeOp(func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect {
 		return h.Switch(call, q, out)
 	}).Err
 }

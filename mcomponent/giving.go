@@ -56,7 +56,7 @@ type giving struct {
 	wake chan struct{}
 
 	// With the lock:
-	g         *migrate.Giver
+	g         *migrate.TapedGiver
 	began     time.Time
 	freed     bool // the process has ended and what moves was freed
 	cancelled bool // and the core knows

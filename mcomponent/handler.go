@@ -100,13 +100,13 @@ func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 	switch req.Op {
 	case wire.OpMmap:
-		return homeCall(c, req, rep, (*vregion.Home).Mmap)
+		return homeCall(c, req, rep, (*vregion.TapedHome).Mmap)
 	case wire.OpBrk:
-		return homeCall(c, req, rep, (*vregion.Home).Brk)
+		return homeCall(c, req, rep, (*vregion.TapedHome).Brk)
 	case wire.OpMunmap:
-		return homeCall(c, req, rep, (*vregion.Home).Munmap)
+		return homeCall(c, req, rep, (*vregion.TapedHome).Munmap)
 	case wire.OpOwners:
-		return homeCall(c, req, rep, (*vregion.Home).Owners)
+		return homeCall(c, req, rep, (*vregion.TapedHome).Owners)
 	case wire.OpProcessOpen:
 		var m wire.ProcessOpenReq
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
@@ -140,7 +140,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 			return err
 		}
 		defer c.freeBlockSlot(m.Volume)
-		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Attach(call, m, out)
 		})
 	case wire.OpVolumeDetach:
@@ -152,7 +152,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 			return err
 		}
 		defer c.freeBlockSlot(m.Volume)
-		return c.volumeOp(func(k *buffercache.Cache, call uint64, out []buffercache.Effect) []buffercache.Effect {
+		return c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 			return k.Detach(call, m, out)
 		})
 	case wire.OpVolumeSwitch:
@@ -205,7 +205,7 @@ func decoded[R any](req *netlayer.Request, serve func(R) error) error {
 }
 
 // homeCall decodes a request of a memory map, gives it to the home and encodes the reply.
-func homeCall[R any](c *Component, req *netlayer.Request, rep *netlayer.Reply, event func(*vregion.Home, uint64, R, []vregion.Effect) []vregion.Effect) error {
+func homeCall[R any](c *Component, req *netlayer.Request, rep *netlayer.Reply, event func(*vregion.TapedHome, uint64, R, []vregion.Effect) []vregion.Effect) error {
 	var m R
 	if err := wire.Unmarshal(req.Body, &m); err != nil {
 		return err
@@ -216,7 +216,7 @@ func homeCall[R any](c *Component, req *netlayer.Request, rep *netlayer.Reply, e
 		}
 		defer func() { <-c.waits }()
 	}
-	e := c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect {
+	e := c.homeOp(func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect {
 		return event(h, call, m, out)
 	})
 	if e.Err != nil {
@@ -245,7 +245,9 @@ func (c *Component) exit(req *netlayer.Request) error {
 		return err
 	}
 	defer func() { <-c.exits }()
-	return c.homeOp(func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect { return h.Exit(call, m, out) }).Err
+	return c.homeOp(func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect {
+		return h.Exit(call, m, out)
+	}).Err
 }
 
 // homeSlot takes a place among those who wait, or refuses as busy: every one of them holds a worker of the server.

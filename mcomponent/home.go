@@ -11,7 +11,7 @@ import (
 // homeOp gives an event to the home and waits for its reply. Every effect ends within its own timeout or with Stop, so the
 // wait ends too. The request's deadline does not end it: the operation goes on, a retry of the caller waits for its
 // outcome, and an answer of "timeout" would be remembered as that.
-func (c *Component) homeOp(event func(h *vregion.Home, call uint64, out []vregion.Effect) []vregion.Effect) vregion.Effect {
+func (c *Component) homeOp(event func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect) vregion.Effect {
 	reply := make(chan vregion.Effect, 1)
 	c.homeMu.Lock()
 	c.homeCall++

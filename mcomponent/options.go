@@ -53,7 +53,7 @@ type Options struct {
 	Managers Managers         `mapstructure:"-" yaml:"-"`
 	// Addr is where the others reach this mComponent: it is told to them when a move comes back to it.
 	Addr netlayer.Addr `mapstructure:"-" yaml:"-"`
-	// Recorder gets the inputs of the page store; nil is off.
+	// Recorder gets the inputs of all cores; nil is off.
 	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 	// Migrate are the settings of moves; tests change them.
 	Migrate migrate.Options `mapstructure:"-" yaml:"-"`

@@ -228,7 +228,7 @@ func (c *Component) homeCopy(m wire.HomeCopyReq) error {
 	}
 	if in.Complete {
 		if err := c.home.CheckMap(mapOf(in)); err != nil {
-			in.Complete = false
+			c.homeTaker.Reject(in)
 			return err
 		}
 	}

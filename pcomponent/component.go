@@ -12,6 +12,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/heat"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
@@ -197,6 +198,13 @@ func (c *Component) totals() totals {
 		t.add(p.totals())
 	}
 	return t
+}
+
+// Hold has the recorder, if it is one that can, keep what led to something wrong that was seen now.
+func (c *Component) Hold() {
+	if h, ok := c.o.Recorder.(tape.Holder); ok {
+		h.Hold()
+	}
 }
 
 // Capacity is what it offers.

@@ -59,7 +59,7 @@ func (w *world) beat() {
 }
 
 // TestALeaderSpreadsAndEmpties: whatever vRegions bear, the looks of a leader whose orders are carried out at once end; then loads are
-// within the bounds or nothing gains, each thing has moved once at most, rounds are told from begin to end, and what drains is empty and
+// within the bounds or nothing gains, nothing has moved twice within the cool-down, rounds are told from begin to end, and what drains is empty and
 // said to be.
 func TestALeaderSpreadsAndEmpties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -84,7 +84,8 @@ func TestALeaderSpreadsAndEmpties(t *testing.T) {
 		}
 		l := NewLooker(wire.GMM, Settings{Balance: DefaultBalance(), GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded", GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4000}, membership.DefaultLease)
 		var begun, ended int
-		balanced := map[movelist.Thing]int{}
+		coolDown := time.Duration(DefaultBalance().GMM.CoolDownMS) * time.Millisecond
+		balanced := map[movelist.Thing]time.Duration{} // when it moved last
 		for ; w.now < 3*time.Minute; w.now += 500 * time.Millisecond {
 			w.beat()
 			l.News(w.now, w.g.Turn(), w.g.Moves().Changes()+1)
@@ -107,7 +108,10 @@ func TestALeaderSpreadsAndEmpties(t *testing.T) {
 					o := &look.Orders[i]
 					o.TimeoutMS = 1000
 					if o.Cause == movelist.Balance {
-						balanced[o.Thing]++
+						if at, ok := balanced[o.Thing]; ok && w.now-at < coolDown {
+							t.Fatalf("%v moved at %v and again at %v", o.Thing, at, w.now)
+						}
+						balanced[o.Thing] = w.now
 					} else if o.From != drained {
 						t.Fatalf("%+v drains %s", o, o.From)
 					}
@@ -125,11 +129,6 @@ func TestALeaderSpreadsAndEmpties(t *testing.T) {
 			}
 			if err := w.g.CheckInvariants(); err != nil {
 				t.Fatal(err)
-			}
-		}
-		for thing, n := range balanced {
-			if n > 1 {
-				t.Fatalf("%v moved %d times for balance under a load that does not change", thing, n)
 			}
 		}
 		if begun != ended || (begun > 0) != (len(balanced) > 0) {

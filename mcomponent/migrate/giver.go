@@ -406,7 +406,7 @@ func (g *Giver) drop(now time.Duration, out []Effect) []Effect {
 }
 
 func (g *Giver) end(now time.Duration, s wire.MoveState, text string, out []Effect) []Effect {
-	g.phase, g.result, g.text, g.endedAt, g.frozen = ended, s, text, now, false
+	g.phase, g.result, g.text, g.endedAt, g.frozen, g.changes = ended, s, text, now, false, nil
 	return out
 }
 

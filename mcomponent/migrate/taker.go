@@ -205,6 +205,9 @@ func (t *Taker) Map(now time.Duration, req wire.HomeCopyReq) (in *Incoming, isNe
 	return in, isNew, nil
 }
 
+// Reject says that what is complete is wrong: it does not count as complete.
+func (t *Taker) Reject(in *Incoming) { in.Complete = false }
+
 // Serve takes the order to serve. in is nil if it was obeyed before.
 func (t *Taker) Serve(req wire.MoveServeReq) (in *Incoming, err error) {
 	in = t.find(req.Move)

@@ -25,13 +25,15 @@ type node struct {
 	id     wire.NodeID
 	owners *vregion.Owners
 	store  *pagestore.Store
-	taker  *Taker
+	taker  *TapedTaker
+	tape   *taped
 }
 
 func newNode(id wire.NodeID, o Options) *node {
 	vo := vregion.DefaultOptions()
 	vo.RegionBytes = pages * wire.PageSize
-	return &node{id: id, owners: vregion.NewOwners(vo, id, 10), store: pagestore.New(2 * pages), taker: NewTaker(o, id)}
+	taker := &TapedTaker{Taker: NewTaker(o, id)}
+	return &node{id: id, owners: vregion.NewOwners(vo, id, 10), store: pagestore.New(2 * pages), taker: taker, tape: tapeTaker(taker)}
 }
 
 // leave frees a slot at once.
@@ -75,7 +77,7 @@ type world struct {
 	req     wire.MoveReq
 	now     time.Duration
 	g, to   *node
-	giver   *Giver // nil when its node was started again
+	giver   *TapedGiver // nil when its node was started again
 	slot    uint32
 	freed   bool
 	lossy   bool
@@ -87,6 +89,7 @@ type world struct {
 	told    bool       // the home has heard that the taker adopts
 	adopted string     // how that ended
 	mute    EffectKind // the giver hears no answer to these
+	tapes   []*taped
 	packets []packet
 	waiting []uint64 // messages whose answer the giver awaits
 	answers []struct {
@@ -164,6 +167,11 @@ func (w *world) perform(out []Effect) {
 
 // check holds the laws of every moment.
 func (w *world) check() {
+	if w.rng.IntN(50) == 0 {
+		for _, x := range w.tapes {
+			x.snapshot()
+		}
+	}
 	if a, b := w.g.serves(), w.to.serves(); a > 0 && b > 0 && !(w.told && a < b && w.client.Epoch == b) { // one that nobody comes to any more is no second
 		w.t.Fatalf("two serve: %s under %d and %s under %d", w.g.id, a, w.to.id, b)
 	}
@@ -490,7 +498,10 @@ func TestMoves(t *testing.T) {
 		}
 		changes := pagestore.NewChanges(first, pages)
 		w.g.store.Watch(w.slot, changes)
-		w.giver = NewGiver(o, w.req, changes)
+		w.giver = &TapedGiver{Giver: NewGiver(o, w.req, changes)}
+		w.tapes = append(w.tapes, tapeGiver(w.giver, first, pages))
+		w.tapes = append(w.tapes, w.g.tape, w.to.tape)
+		defer w.verify()
 		w.perform(w.giver.Begin(w.now, nil))
 
 		who := rapid.SampledFrom([]string{"nobody", "giver", "cut off giver", "undone giver", "taker", "fenced taker", "home", "client"}).Draw(t, "crash")
@@ -514,6 +525,7 @@ func TestMoves(t *testing.T) {
 					w.dead = true
 				case "taker":
 					w.to = newNode("t", o)
+					w.tapes = append(w.tapes, w.to.tape)
 				case "fenced taker":
 					for _, s := range w.to.owners.Fence("fenced", nil) {
 						w.to.store.FreeGroup(s, 1<<20)

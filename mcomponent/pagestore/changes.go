@@ -3,6 +3,7 @@ package pagestore
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"splitkernel/netlayer/wire"
 )
@@ -13,6 +14,10 @@ type Changes struct {
 	first wire.PageNo
 	words []uint64
 	n     int
+	noted []uint64 // of a set that is recorded: what was marked since Noted told it; in words [lo, hi)
+	lo    int
+	hi    int
+	notes bool
 }
 
 // NewChanges makes an empty set that can hold pages [first, first+pages).
@@ -29,6 +34,85 @@ func (c *Changes) Mark(p wire.PageNo) {
 	if w, bit := &c.words[i/64], uint64(1)<<(i%64); *w&bit == 0 {
 		*w |= bit
 		c.n++
+		if c.notes {
+			at := int(i / 64)
+			c.noted[at] |= bit
+			c.lo, c.hi = min(c.lo, at), max(c.hi, at+1)
+		}
+	}
+}
+
+// MarkRun puts neighbours in.
+func (c *Changes) MarkRun(first wire.PageNo, pages uint64) {
+	for pages > 0 {
+		at := uint64(first - c.first)
+		if at%64 != 0 || pages < 64 || c.notes {
+			c.Mark(first)
+			first, pages = first+1, pages-1
+			continue
+		}
+		w := &c.words[at/64]
+		c.n += 64 - bits.OnesCount64(*w)
+		*w = ^uint64(0)
+		first, pages = first+64, pages-64
+	}
+}
+
+// Note begins or ends to note what is marked; Noted tells it. At first all that is in the set counts as marked.
+func (c *Changes) Note(on bool) {
+	if c.noted == nil {
+		c.noted, c.lo, c.hi = slices.Clone(c.words), 0, len(c.words)
+	}
+	c.notes = on
+}
+
+// Noted gives what was marked since it was called last, in runs of neighbours, ascending.
+func (c *Changes) Noted(each func(first wire.PageNo, pages uint64)) {
+	if c.lo < c.hi {
+		c.runs(c.noted, c.lo, c.hi, each)
+		clear(c.noted[c.lo:c.hi])
+	}
+	c.lo, c.hi = len(c.words), 0
+}
+
+// Known gives the set in runs of neighbours, ascending, without what was marked since Noted told it.
+func (c *Changes) Known(each func(first wire.PageNo, pages uint64)) {
+	words := c.words
+	if c.lo < c.hi {
+		words = slices.Clone(words)
+		for w := c.lo; w < c.hi; w++ {
+			words[w] &^= c.noted[w]
+		}
+	}
+	c.runs(words, 0, len(words), each)
+}
+
+// Holds reports whether pages [first, first+pages) may be in the set.
+func (c *Changes) Holds(first wire.PageNo, pages uint64) bool {
+	last := uint64(first-c.first) + pages
+	return first >= c.first && last >= pages && last <= uint64(len(c.words))*64
+}
+
+func (c *Changes) runs(words []uint64, lo, hi int, each func(first wire.PageNo, pages uint64)) {
+	begin, in := 0, false // of the run that goes on
+	for w := lo; w < hi; w++ {
+		for at := 0; at < 64; {
+			rest := words[w] >> at
+			if in {
+				rest = ^rest
+			}
+			n := min(bits.TrailingZeros64(rest), 64-at)
+			if at += n; at == 64 {
+				break
+			}
+			if in {
+				each(c.first+wire.PageNo(begin), uint64(w*64+at-begin))
+			}
+			begin, in = w*64+at, !in
+		}
+	}
+	if in {
+		each(c.first+wire.PageNo(begin), uint64(hi*64-begin))
 	}
 }
 
@@ -114,6 +198,7 @@ func (s *Store) Reserve(into []Frame) bool {
 	}
 	for i := range into {
 		into[i], _ = s.take()
+		s.frames[into[i]].reserved = true
 	}
 	s.out += len(into)
 	return true

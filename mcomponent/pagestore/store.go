@@ -35,6 +35,7 @@ type meta struct {
 	prev, next uint32 // in the group's list; next also links free frames
 	used       bool
 	flushed    bool // a flush was applied; without it the page is zeros of no version
+	reserved   bool
 }
 
 // group is the pages of one vRegion of one process.
@@ -245,9 +246,12 @@ func (s *Store) CheckInvariants() error {
 	if err := s.index.CheckInvariants(); err != nil {
 		return err
 	}
-	used := 0
+	used, reserved := 0, 0
 	for f := range s.frames {
 		m := &s.frames[f]
+		if m.reserved {
+			reserved++
+		}
 		if !m.used {
 			continue
 		}
@@ -279,6 +283,9 @@ func (s *Store) CheckInvariants() error {
 	free := 0
 	for f := s.free; f != none; f = s.frames[f].next {
 		free++
+	}
+	if reserved != s.out {
+		return fmt.Errorf("pagestore: %d frames are reserved, counted as %d", reserved, s.out)
 	}
 	if used != s.stats.Used || used != s.index.Len() || used != inGroups || used+free+s.out != int(s.fresh) {
 		return fmt.Errorf("pagestore: %d pages used, %d counted, %d indexed, %d in groups, %d free and %d reserved of %d ever used", used, s.stats.Used, s.index.Len(), inGroups, free, s.out, s.fresh)

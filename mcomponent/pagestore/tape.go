@@ -15,6 +15,7 @@ const TapeKind = "mcomponent/pagestore"
 type TapeHead struct {
 	Node     wire.NodeID
 	Capacity int
+	Groups   int // that there may be: the table of groups grows to the largest
 }
 
 // InputKind says which call a record holds. Numbers are those of the format: explicit, never reused.
@@ -99,17 +100,17 @@ func (in *Input) append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, in.Sum)
 }
 
-// Read takes a record of a store of so many pages apart.
-func (in *Input) Read(b []byte, capacity int) error {
+// Read takes a record of a store of so many pages and groups apart.
+func (in *Input) Read(b []byte, capacity, groups int) error {
 	r := tape.NewReader(b)
 	*in = Input{Kind: InputKind(r.Byte(byte(len(inputNames)))), Frames: in.Frames[:0]}
 	switch in.Kind {
 	case InMiss, InUnmap, InFlush, InPut, InInstall:
-		in.Group, in.PID, in.Page = uint32(r.Below(maxGroups)), wire.PID(r.Uint()), wire.PageNo(r.Uint())
+		in.Group, in.PID, in.Page = uint32(r.Below(uint64(groups))), wire.PID(r.Uint()), wire.PageNo(r.Uint())
 	case InRemove:
 		in.PID, in.Page = wire.PID(r.Uint()), wire.PageNo(r.Uint())
 	case InFreeGroup:
-		in.Group = uint32(r.Below(maxGroups))
+		in.Group = uint32(r.Below(uint64(groups)))
 	case InReserve, InRelease:
 	default:
 		r.Fail("input %d, which this version does not know", in.Kind)
@@ -119,8 +120,10 @@ func (in *Input) Read(b []byte, capacity int) error {
 		in.Content = Content{wire.Epoch(r.Below(1 << 32)), r.Uint(), uint32(r.Below(1 << 32)), r.Bool()}
 	case InUnmap:
 		in.N = r.Uint()
-	case InFreeGroup, InReserve:
+	case InFreeGroup:
 		in.N = r.Below(uint64(capacity) + 1<<20)
+	case InReserve:
+		in.N = r.Below(maxReserve)
 	}
 	switch in.Kind {
 	case InRelease, InInstall:
@@ -135,8 +138,11 @@ func (in *Input) Read(b []byte, capacity int) error {
 	return r.End()
 }
 
-// maxGroups bounds the groups that a tape may name: the table of groups grows to the largest.
-const maxGroups = 1 << 24
+// maxReserve bounds the frames that a tape may name to be reserved at a time; wire.MaxCopyPages bounds them live.
+const maxReserve = 1 << 16
+
+// MaxGroups bounds the groups of a store: the table of groups grows to the largest.
+const MaxGroups = 1 << 24
 
 // Apply makes the call that in holds, and gives the checksum of its answer. It panics where the method panics.
 func (s *Store) Apply(in *Input) uint32 {
@@ -159,13 +165,25 @@ func (s *Store) Apply(in *Input) uint32 {
 		fs := make([]Frame, in.N)
 		sum = sumReserve(fs, s.Reserve(fs))
 	case InRelease:
+		s.unreserve(in.Frames)
 		s.Release(in.Frames)
 	case InInstall:
+		s.unreserve(in.Frames)
 		s.Install(in.Group, in.PID, in.Page, in.Content, in.Frames[0])
 	case InRemove:
 		s.Remove(in.PID, in.Page)
 	}
 	return sum.Word()
+}
+
+// unreserve panics unless each of the frames is reserved, and is there once: a frame in two lists would make an endless one.
+func (s *Store) unreserve(frames []Frame) {
+	for _, f := range frames {
+		if int(f) >= len(s.frames) || !s.frames[f].reserved {
+			panic(fmt.Sprintf("pagestore: frame %d is not reserved", f))
+		}
+		s.frames[f].reserved = false
+	}
 }
 
 func sumMiss(f Frame, crc uint32, a Action) tape.Sum {
@@ -198,7 +216,9 @@ func (s *Taped) Record(t tape.Tape) { s.tape = t }
 func (s *Taped) put(kind InputKind, sum tape.Sum) {
 	s.in.Kind, s.in.Sum = kind, sum.Word()
 	s.buf = s.in.append(s.buf[:0])
-	s.tape.Record(s.buf)
+	if s.tape.Record(s.buf) {
+		s.tape.State(s.AppendState(nil)) // it may be large, and is seldom wanted
+	}
 }
 
 func (s *Taped) Miss(g uint32, pid wire.PID, page wire.PageNo) (f Frame, sum uint32, a Action) {

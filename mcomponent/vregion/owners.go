@@ -87,6 +87,15 @@ func (o *Owners) Check(pid wire.PID, page wire.PageNo, epoch wire.Epoch) (slot u
 	return slot, Serve
 }
 
+// Serves reports whether a page is served in a slot, whatever the epoch.
+func (o *Owners) Serves(slot uint32, pid wire.PID, page wire.PageNo) bool {
+	if uint64(slot) >= uint64(len(o.slots)) {
+		return false
+	}
+	r := &o.slots[slot]
+	return r.used && r.pid == pid && uint64(r.region) == uint64(page)>>o.shift && r.life == serving && r.tree.Covers(uint64(page)<<wire.PageShift)
+}
+
 // Error makes the error of a verdict other than Serve.
 func (o *Owners) Error(v Verdict, pid wire.PID, page wire.PageNo, epoch wire.Epoch) error {
 	region := uint64(page) >> o.shift

@@ -7,9 +7,26 @@ type Recorder interface {
 	Open(kind string, head []byte) Tape
 }
 
-// Tape takes the records of one core, in order. It keeps none of the bytes after it returns.
+// Holder is a Recorder that can be told that something wrong was seen just now: what led to it is not deleted, however long the run goes on.
+type Holder interface {
+	Hold()
+}
+
+// Syncer is a Tape that can be told that the process dies now: Sync returns when what was recorded is written, or after a while.
+type Syncer interface {
+	Sync()
+}
+
+// Tape takes the records of one core, in order. It keeps none of the bytes after it returns. The core's lock is held.
 type Tape interface {
-	Record(b []byte)
+	// Record appends what the core was told, and what it did then. It reports whether a new segment of the tape has begun, which wants
+	// the state of the core: the caller calls State before it gives the core's lock up, so that no record comes between. A core that
+	// has no State to give ignores it: it cannot be re-executed any more once the segment with its beginning is deleted.
+	Record(b []byte) (state bool)
+	// State appends the state of the core as it is after its last record: with it a core that was just made of the head goes on.
+	State(b []byte)
+	// End says that no more records come: new segments know nothing of the core.
+	End()
 }
 
 // Sum is a checksum of what a core answered, made field by field. It is not for adversaries: it tells whether two cores did

@@ -22,6 +22,12 @@ type Stats struct {
 	Piggybacked  uint64 // flushes that travelled with a miss, as the caller counted
 }
 
+// fields are the counts in the order of a state.
+func (s *Stats) fields() []*uint64 {
+	return []*uint64{&s.Accesses, &s.Reads, &s.Writes, &s.Hits, &s.Misses, &s.PLocal, &s.Fetches, &s.Coalesced, &s.VictimHits, &s.Evictions, &s.Flushes,
+		&s.FinalFlushes, &s.Piggybacked}
+}
+
 // Stats returns the counts so far.
 func (c *Cache) Stats() Stats {
 	s := c.counts

@@ -30,6 +30,9 @@ const (
 	Damaged EffectKind = 9
 )
 
+// Panicked stands on a tape for the effects of an input that made the core panic.
+const Panicked EffectKind = 255
+
 // NoThread is the Thread of an effect that concerns none.
 const NoThread = -1
 

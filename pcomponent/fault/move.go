@@ -64,9 +64,7 @@ func (c *Core) Import(s State) error {
 		if err := c.within(r); err != nil {
 			return err
 		}
-		for p := r.First; p <= r.Last; p++ {
-			c.sent.add(p)
-		}
+		c.sent.addRange(r.First, r.Last)
 	}
 	for _, w := range s.Owners {
 		c.setOwner(w)

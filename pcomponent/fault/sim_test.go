@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -38,7 +39,8 @@ type message struct {
 type world struct {
 	t       *rapid.T
 	rng     *rand.Rand
-	core    *Core
+	core    *Taped
+	tape    *heldTape
 	now     time.Duration
 	frames  []content
 	store   map[wire.PageNo]content // at the owners
@@ -122,7 +124,9 @@ func (w *world) touch(t int, frame uint32) {
 // begin starts thread t's access, or starts it anew.
 func (w *world) begin(t int) []Effect {
 	a := w.access[t]
+	w.core.Run(t)
 	if frame, ok := w.core.Hit(a.page, a.write); ok {
+		w.tape.hits = append(w.tape.hits, hit{t, a.page, a.write})
 		w.touch(t, frame)
 		return nil
 	}
@@ -223,13 +227,15 @@ func TestNoPageIsWrong(t *testing.T) {
 		fo.RegionBytes, fo.Threads = 8*wire.PageSize, threads
 		fo.Piggyback = rapid.Bool().Draw(t, "piggyback")
 		fo.PatienceMS = MaxPatienceMS
-		core, err := New(fo, cache)
+		plain, err := New(fo, cache)
 		if err != nil {
 			t.Fatal(err)
 		}
+		core, held := &Taped{Core: plain}, &heldTape{every: rapid.IntRange(1, 200).Draw(t, "records between states")}
+		core.Record(held)
 		seed := rapid.Uint64().Draw(t, "seed")
 		w := &world{
-			t: t, rng: rand.New(rand.NewPCG(seed, 1)), core: core, frames: make([]content, cache.Frames()), store: map[wire.PageNo]content{},
+			t: t, rng: rand.New(rand.NewPCG(seed, 1)), core: core, tape: held, frames: make([]content, cache.Frames()), store: map[wire.PageNo]content{},
 			applied: map[wire.PageNo]uint64{}, owner: map[wire.RegionNo]wire.Owner{}, blocked: make([]bool, threads), want: map[wire.PageNo]uint64{},
 			lossy: rapid.Bool().Draw(t, "lossy"),
 		}
@@ -296,6 +302,169 @@ func TestNoPageIsWrong(t *testing.T) {
 		s := cache.Stats()
 		if s.Accesses != uint64(accesses) || s.Accesses != s.Hits+s.Misses || s.Misses != s.PLocal+s.Fetches+s.Coalesced+s.VictimHits {
 			t.Fatalf("%d accesses were made: %+v", accesses, s)
+		}
+		core.End()
+		held.again(t, core, fo, o)
+	})
+}
+
+// hit is an access that hit, of which the tape has only the number.
+type hit struct {
+	thread int
+	page   wire.PageNo
+	write  bool
+}
+
+// heldTape keeps the records of a core, and its state behind each every-th.
+type heldTape struct {
+	every   int
+	hits    []hit
+	records [][]byte
+	states  []heldState
+	ended   bool
+}
+
+type heldState struct {
+	records, hits int // before it
+	state         []byte
+}
+
+func (h *heldTape) Record(b []byte) bool {
+	h.records = append(h.records, bytes.Clone(b))
+	return len(h.records)%h.every == 0
+}
+
+func (h *heldTape) State(b []byte) {
+	h.states = append(h.states, heldState{len(h.records), len(h.hits), bytes.Clone(b)})
+}
+
+func (h *heldTape) End() { h.ended = true }
+
+// again goes on from each of the last states with a core of its own: the effects are those of the tape until its end, and so are the states
+// on the way and the last. The same from the beginning.
+func (h *heldTape) again(t *rapid.T, live *Taped, fo Options, xo excache.Options) {
+	if !h.ended {
+		t.Fatal("the tape was not told that it ended")
+	}
+	begins := append([]heldState{{}}, h.states[max(0, len(h.states)-4):]...)
+	for _, from := range begins {
+		head := TapeHead{Options: fo, ExCache: xo}
+		core, err := head.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := TapeState{Made: make([]uint64, fo.Threads)}
+		if from.state != nil {
+			if err := at.Read(from.state, core); err != nil {
+				t.Fatalf("behind record %d: %v", from.records, err)
+			}
+			if got := at.Append(nil, core); !bytes.Equal(got, from.state) {
+				t.Fatalf("behind record %d: restored\n%x, recorded\n%x", from.records, got, from.state)
+			}
+			for n := range from.state {
+				if c, _ := head.New(); new(TapeState).Read(from.state[:n], c) == nil {
+					t.Fatalf("%d of %d bytes of a state are restored", n, len(from.state))
+				}
+			}
+		}
+		hits, states := h.hits[from.hits:], h.states
+		for len(states) > 0 && states[0].records <= from.records {
+			states = states[1:]
+		}
+		for n, b := range h.records[from.records:] {
+			n += from.records + 1
+			var in Input
+			if err := in.Read(b, fo.Threads, at.Last); err != nil {
+				t.Fatal(err)
+			}
+			if in.ByRunning() {
+				at.Runs = in.Thread
+			}
+			for range in.Hits {
+				if hits[0].thread != at.Runs {
+					t.Fatalf("record %d: thread %d runs, and %d hit", n, at.Runs, hits[0].thread)
+				}
+				if _, ok := core.Hit(hits[0].page, hits[0].write); !ok {
+					t.Fatalf("record %d: %+v misses", n, hits[0])
+				}
+				hits = hits[1:]
+				at.Made[at.Runs]++
+			}
+			got, _, err := core.Apply(&in)
+			if err != nil || got.Sum != in.Sum || fmt.Sprint(got.Effects) != fmt.Sprint(in.Effects) {
+				t.Fatalf("from record %d: record %d, %v: %v %x, want %v %x; %v", from.records, n, &in, got.Effects, got.Sum, in.Effects, in.Sum, err)
+			}
+			switch in.Kind {
+			case InRun:
+				at.Runs = in.Thread
+			case InFinish:
+				at.Made[in.Thread]++
+			}
+			if in.Timed() {
+				at.Last = in.Now
+			}
+			if len(states) > 0 && states[0].records == n {
+				if got := at.Append(nil, core); !bytes.Equal(got, states[0].state) {
+					t.Fatalf("from record %d: at record %d the state is\n%x, recorded\n%x", from.records, n, got, states[0].state)
+				}
+				states = states[1:]
+			}
+		}
+		if len(hits) > 0 || !bytes.Equal(core.AppendState(nil), live.AppendState(nil)) {
+			t.Fatalf("from record %d: at the end there are %d hits left, or another state", from.records, len(hits))
+		}
+	}
+}
+
+// FuzzState restores any bytes: an error, or a core that is sound and goes on.
+func FuzzState(f *testing.F) {
+	head := TapeHead{Options: DefaultOptions(), ExCache: excache.DefaultOptions()}
+	head.Options.RegionBytes, head.Options.Threads = 1<<20, 2
+	head.ExCache.Lines, head.ExCache.Ways, head.ExCache.FlushFrames = 4, 2, 2
+	for i, m := range excache.Mechanisms() {
+		head.ExCache.Mechanism, head.ExCache.Policy = m, []string{"random", "lru-sweep", "lru"}[i]
+		c, err := head.New()
+		if err != nil {
+			f.Fatal(err)
+		}
+		c.Map(0, 511, false, []wire.Owner{{Region: 0, Node: "m1", Epoch: 1}, {Region: 1, Node: "m2", Epoch: 1}})
+		for p := range wire.PageNo(6) {
+			for _, e := range c.Fault(0, 0, p*60, true, nil) {
+				if e.Kind == Write {
+					c.FlushDone(1, e.Flush.ID, wire.ErrUnavailable, nil)
+				}
+			}
+			if c.threads[0].state != fetching {
+				break
+			}
+			c.Fetched(2, 0, nil, nil)
+			c.Finish(0, nil)
+		}
+		at := TapeState{Made: make([]uint64, 2)}
+		f.Add(at.Append(nil, c), uint8(i))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, kind uint8) {
+		head := head
+		head.ExCache.Mechanism = excache.Mechanisms()[kind%3]
+		head.ExCache.Policy = []string{"random", "lru-sweep", "lru"}[kind%3]
+		c, err := head.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at TapeState
+		if at.Read(b, c) != nil {
+			return
+		}
+		if err := c.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Show()
+		again, err := head.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := at.Read(at.Append(nil, c), again); err != nil || !bytes.Equal(again.AppendState(nil), c.AppendState(nil)) {
+			t.Fatalf("%v, or another state", err)
 		}
 	})
 }
@@ -442,11 +611,11 @@ func TestSpace(t *testing.T) {
 		var s space
 		var set pageSet
 		model := map[wire.PageNo]bool{}
-		anon := map[wire.PageNo]bool{}
+		anon, held := map[wire.PageNo]bool{}, map[wire.PageNo]bool{}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			first := wire.PageNo(rapid.IntRange(500, 1560).Draw(t, "first"))
 			last := first + wire.PageNo(rapid.IntRange(0, 900).Draw(t, "more"))
-			switch rapid.IntRange(0, 2).Draw(t, "op") {
+			switch rapid.IntRange(0, 3).Draw(t, "op") {
 			case 0:
 				a := rapid.Bool().Draw(t, "anon")
 				s.add(first, last, a)
@@ -458,9 +627,16 @@ func TestSpace(t *testing.T) {
 				set.removeRange(first, last)
 				for p := first; p <= last; p++ {
 					delete(model, p)
+					delete(held, p)
 				}
 			case 2:
 				set.add(first)
+				held[first] = true
+			case 3:
+				set.addRange(first, last)
+				for p := first; p <= last; p++ {
+					held[p] = true
+				}
 			}
 			if err := s.check(); err != nil {
 				t.Fatal(err)
@@ -468,6 +644,9 @@ func TestSpace(t *testing.T) {
 			for p := wire.PageNo(490); p < 2500; p += 7 {
 				if m := s.find(p); (m != nil) != model[p] || m != nil && m.anon != anon[p] {
 					t.Fatalf("page %d: %v, want %v", p, m, model[p])
+				}
+				if set.has(p) != held[p] {
+					t.Fatalf("page %d is in the set: %t, want %t", p, set.has(p), held[p])
 				}
 			}
 		}

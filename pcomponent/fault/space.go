@@ -93,6 +93,17 @@ func (s *pageSet) add(p wire.PageNo) {
 	c[p%chunkPages/64] |= 1 << (p % 64)
 }
 
+// addRange adds [first, last], chunk by chunk.
+func (s *pageSet) addRange(first, last wire.PageNo) {
+	for k := first / chunkPages; k <= last/chunkPages; k++ {
+		s.add(max(first, k*chunkPages))
+		c := s.chunks[k]
+		for p := max(first, k*chunkPages); p <= min(last, k*chunkPages+chunkPages-1); p++ {
+			c[p%chunkPages/64] |= 1 << (p % 64)
+		}
+	}
+}
+
 func (s *pageSet) has(p wire.PageNo) bool {
 	c := s.chunks[p/chunkPages]
 	return c != nil && c[p%chunkPages/64]&(1<<(p%64)) != 0

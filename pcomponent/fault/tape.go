@@ -52,7 +52,7 @@ const (
 	InUndrain    InputKind = 12
 	InWriteBack  InputKind = 13
 	InImport     InputKind = 14
-	// InRun is no input: from here on the accesses of Thread hit, until the next.
+	// InRun is no input: from here on the accesses of Thread hit, until the next, or until an input that a thread makes by itself.
 	InRun InputKind = 15
 	// InEnd is the last: what the cache counted.
 	InEnd InputKind = 16
@@ -71,11 +71,22 @@ func (k InputKind) String() string {
 var effectNames = []string{"", "zero", "copy", "fetch", "write", "park", "done", "ask_owner", "fail", "damaged", "retry"}
 
 func (k EffectKind) String() string {
+	if k == Panicked {
+		return "panic"
+	}
 	if int(k) < len(effectNames) {
 		return effectNames[k]
 	}
 	return fmt.Sprintf("effect(%d)", uint8(k))
 }
+
+// Panicked says that the core panicked, and the node with it.
+func (in *Input) Panicked() bool { return len(in.Effects) == 1 && in.Effects[0] == Panicked }
+
+// ByRunning says that the thread of the input is the one that runs: the hits before it, if there are some, are its own.
+func (in *Input) ByRunning() bool { return in.Kind.byRunning() }
+
+func (k InputKind) byRunning() bool { return k == InFault || k == InFetched || k == InFinish }
 
 // Input is one call of the core, and what came out of it. Which fields are set depends on the kind, as the parameters of the
 // method of that name say.

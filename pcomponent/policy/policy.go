@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"splitkernel/netlayer/tape"
 )
 
 // MaxLines bounds the lines of one cache: a line and one more fit in 24 bits,
@@ -51,6 +53,11 @@ type Policy interface {
 	Has(line uint32) bool
 	// CheckInvariants reports the first inconsistency of the inner state.
 	CheckInvariants() error
+	// AppendState appends all on which later answers depend. Policies that were made and called alike append the same.
+	AppendState(b []byte) []byte
+	// ReadState makes a policy that was just made like the one that appended; a fault is the reader's, and then this is of no use.
+	// The caller checks the invariants.
+	ReadState(r *tape.Reader)
 }
 
 // Options are the settings that some of the policies take.

@@ -23,7 +23,8 @@ const randomStream = 0x65786361636865 // "excache"
 // O'Neill, "PCG: A family of simple fast space-efficient statistically good
 // algorithms for random number generation", HMC-CS-2014-0905.
 type random struct {
-	present Busy // one bit per line in the policy
+	present Busy      // one bit per line in the policy
+	source  *rand.PCG // of rng
 	rng     *rand.Rand
 	ways    uint32
 	lines   uint32
@@ -32,9 +33,11 @@ type random struct {
 
 func newRandom(sets, ways int, o Options) (Policy, error) {
 	lines := sets * ways
+	source := rand.NewPCG(o.Seed, randomStream)
 	return &random{
 		present: make(Busy, (lines+63)/64),
-		rng:     rand.New(rand.NewPCG(o.Seed, randomStream)),
+		source:  source,
+		rng:     rand.New(source),
 		ways:    uint32(ways),
 		lines:   uint32(lines),
 		drawn:   absent,

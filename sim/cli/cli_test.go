@@ -242,11 +242,6 @@ func TestOutcomeOfARun(t *testing.T) {
 		if err != nil {
 			err = &ranError{err}
 		}
-		for _, f := range []runFlags{{out: "dir"}, {out: "dir", record: true}} {
-			if got := howToReplay(err, &f); (got != "") != (c.code == exitWrongPage) || strings.Contains(got, "--from-run dir") != (got != "" && f.record) {
-				t.Errorf("%s: %q", c.name, got)
-			}
-		}
 		a := &app{stderr: &bytes.Buffer{}}
 		if got := a.exitCode(err); got != c.code {
 			t.Errorf("%s: exit code %d, want %d", c.name, got, c.code)

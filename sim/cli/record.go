@@ -38,22 +38,47 @@ type recordedTraces struct {
 	SHA256 []string `json:"sha256"`
 }
 
-// recordRun begins the record of a run: the configurations and the traces that it is made of, so that the record is enough
-// to re-execute it. Traces that came with the program are copied, others are where they are.
-func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.Workload) (*node.Record, error) {
+// runRecord is the record of a run.
+type runRecord struct {
+	out  string // folder of the run
+	dir  string // of the record; empty: none
+	mode string
+	tape *node.Record // what its nodes get
+}
+
+// beginRecord begins the record of a run on a cluster of its own, as its recorder section says: with the configurations and the traces that it is
+// made of, so that the record is enough to re-execute it. It gives the traces of the run, which the nodes may read where they are: those that
+// came with the program are unpacked in the record, others are where they were.
+func beginRecord(ctx context.Context, out string, c *configs.Cluster, w *configs.Workload, known []replay.Trace) (*runRecord, []replay.Trace, error) {
+	r := &runRecord{out: out, mode: c.Recorder.Mode}
+	if r.mode == configs.RecordOff {
+		return r, known, nil
+	}
 	dir, err := filepath.Abs(filepath.Join(out, recordDir))
 	if err != nil {
-		return nil, fmt.Errorf("the folder of the record: %w", err)
+		return nil, nil, fmt.Errorf("the folder of the record: %w", err)
 	}
+	if old, _ := record.Tapes(dir); len(old) > 0 {
+		return nil, nil, usage("--out %s: it has a record already, want another --out, or --record=off", out)
+	}
+	if known, err = writeRecord(ctx, dir, c, w, known); err != nil {
+		return nil, nil, err
+	}
+	r.dir = dir
+	r.tape = &node.Record{Dir: dir, MaxBytes: c.Recorder.Bytes(), Tail: r.mode == configs.RecordTail, Commit: commit(), ConfigDigest: configs.RunDigest(c, w)}
+	return r, known, nil
+}
+
+// writeRecord writes all of a record but its tapes.
+func writeRecord(ctx context.Context, dir string, c *configs.Cluster, w *configs.Workload, traces []replay.Trace) ([]replay.Trace, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "traces"), 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of the record: %w", err)
 	}
-	if old, _ := filepath.Glob(filepath.Join(dir, "*"+record.Suffix)); len(old) > 0 {
-		return nil, usage("--record: %s has a record already, want another --out", out)
-	}
-	traces, err := replay.ReadTraces(ctx, w, filepath.Join(dir, "traces"))
-	if err != nil {
-		return nil, err
+	if traces == nil {
+		var err error
+		if traces, err = replay.ReadTraces(ctx, w, filepath.Join(dir, "traces")); err != nil {
+			return nil, err
+		}
 	}
 	cluster, workload, list := *c, *w, recordedTraces{Schema: recordSchema}
 	if cluster.Token != "" {
@@ -61,15 +86,14 @@ func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.W
 	}
 	workload.Vnodes = slices.Clone(w.Vnodes)
 	for i := range workload.Vnodes {
+		list.SHA256 = append(list.SHA256, traces[i].Digest)
 		if strings.HasPrefix(w.Vnodes[i].Trace, "generator:") {
-			list.SHA256 = append(list.SHA256, traces[i].Digest)
 			continue // its rule is all there is, seed included
 		}
 		workload.Vnodes[i].Trace = traces[i].Path
 		if w.Bundled() {
 			workload.Vnodes[i].Trace = filepath.Join("traces", filepath.Base(traces[i].Path))
 		}
-		list.SHA256 = append(list.SHA256, traces[i].Digest)
 	}
 	text, err := json.MarshalIndent(&list, "", "  ")
 	if err != nil {
@@ -80,7 +104,85 @@ func recordRun(ctx context.Context, out string, c *configs.Cluster, w *configs.W
 			return nil, fmt.Errorf("write the record: %w", err)
 		}
 	}
-	return &node.Record{Dir: dir, Commit: commit(), ConfigDigest: configs.RunDigest(c, w)}, nil
+	return traces, nil
+}
+
+// adopt makes the record of a run on a cluster that stays up, from what its nodes have on their tapes: that may be of other runs, too.
+func (r *runRecord) adopt(ctx context.Context, out string, t *target, w *configs.Workload, traces []replay.Trace) error {
+	tapes, err := record.Tapes(t.tapes)
+	if errors.Is(err, os.ErrNotExist) || len(tapes) == 0 {
+		return nil // its nodes have none
+	}
+	dir, absErr := filepath.Abs(filepath.Join(out, recordDir))
+	if err := errors.Join(err, absErr); err != nil {
+		return err
+	}
+	if old, _ := record.Tapes(dir); len(old) > 0 {
+		return fmt.Errorf("what the nodes did last is not kept: %s has a record already", out)
+	}
+	if _, err := writeRecord(ctx, dir, t.cluster, w, traces); err != nil {
+		return err
+	}
+	for _, tape := range tapes {
+		if err := record.Link(tape, dir); err != nil {
+			return err
+		}
+	}
+	r.out, r.dir, r.mode = out, dir, configs.RecordTail
+	return nil
+}
+
+// upRecord is what the nodes of a cluster that is to stay up record, and where. Nil: nothing.
+func upRecord(out string, c *configs.Cluster) (*node.Record, error) {
+	if c.Recorder.Mode == configs.RecordOff {
+		return nil, nil
+	}
+	dir, err := filepath.Abs(filepath.Join(out, recordDir))
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the folder of the record: %w", err)
+	}
+	if old, _ := record.Tapes(dir); len(old) > 0 {
+		return nil, usage("--out %s: it has a record already, want another --out, or --set recorder.mode=off", out)
+	}
+	return &node.Record{Dir: dir, MaxBytes: c.Recorder.Bytes(), Tail: c.Recorder.Mode == configs.RecordTail, Commit: commit(), ConfigDigest: c.Digest()}, nil
+}
+
+// end ends the record of a run whose cluster has stopped: a tail is deleted if the run ended well and no node died of its own. It says what to do with
+// what is kept.
+func (r *runRecord) end(a *app, err error, died []string) error {
+	if r.dir == "" {
+		return nil
+	}
+	tapes, listErr := record.Tapes(r.dir)
+	if none := listErr == nil && len(tapes) == 0; r.mode == configs.RecordTail && (none || err == nil && len(died) == 0) {
+		if err := os.RemoveAll(r.dir); err != nil {
+			return fmt.Errorf("delete the record of a run that ended well: %w", err)
+		}
+		return nil
+	}
+	if len(tapes) == 0 {
+		return listErr // no node came so far
+	}
+	switch {
+	case r.mode == configs.RecordFull:
+		a.say("this run was recorded; to re-execute it: %s", howToReplay(r.out))
+	case len(died) > 0:
+		a.say("%s died; what the nodes did last was kept; to re-execute it: %s", strings.Join(died, ", "), howToReplay(r.out))
+	default:
+		a.say("what the nodes did last was kept; to re-execute it: %s", howToReplay(r.out))
+	}
+	return nil
+}
+
+// howToReplay is the command that re-executes the run of a folder.
+func howToReplay(out string) string {
+	if strings.ContainsAny(out, " \t'\"\\$&|;<>()*?[]#~`!") {
+		out = "'" + strings.ReplaceAll(out, "'", `'\''`) + "'"
+	}
+	return "splitkernel simulate --from-run " + out
 }
 
 // fromRun re-executes a recorded run, or simulates its program on other hardware.
@@ -124,7 +226,10 @@ type tapeRow struct {
 	Tape    string              `json:"tape"`
 	Node    string              `json:"node"`
 	Commit  string              `json:"commit"`
-	Events  uint64              `json:"events"`
+	Before  uint64              `json:"before"` // events that have been deleted
+	Passed  uint64              `json:"passed"` // events of cores that cannot go on
+	Events  uint64              `json:"events"` // re-executed
+	Number  uint64              `json:"number"` // of the last event
 	Effects uint64              `json:"effects"`
 	Hits    uint64              `json:"hits"`
 	End     string              `json:"end"`
@@ -134,7 +239,7 @@ type tapeRow struct {
 
 // reexecute verifies every tape of a record.
 func (a *app) reexecute(ctx context.Context, dir, until string) error {
-	tapes, err := filepath.Glob(filepath.Join(dir, "*"+record.Suffix))
+	tapes, err := record.Tapes(dir)
 	if err != nil || len(tapes) == 0 {
 		return usage("%s has no tapes: no pComponent of that run was started", dir)
 	}
@@ -179,7 +284,7 @@ func (a *app) reexecute(ctx context.Context, dir, until string) error {
 }
 
 func showCores(out io.Writer, r tapeRow) {
-	fmt.Fprintf(out, "\n%s after event %d: %s\n", r.Node, r.Events, r.Last)
+	fmt.Fprintf(out, "\n%s after event %d: %s\n", r.Node, r.Number, r.Last)
 	for _, c := range r.Cores {
 		fmt.Fprintf(out, "core %d: %s, %d events\n", c.Number, c.Name, c.Events)
 		for line := range strings.Lines(c.State) {
@@ -190,7 +295,7 @@ func showCores(out io.Writer, r tapeRow) {
 
 func (a *app) tapeRow(path string, res *record.Result, err error, state bool) tapeRow {
 	r := tapeRow{
-		Tape: filepath.Base(path), Node: res.Head.Node, Commit: res.Head.Commit, Events: res.Events, Effects: res.Effects, Hits: res.Hits,
+		Tape: filepath.Base(path), Node: res.Head.Node, Commit: res.Head.Commit, Before: res.Before, Passed: res.Skipped, Number: res.Events, Events: res.Events - res.Before - res.Skipped, Effects: res.Effects, Hits: res.Hits,
 		Last: res.Last, Cores: res.Cores,
 	}
 	if res.Head.Commit != commit() {
@@ -202,11 +307,17 @@ func (a *app) tapeRow(path string, res *record.Result, err error, state bool) ta
 	case res.Stopped:
 		r.End = "stopped"
 	case res.Ended == nil:
-		r.End = "the node was killed; verified as far as it was recorded"
+		r.End = "the node was killed, or runs on; verified as far as it was recorded"
 	case res.Ended.Full != "":
 		r.End = fmt.Sprintf("record full, %d records were dropped: %s", res.Ended.Dropped, res.Ended.Full)
 	default:
 		r.End = "whole"
+	}
+	if res.Ended != nil && res.Ended.Held > 0 && err == nil {
+		r.End += fmt.Sprintf("; a wrong page was seen after event %d", res.Ended.Held)
+	}
+	if res.Before > 0 && err == nil {
+		r.End += fmt.Sprintf("; from event %d on", res.Before+1)
 	}
 	return r
 }
@@ -233,6 +344,9 @@ func untilEvent(tapes []string, until string) ([]string, uint64, error) {
 
 // recordedAccesses finds the traces of a recorded run: they must be those that it replayed.
 func recordedAccesses(ctx context.Context, dir string) (func([]byte) (record.Accesses, error), error) {
+	if _, err := os.Stat(filepath.Join(dir, recordWorkload)); errors.Is(err, os.ErrNotExist) {
+		return accessesAtHome, nil
+	}
 	w, err := configs.LoadWorkload(filepath.Join(dir, recordWorkload), configs.Overrides{})
 	if err != nil {
 		return nil, err
@@ -262,10 +376,21 @@ func recordedAccesses(ctx context.Context, dir string) (func([]byte) (record.Acc
 	}
 	return func(program []byte) (record.Accesses, error) {
 		return replay.NewReferences(program, func(s replay.Spec) (string, error) {
-			if p, ok := paths[s.Name]; ok {
+			if p, ok := paths[s.Name]; ok && filepath.Base(p) == filepath.Base(s.Trace) {
 				return p, nil
 			}
-			return "", fmt.Errorf("the workload of the record has no vNode %s", s.Name)
+			return "", fmt.Errorf("the workload of the record has no vNode %s: %w", s.Name, record.ErrOther)
 		})
 	}, nil
+}
+
+// accessesAtHome finds the trace of a process where it was when it ran, of a cluster that was up for whatever runs: those that came with
+// the program are gone by then.
+func accessesAtHome(program []byte) (record.Accesses, error) {
+	return replay.NewReferences(program, func(s replay.Spec) (string, error) {
+		if _, err := os.Stat(s.Trace); err != nil && !strings.HasPrefix(s.Trace, "generator:") {
+			return "", fmt.Errorf("%w, %w", err, record.ErrOther)
+		}
+		return s.Trace, nil
+	})
 }

@@ -34,8 +34,7 @@ type runFlags struct {
 	out  string
 	seed uint64
 
-	record bool
-	tapes  *node.Record // where they go, if record
+	record string
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -64,7 +63,8 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
-	cmd.Flags().BoolVar(&f.record, "record", false, "record what cores of pComponents, mComponents and managers are told, for simulate --from-run")
+	cmd.Flags().StringVar(&f.record, "record", "", "what the nodes record for simulate --from-run: tail (the last part, deleted if the run ends well), full or off; without a value full (default: recorder.mode of the cluster)")
+	cmd.Flags().Lookup("record").NoOptDefVal = configs.RecordFull
 	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
 	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
 	return cmd
@@ -72,8 +72,11 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 
 // check finds flags that contradict each other: a running cluster has its configuration.
 func (f *runFlags) check(cmd *cobra.Command) error {
-	if f.record && (f.on != "" || f.keep) {
-		return usage("--record with --on or --keep: a run records a cluster that it starts and stops, want it alone")
+	if cmd.Flags().Changed("record") {
+		if f.on != "" || f.keep {
+			return usage("--record with --on or --keep: a run records a cluster that it starts and stops, want it alone")
+		}
+		f.set = append(f.set, "recorder.mode="+f.record)
 	}
 	if f.on == "" {
 		return nil
@@ -102,6 +105,8 @@ type target struct {
 	nodes    func() []launcher.NodeInfo  // as they are now
 	temp     string                      // folder for unpacked traces, on the machine of the nodes
 	restarts func() int                  // may be nil
+	died     func() []string             // nodes that ended of their own; may be nil
+	tapes    string                      // of a cluster that is up: where its nodes' tapes are, if they have some
 	stop     func(context.Context) error // takes it down, or lets it be
 }
 
@@ -132,18 +137,28 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 	told := context.AfterFunc(ctx, func() { a.say("stopping; Ctrl-C again kills what is left") })
 	defer told()
 
-	if f.record {
-		if f.tapes, err = recordRun(ctx, f.out, c, w); err != nil {
+	rec := &runRecord{}
+	if f.on == "" && !f.keep {
+		if rec, traces, err = beginRecord(ctx, f.out, c, w, traces); err != nil {
 			return err
 		}
 	}
-	t, err := a.target(ctx, f, c, log)
+	died, err := a.runOn(ctx, f, c, w, traces, rec, log)
+	return errors.Join(err, rec.end(a, err, died))
+}
+
+// runOn makes the run, on a cluster that it starts and stops or on one that is up. It gives the nodes that died.
+func (a *app) runOn(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, traces []replay.Trace, rec *runRecord, log *slog.Logger) (died []string, err error) {
+	t, err := a.target(ctx, f, c, rec.tape, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if stopErr := t.stop(a.kill); stopErr != nil {
 			err = errors.Join(err, stopErr)
+		}
+		if t.died != nil {
+			died = t.died()
 		}
 	}()
 	sum, err := a.replay(ctx, f, w, traces, t, log)
@@ -152,23 +167,16 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 			err = errors.Join(err, printErr)
 		}
 	}
-	err = outcome(sum, err)
-	if text := howToReplay(err, f); text != "" {
-		a.say("%s", text)
+	if err = outcome(sum, err); wrongPage(err) && t.tapes != "" {
+		err = errors.Join(err, rec.adopt(ctx, f.out, t, w, traces))
 	}
-	return err
+	return nil, err
 }
 
-// howToReplay is what is said beside a wrong page.
-func howToReplay(err error, f *runFlags) string {
+// wrongPage reports whether a run ends with that code.
+func wrongPage(err error) bool {
 	code := (*codeError)(nil)
-	switch {
-	case !errors.As(err, &code) || code.code != exitWrongPage:
-		return ""
-	case f.record:
-		return "this run was recorded; to re-execute it: splitkernel simulate --from-run " + f.out
-	}
-	return "this run was not recorded; with --record it could be re-executed as it was"
+	return errors.As(err, &code) && code.code == exitWrongPage
 }
 
 // outcome gives the error, and with it the exit code, of a run. A wrong page outweighs whatever else failed.
@@ -231,9 +239,9 @@ func makeOut(out, name string) (string, error) {
 }
 
 // target starts or finds the cluster.
-func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
+func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, log *slog.Logger) (*target, error) {
 	if f.on == "" && !f.keep {
-		return a.ownTarget(ctx, f, c, log)
+		return a.ownTarget(ctx, f, c, tapes, log)
 	}
 	var st *launcher.State
 	var err error
@@ -253,7 +261,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, log *
 		return nil, fmt.Errorf("make a folder for the bundled traces: %w", err)
 	}
 	return &target{
-		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp,
+		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp, tapes: filepath.Join(st.Out, recordDir),
 		stop: func(context.Context) error { return os.RemoveAll(temp) },
 	}, nil
 }
@@ -270,8 +278,8 @@ func clusterSets(set []string) []string {
 }
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
-func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, log *slog.Logger) (*target, error) {
-	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: f.tapes})
+func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, log *slog.Logger) (*target, error) {
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes})
 	if err != nil {
 		return nil, err
 	}
@@ -288,6 +296,7 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	var watching sync.WaitGroup
+	var died []string // of the goroutine that watches, until it has ended
 	watching.Go(func() {
 		if err := sup.Answer(answering); err != nil {
 			log.Warn("the name of the cluster is still taken", "error", err)
@@ -298,6 +307,7 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 			select {
 			case d := <-cl.Died():
 				a.say("node %s (process %d) ended during the run: %s; its log is %s", d.ID, d.PID, d.How, d.Log)
+				died = append(died, "node "+d.ID)
 			case <-ended:
 				return
 			}
@@ -309,7 +319,7 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, lo
 		os.Exit(exitFailed)
 	})
 	return &target{
-		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts,
+		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts, died: func() []string { return died },
 		stop: func(kill context.Context) error {
 			atOnce()
 			stopAnswering()

@@ -41,7 +41,7 @@ func (a *app) simulateCommand() *cobra.Command {
 and devices (--hardware: a file, or the name of a bundled profile). The report is that of run, and all its times are modelled; one
 seed gives one result, byte by byte. --digest prints one hexadecimal line and nothing else.
 
---from-run re-executes a run that was made with --record: every core is told what it was told live, in the same order, and each
+--from-run re-executes a run that was recorded (run --record): every core is told what it was told live, in the same order, and each
 effect must be the recorded one. With --hardware the program of that run is simulated on other hardware instead.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
@@ -133,7 +133,7 @@ func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workl
 		for _, g := range []struct {
 			name string
 			set  bool
-		}{{"--on", f.on != ""}, {"--keep", f.keep}, {"--name", f.name != ""}, {"--record", f.record}} {
+		}{{"--on", f.on != ""}, {"--keep", f.keep}, {"--name", f.name != ""}, {"--record", f.record != ""}} {
 			if g.set {
 				return usage("%s and --engine virtual: a simulation starts no cluster, want one of them", g.name)
 			}

@@ -160,6 +160,7 @@ func (a *app) superviseCommand() *cobra.Command {
 			if writeErr != nil && cmd.Context().Err() == nil { // up was killed meanwhile: nobody knows of this cluster
 				a.say("up has gone: %v", writeErr)
 			}
+			sup.Stopped = func(err error) error { return a.dropTail(&f, sup, err) }
 			return sup.Serve(cmd.Context())
 		}),
 	}
@@ -172,8 +173,26 @@ func (a *app) supervise(ctx context.Context, f *upFlags) (*launcher.Supervisor, 
 	if err != nil {
 		return nil, err
 	}
+	tapes, err := upRecord(f.out, c)
+	if err != nil {
+		return nil, err
+	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log})
+	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes})
+}
+
+// dropTail deletes what the nodes of a cluster did last, when it has stopped and none had died; err is how it stopped.
+func (a *app) dropTail(f *upFlags, sup *launcher.Supervisor, err error) error {
+	st := sup.State()
+	dir := filepath.Join(f.out, recordDir)
+	switch {
+	case st.Cluster.Recorder.Mode != configs.RecordTail:
+	case err == nil && st.Deaths == 0:
+		err = os.RemoveAll(dir)
+	default:
+		a.say("%d nodes died; what the nodes did last was kept; to re-execute it: %s", st.Deaths, howToReplay(f.out))
+	}
+	return err
 }
 
 func (a *app) printStates(states []launcher.State) error {

@@ -13,11 +13,16 @@ import (
 	"time"
 
 	"splitkernel/mcomponent"
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/migrate"
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/record"
 )
 
@@ -161,11 +166,28 @@ func (p programOf) Next(thread int) (page uint64, write bool, err error) {
 	return a.page, a.write, nil
 }
 
+func (p programOf) Skip(made []uint64) error {
+	for t, n := range made {
+		p[t] = p[t][n:]
+	}
+	return nil
+}
+
 func (p programOf) Close() error { return nil }
+
+// coresOf counts the cores of a re-execution and their events, by kind.
+func coresOf(res *record.Result) (cores map[string]int, events map[string]uint64) {
+	cores, events = map[string]int{}, map[string]uint64{}
+	for _, c := range res.Cores {
+		cores[c.Kind]++
+		events[c.Kind] += c.Events
+	}
+	return cores, events
+}
 
 // TestAProcessRunsWhileItsMemoryMoves: threads read and write stamped pages over a small ExCache and map memory, while their
 // vRegions go round the mComponents and their home does too. Every access finds the last write. All of it was recorded, and
-// the cores of the process and of the page stores do the same again.
+// the cores of the process and of the mComponents do the same again.
 func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 	t.Parallel()
 	tapePath := filepath.Join(t.TempDir(), "all.tape")
@@ -277,8 +299,17 @@ func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(res.Cores) != 4 || res.Hits != s.Hits || res.Ended == nil {
-		t.Errorf("%d hits live, again %+v", s.Hits, res)
+	if res.Hits != s.Hits || res.Ended == nil {
+		t.Errorf("%d hits live, again %d, end %+v", s.Hits, res.Hits, res.Ended)
+	}
+	cores, events := coresOf(res)
+	for kind, n := range map[string]int{fault.TapeKind: 1, pagestore.TapeKind: 3, vregion.HomeTapeKind: 3, vregion.OwnersTapeKind: 3, migrate.TakerTapeKind: 6, migrate.GiverTapeKind: 45, buffercache.TapeKind: 3} {
+		if cores[kind] != n || events[kind] == 0 && kind != buffercache.TapeKind {
+			t.Errorf("%d cores of %s with %d events, want %d", cores[kind], kind, events[kind], n)
+		}
+	}
+	if len(res.Cores) != 64 || events[migrate.GiverTapeKind] < 45*8 {
+		t.Errorf("%d cores, %d events of givers", len(res.Cores), events[migrate.GiverTapeKind])
 	}
 	for i, m := range c.m {
 		if s := m.Stats(); s.Pages.Used != 0 || s.OwnedRegions != 0 || s.Home.Processes != 0 {

@@ -84,6 +84,10 @@ type Supervisor struct {
 	control net.Listener
 	conns   sync.WaitGroup
 
+	// Stopped is called by Serve when the cluster has stopped, before whoever asked for it is answered; err is how it stopped, and what it
+	// gives is how Serve ends. Nil: nothing is done.
+	Stopped func(err error) error
+
 	mu     sync.Mutex
 	deaths int
 }
@@ -181,6 +185,9 @@ func (s *Supervisor) Serve(ctx context.Context) error {
 	counted()
 	deaths.Wait()
 	err := s.cluster.Stop(context.WithoutCancel(ctx))
+	if s.Stopped != nil {
+		err = s.Stopped(err)
+	}
 	err = errors.Join(err, s.claim.Close())
 	if asker != nil {
 		r := reply{}

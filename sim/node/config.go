@@ -44,7 +44,10 @@ type Config struct {
 
 // Record says where a node's tape goes, and of what run it is.
 type Record struct {
-	Dir          string
+	Dir      string
+	MaxBytes int64 // of the tape
+	// Tail keeps the tapes of the last starts of the node only, and the node goes on without a tape if there can be none.
+	Tail         bool
 	Commit       string
 	ConfigDigest string
 }

@@ -52,6 +52,8 @@ func (t nodeTape) register(r registerer) error {
 	}
 	return errors.Join(
 		counter("record_dropped_total", "Records of cores that came after the tape was full.", func(e record.End) uint64 { return e.Dropped }),
+		counter("record_segments_deleted_total", "Oldest segments of the tape that were deleted, because it had its size.", func(e record.End) uint64 { return e.Deleted }),
+		counter("record_states_left_out_total", "States of cores that were not written at the beginning of a segment, because they were too large for the tape.", func(e record.End) uint64 { return e.NoState }),
 		counter("record_waits_total", "Records of cores that waited, because more than MaxBuffered was still to be written.", func(e record.End) uint64 { return e.Waits }),
 	)
 }

@@ -38,6 +38,10 @@ func (c *stateCore) state() string {
 	return text
 }
 
+// snapshot leaves the counts out, which are of the re-execution.
+func (c *stateCore) snapshot() []byte           { return c.s.Snapshot() }
+func (c *stateCore) restore(state []byte) error { return c.s.Restore(state) }
+
 func (c *stateCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
 	var a tape.Applied
 	if err := a.Read(b); err != nil {

@@ -7,7 +7,7 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// maxPages bounds the page store of a tape: it costs memory.
+// maxPages bounds the page store of a tape.
 const maxPages = 1 << 26
 
 // storeCore re-executes the page store of an mComponent.
@@ -15,17 +15,21 @@ type storeCore struct {
 	head pagestore.TapeHead
 	s    *pagestore.Store
 	in   pagestore.Input
+	at   *ownersCore // of the same node, if it is on the tape: it says what may be served
 }
 
-func newStore(head []byte) (core, error) {
+func newStore(head []byte, o *ExecuteOptions) (core, error) {
 	c := &storeCore{}
 	if err := wire.Unmarshal(head, &c.head); err != nil {
 		return nil, err
 	}
-	if c.head.Capacity < 1 || c.head.Capacity > maxPages {
-		return nil, fmt.Errorf("a page store of %d pages, want 1 to %d", c.head.Capacity, maxPages)
+	if c.head.Capacity < 1 || c.head.Capacity > maxPages || c.head.Groups < 1 || c.head.Groups > pagestore.MaxGroups {
+		return nil, fmt.Errorf("a page store of %d pages in %d groups, want 1 to %d and 1 to %d", c.head.Capacity, c.head.Groups, maxPages, pagestore.MaxGroups)
 	}
-	c.s = pagestore.New(c.head.Capacity)
+	if err := o.memory.take(groupBytes * int64(c.head.Groups)); err != nil {
+		return nil, err
+	}
+	c.s = pagestore.NewGrowing(c.head.Capacity) // what it decides is the same, and a tape may say any capacity
 	return c, nil
 }
 
@@ -35,16 +39,22 @@ func (c *storeCore) name() string { return fmt.Sprintf("page store of %s", c.hea
 func (c *storeCore) ended() bool  { return true }
 func (c *storeCore) close() error { return nil }
 
+func (c *storeCore) snapshot() []byte           { return c.s.AppendState(nil) }
+func (c *storeCore) restore(state []byte) error { return c.s.RestoreState(state, c.head.Groups) }
+
 func (c *storeCore) state() string {
 	return fmt.Sprintf("%+v\n", c.s.Stats())
 }
 
 func (c *storeCore) apply(b []byte) (what string, effects int, hits uint64, err error) {
-	if err := c.in.Read(b, c.head.Capacity); err != nil {
+	if err := c.in.Read(b, c.head.Capacity, c.head.Groups); err != nil {
 		return "a record", 0, 0, err
 	}
 	var sum uint32
 	if err := calling(func() { sum = c.s.Apply(&c.in) }); err != nil {
+		return c.in.String(), 0, 0, err
+	}
+	if err := c.served(); err != nil {
 		return c.in.String(), 0, 0, err
 	}
 	if sum != c.in.Sum {

@@ -62,7 +62,7 @@ func (j *player) corrupt(err error) error {
 }
 
 func (j *player) wrongSector(what string) {
-	j.wrong++
+	j.sawWrong()
 	j.log.Error("wrong sector", "what", what)
 	if len(j.shown) < IntegrityShown {
 		j.shown = append(j.shown, j.spec.Name+": "+what)

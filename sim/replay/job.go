@@ -59,6 +59,7 @@ func newJob(ctx context.Context, comp *pcomponent.Component, s Spec, log *slog.L
 	j.spec, j.log, j.pages = s, log, check.NewPages()
 	j.ctx, j.stop = context.WithCancelCause(ctx)
 	j.player.boundary, j.player.reach, j.player.history = j.boundary, j.reach, j.events.of
+	j.hold = comp.Hold
 	j.lanes = func(p memory) accesses { return j.accesses(p.(*pcomponent.Process)) }
 	return j
 }
@@ -232,7 +233,7 @@ func (j *job) attach(p *pcomponent.Process) error {
 
 // damaged counts a page that came with a wrong checksum. The process's lock is held.
 func (j *job) damaged(page wire.PageNo, owner wire.NodeID, err error) {
-	j.wrong++
+	j.sawWrong()
 	h := j.events.of(page)
 	j.log.Error("damaged page", "page", fmt.Sprintf("%#x", uint64(page)), "owner", owner, "error", err, "history", h)
 	if len(j.shown) < IntegrityShown {

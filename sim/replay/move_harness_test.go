@@ -165,6 +165,12 @@ const worldRegion = 1 << 20
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newRecordedWorld(t, nil)
+}
+
+// newRecordedWorld is a world whose mComponents are recorded.
+func newRecordedWorld(t testing.TB, recorder tape.Recorder) *world {
+	t.Helper()
 	w := &world{t: t, peers: map[string]*netlayer.Peer{}, o: quick()}
 	t.Cleanup(func() {
 		for _, p := range w.peers {
@@ -193,6 +199,7 @@ func newWorld(t testing.TB) *world {
 		w.m = append(w.m, wire.Owner{Node: id, Addr: string(addr)})
 		o := mcomponent.DefaultOptions()
 		o.Node, o.Managers, o.Net, o.RegionBytes, o.MaxRegionsPerProcess = id, w, worldNet(wire.RoleMemory, id), worldRegion, 4096
+		o.Recorder = recorder
 		mc, err := mcomponent.New(o)
 		if err != nil {
 			t.Fatal(err)

@@ -54,6 +54,7 @@ type player struct {
 	wrong   uint64
 	shown   []string
 	history func(wire.PageNo) string // of a page that is wrong; may be nil
+	hold    func()                   // told when something is wrong; may be nil
 
 	volumes []*volume
 	began   bool // an access was made
@@ -217,9 +218,17 @@ func (j *player) unmap(p memory, addr, length uint64) error {
 	return nil
 }
 
+// sawWrong counts a page or a sector that is wrong.
+func (j *player) sawWrong() {
+	j.wrong++
+	if j.hold != nil {
+		j.hold()
+	}
+}
+
 // wrongPage counts and describes a page that failed its check; what is how it differs. The process's lock is held.
 func (j *player) wrongPage(page uint64, what string, ref uint64) {
-	j.wrong++
+	j.sawWrong()
 	if len(j.shown) >= IntegrityShown {
 		return
 	}

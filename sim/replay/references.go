@@ -33,6 +33,7 @@ type References struct {
 type laneRefs struct {
 	refs []trace.Ref
 	next int
+	skip uint64 // references that it has made before
 }
 
 // NewReferences reads what drove a process, from the head of its tape. path tells where the trace is now.
@@ -77,6 +78,18 @@ func (r *References) Next(thread int) (page uint64, write bool, err error) {
 	return f.Page(), f.Write(), nil
 }
 
+// Skip passes over references that each thread has made, before the first Next.
+func (r *References) Skip(made []uint64) error {
+	for t, n := range made {
+		if t < len(r.lanes) {
+			r.lanes[t].skip = n
+		} else if n > 0 {
+			return fmt.Errorf("thread %d has made %d accesses, the process has %d that do", t, n, len(r.lanes))
+		}
+	}
+	return nil
+}
+
 // read deals one more batch.
 func (r *References) read() error {
 	if r.src == nil {
@@ -106,6 +119,10 @@ func (r *References) read() error {
 			continue
 		}
 		l := &r.lanes[r.spec.lane(&refs[i], b.First+uint64(i))]
+		if l.skip > 0 {
+			l.skip--
+			continue
+		}
 		l.refs = append(l.refs, refs[i])
 		r.queued++
 	}

@@ -6,18 +6,24 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"splitkernel/mcomponent"
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/cachemove"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/scomponent"
 	"splitkernel/scomponent/blockdev"
+	"splitkernel/sim/record"
 )
 
 var volumeSerial atomic.Uint64
@@ -59,7 +65,7 @@ func (c *moveCluster) serve(id wire.NodeID, role wire.Role, h netlayer.Handler) 
 	})
 }
 
-func newMoveCluster(t *testing.T) *moveCluster {
+func newMoveCluster(t *testing.T, recorder tape.Recorder) *moveCluster {
 	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}}
 	for _, id := range []wire.NodeID{"p1", "m1", "m2", "s1", "s2"} {
 		c.addr[id] = fmt.Sprintf("inproc:replay-moves-%d", volumeSerial.Add(1))
@@ -84,7 +90,7 @@ func newMoveCluster(t *testing.T) *moveCluster {
 	}
 	for _, id := range []wire.NodeID{"m1", "m2"} {
 		o := mcomponent.DefaultOptions()
-		o.Node, o.Net, o.BufferCacheBytes = id, moveNet(wire.RoleMemory, id), 64*wire.PageSize
+		o.Node, o.Net, o.BufferCacheBytes, o.Recorder = id, moveNet(wire.RoleMemory, id), 64*wire.PageSize, recorder
 		m, err := mcomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -131,9 +137,20 @@ func (c *moveCluster) move(kind wire.MoveKind, from, to, via wire.NodeID, e wire
 }
 
 // TestVolumesAndBufferCachesMoveUnderAProcess moves a volume and its buffer cache back and forth, while the process checks every
-// sector that it reads: none is lost, torn or old.
+// sector that it reads: none is lost, torn or old. All of it was recorded, and the buffer caches and their moves do the same again.
 func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
-	c := newMoveCluster(t)
+	path := filepath.Join(t.TempDir(), "all.tape")
+	wr, err := record.Create(path, record.Head{}, record.DefaultMaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := sync.OnceFunc(func() {
+		if _, err := wr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer ended()
+	c := newMoveCluster(t, wr)
 	const blocks = 128 // twice what the buffer cache holds
 	ctx := context.Background()
 	if err := c.peers["s1"].Control(ctx, wire.OpVolumeCreate, 0, wire.VolumeCreateReq{Volume: 1, Epoch: 1, Name: "v", SizeBytes: blocks * wire.PageSize}, nil); err != nil {
@@ -220,6 +237,18 @@ func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
 	wg.Wait()
 	if err := p.Close(ctx); err != nil {
 		t.Error(err)
+	}
+	ended()
+	res := again(t, path)
+	counted := map[string]uint64{}
+	for _, x := range res.Cores {
+		counted[x.Kind] += x.Events
+		if x.Kind == cachemove.TapeKind && !strings.HasPrefix(x.State, "done under epoch ") {
+			t.Errorf("%s: %s", x.Name, x.State)
+		}
+	}
+	if counted[buffercache.TapeKind] < 2*ops.Load() || counted[cachemove.TapeKind] < 4*4 {
+		t.Errorf("%d operations of the process, again %v", ops.Load(), counted)
 	}
 	if n := c.s["s1"].Stats().Volumes + c.s["s2"].Stats().Volumes; n != 1 {
 		t.Errorf("%d copies of the volume are there, want 1", n)

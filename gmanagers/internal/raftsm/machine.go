@@ -76,7 +76,9 @@ func (m *machine) Update(entries []sm.Entry) ([]sm.Entry, error) {
 // put records one input of the state. m.mu is held.
 func (m *machine) put(a tape.Applied) {
 	m.record = a.Append(m.record[:0])
-	m.tape.Record(m.record)
+	if m.tape.Record(m.record) {
+		m.tape.State(m.state.Freeze()())
+	}
 }
 
 // Lookup runs a func(State) that reads.

@@ -77,12 +77,21 @@ func TestTransportBeforeStart(t *testing.T) {
 	tr.Stop() // never started: nothing to wait for
 }
 
-// kept is a tape that keeps its records.
-type kept [][]byte
+// kept is a tape that keeps its records, and behind the first the state.
+type kept struct {
+	records [][]byte
+	state   []byte
+}
 
-func (k *kept) Record(b []byte) { *k = append(*k, slices.Clone(b)) }
+func (k *kept) Record(b []byte) bool {
+	k.records = append(k.records, slices.Clone(b))
+	return len(k.records) == 1
+}
+func (k *kept) State(b []byte) { k.state = slices.Clone(b) }
+func (k *kept) End()           {}
 
-// TestMachineRecords: what a machine applies and restores is on its tape, and makes another state equal.
+// TestMachineRecords: what a machine applies and restores is on its tape, and makes another state equal; so does a state that the
+// tape wanted, with what followed.
 func TestMachineRecords(t *testing.T) {
 	var k kept
 	var na, nb atomic.Uint64
@@ -107,7 +116,7 @@ func TestMachineRecords(t *testing.T) {
 	}
 	update(b, "m22")
 	again := gmm.New()
-	for _, r := range k {
+	for i, r := range k.records {
 		var in tape.Applied
 		if err := in.Read(r); err != nil {
 			t.Fatal(err)
@@ -119,8 +128,16 @@ func TestMachineRecords(t *testing.T) {
 		} else if sum := tape.SumOf(again.ApplyBytes(in.Command)); sum != in.Sum {
 			t.Errorf("checksum %x, recorded %x", sum, in.Sum)
 		}
+		if i == 0 {
+			if !bytes.Equal(again.Snapshot(), k.state) {
+				t.Error("the state on the tape is another")
+			}
+			if again = gmm.New(); again.Restore(k.state) != nil {
+				t.Error("the state on the tape cannot be restored")
+			}
+		}
 	}
-	if len(k) != 2 || !bytes.Equal(again.Snapshot(), b.state.(*gmm.State).Snapshot()) {
-		t.Errorf("%d records, or another state", len(k))
+	if len(k.records) != 2 || !bytes.Equal(again.Snapshot(), b.state.(*gmm.State).Snapshot()) {
+		t.Errorf("%d records, or another state", len(k.records))
 	}
 }
