@@ -2,8 +2,6 @@ package gmanagers
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -50,7 +48,7 @@ type driver struct {
 
 	mu      sync.Mutex
 	term    uint64 // of leadership of GPM, as m counts them
-	core    *admission.Coordinator
+	core    *admission.Taped
 	waiting map[wire.PID][]*waiter
 	lanes   [wire.GSM + 1]lane
 	effects []admission.Effect // reused
@@ -86,7 +84,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
 	d := &driver{
-		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: newCoordinator(), waiting: map[wire.PID][]*waiter{},
+		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
 		lostPatience: lostPatience, evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
@@ -98,12 +96,6 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	return d, nil
 }
 
-func newCoordinator() *admission.Coordinator {
-	var b [8]byte
-	crand.Read(b[:]) // never fails (crypto/rand)
-	return admission.NewCoordinator(binary.LittleEndian.Uint64(b[:]), patience)
-}
-
 // run looks after what is open until ctx, the driver's, ends; then it waits for the senders.
 func (d *driver) run() {
 	var loops sync.WaitGroup
@@ -112,7 +104,7 @@ func (d *driver) run() {
 	stopping := map[wire.PID]time.Time{}
 	loops.Go(func() { d.every(queueInterval, func() { d.evict(stopping) }) })
 	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
-		q := admission.NewInquirer(patience)
+		q := d.m.inquirerCore(g)
 		loops.Go(func() { d.every(lookInterval, func() { d.inquire(g, q) }) })
 	}
 	for _, g := range groups {
@@ -153,12 +145,13 @@ func (d *driver) every(interval time.Duration, do func()) {
 }
 
 // current returns the coordinator of the present term of leadership. d.mu is held.
-func (d *driver) current() *admission.Coordinator {
+func (d *driver) current() *admission.Taped {
 	d.m.mu.Lock()
 	term := d.m.terms[wire.GPM]
 	d.m.mu.Unlock()
 	if term != d.term {
-		d.term, d.core = term, newCoordinator() // what the last term left open is found in the log
+		d.core.End()
+		d.term, d.core = term, d.m.coordinatorCore() // what the last term left open is found in the log
 	}
 	return d.core
 }
@@ -399,7 +392,7 @@ func (d *driver) find() {
 }
 
 // inquire asks GPM about the holds of a participant that stay prepared, and does what it says.
-func (d *driver) inquire(g wire.Manager, q *admission.Inquirer) {
+func (d *driver) inquire(g wire.Manager, q *admission.TapedInquirer) {
 	if !d.leads(g) {
 		return
 	}

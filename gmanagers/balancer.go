@@ -83,12 +83,15 @@ func (v *balancer) tick(ctx context.Context) {
 		v.m.balanced[v.g] = nil
 	}
 	v.m.mu.Unlock()
-	if !leads {
+	if v.looker != nil && (!leads || v.term != term) {
+		v.looker.End()
 		v.looker = nil
+	}
+	if !leads {
 		return
 	}
-	if o := &v.m.o; v.looker == nil || v.term != term {
-		settings := weigh.Settings{Balance: o.Balance, GPMPolicy: o.GPMPolicy, GMMPolicy: o.GMMPolicy, GSMPolicy: o.GSMPolicy, CachePolicy: o.CachePolicy, Overcommit: uint64(o.Overcommit * 1000)}
+	if o := &v.m.o; v.looker == nil {
+		settings := weigh.Settings{Balance: o.Balance, GPMPolicy: o.GPMPolicy, GMMPolicy: o.GMMPolicy, GSMPolicy: o.GSMPolicy, CachePolicy: o.CachePolicy, Overcommit: uint64(o.Overcommit * 1000), Core: v.m.balancerCore}
 		v.term, v.looker = term, weigh.NewLooker(v.g, settings, now+ms(o.LeaseMS))
 	}
 	fresh, err := newsOf(v.host, v.g)

@@ -41,7 +41,7 @@ type mover struct {
 	ended  func() // is told that ends were taken down; set before run
 
 	term    uint64
-	core    *moves.Mover // nil while this process does not lead, or does not know all yet
+	core    *moves.Taped // nil while this process does not lead, or does not know all yet
 	listed  []moves.Listed
 	seen    news           // as of listed
 	effects []moves.Effect // reused
@@ -52,7 +52,7 @@ type mover struct {
 
 // moveAnswer is what came of an effect, or of some that were proposed together.
 type moveAnswer struct {
-	core     *moves.Mover // that wanted it
+	core     *moves.Taped // that wanted it
 	e        moves.Effect
 	proposed []moves.Effect // instead of e
 	rep      wire.MoveStatusRep
@@ -104,18 +104,20 @@ func (v *mover) step(ctx context.Context) {
 	v.m.lead(v.g, leads)
 	term := v.m.terms[v.g]
 	v.m.mu.Unlock()
-	if !leads {
+	if v.core != nil && (!leads || v.term != term) {
+		v.core.End()
 		v.core, v.listed, v.queue = nil, nil, nil
+	}
+	if !leads {
 		return
 	}
-	if v.core == nil || v.term != term {
-		v.core, v.queue = nil, nil
+	if v.core == nil {
 		barrier, cancel := context.WithTimeout(ctx, barrierTimeout)
 		defer cancel()
 		if err := v.host.Read(barrier, v.g, func(raftsm.State) {}); err != nil {
 			return // again, soon
 		}
-		v.core, v.term, v.listed, v.seen = moves.New(), term, nil, news{}
+		v.core, v.term, v.listed, v.seen = v.m.moverCore(v.g), term, nil, news{}
 	}
 	seen, err := newsOf(v.host, v.g)
 	if err != nil {

@@ -24,7 +24,7 @@ type vigil struct {
 
 	mu   sync.Mutex
 	term uint64
-	core *membership.Prober
+	core *membership.TapedProber
 }
 
 // look is called a few times in a lease.
@@ -37,14 +37,16 @@ func (v *vigil) look() {
 	m.mu.Unlock()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !leads {
+	if v.core != nil && (!leads || term != v.term) {
+		v.core.End()
 		v.core = nil
+	}
+	if !leads {
 		v.tellReached(nil)
 		return
 	}
-	if v.core == nil || term != v.term {
-		lease := ms(m.o.LeaseMS)
-		v.core, v.term = membership.NewProber(lease, lease+probeSlack), term
+	if v.core == nil {
+		v.core, v.term = m.proberCore(v.g), term
 	}
 	silent, witnesses, err := v.watched()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/session"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
 
@@ -80,6 +81,9 @@ type ServerOptions struct {
 	Role    wire.Role    `mapstructure:"-" yaml:"-"`
 	Node    wire.NodeID  `mapstructure:"-" yaml:"-"`
 	Log     *slog.Logger `mapstructure:"-" yaml:"-"` // nil discards
+
+	// Recorder gets what decides which requests are executed, and that only: at most once each. Nil is off.
+	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 
 	// Workers is the number of goroutines that run the requests that are not inline.
 	Workers int `mapstructure:"workers" yaml:"workers"`

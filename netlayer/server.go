@@ -31,7 +31,7 @@ type Server struct {
 	workers    sync.WaitGroup
 
 	onceMu sync.Mutex
-	once   *session.Dedupe
+	once   *session.Taped          // its tape is written under onceMu
 	answer map[onceKey]*serverConn // whom to answer when a running at-most-once request ends: the latest to ask
 }
 
@@ -42,10 +42,13 @@ func NewServer(h Handler, o ServerOptions) *Server {
 	if err := o.Validate(); err != nil {
 		panic("netlayer: options of a server: " + err.Error())
 	}
+	head := session.TapeHead{Node: o.Node, Options: session.DedupeOptions{Sessions: o.Sessions, Window: o.DedupeWindow, Bytes: o.DedupeBytes}}
+	once := &session.Taped{Dedupe: session.NewDedupe(head.Options)}
+	once.Record(o.Recorder, once.Dedupe, session.TapeKind, &head)
 	return &Server{
 		h: h, o: o, log: logger(o.Log), queue: make(chan *task, o.QueueLen), answer: make(map[onceKey]*serverConn),
 		tasks: sync.Pool{New: func() any { return new(task) }},
-		once:  session.NewDedupe(session.DedupeOptions{Sessions: o.Sessions, Window: o.DedupeWindow, Bytes: o.DedupeBytes}),
+		once:  once,
 	}
 }
 

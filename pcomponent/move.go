@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
@@ -30,6 +31,9 @@ func (c *Component) ID() wire.NodeID { return c.o.ID }
 
 // Addr is where other components reach this one; empty if they cannot.
 func (c *Component) Addr() string { return string(c.o.Addr) }
+
+// Recorder is what Options say: it also gets what the cores of moves are told. Nil is off.
+func (c *Component) Recorder() tape.Recorder { return c.o.Recorder }
 
 // Control asks another node, over the connection that the component keeps to it. Retries end with ctx.
 func (c *Component) Control(ctx context.Context, addr string, op wire.Op, epoch wire.Epoch, req, rep any) error {

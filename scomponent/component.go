@@ -17,7 +17,6 @@ import (
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
-	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
 )
@@ -183,7 +182,7 @@ func (c *Component) open(id wire.VolumeID) *vol {
 		err = fmt.Errorf("its header is that of volume %d", meta.ID)
 	}
 	if err == nil {
-		v.core = volume.New(meta, c.boot)
+		v.core = c.volumeCore(volume.New(meta, c.boot))
 		v.img, err = c.store.Open(volume.ImageName(id))
 	}
 	switch {
@@ -196,7 +195,7 @@ func (c *Component) open(id wire.VolumeID) *vol {
 }
 
 func (c *Component) newVol(id wire.VolumeID) *vol {
-	return &vol{node: c.o.Node, id: id, sched: iosched.New(c.o.FlushQueue), waiting: map[uint64]*flushWait{}}
+	return &vol{node: c.o.Node, id: id, sched: c.schedCore(id), waiting: map[uint64]*flushWait{}}
 }
 
 func (c *Component) find(id wire.VolumeID) (*vol, error) {
@@ -236,10 +235,11 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 		return err
 	}
 	v := c.newVol(req.Volume)
-	v.core = volume.New(meta, c.boot)
+	v.core = c.volumeCore(volume.New(meta, c.boot))
 	if err := c.make(v, meta); err != nil {
 		err = v.ioError("it cannot be made", err)
 		v.close()
+		v.endTapes()
 		c.store.Remove(volume.NewName(v.id)) // what stays is removed at the next start
 		c.store.Remove(volume.ImageName(v.id))
 		return err
@@ -338,11 +338,12 @@ func (c *Component) remove(ref wire.VolumeRef) error {
 func (c *Component) forgetVol(v *vol) {
 	v.close()
 	delete(c.vols, v.id)
+	v.st.Lock()
+	defer v.st.Unlock()
+	v.endTapes()
 	if v.broken != nil {
 		return
 	}
-	v.st.Lock()
-	defer v.st.Unlock()
 	c.reserved -= v.core.Meta().SizeBytes
 	st := v.sched.Stats()
 	c.pastSyncs, c.pastRefused = c.pastSyncs+st.Syncs, c.pastRefused+st.Refused

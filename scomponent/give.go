@@ -21,7 +21,7 @@ type giving struct {
 	v     *vol // nil if the volume was given away before a restart
 
 	mu    sync.Mutex
-	core  *migrate.Giver
+	core  *migrate.TapedGiver
 	noted bool                // a note of this move is on disk
 	final *wire.MoveStatusRep // of a move that ended before a restart
 	over  bool
@@ -66,7 +66,7 @@ func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
 	case meta.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d (%s): a move from epoch %d, want at least %d", v.id, meta.Name, req.OldEpoch, meta.Epoch)
 	}
-	g := &giving{c: c, req: req, v: v, began: time.Now(), core: migrate.New(c.o.Migrate, req, meta.SizeBytes/wire.PageSize)}
+	g := &giving{c: c, req: req, v: v, began: time.Now(), core: c.giverCore(req, meta.SizeBytes/wire.PageSize, 0)}
 	v.give = g // from here on it hears of every write
 	c.counts.movesStarted.Add(1)
 	c.log.Info("a volume moves", "volume", v.id, "name", meta.Name, "to", req.To, "epoch", req.Epoch)
@@ -151,6 +151,7 @@ func (g *giving) ended() {
 	}
 	g.mu.Lock()
 	g.over = true
+	g.core.End()
 	g.mu.Unlock()
 	n := &g.c.counts
 	switch s.State {

@@ -191,7 +191,7 @@ func (c *Component) resume(id wire.VolumeID, v *vol) error {
 		}
 		return fmt.Errorf("%w: %w", errNote, err)
 	}
-	g := &giving{c: c, req: out.Req, v: v, began: time.Now(), noted: true, core: migrate.Resume(c.o.Migrate, out.Req, out.Mark)}
+	g := &giving{c: c, req: out.Req, v: v, began: time.Now(), noted: true, core: c.giverCore(out.Req, 0, out.Mark)}
 	switch out.Mark {
 	case migrate.Giving, migrate.Undoing:
 		if v != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
 	"splitkernel/scomponent/migrate"
@@ -25,6 +26,9 @@ type Options struct {
 	// IncomingTimeout is for how long nothing may come of a volume that moves here before it is given up; 0 is
 	// DefaultIncomingTimeout. A complete one is kept, and its giver asked at such intervals.
 	IncomingTimeout time.Duration `mapstructure:"-" yaml:"-"`
+
+	// Recorder gets what the cores of volumes and of their moves are told; nil is off.
+	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 
 	BootID string `mapstructure:"-" yaml:"-"` // names this start of the machine; empty asks the kernel
 

@@ -20,7 +20,7 @@ type taking struct {
 
 	gate sync.RWMutex // shared by blocks of a round; alone to begin a round, to end one, to serve and to drop
 	mu   sync.Mutex
-	core *migrate.Taker
+	core *migrate.TapedTaker
 	done bool      // served or dropped; under gate
 	last time.Time // when something came; under mu
 	quit chan struct{}
@@ -57,7 +57,7 @@ func (c *Component) takeOpen(req wire.VolumeCopyOpenReq) error {
 	v := c.newVol(req.Volume)
 	v.closed = v.comes(req.Giver)
 	meta := volume.Meta{ID: req.Volume, Name: req.Name, SizeBytes: req.SizeBytes}
-	v.core = volume.New(meta, c.boot)
+	v.core = c.volumeCore(volume.New(meta, c.boot))
 	// Left-overs of an earlier stay go first, the note of its leaving last: it says that they are to go.
 	err := c.removeFiles(volume.SumsName(v.id), volume.ImageName(v.id), volume.OutName(v.id))
 	if err == nil {
@@ -66,13 +66,14 @@ func (c *Component) takeOpen(req wire.VolumeCopyOpenReq) error {
 	if err != nil {
 		err = v.ioError("it cannot be taken", err)
 		v.close()
+		v.endTapes()
 		c.store.Remove(volume.NewName(v.id)) // what stays is removed at the next start
 		c.store.Remove(volume.ImageName(v.id))
 		return err
 	}
 	c.vols[v.id] = v
 	c.reserved += req.SizeBytes
-	c.expect(&taking{c: c, v: v, open: req, core: migrate.Take(req)})
+	c.expect(&taking{c: c, v: v, open: req, core: c.takerCore(migrate.Take(req))})
 	c.log.Info("a volume comes", "volume", v.id, "name", req.Name, "size_bytes", req.SizeBytes, "from", req.Giver, "epoch", req.Epoch)
 	return nil
 }
@@ -219,7 +220,8 @@ func (c *Component) takeEnd(end wire.VolumeCopyEndReq) error {
 		return nil
 	}
 	v.st.Lock()
-	v.core = volume.Arrive(t.open, end, c.boot)
+	v.core.End()
+	v.core = c.volumeCore(volume.Arrive(t.open, end, c.boot))
 	head, off := v.core.Header()
 	v.st.Unlock()
 	_, err = v.sums.WriteAt(head, off)
@@ -284,6 +286,9 @@ func (c *Component) takeServe(ref wire.VolumeMoveRef) error {
 // left takes a volume that came out of the incoming ones. mu and t.gate are held.
 func (c *Component) left(t *taking) {
 	t.done = true
+	t.mu.Lock()
+	t.core.Log.End() // of the log, not of a round
+	t.mu.Unlock()
 	close(t.quit)
 	delete(c.incoming, t.v.id)
 }
@@ -322,7 +327,7 @@ func (c *Component) kept(v *vol) error {
 	}
 	meta := v.core.Meta()
 	v.closed = v.comes(in.Giver)
-	c.expect(&taking{c: c, v: v, core: migrate.Kept(in.Ref), open: wire.VolumeCopyOpenReq{Move: in.Ref.Move, Volume: v.id, Name: meta.Name,
+	c.expect(&taking{c: c, v: v, core: c.takerCore(migrate.Kept(in.Ref)), open: wire.VolumeCopyOpenReq{Move: in.Ref.Move, Volume: v.id, Name: meta.Name,
 		SizeBytes: meta.SizeBytes, Epoch: in.Ref.Epoch, Giver: in.Giver, GiverAddr: in.GiverAddr}})
 	return nil
 }

@@ -32,9 +32,9 @@ type vol struct {
 	blocks [stripes]sync.RWMutex
 
 	st      sync.Mutex // what follows
-	core    *volume.Volume
+	core    *volume.Taped
 	owed    volume.Persist // a header that could not be written yet
-	sched   *iosched.Scheduler
+	sched   *iosched.Taped
 	effects []iosched.Effect
 	waiting map[uint64]*flushWait
 	lastID  uint64

@@ -3,6 +3,7 @@ package admission_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -31,8 +34,9 @@ type world struct {
 	gpm     *gpm.State
 	gmm     *gmm.State
 	gsm     *gsm.State
-	core    *admission.Coordinator
-	asks    map[wire.Manager]*admission.Inquirer
+	tapes   tapedtest.Tapes
+	core    *admission.Taped
+	asks    map[wire.Manager]*admission.TapedInquirer
 	now     time.Duration
 	life    int // of the coordinator
 	seq     uint64
@@ -55,11 +59,14 @@ const grace = 10
 
 func newWorld(t fataler) *world {
 	w := &world{
-		t: t, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), core: admission.NewCoordinator(1, grace), life: 1, specs: map[wire.PID]admission.VNodeSpec{},
-		answers: map[wire.PID]admission.Answer{}, asks: map[wire.Manager]*admission.Inquirer{},
+		t: t, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), life: 1, specs: map[wire.PID]admission.VNodeSpec{},
+		answers: map[wire.PID]admission.Answer{}, asks: map[wire.Manager]*admission.TapedInquirer{},
 	}
+	w.coordinator()
 	for _, g := range []wire.Manager{wire.GMM, wire.GSM} {
-		w.asks[g] = admission.NewInquirer(grace)
+		h := admission.InquirerHead{Of: g, Patience: grace}
+		w.asks[g] = &admission.TapedInquirer{Inquirer: h.New()}
+		w.asks[g].Record(&w.tapes, w.asks[g].Inquirer, admission.InquirerTapeKind, &h)
 	}
 	for i := range 2 {
 		id := fmt.Sprint(i + 1)
@@ -234,9 +241,26 @@ func (w *world) lose(m message) {
 	w.perform(w.core.Lost(m.e.To, pid, errors.New("lost"), nil))
 }
 
+// coordinator makes a coordinator, which is recorded.
+func (w *world) coordinator() {
+	h := admission.TapeHead{ID: uint64(w.life), Grace: grace}
+	w.core = &admission.Taped{Coordinator: h.New()}
+	w.core.Record(&w.tapes, w.core.Coordinator, admission.TapeKind, &h)
+}
+
+// remake makes a core by the head of its tape.
+func remake(kind string, head []byte) (taped.Core, error) {
+	if kind == admission.InquirerTapeKind {
+		h, err := taped.Read[admission.InquirerHead](head)
+		return h.New(), err
+	}
+	h, err := taped.Read[admission.TapeHead](head)
+	return h.New(), err
+}
+
 func (w *world) die() {
 	w.life++
-	w.core = admission.NewCoordinator(uint64(w.life), grace)
+	w.coordinator()
 }
 
 func name(e admission.Effect) string {
@@ -353,6 +377,7 @@ func TestEndsInCommitOrAbort(t *testing.T) {
 		if a, b, c := len(w.gpm.Processes(0)), len(w.gmm.Processes(0)), len(w.gsm.Volumes(0)); a+b+c > 0 {
 			t.Fatalf("%d processes, %d homes and %d volumes are left", a, b, c)
 		}
+		w.tapes.Again(t, rand.New(rand.NewPCG(w.seq, 1)), remake)
 	})
 }
 

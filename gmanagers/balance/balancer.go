@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
@@ -35,6 +36,7 @@ type Balancer struct {
 	measures []Measure // Options.Measure and, if there is one, Second
 	resource string
 	choose   Choose
+	placer   *placer // of choose, if it is ByPolicy; nil else
 
 	looked    bool // once at least
 	lookedAt  time.Duration
@@ -52,6 +54,14 @@ func New(o Options, resource string, choose Choose) *Balancer {
 	if o.Second != "" && o.SecondWeight > 0 {
 		b.measures = append(b.measures, o.Second)
 	}
+	return b
+}
+
+// Placing is New with the Choose of ByPolicy. A Balancer that is recorded is one of these: a snapshot has all that it remembers.
+func Placing(o Options, resource string, p placement.Policy) *Balancer {
+	l := &placer{p: p}
+	b := New(o, resource, l.choose)
+	b.placer = l
 	return b
 }
 

@@ -19,36 +19,41 @@ type Choose func(t Thing, among []Component) (int, Choice)
 
 // ByPolicy places by a placement policy; what a policy draws or where its turn is comes from the thing, so the same
 // looks give the same plans.
-func ByPolicy(p placement.Policy) Choose {
-	var set placement.Set
-	var turn wire.NodeID
-	return func(t Thing, among []Component) (int, Choice) {
-		set.Reset()
-		for _, c := range among {
-			to := placement.Candidate{
-				ID: c.ID, Rack: c.Rack, Room: c.Room, Reserved: c.Reserved, Capacity: c.Capacity, Threads: c.Load.Threads, Traffic: c.Load.Ops,
-			}
-			switch t.ID.Kind {
-			case wire.MoveHome:
-				to.Homes = c.Placed
-			case wire.MoveVolume, wire.MoveCache:
-				to.Volumes = c.Placed
-			}
-			set.Add(to)
+func ByPolicy(p placement.Policy) Choose { return (&placer{p: p}).choose }
+
+// placer is ByPolicy with what it remembers.
+type placer struct {
+	p    placement.Policy
+	set  placement.Set
+	turn wire.NodeID // of a policy that goes round
+}
+
+func (l *placer) choose(t Thing, among []Component) (int, Choice) {
+	l.set.Reset()
+	for _, c := range among {
+		to := placement.Candidate{
+			ID: c.ID, Rack: c.Rack, Room: c.Room, Reserved: c.Reserved, Capacity: c.Capacity, Threads: c.Load.Threads, Traffic: c.Load.Ops,
 		}
-		key := placement.Hash(uint64(t.ID.Kind), uint64(t.ID.PID), uint64(t.ID.Region), uint64(t.ID.Volume))
-		ask := placement.Ask{Need: t.Size, Key: key, Chance: key, After: turn, Avoid: t.Avoid, AvoidRacks: t.AvoidRacks}
-		i := placement.Choose(p, ask, &set)
-		if i < 0 {
-			return i, Choice{}
+		switch t.ID.Kind {
+		case wire.MoveHome:
+			to.Homes = c.Placed
+		case wire.MoveVolume, wire.MoveCache:
+			to.Volumes = c.Placed
 		}
-		if p.Rotates {
-			turn = among[i].ID
-		}
-		var e events.Event
-		e.Explain(p, ask, &set, i)
-		return i, Choice{e.Policy, e.Unit, e.Candidates}
+		l.set.Add(to)
 	}
+	key := placement.Hash(uint64(t.ID.Kind), uint64(t.ID.PID), uint64(t.ID.Region), uint64(t.ID.Volume))
+	ask := placement.Ask{Need: t.Size, Key: key, Chance: key, After: l.turn, Avoid: t.Avoid, AvoidRacks: t.AvoidRacks}
+	i := placement.Choose(l.p, ask, &l.set)
+	if i < 0 {
+		return i, Choice{}
+	}
+	if l.p.Rotates {
+		l.turn = among[i].ID
+	}
+	var e events.Event
+	e.Explain(l.p, ask, &l.set, i)
+	return i, Choice{e.Policy, e.Unit, e.Candidates}
 }
 
 // drain plans what leaves the components that drain.

@@ -14,7 +14,7 @@ import (
 type world struct {
 	o       Options
 	what    Measure
-	b       *Balancer
+	b       *Taped
 	now     time.Duration
 	rng     *rand.Rand
 	noise   float64 // readings vary by so much of the truth
@@ -49,7 +49,7 @@ func newWorld(o Options, what Measure, seed uint64) *world {
 		panic(err)
 	}
 	o.Measure = what
-	return &world{o: o, what: what, b: New(o, "bytes of memory", ByPolicy(p)), now: time.Hour, rng: rand.New(rand.NewPCG(seed, 1)), looks: 1}
+	return &world{o: o, what: what, b: &Taped{Balancer: Placing(o, "bytes of memory", p)}, now: time.Hour, rng: rand.New(rand.NewPCG(seed, 1)), looks: 1}
 }
 
 func (w *world) component(room uint64, power float64) *wcomp {

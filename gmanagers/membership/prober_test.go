@@ -12,6 +12,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -29,7 +31,8 @@ type proberWorld struct {
 	seq     int
 	table   *Table
 	watch   [3]*Watch // of each manager
-	prober  *Prober
+	tapes   tapedtest.Tapes
+	prober  *TapedProber
 	leader  int
 	term    int
 	loss    float64
@@ -102,7 +105,9 @@ func (w *proberWorld) lead(i int) {
 	w.leader = i
 	w.term++
 	w.watch[i].Lead(wire.GMM, w.now)
-	w.prober = NewProber(testLease, testPatience)
+	h := ProberHead{Of: wire.GMM, Lease: testLease, Patience: testPatience}
+	w.prober = &TapedProber{Prober: h.New()}
+	w.prober.Record(&w.tapes, w.prober.Prober, ProberTapeKind, &h)
 }
 
 func (w *proberWorld) tick() {
@@ -266,6 +271,10 @@ func TestNobodyDiesWhomAWitnessReaches(t *testing.T) {
 		if late > 0 {
 			t.Fatalf("%d of %d that live were declared dead after all faults had ended", late, len(w.dead)-before)
 		}
+		w.tapes.Again(t, w.rng, func(_ string, head []byte) (taped.Core, error) {
+			h, err := taped.Read[ProberHead](head)
+			return h.New(), err
+		})
 	})
 	if deaths == 0 {
 		t.Error("nobody ever died: the test sees nothing")

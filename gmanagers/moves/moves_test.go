@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/taped"
 	"splitkernel/netlayer/wire"
 )
 
@@ -78,6 +79,7 @@ func TestEveryMoveEndsOnce(t *testing.T) {
 		if most := n*int(2*(troubled+90*time.Second)/PollPause) + n*50; w.calls > most {
 			t.Fatalf("%d calls for %d moves, want at most %d", w.calls, n, most)
 		}
+		w.tapes.Again(t, w.rng, func(string, []byte) (taped.Core, error) { return New(), nil })
 		begun, ended, adopted = begun+w.begun, ended+len(w.ended), adopted+w.adopted
 		for _, e := range w.ended {
 			states[e.State]++

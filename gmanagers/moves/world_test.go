@@ -9,12 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
 // world is a replicated list, leaders with their Movers, components that give and take, and a network that loses,
 // delays and repeats.
 type world struct {
+	tapes   tapedtest.Tapes
 	rng     *rand.Rand
 	now     time.Duration
 	events  events
@@ -98,7 +100,7 @@ type entry struct {
 
 type leader struct {
 	w       *world
-	m       *Mover
+	m       *Taped
 	deposed bool
 	dead    bool
 	tick    time.Duration        // for which a tick is set
@@ -268,7 +270,9 @@ func (w *world) elect() {
 		if w.leader() != nil {
 			return
 		}
-		w.leaders = append(w.leaders, &leader{w: w, m: New(), done: map[wire.MoveID]bool{}})
+		l := &leader{w: w, m: &Taped{Mover: New()}, done: map[wire.MoveID]bool{}}
+		l.m.Record(&w.tapes, l.m.Mover, TapeKind, &TapeHead{Of: wire.GMM})
+		w.leaders = append(w.leaders, l)
 		w.sync()
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/movelist"
-	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 )
 
@@ -27,6 +26,18 @@ type Settings struct {
 	Balance                                      Balance
 	GPMPolicy, GMMPolicy, GSMPolicy, CachePolicy string
 	Overcommit                                   uint64 // thousandths, of memory
+	// Core makes what plans for a kind of thing; nil is one that is not recorded.
+	Core func(k wire.MoveKind, o balance.Options, resource, policy string) *balance.Taped
+}
+
+// untaped makes a Balancer that is not recorded.
+func untaped(k wire.MoveKind, o balance.Options, resource, policy string) *balance.Taped {
+	head := balance.TapeHead{Kind: k, Options: o, Resource: resource, Policy: policy}
+	t, err := head.New()
+	if err != nil {
+		panic(err) // the settings were validated
+	}
+	return t
 }
 
 // Heard is what was heard of components: a membership.Watch.
@@ -43,7 +54,7 @@ type Heard interface {
 type Scale struct {
 	Kind wire.MoveKind
 	o    balance.Options
-	b    *balance.Balancer
+	b    *balance.Taped
 	// The rest is of the round of balancing under way.
 	active bool
 	before [2]float64 // spread and Jain's index when it began
@@ -84,13 +95,12 @@ type Looker struct {
 // NewLooker makes the looker of a group. Before from nothing is looked at: for a lease nobody counts as silent, and rates need readings
 // of one manager process.
 func NewLooker(g wire.Manager, o Settings, from time.Duration) *Looker {
+	if o.Core == nil {
+		o.Core = untaped
+	}
 	l := &Looker{g: g, o: o, from: from, said: map[wire.NodeID]movelist.Note{}}
 	weigh := func(k wire.MoveKind, b balance.Options, resource, policy string) {
-		p, err := placement.New(policy)
-		if err != nil {
-			panic(err) // the settings were validated
-		}
-		l.scales = append(l.scales, &Scale{Kind: k, o: b, b: balance.New(b, resource, balance.ByPolicy(p)), left: map[wire.NodeID]int{}})
+		l.scales = append(l.scales, &Scale{Kind: k, o: b, b: o.Core(k, b, resource, policy), left: map[wire.NodeID]int{}})
 	}
 	switch g {
 	case wire.GPM:
@@ -103,6 +113,13 @@ func NewLooker(g wire.Manager, o Settings, from time.Duration) *Looker {
 		weigh(wire.MoveCache, o.Balance.Caches, "buffer caches", o.CachePolicy)
 	}
 	return l
+}
+
+// End ends the tapes of what plans.
+func (l *Looker) End() {
+	for _, s := range l.scales {
+		s.b.End()
+	}
 }
 
 // News tells what counts decisions about members, and changes of the list of moves: what they count may bring looks forward.

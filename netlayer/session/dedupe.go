@@ -59,6 +59,7 @@ type window struct {
 type entry struct {
 	done  bool
 	reply []byte
+	sum   uint32 // of the reply, if the table is recorded
 }
 
 // NewDedupe makes an empty table. Every bound must be at least 1.
@@ -144,9 +145,11 @@ func (d *Dedupe) Begin(session uint64, call ID, retry bool) (Verdict, []byte) {
 }
 
 // End keeps the reply of a request that was executed. The table owns reply from now on.
-func (d *Dedupe) End(session uint64, call ID, reply []byte) {
+func (d *Dedupe) End(session uint64, call ID, reply []byte) { d.end(session, call, reply, 0) }
+
+func (d *Dedupe) end(session uint64, call ID, reply []byte, sum uint32) {
 	w, e := d.running(session, call)
-	e.done, e.reply = true, reply
+	e.done, e.reply, e.sum = true, reply, sum
 	w.done = append(w.done, call)
 	w.bytes += len(reply)
 	for w.bytes > d.o.Bytes {

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 )
 
 func TestID(t *testing.T) {
@@ -58,7 +61,9 @@ func TestBackoff(t *testing.T) {
 func TestDedupeNeverTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := DedupeOptions{Sessions: rapid.IntRange(1, 4).Draw(t, "sessions"), Window: rapid.IntRange(1, 5).Draw(t, "window"), Bytes: rapid.IntRange(0, 40).Draw(t, "bytes")}
-		d := NewDedupe(o)
+		h, tapes := TapeHead{Node: "m1", Options: o}, tapedtest.Tapes{}
+		d := &Taped{Dedupe: NewDedupe(o)}
+		d.Record(&tapes, d.Dedupe, TapeKind, &h)
 		type key struct {
 			s uint64
 			c ID
@@ -157,6 +162,13 @@ func TestDedupeNeverTwice(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
+		})
+		tapes.Again(t, rand.New(rand.NewPCG(seq[0], seq[1])), func(_ string, head []byte) (taped.Core, error) {
+			h, err := taped.Read[TapeHead](head)
+			if err != nil {
+				return nil, err
+			}
+			return h.New()
 		})
 	})
 }

@@ -2,11 +2,14 @@ package handover
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -30,8 +33,9 @@ type simulated struct {
 	o     Options
 	req   wire.MoveReq
 	now   time.Duration
-	g     *Giver
-	tk    *Taker // nil: it knows nothing
+	tapes tapedtest.Tapes
+	g     *TapedGiver
+	tk    *TapedTaker // nil: it knows nothing
 	home  home
 	state []byte
 	got   []byte
@@ -127,7 +131,9 @@ func (s *simulated) perform(e Effect) (o Outcome) {
 	case Plan:
 		o.Err = s.send(func() (err *wire.Error) {
 			if s.tk == nil {
-				s.tk = NewTaker(s.o, copyReq, s.now)
+				h := TakerHead{Options: s.o, Move: copyReq.Move, PID: copyReq.PID, Epoch: copyReq.Epoch, Now: s.now}
+				s.tk = &TapedTaker{Taker: h.New()}
+				s.tk.Record(&s.tapes, s.tk.Taker, TakerTapeKind, &h)
 			}
 			_, err = s.tk.Plan(s.now)
 			o.Ready = s.now > 20*time.Millisecond
@@ -215,7 +221,9 @@ func TestNeverTwo(t *testing.T) {
 		s.req = wire.MoveReq{Move: wire.MoveID{Manager: wire.GPM, No: 3}, Kind: wire.MoveProcess, PID: 7, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "p2", TimeoutMS: 10_000}
 		s.dies = rapid.IntRange(0, 2).Draw(t, "deaths")
 		s.bad = rapid.IntRange(0, 4).Draw(t, "bad") == 0
-		s.g = NewGiver(s.o, s.req, s.now)
+		h := GiverHead{Options: s.o, Req: s.req, Now: s.now}
+		s.g = &TapedGiver{Giver: h.New()}
+		s.g.Record(&s.tapes, s.g.Giver, GiverTapeKind, &h)
 		for !s.g.Ended() {
 			if s.steps++; s.steps > 3000 {
 				t.Fatal("the move does not end")
@@ -270,6 +278,14 @@ func TestNeverTwo(t *testing.T) {
 				t.Fatalf("the taker keeps what it will never serve, in stage %d", s.tk.stage)
 			}
 		}
+		s.tapes.Again(t, rand.New(rand.NewPCG(uint64(s.steps), 1)), func(kind string, head []byte) (taped.Core, error) {
+			if kind == TakerTapeKind {
+				h, err := taped.Read[TakerHead](head)
+				return h.New(), err
+			}
+			h, err := taped.Read[GiverHead](head)
+			return h.New(), err
+		})
 	})
 	for _, st := range []wire.MoveState{wire.MoveDone, wire.MoveUndone, wire.MoveLost} {
 		if ends[st] == 0 {

@@ -63,9 +63,10 @@ type underway struct {
 
 // Giver is the side that holds the volume. Use one goroutine at a time.
 type Giver struct {
-	o     Options
-	req   wire.MoveReq
-	began time.Duration
+	o      Options
+	req    wire.MoveReq
+	blocks uint64 // of the volume; 0 after a restart, when none are sent any more
+	began  time.Duration
 
 	state   wire.MoveState
 	epoch   wire.Epoch
@@ -91,7 +92,7 @@ type Giver struct {
 
 // New makes the giver of a volume of so many blocks. opt has been validated.
 func New(opt Options, req wire.MoveReq, blocks uint64) *Giver {
-	return &Giver{o: opt, req: req, state: wire.MoveCopying, epoch: req.OldEpoch, todo: newSet(blocks), changed: newSet(blocks), out: map[uint64]*underway{}}
+	return &Giver{o: opt, req: req, blocks: blocks, state: wire.MoveCopying, epoch: req.OldEpoch, todo: newSet(blocks), changed: newSet(blocks), out: map[uint64]*underway{}}
 }
 
 // Resume makes the giver of a move that was noted before a restart. Nothing is served here until it says so.

@@ -8,6 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -43,11 +45,13 @@ type world struct {
 	net   []msg
 	local []Effect // steps of the giver that touch nobody else
 
-	g      *Giver // nil: the component is down
+	seed   uint64
+	tapes  tapedtest.Tapes
+	g      *TapedGiver // nil: the component is down
 	gd     disk
 	frozen bool
 
-	tk   *Taker // nil: nothing comes
+	tk   *TapedTaker // nil: nothing comes
 	td   disk
 	tUp  bool
 	half [worldBlocks]int // what came and is not complete
@@ -142,12 +146,12 @@ func (w *world) startGiver() {
 	w.frozen = false
 	switch w.gd.note {
 	case 0:
-		w.g = New(DefaultOptions(), w.req, worldBlocks) // no move: it serves
+		w.g = w.giver(GiverHead{Options: DefaultOptions(), Req: w.req, Blocks: worldBlocks}) // no move: it serves
 		w.g.Refuse(wire.ErrNotFound)
 		w.do(w.g.Start(w.now, nil))
 	default:
 		w.frozen = w.gd.note != TakenBack
-		w.g = Resume(testOptions(), w.req, w.gd.note)
+		w.g = w.giver(GiverHead{Options: testOptions(), Req: w.req, Resumed: w.gd.note})
 		w.do(w.g.Start(w.now, nil))
 	}
 }
@@ -161,7 +165,7 @@ func (w *world) startTaker() {
 	w.logf("%v the taker starts", w.now)
 	w.tUp, w.tk = true, nil
 	if w.td.in {
-		w.tk = Kept(wire.VolumeMoveRef{Move: w.req.Move, Volume: 1, Epoch: w.req.Epoch})
+		w.tk = w.taker(Kept(wire.VolumeMoveRef{Move: w.req.Move, Volume: 1, Epoch: w.req.Epoch}))
 	}
 }
 
@@ -192,7 +196,7 @@ func (w *world) serve(m msg) error {
 			return wire.ErrExists
 		}
 		if w.tk == nil {
-			w.tk, w.half = Take(wire.VolumeCopyOpenReq{Move: w.req.Move, Volume: 1, Epoch: w.req.Epoch}), [worldBlocks]int{}
+			w.tk, w.half = w.taker(Take(wire.VolumeCopyOpenReq{Move: w.req.Move, Volume: 1, Epoch: w.req.Epoch})), [worldBlocks]int{}
 		}
 		return nil
 	case Serve:
@@ -336,11 +340,11 @@ func (w *world) step() {
 }
 
 func runWorld(t interface{ Fatalf(string, ...any) }, seed uint64) wire.MoveState {
-	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), now: 1, tUp: true, viaAt: "s1", viaEpoch: 1,
+	w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 1)), now: 1, tUp: true, viaAt: "s1", viaEpoch: 1,
 		req: wire.MoveReq{Move: wire.MoveID{Manager: wire.GSM, No: 1}, Kind: wire.MoveVolume, Volume: 1, OldEpoch: 1, Epoch: 2, UndoEpoch: 3, To: "s2", Via: "m1", TimeoutMS: 600_000}}
 	w.peace = 20 << w.r.IntN(6)
 	w.gd = disk{files: true, epoch: 1}
-	w.g = New(testOptions(), w.req, worldBlocks)
+	w.g = w.giver(GiverHead{Options: testOptions(), Req: w.req, Blocks: worldBlocks})
 	for b := range uint64(worldBlocks) {
 		if w.r.IntN(3) > 0 {
 			w.version++
@@ -375,7 +379,40 @@ func runWorld(t interface{ Fatalf(string, ...any) }, seed uint64) wire.MoveState
 	if w.takerServes() && (w.viaAt != "s2" || w.viaEpoch != 2) || w.giverServes() && w.viaAt != "s1" {
 		w.failf("%v, and the buffer cache looks for the volume at %s under epoch %d", s.State, w.viaAt, w.viaEpoch)
 	}
+	w.tapes.Again(t, w.r, remake)
 	return s.State
+}
+
+// record has one world in sixteen recorded.
+func (w *world) record() bool { return w.seed%16 == 0 }
+
+func (w *world) giver(h GiverHead) *TapedGiver {
+	g := &TapedGiver{Giver: h.Make()}
+	if w.record() {
+		g.Record(&w.tapes, g.Giver, GiverTapeKind, &h)
+	}
+	return g
+}
+
+func (w *world) taker(k *Taker) *TapedTaker {
+	t, h := &TapedTaker{Taker: k}, k.Head("s2")
+	if w.record() {
+		t.Record(&w.tapes, k, TakerTapeKind, &h)
+	}
+	return t
+}
+
+// remake makes a core by the head of its tape.
+func remake(kind string, head []byte) (taped.Core, error) {
+	if kind == TakerTapeKind {
+		h, err := taped.Read[TakerHead](head)
+		return h.New(), err
+	}
+	h, err := taped.Read[GiverHead](head)
+	if err != nil {
+		return nil, err
+	}
+	return h.New()
 }
 
 // TestWorldsWithCrashes moves a volume in random worlds where everything that may go wrong does, at every step: nothing that was

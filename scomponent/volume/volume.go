@@ -28,6 +28,10 @@ type Volume struct {
 	versions map[uint64]*[chunkBlocks]uint64
 	synced   uint64 // newest generation completed by a flush under this attachment
 	boot     BootID // of the machine now
+
+	// Of a volume that is made again by its tape, which may say anything: who is asked for memory, and for how many chunks it was.
+	take  func(bytes int64) error
+	taken int
 }
 
 // Check checks a request to make a volume and gives its first facts.

@@ -21,7 +21,7 @@ var vocabularies = []string{"netlayer/wire", "netlayer/tape", "sim/units", "sim/
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
-	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/given",
+	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/given", "netlayer/taped",
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover", "pcomponent/blockio",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex", "mcomponent/tapes",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
@@ -33,9 +33,9 @@ var cores = []string{
 	"scomponent/device", "sim/hardware", "sim/generate",
 }
 
-// instruments are the cores that those of other rooms may import: they measure or remember what such a core or its shell tells them
-// and know nothing of it.
-var instruments = []string{"netlayer/heat", "netlayer/given"}
+// instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core, put on a
+// tape what it is told, or remember what its shell gives away, and know nothing of it.
+var instruments = []string{"netlayer/heat", "netlayer/given", "netlayer/taped"}
 
 // composed are cores that put together what cores of other rooms offer.
 var composed = []string{"sim/hardware"}

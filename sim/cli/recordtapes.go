@@ -9,10 +9,9 @@ import (
 	"strings"
 
 	"splitkernel/configs"
-	"splitkernel/netlayer/wire"
 )
 
-// missingTapes names the nodes of a recorded cluster that have no tape although those of their role do: nothing of them can be verified.
+// missingTapes names the nodes of a recorded cluster that have no tape: nothing of them can be verified.
 // A record without its cluster tells nothing.
 func missingTapes(dir string, tapes []string) error {
 	file := filepath.Join(dir, recordCluster)
@@ -29,7 +28,7 @@ func missingTapes(dir string, tapes []string) error {
 			base := filepath.Base(tape)
 			return strings.HasPrefix(base, string(n.ID)+".") || strings.HasPrefix(base, string(n.ID)+"-")
 		}
-		if n.Role != wire.RoleStorage.String() && !slices.ContainsFunc(tapes, own) {
+		if !slices.ContainsFunc(tapes, own) {
 			missing = append(missing, string(n.ID))
 		}
 	}

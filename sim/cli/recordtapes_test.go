@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestMissingTapes: a tape that was lost is told; sComponents have none, and a node that was started again has several.
+// TestMissingTapes: a tape that was lost is told, and a node that was started again has several.
 func TestMissingTapes(t *testing.T) {
 	dir := t.TempDir()
 	if err := missingTapes(dir, nil); err != nil {
@@ -19,11 +19,11 @@ func TestMissingTapes(t *testing.T) {
 	}
 	write(t, dir, recordCluster, string(text))
 	tape := func(name string) string { return filepath.Join(dir, name) }
-	if err := missingTapes(dir, []string{tape("g1.tape"), tape("m1-start2.tape"), tape("p1.tape"), tape("p1-start2.tape")}); err != nil {
+	if err := missingTapes(dir, []string{tape("g1.tape"), tape("m1-start2.tape"), tape("p1.tape"), tape("p1-start2.tape"), tape("s1.tape")}); err != nil {
 		t.Error(err)
 	}
-	if err := missingTapes(dir, []string{tape("g1.tape"), tape("p10.tape")}); err == nil || !strings.Contains(err.Error(), "no tape of p1, m1,") {
-		t.Errorf("%v, want p1 and m1", err)
+	if err := missingTapes(dir, []string{tape("g1.tape"), tape("p10.tape")}); err == nil || !strings.Contains(err.Error(), "no tape of p1, m1, s1,") {
+		t.Errorf("%v, want p1, m1 and s1", err)
 	}
 	write(t, dir, recordCluster, "nodes: 3\n")
 	if err := missingTapes(dir, nil); err == nil || !strings.Contains(err.Error(), recordCluster+": nodes: ") {

@@ -9,9 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/handover"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/volume"
 )
 
 // moveSteps are those of a move at the manager that ordered it: it is recorded and nobody was told; the giver was told; it has
@@ -100,4 +107,10 @@ func TestKill9AtEveryStepOfAMove(t *testing.T) {
 	}
 	k.exact("in the end")
 	t.Logf("killed: %v", k.kills)
+	r := k.reexecuted(path)
+	for _, kind := range []string{
+		admission.TapeKind, moves.TapeKind, balance.TapeKind, handover.GiverTapeKind, handover.TakerTapeKind, volume.TapeKind, iosched.TapeKind, migrate.GiverTapeKind, migrate.TakerTapeKind,
+	} {
+		r.has(t, kind, 1)
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 )
 
 // threeAndTwo is three managers and two components of each role, with little room: it is filled to the last bit.
@@ -72,6 +73,7 @@ type deathbed struct {
 	dir, tmp string
 	kills    map[string]int // by node
 	died     string         // last
+	tapes    string         // the folder of the record
 	mourn    func()         // if not nil, is called when one has died
 }
 
@@ -81,7 +83,8 @@ func newDeathbed(t *testing.T, name string) *deathbed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &deathbed{cluster: startWith(t, exe, threeAndTwo), name: fmt.Sprintf("%s-%d", name, os.Getpid()), dir: t.TempDir(), tmp: os.TempDir(), kills: map[string]int{}}
+	k := &deathbed{tapes: t.TempDir(), name: fmt.Sprintf("%s-%d", name, os.Getpid()), dir: t.TempDir(), tmp: os.TempDir(), kills: map[string]int{}}
+	k.cluster = startRecorded(t, exe, &node.Record{Dir: k.tapes, Commit: "c", ConfigDigest: "d"}, threeAndTwo)
 	k.cl = k.asks(t)
 	sup, err := launcher.Attend(k.name, k.Cluster) // so that the command line finds it
 	if err != nil {
@@ -361,6 +364,13 @@ func TestKill9AtEveryStep(t *testing.T) {
 	}
 	k.exact("in the end")
 	t.Logf("killed: %v", k.kills)
+	// What every manager did until it was killed, and after it was started again, it does again: admissions, refused ones, releases.
+	r := k.reexecuted("")
+	r.has(t, admission.TapeKind, len(commitSteps)+len(abortSteps))
+	r.has(t, admission.InquirerTapeKind, 1)
+	if r.killed < len(k.kills) {
+		t.Errorf("%d tapes end with a kill, want at least one of each of %v", r.killed, k.kills)
+	}
 }
 
 // TestKill9UnderLoad kills the leader of GPM again and again, at steps that are drawn, while clients admit, are refused and

@@ -17,7 +17,10 @@ import (
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/iosched"
+	"splitkernel/scomponent/volume"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
@@ -256,7 +259,8 @@ func TestManagerWithoutItsStateIsRefused(t *testing.T) {
 // the process fails with its volume named. It never reads an old block.
 func TestStorageRestartsUnderADatabase(t *testing.T) {
 	t.Parallel()
-	c := start(t, "laptop")
+	tapes := t.TempDir()
+	c := startRecorded(t, program, &node.Record{Dir: tapes, Commit: "c", ConfigDigest: "d"}, "laptop")
 	w := workload(t, "programs")
 	for _, v := range w.Vnodes {
 		if v.Name == "sqlite" {
@@ -306,6 +310,19 @@ func TestStorageRestartsUnderADatabase(t *testing.T) {
 		}
 	default:
 		t.Errorf("exit code %d: %q", s.ExitCode(), s.Integrity)
+	}
+	if err := c.Stop(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	path, err := filepath.Abs("../../configs/traces/sqlite.skt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reexecuteAll(t, tapes, path)
+	r.has(t, volume.TapeKind, 10)
+	r.has(t, iosched.TapeKind, 2)
+	if r.killed < restarts {
+		t.Errorf("%d tapes end with a kill, want one of each of %d restarts", r.killed, restarts)
 	}
 }
 

@@ -7,11 +7,16 @@ import (
 	"sync"
 	"testing"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/node"
 	"splitkernel/sim/record"
 	"splitkernel/sim/replay"
@@ -44,9 +49,23 @@ func TestRecordedKill9(t *testing.T) {
 			if s.ExitCode() != 1 || len(s.Failed) != 1 {
 				t.Fatalf("exit code %d: %q, integrity %q", s.ExitCode(), s.Failed, s.Integrity)
 			}
+			of := wire.GMM
+			if victim == "p1" {
+				of = wire.GPM
+			}
+			eventually(t, victim+" is declared dead", func() bool {
+				ms, err := c.asks(t).Members(background(t), of)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(ms) == 1 && ms[0].State == membership.Dead
+			})
 			if err := c.Stop(background(t)); err != nil {
 				t.Fatal(err)
 			}
+			all := reexecuteAll(t, dir, path)
+			all.has(t, membership.ProberTapeKind, 4) // silent, asked, two answers
+			all.has(t, session.TapeKind, 10)
 			res, err := record.Execute(background(t), filepath.Join(dir, "p1"+record.Suffix), record.ExecuteOptions{
 				Accesses: func(program []byte) (record.Accesses, error) {
 					return replay.NewReferences(program, func(s replay.Spec) (string, error) { return path, nil })
@@ -59,24 +78,25 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(g.Cores) != 3 || g.Effects < 5 || g.Ended == nil {
+			if len(g.Cores) < 3+len(beside) || g.Effects < 5 || g.Ended == nil {
 				t.Errorf("managers: %+v", g)
 			}
 			m, err := record.Execute(background(t), filepath.Join(dir, "m1"+record.Suffix), record.ExecuteOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(m.Cores) != 6 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(coresOfKind(m, pagestore.TapeKind)) != 1 || len(m.Cores) != 7 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
 			}
 			if _, events := coresOf(m); events[pagestore.TapeKind] < 1000 || events[vregion.HomeTapeKind] == 0 || events[vregion.OwnersTapeKind] == 0 {
 				t.Errorf("mComponent: %v", events)
 			}
-			if len(res.Cores) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
+			ps := coresOfKind(res, fault.TapeKind)
+			if len(ps) != 1 || res.Hits < 1000 || res.Head.Commit != "c" || res.Head.Node != "p1" {
 				t.Fatalf("%+v", res)
 			}
-			if failed := strings.Contains(res.Cores[0].State, "failed: "); victim == "m1" && (res.Ended == nil || !failed || !res.Cores[0].Ended || res.Hits != s.Total.Hits) ||
-				victim == "p1" && (res.Ended != nil || res.Cores[0].Ended) {
+			if failed := strings.Contains(ps[0].State, "failed: "); victim == "m1" && (res.Ended == nil || !failed || !ps[0].Ended || res.Hits != s.Total.Hits) ||
+				victim == "p1" && (res.Ended != nil || ps[0].Ended) {
 				t.Errorf("%s: end %+v, live hits %d\n%+v", victim, res.Ended, s.Total.Hits, res)
 			}
 		})
@@ -154,8 +174,10 @@ func TestTailAfterMovesAndAKill9(t *testing.T) {
 		if res.Before == 0 || res.States == 0 || res.Effects < 1000 || res.Skipped > res.Events/4 || (res.Ended == nil) != (n == "m1") {
 			t.Errorf("%s: %+v", n, res)
 		}
-		if len(res.Cores) > 0 && strings.Contains(res.Cores[len(res.Cores)-1].State, "did not answer") {
-			failed++
+		for _, c := range coresOfKind(res, fault.TapeKind) {
+			if strings.Contains(c.State, "did not answer") {
+				failed++
+			}
 		}
 		o.Until = res.Events - 500
 		if res, err = record.Execute(background(t), filepath.Join(dir, n+record.Suffix), o); err != nil || !res.Stopped || res.Events != o.Until {
@@ -200,4 +222,79 @@ func firstRegion(t *testing.T, cl *client.Client) wire.RegionNo {
 		return 0
 	}
 	return homes[0].Regions[0].Region
+}
+
+// beside are the cores of a manager that leads all groups, beside their states.
+var beside = []string{
+	admission.TapeKind, admission.InquirerTapeKind, admission.InquirerTapeKind, membership.ProberTapeKind, membership.ProberTapeKind, membership.ProberTapeKind,
+	moves.TapeKind, moves.TapeKind, moves.TapeKind, session.TapeKind,
+}
+
+// coresOfKind are those of a kind.
+func coresOfKind(r *record.Result, kind string) (cores []record.CoreResult) {
+	for _, c := range r.Cores {
+		if c.Kind == kind {
+			cores = append(cores, c)
+		}
+	}
+	return cores
+}
+
+// reexecution is what all tapes of a folder came to.
+type reexecution struct {
+	events map[string]uint64 // by kind of core
+	cores  map[string]int
+	killed int // tapes without an end
+	tapes  int
+}
+
+// has wants so many events of cores of a kind.
+func (r *reexecution) has(t *testing.T, kind string, events int) {
+	t.Helper()
+	if r.events[kind] < uint64(events) {
+		t.Errorf("%d events of %d cores %s, want at least %d", r.events[kind], r.cores[kind], kind, events)
+	}
+}
+
+// reexecuteAll re-executes every tape in dir, of processes that replayed one trace.
+func reexecuteAll(t *testing.T, dir, trace string) *reexecution {
+	t.Helper()
+	r := &reexecution{events: map[string]uint64{}, cores: map[string]int{}}
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+record.Suffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		res, err := record.Execute(background(t), path, record.ExecuteOptions{Accesses: func(program []byte) (record.Accesses, error) {
+			return replay.NewReferences(program, func(replay.Spec) (string, error) { return trace, nil })
+		}})
+		if err != nil {
+			t.Error(err)
+			for _, c := range res.Cores {
+				t.Logf("core %d: %s, %d events\n%s", c.Number, c.Name, c.Events, c.State)
+			}
+			continue
+		}
+		r.tapes++
+		if res.Ended == nil {
+			r.killed++
+		} else if res.Ended.Full != "" {
+			t.Errorf("%s: %s", path, res.Ended.Full)
+		}
+		for _, c := range res.Cores {
+			r.cores[c.Kind]++
+			r.events[c.Kind] += c.Events
+		}
+	}
+	t.Logf("%d tapes, %d of nodes that were killed: %v", r.tapes, r.killed, r.events)
+	return r
+}
+
+// reexecuted stops the cluster and re-executes all that its nodes did.
+func (k *deathbed) reexecuted(trace string) *reexecution {
+	k.t.Helper()
+	if err := k.Stop(background(k.t)); err != nil {
+		k.t.Fatal(err)
+	}
+	return reexecuteAll(k.t, k.tapes, trace)
 }

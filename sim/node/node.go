@@ -107,7 +107,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	prober := netlayer.NewProber(cfg.peerOptions(log), maxProbes)
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober}, cfg.serverOptions(log))
+	so := cfg.serverOptions(log)
+	so.Recorder = pt.recorder
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober}, so)
 	pt.waits = func() waited {
 		w := waited{}.add(server.QueueWait())
 		if pt.waitsInside != nil {

@@ -13,6 +13,7 @@ import (
 	"splitkernel/gmanagers/client"
 	"splitkernel/mcomponent"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/scomponent"
@@ -42,6 +43,8 @@ type part struct {
 	waits    func() waited    // of requests for a worker; set by the node
 	// waitsInside adds the waits that the server does not see; may be nil.
 	waitsInside func() (time.Duration, uint64)
+
+	recorder tape.Recorder // of the node; nil if it is not recorded
 
 	// Of a manager.
 	run   func(context.Context) error // nil if the part needs no goroutine of its own
@@ -76,19 +79,19 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 	for i, m := range cfg.Managers() {
 		o.Peers = append(o.Peers, gmanagers.Peer{ID: m.ID, Addr: netlayer.Addr(m.Addr), ReplicaID: uint64(i + 1)})
 	}
-	tape, err := newTape(cfg, log)
+	rec, err := newTape(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if tape.w != nil {
-		o.Recorder = tape.w
+	if rec.w != nil {
+		o.Recorder = rec.w
 	}
 	m, err := gmanagers.New(o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("manager: %w", err), tape.close())
+		return nil, errors.Join(fmt.Errorf("manager: %w", err), rec.close())
 	}
 	return &part{
-		handler: m.Handler(), run: m.Run, register: func(r registerer) error { return errors.Join(m.RegisterMetrics(r), tape.register(r)) },
+		recorder: o.Recorder, handler: m.Handler(), run: m.Run, register: func(r registerer) error { return errors.Join(m.RegisterMetrics(r), rec.register(r)) },
 		health: gmanagers.WriteHealthMetrics,
 		ready: func(ctx context.Context) error {
 			tick := time.NewTicker(readyTick)
@@ -102,7 +105,7 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 			}
 			return nil
 		},
-		close: func(context.Context) error { return tape.close() }, // Run has closed all else
+		close: func(context.Context) error { return rec.close() }, // Run has closed all else
 	}, nil
 }
 
@@ -149,22 +152,22 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	}
 	o := *cfg.Node.Compute
 	o.Net, o.Addr, o.Managers = cfg.peerOptions(log), netlayer.Addr(self.Addr), volumes{gm}
-	tape, err := newTape(cfg, log)
+	rec, err := newTape(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if tape.w != nil {
-		o.Recorder = tape.w
+	if rec.w != nil {
+		o.Recorder = rec.w
 	}
 	comp, err := pcomponent.New(o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("pcomponent: %w", err), tape.close())
+		return nil, errors.Join(fmt.Errorf("pcomponent: %w", err), rec.close())
 	}
 	host := replay.NewHost(comp, log)
 	return &part{
-		handler: host, register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
+		recorder: o.Recorder, handler: host, register: func(r registerer) error { return errors.Join(comp.Register(r), rec.register(r)) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
-		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx), tape.close()) },
+		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx), rec.close()) },
 	}, nil
 }
 
@@ -176,21 +179,21 @@ func newMemory(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error) 
 	}
 	o := *cfg.Node.Memory
 	o.Node, o.Addr, o.Log, o.Net, o.Managers = cfg.Node.ID, netlayer.Addr(self.Addr), log, cfg.peerOptions(log), gm
-	tape, err := newTape(cfg, log)
+	rec, err := newTape(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if tape.w != nil {
-		o.Recorder = tape.w
+	if rec.w != nil {
+		o.Recorder = rec.w
 	}
 	comp, err := mcomponent.New(o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mcomponent: %w", err), tape.close())
+		return nil, errors.Join(fmt.Errorf("mcomponent: %w", err), rec.close())
 	}
 	return &part{
-		handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), tape.register(r)) }, counters: comp.Counters,
+		recorder: o.Recorder, handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), rec.register(r)) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, stop: comp.Stop,
-		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), tape.close()) },
+		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), rec.close()) },
 		fence: comp.Fence, joined: comp.Registered, waitsInside: comp.WorkerWaits,
 	}, nil
 }
@@ -204,12 +207,20 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	o := *cfg.Node.Storage
 	o.Node, o.DataDir, o.Log = cfg.Node.ID, cfg.DataDir, log
 	o.Addr, o.Net = self.Addr, cfg.peerOptions(log)
+	rec, err := newTape(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if rec.w != nil {
+		o.Recorder = rec.w
+	}
 	comp, err := scomponent.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("scomponent: %w", err)
+		return nil, errors.Join(fmt.Errorf("scomponent: %w", err), rec.close())
 	}
 	return &part{
-		handler: comp.Handler(), register: func(r registerer) error { return comp.Register(r) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings, close: comp.Close,
+		recorder: o.Recorder, handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), rec.register(r)) }, counters: comp.Counters,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings,
+		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), rec.close()) },
 	}, nil
 }

@@ -9,16 +9,25 @@ import (
 	"io"
 	"slices"
 
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/moves"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/handover"
+	"splitkernel/scomponent/iosched"
+	volumemove "splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/volume"
 )
 
 // Accesses are those of a recorded process, by thread. io.EOF comes after the last of a thread.
@@ -274,6 +283,30 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return &stateCore{kind: kind, s: gmm.New()}, nil
 	case "gmanagers/gsm":
 		return &stateCore{kind: kind, s: gsm.New()}, nil
+	case volume.TapeKind:
+		return newVolume(head, o)
+	case iosched.TapeKind:
+		return newIOSched(head)
+	case volumemove.GiverTapeKind:
+		return newVolumeGiver(head, o)
+	case volumemove.TakerTapeKind:
+		return newVolumeTaker(head)
+	case admission.TapeKind:
+		return newCoordinator(head)
+	case admission.InquirerTapeKind:
+		return newInquirer(head)
+	case membership.ProberTapeKind:
+		return newProber(head)
+	case moves.TapeKind:
+		return newMover(head)
+	case balance.TapeKind:
+		return newBalancer(head)
+	case handover.GiverTapeKind:
+		return newProcessGiver(head)
+	case handover.TakerTapeKind:
+		return newProcessTaker(head)
+	case session.TapeKind:
+		return newSession(head)
 	}
 	return nil, errors.New("this version does not know such a core")
 }

@@ -76,7 +76,7 @@ type outgoing struct {
 	j   *job
 
 	mu sync.Mutex // guards g
-	g  *handover.Giver
+	g  *handover.TapedGiver
 
 	// Of the goroutine that drives it:
 	halt  *halt // the job stands still and waits for its verdict
@@ -127,7 +127,7 @@ func (h *Host) MoveStart(r wire.MoveReq) error {
 	case j.epoch != r.OldEpoch:
 		return wire.Errorf(wire.KindStale, "process %d runs under epoch %d, not %d", r.PID, j.epoch, r.OldEpoch)
 	}
-	m := &outgoing{h: h, req: r, j: j, g: handover.NewGiver(h.o, r, h.clock())}
+	m := &outgoing{h: h, req: r, j: j, g: h.giverCore(r)}
 	h.out[r.Move] = m
 	h.wg.Add(1)
 	go func() {
@@ -205,6 +205,11 @@ func (h *Host) finished(id wire.MoveID) {
 // drive performs a move until it has ended or the host closes.
 func (m *outgoing) drive() {
 	h := m.h
+	defer func() {
+		m.mu.Lock()
+		m.g.End()
+		m.mu.Unlock()
+	}()
 	h.log.Info("process is to move", "pid", m.req.PID, "to", m.req.To, "epoch", m.req.Epoch)
 	for {
 		m.mu.Lock()

@@ -46,7 +46,7 @@ func (h *Host) pass(r wire.MoveReq) error {
 		h.passed = slices.Delete(h.passed, 0, 1)
 	}
 	h.passed = append(h.passed, passing{r.PID, r.To, r.Epoch})
-	h.out[r.Move] = &outgoing{h: h, req: r, g: handover.Passed(h.o, r, h.clock())}
+	h.out[r.Move] = &outgoing{h: h, req: r, g: &handover.TapedGiver{Giver: handover.Passed(h.o, r, h.clock())}}
 	h.outEnded(r.Move)
 	h.log.Info("the place of a process that does not run has moved", "pid", r.PID, "to", r.To, "epoch", r.Epoch)
 	return nil

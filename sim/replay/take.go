@@ -41,7 +41,7 @@ type incoming struct {
 	homeless chan struct{} // unbuffered: tells who waits for opened that the process is not at the home that was named
 
 	mu       sync.Mutex // guards what follows; h.mu may be taken before it, not after
-	t        *handover.Taker
+	t        *handover.TapedTaker
 	j        *job // not started before it serves
 	state    []byte
 	proc     pcomponent.State
@@ -158,7 +158,7 @@ func (h *Host) incoming(r *wire.ProcessCopyReq) (*incoming, error) {
 		j.stop(nil)
 		return nil, err
 	}
-	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), homeless: make(chan struct{}), t: handover.NewTaker(h.o, *r, h.clock()), j: j, reserved: true}
+	in := &incoming{h: h, from: r.From, fromAddr: r.FromAddr, opened: make(chan struct{}), homeless: make(chan struct{}), t: h.takerCore(r), j: j, reserved: true}
 	h.in[r.Move] = in
 	h.wg.Add(1)
 	go func() {
@@ -172,6 +172,13 @@ func (in *incoming) over() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.t.Over()
+}
+
+// forget ends the tape of one that nobody asks for any more.
+func (in *incoming) forget() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.t.End()
 }
 
 func (in *incoming) pid() wire.PID { return in.j.spec.PID }
@@ -502,6 +509,7 @@ func (in *incoming) watch() {
 			h.mu.Lock()
 			h.inDone = append(h.inDone, in.t.Move())
 			if len(h.inDone) > MaxMoves {
+				h.in[h.inDone[0]].forget()
 				delete(h.in, h.inDone[0])
 				h.finished(h.inDone[0])
 				h.inDone = h.inDone[1:]

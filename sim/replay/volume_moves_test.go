@@ -23,6 +23,9 @@ import (
 	"splitkernel/pcomponent/excache"
 	"splitkernel/scomponent"
 	"splitkernel/scomponent/blockdev"
+	"splitkernel/scomponent/iosched"
+	volumemove "splitkernel/scomponent/migrate"
+	volumecore "splitkernel/scomponent/volume"
 	"splitkernel/sim/record"
 )
 
@@ -36,6 +39,7 @@ type moveCluster struct {
 	peers map[wire.NodeID]*netlayer.Peer
 	m     map[wire.NodeID]*mcomponent.Component
 	s     map[wire.NodeID]*scomponent.Component
+	tapes map[wire.NodeID]func() *record.Result // of sComponents: ends the tape and re-executes it
 }
 
 func moveNet(role wire.Role, id wire.NodeID) netlayer.Options {
@@ -66,7 +70,7 @@ func (c *moveCluster) serve(id wire.NodeID, role wire.Role, h netlayer.Handler) 
 }
 
 func newMoveCluster(t *testing.T, recorder tape.Recorder) *moveCluster {
-	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}}
+	c := &moveCluster{t: t, addr: map[wire.NodeID]string{}, peers: map[wire.NodeID]*netlayer.Peer{}, m: map[wire.NodeID]*mcomponent.Component{}, s: map[wire.NodeID]*scomponent.Component{}, tapes: map[wire.NodeID]func() *record.Result{}}
 	for _, id := range []wire.NodeID{"p1", "m1", "m2", "s1", "s2"} {
 		c.addr[id] = fmt.Sprintf("inproc:replay-moves-%d", volumeSerial.Add(1))
 	}
@@ -80,6 +84,7 @@ func newMoveCluster(t *testing.T, recorder tape.Recorder) *moveCluster {
 	for _, id := range []wire.NodeID{"s1", "s2"} {
 		o := scomponent.DefaultOptions()
 		o.Node, o.Addr, o.Net, o.Devices = id, c.addr[id], moveNet(wire.RoleStorage, id), blockdev.NewMemory()
+		o.Recorder, c.tapes[id] = tapeOf(t)
 		s, err := scomponent.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -112,6 +117,29 @@ func newMoveCluster(t *testing.T, recorder tape.Recorder) *moveCluster {
 	closing(func(context.Context) error { return h.Close() })
 	c.serve("p1", wire.RoleCompute, h)
 	return c
+}
+
+// tapeOf makes a tape. again ends it and re-executes it; until then it is ended with the test.
+func tapeOf(t *testing.T) (r tape.Recorder, again func() *record.Result) {
+	path := filepath.Join(t.TempDir(), "s.tape")
+	w, err := record.Create(path, record.Head{}, record.DefaultMaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		if _, err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(end)
+	return w, func() *record.Result {
+		end()
+		res, err := record.Execute(context.Background(), path, record.ExecuteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
 }
 
 // move orders a move and waits for its end.
@@ -252,6 +280,14 @@ func TestVolumesAndBufferCachesMoveUnderAProcess(t *testing.T) {
 	}
 	if n := c.s["s1"].Stats().Volumes + c.s["s2"].Stats().Volumes; n != 1 {
 		t.Errorf("%d copies of the volume are there, want 1", n)
+	}
+	for _, id := range ss {
+		r := c.tapes[id]()
+		for kind, want := range map[string][2]int{volumecore.TapeKind: {3, 100}, iosched.TapeKind: {2, 8}, volumemove.GiverTapeKind: {2, 16}, volumemove.TakerTapeKind: {2, 8}} {
+			if cores, events := coresOfKind(r, kind); cores < want[0] || events < want[1] {
+				t.Errorf("%s: %d cores %s with %d events, want at least %v", id, cores, kind, events, want)
+			}
+		}
 	}
 	if a, b := c.m["m1"].Stats(), c.m["m2"].Stats(); a.Blocks.LostBlocks+b.Blocks.LostBlocks > 0 || a.CacheMovesDone+b.CacheMovesDone != 4 {
 		t.Errorf("stats: %+v, %+v", a, b)

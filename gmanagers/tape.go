@@ -1,0 +1,56 @@
+package gmanagers
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/moves"
+	"splitkernel/netlayer/wire"
+)
+
+// What a leader decides by has a tape for each term of leadership, if Options.Recorder is set; so have the states, below raftsm.
+// Records are made by whoever calls the core, under its lock or as its only goroutine: driver.mu, vigil.mu, mover.run,
+// balancer.run.
+
+func (m *Managers) coordinatorCore() *admission.Taped {
+	var b [8]byte
+	crand.Read(b[:]) // never fails (crypto/rand)
+	head := admission.TapeHead{ID: binary.LittleEndian.Uint64(b[:]), Grace: patience}
+	t := &admission.Taped{Coordinator: head.New()}
+	t.Record(m.o.Recorder, t.Coordinator, admission.TapeKind, &head)
+	return t
+}
+
+func (m *Managers) inquirerCore(g wire.Manager) *admission.TapedInquirer {
+	head := admission.InquirerHead{Of: g, Patience: patience}
+	t := &admission.TapedInquirer{Inquirer: head.New()}
+	t.Record(m.o.Recorder, t.Inquirer, admission.InquirerTapeKind, &head)
+	return t
+}
+
+func (m *Managers) proberCore(g wire.Manager) *membership.TapedProber {
+	lease := ms(m.o.LeaseMS)
+	head := membership.ProberHead{Of: g, Lease: lease, Patience: lease + probeSlack}
+	t := &membership.TapedProber{Prober: head.New()}
+	t.Record(m.o.Recorder, t.Prober, membership.ProberTapeKind, &head)
+	return t
+}
+
+func (m *Managers) moverCore(g wire.Manager) *moves.Taped {
+	t := &moves.Taped{Mover: moves.New()}
+	t.Record(m.o.Recorder, t.Mover, moves.TapeKind, &moves.TapeHead{Of: g})
+	return t
+}
+
+func (m *Managers) balancerCore(k wire.MoveKind, o balance.Options, resource, policy string) *balance.Taped {
+	head := balance.TapeHead{Kind: k, Options: o, Resource: resource, Policy: policy}
+	t, err := head.New()
+	if err != nil {
+		panic(err) // Options.Validate has seen it
+	}
+	t.Record(m.o.Recorder, t, balance.TapeKind, &head)
+	return t
+}
