@@ -13,6 +13,7 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/lost"
 	"splitkernel/netlayer/wire"
 )
 
@@ -43,8 +44,8 @@ type driver struct {
 	settings admission.Settings // what this process says of admissions
 	wg       sync.WaitGroup     // senders
 
-	// How long the end of a lost vNode and of a preempted one waits for components, and each of its attempts takes.
-	lostPatience, evictPatience, endTimeout time.Duration
+	// How long the end of a preempted vNode waits for components, and each attempt to end one takes.
+	evictPatience, endTimeout time.Duration
 
 	mu      sync.Mutex
 	term    uint64 // of leadership of GPM, as m counts them
@@ -54,7 +55,7 @@ type driver struct {
 	effects []admission.Effect // reused
 	slots   int                // admissions and releases that wait
 	closed  bool               // no sender is started any more
-	lost    lostOnes
+	lost    *lost.Ender
 }
 
 // lane is what goes to one group.
@@ -85,10 +86,10 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	}
 	d := &driver{
 		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
-		lostPatience: lostPatience, evictPatience: evictPatience, endTimeout: stepTimeout,
+		lost: lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
-		d.lostPatience, d.evictPatience, d.endTimeout = p, p, p
+		d.lost, d.evictPatience, d.endTimeout = lost.New(p), p, p
 	}
 	for _, g := range groups {
 		d.movers[g] = newMover(m, host, g, moving, d.peers)

@@ -3,6 +3,7 @@ package gmanagers
 import (
 	"time"
 
+	"splitkernel/gmanagers/gpm"
 	"splitkernel/netlayer/wire"
 )
 
@@ -39,7 +40,9 @@ func (m *Managers) LoseSince(pid wire.PID, since time.Duration) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lost.since = map[wire.PID]time.Duration{pid: since}
+	d.lost.Rest()
+	d.lost.Look(since, []gpm.Process{{PID: pid}})
+	d.lost.Ended(pid)
 }
 
 // Loses reports whether this process remembers since when a vNode is lost.
@@ -50,6 +53,6 @@ func (m *Managers) Loses(pid wire.PID) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.lost.since[pid]
+	_, ok := d.lost.Since(pid)
 	return ok
 }

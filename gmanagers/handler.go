@@ -280,27 +280,6 @@ func (m *Managers) timeouts(orders []movelist.Order) {
 	}
 }
 
-// newsPause is how long news that were stamped are not stamped again: as long as the command that carries them may take, so that a
-// burst of placements does not carry them all.
-const newsPause = 10 * time.Millisecond
-
-// newsInterval is how often traffic is looked at, if nobody is silent or heard of anew before.
-const newsInterval = time.Second
-
-// tidings is when to look next for what a leader's state does not know of a role's members.
-type tidings struct {
-	at    time.Duration
-	turns [2]uint64 // of the watch, and of who registers the members, at the last look
-}
-
-// looked notes what a look found.
-func (n *tidings) looked(now time.Duration, turns [2]uint64, found int, until time.Duration) {
-	n.turns, n.at = turns, min(until, now+newsInterval)
-	if found > 0 {
-		n.at = now + newsPause // again, until the state has it
-	}
-}
-
 // live returns what a stamp for the group that this process leads must tell of its members. Most often that is nothing: the state
 // knows who is heard of, and this process when that can change.
 func (m *Managers) live(host *raftsm.Host, g wire.Manager) ([]membership.Live, error) {
@@ -325,7 +304,7 @@ func (m *Managers) caches(host *raftsm.Host) ([]membership.Live, error) {
 func (m *Managers) tell(host *raftsm.Host, group, of wire.Manager, turn uint64, look func(time.Duration, []membership.Entry, []membership.Live) ([]membership.Live, time.Duration)) ([]membership.Live, error) {
 	n := &m.tidings[group][of]
 	m.mu.Lock()
-	due := m.now() >= n.at || n.turns != [2]uint64{m.watch.Turns(), turn}
+	due := n.Due(m.now(), m.watch, turn)
 	m.mu.Unlock()
 	if !due {
 		return nil, nil
@@ -344,7 +323,7 @@ func (m *Managers) tell(host *raftsm.Host, group, of wire.Manager, turn uint64, 
 	defer m.mu.Unlock()
 	now := m.now()
 	live, until := look(now, entries, known)
-	n.looked(now, [2]uint64{m.watch.Turns(), turn}, len(live), until)
+	n.Looked(now, m.watch, turn, len(live), until)
 	return live, nil
 }
 

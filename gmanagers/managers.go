@@ -38,7 +38,7 @@ type Managers struct {
 	serving context.Context
 	calls   sync.WaitGroup // handlers that use host
 	watch   *membership.Watch
-	tidings [wire.GSM + 1][wire.GSM + 1]tidings // by group and by who registers the members
+	tidings [wire.GSM + 1][wire.GSM + 1]membership.Tidings // by group and by who registers the members
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
 	// balanced is what the last looks saw, by group that this process leads.

@@ -45,7 +45,7 @@ type Options struct {
 	// follows from that ("prepare gmm answered"); also when an admission or a release is in the log and nobody was asked yet
 	// ("admit logged", "release logged"). It is for tests, which may block in it until ctx ends, or end the process.
 	OnStep func(ctx context.Context, step string) `mapstructure:"-" yaml:"-" json:"-"`
-	// patience, if not 0, is instead of lostPatience, evictPatience and the stepTimeout of what they bound, for tests.
+	// patience, if not 0, is instead of lost.Patience, evictPatience and the stepTimeout of what they bound, for tests.
 	patience time.Duration
 
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as

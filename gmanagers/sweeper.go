@@ -2,30 +2,18 @@ package gmanagers
 
 import (
 	"context"
-	"time"
 
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 )
 
-const (
-	// maxSwept bounds the things that one component is told to drop at a time; the rest follows with the next look.
-	maxSwept = 256
-)
-
 // sweeper has components drop what the books of one group have nowhere, while this process leads it: what was left when its
 // process ended while a component was stopped, fenced or out of reach. One goroutine owns it; it asks one component after the other.
 type sweeper struct {
-	d    *driver
-	g    wire.Manager
-	last map[wire.NodeID]swept // looked up, never ranged over to do anything
-}
-
-// swept is when a component was looked at, and under which epoch of its membership.
-type swept struct {
-	epoch wire.Epoch
-	at    time.Duration
+	d      *driver
+	g      wire.Manager
+	rounds *membership.Rounds // nil while it does not lead
 }
 
 // leftoverState is a state that knows what components should not hold.
@@ -37,11 +25,11 @@ type leftoverState interface {
 func (v *sweeper) look() {
 	m := v.d.m
 	if !v.d.leads(v.g) {
-		v.last = nil
+		v.rounds = nil
 		return
 	}
-	if v.last == nil {
-		v.last = map[wire.NodeID]swept{}
+	if v.rounds == nil {
+		v.rounds = membership.NewRounds(ms(m.o.SweepMS))
 	}
 	of := []wire.Manager{v.g}
 	if v.g == wire.GSM {
@@ -53,20 +41,12 @@ func (v *sweeper) look() {
 			return // stopping
 		}
 		for _, e := range entries {
-			id, now := e.Member.ID, m.now()
+			now := m.now()
 			m.mu.Lock()
 			heard := m.watch.Heeded(now, e.Member)
 			m.mu.Unlock()
-			if !heard || e.Dead {
-				delete(v.last, id) // looked at when it is heard again
-				continue
-			}
-			if was, ok := v.last[id]; ok && was.epoch == e.Member.Epoch && now-was.at < ms(m.o.SweepMS) {
-				continue
-			}
-			v.last[id] = swept{e.Member.Epoch, now}
-			if left := v.sweep(e.Member); left {
-				delete(v.last, id)
+			if v.rounds.Due(now, &e, heard) && v.sweep(e.Member) {
+				v.rounds.Again(e.Member.ID)
 			}
 			if v.d.ctx.Err() != nil {
 				return
@@ -87,7 +67,7 @@ func (v *sweeper) sweep(c wire.Member) (left bool) {
 	if err := v.d.host.Read(ctx, v.g, func(s raftsm.State) { drops = s.(leftoverState).Leftovers(held) }); err != nil {
 		return false
 	}
-	for _, q := range drops[:min(len(drops), maxSwept)] {
+	for _, q := range drops[:min(len(drops), membership.MaxSwept)] {
 		err := v.d.peers.call(v.d.ctx, c.Addr, wire.OpDrop, &q, nil)
 		args := []any{"component", string(c.ID), "kind", q.Kind.String(), "pid", uint64(q.PID), "region", uint64(q.Region), "volume", uint64(q.Volume), "epoch", uint32(q.UpTo), "because", q.Text}
 		if err != nil {
@@ -97,5 +77,5 @@ func (v *sweeper) sweep(c wire.Member) (left bool) {
 		v.d.m.stats.dropped.Add(1)
 		v.d.m.log.Info("dropped what nobody owns", args...)
 	}
-	return len(drops) > maxSwept
+	return len(drops) > membership.MaxSwept
 }

@@ -3,7 +3,6 @@ package gmanagers
 import (
 	"context"
 	"sync"
-	"time"
 
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gsm"
@@ -56,42 +55,30 @@ func (v *vigil) look() {
 	v.tellReached(silent)
 }
 
-// probeSlack is how long the way to a witness and back may take beyond the probe.
-const probeSlack = 500 * time.Millisecond
-
-// probeTimeout is how long a probe may take: as long as a component may be silent, for one that is slow is not dead.
-func (m *Managers) probeTimeout() time.Duration { return min(ms(m.o.LeaseMS), netlayer.MaxProbe) }
-
 // watched returns the members of the group that are silent and not dead, and who can be asked about them: components of
 // any role that were heard of, or the other managers if there are none.
 func (v *vigil) watched() (silent []wire.Member, witnesses []membership.Witness, err error) {
 	m := v.d.m
+	var entries [wire.GSM + 1][]membership.Entry
 	for _, g := range groups {
-		var entries []membership.Entry
-		if err := v.d.host.Stale(g, func(s raftsm.State) { entries = s.Entries() }); err != nil {
+		if err := v.d.host.Stale(g, func(s raftsm.State) { entries[g] = s.Entries() }); err != nil {
 			return nil, nil, err
 		}
-		m.mu.Lock()
-		now := m.now()
-		for _, e := range entries {
-			switch {
-			case e.Dead:
-			case g == v.g && !m.watch.Alive(g, now, e.Member):
-				silent = append(silent, e.Member)
-			case m.watch.Heeded(now, e.Member):
-				witnesses = append(witnesses, membership.Witness{ID: e.Member.ID, Addr: e.Member.Addr, Rack: e.Member.Rack})
-			}
-		}
-		m.mu.Unlock()
 	}
-	if len(witnesses) == 0 {
+	m.mu.Lock()
+	s := m.watch.Suspects(v.g, m.now())
+	for _, g := range groups {
+		s.Add(g, entries[g])
+	}
+	m.mu.Unlock()
+	if len(s.Witnesses) == 0 {
 		for _, p := range m.o.Peers {
 			if p.ID != m.o.ID {
-				witnesses = append(witnesses, membership.Witness{ID: p.ID, Addr: string(p.Addr)})
+				s.Witnesses = append(s.Witnesses, membership.Witness{ID: p.ID, Addr: string(p.Addr)})
 			}
 		}
 	}
-	return silent, witnesses, nil
+	return s.Silent, s.Witnesses, nil
 }
 
 // tellReached keeps for listings which of the silent members others reach. v.mu is held.
@@ -128,9 +115,9 @@ func (v *vigil) perform(effects []membership.ProbeEffect) {
 func (v *vigil) ask(term uint64, e membership.ProbeEffect) {
 	m := v.d.m
 	m.stats.probes.Add(1)
-	timeout := m.probeTimeout()
+	timeout := membership.ProbeTimeout(ms(m.o.LeaseMS))
 	q := wire.ProbeReq{Node: e.Of.ID, Addr: e.Of.Addr, TimeoutMS: uint32(timeout.Milliseconds())}
-	ctx, cancel := context.WithTimeout(v.d.ctx, timeout+probeSlack/2)
+	ctx, cancel := context.WithTimeout(v.d.ctx, membership.QuestionTimeout(timeout))
 	defer cancel()
 	var rep wire.ProbeRep
 	var err error
@@ -171,17 +158,10 @@ func (v *vigil) declare(e membership.ProbeEffect) {
 
 // note takes down what was seen, as far as it can be: nothing depends on it.
 func (v *vigil) note(e membership.ProbeEffect) {
-	n := membership.NoteSilent
-	switch e.Kind {
-	case membership.Reached:
-		n = membership.NoteProbed
-	case membership.HeardAgain:
-		n = membership.NoteHeard
-	}
 	v.d.m.log.Info("silent component", "component", string(e.Of.ID), "epoch", uint32(e.Of.Epoch), "seen", e.Kind.String(), "told", e.Text)
 	ctx, cancel := context.WithTimeout(v.d.ctx, stepTimeout)
 	defer cancel()
-	if err := v.d.client.Note(ctx, e.Of, n, e.Text); err != nil && v.d.ctx.Err() == nil {
+	if err := v.d.client.Note(ctx, e.Of, e.Kind.Note(), e.Text); err != nil && v.d.ctx.Err() == nil {
 		v.d.m.log.Warn("cannot take down what was seen of a component", "component", string(e.Of.ID), "error", err.Error())
 	}
 }

@@ -12,7 +12,7 @@ const (
 	// probeAttempts is how often a probe tries within its time: a connection may be lost while it is made.
 	probeAttempts = 3
 	// MaxProbe is the longest that a probe may take.
-	MaxProbe = 30 * time.Second
+	MaxProbe = wire.MaxProbeMS * time.Millisecond
 )
 
 // Prober finds out whether other nodes live, for a manager that does not hear of them: it connects, checks who answers, and

@@ -47,7 +47,7 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 	c.mu.Unlock()
 	limit := time.NewTimer(wire.HeartbeatMS * time.Millisecond)
 	defer limit.Stop()
-	answered, standing := 0, wire.StandingUnknown
+	poll := membership.Poll{Of: len(c.peers)}
 	last := error(wire.Errorf(wire.KindBusy, "all managers still owe the answer to an earlier heartbeat"))
 	for range sent {
 		select {
@@ -56,8 +56,7 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 				last = a.err
 				continue
 			}
-			answered++
-			standing = max(standing, a.standing)
+			poll.Add(a.standing)
 			continue
 		case <-limit.C:
 			last = wire.Errorf(wire.KindTimeout, "no manager answered a heartbeat within %d ms", wire.HeartbeatMS)
@@ -66,11 +65,9 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 		}
 		break
 	}
-	switch {
-	case answered == 0:
+	standing, ok := poll.Verdict()
+	if !ok {
 		return 0, last
-	case standing == wire.StandingUnknown && answered <= len(c.peers)/2:
-		return wire.StandingMember, nil // those that did not answer may know it
 	}
 	return standing, nil
 }

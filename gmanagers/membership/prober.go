@@ -18,6 +18,8 @@ const (
 	// MaxSuspects bounds the silent components that are looked into at a time; others wait. When very many are silent, it is
 	// rather the leader that is cut off.
 	MaxSuspects = 64
+	// probeSlack is how long the way to a witness and back may take beyond the probe.
+	probeSlack = 500 * time.Millisecond
 	// maxTold bounds the answers that a reason repeats.
 	maxTold = Witnesses + 1
 	// maxToldBytes bounds each of them.
@@ -54,6 +56,57 @@ type ProbeEffect struct {
 	By    Witness // of Ask
 	Round uint64  // of Ask: to be given back; of Declare: the round that decided
 	Text  string  // who said what
+}
+
+// Note is what is taken down of a member for this effect; 0 if nothing is.
+func (k ProbeKind) Note() Note {
+	switch k {
+	case Suspect:
+		return NoteSilent
+	case Reached:
+		return NoteProbed
+	case HeardAgain:
+		return NoteHeard
+	}
+	return 0
+}
+
+// ProbeTimeout is how long a probe may take under a lease: as long as a component may be silent, for one that is slow is not dead.
+func ProbeTimeout(lease time.Duration) time.Duration {
+	return min(lease, wire.MaxProbeMS*time.Millisecond)
+}
+
+// QuestionTimeout is how long who asks a witness waits for its answer: the probe, and the way there and back.
+func QuestionTimeout(probe time.Duration) time.Duration { return probe + probeSlack/2 }
+
+// Patience is how long a Prober waits for answers under a lease: longer than who asks.
+func Patience(lease time.Duration) time.Duration { return lease + probeSlack }
+
+// Suspects finds the silent members of a group that are not dead, and who can be asked about them. Make one with Watch.Suspects.
+type Suspects struct {
+	w         *Watch
+	group     wire.Manager
+	now       time.Duration
+	Silent    []wire.Member // ascending by id, if the entries are
+	Witnesses []Witness
+}
+
+// Suspects begins to look for the silent members of a group.
+func (w *Watch) Suspects(group wire.Manager, now time.Duration) *Suspects {
+	return &Suspects{w: w, group: group, now: now}
+}
+
+// Add looks at the entries of a manager: its group's own if it is that of s. Components of any role that were heard of are witnesses.
+func (s *Suspects) Add(of wire.Manager, entries []Entry) {
+	for i := range entries {
+		switch e := &entries[i]; {
+		case e.Dead:
+		case of == s.group && !s.w.Alive(s.group, s.now, e.Member):
+			s.Silent = append(s.Silent, e.Member)
+		case s.w.Heeded(s.now, e.Member):
+			s.Witnesses = append(s.Witnesses, Witness{ID: e.Member.ID, Addr: e.Member.Addr, Rack: e.Member.Rack})
+		}
+	}
 }
 
 // ProbeAnswer is what became of an Ask.

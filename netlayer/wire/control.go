@@ -113,6 +113,9 @@ type Heartbeat struct {
 // HeartbeatMS is the interval of heartbeats in ms (legoos.md §2).
 const HeartbeatMS = 500
 
+// MaxProbeMS is the longest that a probe may take, in ms.
+const MaxProbeMS = 30_000
+
 // ProposeReq asks the leader of a manager to apply a command. (Client, Seq) makes it at-most-once.
 type ProposeReq struct {
 	Manager Manager

@@ -77,14 +77,14 @@ type deathbed struct {
 	mourn    func()         // if not nil, is called when one has died
 }
 
-func newDeathbed(t *testing.T, name string) *deathbed {
+func newDeathbed(t *testing.T, name string, set ...string) *deathbed {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := &deathbed{tapes: t.TempDir(), name: fmt.Sprintf("%s-%d", name, os.Getpid()), dir: t.TempDir(), tmp: os.TempDir(), kills: map[string]int{}}
-	k.cluster = startRecorded(t, exe, &node.Record{Dir: k.tapes, Commit: "c", ConfigDigest: "d"}, threeAndTwo)
+	k.cluster = startRecorded(t, exe, &node.Record{Dir: k.tapes, Commit: "c", ConfigDigest: "d"}, threeAndTwo, set...)
 	k.cl = k.asks(t)
 	sup, err := launcher.Attend(k.name, k.Cluster) // so that the command line finds it
 	if err != nil {

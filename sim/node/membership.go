@@ -2,19 +2,15 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"splitkernel/gmanagers/client"
+	enrol "splitkernel/gmanagers/membership"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
-
-// registerPause is how long a component waits before it asks again for its registration, which fails only when no manager
-// leads.
-const registerPause = 100 * time.Millisecond
 
 // askTimeout bounds the question whether the manager knows this component.
 const askTimeout = 3 * time.Second
@@ -43,78 +39,60 @@ func newMembership(cfg *Config, pt *part, gm *client.Client, use *usage, epoch *
 	}, nil
 }
 
-// run registers, then beats until ctx ends. A component that the managers gave up drops what it held under its epoch, and
-// joins again under a new one; one that people removed does not, until it is started again.
+// run does what the enrolment wants until ctx ends.
 func (m *membership) run(ctx context.Context) error {
 	beat := time.NewTicker(wire.HeartbeatMS * time.Millisecond)
 	defer beat.Stop()
-	known, silent := false, false
-	for ctx.Err() == nil {
-		if !known {
-			if err := m.register(ctx); err != nil {
-				m.log.Warn("cannot register", "error", err.Error())
-				pause(ctx, registerPause)
-				continue
+	core, next := enrol.NewEnrolment(m.self.ID)
+	for silent := false; ctx.Err() == nil; {
+		if next.Fence != "" {
+			m.log.Warn("fenced", "because", next.Fence)
+			if m.part.fence != nil {
+				m.part.fence(next.Fence)
 			}
-			known = true
 		}
-		standing, err := m.client.Heartbeat(ctx, m.self, m.load())
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			if !silent { // data paths go on without managers: say it once
-				m.log.Warn("no manager answers", "error", err.Error())
-			}
-			silent = true
-		case standing == wire.StandingUnknown:
-			silent = false
-			known = m.known(ctx)
-		case standing == wire.StandingFenced:
-			silent, known = false, false
-			m.fence(fmt.Sprintf("%s was declared dead under epoch %d and is fenced", m.self.ID, m.self.Epoch))
-		case standing == wire.StandingRemoved:
-			m.fence(fmt.Sprintf("%s was removed under epoch %d", m.self.ID, m.self.Epoch))
-			m.log.Warn("removed: start this component again to have it back")
-			<-ctx.Done()
-			return nil
-		default:
-			silent = false
-		}
-		if known {
+		switch next.When {
+		case enrol.Shortly:
+			pause(ctx, enrol.RegisterPause)
+		case enrol.OnBeat:
 			select {
 			case <-beat.C:
 			case <-ctx.Done():
 			}
 		}
+		if ctx.Err() != nil {
+			break
+		}
+		switch next.Do {
+		case enrol.Register:
+			err := m.register(ctx)
+			if err != nil {
+				m.log.Warn("cannot register", "error", err.Error())
+			}
+			next = core.Registered(m.self.Epoch, err == nil)
+		case enrol.Beat:
+			standing, err := m.client.Heartbeat(ctx, m.self, m.load())
+			if ctx.Err() != nil {
+				break // it says nothing about the managers
+			}
+			if err != nil && !silent { // data paths go on without managers: say it once
+				m.log.Warn("no manager answers", "error", err.Error())
+			}
+			silent = err != nil
+			next = core.Beaten(standing, err == nil)
+		case enrol.Inquire:
+			ask, cancel := context.WithTimeout(ctx, askTimeout)
+			standing, err := m.client.Standing(ask, m.self)
+			cancel()
+			if ctx.Err() == nil {
+				next = core.Told(standing, err == nil)
+			}
+		case enrol.Rest:
+			m.log.Warn("removed: start this component again to have it back")
+			<-ctx.Done()
+		}
 	}
 	return nil
-}
-
-// known asks the manager itself, when replicas do not know this component: they may lag, and what they do not know is no
-// reason to drop anything. If the manager does not know it either, its state was lost, and with it the books of all that is
-// here: then it is dropped, before anything new can come under another epoch.
-func (m *membership) known(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	standing, err := m.client.Standing(ctx, m.self)
-	if err != nil {
-		return true // nobody leads: dead managers stop nothing
-	}
-	switch standing {
-	case wire.StandingUnknown, wire.StandingFenced:
-		m.fence(fmt.Sprintf("%s is not in the books of its manager under epoch %d any more", m.self.ID, m.self.Epoch))
-		return false
-	}
-	return true // the next heartbeat tells of a removal
-}
-
-// fence has the component drop what it holds for processes.
-func (m *membership) fence(why string) {
-	m.log.Warn("fenced", "because", why)
-	if m.part.fence != nil {
-		m.part.fence(why)
-	}
 }
 
 // load is what the component does now.

@@ -40,11 +40,15 @@ type VirtualOptions struct {
 	Version      string
 	// Placement, if not nil, is where the managers put the vNodes in another run, as its manifest has it.
 	Placement []report.Placement
+	Replayed  bool // predict a live replay: references cost processor.reference in place of their instructions
+	// Faults are what happens to nodes and links while it runs.
+	Faults []vcluster.Fault
+	// Ended, if not nil, is given the cluster when every process has ended.
+	Ended func(*vcluster.Cluster) error
+	Local bool // also run each vNode with all memory at hand, for its slowdown
+	Log   *slog.Logger
 	// Orders are given by hand at their moments.
-	Orders   []vcluster.Order
-	Replayed bool // predict a live replay: references cost processor.reference in place of their instructions
-	Local    bool // also run each vNode with all memory at hand, for its slowdown
-	Log      *slog.Logger
+	Orders []vcluster.Order
 }
 
 // vprocess is one process of a virtual run.
@@ -58,6 +62,8 @@ type vprocess struct {
 	seconds float64
 	err     error
 	result  bool
+
+	warnings []string // of what could not be given back
 
 	answered, started bool // by the managers; by the run
 }
@@ -100,6 +106,12 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	seconds, events := c.Now().Seconds(), c.Events()
+	if o.Ended != nil {
+		if err := o.Ended(c); err != nil {
+			return nil, err
+		}
+	}
 	local := make([]float64, len(ps))
 	if o.Local {
 		for i := range r.vnodes {
@@ -111,7 +123,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 			}
 		}
 	}
-	r.collectVirtual(o, c, ps, local)
+	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
 	r.virtualMoves(c, even)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
@@ -124,6 +136,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 // localSeconds is how long a vNode takes alone with all its memory at hand.
 func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, error) {
 	vo := virtualCluster(o)
+	vo.Membership, vo.Faults = vcluster.Membership{}, nil // with all memory at hand it needs nobody
 	vo.Balance = nil
 	c, err := vcluster.New(vo)
 	if err != nil {
@@ -142,7 +155,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 func virtualCluster(o VirtualOptions) vcluster.Options {
 	c := o.Cluster
 	out := vcluster.Options{Seed: o.Workload.Seed, Hardware: o.Hardware, Replayed: o.Replayed, RegionBytes: c.RegionBytes, Fault: c.Pcomponent.Fault,
-		BlockPatience: time.Duration(c.Pcomponent.BlockPatienceMS) * time.Millisecond}
+		BlockPatience: time.Duration(c.Pcomponent.BlockPatienceMS) * time.Millisecond, Faults: o.Faults}
 	for i := range c.Nodes {
 		n := c.Resolve(c.Nodes[i].ID)
 		v := vcluster.Node{ID: n.ID, Role: n.Role, Rack: n.Rack}
@@ -152,6 +165,9 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 			out.Managers = vcluster.Managers{
 				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
+			}
+			if o.Placement == nil {
+				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
 			}
 			moveAs(&out, m)
 		case n.Compute != nil:
@@ -248,16 +264,31 @@ func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOpti
 	return vcluster.VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}
 }
 
+// notice finds out, as who drives a live run does, that the pComponent has gone.
+func (p *vprocess) notice() error {
+	node := p.v.place.Node
+	for waited := time.Duration(0); waited < NodePatience; waited += PollInterval {
+		p.y.Sleep(PollInterval)
+		if p.c.Runs(node) {
+			return fmt.Errorf("%s was restarted and no longer runs the process", node)
+		}
+	}
+	return fmt.Errorf("%s has not answered for %s: connection refused", node, NodePatience)
+}
+
 // run replays the trace and gives back what the vNode took.
 func (p *vprocess) run() {
 	p.err = p.replay()
+	if p.p != nil && p.p.Killed() {
+		p.err = p.notice()
+	}
 	for i, vol := range p.v.volumes {
-		if err := p.c.DeleteVolume(p.y, p.v.place.Node, p.volumeAt(vol, p.v.names[i])); err != nil && p.err == nil {
-			p.err = err
+		if err := p.c.DeleteVolume(p.y, p.v.place.Node, p.volumeAt(vol, p.v.names[i])); err != nil && wire.KindOf(err) != wire.KindNotFound {
+			p.warnings = append(p.warnings, fmt.Sprintf("delete volume %s: %v", p.v.names[i], err))
 		}
 	}
-	if err := p.c.Release(p.y, p.spec.PID); err != nil && p.err == nil {
-		p.err = err
+	if err := p.c.Release(p.y, p.spec.PID); err != nil && wire.KindOf(err) != wire.KindNotFound { // not found: it was preempted, or lost
+		p.warnings = append(p.warnings, fmt.Sprintf("release vNode %s: %v", p.v.v.Name, err))
 	}
 }
 
@@ -285,8 +316,11 @@ func (p *vprocess) replay() (err error) {
 		err = p.p.Drain(p.y)
 	}
 	p.seconds = (p.y.Now() - began).Seconds()
-	if cerr := p.p.Close(p.y); cerr != nil && err == nil {
-		err = cerr
+	if cerr := p.p.Close(p.y); cerr != nil {
+		p.warnings = append(p.warnings, fmt.Sprintf("process %s closed with errors: %v", p.spec.Name, cerr))
+		if err == nil && p.blocks.writes > 0 {
+			err = cerr // a volume that could not be written back is lost data
+		}
 	}
 	return err
 }
@@ -364,10 +398,9 @@ func join(to map[string]*hdrhistogram.Histogram, kind string, h *vcluster.Histog
 var _ = [1]struct{}{}[fault.TakenBack-fault.PLocal-3]
 
 // collectVirtual makes the summary.
-func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []*vprocess, local []float64) {
+func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model *report.Modelled, ps []*vprocess, local []float64) {
 	s, total := r.sum, newMerge()
 	byNode := map[wire.NodeID]*merge{}
-	model := &report.Modelled{Hardware: o.HardwareName, Seconds: c.Now().Seconds(), Events: c.Events()}
 	var stages [7]time.Duration
 	var fetches uint64
 	for i, p := range ps {
@@ -386,7 +419,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []
 			v.failed = p.err.Error()
 			s.Failed = append(s.Failed, v.v.Name+": "+v.failed)
 		}
-		s.Integrity = append(s.Integrity, p.shown...)
+		s.Integrity, s.Warnings = append(s.Integrity, p.shown...), append(s.Warnings, p.warnings...)
 		d := v.describe()
 		if p.result && p.err == nil {
 			d.State = StateDone
@@ -401,6 +434,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, ps []
 		d.Counters = own.counters()
 		s.VNodes = append(s.VNodes, d)
 	}
+	s.Restarts, s.LeaderChanges = c.Restarts(), c.LeaderChanges()
 	s.Total = total.counters()
 	s.WallSeconds = model.Seconds // modelled: a seed gives the same report, however fast the machine is
 	if s.WallSeconds > 0 {

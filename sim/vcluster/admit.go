@@ -2,6 +2,7 @@ package vcluster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/admission"
@@ -20,6 +21,10 @@ const (
 	clientPatience = 5 * time.Second
 	// clientAttempts bounds how often it asks.
 	clientAttempts = 64
+	// clientTimeout is for how long a client makes other attempts at an admission whose coordinator ended before it decided, and
+	// clientPause the longest pause between two; the first is a tenth of it.
+	clientTimeout = 15 * time.Second
+	clientPause   = 100 * time.Millisecond
 	// evictPatience is for how long the process of a vNode that is ended for another is waited for.
 	evictPatience = 5 * time.Second
 )
@@ -45,6 +50,17 @@ func (c *Cluster) Admit(y *vtime.Proc, spec admission.VNodeSpec) (admission.Plac
 	if c.replayed != nil {
 		return c.replayed.admit(y, c.gm, spec)
 	}
+	for began, pause := y.Now(), clientPause/10; ; pause = min(2*pause, clientPause) {
+		p, err := c.attempt(y, spec)
+		if wire.KindOf(err) != wire.KindUnavailable || y.Now()-began > clientTimeout {
+			return p, err
+		}
+		y.Sleep(pause)
+	}
+}
+
+// attempt is one attempt at an admission.
+func (c *Cluster) attempt(y *vtime.Proc, spec admission.VNodeSpec) (admission.Placement, error) {
 	g, what := c.gm, "the admission of "+spec.Name
 	client, seq := g.session()
 	for range clientAttempts {
@@ -161,12 +177,14 @@ func (g *managers) changeLeaders() {
 // ChangeLeader ends the term of the managers' leader: what is not committed may be lost or not, and the next leader's coordinator
 // finishes what it finds in GPM's log.
 func (g *managers) ChangeLeader() {
-	for i, m := range g.members {
-		if m == g.leader {
-			g.leader = g.members[(i+1)%len(g.members)]
+	i := slices.Index(g.members, g.leader)
+	for k := 1; k <= len(g.members); k++ {
+		if next := g.members[(i+k)%len(g.members)]; g.fit(next) {
+			g.leader = next
 			break
 		}
 	}
+	g.changes++
 	for k := range g.logs {
 		g.logs[k].depose()
 	}
@@ -175,6 +193,7 @@ func (g *managers) ChangeLeader() {
 		g.inquirer[k], g.asking[k] = admission.NewInquirer(driverPatience), false
 	}
 	g.queueing = false
+	g.lead()
 	for _, k := range managersOf {
 		g.movers[k].depose()
 	}
@@ -199,6 +218,9 @@ func (g *managers) look() {
 
 // tick is one look; it is false if there is nothing to look for.
 func (g *managers) tick() bool {
+	if !g.quorum() {
+		return false // whoever leads next looks
+	}
 	_, waiting := g.gpm.Counts()
 	open := g.gpm.Open(gpm.MaxProcesses)
 	memory, storage := g.gmm.Prepared(), g.gsm.Prepared()
@@ -292,6 +314,7 @@ func (g *managers) inquire(of wire.Manager, prepared []wire.PID) {
 			return
 		}
 		g.asking[of] = false
+		g.inquired++
 		var steps []admission.Step
 		for _, o := range r.Outcomes {
 			if s, ok := admission.Resolve(o); ok {

@@ -27,7 +27,7 @@ func BenchmarkFaults(b *testing.B) {
 		b.Run(fmt.Sprint(components), func(b *testing.B) {
 			const lines, pages = 16, 64
 			n := components / 2
-			o := testOptions(n, n, 1)
+			o := lively(n, n, 1)
 			c, err := New(o)
 			if err != nil {
 				b.Fatal(err)
@@ -112,4 +112,30 @@ func heap() float64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)
+}
+
+// BenchmarkHeartbeats runs clusters in which nothing but membership happens: what a second of virtual time costs.
+func BenchmarkHeartbeats(b *testing.B) {
+	for _, components := range []int{2, 200, 2000} {
+		b.Run(fmt.Sprint(components), func(b *testing.B) {
+			o := lively(components/2, components/2, 1)
+			o.Membership.Sweep = 30 * time.Second
+			c, err := New(o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.Run(time.Second); err != nil { // everybody was looked at once
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			used, events := processorTime(b), c.Events()
+			b.ResetTimer()
+			if err := c.Run(c.Now() + time.Duration(b.N)*time.Second); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64((processorTime(b)-used).Microseconds())/1000/float64(b.N), "cpu-ms/virtual-s")
+			b.ReportMetric(float64(c.Events()-events)/float64(b.N), "events/virtual-s")
+		})
+	}
 }

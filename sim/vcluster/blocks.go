@@ -171,7 +171,7 @@ func (o *storageOp) done(err error) {
 		}
 		if at, wait, again := o.b.cache.Again(o.e.ID, o.e.Place, kind, c.clock.Now()-o.began); again {
 			o.e.Place = at
-			c.after(wait, o.send)
+			c.of(o.b.m.no, c.clock.Now()+wait, o.send)
 			return
 		}
 	}

@@ -69,6 +69,10 @@ type Options struct {
 	Released bool
 	// Replication, if not nil, models what flushes cost that also go to a second mComponent.
 	Replication *Replication
+	// Membership is how components stay members; the zero value has everybody always heard.
+	Membership Membership
+	// Faults are what happens to nodes and links, in any order.
+	Faults []Fault
 }
 
 // Node is one component. What a role does not have is not read.
@@ -97,6 +101,9 @@ type Node struct {
 	// WorkersWait keeps a worker of an mComponent or an sComponent busy while its request waits for a device or for another component,
 	// as in LegoOS. Too few workers can then wait for each other.
 	WorkersWait bool
+
+	// Later says that the component is not there at first: a Fault starts it, and it joins. It needs Membership.
+	Later bool
 }
 
 // Managers are the settings of the three managers.
@@ -122,6 +129,14 @@ type Cluster struct {
 	memory   []*memory
 	storage  []*storage
 	gm       *managers
+	lives    []life // by number
+	mortal   bool   // a node was killed or started
+	faulty   bool   // anything else went wrong with nodes and links
+	cuts     map[pair]int
+	due      int // faults, and ends of faults, that are to come
+	restarts int
+	dropped  uint64     // things that nobody owned
+	members  members    // who sends heartbeats
 	metered  bool       // somebody balances, so components measure what things bear
 	replayed *replayed  // of Options.Placed, or nil
 	ordered  []Ordered  // of Options.Orders
@@ -136,6 +151,7 @@ type Cluster struct {
 	back     vtime.Kind
 	answered vtime.Kind
 	lost     vtime.Kind
+	refused  vtime.Kind
 	freed    vtime.Kind // of nodes and their workers
 	digest   digest
 }
@@ -161,7 +177,7 @@ func New(o Options) (*Cluster, error) {
 		b := drainsOnly()
 		o.Balance = &b
 	}
-	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}}
+	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}, cuts: map[pair]int{}}
 	c.costs = newCosts(&c.o)
 	c.run = c.clock.Handle("continue", func(who uint32) {
 		f := *c.later.at(who)
@@ -174,7 +190,13 @@ func New(o Options) (*Cluster, error) {
 	c.back = c.clock.Handle("an answer arrives", c.onBack)
 	c.answered = c.clock.Handle("an answer comes to who asked", c.onAnswered)
 	c.lost = c.clock.Handle("a message is given up", c.onLost)
-	c.freed = c.clock.Handle("a worker is free", func(who uint32) { c.freeWorker(int32(who%MaxNodes), int32(who/MaxNodes)) })
+	c.refused = c.clock.Handle("a request is refused", c.onRefused)
+	c.freed = c.clock.Handle("a worker is free", func(who uint32) {
+		if no, worker, life := freedOf(who); c.lives[no].no&lifeMask == life {
+			c.freeWorker(no, worker)
+		}
+	})
+	c.lives = make([]life, len(o.Nodes))
 	var chance *rand.Rand
 	if o.Hardware.Link.Chance() {
 		chance = vtime.Stream(o.Seed, "links", 0)
@@ -224,6 +246,8 @@ func New(o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.gm = gm
+	c.enrol()
+	c.strike()
 	c.follow()
 	return c, nil
 }
@@ -280,7 +304,7 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
 		}
 	}
-	errs = append(errs, o.Raft.validate())
+	errs = append(errs, o.Raft.validate(), o.validateFaults())
 	if err := o.Replication.validate(o.Nodes); err != nil {
 		errs = append(errs, err)
 	}

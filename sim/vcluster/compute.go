@@ -92,6 +92,7 @@ type Process struct {
 	lat     Latencies
 	traps   *processor.Faults
 	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
+	gone    *wire.Error              // its pComponent was killed
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
 	halt    *halt                    // it is to stand still for a move
 	closed  bool
@@ -147,6 +148,9 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	n, err := c.startAt(y, &o)
 	if err != nil {
 		return nil, err
+	}
+	if c.lives[n.no].down {
+		return nil, wire.Errorf(wire.KindUnavailable, "%s: connection refused", o.Node)
 	}
 	if err := c.gm.ended[o.PID]; err != nil {
 		return nil, err // ended for another before it began
@@ -355,6 +359,9 @@ func (p *Process) perform(out []fault.Effect) {
 		case fault.Copy:
 			p.frames[e.Frame] = p.frames[e.From]
 		case fault.Fetch:
+			if p.gone != nil {
+				continue
+			}
 			if p.o.Local { // the only owner is here, and it has what was never written
 				panic("vcluster: a fetch of a process that has all its memory here")
 			}
@@ -372,6 +379,9 @@ func (p *Process) perform(out []fault.Effect) {
 			}
 			p.c.post(i)
 		case fault.Write:
+			if p.gone != nil {
+				continue
+			}
 			i := p.c.msgs.take()
 			*p.c.msgs.at(i) = message{
 				op: wire.OpFlush, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: p.c.o.Sizes.Flush, p: p, page: e.Page,
@@ -404,7 +414,9 @@ func (p *Process) perform(out []fault.Effect) {
 
 // tick sends again what has paused long enough.
 func (p *Process) tick() {
-	p.ticking = false
+	if p.ticking = false; p.gone != nil {
+		return
+	}
 	p.perform(p.core.Tick(p.c.clock.Now(), p.out[:0]))
 }
 

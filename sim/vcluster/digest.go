@@ -31,6 +31,8 @@ const (
 	markMessage = 2 // a message arrived: who is the sender and receiver, value the operation and bytes
 	markDevice  = 3 // a device ended an operation
 	markCommand = 4 // a manager applied a command
+	markFault   = 5 // a fault: who is its kind, value for how long
+	markFence   = 6 // a component dropped what it held: who it is
 )
 
 // Digest is the sum over all that happened so far.

@@ -22,6 +22,10 @@
 // The managers are one state each, applied where a command is committed, as replicas would hold the same. Options.Raft has their
 // logs go wrong: commands lost, unheard, late, applied twice, and leaders that change. With Options.Placed they decide nothing.
 //
+// With Options.Membership components send heartbeats, are probed, declared dead, fenced, and join again; with Options.Faults, or
+// Strike, nodes and links fail. A node that was killed and started again has another life: what was under way in the one before, its
+// requests, answers, timers and devices, is nobody's. Background work keeps no run going.
+//
 // Not here: reading traces, reports, files (package replay), and which hardware there is (package hardware).
 //
 // Goroutines: none of its own; coroutines of the clock run one at a time. A Cluster is used by one goroutine.

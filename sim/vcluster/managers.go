@@ -51,9 +51,15 @@ type managers struct {
 	ended    map[wire.PID]*wire.Error     // preempted, and not released yet
 	tickets  map[wire.PID][]*vtime.Signal // who waits for a ticket to be decided
 
-	movers  [wire.GSM + 1]*mover
-	balance *balancers
-	readers map[wire.NodeID]heat.Reader // of the meters of components
+	commits int    // commands that a majority had
+	changes uint64 // of the leader
+	led     bool   // a majority can commit
+	// inquired counts the answers of GPM to participants that asked what became of holds that stayed prepared.
+	inquired int
+	vigil    vigil // of who is a member
+	movers   [wire.GSM + 1]*mover
+	balance  *balancers
+	readers  map[wire.NodeID]heat.Reader // of the meters of components
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
@@ -64,7 +70,7 @@ const clientID = 1
 
 func newManagers(c *Cluster) (*managers, error) {
 	g := &managers{
-		c: c, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), leader: -1, chance: vtime.Stream(c.o.Seed, "managers", 0),
+		c: c, led: true, gpm: gpm.New(), gmm: gmm.New(), gsm: gsm.New(), leader: -1, chance: vtime.Stream(c.o.Seed, "managers", 0),
 		waiting: map[wire.PID][]*waiter{}, wrong: vtime.Stream(c.o.Seed, "raft", 0), ended: map[wire.PID]*wire.Error{}, stopped: map[wire.PID]time.Duration{}, tickets: map[wire.PID][]*vtime.Signal{}, loads: map[wire.NodeID]wire.Load{}, loadsAt: -1, disks: map[int32]*logDisk{},
 	}
 	for k := range g.logs {
@@ -84,11 +90,7 @@ func newManagers(c *Cluster) (*managers, error) {
 	}
 	for i := range c.o.Nodes {
 		n := &c.o.Nodes[i]
-		m := wire.Member{ID: n.ID, Addr: addr(n.ID), Role: n.Role, Rack: n.Rack}
-		var epoch wire.Epoch
-		var err error
-		switch n.Role {
-		case wire.RoleManager:
+		if n.Role == wire.RoleManager {
 			if g.leader < 0 {
 				g.leader = int32(i)
 			}
@@ -99,16 +101,21 @@ func newManagers(c *Cluster) (*managers, error) {
 			g.members = append(g.members, int32(i))
 			g.disks[int32(i)] = &logDisk{c, d}
 			continue
+		}
+		if n.Later {
+			continue // it joins
+		}
+		m := c.member(int32(i))
+		var epoch wire.Epoch
+		var err error
+		switch n.Role {
 		case wire.RoleCompute:
-			m.Capacity = wire.Capacity{Cores: uint32(n.Cores), ExCacheLines: n.ExCacheBytes / wire.PageSize}
 			r := g.gpm.Apply(gpm.Command{Client: clientID, Seq: g.next(), Request: gpm.Request{Op: gpm.OpRegister, Member: m}})
 			epoch, err = r.Epoch, r.Err()
 		case wire.RoleMemory:
-			m.Capacity = wire.Capacity{MemoryBytes: n.MemoryBytes, RegionBytes: c.o.RegionBytes}
 			r := g.gmm.Apply(gmm.Command{Client: clientID, Seq: g.next(), Request: gmm.Request{Op: gmm.OpRegister, Member: m}})
 			epoch, err = r.Epoch, r.Err()
 		case wire.RoleStorage:
-			m.Capacity = wire.Capacity{StorageBytes: n.StorageBytes}
 			r := g.gsm.Apply(gsm.Command{Client: clientID, Seq: g.next(), Request: gsm.Request{Op: gsm.OpRegister, Member: m}})
 			epoch, err = r.Epoch, r.Err()
 		}
@@ -145,7 +152,7 @@ func (g *managers) next() uint64 { g.seq++; return g.seq }
 // session gives under what a command is deduplicated. Where commands may come late, each is a client of its own: one that comes
 // after many others would be too old to be known.
 func (g *managers) session() (client, seq uint64) {
-	if g.c.o.Raft.any() {
+	if g.c.o.Raft.any() || g.c.mortal {
 		return clientID + g.next(), 1
 	}
 	return clientID, g.next()
@@ -169,9 +176,13 @@ func (g *managers) refresh() {
 }
 
 // live returns what a stamp tells of the members of a manager: those whose traffic its state does not know. Nobody is silent here.
-func (g *managers) live(entries []membership.Entry) []membership.Live {
+func (g *managers) live(of wire.Manager) []membership.Live {
+	if w := g.watch(); w != nil {
+		return g.heard(w, of)
+	}
 	g.refresh()
 	var out []membership.Live
+	entries := g.entries(of)
 	for i := range entries {
 		if m := &entries[i].Member; entries[i].State() == membership.Active && membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
 			out = append(out, g.liveOf(m))
@@ -182,6 +193,9 @@ func (g *managers) live(entries []membership.Entry) []membership.Live {
 
 // caches returns what a stamp tells GSM of mComponents that it does not know, or knows with another traffic.
 func (g *managers) caches() []membership.Live {
+	if w := g.watch(); w != nil {
+		return g.heardCaches(w)
+	}
 	g.refresh()
 	var out []membership.Live
 	known := g.gsm.Caches()
@@ -206,10 +220,11 @@ func (g *managers) liveOf(m *wire.Member) membership.Live {
 	return membership.Live{ID: m.ID, Epoch: m.Epoch, Addr: m.Addr, Rack: m.Rack, Traffic: g.traffic(m.ID)}
 }
 
-func (g *managers) stamp(policy string, members []membership.Entry) membership.Stamp {
+// stamp is that of a command; of says whose members it tells of, 0 nobody's.
+func (g *managers) stamp(policy string, of wire.Manager) membership.Stamp {
 	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
-	if members != nil {
-		s.Live, s.Chance = g.live(members), g.chance.Uint64()
+	if of != 0 {
+		s.Live, s.Chance = g.live(of), g.chance.Uint64()
 	}
 	return s
 }

@@ -148,7 +148,7 @@ func (m *memory) performHome(out []vregion.Effect) {
 			out = m.home.Done(e.ID, m.ownerHere(&e), out)
 			continue
 		}
-		m.c.after(e.Pause(), func() { m.effect(e) })
+		m.c.of(m.no, m.c.clock.Now()+e.Pause(), func() { m.effect(e) })
 	}
 }
 
@@ -236,9 +236,7 @@ func (m *memory) ownerExit(pid wire.PID) {
 		m.moving.left.Broadcast()
 	}
 	for _, slot := range m.owners.Exit(pid, nil) {
-		if m.moving != nil && m.moving.giving[slot] != nil {
-			m.moving.giving[slot].exited()
-		}
+		m.gaveUp(slot)
 		m.store.FreeGroup(slot, int(m.o.MemoryBytes/wire.PageSize))
 		m.owners.Release(slot)
 	}

@@ -89,7 +89,7 @@ func (c *Cluster) Move(y *vtime.Proc, t movelist.Thing, to wire.NodeID) (wire.Mo
 	}
 	var begun []movelist.Begun
 	err := c.gm.repeat(y, "the order to move "+t.String(), func(client, seq uint64, done func(error)) {
-		c.gm.begin(k, client, seq, []movelist.Order{{Thing: t, To: to, Cause: movelist.ByHand}}, nil, func(b []movelist.Begun, err error) {
+		c.gm.beginMoves(k, client, seq, []movelist.Order{{Thing: t, To: to, Cause: movelist.ByHand}}, nil, func(b []movelist.Begun, err error) {
 			begun = b
 			done(err)
 		})
@@ -216,8 +216,8 @@ func (g *managers) state(k wire.Manager) moveState {
 	return g.gsm
 }
 
-// begin proposes orders and notes.
-func (g *managers) begin(k wire.Manager, client, seq uint64, orders []movelist.Order, notes []movelist.Note, done func([]movelist.Begun, error)) {
+// beginMoves proposes orders and notes.
+func (g *managers) beginMoves(k wire.Manager, client, seq uint64, orders []movelist.Order, notes []movelist.Note, done func([]movelist.Begun, error)) {
 	for i := range orders {
 		orders[i].TimeoutMS = uint32(g.c.o.MoveTimeout / time.Millisecond)
 	}

@@ -168,7 +168,7 @@ func (b *balancers) order(k wire.Manager, term uint64, orders []movelist.Order, 
 	}
 	n, m := min(len(orders), movelist.MaxBatch), min(len(notes), movelist.MaxBatch)
 	client, seq := b.g.session()
-	b.g.begin(k, client, seq, orders[:n], notes[:m], func(_ []movelist.Begun, err error) {
+	b.g.beginMoves(k, client, seq, orders[:n], notes[:m], func(_ []movelist.Begun, err error) {
 		if b.term != term {
 			return
 		}
@@ -188,7 +188,10 @@ func (h beats) Last(m wire.Member) (wire.Load, time.Duration, bool) {
 	return l, h.g.loadsAt, ok
 }
 
-func (h beats) Alive(wire.Manager, time.Duration, wire.Member) bool { return true }
+func (h beats) Alive(k wire.Manager, now time.Duration, m wire.Member) bool {
+	w := h.g.watch()
+	return w == nil || w.Alive(k, now, m)
+}
 
 func (h beats) Each(f func(id wire.NodeID, load *wire.Load, at time.Duration)) {
 	for _, id := range sorted(h.g.loads) {

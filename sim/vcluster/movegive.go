@@ -199,3 +199,22 @@ func wireError(err error) *wire.Error {
 	}
 	return wire.Errorf(wire.KindInternal, "%v", err)
 }
+
+// fenceMoves drops what is on its way to an mComponent that is fenced: its givers go on.
+func (m *memory) fenceMoves() {
+	if m.moving == nil {
+		return
+	}
+	for _, in := range m.moving.homeTaker.Fence() {
+		m.home.Depart(in.PID)
+	}
+	m.moving.taker.Fence() // their slots are freed with the others
+	m.moving.left.Broadcast()
+}
+
+// gaveUp ends the move of a vRegion that is freed here: it has nothing left to give.
+func (m *memory) gaveUp(slot uint32) {
+	if m.moving != nil && m.moving.giving[slot] != nil {
+		m.moving.giving[slot].exited()
+	}
+}

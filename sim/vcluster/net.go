@@ -36,6 +36,9 @@ type message struct {
 	answer func()
 	fail   func(error) // of any other: what is done if no answer comes
 
+	fromLife, toLife uint16 // of the nodes, when it was sent
+	stage            stage
+
 	silent  bool   // nobody answers it
 	worker  int32  // or its queue, where each worker has one
 	waited  bool   // its worker was given back while it waited for others
@@ -95,8 +98,11 @@ type port struct {
 func (c *Cluster) post(i uint32) time.Duration {
 	m := c.msgs.at(i)
 	m.sent = c.clock.Now()
+	if c.mortal && !c.leaves(i) {
+		return c.clock.Now()
+	}
 	if m.from == m.to { // within a component nothing is sent
-		m.arrived = m.sent
+		m.arrived, m.stage = m.sent, polled
 		c.clock.At(m.sent, c.begin, i)
 		return m.sent
 	}
@@ -108,10 +114,9 @@ func (c *Cluster) post(i uint32) time.Duration {
 // onTheWay schedules the arrival of a message, or, if it is lost, the moment at which its sender gives it up. A second copy is
 // recognised by the receiver and dropped.
 func (c *Cluster) onTheWay(i uint32, out endpoint.Out, arrives vtime.Kind) {
-	m := c.msgs.at(i)
 	at := out.Arrivals()
 	if len(at) == 0 {
-		c.clock.At(max(m.sent+CallTimeout, c.clock.Now()), c.lost, i) // the answer may have taken longer than that
+		c.neverComes(i)
 		return
 	}
 	first := at[0]
@@ -124,12 +129,20 @@ func (c *Cluster) onTheWay(i uint32, out endpoint.Out, arrives vtime.Kind) {
 // onLost answers a request that got no answer.
 func (c *Cluster) onLost(i uint32) {
 	m := c.msgs.at(i)
+	c.failed(i, wire.Errorf(wire.KindTimeout, "%v to %s: no answer within %v", m.op, c.o.Nodes[m.to].ID, CallTimeout))
+}
+
+// failed answers a request with an error of the way.
+func (c *Cluster) failed(i uint32, err *wire.Error) {
+	if c.mortal && !c.asks(i) {
+		return
+	}
+	m := c.msgs.at(i)
 	if m.silent {
 		c.msgs.free(i)
 		return
 	}
-	m.err = wire.Errorf(wire.KindTimeout, "%v to %s: no answer within %v", m.op, c.o.Nodes[m.to].ID, CallTimeout)
-	m.flush.err = m.err
+	m.err, m.flush.err = err, err
 	if m.fail != nil {
 		fail, err := m.fail, m.err
 		c.msgs.free(i)
@@ -144,14 +157,27 @@ func (c *Cluster) onArrive(i uint32) {
 	m := c.msgs.at(i)
 	m.arrived = c.clock.Now()
 	c.digest.mark(m.arrived, markMessage, uint64(m.from)<<32|uint64(m.to), uint64(m.op)<<32|uint64(m.bytes))
-	at, _ := c.ports[m.to].Receive(m.arrived, uint64(m.bytes))
+	if c.mortal && !c.runs(m.to, m.toLife) {
+		c.refuse(i)
+		return
+	}
+	at, ok := c.ports[m.to].Receive(m.arrived, uint64(m.bytes))
+	if !ok {
+		c.neverComes(i)
+		return
+	}
+	m.stage = polled
 	c.clock.At(at, c.begin, i)
 }
 
 // onBegin gives a request to a worker, or has it wait for one.
 func (c *Cluster) onBegin(i uint32) {
 	m := c.msgs.at(i)
-	m.queued = c.clock.Now()
+	if m.op == opGone {
+		c.msgs.free(i)
+		return
+	}
+	m.queued, m.stage = c.clock.Now(), queued
 	outcome, worker := c.ports[m.to].workers.arrive(m.queued, i)
 	m.worker = worker
 	switch outcome {
@@ -172,7 +198,7 @@ func (c *Cluster) onBegin(i uint32) {
 func (c *Cluster) work(i uint32) {
 	m := c.msgs.at(i)
 	now := c.clock.Now()
-	m.started = now
+	m.started, m.stage = now, working
 	p := &c.ports[m.to]
 	if n := c.moves(m); n > 0 { // bytes that go through the memory of the component
 		now = p.dram.Move(now, uint64(n))
@@ -240,6 +266,9 @@ func (c *Cluster) onServed(i uint32) {
 		c.nodes[m.to].(*memory).page(m)
 		c.reply(i)
 		return
+	case opGone:
+		c.msgs.free(i)
+		return
 	}
 	if m.silent {
 		to, worker := m.to, m.worker
@@ -251,8 +280,12 @@ func (c *Cluster) onServed(i uint32) {
 	inside, answered, waits := true, false, c.o.Nodes[m.to].WorkersWait
 	m.serve(func(back int, then func()) {
 		m := c.msgs.at(i)
-		m.back, m.answer, m.waited = int32(back), then, !inside && !waits
 		answered = true
+		if m.op == opGone {
+			c.msgs.free(i)
+			return
+		}
+		m.back, m.answer, m.waited = int32(back), then, !inside && !waits
 		c.reply(i)
 	})
 	if inside = false; !answered && !waits {
@@ -271,7 +304,7 @@ func (c *Cluster) freeWorker(of, worker int32) {
 // reply sends an answer now.
 func (c *Cluster) reply(i uint32) {
 	m := c.msgs.at(i)
-	m.returned = c.clock.Now()
+	m.returned, m.stage = c.clock.Now(), returned
 	if m.from == m.to {
 		if !m.waited && !m.refused {
 			c.freeWorker(m.to, m.worker)
@@ -285,7 +318,7 @@ func (c *Cluster) reply(i uint32) {
 		return
 	}
 	after := c.moveAfter(m)
-	c.clock.At(out.Free+after, c.freed, uint32(m.worker)*MaxNodes+uint32(m.to))
+	c.clock.At(out.Free+after, c.freed, freedAs(m.to, m.worker, m.toLife))
 }
 
 // moveAfter is what a worker does after it has answered: the flush of a message that brought a miss, too.
@@ -302,12 +335,22 @@ func (c *Cluster) moveAfter(m *message) time.Duration {
 func (c *Cluster) onBack(i uint32) {
 	m := c.msgs.at(i)
 	m.came = c.clock.Now()
-	at, _ := c.ports[m.from].Receive(m.came, uint64(m.back))
+	if c.mortal && !c.asks(i) {
+		return
+	}
+	at, ok := c.ports[m.from].Receive(m.came, uint64(m.back))
+	if !ok {
+		c.neverComes(i)
+		return
+	}
 	c.clock.At(at, c.answered, i)
 }
 
 // onAnswered takes an answer to who asked.
 func (c *Cluster) onAnswered(i uint32) {
+	if c.mortal && !c.asks(i) {
+		return
+	}
 	m := *c.msgs.at(i)
 	c.msgs.free(i)
 	c.digest.mark(c.clock.Now(), markMessage, uint64(m.to)<<32|uint64(m.from), uint64(m.op)<<32|uint64(m.back))

@@ -126,7 +126,7 @@ func (p *Process) Close(y *vtime.Proc) error {
 	for p.core.OldestFlush() != 0 && p.core.Err() == nil {
 		y.Wait(&p.idle)
 	}
-	if !p.o.Local {
+	if !p.o.Local && p.gone == nil {
 		err := call(y, p, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, (*memory).exit, func(struct{}) {})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, p.home.Node, err))

@@ -17,10 +17,10 @@ import (
 
 // toGPM proposes a request to GPM. done gets its result, or an error if nobody knows what became of it.
 func (g *managers) toGPM(client, seq uint64, q gpm.Request, done func(gpm.Result, error)) {
-	cmd := gpm.Command{Client: client, Seq: seq, Stamp: g.stamp("", nil), Request: q}
+	cmd := gpm.Command{Client: client, Seq: seq, Stamp: g.stamp("", 0), Request: q}
 	switch q.Op {
 	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt, gpm.OpBegin, gpm.OpNode:
-		cmd.Stamp, cmd.Coordinator = g.stamp(g.c.o.Managers.GPMPolicy, g.gpm.Entries()), g.core.ID()
+		cmd.Stamp, cmd.Coordinator = g.stamp(g.c.o.Managers.GPMPolicy, wire.GPM), g.core.ID()
 	}
 	g.logs[wire.GPM].propose(entry{len(cmd.Encode()), func() func() {
 		r := g.gpm.Apply(cmd)
@@ -39,7 +39,7 @@ func (g *managers) toGMM(client, seq uint64, q gmm.Request, done func(gmm.Result
 
 // toGMMCached is toGMM with what GSM said of the buffer caches of an mComponent that is to be removed.
 func (g *managers) toGMMCached(client, seq uint64, q gmm.Request, cached gmm.Cached, done func(gmm.Result, error)) {
-	cmd := gmm.Command{Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GMMPolicy, g.gmm.Entries()), Overcommit: g.c.o.Managers.Overcommit, Cached: cached, Request: q}
+	cmd := gmm.Command{Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GMMPolicy, wire.GMM), Overcommit: g.c.o.Managers.Overcommit, Cached: cached, Request: q}
 	g.logs[wire.GMM].propose(entry{len(cmd.Encode()), func() func() {
 		r := g.gmm.Apply(cmd)
 		return func() { done(r, nil) }
@@ -49,7 +49,7 @@ func (g *managers) toGMMCached(client, seq uint64, q gmm.Request, cached gmm.Cac
 // toGSM is the same for GSM.
 func (g *managers) toGSM(client, seq uint64, q gsm.Request, done func(gsm.Result, error)) {
 	cmd := gsm.Command{
-		Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GSMPolicy, g.gsm.Entries()), CachePolicy: g.c.o.Managers.CachePolicy,
+		Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GSMPolicy, wire.GSM), CachePolicy: g.c.o.Managers.CachePolicy,
 		Caches: g.caches(), Request: q,
 	}
 	g.logs[wire.GSM].propose(entry{len(cmd.Encode()), func() func() {

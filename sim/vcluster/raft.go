@@ -27,12 +27,58 @@ type RaftFaults struct {
 	// LeaderChange is the mean time between two changes of the leader of all three groups; 0 is never. What was not committed
 	// then is lost, late or unheard.
 	LeaderChange time.Duration
-	// Until is when nothing goes wrong any more; 0 is never.
+	// Until is when nothing goes wrong any more by chance; 0 is never.
 	Until time.Duration
+	// At is what goes wrong with single commands; at most one with each.
+	At []RaftFault
+}
+
+// Outcome is what becomes of a command that a majority has.
+type Outcome uint8
+
+// The outcomes. Of the middle three its proposer is told that nobody knows.
+const (
+	Applied Outcome = 0 // and answered
+	Lost    Outcome = 1 // never applied
+	Unheard Outcome = 2 // applied, not answered
+	Late    Outcome = 3 // applied after its proposer has given up
+	Twice   Outcome = 4 // applied, answered, and applied again later
+)
+
+// RaftFault is what becomes of one command.
+type RaftFault struct {
+	Command int // by the order in which commands of all groups are committed: 1 is the first
+	What    Outcome
+	Leader  bool // and the managers' leader changes
 }
 
 // any reports whether something may go wrong.
-func (f RaftFaults) any() bool { return f.Lost+f.Unheard+f.Late+f.Twice > 0 || f.LeaderChange > 0 }
+func (f RaftFaults) any() bool {
+	return f.Lost+f.Unheard+f.Late+f.Twice > 0 || f.LeaderChange > 0 || len(f.At) > 0
+}
+
+// of is what becomes of a command, its number given; draw gives a number from 0 to 1.
+func (f RaftFaults) of(command int, now time.Duration, draw func() float64) (what Outcome, leader bool) {
+	for _, a := range f.At {
+		if a.Command == command {
+			return a.What, a.Leader
+		}
+	}
+	if f.Lost+f.Unheard+f.Late+f.Twice == 0 && f.LeaderChange == 0 || f.Until > 0 && now >= f.Until {
+		return Applied, false
+	}
+	x := draw()
+	for _, s := range []struct {
+		share float64
+		what  Outcome
+	}{{f.Lost, Lost}, {f.Unheard, Unheard}, {f.Late, Late}, {f.Twice, Twice}} {
+		if x < s.share {
+			return s.what, false
+		}
+		x -= s.share
+	}
+	return Applied, false
+}
 
 func (f RaftFaults) validate() error {
 	var errs []error
@@ -46,6 +92,11 @@ func (f RaftFaults) validate() error {
 	}
 	if f.LeaderChange < 0 || f.LeaderChange > 0 && f.LeaderChange < ElectionTime {
 		errs = append(errs, fmt.Errorf("raft.leader_change: %v, want 0 or at least %v", f.LeaderChange, ElectionTime))
+	}
+	for i, a := range f.At {
+		if a.Command < 1 || a.What > Twice {
+			errs = append(errs, fmt.Errorf("raft.at[%d]: command %d, outcome %d, want at least 1, and 0 to %d", i, a.Command, a.What, Twice))
+		}
 	}
 	if f.Until < 0 || f.LeaderChange > 0 && f.Until == 0 {
 		errs = append(errs, fmt.Errorf("raft.until: %v, want a moment at which leaders stay", f.Until))
@@ -63,6 +114,7 @@ type raft struct {
 	busy  bool
 	term  int           // of the leader
 	from  time.Duration // before then nothing is committed: the group elects
+	sent  uint64        // where the batch on its way begins
 	log   uint64        // bytes appended: where the next batch goes
 }
 
@@ -77,8 +129,12 @@ type entry struct {
 // appendBytes is what a message between managers has beside the commands.
 const appendBytes = 64
 
-// propose appends a command.
+// propose appends a command. Without a majority of managers it goes nowhere.
 func (r *raft) propose(e entry) {
+	if !r.g.quorum() {
+		r.giveUp(e)
+		return
+	}
 	r.queue = append(r.queue, e)
 	if !r.busy {
 		r.round()
@@ -122,7 +178,18 @@ func (r *raft) round() {
 		r.busy = false
 		r.round()
 	}
+	if c.faulty { // its leader may be cut off from too many, whom others reach
+		c.after(ProposeTimeout, func() {
+			if term == r.term && at == r.sent && r.under != nil {
+				g.ChangeLeader()
+			}
+		})
+	}
+	r.sent = at
 	for _, m := range g.members {
+		if !g.fit(m) {
+			continue
+		}
 		if m == g.leader {
 			g.disks[m].save(at, bytes, vote)
 			continue
@@ -132,7 +199,7 @@ func (r *raft) round() {
 			c.ask(wire.OpRaft, g.leader, m, appendBytes+bytes, func(done func(int, func())) {
 				g.disks[m].save(at, bytes, func() { done(appendBytes, vote) })
 			}, func(error) { // the message or its answer was lost
-				if have < need && term == r.term {
+				if have < need && term == r.term && g.fit(m) {
 					send()
 				}
 			}) // later ones bring a follower what it missed
@@ -149,29 +216,29 @@ func (r *raft) apply(e entry) (answered func()) {
 	return answered
 }
 
-// commit applies a command, unless chance has it otherwise.
+// commit applies a command, unless it is to be otherwise.
 func (r *raft) commit(e entry) {
-	f := r.g.c.o.Raft
-	if !f.any() || f.Until > 0 && r.g.c.clock.Now() >= f.Until {
-		r.apply(e)()
-		return
-	}
-	x := r.g.wrong.Float64()
-	switch {
-	case x < f.Lost:
+	g := r.g
+	g.commits++
+	what, leader := g.c.o.Raft.of(g.commits, g.c.clock.Now(), g.wrong.Float64)
+	switch what {
+	case Lost:
 		r.giveUp(e)
-	case x < f.Lost+f.Unheard:
+	case Unheard:
 		r.apply(e)
 		r.giveUp(e)
-	case x < f.Lost+f.Unheard+f.Late:
+	case Late:
 		r.giveUp(e)
 		r.later(e, ProposeTimeout)
-	case x < f.Lost+f.Unheard+f.Late+f.Twice:
+	case Twice:
 		answered := r.apply(e)
 		r.later(e, 0)
 		answered()
 	default:
 		r.apply(e)()
+	}
+	if leader {
+		g.ChangeLeader()
 	}
 }
 
@@ -185,6 +252,9 @@ func (r *raft) giveUp(e entry) {
 // later applies a command, for nobody, some time after least.
 func (r *raft) later(e entry, least time.Duration) {
 	r.g.c.after(least+time.Duration(r.g.wrong.Int64N(int64(lateMost))), func() {
+		if !r.g.quorum() {
+			return // it went with those who had it
+		}
 		r.apply(e)
 		r.g.look()
 	})

@@ -74,14 +74,14 @@ func (s *storage) load() wire.Load {
 func (s *storage) io(op device.Op, offset uint64, bytes int, f func()) {
 	at := s.dev.Do(s.c.clock.Now(), op, offset, uint64(bytes))
 	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|uint64(op), offset)
-	s.c.at(at, f)
+	s.c.of(s.no, at, f)
 }
 
 // flush does f when everything that was written is durable.
 func (s *storage) flush(f func()) {
 	at := s.dev.Flush(s.c.clock.Now())
 	s.c.digest.mark(at, markDevice, uint64(s.no)<<8|0xff, 0)
-	s.c.at(at, f)
+	s.c.of(s.no, at, f)
 }
 
 func (s *storage) create(q wire.VolumeCreateReq) error {

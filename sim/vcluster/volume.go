@@ -33,7 +33,7 @@ type Volume struct {
 func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
 	to := c.node(o.Storage)
 	q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
-	_, err := controlling(y, c, wire.OpVolumeCreate, c.node(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
+	_, err := controlling(y, c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
 		done(struct{}{}, c.nodes[to].(*storage).create(q))
 	})
 	return err
@@ -45,7 +45,7 @@ func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 	deadline := c.clock.Now() + c.o.BlockPatience
 	for {
 		to := c.node(o.Storage)
-		_, err := controlling(y, c, wire.OpVolumeDelete, c.node(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+		_, err := controlling(y, c, wire.OpVolumeDelete, c.whoAsks(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			done(struct{}{}, c.nodes[to].(*storage).remove(q))
 		})
 		switch wire.KindOf(err) {
@@ -62,7 +62,7 @@ func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 			return err
 		}
 		var page membership.Page[gsm.Volume]
-		if aerr := c.gm.asked(y, c.node(node), wire.GSM, uint64(o.ID), &page); aerr != nil {
+		if aerr := c.gm.asked(y, c.whoAsks(node), wire.GSM, uint64(o.ID), &page); aerr != nil {
 			return aerr
 		}
 		if len(page.Items) == 0 {
@@ -95,6 +95,9 @@ func wait(y *vtime.Proc, what string, begin func(done func(error))) (err error) 
 
 // Attach makes a volume usable.
 func (p *Process) Attach(y *vtime.Proc, o VolumeOptions) (*Volume, error) {
+	if err := p.dead(); err != nil {
+		return nil, err
+	}
 	v := &Volume{p: p, o: o}
 	// Before the mComponent knows of us: it may tell us at once that the buffer cache has moved.
 	old := p.volumes[o.ID]
@@ -141,6 +144,9 @@ func (v *Volume) detach(y *vtime.Proc) error {
 	p := v.p
 	if p.o.Local {
 		return nil
+	}
+	if err := p.dead(); err != nil {
+		return err
 	}
 	for {
 		at := v.o
@@ -248,13 +254,17 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 	var retry blockio.Retry
 	var try func()
 	try = func() {
+		if err := p.dead(); err != nil {
+			done(err)
+			return
+		}
 		at := v.o
 		k.VolumeEpoch = at.Epoch
 		to := p.c.node(at.Cache)
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
 			if err != nil {
 				moved := v.o.Cache != at.Cache || v.o.Epoch != at.Epoch
-				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, moved); again {
+				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, moved); again && p.core.Err() == nil {
 					p.c.after(pause, try)
 					return
 				}
