@@ -2,16 +2,14 @@ package gmanagers
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/client"
-	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/internal/raftsm"
+	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/weigh"
 	"splitkernel/netlayer/wire"
 )
 
@@ -19,68 +17,18 @@ const (
 	// balancerInterval is how often a leader looks whether it should look: at once if a component joined or drains. It is woken
 	// when a move ended.
 	balancerInterval = 250 * time.Millisecond
-	// lookShare is how many times as long as a look took none is brought forward, so that a manager of very many things does
-	// not look all the time while something drains.
-	lookShare = 8
-	// quietLooks is after how many looks without an order a round of balancing counts as ended although it did not reach its
-	// target.
-	quietLooks = 5
 	// orderTimeout bounds the proposal of a look's orders. What it did not get through is ordered by a later look.
 	orderTimeout = 5 * time.Second
 )
 
 // Balance is the balancing of each manager, and how many moves drains make at a time.
-type Balance struct {
-	GPM    balance.Options `mapstructure:"gpm" yaml:"gpm"`       // processes; threads and busy cores, by cores
-	GMM    balance.Options `mapstructure:"gmm" yaml:"gmm"`       // vRegions; misses and flushes a second
-	Homes  balance.Options `mapstructure:"homes" yaml:"homes"`   // of processes, by GMM; memory-map calls a second
-	GSM    balance.Options `mapstructure:"gsm" yaml:"gsm"`       // volumes; bytes and requests a second, by capacity
-	Caches balance.Options `mapstructure:"caches" yaml:"caches"` // buffer caches, by GSM; requests a second
-}
+type Balance = weigh.Balance
 
 // DefaultBalance gives the settings.
-func DefaultBalance() Balance {
-	o := balance.DefaultOptions()
-	b := Balance{GPM: o, GMM: o, Homes: o, GSM: o, Caches: o}
-	b.GPM.Measure, b.GSM.Measure = balance.Threads, balance.Bytes
-	b.GPM.Second, b.GPM.SecondWeight = balance.BusyCores, 3    // a thread that runs counts as four that wait
-	b.GSM.Second, b.GSM.SecondWeight = balance.Rate, 1.0/10000 // so many requests a second count as much as a full sComponent
-	for _, waits := range []*balance.Options{&b.GMM, &b.Homes, &b.GSM, &b.Caches} {
-		waits.QueueWeight = 0.5 // a component whose requests wait bears half as much again
-	}
-	b.GSM.QueueFullUS = 10_000                      // disks wait for longer than memory
-	b.GPM.MaxDrainMoves, b.GSM.MaxDrainMoves = 4, 4 // they are large: more at a time make each pause longer
-	b.GMM.MinLoad, b.Caches.MinLoad = 1000, 1000    // a second: a core serves hundreds of times as many
-	b.Homes.MinLoad = 100                           // a second: fewer are nothing
-	b.GSM.MinLoad = 0.05                            // of its bytes, or 500 requests a second
-	return b
-}
+func DefaultBalance() Balance { return weigh.DefaultBalance() }
 
-// scale is the balancing of one kind of thing.
-type scale struct {
-	kind wire.MoveKind
-	o    balance.Options
-	b    *balance.Taped
-	// The rest is of the round of balancing under way.
-	active bool
-	before [2]float64 // spread and Jain's index when it began
-	moves  int
-	quiet  int                 // looks in a row at which nothing moved and nothing was ordered
-	left   map[wire.NodeID]int // by component that drains, at the last look
-	rest   time.Duration       // until then no look is brought forward
-}
-
-// balanced is what the last look of a leader saw, for metrics.
-type balanced struct {
-	kind         wire.MoveKind
-	spread, jain float64
-	balancing    bool
-	things       int
-	measured     int // of things, by their own load
-}
-
-// balancer orders the moves of one group while this process leads it: it tells the pure package balance what there is, and
-// proposes what that plans. One goroutine owns it.
+// balancer orders the moves of one group while this process leads it: it tells the pure package weigh what there is, and
+// proposes what that wants. One goroutine owns it.
 type balancer struct {
 	m      *Managers
 	host   *raftsm.Host
@@ -90,10 +38,7 @@ type balancer struct {
 	wake   chan struct{}
 
 	term   uint64
-	scales []*scale // nil while this process does not lead
-	from   time.Duration
-	seen   news
-	said   map[wire.NodeID]movelist.Note
+	looker *weigh.Looker // nil while this process does not lead
 }
 
 func newBalancer(m *Managers, host *raftsm.Host, g wire.Manager, c *client.Client, mv *mover) *balancer {
@@ -120,31 +65,10 @@ func (v *balancer) run(ctx context.Context) {
 		}
 		v.tick(ctx)
 		wait := balancerInterval
-		for _, s := range v.scales {
-			wait = min(wait, s.b.Next()-v.m.now())
+		if v.looker != nil {
+			wait = min(wait, v.looker.Next()-v.m.now())
 		}
 		timer.Reset(max(wait, balance.DrainLook))
-	}
-}
-
-// scalesOf makes the scales of a group.
-func (v *balancer) scalesOf() []*scale {
-	o := &v.m.o
-	weigh := func(k wire.MoveKind, b balance.Options, resource, policy string) *scale {
-		return &scale{kind: k, o: b, b: v.m.balancerCore(k, b, resource, policy), left: map[wire.NodeID]int{}}
-	}
-	switch v.g {
-	case wire.GPM:
-		return []*scale{weigh(wire.MoveProcess, o.Balance.GPM, "lines of the ExCache", o.GPMPolicy)}
-	case wire.GMM:
-		return []*scale{
-			weigh(wire.MoveRegion, o.Balance.GMM, "bytes for vRegions", o.GMMPolicy),
-			weigh(wire.MoveHome, o.Balance.Homes, "bytes for vRegions", o.GMMPolicy),
-		}
-	}
-	return []*scale{
-		weigh(wire.MoveVolume, o.Balance.GSM, "bytes of storage", o.GSMPolicy),
-		weigh(wire.MoveCache, o.Balance.Caches, "buffer caches", o.CachePolicy),
 	}
 }
 
@@ -159,55 +83,43 @@ func (v *balancer) tick(ctx context.Context) {
 		v.m.balanced[v.g] = nil
 	}
 	v.m.mu.Unlock()
-	if !leads || v.term != term {
-		for _, s := range v.scales {
-			s.b.End()
-		}
-		v.scales = nil
+	if v.looker != nil && (!leads || v.term != term) {
+		v.looker.End()
+		v.looker = nil
 	}
 	if !leads {
 		return
 	}
-	if v.scales == nil {
-		// For a lease nobody counts as silent, and rates need readings of one manager process.
-		v.term, v.scales, v.from, v.said = term, v.scalesOf(), now+ms(v.m.o.LeaseMS), map[wire.NodeID]movelist.Note{}
-	}
-	if now < v.from {
-		return
+	if o := &v.m.o; v.looker == nil {
+		settings := weigh.Settings{Balance: o.Balance, GPMPolicy: o.GPMPolicy, GMMPolicy: o.GMMPolicy, GSMPolicy: o.GSMPolicy, CachePolicy: o.CachePolicy, Overcommit: uint64(o.Overcommit * 1000), Core: v.m.balancerCore}
+		v.term, v.looker = term, weigh.NewLooker(v.g, settings, now+ms(o.LeaseMS))
 	}
 	fresh, err := newsOf(v.host, v.g)
 	if err != nil {
 		return // stopping
 	}
-	var seen []balanced
-	for _, s := range v.scales {
-		if fresh != v.seen {
-			s.b.Soon(now)
-		}
-		if fresh.turn != v.seen.turn || fresh != v.seen && len(s.left) > 0 {
-			s.b.SoonDrain(max(now, s.rest))
-		}
-		if now >= s.b.Next() {
-			if b, ok := v.look(ctx, s); ok {
-				seen = append(seen, b)
-			}
+	v.looker.News(now, fresh.turn, fresh.changes)
+	var seen []weigh.Look
+	for _, s := range v.looker.Due(now) {
+		if b, ok := v.look(ctx, s); ok {
+			seen = append(seen, b)
 		}
 	}
-	v.seen = fresh
 	if len(seen) > 0 {
 		v.m.mu.Lock()
 		for _, b := range seen {
 			v.m.saw(v.g, b)
 		}
 		v.m.mu.Unlock()
-		v.drained(ctx)
+		v.order(ctx, nil, v.looker.Drained())
 	}
 }
 
 // saw keeps what a look saw. m.mu is held.
-func (m *Managers) saw(g wire.Manager, b balanced) {
+func (m *Managers) saw(g wire.Manager, b weigh.Look) {
+	b.Orders, b.Notes = nil, nil
 	for i := range m.balanced[g] {
-		if m.balanced[g][i].kind == b.kind {
+		if m.balanced[g][i].Kind == b.Kind {
 			m.balanced[g][i] = b
 			return
 		}
@@ -216,109 +128,57 @@ func (m *Managers) saw(g wire.Manager, b balanced) {
 }
 
 // look looks once at one kind of thing and orders what it plans.
-func (v *balancer) look(ctx context.Context, s *scale) (balanced, bool) {
+func (v *balancer) look(ctx context.Context, s *weigh.Scale) (weigh.Look, bool) {
 	began := v.m.now()
-	components, things, err := v.weigh(s)
+	components, things, err := v.weigh(s, began)
 	if err != nil {
-		return balanced{}, false
+		return weigh.Look{}, false
 	}
-	plan := s.b.Look(v.m.now(), components, things)
-	now := v.m.now()
-	s.rest = now + lookShare*(now-began)
-	moving, measured := 0, 0
-	for i := range things {
-		if things[i].Measured && !things[i].Unrated {
-			measured++
-		}
-		if things[i].To != "" {
-			moving++
-		}
-	}
-	var orders []movelist.Order
-	autos := 0
-	for _, m := range plan.Moves {
-		o := movelist.Order{
-			Thing: movelist.Thing(m.Thing), From: m.From, To: m.To, Cause: movelist.Balance, Reason: m.Reason,
-			Policy: m.Policy, Unit: m.Unit, Candidates: m.Candidates[:min(len(m.Candidates), movelist.MaxCandidates)],
-		}
-		if m.Drain {
-			o.Cause = movelist.Drain
-		} else {
-			autos++
-		}
-		orders = append(orders, o)
-	}
-	var notes []movelist.Note
-	if !plan.DrainsOnly { // else it is told soon
-		notes = append(v.stuck(plan), s.round(plan, autos, moving)...)
-	}
-	v.order(ctx, orders, notes)
-	s.left = map[wire.NodeID]int{}
-	for _, d := range plan.Drains {
-		s.left[d.Node] = d.Left
-	}
-	return balanced{s.kind, plan.Spread, plan.Jain, plan.Balancing, len(things), measured}, true
+	look := v.looker.Look(s, began, components, things)
+	s.Took(v.m.now() - began)
+	v.order(ctx, look.Orders, look.Notes)
+	return look, true
 }
 
-// round tells when balancing begins and ends, with how even loads were and are.
-func (s *scale) round(plan balance.Plan, autos, moving int) []movelist.Note {
-	switch {
-	case autos > 0 && !s.active:
-		s.active, s.before, s.moves = true, [2]float64{plan.Spread, plan.Jain}, autos
-		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s begins: coefficient of variation %.3f, Jain's index %.3f", s.kind, s.b.Name(), plan.Spread, plan.Jain)}}
-	case autos > 0 || moving > 0:
-		s.quiet = 0
-	case s.active:
-		// Low need not be reached: what is left to move may have moved just now, or be too large.
-		if s.quiet++; plan.Balancing && s.quiet < quietLooks {
-			break
+// weigh reads what a look at a kind of thing is told.
+func (v *balancer) weigh(s *weigh.Scale, now time.Duration) (components []balance.Component, things []balance.Thing, err error) {
+	var caches []membership.Entry
+	if s.Kind == wire.MoveCache {
+		if err := v.host.Stale(wire.GMM, func(st raftsm.State) { caches = st.Entries() }); err != nil {
+			return nil, nil, err
 		}
-		s.active = false
-		return []movelist.Note{{Kind: events.Rebalanced, Text: fmt.Sprintf("balancing of each %v by %s ends after %d moves: coefficient of variation %.3f, before %.3f; Jain's index %.3f, before %.3f",
-			s.kind, s.b.Name(), s.moves, plan.Spread, s.before[0], plan.Jain, s.before[1])}}
 	}
-	s.moves += autos
-	return nil
+	var w *weigh.Weighing
+	heard := heardOf{v.m}
+	heat := v.looker.HeatOf(s, heard)
+	if err := v.host.Stale(v.g, func(st raftsm.State) {
+		w = v.looker.Begin(s, now, time.Now().UnixMilli(), st.(weigh.State), caches, heat)
+	}); err != nil {
+		return nil, nil, err
+	}
+	components, things = w.Finish(heard)
+	return components, things, nil
 }
 
-// stuck tells what cannot leave what drains, if that is news.
-func (v *balancer) stuck(plan balance.Plan) (notes []movelist.Note) {
-	count := map[wire.NodeID]int{}
-	for _, st := range plan.Stuck {
-		if st.Fixed {
-			continue // it waits for others
-		}
-		if count[st.From]++; count[st.From] > 1 || len(notes) == movelist.MaxBatch {
-			continue
-		}
-		if n := (movelist.Note{Kind: events.Stuck, Node: st.From, Text: st.Text}); v.said[st.From] != n {
-			v.said[st.From] = n
-			notes = append(notes, n)
-		}
-	}
-	return notes
+// heardOf is what a manager process has heard, under its lock.
+type heardOf struct{ m *Managers }
+
+func (h heardOf) Last(m wire.Member) (wire.Load, time.Duration, bool) {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	return h.m.watch.Last(m)
 }
 
-// drained tells that a component that drains has nothing left of what this manager moves.
-func (v *balancer) drained(ctx context.Context) {
-	var notes []movelist.Note
-	left := map[wire.NodeID]int{} // of all kinds; an mComponent has no volumes, an sComponent no buffer caches
-	for _, s := range v.scales {
-		for id, n := range s.left {
-			left[id] += n
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(left)) {
-		empty := left[id] == 0
-		n := movelist.Note{Kind: events.Drained, Node: id, Text: "nothing is left that " + v.g.String() + " moves"}
-		if empty && v.said[id] != n && len(notes) < movelist.MaxBatch {
-			v.said[id] = n
-			notes = append(notes, n)
-		} else if !empty && v.said[id] == n {
-			delete(v.said, id)
-		}
-	}
-	v.order(ctx, nil, notes)
+func (h heardOf) Alive(g wire.Manager, now time.Duration, m wire.Member) bool {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	return h.m.watch.Alive(g, now, m)
+}
+
+func (h heardOf) Each(f func(id wire.NodeID, load *wire.Load, at time.Duration)) {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	h.m.watch.Each(f)
 }
 
 // order proposes orders and notes; what is refused is planned again when it still makes sense.

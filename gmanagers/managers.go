@@ -16,6 +16,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/weigh"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
@@ -41,7 +42,7 @@ type Managers struct {
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
 	// balanced is what the last looks saw, by group that this process leads.
-	balanced [wire.GSM + 1][]balanced
+	balanced [wire.GSM + 1][]weigh.Look
 	driver   *driver // while Run serves
 	// reached holds, by group that this process leads, the epochs of members that are silent here and that others reach.
 	reached [wire.GSM + 1]map[wire.NodeID]wire.Epoch

@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/weigh"
 	"splitkernel/netlayer/wire"
 )
 
@@ -115,11 +116,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		for k := wire.MoveRegion; k <= wire.MoveCache; k++ {
 			if movelist.ManagerOf(k) == g.manager {
 				b := g.of(k)
-				gauge(spreadDesc, b.spread, k.String())
-				gauge(jainDesc, b.jain, k.String())
-				gauge(balancingDesc, flag(b.balancing), k.String())
-				gauge(weighedDesc, float64(b.things), k.String())
-				gauge(measuredDesc, float64(b.measured), k.String())
+				gauge(spreadDesc, b.Spread, k.String())
+				gauge(jainDesc, b.Jain, k.String())
+				gauge(balancingDesc, flag(b.Balancing), k.String())
+				gauge(weighedDesc, float64(b.Things), k.String())
+				gauge(measuredDesc, float64(b.Measured), k.String())
 			}
 		}
 	}
@@ -156,13 +157,13 @@ type groupMoves struct {
 	manager wire.Manager
 	open    int
 	ended   movelist.Totals
-	seen    []balanced
+	seen    []weigh.Look
 }
 
 // of returns what the last look at a kind saw; zero if there was none.
-func (g *groupMoves) of(k wire.MoveKind) (b balanced) {
+func (g *groupMoves) of(k wire.MoveKind) (b weigh.Look) {
 	for _, s := range g.seen {
-		if s.kind == k {
+		if s.Kind == k {
 			b = s
 		}
 	}
@@ -270,8 +271,8 @@ func (m *Managers) nodeStats() wire.NodeStatsRep {
 			}
 		}
 		for _, b := range g.seen {
-			add("spread_"+b.kind.String(), b.spread)
-			add("fairness_"+b.kind.String(), b.jain)
+			add("spread_"+b.Kind.String(), b.Spread)
+			add("fairness_"+b.Kind.String(), b.Jain)
 		}
 	}
 	for _, e := range m.raftEvents() {

@@ -175,66 +175,28 @@ func (v *mover) list(ctx context.Context) (out []moves.Listed, err error) {
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	members := index(entries)
-	caches := members
-	if slices.ContainsFunc(list, func(m movelist.Move) bool { return m.Req.Kind == wire.MoveCache }) {
+	caches := entries
+	if movelist.Cached(list) {
 		if caches, err = v.mcomponents(ctx, list); err != nil {
 			return nil, err
 		}
 	}
-	for i := range list {
-		m, known := &list[i], members
-		if m.Req.Kind == wire.MoveCache {
-			known = caches
-		}
-		out = append(out, moves.Listed{
-			Req: m.Req, Giver: v.party(m, known, m.From, m.FromAddr, m.FromEpoch), Taker: v.party(m, known, m.Req.To, m.Req.ToAddr, m.ToEpoch), Ended: m.Ended(),
-		})
-	}
-	return out, nil
-}
-
-func index(entries []membership.Entry) map[wire.NodeID]membership.Entry {
-	out := make(map[wire.NodeID]membership.Entry, len(entries))
-	for _, e := range entries {
-		out[e.Member.ID] = e
-	}
-	return out
+	return movelist.Listed(list, entries, caches), nil
 }
 
 // mcomponents reads the mComponents, which GMM registers, for moves of buffer caches. This replica of GMM may lag; before one
 // counts as gone for good, because it is not there, it is read as of now.
-func (v *mover) mcomponents(ctx context.Context, list []movelist.Move) (map[wire.NodeID]membership.Entry, error) {
-	var entries []membership.Entry
+func (v *mover) mcomponents(ctx context.Context, list []movelist.Move) (entries []membership.Entry, err error) {
 	read := func(s raftsm.State) { entries = s.Entries() }
-	if err := v.host.Stale(wire.GMM, read); err != nil {
+	if err := v.host.Stale(wire.GMM, read); err != nil || !movelist.Unknown(list, entries) {
+		return entries, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, barrierTimeout)
+	defer cancel()
+	if err := v.host.Read(ctx, wire.GMM, read); err != nil {
 		return nil, err
 	}
-	known := index(entries)
-	for i := range list {
-		m := &list[i]
-		if _, from := known[m.From]; m.Req.Kind != wire.MoveCache || from {
-			if _, to := known[m.Req.To]; m.Req.Kind != wire.MoveCache || to {
-				continue
-			}
-		}
-		ctx, cancel := context.WithTimeout(ctx, barrierTimeout)
-		defer cancel()
-		if err := v.host.Read(ctx, wire.GMM, read); err != nil {
-			return nil, err
-		}
-		return index(entries), nil
-	}
-	return known, nil
-}
-
-// party returns one end of a move as it is now. What an sComponent stores outlives it, so only its removal is for good.
-func (v *mover) party(m *movelist.Move, known map[wire.NodeID]membership.Entry, id wire.NodeID, addr string, epoch wire.Epoch) moves.Party {
-	e, ok := known[id]
-	if !ok {
-		return moves.Party{Node: id, Addr: addr, Epoch: epoch, Then: epoch, Gone: true}
-	}
-	return moves.Party{Node: id, Addr: e.Member.Addr, Epoch: e.Member.Epoch, Then: epoch, Gone: e.Dead && m.Req.Kind != wire.MoveVolume}
+	return entries, nil
 }
 
 // perform makes the calls that the core wants, and keeps for commit what it wants proposed.
@@ -333,65 +295,15 @@ func (v *mover) about(ctx context.Context, e moves.Effect, then string) {
 // look asks a component whether it serves what a move is of.
 func (v *mover) look(ctx context.Context, e moves.Effect) (moves.Held, error) {
 	var rep wire.HoldingsRep
-	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{From: placeOf(e.Req), Limit: 1}, &rep); err != nil {
+	if err := v.peers.call(ctx, e.Addr, wire.OpHoldings, &wire.HoldingsReq{From: moves.PlaceOf(e.Req), Limit: 1}, &rep); err != nil {
 		return moves.Held{}, err
 	}
 	if rep.Node != e.Node {
 		return moves.Held{}, wire.Errorf(wire.KindUnavailable, "%s is at %s now, not %s", rep.Node, e.Addr, e.Node)
 	}
-	held := heldOf(e.Req, rep.Holds)
+	held := moves.HeldOf(e.Req, rep.Holds)
 	held.Member = rep.Epoch
 	return held, nil
-}
-
-// placeOf is where what a move is of is, among what a component serves, if it is there.
-func placeOf(r wire.MoveReq) wire.HeldAt {
-	switch r.Kind {
-	case wire.MoveRegion:
-		return wire.HeldAt{List: wire.HeldRegions, ID: uint64(r.PID), Region: r.Region}
-	case wire.MoveHome:
-		return wire.HeldAt{List: wire.HeldHomes, ID: uint64(r.PID)}
-	case wire.MoveProcess:
-		return wire.HeldAt{List: wire.HeldProcesses, ID: uint64(r.PID)}
-	case wire.MoveVolume:
-		return wire.HeldAt{List: wire.HeldVolumes, ID: uint64(r.Volume)}
-	}
-	return wire.HeldAt{List: wire.HeldCaches, ID: uint64(r.Volume)}
-}
-
-// heldOf finds what a move is of among what a component serves.
-func heldOf(r wire.MoveReq, h wire.Holdings) moves.Held {
-	switch r.Kind {
-	case wire.MoveRegion:
-		for _, x := range h.Regions {
-			if x.PID == r.PID && x.Region == r.Region {
-				return moves.Held{Serves: true, Epoch: x.Epoch}
-			}
-		}
-	case wire.MoveHome:
-		for _, x := range h.Homes {
-			if x.PID == r.PID {
-				return moves.Held{Serves: true, Epoch: x.Epoch}
-			}
-		}
-	case wire.MoveProcess:
-		for _, x := range h.Processes {
-			if x.PID == r.PID {
-				return moves.Held{Serves: true, Epoch: x.Epoch}
-			}
-		}
-	case wire.MoveVolume, wire.MoveCache:
-		volumes := h.Volumes
-		if r.Kind == wire.MoveCache {
-			volumes = h.Caches
-		}
-		for _, x := range volumes {
-			if x.Volume == r.Volume {
-				return moves.Held{Serves: true, Epoch: x.Epoch}
-			}
-		}
-	}
-	return moves.Held{}
 }
 
 // answered hands an answer to the core that asked; that of an older term has nobody to hear it.

@@ -35,8 +35,14 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 	}
 	c.cacheMu.Lock()
 	m, attached := c.cache.Moving(req.Volume)
+	settling := c.cache.Settling(req.Volume)
+	if !attached && !settling { // at once: who attaches it from now on is turned away
+		c.cache.Leave(req.Volume, req.Epoch)
+	}
 	c.cacheMu.Unlock()
 	switch {
+	case settling:
+		return nil, wire.Errorf(wire.KindBusy, "volume %d is being attached to the buffer cache of %s, or detached: retry", req.Volume, c.o.Node)
 	case attached && m.Place.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d: its buffer cache moves from epoch %d, it is attached under epoch %d", req.Volume, req.OldEpoch, m.Place.Epoch)
 	case attached && m.Frozen:
@@ -53,6 +59,7 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 		out = v.core.Start(v.now(), nil)
 	} else {
 		out = v.core.Absent(v.now(), nil)
+		out = v.core.Done(v.now(), out[0].ID, nil, out[:0]) // it has left
 	}
 	c.wg.Go(func() { v.run(out) })
 	return v, nil
@@ -60,7 +67,7 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 
 func (v *cacheMove) now() time.Duration { return time.Since(v.began) }
 
-func (v *cacheMove) status() wire.MoveStatusRep {
+func (v *cacheMove) Status() wire.MoveStatusRep {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.core.Status(v.now())
@@ -93,7 +100,7 @@ func (v *cacheMove) run(out []cachemove.Effect) {
 		out = v.core.Done(v.now(), e.ID, err, out[:0])
 		v.mu.Unlock()
 	}
-	s := v.status()
+	s := v.Status()
 	v.c.movedCache(s)
 	v.c.log.Info("the move of a buffer cache has ended", "volume", v.req.Volume, "to", v.req.To, "state", s.State, "epoch", s.Epoch, "bytes", s.Bytes, "pause_us", s.PauseUS, "cause", s.Text)
 }

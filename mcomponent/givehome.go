@@ -2,7 +2,6 @@ package mcomponent
 
 import (
 	"splitkernel/mcomponent/migrate"
-	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
@@ -87,7 +86,7 @@ func (m *homeMove) close() error {
 	m.c.homeMu.Lock()
 	all := m.c.home.Export(m.req.PID)
 	m.c.homeMu.Unlock()
-	parts := cut(all)
+	parts := all.Cut()
 	for i, p := range parts {
 		q := wire.HomeCopyReq{
 			Move: m.req.Move, Part: uint32(i), Parts: uint32(len(parts)), PID: all.PID, Epoch: all.Epoch, Addr: all.Addr, HeapStart: all.HeapStart, HeapEnd: all.HeapEnd,
@@ -102,29 +101,6 @@ func (m *homeMove) close() error {
 		m.c.homeMu.Unlock()
 	}
 	return nil
-}
-
-// cut divides a memory map into parts that fit a message each, at least one.
-func cut(all vregion.Map) (parts []vregion.Map) {
-	parts = []vregion.Map{{}}
-	entries, bytes := 0, 0
-	next := func(n int) *vregion.Map {
-		if entries++; entries > wire.MaxMapEntries || bytes+n > wire.MaxMapBytes && entries > 1 {
-			parts = append(parts, vregion.Map{})
-			entries, bytes = 1, 0
-		}
-		bytes += n
-		return &parts[len(parts)-1]
-	}
-	for _, v := range all.Mapped {
-		p := next(len(v.Name))
-		p.Mapped = append(p.Mapped, v)
-	}
-	for _, w := range all.Owners {
-		p := next(len(w.Node) + len(w.Addr))
-		p.Owners = append(p.Owners, w)
-	}
-	return parts
 }
 
 // copy and await have nothing to do: a memory map has no pages.

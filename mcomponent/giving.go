@@ -64,7 +64,7 @@ type giving struct {
 
 func (v *giving) now() time.Duration { return time.Since(v.began) }
 
-func (v *giving) status() wire.MoveStatusRep {
+func (v *giving) Status() wire.MoveStatusRep {
 	v.lock.Lock()
 	defer v.lock.Unlock()
 	return v.g.Status(v.now())
@@ -160,7 +160,7 @@ func (v *giving) sleep(due time.Duration) {
 
 // end counts how it ended.
 func (v *giving) end() {
-	s := v.status()
+	s := v.Status()
 	v.c.metrics.moved(v.req.Kind, s)
 	v.c.log.Info("moved", "move", s.Move.No, "kind", v.req.Kind.String(), "pid", v.req.PID, "region", v.req.Region, "to", v.req.To, "outcome", s.State.String(),
 		"epoch", s.Epoch, "bytes", s.Bytes, "rounds", s.Rounds, "pause_us", s.PauseUS, "why", s.Text)

@@ -5,7 +5,7 @@ import "splitkernel/netlayer/wire"
 // passed is the move of what had nothing here: it ended when it was ordered.
 type passed wire.MoveStatusRep
 
-func (p *passed) status() wire.MoveStatusRep { return wire.MoveStatusRep(*p) }
+func (p *passed) Status() wire.MoveStatusRep { return wire.MoveStatusRep(*p) }
 
 // passed makes the move of what was given away without anything in it; err is why that could not be. The lock of what moves is held,
 // so nothing comes between the look and the end.
@@ -14,7 +14,7 @@ func (c *Component) passed(req wire.MoveReq, err error) (move, error) {
 		return nil, err
 	}
 	s := passed{Move: req.Move, State: wire.MoveDone, Epoch: req.Epoch, Text: "nothing of it was here"}
-	c.metrics.moved(req.Kind, s.status())
+	c.metrics.moved(req.Kind, s.Status())
 	c.log.Info("moved", "move", req.Move.No, "kind", req.Kind.String(), "pid", req.PID, "region", req.Region, "to", req.To, "outcome", s.State.String(), "epoch", s.Epoch, "why", s.Text)
 	return &s, nil
 }

@@ -178,6 +178,9 @@ func (s *State) Each(do func(*Process)) {
 	}
 }
 
+// Placed is how many processes there are, in whatever phase.
+func (s *State) Placed() int { return len(s.processes) }
+
 // Used returns the threads and lines that are taken at a pComponent.
 func (s *State) Used(id wire.NodeID) (threads, lines uint64) {
 	u := s.used[id]

@@ -40,6 +40,12 @@ func (c *Cache) Moving(id wire.VolumeID) (m Moving, ok bool) {
 	return Moving{v.req, v.at, v.dirty, v.frozen != nil}, true
 }
 
+// Settling reports whether a volume is being attached or detached: whether it is here is decided soon.
+func (c *Cache) Settling(id wire.VolumeID) bool {
+	v := c.volumes[id]
+	return v != nil && (v.state == attaching || v.state == detaching)
+}
+
 // Clean makes everything durable that was written so far, as a flush does.
 func (c *Cache) Clean(call uint64, id wire.VolumeID, out []Effect) []Effect {
 	v := c.volumes[id]

@@ -93,6 +93,7 @@ type Giver struct {
 	epoch    wire.Epoch
 	text     string
 	over     bool
+	ended    time.Duration // when it was over
 	rounds   uint32
 	dirty    int
 	frozenAt time.Duration
@@ -130,6 +131,9 @@ func (g *Giver) Cleaned(dirty int) { g.dirty = dirty }
 
 // Status is how far the move has come; the driver knows the bytes.
 func (g *Giver) Status(now time.Duration) wire.MoveStatusRep {
+	if g.over {
+		now = g.ended
+	}
 	s := wire.MoveStatusRep{Move: g.req.Move, State: g.state, Epoch: g.epoch, Rounds: g.rounds, DurationUS: uint64((now - g.began) / time.Microsecond),
 		PauseUS: uint64(g.pause / time.Microsecond), Text: g.text}
 	if g.frozen {
@@ -179,6 +183,7 @@ func (g *Giver) Done(now time.Duration, id uint64, err error, out []Effect) []Ef
 	if id != g.now.ID || g.over {
 		return out
 	}
+	g.ended = now
 	switch step := g.now.Step; step {
 	case Clean:
 		g.rounds++

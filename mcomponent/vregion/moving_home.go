@@ -138,6 +138,29 @@ type Map struct {
 	Owners             []wire.Owner
 }
 
+// Cut divides a memory map into parts that fit a message each, at least one.
+func (all Map) Cut() (parts []Map) {
+	parts = []Map{{}}
+	entries, bytes := 0, 0
+	next := func(n int) *Map {
+		if entries++; entries > wire.MaxMapEntries || bytes+n > wire.MaxMapBytes && entries > 1 {
+			parts = append(parts, Map{})
+			entries, bytes = 1, 0
+		}
+		bytes += n
+		return &parts[len(parts)-1]
+	}
+	for _, v := range all.Mapped {
+		p := next(len(v.Name))
+		p.Mapped = append(p.Mapped, v)
+	}
+	for _, w := range all.Owners {
+		p := next(len(w.Node) + len(w.Addr))
+		p.Owners = append(p.Owners, w)
+	}
+	return parts
+}
+
 // Freeze refuses changes of a memory map as busy, under the epoch under which this is its home, if that is known here.
 // Operations that run go on; the map may be exported when Settled.
 func (h *Home) Freeze(pid wire.PID, epoch wire.Epoch, to wire.NodeID) error {

@@ -36,6 +36,23 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
+// Add adds what another cache counted: that of the same process elsewhere.
+func (s *Stats) Add(o Stats) {
+	s.Accesses += o.Accesses
+	s.Reads += o.Reads
+	s.Writes += o.Writes
+	s.Hits += o.Hits
+	s.Misses += o.Misses
+	s.PLocal += o.PLocal
+	s.Fetches += o.Fetches
+	s.Coalesced += o.Coalesced
+	s.VictimHits += o.VictimHits
+	s.Evictions += o.Evictions
+	s.Flushes += o.Flushes
+	s.FinalFlushes += o.FinalFlushes
+	s.Piggybacked += o.Piggybacked
+}
+
 // Hits is Stats().Hits.
 func (c *Cache) Hits() uint64 { return c.counts.Reads + c.counts.Writes - c.counts.Misses }
 

@@ -62,6 +62,16 @@ type Stats struct {
 	StallLine  uint64 // faults that found every line of their set in use by others
 }
 
+// Add adds what another core counted: that of the same process elsewhere.
+func (s *Stats) Add(o Stats) {
+	s.Retries += o.Retries
+	s.Redirects += o.Redirects
+	s.Damaged += o.Damaged
+	s.StallFlush += o.StallFlush
+	s.StallPage += o.StallPage
+	s.StallLine += o.StallLine
+}
+
 // Core is the fault protocol of one process. It is not safe for concurrent use: its shell serialises all calls.
 type Core struct {
 	o       Options

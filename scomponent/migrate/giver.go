@@ -71,7 +71,8 @@ type Giver struct {
 	state   wire.MoveState
 	epoch   wire.Epoch
 	text    string
-	over    bool // Ended was given
+	over    bool          // Ended was given
+	endedAt time.Duration // when it was over
 	resumed bool
 
 	round    uint32
@@ -128,6 +129,9 @@ func (g *Giver) Wrote(block uint64) {
 
 // Status is how far the move has come. The driver fills in what it knows better: bytes.
 func (g *Giver) Status(now time.Duration) wire.MoveStatusRep {
+	if g.over {
+		now = g.endedAt
+	}
 	s := wire.MoveStatusRep{
 		Move: g.req.Move, State: g.state, Epoch: g.epoch, Bytes: g.sent * wire.PageSize, Rounds: g.round,
 		TotalBytes: (g.sent + uint64(g.todo.n+g.changed.n+g.copying())) * wire.PageSize,
@@ -150,7 +154,7 @@ func (g *Giver) copying() int {
 
 // Start begins the move, or goes on with one that was noted.
 func (g *Giver) Start(now time.Duration, out []Effect) []Effect {
-	g.began, g.frozenAt = now, now
+	g.began, g.frozenAt, g.endedAt = now, now, now
 	switch {
 	case g.state == wire.MoveUndone: // refused, or noted as such
 		return g.end(out)
@@ -208,6 +212,7 @@ func (g *Giver) Done(now time.Duration, id uint64, err error, out []Effect) []Ef
 		return out // of a phase that is over
 	}
 	delete(g.out, id)
+	g.endedAt = now
 	if uncertain(err) && (u.e.Step != Serve && now < g.deadline) {
 		return g.again(u, out)
 	}

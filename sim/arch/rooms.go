@@ -21,21 +21,21 @@ var vocabularies = []string{"netlayer/wire", "netlayer/tape", "sim/units", "sim/
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
-	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/taped",
+	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/given", "netlayer/taped",
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover", "pcomponent/blockio",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex", "mcomponent/tapes",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
-	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist",
+	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
 	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",
 }
 
-// instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core, or put on a
-// tape what it is told, and know nothing of it.
-var instruments = []string{"netlayer/heat", "netlayer/taped"}
+// instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core, put on a
+// tape what it is told, or remember what its shell gives away, and know nothing of it.
+var instruments = []string{"netlayer/heat", "netlayer/given", "netlayer/taped"}
 
 // composed are cores that put together what cores of other rooms offer.
 var composed = []string{"sim/hardware"}

@@ -688,7 +688,7 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) error {
 	for {
 		err := r.peer(netlayer.Addr(v.StorageAddr)).Control(ctx, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
-		moved := errors.Is(err, wire.ErrNotOwner)
+		moved := errors.Is(err, wire.ErrNotOwner) || errors.Is(err, wire.ErrStale) // or its buffer cache has
 		if !moved && !errors.Is(err, wire.ErrNotFound) {
 			return err
 		}

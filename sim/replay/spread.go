@@ -65,16 +65,20 @@ func (s *spreads) read(ctx context.Context) {
 				r.loads[m.Member.ID] = load{m.Member.Epoch, m.Load}
 			}
 		}
-		rs := append(s.readings[g], r)
-		if len(rs) > maxReadings {
-			kept := rs[:0]
-			for i := 0; i < len(rs); i += 2 {
-				kept = append(kept, rs[i])
-			}
-			rs = kept
-		}
-		s.readings[g] = rs
+		s.readings[g] = thin(append(s.readings[g], r), maxReadings)
 	}
+}
+
+// thin takes every second reading away if there are more than most, but the last.
+func thin(rs []reading, most int) []reading {
+	if len(rs) <= most {
+		return rs
+	}
+	last, kept := rs[len(rs)-1], rs[:0]
+	for i := 0; i < len(rs)-1; i += 2 {
+		kept = append(kept, rs[i])
+	}
+	return append(kept, last)
 }
 
 // measures are what is compared, by role.

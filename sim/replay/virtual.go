@@ -47,6 +47,8 @@ type VirtualOptions struct {
 	Ended func(*vcluster.Cluster) error
 	Local bool // also run each vNode with all memory at hand, for its slowdown
 	Log   *slog.Logger
+	// Orders are given by hand at their moments.
+	Orders []vcluster.Order
 }
 
 // vprocess is one process of a virtual run.
@@ -86,6 +88,13 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if vo.Placed, err = placedOf(o.Placement); err != nil {
 		return nil, err
 	}
+	even := &spreads{}
+	if vo.Orders = o.Orders; vo.Placed != nil {
+		vo.Balance = nil // they decide nothing
+	}
+	if vo.Balance != nil {
+		vo.Heard = even.hear
+	}
 	c, err := vcluster.New(vo)
 	if err != nil {
 		return nil, err
@@ -118,6 +127,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 		}
 	}
 	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
+	r.virtualMoves(c, even)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -130,6 +140,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, error) {
 	vo := virtualCluster(o)
 	vo.Membership, vo.Faults = vcluster.Membership{}, nil // with all memory at hand it needs nobody
+	vo.Balance = nil
 	c, err := vcluster.New(vo)
 	if err != nil {
 		return 0, err
@@ -161,6 +172,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 			if o.Placement == nil {
 				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
 			}
+			moveAs(&out, m)
 		case n.Compute != nil:
 			v.Cores, v.ExCacheBytes = n.Compute.Cores, n.Compute.ExCacheBytes
 		case n.Memory != nil:
@@ -186,12 +198,7 @@ func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, see
 			p.progress = wrong.step
 		}
 		p.spec, p.log, p.ctx, p.pages = v.spec, log, ctx, check.NewPages()
-		p.boundary = func(accesses, *trace.Batch) error {
-			if err := p.p.Err(); err != nil {
-				return err
-			}
-			return ctx.Err()
-		}
+		p.boundary = func(a accesses, _ *trace.Batch) error { return p.stand(a) }
 		p.reach = func() {}
 		p.lanes = func(memory) accesses { return p.accesses() }
 		ps[i] = p
@@ -297,6 +304,7 @@ func (p *vprocess) run() {
 func (p *vprocess) replay() (err error) {
 	p.p, err = p.c.Open(p.y, vcluster.ProcessOptions{
 		PID: p.spec.PID, Epoch: p.spec.Epoch, Name: p.spec.Name, Node: p.v.place.Node, Home: p.spec.Home, Threads: p.spec.Threads, ExCache: p.excache(), Local: p.local,
+		Carry: p.carry,
 	})
 	if err != nil {
 		return err
@@ -358,8 +366,8 @@ func (p *vprocess) counters() (c report.Counters) {
 	if p.p == nil {
 		return c
 	}
-	c.SetCache(p.p.Core().Cache().Stats())
-	f := p.p.Core().Stats()
+	cache, f := p.p.Counted()
+	c.SetCache(cache)
 	c.Retries, c.Redirects = f.Retries, f.Redirects
 	c.PagesChecked, c.SectorsChecked, c.IntegrityErrors = p.checked, p.blocks.sectors, p.wrong
 	c.BlockReads, c.BlockWrites, c.BlockFlushes = p.blocks.reads, p.blocks.writes, p.blocks.flushes
@@ -370,9 +378,12 @@ func (p *vprocess) counters() (c report.Counters) {
 // merged adds the latencies of a process to m.
 func (p *vprocess) merged(m *merge) {
 	m.c.Add(p.counters())
-	if p.p == nil {
-		return
+	if p.p != nil {
+		p.latencies(m)
 	}
+}
+
+func (p *vprocess) latencies(m *merge) {
 	lat := p.p.Latencies()
 	for how := range lat.Fault {
 		join(m.fault, report.FaultKinds[how], &lat.Fault[how])
@@ -406,7 +417,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model
 		p.merged(own)
 		p.merged(total)
 		if p.p != nil {
-			p.merged(at(byNode, v.place.Node))
+			p.counted(byNode)
 			for k, d := range p.p.Latencies().Stages {
 				stages[k] += d
 			}

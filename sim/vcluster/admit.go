@@ -194,6 +194,11 @@ func (g *managers) ChangeLeader() {
 	}
 	g.queueing = false
 	g.lead()
+	for _, k := range managersOf {
+		g.movers[k].depose()
+	}
+	g.balance.lead()
+	g.balance.arm()
 	g.look()
 }
 

@@ -18,7 +18,8 @@ type blockCache struct {
 	slots []sectors
 	call  uint64
 	calls map[uint64]*blockCall
-	ops   int // storage operations under way
+	ops   int    // storage operations under way
+	bytes uint64 // of the requests of processes
 }
 
 // blockCall is a request that waits for its reply.
@@ -159,11 +160,16 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 	}, done)
 }
 
-// done takes the outcome of a storage operation.
+// done takes the outcome of a storage operation. If the volume has moved meanwhile it goes to the new place: what the old one says is
+// then no answer.
 func (o *storageOp) done(err error) {
 	c := o.b.m.c
 	if err != nil {
-		if at, wait, again := o.b.cache.Again(o.e.ID, o.e.Place, wire.KindOf(err), c.clock.Now()-o.began); again {
+		kind := wire.KindOf(err)
+		if kind == wire.KindTimeout { // it was lost, which a live connection would make good
+			kind = wire.KindUnavailable
+		}
+		if at, wait, again := o.b.cache.Again(o.e.ID, o.e.Place, kind, c.clock.Now()-o.began); again {
 			o.e.Place = at
 			c.of(o.b.m.no, c.clock.Now()+wait, o.send)
 			return
@@ -180,6 +186,7 @@ func (o *storageOp) done(err error) {
 
 func (m *memory) block(op wire.Op, k wire.Block, q *blockCall) {
 	b := &m.blocks
+	b.bytes += uint64(k.Length)
 	b.event(q, func(call uint64, out []buffercache.Effect) []buffercache.Effect {
 		switch op {
 		case wire.OpBlockRead:

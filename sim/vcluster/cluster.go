@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/balance"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/weigh"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/link"
@@ -47,6 +51,13 @@ type Options struct {
 	Managers      Managers
 	Raft          RaftFaults
 	Placed        []Placed // if not nil, where each vNode goes; the managers then decide nothing
+	// Orders are given by hand at their moments. MoveTimeout is how long a move may copy; 0 is DefaultMoveTimeout.
+	Orders      []Order
+	MoveTimeout time.Duration
+	// Balance is when each manager moves work by itself; nil is never, but what drains is emptied.
+	Balance *weigh.Balance
+	// Heard hears of the load of each component when managers look at it; may be nil.
+	Heard func(at time.Duration, id wire.NodeID, role wire.Role, epoch wire.Epoch, load wire.Load)
 	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
 	Sizes Sizes
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
@@ -127,9 +138,12 @@ type Cluster struct {
 	full      map[int32]time.Duration // until when devices are full, by node
 	due       int                     // faults, and ends of faults, that are to come
 	restarts  int
-	dropped   uint64    // things that nobody owned
-	members   members   // who sends heartbeats
-	replayed  *replayed // of Options.Placed, or nil
+	dropped   uint64     // things that nobody owned
+	members   members    // who sends heartbeats
+	replayed  *replayed  // of Options.Placed, or nil
+	metered   bool       // somebody balances, so components measure what things bear
+	ordered   []Ordered  // of Options.Orders
+	pauses    *rand.Rand // before requests are sent again; nil until one is
 
 	msgs     slab[message]
 	later    slab[func()]
@@ -158,6 +172,13 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Sizes == (Sizes{}) {
 		o.Sizes = ownSizes
+	}
+	if o.MoveTimeout == 0 {
+		o.MoveTimeout = DefaultMoveTimeout
+	}
+	if o.Balance == nil {
+		b := drainsOnly()
+		o.Balance = &b
 	}
 	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}, cuts: map[pair]int{}}
 	c.costs = newCosts(&c.o)
@@ -230,6 +251,7 @@ func New(o Options) (*Cluster, error) {
 	c.gm = gm
 	c.enrol()
 	c.strike()
+	c.follow()
 	return c, nil
 }
 
@@ -292,6 +314,22 @@ func (o *Options) validate() error {
 	if err := o.Sizes.validate(); err != nil {
 		errs = append(errs, err)
 	}
+	if b := o.Balance; b != nil {
+		for _, k := range []struct {
+			key string
+			o   balance.Options
+		}{{"gpm", b.GPM}, {"gmm", b.GMM}, {"homes", b.Homes}, {"gsm", b.GSM}, {"caches", b.Caches}} {
+			if err := k.o.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("balance.%s: %w", k.key, err))
+			}
+		}
+	}
+	for i := range o.Orders {
+		errs = append(errs, o.Orders[i].validate(i, seen))
+	}
+	if o.MoveTimeout != 0 && (o.MoveTimeout < time.Millisecond || o.MoveTimeout > movelist.MaxTimeoutMS*time.Millisecond) {
+		errs = append(errs, fmt.Errorf("move_timeout: %v, want 0 or 1 ms to a day", o.MoveTimeout))
+	}
 	if o.Quantum < 0 || o.BlockPatience < 0 {
 		errs = append(errs, fmt.Errorf("quantum: %v, block_patience: %v, want 0 or more", o.Quantum, o.BlockPatience))
 	}
@@ -334,7 +372,26 @@ func (c *Cluster) node(id wire.NodeID) int32 {
 }
 
 // addr is the address of a node: its id, since here nobody dials.
-func addr(id wire.NodeID) string { return "virtual:" + string(id) }
+func addr(id wire.NodeID) string { return addrPrefix + string(id) }
+
+const addrPrefix = "virtual:"
+
+// nodeAt gives the number of the node at an address.
+func (c *Cluster) nodeAt(at string) (int32, error) {
+	id, ok := strings.CutPrefix(at, addrPrefix)
+	if no, known := c.byID[wire.NodeID(id)]; ok && known {
+		return no, nil
+	}
+	return 0, wire.Errorf(wire.KindUnavailable, "no node is at %q", at)
+}
+
+// retries gives the chance by which requests that are sent again pause.
+func (c *Cluster) retries() *rand.Rand {
+	if c.pauses == nil {
+		c.pauses = vtime.Stream(c.o.Seed, "retries", 0)
+	}
+	return c.pauses
+}
 
 // whoWaits names requests without an answer.
 func (c *Cluster) whoWaits(report func(who, what string)) {

@@ -28,6 +28,8 @@ type compute struct {
 	run   int         // threads that run or wait
 	slow  units.Ratio // how many times longer they take
 	cores int
+
+	moving *computeMoves // what moves to and from it; nil if nothing did
 }
 
 func newCompute(c *Cluster, o *Node, no int32) *compute {
@@ -38,9 +40,10 @@ func newCompute(c *Cluster, o *Node, no int32) *compute {
 func (n *compute) load() wire.Load {
 	l := wire.Load{Processes: uint32(len(n.procs)), ReservedBytes: n.lines * wire.PageSize, Threads: uint32(n.run)}
 	for _, p := range n.sorted() {
-		s := p.core.Cache().Stats()
+		s, _ := p.Counted()
 		l.Misses += s.Misses
 		l.Flushes += s.Flushes + s.FinalFlushes
+		l.Accesses += s.Accesses
 	}
 	return l
 }
@@ -48,7 +51,9 @@ func (n *compute) load() wire.Load {
 func (n *compute) sorted() []*Process {
 	ps := make([]*Process, 0, len(n.procs))
 	for _, p := range n.procs {
-		ps = append(ps, p)
+		if p.n == n { // else it is served elsewhere already, and leaves
+			ps = append(ps, p)
+		}
 	}
 	slices.SortFunc(ps, func(a, b *Process) int { return cmp.Compare(a.o.PID, b.o.PID) })
 	return ps
@@ -66,6 +71,8 @@ type ProcessOptions struct {
 	// Local has all memory at the pComponent: nothing is sent, and a page that is missing costs a fault of its operating system.
 	// It is what slowdowns are measured against.
 	Local bool
+	// Carry gives what its driver takes along when the process moves, of which only the size counts; nil is nothing.
+	Carry func() []byte
 }
 
 // Process is one process. Its methods wait in virtual time and are called from coroutines of its cluster's clock.
@@ -87,6 +94,13 @@ type Process struct {
 	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
 	gone    *wire.Error              // its pComponent was killed
 	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
+	halt    *halt                    // it is to stand still for a move
+	closed  bool
+	past    []Part // at pComponents where it was before
+	opened  time.Duration
+	waited  time.Duration // of its threads, in faults
+	blocked time.Duration // in block requests
+	heat    processHeat
 }
 
 // Thread makes the accesses of one thread.
@@ -131,9 +145,9 @@ func (o *Options) instructions(n uint64) units.Picos {
 
 // Open makes a process at its pComponent and tells its home.
 func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
-	n, ok := c.nodes[c.node(o.Node)].(*compute)
-	if !ok {
-		return nil, wire.Errorf(wire.KindBadRequest, "process %s: %s is no pComponent", o.Name, o.Node)
+	n, err := c.startAt(y, &o)
+	if err != nil {
+		return nil, err
 	}
 	if c.lives[n.no].down {
 		return nil, wire.Errorf(wire.KindUnavailable, "%s: connection refused", o.Node)
@@ -154,7 +168,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if room := n.o.ExCacheBytes / wire.PageSize; !o.Local && n.lines+uint64(o.ExCache.Lines) > room {
 		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, o.ExCache.Lines, o.Name, room-n.lines, room)
 	}
-	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, volumes: map[wire.VolumeID]*Volume{}, traps: processor.NewFaults(c.o.Hardware.Processor)}
+	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, opened: c.clock.Now(), volumes: map[wire.VolumeID]*Volume{}, traps: processor.NewFaults(c.o.Hardware.Processor)}
 	p.idle.Name = "an acknowledgement of a flush"
 	for i := range o.Threads {
 		t := &Thread{p: p, core: core, costs: c.costs, n: n, alone: o.Threads == 1, id: i}
@@ -167,39 +181,19 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if o.Local {
 		return p, nil
 	}
-	err = call(y, p, wire.OpProcessOpen, wire.ProcessOpenReq{PID: o.PID, Epoch: o.Epoch, Addr: addr(n.o.ID)}, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) {
-		done(struct{}{}, m.home.Open(q))
-	}, func(struct{}) {})
-	if err != nil {
+	if err := p.openHome(y, n, o.Epoch, &p.home); err != nil {
 		p.forget()
-		return nil, fmt.Errorf("process %s: its home %s: %w", o.Name, o.Home.Node, err)
+		return nil, err
 	}
 	return p, nil
 }
 
-// call puts a request to the home of a process and waits for the answer. A home that has moved is asked where it is now.
-func call[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error)), take func(R)) error {
-	if err := p.dead(); err != nil {
-		return err
-	}
-	var err error
-	back := vtime.Signal{Name: op.String() + " of process " + p.o.Name + " at its home " + string(p.home.Node)}
-	answered := false
-	to := p.c.node(p.home.Node)
-	control(p.c, op, p.n.no, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) }, func(r R, e error) {
-		if err = e; e == nil {
-			take(r)
-		}
-		answered = true
-		back.Wake()
-	})
-	if !answered {
-		y.Wait(&back)
-	}
-	return err
-}
-
 func (p *Process) forget() {
+	p.closed = true
+	if p.halt != nil {
+		p.halt.stopped.Wake()
+	}
+	p.idle.Broadcast()
 	delete(p.n.procs, p.o.PID)
 	p.n.lines -= uint64(p.o.ExCache.Lines)
 	p.n.running(-p.o.Threads)
@@ -310,6 +304,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			frame, out = p.core.Finish(t.id, p.out[:0])
 			p.perform(out)
 			t.ahead += units.Of(ends - now) // what waits on this thread begins now; the thread itself still has this to do
+			p.waited += ends - began
 			p.lat.record(e.How, ends-began, &t.stage)
 			c.digest.mark(now, markDone, uint64(p.o.PID)<<16|uint64(t.id), uint64(page))
 			return frame, nil
@@ -471,7 +466,8 @@ func (p *Process) acked(m *message) {
 
 // askOwner asks the home for the owner of a page's vRegion.
 func (p *Process) askOwner(page wire.PageNo) {
-	to := p.c.node(p.home.Node)
+	home := p.home
+	to := p.c.node(home.Node)
 	control(p.c, wire.OpOwners, p.n.no, to, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, func(q wire.OwnersReq, done func(wire.MmapRep, error)) {
 		p.c.nodes[to].(*memory).whose(q, done)
 	}, func(r wire.MmapRep, err error) {
@@ -479,7 +475,7 @@ func (p *Process) askOwner(page wire.PageNo) {
 		if err == nil && len(r.Owners) > 0 {
 			owner = r.Owners[0]
 		} else if err == nil {
-			err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", p.home.Node, uint64(page))
+			err = wire.Errorf(wire.KindNotFound, "home %s knows no owner of page %#x", home.Node, uint64(page))
 		}
 		p.perform(p.core.OwnerKnown(p.c.clock.Now(), page, owner, asWire(err), p.out[:0]))
 	})

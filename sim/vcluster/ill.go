@@ -141,8 +141,8 @@ func (c *Cluster) Soon(f func()) { c.inTime(c.clock.Now(), f) }
 // Later has something done at a moment; it keeps no run going that has ended.
 func (c *Cluster) Later(at time.Duration, f func()) { c.inTime(at, f) }
 
-// Holds is what a node has now.
-func (c *Cluster) Holds(node wire.NodeID) wire.Holdings {
+// Holdings is what a node has now.
+func (c *Cluster) Holdings(node wire.NodeID) wire.Holdings {
 	no := c.node(node)
 	if c.nodes[no] == nil { // a manager has books
 		return wire.Holdings{}

@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/device"
 	"splitkernel/sim/vtime"
@@ -56,6 +57,9 @@ type managers struct {
 	// inquired counts the answers of GPM to participants that asked what became of holds that stayed prepared.
 	inquired int
 	vigil    vigil // of who is a member
+	movers   [wire.GSM + 1]*mover
+	balance  *balancers
+	readers  map[wire.NodeID]heat.Reader // of the meters of components
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
@@ -71,6 +75,9 @@ func newManagers(c *Cluster) (*managers, error) {
 	}
 	for k := range g.logs {
 		g.logs[k] = raft{g: g, group: wire.Manager(k)}
+	}
+	for _, k := range managersOf {
+		g.movers[k] = g.newMover(k)
 	}
 	g.core = admission.NewCoordinator(g.chance.Uint64(), driverPatience)
 	for _, k := range []wire.Manager{wire.GMM, wire.GSM} {
@@ -120,6 +127,9 @@ func newManagers(c *Cluster) (*managers, error) {
 	if g.leader < 0 {
 		return nil, fmt.Errorf("nodes: none is a manager, want at least one")
 	}
+	g.balance = newBalancers(g)
+	g.readers = map[wire.NodeID]heat.Reader{}
+	g.balance.news()
 	g.changeLeaders()
 	return g, nil
 }
@@ -154,13 +164,13 @@ func (g *managers) refresh() {
 	if beat := now / HeartbeatInterval * HeartbeatInterval; beat > g.loadsAt {
 		g.loadsAt = beat
 		for _, n := range g.c.compute {
-			g.loads[n.o.ID] = n.load()
+			g.beat(n.o, n.epoch, n.load(), n.hot)
 		}
 		for _, n := range g.c.memory {
-			g.loads[n.o.ID] = n.load()
+			g.beat(n.o, n.epoch, n.load(), n.hot)
 		}
 		for _, n := range g.c.storage {
-			g.loads[n.o.ID] = n.load()
+			g.beat(n.o, n.epoch, n.load(), n.hot)
 		}
 	}
 }
@@ -174,7 +184,7 @@ func (g *managers) live(of wire.Manager) []membership.Live {
 	var out []membership.Live
 	entries := g.entries(of)
 	for i := range entries {
-		if m := &entries[i].Member; membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
+		if m := &entries[i].Member; entries[i].State() == membership.Active && membership.Differs(entries[i].Traffic, g.traffic(m.ID)) {
 			out = append(out, g.liveOf(m))
 		}
 	}
@@ -192,7 +202,12 @@ func (g *managers) caches() []membership.Live {
 	for _, e := range g.gmm.Entries() {
 		m := e.Member
 		i, ok := slices.BinarySearchFunc(known, m.ID, func(l membership.Live, id wire.NodeID) int { return cmp.Compare(l.ID, id) })
-		if !ok || known[i].Epoch != m.Epoch || membership.Differs(known[i].Traffic, g.traffic(m.ID)) {
+		active := e.State() == membership.Active
+		if ok && !active {
+			gone := known[i]
+			gone.Silent = true
+			out = append(out, gone)
+		} else if active && (!ok || known[i].Epoch != m.Epoch || membership.Differs(known[i].Traffic, g.traffic(m.ID))) {
 			out = append(out, g.liveOf(&m))
 		}
 	}

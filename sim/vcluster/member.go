@@ -280,7 +280,9 @@ func (c *Cluster) fence(no int32, why string) {
 		}
 	case *memory:
 		n.home.Fence(why)
+		n.fenceMoves()
 		for _, slot := range n.owners.Fence(why, nil) {
+			n.gaveUp(slot)
 			n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 			n.owners.Release(slot)
 		}

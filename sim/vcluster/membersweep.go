@@ -114,32 +114,6 @@ func (c *Cluster) held(no int32) wire.HoldingsRep {
 	return wire.HoldingsRep{Node: n.ID, Role: n.Role, Epoch: c.epoch(no), Holds: c.nodes[no].(interface{ holdings() wire.Holdings }).holdings()}
 }
 
-func (n *compute) holdings() wire.Holdings {
-	held := []wire.HeldProcess{}
-	for _, p := range n.sorted() {
-		held = append(held, wire.HeldProcess{PID: p.o.PID, Epoch: p.o.Epoch, ExCacheLines: uint64(p.o.ExCache.Lines)})
-	}
-	return wire.Holdings{Processes: held}
-}
-
-func (m *memory) holdings() wire.Holdings {
-	refs := m.blocks.cache.Volumes()
-	caches := make([]wire.HeldVolume, len(refs))
-	for i, r := range refs {
-		caches[i] = wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch}
-	}
-	return wire.Holdings{Homes: m.home.Holdings(), Regions: m.owners.Holdings(), Caches: caches}
-}
-
-func (s *storage) holdings() wire.Holdings {
-	held := make([]wire.HeldVolume, 0, len(s.vols))
-	for _, id := range sorted(s.vols) {
-		meta := s.vols[id].core.Meta()
-		held = append(held, wire.HeldVolume{Volume: id, Epoch: meta.Epoch, SizeBytes: meta.SizeBytes})
-	}
-	return wire.Holdings{Volumes: held}
-}
-
 // Audit compares the books of the managers with each other and with what the components hold that run and are members: what an audit
 // of a live cluster tells. While something is under way it may look like a difference.
 func (c *Cluster) Audit() []audit.Difference {

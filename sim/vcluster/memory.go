@@ -24,9 +24,11 @@ type memory struct {
 	call  uint64
 
 	blocks blockCache
-	log    replicaLog // as a secondary
+	log    replicaLog   // as a secondary
+	moving *memoryMoves // what moves to and from it; nil if nothing did
 
 	misses, flushes, refused uint64
+	waits                    waits
 }
 
 func newMemory(c *Cluster, o *Node, no int32) *memory {
@@ -41,10 +43,11 @@ func newMemory(c *Cluster, o *Node, no int32) *memory {
 }
 
 func (m *memory) load() wire.Load {
-	s, p := m.store.Stats(), m.home.Stats()
+	s, p, b := m.store.Stats(), m.home.Stats(), m.blocks.cache.Stats()
 	return wire.Load{
 		Processes: uint32(p.Processes), Regions: uint32(m.owners.Regions()), ResidentBytes: uint64(s.Used) * wire.PageSize,
-		Misses: m.misses, Flushes: m.flushes,
+		Misses: m.misses, Flushes: m.flushes, MapOps: p.Calls, BlockOps: b.Reads + b.Writes + b.Flushes, BlockBytes: m.blocks.bytes,
+		Homes: uint32(p.Processes), Volumes: uint32(b.Volumes),
 	}
 }
 
@@ -86,6 +89,9 @@ func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stam
 	}
 	*to = *b
 	m.misses++
+	if m.c.metered {
+		m.owners.Count(slot)
+	}
 	return nil
 }
 
@@ -100,6 +106,9 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) *wire.Err
 		return m.refuse(m.outOfMemory())
 	case pagestore.Apply:
 		*m.at(frame) = f.stamp
+		if m.c.metered {
+			m.owners.Count(slot)
+		}
 	}
 	m.flushes++
 	return nil
@@ -174,9 +183,23 @@ func (m *memory) effect(e vregion.Effect) {
 			m.c.nodes[to].(*memory).ownerExit(q.PID)
 			reply(struct{}{}, nil)
 		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
+	case vregion.TellClient:
+		m.tellClient(&e, done)
 	default:
-		panic(fmt.Sprintf("vcluster: the home asks for %v, and nothing moves", e.Kind))
+		panic(fmt.Sprintf("vcluster: the home asks for %v", e.Kind))
 	}
+}
+
+// tellClient tells a pComponent who owns a vRegion of a process.
+func (m *memory) tellClient(e *vregion.Effect, done func(vregion.Result)) {
+	to, err := m.c.nodeAt(e.Owner.Addr)
+	if err != nil {
+		done(vregion.Result{Err: err})
+		return
+	}
+	timed(m.c, wire.OpRegionSwitch, m.no, to, tellPatience, e.Switch, func(q wire.RegionSwitchReq, reply func(struct{}, error)) {
+		reply(struct{}{}, m.c.nodes[to].(*compute).regionSwitch(q))
+	}, func(_ struct{}, err error) { done(vregion.Result{Err: err}) })
 }
 
 func atOwner(e *vregion.Effect, err error) error {
@@ -208,7 +231,12 @@ func (m *memory) unmap(q wire.RegionUnmapReq, epoch wire.Epoch) (uint64, error) 
 }
 
 func (m *memory) ownerExit(pid wire.PID) {
+	if m.moving != nil {
+		m.moving.taker.Exit(pid)
+		m.moving.left.Broadcast()
+	}
 	for _, slot := range m.owners.Exit(pid, nil) {
+		m.gaveUp(slot)
 		m.store.FreeGroup(slot, int(m.o.MemoryBytes/wire.PageSize))
 		m.owners.Release(slot)
 	}

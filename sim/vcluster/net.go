@@ -39,10 +39,12 @@ type message struct {
 	fromLife, toLife uint16 // of the nodes, when it was sent
 	stage            stage
 
-	silent  bool  // nobody answers it
-	worker  int32 // or its queue, where each worker has one
-	waited  bool  // its worker was given back while it waited for others
-	refused bool  // it never had one
+	silent  bool   // nobody answers it
+	worker  int32  // or its queue, where each worker has one
+	waited  bool   // its worker was given back while it waited for others
+	refused bool   // it never had one
+	entries uint16 // pages or blocks of a copy that moves, and how many of them have bytes
+	full    uint16
 
 	sent, arrived, queued, started, ended time.Duration // of the request
 	returned, came                        time.Duration // of the answer
@@ -228,6 +230,8 @@ func (c *Cluster) moves(m *message) int {
 		return wire.PageSize
 	case wire.OpBlockRead, wire.OpBlockWrite:
 		return wire.PageSize
+	case wire.OpRegionCopy, wire.OpVolumeCopy:
+		return int(m.full) * wire.PageSize
 	case opReplica:
 		if n := c.nodes[m.to].(*memory); !n.log.flushing {
 			return wire.PageSize
@@ -246,6 +250,8 @@ func (c *Cluster) service(m *message) units.Picos {
 		return c.o.Hardware.Processor.Lookup()
 	case wire.OpMiss, wire.OpFlush, wire.OpBlockRead, wire.OpBlockWrite:
 		return c.o.Hardware.Processor.Lookup()
+	case wire.OpRegionCopy, wire.OpVolumeCopy:
+		return units.Picos(m.entries) * c.o.Hardware.Processor.Lookup()
 	}
 	return 0
 }
@@ -383,6 +389,11 @@ const controlAttempts = 10
 // control is ask with a request and an answer in msgpack: their lengths are those of the wire. What gets no answer is sent again, and
 // executed at most once for as long as its receiver lives, as by the sessions of live connections.
 func control[Q, R any](c *Cluster, op wire.Op, from, to int32, q Q, serve func(q Q, done func(R, error)), answer func(R, error)) {
+	request(c, op, from, to, controlAttempts, q, serve, answer)
+}
+
+// request is control that is sent so often at most.
+func request[Q, R any](c *Cluster, op wire.Op, from, to int32, most int, q Q, serve func(q Q, done func(R, error)), answer func(R, error)) {
 	size := len(wire.Marshal(q))
 	var (
 		begun, done bool
@@ -428,7 +439,7 @@ func control[Q, R any](c *Cluster, op wire.Op, from, to int32, q Q, serve func(q
 				})
 			}
 		}, func(err error) {
-			if wire.KindOf(err) == wire.KindTimeout && attempts < controlAttempts {
+			if wire.KindOf(err) == wire.KindTimeout && attempts < most {
 				send()
 				return
 			}

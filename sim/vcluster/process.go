@@ -109,6 +109,10 @@ func (p *Process) Err() error { return p.core.Err() }
 // Close ends the process: its volumes are detached and its memory is freed. Dirty lines are not written back: Drain does that.
 func (p *Process) Close(y *vtime.Proc) error {
 	var errs []error
+	p.closed = true // it does not move any more
+	if p.halt != nil {
+		p.halt.stopped.Wake()
+	}
 	vs := make([]*Volume, 0, len(p.volumes))
 	for _, v := range p.volumes {
 		vs = append(vs, v)

@@ -19,7 +19,7 @@ import (
 func (g *managers) toGPM(client, seq uint64, q gpm.Request, done func(gpm.Result, error)) {
 	cmd := gpm.Command{Client: client, Seq: seq, Stamp: g.stamp("", 0), Request: q}
 	switch q.Op {
-	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt:
+	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt, gpm.OpBegin, gpm.OpNode:
 		cmd.Stamp, cmd.Coordinator = g.stamp(g.c.o.Managers.GPMPolicy, wire.GPM), g.core.ID()
 	}
 	g.logs[wire.GPM].propose(entry{len(cmd.Encode()), func() func() {
@@ -34,7 +34,12 @@ func (g *managers) toGPM(client, seq uint64, q gpm.Request, done func(gpm.Result
 
 // toGMM is the same for GMM.
 func (g *managers) toGMM(client, seq uint64, q gmm.Request, done func(gmm.Result, error)) {
-	cmd := gmm.Command{Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GMMPolicy, wire.GMM), Overcommit: g.c.o.Managers.Overcommit, Request: q}
+	g.toGMMCached(client, seq, q, gmm.Cached{}, done)
+}
+
+// toGMMCached is toGMM with what GSM said of the buffer caches of an mComponent that is to be removed.
+func (g *managers) toGMMCached(client, seq uint64, q gmm.Request, cached gmm.Cached, done func(gmm.Result, error)) {
+	cmd := gmm.Command{Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GMMPolicy, wire.GMM), Overcommit: g.c.o.Managers.Overcommit, Cached: cached, Request: q}
 	g.logs[wire.GMM].propose(entry{len(cmd.Encode()), func() func() {
 		r := g.gmm.Apply(cmd)
 		return func() { done(r, nil) }

@@ -211,7 +211,9 @@ func (r *raft) round() {
 // apply applies a command, now.
 func (r *raft) apply(e entry) (answered func()) {
 	r.g.c.digest.mark(r.g.c.clock.Now(), markCommand, uint64(r.group), uint64(e.bytes))
-	return e.apply()
+	answered = e.apply()
+	r.g.applied(r.group)
+	return answered
 }
 
 // commit applies a command, unless it is to be otherwise.

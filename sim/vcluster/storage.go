@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/device"
 	"splitkernel/scomponent/iosched"
@@ -23,9 +24,13 @@ type storage struct {
 	dev      *device.Device
 	vols     map[wire.VolumeID]*vol
 	reserved uint64
-	next     uint64 // of the device: where the next volume begins
+	next     uint64              // of the device: where the next volume begins
+	spaces   map[uint64][]uint64 // where volumes were that are gone, by size
+	moving   *storageMoves       // what moves to and from it; nil if nothing did
 
 	reads, writes, flushes uint64
+	bytes                  uint64 // of blocks
+	waits                  waits
 }
 
 // vol is a volume.
@@ -39,6 +44,13 @@ type vol struct {
 	waiting map[uint64]flushing
 	last    uint64
 	bad     map[uint64]uint8 // sectors that were corrupted on purpose, by block
+	served  heat.Meter       // block requests, and their bytes
+	bytes   heat.Meter
+
+	closed  error        // what requests are answered while it moves
+	running int          // requests
+	quiet   vtime.Signal // none runs
+	give    *volumeMove  // it is being given away: hears of every write
 }
 
 // flushing is a flush that waits to be covered.
@@ -56,7 +68,7 @@ func newStorage(c *Cluster, o *Node, no int32) (*storage, error) {
 }
 
 func (s *storage) load() wire.Load {
-	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes}
+	return wire.Load{ReservedBytes: s.reserved, Volumes: uint32(len(s.vols)), BlockOps: s.reads + s.writes + s.flushes, BlockBytes: s.bytes}
 }
 
 // io does f when the device has read or written.
@@ -84,31 +96,59 @@ func (s *storage) create(q wire.VolumeCreateReq) error {
 		}
 		return nil
 	}
-	switch {
-	case len(s.vols) >= s.o.MaxVolumes:
-		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", s.o.ID, len(s.vols), s.o.MaxVolumes)
-	case s.reserved+meta.SizeBytes > s.o.StorageBytes:
-		return wire.Errorf(wire.KindNoRoom, "%s: a volume of %d bytes does not fit: %d of capacity_bytes %d are taken", s.o.ID, meta.SizeBytes, s.reserved, s.o.StorageBytes)
+	if err := s.room(meta.SizeBytes); err != nil {
+		return err
 	}
 	if err := s.noSpace(fmt.Sprintf("volume %d cannot be made", q.Volume)); err != nil {
 		return err
 	}
-	s.vols[q.Volume] = &vol{core: volume.New(meta, volume.BootID{}), sched: iosched.New(s.o.FlushQueue), base: s.next, blocks: map[uint64]*sectors{}, dirty: map[uint64]bool{}, waiting: map[uint64]flushing{}}
-	s.reserved += meta.SizeBytes
-	s.next += meta.SizeBytes
+	s.place(q.Volume, meta)
 	return nil
+}
+
+// place makes a volume where there is space on the device.
+func (s *storage) place(id wire.VolumeID, meta volume.Meta) *vol {
+	v := &vol{core: volume.New(meta, volume.BootID{}), sched: iosched.New(s.o.FlushQueue), base: s.next, blocks: map[uint64]*sectors{}, dirty: map[uint64]bool{}, waiting: map[uint64]flushing{}}
+	if was := s.spaces[meta.SizeBytes]; len(was) > 0 {
+		v.base, s.spaces[meta.SizeBytes] = was[len(was)-1], was[:len(was)-1]
+	} else {
+		s.next += meta.SizeBytes
+	}
+	s.vols[id] = v
+	s.reserved += meta.SizeBytes
+	return v
+}
+
+// forget takes a volume out of the books.
+func (s *storage) forget(id wire.VolumeID) {
+	v := s.vols[id]
+	size := v.core.Meta().SizeBytes
+	s.reserved -= size
+	delete(s.vols, id)
+	if s.spaces == nil {
+		s.spaces = map[uint64][]uint64{}
+	}
+	s.spaces[size] = append(s.spaces[size], v.base)
 }
 
 func (s *storage) remove(q wire.VolumeRef) error {
 	v := s.vols[q.Volume]
 	if v == nil {
+		if gone := s.gaveAway(q.Volume); gone != nil {
+			return gone
+		}
 		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", q.Volume, s.o.ID)
+	}
+	if v.give != nil && v.give.Status().State != wire.MoveLost {
+		return wire.Errorf(wire.KindBusy, "volume %d is moving to %s: retry", q.Volume, v.give.req.To)
+	}
+	if s.moving != nil && s.moving.incoming[q.Volume] != nil {
+		return v.closed
 	}
 	if meta := v.core.Meta(); q.Epoch < meta.Epoch {
 		return wire.Errorf(wire.KindStale, "volume %d (%s): delete under epoch %d, want at least %d", q.Volume, meta.Name, q.Epoch, meta.Epoch)
 	}
-	s.reserved -= v.core.Meta().SizeBytes
-	delete(s.vols, q.Volume)
+	s.forget(q.Volume)
 	return nil
 }
 
@@ -121,12 +161,19 @@ func (s *storage) find(id wire.VolumeID) (*vol, error) {
 
 func (s *storage) attach(q wire.VolumeAttachReq, done func(error)) {
 	v, err := s.find(q.Volume)
+	if err == nil {
+		err = v.closed
+	}
 	if err != nil {
 		done(err)
 		return
 	}
 	p, err := v.core.Attach(q)
-	s.persist(v, p, func() { done(err) })
+	v.running++
+	s.persist(v, p, func() {
+		v.ended()
+		done(err)
+	})
 }
 
 // persist writes the header of a volume as it must be, then goes on.
@@ -145,13 +192,37 @@ func (s *storage) persist(v *vol, p volume.Persist, then func()) {
 	s.io(device.Write, v.base, volume.HeaderLen, func() { s.flush(then) })
 }
 
+// count counts a request.
+func (v *vol) count(k wire.Block) {
+	v.served.Add(1)
+	v.bytes.Add(uint64(k.Length))
+}
+
+// ended counts a request that ran.
+func (v *vol) ended() {
+	if v.running--; v.running == 0 {
+		v.quiet.Broadcast()
+	}
+}
+
 // block serves a block request.
 func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 	v, err := s.find(k.Volume)
+	if err == nil {
+		err = v.closed
+	}
 	if err != nil {
 		q.reply(err)
 		return
 	}
+	v.running++
+	reply := q.reply
+	q.reply = func(err error) {
+		v.ended()
+		reply(err)
+	}
+	v.count(k)
+	s.bytes += uint64(k.Length)
 	switch op {
 	case wire.OpBlockRead:
 		s.reads++
@@ -197,6 +268,9 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 				}
 				each(buffercache.MaskOf(k), func(i int) { b[i] = q.data[i] })
 				v.dirty[n] = true
+				if v.give != nil {
+					v.give.core.Wrote(n)
+				}
 			}
 			q.reply(err)
 		})
@@ -228,29 +302,30 @@ func (s *storage) sync(v *vol, out []iosched.Effect) {
 			s.persist(v, v.core.Flushed(f.k), func() { f.q.reply(nil) })
 			continue
 		}
-		blocks := make([]uint64, 0, len(v.dirty))
-		for n := range v.dirty {
-			blocks = append(blocks, n)
-		}
-		slices.Sort(blocks)
-		clear(v.dirty)
-		left := 1
-		ended := func() {
-			if left--; left == 0 {
-				s.flush(func() { s.sync(v, v.sched.Synced(nil, nil)) })
-			}
-		}
-		for i := 0; i < len(blocks); { // runs of blocks are one operation
-			j := i + 1
-			for j < len(blocks) && blocks[j] == blocks[j-1]+1 {
-				j++
-			}
-			left++
-			s.io(device.Write, v.base+blocks[i]*wire.PageSize, (j-i)*wire.PageSize, ended)
-			i = j
-		}
-		ended()
+		s.write(v, func() { s.sync(v, v.sched.Synced(nil, nil)) })
 	}
+}
+
+// write takes what lies in memory of a volume to the device, and then goes on.
+func (s *storage) write(v *vol, then func()) {
+	blocks := sorted(v.dirty)
+	clear(v.dirty)
+	left := 1
+	ended := func() {
+		if left--; left == 0 {
+			s.flush(then)
+		}
+	}
+	for i := 0; i < len(blocks); { // runs of blocks are one operation
+		j := i + 1
+		for j < len(blocks) && blocks[j] == blocks[j-1]+1 {
+			j++
+		}
+		left++
+		s.io(device.Write, v.base+blocks[i]*wire.PageSize, (j-i)*wire.PageSize, ended)
+		i = j
+	}
+	ended()
 }
 
 func (s *storage) whoWaits(report func(who, what string)) {

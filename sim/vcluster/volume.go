@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/blockio"
@@ -31,21 +33,50 @@ type Volume struct {
 func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
 	to := c.node(o.Storage)
 	q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
-	return wait(y, fmt.Sprintf("volume %d to be made", o.ID), func(done func(error)) {
-		control(c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, reply func(struct{}, error)) {
-			reply(struct{}{}, c.nodes[to].(*storage).create(q))
-		}, func(_ struct{}, err error) { done(err) })
+	_, err := controlling(y, c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
+		done(struct{}{}, c.nodes[to].(*storage).create(q))
 	})
+	return err
 }
 
-// DeleteVolume deletes a volume that nobody uses any more.
+// DeleteVolume deletes a volume that nobody uses any more. If it is not where it was said to be it has moved, and is deleted where the
+// managers know it.
 func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
-	to := c.node(o.Storage)
-	return wait(y, fmt.Sprintf("volume %d to be deleted", o.ID), func(done func(error)) {
-		control(c, wire.OpVolumeDelete, c.whoAsks(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
-			reply(struct{}{}, c.nodes[to].(*storage).remove(q))
-		}, func(_ struct{}, err error) { done(err) })
-	})
+	deadline := c.clock.Now() + c.o.BlockPatience
+	for {
+		to := c.node(o.Storage)
+		_, err := controlling(y, c, wire.OpVolumeDelete, c.whoAsks(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+			done(struct{}{}, c.nodes[to].(*storage).remove(q))
+		})
+		switch wire.KindOf(err) {
+		case wire.KindBusy:
+			if c.clock.Now() >= deadline {
+				return err
+			}
+			continue // it moves
+		case wire.KindNotOwner, wire.KindNotFound, wire.KindStale: // it or its buffer cache has moved, perhaps just now
+			if c.replayed != nil {
+				return err
+			}
+		default:
+			return err
+		}
+		var page membership.Page[gsm.Volume]
+		if aerr := c.gm.asked(y, c.whoAsks(node), wire.GSM, uint64(o.ID), &page); aerr != nil {
+			return aerr
+		}
+		if len(page.Items) == 0 {
+			return err
+		}
+		if now := page.Items[0]; now.Storage != o.Storage || now.Epoch != o.Epoch {
+			o.Storage, o.Epoch = now.Storage, now.Epoch
+			continue
+		}
+		if c.clock.Now() >= deadline || wire.KindOf(err) == wire.KindNotFound {
+			return err
+		}
+		y.Sleep(askInterval)
+	}
 }
 
 // wait begins something and waits for its end. what says in a deadlock for what.
@@ -68,35 +99,65 @@ func (p *Process) Attach(y *vtime.Proc, o VolumeOptions) (*Volume, error) {
 		return nil, err
 	}
 	v := &Volume{p: p, o: o}
+	// Before the mComponent knows of us: it may tell us at once that the buffer cache has moved.
+	old := p.volumes[o.ID]
+	p.volumes[o.ID] = v
 	if !p.o.Local {
-		to := p.c.node(o.Cache)
-		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(p.n.o.ID)}
-		err := wait(y, fmt.Sprintf("volume %d to be attached", o.ID), func(done func(error)) {
-			control(p.c, wire.OpVolumeAttach, p.n.no, to, q, func(q wire.VolumeAttachReq, reply func(struct{}, error)) {
-				p.c.nodes[to].(*memory).attach(q, func(err error) { reply(struct{}{}, err) })
-			}, func(_ struct{}, err error) { done(err) })
-		})
-		if err != nil {
-			return nil, fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+		if err := v.attach(y, p.n); err != nil {
+			if delete(p.volumes, o.ID); old != nil {
+				p.volumes[o.ID] = old
+			}
+			return nil, err
 		}
 	}
-	p.volumes[o.ID] = v
 	return v, nil
 }
 
+// attach tells the buffer cache that the process uses the volume at n. If the volume is not where it was said to be it has moved since,
+// and is looked for.
+func (v *Volume) attach(y *vtime.Proc, n *compute) error {
+	c := v.p.c
+	deadline := c.clock.Now() + c.o.BlockPatience
+	for {
+		o := v.o
+		to := c.node(o.Cache)
+		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(n.o.ID)}
+		_, err := controlling(y, c, wire.OpVolumeAttach, n.no, to, q, func(q wire.VolumeAttachReq, done func(struct{}, error)) {
+			c.nodes[to].(*memory).attach(q, func(err error) { done(struct{}{}, err) })
+		})
+		if err != nil {
+			err = fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
+		}
+		switch wire.KindOf(err) {
+		case wire.KindStale, wire.KindNotOwner, wire.KindNotFound:
+		default:
+			return err
+		}
+		if v.o.Epoch == o.Epoch && !v.find(y, o.Epoch, deadline) {
+			return err
+		}
+	}
+}
+
+// detach gives the volume up, where its buffer cache is; if that moves meanwhile, at the new place.
 func (v *Volume) detach(y *vtime.Proc) error {
-	p, to := v.p, v.p.c.node(v.o.Cache)
+	p := v.p
 	if p.o.Local {
 		return nil
 	}
 	if err := p.dead(); err != nil {
 		return err
 	}
-	return wait(y, fmt.Sprintf("volume %d to be detached", v.o.ID), func(done func(error)) {
-		control(p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: v.o.ID, Epoch: v.o.Epoch}, func(q wire.VolumeRef, reply func(struct{}, error)) {
-			p.c.nodes[to].(*memory).detach(q, func(err error) { reply(struct{}{}, err) })
-		}, func(_ struct{}, err error) { done(err) })
-	})
+	for {
+		at := v.o
+		to := p.c.node(at.Cache)
+		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+			p.c.nodes[to].(*memory).detach(q, func(err error) { done(struct{}{}, err) })
+		})
+		if v.o == at {
+			return err
+		}
+	}
 }
 
 // Options is where the volume is.
@@ -118,7 +179,9 @@ func (v *Volume) Flush(y *vtime.Proc) error {
 	err := wait(y, fmt.Sprintf("the flush of volume %d", v.o.ID), func(done func(error)) {
 		v.start(wire.OpBlockFlush, 0, 0, new(sectors), done)
 	})
-	v.p.lat.block(2, v.p.c.clock.Now()-began)
+	took := v.p.c.clock.Now() - began
+	v.p.lat.block(2, took)
+	v.p.blocked += took
 	if err != nil {
 		return fmt.Errorf("volume %d: flush at %s: %w", v.o.ID, v.o.Cache, err)
 	}
@@ -166,7 +229,9 @@ func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) er
 	if op == wire.OpBlockWrite {
 		kind = 1
 	}
-	v.p.lat.block(kind, v.p.c.clock.Now()-began)
+	took := v.p.c.clock.Now() - began
+	v.p.lat.block(kind, took)
+	v.p.blocked += took
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("volume %d: %v of %d bytes at %d by %s: %w", v.o.ID, op, len(b), offset, v.o.Cache, err)
 	}
@@ -181,7 +246,6 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 		v.version++
 		k.Version = v.version
 	}
-	to := p.c.node(v.o.Cache)
 	if p.o.Local { // no buffer cache elsewhere: the device of the sComponent as if it were local
 		p.c.local(op, v.o, k, data, done)
 		return
@@ -194,9 +258,13 @@ func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done fun
 			done(err)
 			return
 		}
+		at := v.o
+		k.VolumeEpoch = at.Epoch
+		to := p.c.node(at.Cache)
 		blockRequest(p.c, op, p.n.no, to, k, data, func(q *blockCall) { p.c.nodes[to].(*memory).block(op, k, q) }, func(err error) {
 			if err != nil {
-				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, false); again && p.core.Err() == nil {
+				moved := v.o.Cache != at.Cache || v.o.Epoch != at.Epoch
+				if pause, again := retry.Failed(wire.KindOf(err), p.c.clock.Now()-began, p.c.o.BlockPatience, moved); again && p.core.Err() == nil {
 					p.c.after(pause, try)
 					return
 				}

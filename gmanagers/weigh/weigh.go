@@ -1,4 +1,4 @@
-package gmanagers
+package weigh
 
 import (
 	"math"
@@ -9,7 +9,6 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
-	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
@@ -23,11 +22,13 @@ const (
 	minThings = 64
 )
 
-// weighing collects what a look at one kind of thing is told, while a state is read.
-type weighing struct {
+// Weighing collects what a look at one kind of thing is told, while a state is read.
+type Weighing struct {
 	now     time.Duration
 	nowMS   int64
+	g       wire.Manager
 	kind    wire.MoveKind
+	power   func(wire.Member) float64
 	entries []membership.Entry // of whoever holds such things
 	moving  map[movelist.Thing]*movelist.Move
 	ended   map[movelist.Thing]int64 // ms
@@ -45,10 +46,11 @@ type weighed struct {
 	things, bytes, threads   uint64
 }
 
-func newWeighing(now time.Duration, kind wire.MoveKind, entries []membership.Entry, list *movelist.List, rates map[wire.NodeID]*rates) *weighing {
-	w := &weighing{
-		now: now, nowMS: time.Now().UnixMilli(), kind: kind, entries: entries, moving: map[movelist.Thing]*movelist.Move{}, ended: map[movelist.Thing]int64{}, rates: rates,
-		part: max(minThings, maxThings/max(1, len(entries))), seats: make(map[wire.NodeID]*weighed, len(entries)),
+func newWeighing(now time.Duration, nowMS int64, g wire.Manager, kind wire.MoveKind, entries []membership.Entry, list *movelist.List, rates map[wire.NodeID]*rates) *Weighing {
+	w := &Weighing{
+		now: now, nowMS: nowMS, g: g, kind: kind, entries: entries, moving: map[movelist.Thing]*movelist.Move{}, ended: map[movelist.Thing]int64{}, rates: rates,
+		power: func(wire.Member) float64 { return 1 },
+		part:  max(minThings, maxThings/max(1, len(entries))), seats: make(map[wire.NodeID]*weighed, len(entries)),
 	}
 	for _, e := range entries {
 		w.seats[e.Member.ID] = &weighed{}
@@ -66,12 +68,12 @@ func newWeighing(now time.Duration, kind wire.MoveKind, entries []membership.Ent
 }
 
 // at is the time of the watch for a time in ms since 1970.
-func (w *weighing) at(ms int64) time.Duration {
+func (w *Weighing) at(ms int64) time.Duration {
 	return w.now - time.Duration(w.nowMS-ms)*time.Millisecond
 }
 
 // add tells of a thing; t.ID.Kind is that of the weighing.
-func (w *weighing) add(t balance.Thing, placedMS int64) {
+func (w *Weighing) add(t balance.Thing, placedMS int64) {
 	seat := w.seats[t.Holder]
 	if seat == nil {
 		return
@@ -96,19 +98,17 @@ func (w *weighing) add(t balance.Thing, placedMS int64) {
 	w.things = append(w.things, t)
 }
 
-// finish adds what was not told, and makes the components.
-func (w *weighing) finish(m *Managers, g wire.Manager, power func(wire.Member) float64) (components []balance.Component, things []balance.Thing) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// Finish adds what was not told, and makes the components.
+func (w *Weighing) Finish(known Heard) (components []balance.Component, things []balance.Thing) {
 	for i, e := range w.entries {
 		seat := w.seats[e.Member.ID]
-		load, at, heard := m.watch.Last(e.Member)
+		load, at, heard := known.Last(e.Member)
 		if e.Dead || !heard {
 			continue // what it does is not known
 		}
 		c := balance.Component{
 			ID: e.Member.ID, Epoch: e.Member.Epoch, Rack: e.Member.Rack, Room: seat.room, Reserved: seat.reserved, Capacity: seat.capacity, Placed: seat.things,
-			Power: power(e.Member), At: at, BooksAt: w.now, Alive: m.watch.Alive(g, w.now, e.Member), Draining: e.Drain,
+			Power: w.power(e.Member), At: at, BooksAt: w.now, Alive: known.Alive(w.g, w.now, e.Member), Draining: e.Drain,
 			Load: balance.Load{
 				Ops: opsOf(w.kind, &load), QueueUS: float64(load.QueueDelayUS), BusyCores: load.BusyCores,
 				Bytes: seat.bytes, Threads: seat.threads,
@@ -127,51 +127,46 @@ func (w *weighing) finish(m *Managers, g wire.Manager, power func(wire.Member) f
 // notTold is why what stands for many things does not move: others of that component go first.
 const notTold = "others are looked at first"
 
-// weigh reads what a look at a kind of thing is told.
-func (v *balancer) weigh(s *scale) (components []balance.Component, things []balance.Thing, err error) {
-	now := v.m.now()
-	var w *weighing
-	power := func(wire.Member) float64 { return 1 }
-	var caches []membership.Entry
-	if s.kind == wire.MoveCache {
-		if err := v.host.Stale(wire.GMM, func(st raftsm.State) { caches = st.Entries() }); err != nil {
-			return nil, nil, err
-		}
-	}
-	hot := v.rates(s.kind)
-	err = v.host.Stale(v.g, func(st raftsm.State) {
-		switch st := st.(type) {
-		case *gpm.State:
-			w = newWeighing(now, s.kind, st.Entries(), st.Moves(), hot)
-			weighProcesses(w, st)
-		case *gmm.State:
-			w = newWeighing(now, s.kind, st.Entries(), st.Moves(), hot)
-			weighMemory(w, st, uint64(v.m.o.Overcommit*1000))
-		case *gsm.State:
-			entries := caches
-			if s.kind == wire.MoveVolume {
-				entries = st.Entries()
-			}
-			w = newWeighing(now, s.kind, entries, st.Moves(), hot)
-			weighVolumes(w, st)
-		}
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case v.g == wire.GPM && s.o.Measure == balance.Threads:
-		power = func(m wire.Member) float64 { return float64(m.Capacity.Cores) }
-	case v.g == wire.GMM && s.o.Measure == balance.Bytes:
-		power = func(m wire.Member) float64 { return float64(m.Capacity.MemoryBytes) }
-	case v.g == wire.GSM && s.o.Measure == balance.Bytes:
-		power = func(m wire.Member) float64 { return float64(m.Capacity.StorageBytes) }
-	}
-	components, things = w.finish(v.m, v.g, power)
-	return components, things, nil
+// State is the state of a manager, as far as moves go.
+type State interface {
+	Entries() []membership.Entry
+	Moves() *movelist.List
+	Turn() uint64
 }
 
-func weighProcesses(w *weighing, st *gpm.State) {
+// Heat is what heartbeats told of the things of a kind.
+type Heat map[wire.NodeID]*rates
+
+// HeatOf reads what heartbeats told of the things of a kind.
+func (l *Looker) HeatOf(s *Scale, heard Heard) Heat { return ratesOf(s.Kind, heard) }
+
+// Begin reads of a state what a look at a kind of thing is told. Of buffer caches the mComponents are those that hold them.
+func (l *Looker) Begin(s *Scale, now time.Duration, nowMS int64, state State, mcomponents []membership.Entry, heat Heat) *Weighing {
+	entries := state.Entries()
+	if s.Kind == wire.MoveCache {
+		entries = mcomponents
+	}
+	w := newWeighing(now, nowMS, l.g, s.Kind, entries, state.Moves(), heat)
+	switch st := state.(type) {
+	case *gpm.State:
+		weighProcesses(w, st)
+	case *gmm.State:
+		weighMemory(w, st, l.o.Overcommit)
+	case *gsm.State:
+		weighVolumes(w, st)
+	}
+	switch {
+	case l.g == wire.GPM && s.o.Measure == balance.Threads:
+		w.power = func(m wire.Member) float64 { return float64(m.Capacity.Cores) }
+	case l.g == wire.GMM && s.o.Measure == balance.Bytes:
+		w.power = func(m wire.Member) float64 { return float64(m.Capacity.MemoryBytes) }
+	case l.g == wire.GSM && s.o.Measure == balance.Bytes:
+		w.power = func(m wire.Member) float64 { return float64(m.Capacity.StorageBytes) }
+	}
+	return w
+}
+
+func weighProcesses(w *Weighing, st *gpm.State) {
 	for _, e := range w.entries {
 		seat := w.seats[e.Member.ID]
 		_, lines := st.Used(e.Member.ID)
@@ -195,7 +190,7 @@ func weighProcesses(w *weighing, st *gpm.State) {
 	})
 }
 
-func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
+func weighMemory(w *Weighing, st *gmm.State, overcommit uint64) {
 	size := st.RegionBytes()
 	drains := map[wire.NodeID]bool{}
 	for _, e := range w.entries {
@@ -255,7 +250,7 @@ func weighMemory(w *weighing, st *gmm.State, overcommit uint64) {
 	})
 }
 
-func weighVolumes(w *weighing, st *gsm.State) {
+func weighVolumes(w *Weighing, st *gsm.State) {
 	for _, e := range w.entries {
 		seat := w.seats[e.Member.ID]
 		if w.kind == wire.MoveCache {

@@ -1,4 +1,4 @@
-package gmanagers
+package weigh
 
 import (
 	"slices"
@@ -33,12 +33,10 @@ type rates struct {
 	all    bool // others bear nothing
 }
 
-// rates collects what components told of their things of a kind; those of an older epoch are not told of.
-func (v *balancer) rates(kind wire.MoveKind) map[wire.NodeID]*rates {
-	v.m.mu.Lock()
-	defer v.m.mu.Unlock()
+// ratesOf collects what components told of their things of a kind; those of an older epoch are not told of.
+func ratesOf(kind wire.MoveKind, heard Heard) map[wire.NodeID]*rates {
 	out := map[wire.NodeID]*rates{}
-	v.m.watch.Each(func(id wire.NodeID, l *wire.Load, at time.Duration) {
+	heard.Each(func(id wire.NodeID, l *wire.Load, at time.Duration) {
 		r := &rates{at: at, things: map[movelist.Thing]balance.Load{}, all: slices.Contains(l.HotAll, kind)}
 		for _, h := range l.Hot {
 			if h.Kind == kind {
@@ -55,7 +53,7 @@ func (v *balancer) rates(kind wire.MoveKind) map[wire.NodeID]*rates {
 }
 
 // hot reports whether a thing is among the hottest of its holder: these few are told of in any case.
-func (w *weighing) hot(holder wire.NodeID, thing movelist.Thing) bool {
+func (w *Weighing) hot(holder wire.NodeID, thing movelist.Thing) bool {
 	r := w.rates[holder]
 	if r == nil {
 		return false
@@ -65,7 +63,7 @@ func (w *weighing) hot(holder wire.NodeID, thing movelist.Thing) bool {
 }
 
 // rate adds to a thing what its holder told of it. Bytes and threads are of the books, and always known.
-func (w *weighing) rate(t *balance.Thing, thing movelist.Thing) {
+func (w *Weighing) rate(t *balance.Thing, thing movelist.Thing) {
 	t.Load.Bytes, t.Measured, t.Unrated, t.At = t.Size, true, true, w.now
 	r := w.rates[t.Holder]
 	if r == nil {

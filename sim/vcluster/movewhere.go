@@ -1,0 +1,167 @@
+package vcluster
+
+import (
+	"fmt"
+	"time"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/wire"
+	"splitkernel/sim/vtime"
+)
+
+// Patiences of a process, as live by default.
+const (
+	// askInterval is the pause before the managers are asked again: the end of a move takes a little until it is in their books.
+	askInterval = 50 * time.Millisecond
+	// mapPatience bounds a question to the home.
+	mapPatience = 20 * time.Second
+)
+
+// atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it
+// has moved, the request goes to the new one, of which the process was told before the old one forgot it.
+func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
+	deadline := p.c.clock.Now() + mapPatience
+	for {
+		at := *known
+		to := p.c.node(at.Node)
+		r, err = controlling(y, p.c, op, from, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) })
+		again := false
+		switch wire.KindOf(err) {
+		case wire.KindNotOwner, wire.KindNotFound:
+			again = known.Epoch > at.Epoch
+		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
+			again = p.core.Err() == nil // it has answered so, or nobody, for as often as a connection asks
+		}
+		if !again || p.c.clock.Now() >= deadline {
+			return r, at.Node, err
+		}
+	}
+}
+
+// call puts a request to the home of a process and takes the answer.
+func call[Q, R any](y *vtime.Proc, p *Process, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error)), take func(R)) error {
+	r, _, err := atHome(y, p, p.n.no, &p.home, op, q, serve)
+	if err == nil {
+		take(r)
+	}
+	return err
+}
+
+// openHome opens the process at its home, as far as that is known, under an epoch, as one that runs at n. If that is not the home any
+// more, it has moved since and is looked for.
+func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch, known *wire.Owner) error {
+	deadline := p.c.clock.Now() + mapPatience
+	for {
+		at := *known
+		q := wire.ProcessOpenReq{PID: p.o.PID, Epoch: epoch, Addr: addr(n.o.ID), Home: at.Epoch}
+		_, home, err := atHome(y, p, n.no, known, wire.OpProcessOpen, q, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) { done(struct{}{}, m.home.Open(q)) })
+		if err == nil {
+			return nil
+		}
+		if wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, n, known, at.Epoch, deadline) {
+			return fmt.Errorf("process %s: its home %s: %w", p.o.Name, home, err)
+		}
+	}
+}
+
+// findHome asks the managers for the home until they know of a newer epoch than the one under which it was turned away, or somebody has
+// told it meanwhile.
+func (p *Process) findHome(y *vtime.Proc, n *compute, known *wire.Owner, old wire.Epoch, deadline time.Duration) bool {
+	for p.c.clock.Now() < deadline {
+		if known.Epoch > old {
+			return true
+		}
+		var page membership.Page[gmm.Process]
+		err := p.c.gm.asked(y, n.no, wire.GMM, uint64(p.o.PID), &page)
+		if err == nil && len(page.Items) == 0 {
+			return false // it was given back
+		}
+		if err == nil {
+			if h := page.Items[0]; h.HomeEpoch > old && h.HomeEpoch > known.Epoch {
+				*known = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch}
+				continue
+			}
+		}
+		y.Sleep(askInterval)
+	}
+	return false
+}
+
+// asked has a manager list one thing by its id.
+func (g *managers) asked(y *vtime.Proc, from int32, k wire.Manager, id uint64, into any) error {
+	q := membership.Query{Kind: membership.QueryListing, ID: id}
+	b, err := controlling(y, g.c, wire.OpQuery, from, g.leader, wire.QueryReq{Manager: k, Query: q.Encode()}, func(_ wire.QueryReq, done func([]byte, error)) { done(g.answer(k, q)) })
+	if err != nil {
+		return err
+	}
+	return membership.DecodeAnswer(b, into)
+}
+
+// regionSwitch tells that a vRegion of a process here has another owner. When it returns nothing that an older owner answered reaches
+// the process any more.
+func (n *compute) regionSwitch(q wire.RegionSwitchReq) error {
+	if p := n.procs[q.PID]; p != nil && p.n == n {
+		p.perform(p.core.OwnerMoved(n.c.clock.Now(), q.Owner, p.out[:0]))
+		return nil
+	}
+	if a := n.arrives(q.PID); a != nil {
+		a.core.OwnerMoved(n.c.clock.Now(), q.Owner, nil) // nothing of it waits for anything yet
+		return nil
+	}
+	return n.unknown(q.PID)
+}
+
+// homeSwitch tells that the home of a process here is another mComponent.
+func (n *compute) homeSwitch(q wire.HomeSwitchReq) error {
+	known := (*wire.Owner)(nil)
+	if p := n.procs[q.PID]; p != nil && p.n == n {
+		known = &p.home
+	} else if a := n.arrives(q.PID); a != nil {
+		known = &a.home
+	} else {
+		return n.unknown(q.PID)
+	}
+	if q.Home.Epoch > known.Epoch {
+		*known = q.Home
+	}
+	return nil
+}
+
+// arrives gives a process that is on its way here with its state, so that its home may have heard that it is here; nil if none is.
+func (n *compute) arrives(pid wire.PID) *arrival {
+	if n.moving != nil {
+		if a := n.moving.here[pid]; a != nil && a.core != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+func (n *compute) unknown(pid wire.PID) error {
+	return wire.Errorf(wire.KindNotFound, "process %d does not run at %s", pid, n.o.ID)
+}
+
+// find asks the managers where a volume is until they know of a newer epoch than the one under which it was not found.
+func (v *Volume) find(y *vtime.Proc, old wire.Epoch, deadline time.Duration) bool {
+	c := v.p.c
+	for c.clock.Now() < deadline {
+		var page membership.Page[gsm.Volume]
+		err := c.gm.asked(y, v.p.n.no, wire.GSM, uint64(v.o.ID), &page)
+		if err == nil && len(page.Items) == 0 {
+			return false // it was given back
+		}
+		if err == nil {
+			if now := page.Items[0]; now.Epoch > old {
+				v.o.Storage = now.Storage
+				if now.Epoch > v.o.Epoch {
+					v.o.Cache, v.o.Epoch = now.Cache, now.Epoch
+				}
+				return true
+			}
+		}
+		y.Sleep(askInterval)
+	}
+	return false
+}
