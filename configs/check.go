@@ -173,12 +173,17 @@ func checkValue(fs *faults, key string, v any, f field) (any, bool) {
 	return nil, false
 }
 
-// checkList compares the entries of a list of sections with their struct.
+// checkList compares the entries of a list of sections with their struct, or of a list of texts with nothing.
 func checkList(fs *faults, key string, list []any, t reflect.Type) []any {
 	out := make([]any, 0, len(list))
 	for i, e := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)
-		if m, ok := e.(map[string]any); ok {
+		if text, ok := e.(string); t.Kind() == reflect.String {
+			if !ok {
+				fs.add(at, "%s, want text", show(e))
+			}
+			out = append(out, text)
+		} else if m, ok := e.(map[string]any); ok {
 			out = append(out, checkSection(fs, at+".", m, t))
 		} else {
 			fs.add(at, "%s, want a section of keys", show(e))

@@ -33,6 +33,8 @@ func flat(out map[string]any, prefix string, m map[string]any) {
 			for i, e := range v {
 				if section, ok := e.(map[string]any); ok {
 					flat(out, prefix+k+"."+elementName(section, i)+".", section)
+				} else {
+					out[prefix+k+"."+strconv.Itoa(i)] = e
 				}
 			}
 		case uint64:

@@ -15,6 +15,7 @@ import (
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/apart"
 	"splitkernel/pcomponent/excache"
+	sentences "splitkernel/sim/faults"
 	"splitkernel/sim/generate"
 )
 
@@ -35,6 +36,10 @@ type Workload struct {
 	Name string
 	// Seed is the source of all chance of the run; the report carries it.
 	Seed uint64
+	// Faults are what goes wrong during the run, in the language of package faults; each says when.
+	Faults []string
+	// AllowLoss lets faults cost what the cluster promises to keep; what is lost is then counted and named in the report.
+	AllowLoss bool
 	// Vnodes start together.
 	Vnodes []VNode
 
@@ -131,6 +136,10 @@ func loadVnodes(fs *faults, raw any) []VNode {
 
 func (w *Workload) validate(fs *faults) {
 	checkName(fs, "name", w.Name)
+	_, errs := sentences.ParseList("faults", w.Faults)
+	for _, err := range errs {
+		fs.addErr("", err)
+	}
 	if len(w.Vnodes) > MaxVnodes {
 		fs.add("vnodes", "%d, want at most %d", len(w.Vnodes), MaxVnodes)
 	}
@@ -261,6 +270,15 @@ func (w *Workload) checkTrace(name string) error {
 		return errors.New("is a device or a pipe, want a trace in a regular file")
 	}
 	return nil
+}
+
+// WhatFails gives the faults of the workload, which was validated.
+func (w *Workload) WhatFails() []sentences.Fault {
+	list, errs := sentences.ParseList("faults", w.Faults)
+	if errs != nil {
+		panic(errs[0])
+	}
+	return list
 }
 
 // Bundled reports whether the workload and its traces came with the program.

@@ -30,6 +30,8 @@ type clientConn struct {
 	seenWrites uint64 // writes at the last tick
 	stuckTicks int    // ticks since the write in progress began
 
+	late *delayLine // of frames that are late on purpose; nil until something goes wrong
+
 	reading     bool
 	leader      *Call         // for whom is read; nil is the housekeeper or somebody who waits for room
 	leaderLimit time.Duration // when the reader must be called back
@@ -52,6 +54,30 @@ func (cn *clientConn) appendPair(h *wire.Header, miss []byte, flushCall uint64, 
 	h.BodyCRC = wire.Checksum(cn.out[n+wire.HeaderLen:])
 	h.Put(cn.out[n:])
 	cn.out = append(cn.out, page...)
+}
+
+// suffer has what was appended from n on go wrong as Faults say. The mutex is held.
+func (p *Peer) suffer(cn *clientConn, n int) {
+	f := p.o.Faults
+	if !f.touches(cn.peer.Node, cn.peer.Role) {
+		return
+	}
+	if cn.late == nil {
+		cn.late = &delayLine{f: f, group: &p.wg, write: func(frames []byte) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if cn.err != nil {
+				return
+			}
+			cn.out = append(cn.out, frames...)
+			p.flush(cn)
+		}}
+	}
+	p.suffering = append(p.suffering[:0], cn.out[n:]...)
+	cn.out = f.sort(cn.out[:n], p.suffering, cn.peer.Node, cn.late.add)
+	if cap(p.suffering) > keepBuffer {
+		p.suffering = nil
+	}
 }
 
 // read reads once, for the call c or for nobody, and delivers what came. The mutex is held before and after, and given up

@@ -27,6 +27,8 @@ type Options struct {
 	Seed    uint64       `mapstructure:"-" yaml:"-"` // of the jitter of retries; mixed with the session's id
 	Metrics *Metrics     `mapstructure:"-" yaml:"-"` // where the peer is counted from NewPeer to Close, and its counts after; may be nil
 
+	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the peer sends; may be nil
+
 	// Slots bounds the calls in flight to one peer: 1 to 65536. A caller that finds none free waits.
 	Slots int `mapstructure:"slots" yaml:"slots"`
 	// InFlightBytes bounds the request bytes that were sent and not answered, and those that wait to be written. At least
@@ -82,6 +84,7 @@ type ServerOptions struct {
 	Node    wire.NodeID  `mapstructure:"-" yaml:"-"`
 	Log     *slog.Logger `mapstructure:"-" yaml:"-"` // nil discards
 
+	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the server sends; may be nil
 	// Recorder gets what decides which requests are executed, and that only: at most once each. Nil is off.
 	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 

@@ -43,6 +43,8 @@ type Peer struct {
 	rng      *rand.Rand
 	stats    peerStats
 
+	suffering []byte // frames that are about to go wrong on purpose
+
 	dialing  bool
 	dials    uint64 // attempts that ended
 	dialErr  error  // of the last attempt
@@ -164,11 +166,13 @@ func (p *Peer) send(c, flush *Call) error {
 	}
 	h.Call = uint64(p.occupy(c, cn, deadline, n))
 	p.stats.out(op, n)
-	if flush == nil && payload > wire.MaxPayload && !cn.flushing {
+	ill := p.o.Faults.active()
+	if flush == nil && payload > wire.MaxPayload && !cn.flushing && !ill {
 		p.writeLong(cn, &h, c)
 		p.mu.Unlock()
 		return nil
 	}
+	from := len(cn.out)
 	if flush == nil {
 		cn.append(&h, c.Body, c.Page)
 		for _, b := range c.Pages {
@@ -178,6 +182,9 @@ func (p *Peer) send(c, flush *Call) error {
 		h.Op, h.BodyLen, h.PayloadLen, h.PayloadCRC = op, wire.MissFlushLen, uint32(len(flush.Page)), flush.PageCRC
 		id := p.occupy(flush, cn, deadline, 0)
 		cn.appendPair(&h, c.Body, uint64(id), flush.Body, flush.Page)
+	}
+	if ill {
+		p.suffer(cn, from)
 	}
 	p.flush(cn)
 	p.mu.Unlock()
@@ -196,8 +203,12 @@ func (p *Peer) Send(op wire.Op, body []byte) error {
 	if err != nil {
 		return err
 	}
+	from := len(cn.out)
 	cn.append(&wire.Header{Op: op, Flags: wire.FlagOneWay, BodyLen: uint32(len(body))}, body, nil)
 	p.stats.out(op, wire.HeaderLen+len(body))
+	if p.o.Faults.active() {
+		p.suffer(cn, from)
+	}
 	p.flush(cn)
 	return nil
 }
@@ -455,6 +466,9 @@ func (p *Peer) fail(cn *clientConn, cause error) {
 	}
 	cn.err = wire.Errorf(wire.KindUnavailable, "%s: connection lost: %v", p.addr, cause)
 	cn.nc.Close()
+	if cn.late != nil {
+		cn.late.stop()
+	}
 	if p.cn == cn {
 		p.cn = nil
 	}

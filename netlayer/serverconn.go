@@ -37,6 +37,8 @@ type serverConn struct {
 
 	wmu        sync.Mutex
 	writeLimit time.Time // the write deadline that is set
+	late       delayLine // of replies that are late on purpose; of its own lock
+	lateGroup  sync.WaitGroup
 }
 
 // run is the connection's goroutine.
@@ -56,10 +58,12 @@ func (c *serverConn) run() {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !c.t.closing.Load():
 		c.s.log.Info("connection lost", "from", c.name(), "cause", err)
 	}
+	c.late.stop()
 	if err != nil && !c.t.closing.Load() {
 		c.nc.Close() // workers need not write to it any more
 	}
 	c.pending.Wait()
+	c.lateGroup.Wait()
 	c.s.onceMu.Lock()
 	c.s.once.Close(c.hello.Session)
 	c.s.onceMu.Unlock()
@@ -127,7 +131,10 @@ func (c *serverConn) shakeHands() bool {
 	c.hello = hello
 	me := wire.Hello{Protocol: wire.Version, Cluster: c.s.o.Cluster, Role: c.s.o.Role, Node: c.s.o.Node, Token: c.s.o.Token}
 	reply := helloFrame(me, wire.FlagReply)
-	c.nc.Write(reply) // a failure shows at the first read
+	if !c.s.o.Faults.swallows("", hello.Node, hello.Role) {
+		c.nc.Write(reply) // a failure shows at the first read
+	}
+	c.late = delayLine{f: c.s.o.Faults, group: &c.lateGroup, write: func(frames []byte) { c.writeNow(frames) }}
 	c.nc.SetDeadline(time.Time{})
 	var in, out tally
 	in.add(wire.OpHello, wire.HeaderLen+len(body))
@@ -247,9 +254,19 @@ func (c *serverConn) flush() error {
 	return err
 }
 
-// write writes whole frames. The write deadline is renewed when a quarter of it has passed, because setting it costs as
-// much as a small request.
+// write writes whole frames, but for those that go wrong on purpose.
 func (c *serverConn) write(b []byte) error {
+	if f := c.s.o.Faults; f.active() && f.touches(c.hello.Node, c.hello.Role) {
+		if b = f.sort(nil, b, c.hello.Node, c.late.add); len(b) == 0 {
+			return nil
+		}
+	}
+	return c.writeNow(b)
+}
+
+// writeNow writes whole frames. The write deadline is renewed when a quarter of it has passed, because setting it costs as
+// much as a small request.
+func (c *serverConn) writeNow(b []byte) error {
 	var out tally
 	for rest := b; len(rest) > 0; {
 		n := wire.FrameLen(rest)

@@ -51,6 +51,16 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 		return c.remove(m)
 	case wire.OpDrop:
 		return decoded(req, c.drop)
+	case wire.OpCorruptBlock:
+		var m wire.CorruptReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		r, err := c.corrupt(m)
+		if err == nil {
+			rep.SetControl(r)
+		}
+		return err
 	}
 	if req.Op >= wire.OpVolumeCopyOpen && req.Op <= wire.OpVolumeDrop || req.Op >= wire.OpMoveStart && req.Op <= wire.OpMoveForget {
 		return c.moveOp(req, rep)

@@ -53,6 +53,7 @@ type started struct {
 	mask    Mask
 	version uint64
 	failed  int // attempts at the place where it is now
+	lost    int // of them that were not answered in time
 }
 
 // Cache is the core. Use one goroutine at a time.
@@ -266,7 +267,7 @@ func (c *Cache) begin(e Effect, v *volume, slot uint32, out []Effect) []Effect {
 	c.lastID++
 	e.ID, e.Volume, e.Place = c.lastID, v.req.Volume, v.at
 	v.underway++
-	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version, 0}
+	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version, 0, 0}
 	return append(out, e)
 }
 

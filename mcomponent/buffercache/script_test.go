@@ -89,6 +89,8 @@ func failure(t *testing.T, d *datadriven.TestData, name string) error {
 		return wire.Errorf(wire.KindUnavailable, "connection lost")
 	case "busy":
 		return wire.Errorf(wire.KindBusy, "it moves")
+	case "timeout":
+		return wire.Errorf(wire.KindTimeout, "no answer")
 	}
 	d.Fatalf(t, "unknown failure %q", name)
 	return nil

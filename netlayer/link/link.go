@@ -24,6 +24,10 @@ type Net struct {
 	cut     map[pair]bool          // looked up, never ranged over
 	last    map[pair]time.Duration // latest arrival, kept only if there is jitter
 	stats   Stats
+
+	ill    map[pair][]illness // what goes wrong on purpose; nil until something does
+	illRNG *rand.Rand
+	held   map[NIC]time.Duration
 }
 
 // pair is a direction between two NICs.
@@ -110,6 +114,9 @@ func (n *Net) Send(now time.Duration, from, to NIC, size uint64) Sent {
 		n.stats.Duplicated++
 		s.arrivals[1] = s.arrivals[0] + n.late()
 		s.n = 2
+	}
+	if n.ill != nil || n.held != nil {
+		n.suffer(pair{from, to}, &s)
 	}
 	return s
 }

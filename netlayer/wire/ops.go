@@ -80,6 +80,10 @@ const (
 	OpMoveStatus Op = 101 // any→giver: MoveRef → MoveStatusRep
 	OpMoveForget Op = 102 // G→giver: MoveRef → (empty): the manager has taken down how it ended
 
+	// What goes wrong on purpose.
+	OpFault        Op = 112 // C→any: FaultReq → FaultRep
+	OpCorruptBlock Op = 113 // C→S: CorruptReq → CorruptRep
+
 	// What nobody owns.
 	OpDrop Op = 119 // G→P, M, S: DropReq → (empty)
 
@@ -101,6 +105,7 @@ var opNames = [256]string{
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
+	OpFault: "fault", OpCorruptBlock: "corrupt_block",
 }
 
 func (o Op) String() string {
@@ -117,7 +122,7 @@ func (o Op) Known() bool { return opNames[o] != "" }
 // idempotent, so the server deduplicates retries by (session, call).
 func (o Op) Once() bool {
 	switch o {
-	case OpMmap, OpMunmap, OpBrk, OpProcessStart, OpProcessOpen, OpVolumeAttach, OpVolumeDetach, OpVolumeCreate, OpVolumeDelete:
+	case OpMmap, OpMunmap, OpBrk, OpProcessStart, OpProcessOpen, OpVolumeAttach, OpVolumeDetach, OpVolumeCreate, OpVolumeDelete, OpCorruptBlock:
 		return true
 	}
 	return false

@@ -129,3 +129,40 @@ func TestAPowerCutLosesWhatWasNotSynced(t *testing.T) {
 		t.Errorf("after a power cut: %v, %q", names, b)
 	}
 }
+
+func TestAnIllDisk(t *testing.T) {
+	f := NewFaulty(NewMemory())
+	img, err := f.Create("x.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crc, err := f.Create("x.crc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(d Device) error { _, err := d.WriteAt([]byte("aaaa"), 0); return err }
+	f.SetIll(Ill{Full: true, FullSuffix: ".img"})
+	if err := write(img); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a write to a full disk: %v", err)
+	}
+	if err := write(crc); err != nil {
+		t.Errorf("a write of what has its place: %v", err)
+	}
+	if _, err := f.Create("y.img"); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a new device on a full disk: %v", err)
+	}
+	f.SetIll(Ill{Times: 2, Add: 1})
+	if err := errors.Join(write(img), img.Sync()); err != nil {
+		t.Errorf("a slow disk: %v", err)
+	}
+	if _, err := img.ReadAt(make([]byte, 4), 0); err != nil {
+		t.Errorf("a slow disk: %v", err)
+	}
+	f.SetIll(Ill{})
+	if err := write(img); err != nil {
+		t.Errorf("after it healed: %v", err)
+	}
+	if slowed, refused := f.Suffered(); slowed != 3 || refused != 2 {
+		t.Errorf("%d slowed, %d refused, want 3 and 2", slowed, refused)
+	}
+}

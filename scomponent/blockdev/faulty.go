@@ -3,6 +3,10 @@ package blockdev
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Fault is what goes wrong with the operations that it matches.
@@ -19,11 +23,79 @@ type Fault struct {
 	Corrupt bool
 }
 
-// Faulty wraps a store and injects faults. It is for tests.
+// Ill is what is wrong with a whole disk.
+type Ill struct {
+	Times float64       // an operation takes so many times its time; 0 and 1 are as ever
+	Add   time.Duration // and so much more
+	// Full has writes to devices whose names end in FullSuffix fail with ENOSPC, and makes no new ones. What has its place already, such
+	// as the checksums of blocks, can be written on a full disk, too.
+	Full       bool
+	FullSuffix string
+}
+
+// Faulty wraps a store and injects faults: those of tests one by one, and Ill on a cluster that runs. While nothing is wrong it costs one
+// atomic load an operation.
 type Faulty struct {
 	Store
+	ill             atomic.Pointer[Ill]
+	slowed, refused atomic.Uint64
+
+	some   atomic.Bool // there are faults
 	mu     sync.Mutex
 	faults []*armed
+}
+
+// SetIll says what is wrong with the disk from now on.
+func (f *Faulty) SetIll(i Ill) {
+	if i == (Ill{}) {
+		f.ill.Store(nil)
+		return
+	}
+	f.ill.Store(&i)
+}
+
+// Suffered is how many operations an ill disk has slowed down, and refused because it was full.
+func (f *Faulty) Suffered() (slowed, refused uint64) { return f.slowed.Load(), f.refused.Load() }
+
+// full reports whether nothing more can be written to a device.
+func (f *Faulty) full(name string) bool {
+	i := f.ill.Load()
+	if i == nil || !i.Full || !strings.HasSuffix(name, i.FullSuffix) {
+		return false
+	}
+	f.refused.Add(1)
+	return true
+}
+
+// slow has an operation last as long as it does on an ill disk.
+func (f *Faulty) slow(began time.Time) {
+	i := f.ill.Load()
+	if i == nil {
+		return
+	}
+	wait := i.Add
+	if i.Times > 1 {
+		wait += time.Duration(float64(time.Since(began)) * (i.Times - 1))
+	}
+	if wait > 0 {
+		f.slowed.Add(1)
+		time.Sleep(wait)
+	}
+}
+
+// begin is when an operation began, if that is asked for.
+func (f *Faulty) begin() (t time.Time) {
+	if f.ill.Load() != nil {
+		t = time.Now()
+	}
+	return t
+}
+
+// end is slow for an operation that began at t.
+func (f *Faulty) end(t time.Time) {
+	if !t.IsZero() {
+		f.slow(t)
+	}
 }
 
 type armed struct {
@@ -39,6 +111,7 @@ func (f *Faulty) Inject(ft Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = append(f.faults, &armed{Fault: ft})
+	f.some.Store(true)
 }
 
 // Heal removes all faults.
@@ -46,9 +119,13 @@ func (f *Faulty) Heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = nil
+	f.some.Store(false)
 }
 
 func (f *Faulty) hit(op, name string) (Fault, bool) {
+	if !f.some.Load() {
+		return Fault{}, false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.faults {
@@ -67,6 +144,9 @@ func (f *Faulty) hit(op, name string) (Fault, bool) {
 func (f *Faulty) Create(name string) (Device, error) {
 	if ft, ok := f.hit("create", name); ok {
 		return nil, ft.Err
+	}
+	if f.full(name) {
+		return nil, unix.ENOSPC
 	}
 	return f.wrap(f.Store.Create(name))(name)
 }
@@ -90,6 +170,7 @@ type faulty struct {
 }
 
 func (d *faulty) ReadAt(p []byte, off int64) (int, error) {
+	defer d.f.end(d.f.begin())
 	ft, ok := d.f.hit("read", d.name)
 	if ok && ft.Err != nil {
 		return 0, ft.Err
@@ -102,6 +183,10 @@ func (d *faulty) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (d *faulty) WriteAt(p []byte, off int64) (int, error) {
+	defer d.f.end(d.f.begin())
+	if d.f.full(d.name) {
+		return 0, unix.ENOSPC
+	}
 	ft, ok := d.f.hit("write", d.name)
 	switch {
 	case !ok:
@@ -126,6 +211,7 @@ func (d *faulty) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (d *faulty) Sync() error {
+	defer d.f.end(d.f.begin())
 	if ft, ok := d.f.hit("sync", d.name); ok {
 		return ft.Err
 	}

@@ -32,6 +32,19 @@ type Device struct {
 	dirty    uint64        // bytes in a volatile cache …
 	dirtyAt  time.Duration // … at this moment
 	stats    Stats
+	times    float64     // an operation takes so many times its time; 0 is 1
+	add      units.Picos // and so much more
+}
+
+// Slow has operations take so many times their time, and so much more, from now on; 0 or 1, and 0, are as ever.
+func (d *Device) Slow(times float64, add units.Picos) { d.times, d.add = times, add }
+
+// slowed is what a cost has become.
+func (d *Device) slowed(c units.Picos) units.Picos {
+	if d.times > 1 {
+		return units.Picos(float64(c) * d.times)
+	}
+	return c
 }
 
 // Stats count since New.
@@ -63,7 +76,8 @@ func (d *Device) Do(now time.Duration, op Op, offset, size uint64) time.Duration
 	if d.arm != offset {
 		cost += d.position(offset)
 	}
-	_, passed := d.transfer.Serve(admitted, class.Rate.Cost(size))
+	cost = d.slowed(cost) + d.add
+	_, passed := d.transfer.Serve(admitted, d.slowed(class.Rate.Cost(size)))
 	done := passed
 	for rest := size; ; rest -= uint64(d.o.Stripe) {
 		_, end := d.channels.Serve(passed, cost)
@@ -94,7 +108,7 @@ func (d *Device) Flush(now time.Duration) time.Duration {
 	if d.o.DrainRate > 0 {
 		d.dirty, d.dirtyAt = 0, drained
 	}
-	return drained + d.o.Flush.Duration()
+	return drained + (d.slowed(d.o.Flush) + d.add).Duration()
 }
 
 // stillDirty is what of the volatile cache has not drained by itself at t.

@@ -233,3 +233,35 @@ func BenchmarkRead(b *testing.B) {
 		now += 3000
 	}
 }
+
+// TestASlowDevice: every operation of a device that is slow on purpose takes so many times its time and so much more, and afterwards as before.
+func TestASlowDevice(t *testing.T) {
+	make := func() *Device {
+		d, err := New(DefaultOptions(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	was, slow := make(), make()
+	at := time.Duration(0)
+	for i, c := range []struct {
+		times float64
+		add   units.Picos
+	}{{1, 0}, {10, 0}, {0, units.Millisecond}, {3, units.Millisecond}, {0, 0}} {
+		slow.Slow(c.times, c.add)
+		at += time.Second
+		for _, op := range []Op{Read, Write} {
+			offset := uint64(i+1) << 20
+			a, b := was.Do(at, op, offset, 4096)-at, slow.Do(at, op, offset, 4096)-at
+			want := time.Duration(float64(a)*max(c.times, 1)) + c.add.Duration()
+			if d := b - want; d < -2 || d > 2 {
+				t.Errorf("%v: an operation of %v takes %v, want %v", c, a, b, want)
+			}
+		}
+		a, b := was.Flush(at+time.Millisecond*500), slow.Flush(at+time.Millisecond*500)
+		if c.times <= 1 && c.add == 0 && a != b || (c.times > 1 || c.add > 0) && b < a+c.add.Duration() {
+			t.Errorf("%v: a flush ends at %v, else at %v", c, b, a)
+		}
+	}
+}

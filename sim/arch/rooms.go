@@ -30,7 +30,7 @@ var cores = []string{
 	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
-	"scomponent/device", "sim/hardware", "sim/generate",
+	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",
 }
 
 // instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core, put on a

@@ -19,6 +19,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/sim/faults"
 	"splitkernel/sim/launcher"
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
@@ -28,6 +29,7 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	configFlags
+	faultFlags
 	on   string
 	keep bool
 	name string
@@ -58,6 +60,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 		}),
 	}
 	f.configFlags.add(cmd)
+	f.faultFlags.add(cmd)
 	cmd.Flags().StringVar(&f.on, "on", "", "name of a cluster that `up` has started")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave the cluster running, as `up` does")
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
@@ -108,12 +111,28 @@ type target struct {
 	died     func() []string             // nodes that ended of their own; may be nil
 	tapes    string                      // of a cluster that is up: where its nodes' tapes are, if they have some
 	stop     func(context.Context) error // takes it down, or lets it be
+
+	strike func(context.Context, faults.Fault) (replay.Struck, error)
+	heal   func(context.Context, []int) error
 }
 
 func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error) {
 	w, c, err := a.loadRun(f, workload)
 	if err != nil {
 		return err
+	}
+	known := c
+	if c == nil && len(w.Faults)+len(f.faults) > 0 {
+		st, err := launcher.Find(f.on)
+		if err != nil {
+			return err
+		}
+		known = st.Cluster
+	}
+	if known != nil {
+		if err := a.addFaults(&f.faultFlags, workload, w, known); err != nil {
+			return err
+		}
 	}
 	var traces []replay.Trace // before anything is started, except of those that come with the program
 	if !w.Bundled() {
@@ -149,7 +168,7 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 
 // runOn makes the run, on a cluster that it starts and stops or on one that is up. It gives the nodes that died.
 func (a *app) runOn(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, traces []replay.Trace, rec *runRecord, log *slog.Logger) (died []string, err error) {
-	t, err := a.target(ctx, f, c, rec.tape, log)
+	t, err := a.target(ctx, f, c, rec.tape, w.Seed, log)
 	if err != nil {
 		return nil, err
 	}
@@ -239,9 +258,9 @@ func makeOut(out, name string) (string, error) {
 }
 
 // target starts or finds the cluster.
-func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, log *slog.Logger) (*target, error) {
+func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, seed uint64, log *slog.Logger) (*target, error) {
 	if f.on == "" && !f.keep {
-		return a.ownTarget(ctx, f, c, tapes, log)
+		return a.ownTarget(ctx, f, c, tapes, seed, log)
 	}
 	var st *launcher.State
 	var err error
@@ -260,8 +279,9 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the bundled traces: %w", err)
 	}
+	strike, heal := strikersAt(st)
 	return &target{
-		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp, tapes: filepath.Join(st.Out, recordDir),
+		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp, strike: strike, heal: heal, tapes: filepath.Join(st.Out, recordDir),
 		stop: func(context.Context) error { return os.RemoveAll(temp) },
 	}, nil
 }
@@ -278,8 +298,8 @@ func clusterSets(set []string) []string {
 }
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
-func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, log *slog.Logger) (*target, error) {
-	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes})
+func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, seed uint64, log *slog.Logger) (*target, error) {
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, Seed: seed})
 	if err != nil {
 		return nil, err
 	}
@@ -318,8 +338,9 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, ta
 		cl.Stop(a.kill)
 		os.Exit(exitFailed)
 	})
+	strike, heal := strikers(cl)
 	return &target{
-		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts, died: func() []string { return died },
+		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts, strike: strike, heal: heal, died: func() []string { return died },
 		stop: func(kill context.Context) error {
 			atOnce()
 			stopAnswering()
@@ -357,6 +378,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
 	}
 	o.Nodes = replayNodes(t.nodes())
+	o.Strike, o.Heal = t.strike, t.heal
 	o.NodesNow = func() []replay.Node { return replayNodes(t.nodes()) }
 	p := a.newProgress()
 	o.Progress = p.show

@@ -21,6 +21,7 @@ const defaultHardware = configs.DefaultHardware
 // simulateFlags are the flags of simulate.
 type simulateFlags struct {
 	configFlags
+	faultFlags
 	hardware string
 	out      string
 	seed     uint64
@@ -55,6 +56,7 @@ effect must be the recorded one. With --hardware the program of that run is simu
 		}),
 	}
 	f.configFlags.add(cmd)
+	f.faultFlags.add(cmd)
 	cmd.Flags().StringVar(&f.hardware, "hardware", defaultHardware, "hardware profile: a file, or one of "+strings.Join(configs.BundledHardware(), ", "))
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
@@ -71,6 +73,9 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	c, w, err := a.loadBoth(&f.configFlags, workload)
 	h, hErr := configs.LoadHardware(f.hardware)
 	if err := errors.Join(err, hErr); err != nil {
+		return err
+	}
+	if err := a.addFaults(&f.faultFlags, workload, w, c); err != nil {
 		return err
 	}
 	if f.replayed && h.Processor.Reference == 0 {
@@ -141,7 +146,7 @@ func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workl
 		if hardware == "" {
 			hardware = defaultHardware
 		}
-		return a.simulate(ctx, &simulateFlags{configFlags: f.configFlags, hardware: hardware, out: f.out}, workload)
+		return a.simulate(ctx, &simulateFlags{configFlags: f.configFlags, faultFlags: f.faultFlags, hardware: hardware, out: f.out}, workload)
 	}
 	return usage("--engine %q, want %s or %s", engine, engineLive, engineVirtual)
 }

@@ -146,7 +146,10 @@ func (a *app) liveRun(ctx context.Context, r *experiment.Run, dir string) (sum *
 	defer logFile.Close()
 	log := slog.New(slog.NewJSONHandler(logFile, nil)).With("node", "run")
 	f := &runFlags{out: dir}
-	t, err := quiet.ownTarget(ctx, f, r.Cluster, nil, log)
+	if err := quiet.addFaults(&f.faultFlags, r.Workload.Name, r.Workload, r.Cluster); err != nil {
+		return nil, err
+	}
+	t, err := quiet.ownTarget(ctx, f, r.Cluster, nil, r.Workload.Seed, log)
 	if err != nil {
 		return nil, err
 	}

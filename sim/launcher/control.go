@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"splitkernel/configs"
+	"splitkernel/sim/faults"
 )
 
 const (
@@ -31,6 +32,8 @@ const (
 	downTimeout = StopTimeout + 2*time.Second
 	// growTimeout bounds how long a node may take to join or leave, its turn included.
 	growTimeout = 2*StartTimeout + controlTimeout
+	// strikeTimeout bounds how long something may take to go wrong on purpose, its turn and starts of nodes included.
+	strikeTimeout = 2*StartTimeout + controlTimeout
 	// maxRequestBytes bounds a request to a supervisor.
 	maxRequestBytes = 64 << 10
 )
@@ -59,8 +62,10 @@ type State struct {
 
 // request is what a supervisor is asked.
 type request struct {
-	Op   string          // "state", "stop", "add" or "remove"
-	Node configs.NewNode // add: what; remove: the id
+	Op    string          // "state", "stop", "add", "remove", "fault", "faults" or "heal"
+	Node  configs.NewNode // add: what; remove: the id
+	Fault string          // fault: what
+	IDs   []int           // heal: which; none is all
 }
 
 // reply is the supervisor's answer. The cluster is apart, as the text of its file, because it carries the token, which
@@ -71,6 +76,7 @@ type reply struct {
 	Node    *NodeInfo // that was added
 	Error   string
 	Faults  []string // of the configuration of a node, instead of Error
+	Struck  []Struck // faults: all; heal: what was ended; fault: this one
 }
 
 // Supervisor owns a cluster for others: it answers on a socket in the cluster's folder until somebody stops it. There is
@@ -277,6 +283,24 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net
 		ctx, cancel := context.WithTimeout(ctx, growTimeout)
 		defer cancel()
 		r = s.changed(s.cluster.Remove(ctx, q.Node.ID))
+	case "fault":
+		ctx, cancel := context.WithTimeout(ctx, strikeTimeout)
+		defer cancel()
+		f, err := faults.Parse(q.Fault)
+		if err == nil {
+			var st Struck
+			st, err = s.cluster.Strike(ctx, f)
+			r.Struck = []Struck{st}
+		}
+		r.fail(err)
+	case "faults":
+		r.Struck = s.cluster.Faults()
+	case "heal":
+		ctx, cancel := context.WithTimeout(ctx, strikeTimeout)
+		defer cancel()
+		var err error
+		r.Struck, err = s.cluster.Heal(ctx, q.IDs...)
+		r.fail(err)
 	default:
 		r.Error = fmt.Sprintf("unknown request %q (is it of another version of this program?)", q.Op)
 	}
@@ -299,6 +323,41 @@ func (s *Supervisor) changed(err error) (r reply) {
 		r.Error = err.Error()
 	}
 	return r
+}
+
+// fail notes what did not succeed.
+func (r *reply) fail(err error) {
+	if err != nil {
+		r.Error = err.Error()
+	}
+}
+
+// StrikeAt has the owner of a cluster that Find has found have something go wrong. What is random was drawn.
+func StrikeAt(st *State, f faults.Fault) (Struck, error) {
+	list, err := struckBy(st, request{Op: "fault", Fault: f.String()})
+	if err != nil || len(list) == 0 {
+		return Struck{}, err
+	}
+	return list[0], nil
+}
+
+// FaultsOf lists what was made to go wrong in a cluster that Find has found.
+func FaultsOf(st *State) ([]Struck, error) { return struckBy(st, request{Op: "faults"}) }
+
+// HealAt ends what goes wrong on purpose in a cluster that Find has found, all of it without ids, and gives what it ended.
+func HealAt(st *State, ids ...int) ([]Struck, error) {
+	return struckBy(st, request{Op: "heal", IDs: ids})
+}
+
+func struckBy(st *State, q request) ([]Struck, error) {
+	r, err := ask(st.Dir, q, strikeTimeout+controlTimeout)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cluster %s (process %d): %w", st.Name, st.PID, err)
+	case r.Error != "":
+		return r.Struck, fmt.Errorf("cluster %s: %s", st.Name, r.Error)
+	}
+	return r.Struck, nil
 }
 
 // ask sends a request to the supervisor whose folder is dir.

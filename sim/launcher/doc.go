@@ -8,7 +8,11 @@
 // dies, however, each child sees its end, stops, and removes the temporary folder. All of them hold one lock in that folder
 // open; a folder whose lock is free belongs to nobody alive and the next Start removes it.
 //
-// Goroutines: one per child, which ends with the child; Stop waits for all of them. Lock: Cluster.mu, never held over a wait.
+// It also has things go wrong on purpose (Strike, package faults): it kills, stops and starts processes, and tells nodes what to do to
+// their messages and disks. A node that is started again finds the faults of its links in its configuration.
+//
+// Goroutines: one per child, which ends with the child, and one per fault that will end; Stop waits for all of them. Lock: Cluster.mu,
+// never held over a wait.
 //
 //	c, err := launcher.Start(ctx, launcher.Options{Cluster: cluster, Out: out, Log: log})
 //	if err != nil { ... }             // says which node did not start, and why

@@ -40,6 +40,8 @@ type Options struct {
 	Executable string
 	// Log gets what the launcher does; nil is silence.
 	Log *slog.Logger
+	// Seed is that of the chance of faults: which messages are lost.
+	Seed uint64
 	// Record is where the nodes' tapes go; the folder exists. Nil records nothing.
 	Record *node.Record
 }
@@ -74,6 +76,10 @@ type Cluster struct {
 	deaths   chan Death
 	changing chan struct{} // holds one token while a node joins or leaves, and once the cluster is being stopped
 	quit     chan struct{} // closed when the cluster is being stopped
+	striking chan struct{} // holds one token while a fault begins or ends
+	healers  sync.WaitGroup
+	life     context.Context // ends when the cluster is being stopped
+	endLife  context.CancelFunc
 
 	mu       sync.Mutex
 	cluster  *configs.Cluster  // as it is now; never changed, but replaced
@@ -83,8 +89,12 @@ type Cluster struct {
 	killed   map[string]bool
 	stopping bool
 	restarts int
-	stopOnce sync.Once
-	stopErr  error
+
+	struck     []*struck // the first first; at most MaxStruck that have ended
+	lastStruck int
+	faultSeq   uint64
+	stopOnce   sync.Once
+	stopErr    error
 }
 
 // Start starts every node and returns when all are ready. On any fault it stops what it started and leaves nothing.
@@ -110,9 +120,10 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	}
 	c := &Cluster{
 		opts: opts, id: newClusterID(opts.Cluster.Name), runtime: dir, cluster: opts.Cluster, addrs: map[string]string{},
-		deaths: make(chan Death, maxDeaths), changing: make(chan struct{}, 1), quit: make(chan struct{}),
+		deaths: make(chan Death, maxDeaths), changing: make(chan struct{}, 1), quit: make(chan struct{}), striking: make(chan struct{}, 1),
 		used: map[string]bool{}, children: map[string]*child{}, killed: map[string]bool{},
 	}
+	c.life, c.endLife = context.WithCancel(context.Background())
 	for _, n := range opts.Cluster.Nodes {
 		c.used[n.ID] = true
 	}
@@ -182,7 +193,7 @@ func (c *Cluster) furnish(cluster *configs.Cluster, id string) error {
 	if err := os.MkdirAll(c.dataPath(id), 0o700); err != nil {
 		return fmt.Errorf("make the data folder of node %s: %w", id, err)
 	}
-	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record}
+	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record, Faults: c.planned(id)}
 	return node.WriteConfig(c.configPath(id), cfg)
 }
 
@@ -321,7 +332,7 @@ func (c *Cluster) Restart(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
-	cfg.Restarted = true
+	cfg.Restarted, cfg.Faults = true, c.planned(id)
 	if err := node.WriteConfig(c.configPath(id), cfg); err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}

@@ -23,7 +23,10 @@ func (c *Cluster) stop(ctx context.Context) error {
 	c.mu.Lock()
 	c.stopping = true
 	close(c.quit)
+	c.endLife()
 	c.mu.Unlock()
+	c.ease()
+	c.healers.Wait()
 	c.changing <- struct{}{} // who joins or leaves sees quit and comes to an end; nobody does any more
 	c.mu.Lock()
 	var all []*child

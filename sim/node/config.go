@@ -39,6 +39,10 @@ type Config struct {
 	// Record is where the node's tape goes; the folder exists. Nil records nothing.
 	Record *Record `json:",omitempty"`
 
+	// Faults is what goes wrong on purpose from the start: a node that is started again is in the same network as before.
+	Faults *wire.FaultReq `json:",omitempty"`
+
+	faults  *netlayer.Faults  // of this process: what goes wrong on purpose with what it sends
 	metrics *netlayer.Metrics // of this process, where its connections count themselves; nil counts nothing
 }
 

@@ -144,6 +144,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (c *Config) peerOptions(log *slog.Logger) netlayer.Options {
 	o := c.Node.Netlayer.Peer
 	o.Cluster, o.Token, o.Role, o.Node, o.Log, o.Metrics = c.ClusterID, c.Node.Token, c.Node.Role, c.Node.ID, log, c.metrics
+	o.Faults = c.faults
 	return o
 }
 
@@ -151,6 +152,7 @@ func (c *Config) peerOptions(log *slog.Logger) netlayer.Options {
 func (c *Config) serverOptions(log *slog.Logger) netlayer.ServerOptions {
 	o := c.Node.Netlayer.Server
 	o.Cluster, o.Token, o.Role, o.Node, o.Log = c.ClusterID, c.Node.Token, c.Node.Role, c.Node.ID, log
+	o.Faults = c.faults
 	return o
 }
 

@@ -219,3 +219,15 @@ func (u *usage) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descWindow, r.window.Seconds())
 }
+
+var descFaults = prometheus.NewDesc("splitkernel_node_faults_injected_total", "What this node did wrong on purpose, by kind.", []string{"kind"}, nil)
+
+// Describe implements prometheus.Collector.
+func (f *faults) Describe(ch chan<- *prometheus.Desc) { ch <- descFaults }
+
+// Collect implements prometheus.Collector.
+func (f *faults) Collect(ch chan<- prometheus.Metric) {
+	for _, k := range f.kinds() {
+		ch <- prometheus.MustNewConstMetric(descFaults, prometheus.CounterValue, float64(k.n), k.name)
+	}
+}

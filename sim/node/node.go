@@ -32,6 +32,7 @@ type process struct {
 	part    *part
 	use     *usage
 	member  *membership // nil at a manager
+	faults  *faults
 }
 
 // Run is the life of one process of a cluster: it returns when ctx ends or the launcher has died, after all that it started
@@ -79,6 +80,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if cfg.metrics, err = netlayer.NewMetrics(mon.registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	faults := newFaults(cfg)
 	gm, err := client.New(cfg.clientOptions(log))
 	if err != nil {
 		return err
@@ -97,7 +99,14 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err != nil {
 		return err
 	}
-	p := &process{cfg: cfg, log: log, epoch: epoch, monitor: mon, part: pt}
+	faults.disk = pt.disk
+	if err := mon.registry.Register(faults); err != nil {
+		return errors.Join(fmt.Errorf("register metrics: %w", err), pt.close(ctx))
+	}
+	if cfg.Faults != nil {
+		faults.set(*cfg.Faults)
+	}
+	p := &process{cfg: cfg, log: log, epoch: epoch, monitor: mon, part: pt, faults: faults}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
@@ -109,7 +118,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	prober := netlayer.NewProber(cfg.peerOptions(log), maxProbes)
 	so := cfg.serverOptions(log)
 	so.Recorder = pt.recorder
-	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober}, so)
+	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober, faults: faults}, so)
 	pt.waits = func() waited {
 		w := waited{}.add(server.QueueWait())
 		if pt.waitsInside != nil {
@@ -194,7 +203,7 @@ func (p *process) announce(ctx context.Context, in *Inherited) error {
 }
 
 func (p *process) stats() wire.NodeStatsRep {
-	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Counters: p.part.counters()}
+	return wire.NodeStatsRep{Node: p.cfg.Node.ID, Role: p.cfg.Node.Role, Epoch: wire.Epoch(p.epoch.Load()), Counters: append(p.part.counters(), p.faults.counters()...)}
 }
 
 func (p *process) holdings(q wire.HoldingsReq) wire.HoldingsRep {
@@ -210,17 +219,20 @@ type mux struct {
 	holdings func(wire.HoldingsReq) wire.HoldingsRep
 	epoch    func() wire.Epoch
 	prober   *netlayer.Prober
+	faults   *faults
 }
 
 // Inline implements netlayer.Handler. Counting takes the component's locks, and a probe waits for
 // another node, so they go to a worker.
 func (m *mux) Inline(op wire.Op) bool {
-	return op != wire.OpNodeStats && op != wire.OpHoldings && op != wire.OpProbe && m.part.handler.Inline(op)
+	return op != wire.OpNodeStats && op != wire.OpHoldings && op != wire.OpProbe && op != wire.OpFault && m.part.handler.Inline(op)
 }
 
 // Serve implements netlayer.Handler.
 func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	switch {
+	case req.Op == wire.OpFault:
+		return m.faults.serve(req, rep)
 	case req.Op == wire.OpNodeStats && m.part.counters != nil: // a manager counts by itself
 		var q wire.NodeStatsReq
 		if err := wire.Unmarshal(req.Body, &q); err != nil {

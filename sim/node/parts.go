@@ -17,6 +17,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/scomponent"
+	"splitkernel/scomponent/blockdev"
 	"splitkernel/sim/replay"
 )
 
@@ -44,7 +45,8 @@ type part struct {
 	// waitsInside adds the waits that the server does not see; may be nil.
 	waitsInside func() (time.Duration, uint64)
 
-	recorder tape.Recorder // of the node; nil if it is not recorded
+	disk     *blockdev.Faulty // of an sComponent
+	recorder tape.Recorder    // of the node; nil if it is not recorded
 
 	// Of a manager.
 	run   func(context.Context) error // nil if the part needs no goroutine of its own
@@ -214,11 +216,18 @@ func newStorage(cfg *Config, log *slog.Logger) (*part, error) {
 	if rec.w != nil {
 		o.Recorder = rec.w
 	}
+	dir, err := blockdev.OpenDir(o.DataDir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("scomponent: %s: data_dir: %w", o.Node, err), rec.close())
+	}
+	disk := blockdev.NewFaulty(dir)
+	o.Devices = disk // which the component closes
 	comp, err := scomponent.New(o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("scomponent: %w", err), rec.close())
 	}
 	return &part{
+		disk:     disk,
 		recorder: o.Recorder, handler: comp.Handler(), register: func(r registerer) error { return errors.Join(comp.Register(r), rec.register(r)) }, counters: comp.Counters,
 		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, holdings: comp.Holdings,
 		close: func(ctx context.Context) error { return errors.Join(comp.Close(ctx), rec.close()) },

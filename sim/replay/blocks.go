@@ -14,7 +14,11 @@ func (j *player) block(e *trace.Event) error {
 		return fmt.Errorf("volume %d: %w", e.Volume, errNoVolume)
 	}
 	v := j.volumes[e.Volume]
-	defer j.requests.Add(1)
+	defer func() {
+		if j.requests.Add(1); j.progress != nil {
+			j.progress(1)
+		}
+	}()
 	if e.Kind == trace.BlockFlush {
 		j.blocks.flushes++
 		return j.corrupt(v.Flush(j.ctx))

@@ -39,6 +39,7 @@ type player struct {
 	lanes    func(memory) accesses                      // who makes the accesses of one repetition
 	boundary func(a accesses, batch *trace.Batch) error // called where the process may stand still
 	reach    func()                                     // told when a batch was made whole
+	progress func(n uint64)                             // told of accesses and block requests that were made; may be nil
 
 	at    place
 	maps  mapped

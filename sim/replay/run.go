@@ -19,6 +19,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/sim/faults"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
 )
@@ -65,7 +66,11 @@ type RunOptions struct {
 	Progress     func(Progress) // may be nil; called from Run's goroutine
 	OnPlaced     func()         // may be nil; called when every vNode has its place, before any starts
 	Restarts     func() int     // of components during the run; may be nil
-	Log          *slog.Logger
+	// Strike has something go wrong now, if the workload has faults. What it begins and does not end is ended by Heal, when the processes
+	// have: what a run made go wrong does not outlive it, but for the dead.
+	Strike func(context.Context, faults.Fault) (Struck, error)
+	Heal   func(context.Context, []int) error
+	Log    *slog.Logger
 }
 
 // Progress is how far a run is.
@@ -112,6 +117,7 @@ type controller struct {
 	asking sync.WaitGroup // admissions that may wait
 	sum    *report.Summary
 	start  time.Time
+	wrong  *wrongs // what is to go wrong
 }
 
 // Run places the vNodes of a workload, replays them and reports. The error is for what kept the run from being made or
@@ -122,6 +128,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "live", Workload: o.Workload.Name, Cluster: o.ClusterName, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
+		Faults: []report.Fault{}, Lost: []string{},
 	}
 	defer r.close()
 	if err := r.prepare(ctx); err != nil {
@@ -153,6 +160,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	}
 	began := time.Now()
 	even, stop := r.watchSpread(ctx)
+	r.wrong = goWrong(ctx, &o, began)
 	for _, v := range r.vnodes {
 		if v.failed == "" && v.pending == nil {
 			r.launch(ctx, v)
@@ -168,6 +176,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	}
 	r.sum.WallSeconds = time.Since(began).Seconds()
 	stop()
+	r.sum.AddFaults(r.wrong.end(ctx))
 	r.collect(ctx, before, leaders)
 	r.collectMoves(context.WithoutCancel(ctx), began, even)
 	r.cleanup(ctx)
@@ -310,7 +319,8 @@ func (v *vnode) running() bool { return v.started && v.failed == "" && v.status.
 
 // follow asks for progress until every process has ended. If ctx ends it stops them and waits a little.
 func (r *controller) follow(ctx context.Context) {
-	tick := time.NewTicker(PollInterval)
+	interval := PollInterval
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	stop := ctx.Done()
 	limit := (<-chan time.Time)(nil)
@@ -325,6 +335,10 @@ func (r *controller) follow(ctx context.Context) {
 			if v.running() {
 				running++
 			}
+		}
+		if want := r.wrong.interval(r.far()); want != interval {
+			interval = want
+			tick.Reset(interval)
 		}
 		if r.o.Progress != nil {
 			p := Progress{Running: running}
@@ -366,6 +380,14 @@ func (r *controller) follow(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// far is how many references and block requests have been made, of how many.
+func (r *controller) far() (done, total uint64) {
+	for _, v := range r.vnodes {
+		done, total = done+v.status.Done+v.status.Blocks, total+v.total
+	}
+	return done, total
 }
 
 // stop ends a process, where it runs now.

@@ -82,6 +82,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
+		Faults: []report.Fault{}, Lost: []string{},
 	}
 	vo := virtualCluster(o)
 	if vo.Placed, err = placedOf(o.Placement); err != nil {
@@ -99,13 +100,15 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 		return nil, err
 	}
 	defer c.Close()
-	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, false)
+	wrong := newVirtualWrongs(c, &o, r.vnodes)
+	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, wrong)
 	if err := c.Run(0); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	r.sum.AddFaults(wrong.end())
 	seconds, events := c.Now().Seconds(), c.Events()
 	if o.Ended != nil {
 		if err := o.Ended(c); err != nil {
@@ -144,7 +147,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 	}
 	defer c.Close()
 	alone := vnode{v: v.v, spec: v.spec, info: v.info, path: v.path, total: v.total, digest: v.digest, hosts: []wire.NodeID{}}
-	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, true)
+	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, nil)
 	if err := c.Run(0); err != nil {
 		return 0, err
 	}
@@ -185,12 +188,15 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 }
 
 // startVirtual has the vNodes admitted in order, as live, and then all run. One that may wait for room is waited for no longer than
-// AtOnce; it runs when it has its place.
-func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, local bool) []*vprocess {
+// AtOnce; it runs when it has its place. wrong is what goes wrong meanwhile; nil has them run with all memory at hand.
+func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, wrong *virtualWrongs) []*vprocess {
 	chance := vtime.Stream(seed, "starts", 0)
 	ps := make([]*vprocess, len(vnodes))
 	for i, v := range vnodes {
-		p := &vprocess{v: v, c: c, local: local}
+		p := &vprocess{v: v, c: c, local: wrong == nil}
+		if wrong != nil {
+			p.progress = wrong.step
+		}
 		p.spec, p.log, p.ctx, p.pages = v.spec, log, ctx, check.NewPages()
 		p.boundary = func(a accesses, _ *trace.Batch) error { return p.stand(a) }
 		p.reach = func() {}
@@ -211,6 +217,9 @@ func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, see
 				}
 			})
 			y.WaitFor(&answered, AtOnce)
+		}
+		if wrong != nil {
+			wrong.begin()
 		}
 		for _, p := range ps {
 			if p.answered && !p.started {

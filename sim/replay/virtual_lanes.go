@@ -79,7 +79,9 @@ func (p *vprocess) access(t *vcluster.Thread, rs []trace.Ref, first uint64) erro
 		}
 	}
 	p.checked += uint64(len(rs))
-	p.done.Add(uint64(len(rs)))
+	if p.done.Add(uint64(len(rs))); p.progress != nil {
+		p.progress(uint64(len(rs)))
+	}
 	return nil
 }
 

@@ -42,11 +42,12 @@ func WriteTable(w io.Writer, s *Summary) error {
 	tw.Flush()
 	b.WriteByte('\n')
 	moved(&b, s)
+	wrong(&b, s)
 	modelled(&b, s)
 	for _, part := range []struct {
 		head string
 		list []string
-	}{{"failed", s.Failed}, {"WRONG PAGES", s.Integrity}, {"warnings", s.Warnings}} {
+	}{{"failed", s.Failed}, {"WRONG PAGES", s.Integrity}, {fmt.Sprintf("LOST (%d)", len(s.Lost)), s.Lost}, {"warnings", s.Warnings}} {
 		if len(part.list) > 0 {
 			fmt.Fprintf(&b, "\n%s:\n", part.head)
 			for _, l := range part.list {

@@ -123,24 +123,27 @@ type Cluster struct {
 	host  *fifo.Server // the processors that all components share; nil if each has its own
 	costs *costs
 
-	nodes    []any // *compute, *memory, *storage, or nil for a manager; by number
-	byID     map[wire.NodeID]int32
-	compute  []*compute
-	memory   []*memory
-	storage  []*storage
-	gm       *managers
-	lives    []life // by number
-	mortal   bool   // a node was killed or started
-	faulty   bool   // anything else went wrong with nodes and links
-	cuts     map[pair]int
-	due      int // faults, and ends of faults, that are to come
-	restarts int
-	dropped  uint64     // things that nobody owned
-	members  members    // who sends heartbeats
-	metered  bool       // somebody balances, so components measure what things bear
-	replayed *replayed  // of Options.Placed, or nil
-	ordered  []Ordered  // of Options.Orders
-	pauses   *rand.Rand // before requests are sent again; nil until one is
+	nodes     []any // *compute, *memory, *storage, or nil for a manager; by number
+	byID      map[wire.NodeID]int32
+	compute   []*compute
+	memory    []*memory
+	storage   []*storage
+	gm        *managers
+	lives     []life // by number
+	mortal    bool   // a node was killed or started
+	faulty    bool   // anything else went wrong with nodes and links
+	cuts      map[pair]int
+	ills      int                     // faults of links that there were
+	illChance *rand.Rand              // of them
+	full      map[int32]time.Duration // until when devices are full, by node
+	due       int                     // faults, and ends of faults, that are to come
+	restarts  int
+	dropped   uint64     // things that nobody owned
+	members   members    // who sends heartbeats
+	replayed  *replayed  // of Options.Placed, or nil
+	metered   bool       // somebody balances, so components measure what things bear
+	ordered   []Ordered  // of Options.Orders
+	pauses    *rand.Rand // before requests are sent again; nil until one is
 
 	msgs     slab[message]
 	later    slab[func()]

@@ -178,8 +178,8 @@ func (g *managers) repeat(y *vtime.Proc, what string, propose func(client, seq u
 	return wire.Errorf(wire.KindUnavailable, "%s: nobody knows what became of it after %d attempts: %v", what, clientAttempts, err)
 }
 
-// Holds tells what a manager has at a component, above all while it drains.
-func (c *Cluster) Holds(k wire.Manager, id wire.NodeID) (movelist.Holds, error) {
+// Holdings tells what a manager has at a component, above all while it drains.
+func (c *Cluster) Holdings(k wire.Manager, id wire.NodeID) (movelist.Holds, error) {
 	b, err := c.gm.answer(k, membership.Query{Kind: membership.QueryHolds, Node: id})
 	if err != nil {
 		return movelist.Holds{}, err

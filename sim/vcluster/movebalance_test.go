@@ -57,7 +57,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, k := range []wire.Manager{wire.GPM, wire.GMM, wire.GSM} {
-		h, err := c.Holds(k, drained[i])
+		h, err := c.Holdings(k, drained[i])
 		if err != nil || !h.Drains || h.Left() > 0 {
 			t.Errorf("%s has %+v: %v", drained[i], h, err)
 		}
@@ -187,7 +187,7 @@ func TestADrainThatCannotEnd(t *testing.T) {
 	if e := said(t, c, wire.GPM, events.Stuck); len(e) != 1 || e[0].Node != "p1" || !strings.Contains(e[0].Reason, "lines") {
 		t.Errorf("%+v, want one that says how many lines are short", e)
 	}
-	if h, err := c.Holds(wire.GPM, "p1"); err != nil || !h.Drains || h.Left() > 0 {
+	if h, err := c.Holdings(wire.GPM, "p1"); err != nil || !h.Drains || h.Left() > 0 {
 		t.Errorf("p1 has %+v: %v", h, err)
 	}
 }

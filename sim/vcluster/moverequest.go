@@ -11,11 +11,9 @@ import (
 
 // Times of requests, as live.
 const (
-	// controlAttempts is how often a request is sent in all while its receiver is busy or does not answer, and retryBase and
-	// retryMax bound the pauses between: the defaults of live connections.
-	controlAttempts = 10
-	retryBase       = 20 * time.Millisecond
-	retryMax        = 500 * time.Millisecond
+	// retryBase and retryMax bound the pauses before a request is sent again: the defaults of live connections.
+	retryBase = 20 * time.Millisecond
+	retryMax  = 500 * time.Millisecond
 )
 
 // timed is control with a patience: if the answer has not come when that is over, it is an error of KindTimeout, and whatever comes

@@ -383,20 +383,64 @@ func (c *Cluster) send(op wire.Op, from, to int32, bytes int, serve func(done fu
 	c.post(i)
 }
 
-// control is ask with a request and an answer in msgpack: their lengths are those of the wire.
+// controlAttempts is how often a control message is sent in all, as by a live connection.
+const controlAttempts = 10
+
+// control is ask with a request and an answer in msgpack: their lengths are those of the wire. What gets no answer is sent again, and
+// executed at most once for as long as its receiver lives, as by the sessions of live connections.
 func control[Q, R any](c *Cluster, op wire.Op, from, to int32, q Q, serve func(q Q, done func(R, error)), answer func(R, error)) {
-	c.ask(op, from, to, len(wire.Marshal(q)), func(done func(int, func())) {
-		serve(q, func(r R, err error) {
-			n := 0
-			if err == nil {
-				n = len(wire.Marshal(r))
-			} else {
-				n = len(err.Error()) // a kind and a text
+	size := len(wire.Marshal(q))
+	var (
+		begun, done bool
+		life        uint16 // of the receiver when it began
+		kept        R
+		keptErr     error
+		waiting     []func()
+	)
+	send, attempts := func() {}, 0
+	send = func() {
+		attempts++
+		c.ask(op, from, to, size, func(reply func(int, func())) {
+			give := func() {
+				n := 0
+				if keptErr == nil {
+					n = len(wire.Marshal(kept))
+				} else {
+					n = len(keptErr.Error()) // a kind and a text
+				}
+				r, err := kept, keptErr
+				reply(n, func() { answer(r, err) })
 			}
-			done(n, func() { answer(r, err) })
+			if now := c.lives[to].no; begun && now != life {
+				begun, done, waiting = false, false, nil
+			}
+			switch {
+			case done:
+				give()
+			case begun:
+				waiting = append(waiting, give)
+			default:
+				begun, life, waiting = true, c.lives[to].no, append(waiting, give)
+				in := life
+				serve(q, func(r R, err error) {
+					if in != life { // of a life that has ended
+						return
+					}
+					done, kept, keptErr = true, r, err
+					all := waiting
+					for waiting = nil; len(all) > 0; all = all[1:] {
+						all[0]()
+					}
+				})
+			}
+		}, func(err error) {
+			if wire.KindOf(err) == wire.KindTimeout && attempts < controlAttempts {
+				send()
+				return
+			}
+			var none R
+			answer(none, err)
 		})
-	}, func(err error) {
-		var none R
-		answer(none, err)
-	})
+	}
+	send()
 }

@@ -43,7 +43,8 @@ type vol struct {
 	owed    volume.Persist      // a header that must be written
 	waiting map[uint64]flushing
 	last    uint64
-	served  heat.Meter // block requests, and their bytes
+	bad     map[uint64]uint8 // sectors that were corrupted on purpose, by block
+	served  heat.Meter       // block requests, and their bytes
 	bytes   heat.Meter
 
 	closed  error        // what requests are answered while it moves
@@ -96,6 +97,9 @@ func (s *storage) create(q wire.VolumeCreateReq) error {
 		return nil
 	}
 	if err := s.room(meta.SizeBytes); err != nil {
+		return err
+	}
+	if err := s.noSpace(fmt.Sprintf("volume %d cannot be made", q.Volume)); err != nil {
 		return err
 	}
 	s.place(q.Volume, meta)
@@ -230,6 +234,10 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 			}
 			n := k.Offset / wire.PageSize
 			give := func() {
+				if err := v.checked(s, k, uint8(buffercache.MaskOf(k))); err != nil {
+					q.reply(err)
+					return
+				}
 				if b := v.blocks[n]; b != nil {
 					each(buffercache.MaskOf(k), func(i int) { q.data[i] = b[i] })
 				}
@@ -248,6 +256,10 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 		apply, p, err := v.core.Write(k)
 		s.persist(v, p, func() {
 			if err == nil && apply {
+				err = s.noSpace(fmt.Sprintf("volume %d: write of %d bytes at offset %d", k.Volume, k.Length, k.Offset))
+			}
+			if err == nil && apply {
+				v.rewritten(k, uint8(buffercache.MaskOf(k)))
 				n := k.Offset / wire.PageSize
 				b := v.blocks[n]
 				if b == nil {

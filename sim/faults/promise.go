@@ -1,0 +1,129 @@
+package faults
+
+import (
+	"fmt"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Promise is what a cluster keeps whatever goes wrong for a while: no page and no block that was acknowledged is lost, and every
+// process goes on. Today nothing has a copy elsewhere, so it is kept only through faults that everybody outlives.
+type Promise struct {
+	// Lease is after how long without a heartbeat a component is taken for silent; if it does not answer a probe either, it is declared
+	// dead, and what it had is lost.
+	Lease time.Duration
+	// Patience is how long a process waits for pages and blocks, and CallTimeout after how long a lost message is sent again.
+	Patience, CallTimeout time.Duration
+	Nodes                 []Node
+}
+
+// Breach is a fault of a list that costs what the promise is about.
+type Breach struct {
+	Index int // of the fault
+	Fault Fault
+	Cost  string // "the memory of m2 is lost: no vRegion has a copy elsewhere"
+}
+
+func (b Breach) String() string { return fmt.Sprintf("%q: %s", b.Fault.String(), b.Cost) }
+
+// Breaches are the faults of a list that break the promise.
+func (p *Promise) Breaches(list []Fault) (out []Breach) {
+	for i, f := range list {
+		if cost := p.cost(f, list[i+1:]); cost != "" {
+			out = append(out, Breach{i, f, cost})
+		}
+	}
+	return out
+}
+
+// cost says what a fault costs, or nothing. later are those behind it in the list.
+func (p *Promise) cost(f Fault, later []Fault) string {
+	role, _ := f.Node.role(p.Nodes)
+	switch f.Kind {
+	case Kill, Restart:
+		switch role {
+		case wire.RoleMemory:
+			return fmt.Sprintf("the memory of %v is lost with it: no vRegion has a copy elsewhere", f.Node)
+		case wire.RoleCompute:
+			return fmt.Sprintf("the processes of %v end with it: there is no checkpoint from which they could go on", f.Node)
+		case wire.RoleStorage:
+			if f.Kind == Kill && !p.back(f, later) {
+				return fmt.Sprintf("the volumes of %v are out of reach until it is started again, which must be within %v: no volume has a copy elsewhere", f.Node, Duration(p.Patience))
+			}
+		}
+	case Pause:
+		if role != wire.RoleManager && p.silent(f.For) {
+			return fmt.Sprintf("%v is declared dead when it is silent for longer than the lease of %v, and what it has is lost", f.Node, Duration(p.Lease))
+		}
+	case Partition:
+		return p.cutOff(f)
+	case Delay:
+		if 2*(f.By+f.Jitter) >= p.CallTimeout {
+			return fmt.Sprintf("no call is answered within its deadline of %v", Duration(p.CallTimeout))
+		}
+	case Lose:
+		if f.Part == Whole {
+			return p.cutOff(f)
+		}
+	case CorruptBlock:
+		return fmt.Sprintf("what the block of %v held is lost: no volume has a copy elsewhere", f.Node)
+	}
+	return ""
+}
+
+// silent reports whether somebody is taken for dead who is not heard for so long.
+func (p *Promise) silent(d time.Duration) bool { return d == 0 || d >= p.Lease }
+
+// outlasts reports whether somebody who waits gives up before a fault ends: the last message that is lost is sent again after its deadline.
+func (p *Promise) outlasts(d time.Duration) bool { return d == 0 || d+p.CallTimeout >= p.Patience }
+
+// cutOff says what it costs that nothing comes from one side to the other.
+func (p *Promise) cutOff(f Fault) string {
+	roles := map[wire.NodeID]wire.Role{"": wire.RoleManager} // whoever leads
+	managers := 0
+	for _, n := range p.Nodes {
+		roles[n.ID] = n.Role
+		if n.Role == wire.RoleManager {
+			managers++
+		}
+	}
+	unheard := map[wire.NodeID]map[wire.NodeID]bool{} // by component: the managers that do not hear it
+	data := false
+	for _, pair := range f.Pairs(p.Nodes) {
+		from, to := roles[pair.From], roles[pair.To]
+		switch {
+		case from == wire.RoleManager && to == wire.RoleManager:
+		case to == wire.RoleManager:
+			if unheard[pair.From] == nil {
+				unheard[pair.From] = map[wire.NodeID]bool{}
+			}
+			unheard[pair.From][pair.To] = true
+		case from != wire.RoleManager:
+			data = true
+		}
+	}
+	for _, n := range p.Nodes {
+		if len(unheard[n.ID]) == managers && managers > 0 && p.silent(f.For) {
+			return fmt.Sprintf("no manager hears %s for longer than the lease of %v: it is declared dead, and what it has is lost", n.ID, Duration(p.Lease))
+		}
+	}
+	if data && p.outlasts(f.For) {
+		return fmt.Sprintf("processes whose pages or blocks are on the other side give up after %v", Duration(p.Patience))
+	}
+	return ""
+}
+
+// back reports whether a component that is killed is started again in time for those who wait for it.
+func (p *Promise) back(f Fault, later []Fault) bool {
+	if f.For > 0 {
+		return !p.outlasts(f.For)
+	}
+	for _, g := range later {
+		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Progress == g.At.Progress &&
+			(f.At.Progress || !p.outlasts(max(g.At.After-f.At.After, 1))) {
+			return true
+		}
+	}
+	return false
+}
