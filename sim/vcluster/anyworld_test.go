@@ -10,6 +10,7 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/sim/vtime"
@@ -42,6 +43,28 @@ func anyFaults(t *rapid.T, nodes []Node) (out []Fault) {
 			f.Node = ""
 		}
 		out = append(out, f)
+	}
+	return out
+}
+
+// anyOrders draws what moves meanwhile, to where the managers place it.
+func anyOrders(t *rapid.T) (out []Order) {
+	for range rapid.IntRange(0, 5).Draw(t, "orders") {
+		x := Order{At: time.Duration(rapid.IntRange(0, 20_000).Draw(t, "at")) * time.Millisecond}
+		pid := wire.PID(rapid.IntRange(1, 4).Draw(t, "pid"))
+		switch rapid.IntRange(0, 4).Draw(t, "moves") {
+		case 0:
+			x.Thing = movelist.Thing{Kind: wire.MoveRegion, PID: pid, Region: wire.RegionNo(1024 + rapid.IntRange(0, 2).Draw(t, "region"))}
+		case 1:
+			x.Thing = movelist.Thing{Kind: wire.MoveHome, PID: pid}
+		case 2:
+			x.Thing = movelist.Thing{Kind: wire.MoveProcess, PID: pid}
+		case 3:
+			x.Thing = movelist.Thing{Kind: wire.MoveVolume, Volume: wire.VolumeID(pid)}
+		case 4:
+			x.Thing = movelist.Thing{Kind: wire.MoveCache, Volume: wire.VolumeID(pid)}
+		}
+		out = append(out, x)
 	}
 	return out
 }
@@ -149,6 +172,12 @@ func (w *wanderer) work(y *vtime.Proc, place admission.Placement, volumes []Volu
 		if err := p.Err(); err != nil {
 			return err
 		}
+		if p.Halted() {
+			th.Sync()
+			if err := p.Stand(y); err != nil {
+				return err
+			}
+		}
 	}
 	th.Sync()
 	return p.Drain(y)
@@ -158,7 +187,7 @@ func (w *wanderer) work(y *vtime.Proc, place admission.Placement, volumes []Volu
 // No page is wrong, whatever fails; and when everything has healed, everybody is a member, and neither the books nor the components
 // have anything left.
 func TestMembersInAnyWorld(t *testing.T) {
-	died, ended, fenced := 0, 0, 0
+	died, ended, fenced, moved := 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		o := lively(2, 3, 2)
 		if o.Seed = rapid.Uint64().Draw(t, "seed"); raceEnabled && o.Seed%4 != 0 {
@@ -167,6 +196,8 @@ func TestMembersInAnyWorld(t *testing.T) {
 		o.Membership.Sweep = 5 * time.Second
 		o.Fault.PatienceMS = 2000
 		o.Faults = anyFaults(t, o.Nodes)
+		o.Orders = anyOrders(t)
+		o.MoveTimeout = 5 * time.Second
 		c, err := New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -216,10 +247,15 @@ func TestMembersInAnyWorld(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := c.Audit(); len(d) > 0 {
-			t.Fatalf("%+v; %v", d, o.Faults)
+			t.Fatalf("%+v; %v; %+v", d, o.Faults, c.Ordered())
+		}
+		for _, m := range c.Moves() {
+			if m.State == wire.MoveDone {
+				moved++
+			}
 		}
 	})
-	t.Logf("%d processes ended well, %d did not; %d components have joined again", ended, died, fenced)
+	t.Logf("%d processes ended well, %d did not; %d components have joined again; %d things have moved", ended, died, fenced, moved)
 	if ended == 0 || died == 0 || fenced == 0 {
 		t.Errorf("%d processes ended well, %d did not, %d components have joined again: nothing is tested", ended, died, fenced)
 	}

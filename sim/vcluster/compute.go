@@ -77,30 +77,31 @@ type ProcessOptions struct {
 
 // Process is one process. Its methods wait in virtual time and are called from coroutines of its cluster's clock.
 type Process struct {
-	c       *Cluster
-	n       *compute
-	o       ProcessOptions
-	core    *fault.Core
-	frames  []Stamp
-	threads []*Thread
-	home    wire.Owner
-	heapEnd uint64
-	out     []fault.Effect
-	idle    vtime.Signal // a flush was acknowledged, or the process failed
-	ticking bool
-	volumes map[wire.VolumeID]*Volume
-	lat     Latencies
-	traps   *processor.Faults
-	first   map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
-	gone    *wire.Error              // its pComponent was killed
-	both    map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
-	halt    *halt                    // it is to stand still for a move
-	closed  bool
-	past    []Part // at pComponents where it was before
-	opened  time.Duration
-	waited  time.Duration // of its threads, in faults
-	blocked time.Duration // in block requests
-	heat    processHeat
+	c        *Cluster
+	n        *compute
+	o        ProcessOptions
+	core     *fault.Core
+	frames   []Stamp
+	threads  []*Thread
+	home     wire.Owner
+	heapEnd  uint64
+	out      []fault.Effect
+	idle     vtime.Signal // a flush was acknowledged, or the process failed
+	ticking  bool
+	volumes  map[wire.VolumeID]*Volume
+	lat      Latencies
+	traps    *processor.Faults
+	first    map[uint64]*vtime.Signal // with FlushFirst: who waits for a flush
+	gone     *wire.Error              // its pComponent was killed
+	both     map[uint64]*twoAnswers   // with Replication: flushes that wait for two answers
+	standing *halt                    // for which it stood still last
+	halt     *halt                    // it is to stand still for a move
+	closed   bool
+	past     []Part // at pComponents where it was before
+	opened   time.Duration
+	waited   time.Duration // of its threads, in faults
+	blocked  time.Duration // in block requests
+	heat     processHeat
 }
 
 // Thread makes the accesses of one thread.

@@ -1,6 +1,7 @@
 package vcluster
 
 import (
+	"slices"
 	"time"
 
 	"splitkernel/netlayer/link"
@@ -8,6 +9,7 @@ import (
 	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/volume"
 	"splitkernel/sim/fifo"
+	"splitkernel/sim/vtime"
 )
 
 // opGone marks the row of a request whose receiver died with it: whatever still comes for it only frees it.
@@ -29,6 +31,7 @@ type life struct {
 	down    bool   // it does not run
 	started bool   // it ran once
 	cut     int    // partitions that it is in
+	procs   []*vtime.Proc
 }
 
 // lifeMask are the bits of a life that the moment at which a worker is free names: that is microseconds after its answer has left.
@@ -54,6 +57,15 @@ func (c *Cluster) of(no int32, t time.Duration, f func()) {
 			f()
 		}
 	})
+}
+
+// goAt starts a coroutine of a node, which ends with its life.
+func (c *Cluster) goAt(no int32, name string, body func(y *vtime.Proc)) {
+	l := &c.lives[no]
+	if len(l.procs) == cap(l.procs) {
+		l.procs = slices.DeleteFunc(l.procs, (*vtime.Proc).Ended)
+	}
+	l.procs = append(l.procs, c.clock.Go(name, body))
 }
 
 // leaves stamps a message with the lives of both ends. It is false if its sender does not run: then nothing is sent.
@@ -138,6 +150,10 @@ func (c *Cluster) kill(no int32) {
 		}
 		c.refuse(k)
 	}
+	for _, y := range l.procs {
+		y.End()
+	}
+	l.procs = nil
 	err := wire.Errorf(wire.KindUnavailable, "%s was killed", n.ID)
 	switch x := c.nodes[no].(type) {
 	case *compute:
@@ -146,6 +162,9 @@ func (c *Cluster) kill(no int32) {
 			p.Stop(err)
 			for _, id := range sorted(p.first) {
 				p.first[id].Broadcast()
+			}
+			if h := p.standing; h != nil && !h.decided {
+				h.decide(err)
 			}
 		}
 	case nil:
@@ -197,6 +216,10 @@ func replaced[T comparable](all []T, old, new T) T {
 func (s *storage) again() *storage {
 	x := &storage{c: s.c, o: s.o, no: s.no, dev: s.dev, vols: map[wire.VolumeID]*vol{}, reserved: s.reserved, next: s.next}
 	for _, id := range sorted(s.vols) {
+		if s.moving != nil && s.moving.incoming[id] != nil { // what has come of it is not a volume
+			x.reserved -= s.vols[id].core.Meta().SizeBytes
+			continue
+		}
 		x.vols[id] = s.vols[id].again(s.o)
 	}
 	return x

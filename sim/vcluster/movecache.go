@@ -48,7 +48,7 @@ func (m *memory) giveCache(req wire.MoveReq) (given.Move, error) {
 		out = v.core.Absent(0, nil)
 		out = v.core.Done(0, out[0].ID, nil, out[:0])
 	}
-	m.c.Go(moveName(req), func(y *vtime.Proc) { v.run(y, out) })
+	m.c.goAt(m.no, moveName(req), func(y *vtime.Proc) { v.run(y, out) })
 	return v, nil
 }
 

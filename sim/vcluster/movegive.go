@@ -125,7 +125,7 @@ func (v *giving) begin(s subject) {
 	v.began = v.m.c.clock.Now()
 	v.wake.Name = "a pause of a move"
 	out := v.g.Begin(0, nil)
-	v.m.c.Go(moveName(v.req), func(y *vtime.Proc) { v.run(y, s, out) })
+	v.m.c.goAt(v.m.no, moveName(v.req), func(y *vtime.Proc) { v.run(y, s, out) })
 }
 
 // event gives the core an event. If the process has ended that is the event, and what was to be done is not done; f is then

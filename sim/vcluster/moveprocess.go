@@ -53,7 +53,7 @@ func (p *Process) Stand(y *vtime.Proc) error {
 	if h == nil {
 		return nil
 	}
-	p.halt = nil
+	p.halt, p.standing = nil, h
 	h.stands, h.at = true, p.c.clock.Now()
 	h.stopped.Wake()
 	for !h.decided {
@@ -152,7 +152,7 @@ func (n *compute) giveProcess(r wire.MoveReq) (*processMove, error) {
 		}
 	}
 	m.g = handover.NewGiver(handover.DefaultOptions(), r, m.now())
-	n.c.Go(moveName(r), m.drive)
+	n.c.goAt(n.no, moveName(r), m.drive)
 	return m, nil
 }
 
@@ -499,7 +499,7 @@ func (n *compute) arriving(q *wire.ProcessCopyReq, p *Process) (*arrival, error)
 	a := &arrival{n: n, from: q.From, p: p, epoch: q.Epoch, t: handover.NewTaker(handover.DefaultOptions(), *q, n.c.clock.Now()+1), taken: true}
 	a.ended.Name = "the arrival of process " + p.o.Name
 	m.coming[q.Move], m.here[q.PID] = a, a
-	n.c.Go(a.ended.Name, a.watch)
+	n.c.goAt(n.no, a.ended.Name, a.watch)
 	return a, nil
 }
 
@@ -555,9 +555,9 @@ func (n *compute) resume(q wire.ProcessResumeReq, done func(wire.ProcessResumeRe
 		return
 	}
 	if begin {
-		n.c.Go("the opening of process "+a.p.o.Name, a.open)
+		n.c.goAt(n.no, "the opening of process "+a.p.o.Name, a.open)
 	}
-	n.c.Go("the answer to process_resume", func(y *vtime.Proc) {
+	n.c.goAt(n.no, "the answer to process_resume", func(y *vtime.Proc) {
 		for deadline := y.Now() + resumeWait; a.t.Answer().State == wire.ResumeOpening && y.WaitFor(&a.ended, deadline-y.Now()); {
 		}
 		done(a.t.Answer(), nil)

@@ -134,7 +134,7 @@ func (m *memory) tend() {
 	}
 	mv.tending = true
 	every := time.Duration(migrate.DefaultOptions().IdleMS) * time.Millisecond / 4
-	m.c.Go("what comes to "+string(m.o.ID), func(y *vtime.Proc) {
+	m.c.goAt(m.no, "what comes to "+string(m.o.ID), func(y *vtime.Proc) {
 		for mv.taker.Len()+mv.homeTaker.Len() > 0 {
 			if y.WaitFor(&mv.left, every) {
 				continue
@@ -193,7 +193,7 @@ func (m *memory) adopt(req wire.MoveReq, done func(wire.MoveStatusRep, error)) {
 		return
 	}
 	q := wire.RegionSwitchReq{PID: req.PID, Owner: wire.Owner{Region: req.Region, Node: m.o.ID, Addr: addr(m.o.ID), Epoch: epoch, Member: req.ToMember}, If: req.Epoch}
-	m.c.Go("the adoption of what came by "+moveName(req), func(y *vtime.Proc) {
+	m.c.goAt(m.no, "the adoption of what came by "+moveName(req), func(y *vtime.Proc) {
 		defer m.moving.left.Broadcast()
 		err := m.tellHome(y, &req, q)
 		if err != nil && mayPass(wire.KindOf(err)) {

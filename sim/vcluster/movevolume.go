@@ -134,7 +134,7 @@ func (s *storage) giveVolume(req wire.MoveReq) (*volumeMove, error) {
 	for _, b := range sorted(v.blocks) {
 		g.core.Holds(b)
 	}
-	s.c.Go(moveName(req), g.run)
+	s.c.goAt(s.no, moveName(req), g.run)
 	return g, nil
 }
 
@@ -149,7 +149,7 @@ func (g *volumeMove) run(y *vtime.Proc) {
 				}
 				return
 			}
-			g.s.c.Go(g.news.Name, func(y *vtime.Proc) {
+			g.s.c.goAt(g.s.no, g.news.Name, func(y *vtime.Proc) {
 				if e.After > 0 {
 					y.Sleep(e.After)
 				}
@@ -364,7 +364,7 @@ func (s *storage) takeOpen(q wire.VolumeCopyOpenReq) error {
 	t := &takingVolume{v: v, open: q, core: migrate.Take(q), last: s.c.clock.Now()}
 	t.left.Name = "a volume that comes"
 	s.moving.incoming[q.Volume] = t
-	s.c.Go("a volume that comes to "+string(s.o.ID), func(y *vtime.Proc) { s.watch(y, t) })
+	s.c.goAt(s.no, "a volume that comes to "+string(s.o.ID), func(y *vtime.Proc) { s.watch(y, t) })
 	return nil
 }
 

@@ -16,6 +16,7 @@ type Proc struct {
 	yield func(struct{}) bool
 	index uint32
 	done  bool
+	due   bool // an event that lets it go on is pending
 
 	on    *Signal // what it waits for
 	woken bool    // by the signal, not by the deadline
@@ -62,12 +63,18 @@ func (c *Clock) Go(name string, body func(p *Proc)) *Proc {
 		}()
 		body(p)
 	})
+	p.due = true
 	c.After(0, ps.resume, p.index)
 	return p
 }
 
 // run lets the body go on until it waits or ends.
 func (p *Proc) run() {
+	p.due = false
+	if p.done { // it was ended while this event was pending
+		p.forget()
+		return
+	}
 	if _, more := p.next(); !more {
 		p.end()
 	}
@@ -78,8 +85,33 @@ func (p *Proc) end() {
 		return
 	}
 	p.done = true
+	if !p.due {
+		p.forget()
+	}
+}
+
+// forget gives its index back, when no event is pending that names it.
+func (p *Proc) forget() {
 	p.c.procs.all[p.index] = nil
 	p.c.procs.free = append(p.c.procs.free, p.index)
+}
+
+// Ended reports whether the process has ended.
+func (p *Proc) Ended() bool { return p.done }
+
+// End ends a process that waits or sleeps, or has not begun, from without: it goes on by a panic that runs its deferred calls and ends
+// there. One that has ended stays so. A process cannot end itself.
+func (p *Proc) End() {
+	if p.done {
+		return
+	}
+	if p.on != nil {
+		p.on.remove(p)
+		p.on = nil
+	}
+	p.c.Cancel(p.timer)
+	p.stop()
+	p.end()
 }
 
 // park gives control back until run is called.
@@ -97,6 +129,7 @@ func (p *Proc) Now() time.Duration { return p.c.Now() }
 
 // Sleep goes on d later; 0 is after what is scheduled for this moment.
 func (p *Proc) Sleep(d time.Duration) {
+	p.due = true
 	p.c.After(d, p.c.procs.resume, p.index)
 	p.park()
 }
@@ -160,7 +193,7 @@ func (s *Signal) Wake() bool {
 		s.waiting, s.head = s.waiting[:0], 0
 	}
 	p.c.Cancel(p.timer)
-	p.on, p.woken = nil, true
+	p.on, p.woken, p.due = nil, true, true
 	p.c.After(0, p.c.procs.resume, p.index)
 	return true
 }
@@ -183,8 +216,9 @@ func (c *Clock) Close() {
 	ps := &c.procs
 	ps.closed = true
 	for _, p := range ps.all {
-		if p != nil {
+		if p != nil && !p.done {
 			p.stop()
+			p.due = false // nothing is run any more
 			p.end()
 		}
 	}
@@ -196,7 +230,7 @@ func (c *Clock) Close() {
 // waiting reports every process that waits for a signal.
 func (ps *procs) waiting(report func(who, what string)) {
 	for _, p := range ps.all {
-		if p == nil || p.on == nil {
+		if p == nil || p.done || p.on == nil {
 			continue
 		}
 		name := p.on.Name

@@ -151,3 +151,46 @@ func TestSignalsDoNotGrow(t *testing.T) {
 		t.Errorf("room for %d waiters of 3 (%v)", cap(s.waiting), err)
 	}
 }
+
+// TestEndFromWithout: whatever a process does, it ends where it is, with its deferred calls, and nobody is resumed in its place.
+func TestEndFromWithout(t *testing.T) {
+	c := New()
+	s := Signal{Name: "s"}
+	var log []string
+	make := func(name string, body func(p *Proc)) *Proc {
+		return c.Go(name, func(p *Proc) {
+			defer func() { log = append(log, name+" unwinds") }()
+			body(p)
+			log = append(log, name+" goes on")
+		})
+	}
+	ps := []*Proc{
+		make("sleeper", func(p *Proc) { p.Sleep(100) }), make("waiter", func(p *Proc) { p.Wait(&s) }),
+		make("patient", func(p *Proc) { p.WaitFor(&s, 100) }), make("woken", func(p *Proc) { p.Wait(&s) }), make("done", func(*Proc) {}),
+	}
+	c.Go("end", func(p *Proc) {
+		p.Sleep(10)
+		ps[1].End()
+		ps[2].End()
+		s.Wake() // the one that is left
+		ps[3].End()
+		ps[0].End()
+		ps[4].End()
+		ps[0].End()
+		late := make("late", func(*Proc) {})
+		late.End()
+		for range 8 { // in the places of those that ended
+			c.Go("other", func(p *Proc) {
+				p.Sleep(500)
+				log = append(log, "other")
+			})
+		}
+	})
+	if err := c.Run(Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	want := "done goes on, done unwinds, waiter unwinds, patient unwinds, woken unwinds, sleeper unwinds" + strings.Repeat(", other", 8)
+	if got := strings.Join(log, ", "); got != want || c.Now() != 510 || c.Procs() != 0 {
+		t.Errorf("%s at %v, %d left; want %s", got, c.Now(), c.Procs(), want)
+	}
+}
