@@ -293,9 +293,10 @@ func (h *Host) begin(j *job) {
 		j.run()
 		h.mu.Lock()
 		if h.jobs[j.spec.PID] == j { // else it has come back already
-			h.done = append(h.done, j.spec.PID)
+			h.done = append(h.done, j.spec.PID) // before anybody hears that it has ended, so in that order
 		}
 		h.mu.Unlock()
+		close(j.ended)
 	}()
 }
 

@@ -45,7 +45,6 @@ func TestHostForgetsTheOldest(t *testing.T) {
 			t.Fatalf("process %d: %q", spec.PID, r.Error)
 		}
 	}
-	// The last one's entry among the ended may still be on its way, so one more or less is remembered.
 	if n := len(h.jobs); n > MaxJobs {
 		t.Errorf("%d processes are remembered, at most %d", n, MaxJobs)
 	}

@@ -96,7 +96,7 @@ func (j *job) gone() bool {
 	}
 }
 
-// run replays the trace and keeps the result.
+// run replays the trace and keeps the result. Who calls it closes ended.
 func (j *job) run() {
 	defer j.stop(nil)
 	j.log.Info("process starts", "trace", j.spec.Trace, "order", j.spec.Order, "threads", j.spec.Threads, "lines", j.spec.ExCache.Lines)
@@ -125,7 +125,6 @@ func (j *job) run() {
 	j.mu.Lock()
 	j.result = r
 	j.mu.Unlock()
-	close(j.ended)
 }
 
 // options are those of the process.
