@@ -62,6 +62,7 @@ type Writer struct {
 	raw    int64   // bytes of the segment, unpacked
 	size   int64   // bytes of the segment
 	old    []int64 // bytes of the segments before it that are there
+	heldAt int64   // bytes of the tape when Hold was heard of; 0: it was not
 	err    error
 }
 
@@ -286,7 +287,7 @@ func (w *Writer) next() {
 	}
 }
 
-// Hold implements tape.Holder: from now on nothing is deleted, and when the tape has twice its size it takes no more.
+// Hold implements tape.Holder: from now on nothing is deleted, and when the tape has grown by its size it takes no more.
 func (w *Writer) Hold() {
 	w.mu.Lock()
 	if w.held == 0 {
@@ -306,7 +307,10 @@ func (w *Writer) trim() {
 	held := w.held
 	w.mu.Unlock()
 	if held > 0 {
-		if sum > 2*w.max {
+		if w.heldAt == 0 {
+			w.heldAt = sum
+		}
+		if sum > w.heldAt+w.max {
 			w.stop(fmt.Sprintf("it has %d bytes before and after event %d, which saw something wrong", sum, held))
 		}
 		return
