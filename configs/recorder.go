@@ -22,7 +22,7 @@ const (
 
 // Recorder says how much each node keeps of what its cores are told.
 type Recorder struct {
-	// Mode is off; tail, the last part of the run, which is deleted if the run ends well; or full, which is kept.
+	// Mode is off; tail, the last part of the run, which is kept if a wrong page was seen or a node died; or full, which is kept.
 	Mode string
 	// TailBytes bounds the tape of a node in mode tail: when it has more, its oldest part is deleted.
 	TailBytes uint64

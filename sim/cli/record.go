@@ -150,16 +150,16 @@ func upRecord(out string, c *configs.Cluster) (*node.Record, error) {
 	return &node.Record{Dir: dir, MaxBytes: c.Recorder.Bytes(), Tail: c.Recorder.Mode == configs.RecordTail, Commit: commit(), ConfigDigest: c.Digest()}, nil
 }
 
-// end ends the record of a run whose cluster has stopped: a tail is deleted if the run ended well and no node died of its own. It says what to do with
-// what is kept.
+// end ends the record of a run whose cluster has stopped, and says what to do with it if it is kept. A tail is deleted if no page was
+// wrong and no node died of its own: why a vNode was refused, or an input was bad, is in the report.
 func (r *runRecord) end(a *app, err error, died []string) error {
 	if r.dir == "" {
 		return nil
 	}
 	tapes, listErr := record.Tapes(r.dir)
-	if none := listErr == nil && len(tapes) == 0; r.mode == configs.RecordTail && (none || err == nil && len(died) == 0) {
+	if none := listErr == nil && len(tapes) == 0; r.mode == configs.RecordTail && (none || !wrongPage(err) && len(died) == 0) {
 		if err := os.RemoveAll(r.dir); err != nil {
-			return fmt.Errorf("delete the record of a run that ended well: %w", err)
+			return fmt.Errorf("delete the record of a run in which nothing went wrong: %w", err)
 		}
 		return nil
 	}

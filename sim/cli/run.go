@@ -66,7 +66,7 @@ The folder of the run gets summary.json, manifest.json and the logs.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run (default: runs/WORKLOAD-TIME)")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the run (default: the workload's)")
-	cmd.Flags().StringVar(&f.record, "record", "", "what the nodes record for simulate --from-run: tail (the last part, deleted if the run ends well), full or off; without a value full (default: recorder.mode of the cluster)")
+	cmd.Flags().StringVar(&f.record, "record", "", "what the nodes record for simulate --from-run: tail (the last part, kept if a wrong page was seen or a node died), full or off; without a value full (default: recorder.mode of the cluster)")
 	cmd.Flags().Lookup("record").NoOptDefVal = configs.RecordFull
 	cmd.Flags().StringVar(&engine, "engine", engineLive, "live, or virtual: then this is simulate")
 	cmd.Flags().StringVar(&hardware, "hardware", "", "of a virtual run: the hardware profile")
