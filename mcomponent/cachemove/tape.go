@@ -224,6 +224,7 @@ func (h *TapeHead) ReadState(b []byte) (*Giver, error) {
 
 func (g *Giver) code(c *tape.Coder) {
 	tape.Int(c, &g.began)
+	tape.Int(c, &g.ended)
 	tape.Num(c, &g.state)
 	tape.Num(c, &g.epoch)
 	tape.Text(c, &g.text)

@@ -196,6 +196,7 @@ const maxUnderway = 64
 func (g *Giver) code(x *taped.Codec) {
 	parts := len(newSet(g.blocks).chunks)
 	taped.Int(x, &g.began)
+	taped.Int(x, &g.endedAt)
 	taped.Within(x, &g.state, wire.MoveLost)
 	taped.Uint(x, &g.epoch)
 	taped.Text(x, &g.text)
