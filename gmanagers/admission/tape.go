@@ -144,7 +144,7 @@ const maxAlone = 1 << 20
 // code is the state in a snapshot.
 func (c *Coordinator) code(x *taped.Codec) {
 	taped.Map(x, &c.txns, MaxDriven, taped.Uint, func(x *taped.Codec, v **txn) {
-		if x.Reading() {
+		if x.Reads() {
 			*v = &txn{}
 		}
 		t := *v
@@ -162,7 +162,7 @@ func (c *Coordinator) code(x *taped.Codec) {
 func (c *Coordinator) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	c.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

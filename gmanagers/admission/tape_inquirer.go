@@ -70,7 +70,7 @@ func (q *Inquirer) code(x *taped.Codec) { taped.Map(x, &q.since, maxAlone, taped
 func (q *Inquirer) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	q.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

@@ -223,7 +223,7 @@ func (t *Taped) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	t.code(x)
 	x.Message(&t.parts)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

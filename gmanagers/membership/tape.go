@@ -90,7 +90,7 @@ func (p *Prober) Show() string {
 func (p *Prober) code(x *taped.Codec) {
 	taped.Uint(x, &p.rounds)
 	taped.List(x, &p.open, MaxSuspects, func(x *taped.Codec, v **inquiry) {
-		if x.Reading() {
+		if x.Reads() {
 			*v = &inquiry{}
 		}
 		q := *v
@@ -113,7 +113,7 @@ func (p *Prober) code(x *taped.Codec) {
 func (p *Prober) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	p.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

@@ -114,7 +114,7 @@ const maxMoves = 1 << 16
 // code is the state in a snapshot.
 func (m *Mover) code(x *taped.Codec) {
 	taped.List(x, &m.moves, maxMoves, func(x *taped.Codec, v **tracked) {
-		if x.Reading() {
+		if x.Reads() {
 			*v = &tracked{}
 		}
 		t := *v
@@ -139,7 +139,7 @@ func (m *Mover) code(x *taped.Codec) {
 func (m *Mover) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	m.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

@@ -134,7 +134,7 @@ func (d *Dedupe) Show() string {
 // code is the state in a snapshot.
 func (d *Dedupe) code(x *taped.Codec) {
 	taped.Map(x, &d.sessions, d.o.Sessions, taped.Uint, func(x *taped.Codec, v **window) {
-		if x.Reading() {
+		if x.Reads() {
 			*v = &window{calls: map[ID]*entry{}}
 		}
 		(*v).code(x, d.o.Window)
@@ -150,14 +150,14 @@ func (w *window) code(x *taped.Codec, most int) {
 	taped.Int(x, &w.conns)
 	taped.List(x, &w.done, most, func(x *taped.Codec, id *ID) {
 		taped.Uint(x, id)
-		if x.Reading() {
+		if x.Reads() {
 			w.calls[*id] = &entry{done: true}
 		}
 		e := w.calls[*id]
 		n := uint64(len(e.reply))
 		taped.Within(x, &n, maxReply)
 		taped.Uint(x, &e.sum)
-		if x.Reading() {
+		if x.Reads() {
 			e.reply = noReply[:n]
 			w.bytes += int(n)
 		}
@@ -170,7 +170,7 @@ func (w *window) code(x *taped.Codec, most int) {
 	}
 	slices.Sort(run)
 	taped.List(x, &run, most, taped.Uint)
-	if x.Reading() {
+	if x.Reads() {
 		for _, id := range run {
 			w.calls[id] = &entry{}
 		}
@@ -186,7 +186,7 @@ func (w *window) code(x *taped.Codec, most int) {
 func (d *Dedupe) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	d.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

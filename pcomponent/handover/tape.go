@@ -111,7 +111,7 @@ func (g *Giver) code(x *taped.Codec) {
 func (g *Giver) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	g.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

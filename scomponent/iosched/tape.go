@@ -93,7 +93,7 @@ func (s *Scheduler) code(x *taped.Codec) {
 func (s *Scheduler) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	s.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

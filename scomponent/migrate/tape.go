@@ -147,12 +147,12 @@ func (g *Giver) Show() string {
 // how many parts it may have; one that has ended has none.
 func (s *set) code(x *taped.Codec, parts int) {
 	n := len(s.chunks)
-	if taped.Within(x, &n, parts); x.Reading() {
+	if taped.Within(x, &n, parts); x.Reads() {
 		s.chunks, s.n = make([]*[chunkBlocks / 64]uint64, n), 0
 	}
 	taped.Within(x, &s.low, n)
 	const words = chunkBlocks / 64
-	if !x.Reading() {
+	if !x.Reads() {
 		last := uint64(0)
 		for i, c := range s.chunks {
 			for w := 0; c != nil && w < words; w++ {
@@ -213,7 +213,7 @@ func (g *Giver) code(x *taped.Codec) {
 	taped.Int(x, &g.asked)
 	taped.Int(x, &g.deadline)
 	taped.Map(x, &g.out, maxUnderway, taped.Uint, func(x *taped.Codec, v **underway) {
-		if x.Reading() {
+		if x.Reads() {
 			*v = &underway{}
 		}
 		x.Message(&(*v).e)
@@ -226,7 +226,7 @@ func (g *Giver) code(x *taped.Codec) {
 func (g *Giver) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	g.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

@@ -112,7 +112,7 @@ func (t *Taker) code(x *taped.Codec) {
 func (t *Taker) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	t.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.

@@ -206,7 +206,7 @@ func (v *Volume) code(x *taped.Codec) {
 	chunks := was.SizeBytes/wire.PageSize/chunkBlocks + 1
 	key := func(x *taped.Codec, k *uint64) { taped.Within(x, k, chunks-1) }
 	taped.Map(x, &v.versions, int(chunks), key, func(x *taped.Codec, c **[chunkBlocks]uint64) {
-		if x.Reading() {
+		if x.Reads() {
 			if err := v.takes(len(v.versions) + 1); err != nil {
 				x.Fail("%v", err)
 			}
@@ -226,7 +226,7 @@ func (v *Volume) code(x *taped.Codec) {
 func (v *Volume) Snapshot(b []byte) []byte {
 	x := taped.Write(b)
 	v.code(x)
-	return x.Bytes()
+	return x.Written()
 }
 
 // Restore implements taped.Core.
