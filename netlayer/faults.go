@@ -1,6 +1,7 @@
 package netlayer
 
 import (
+	"container/heap"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -177,7 +178,7 @@ type delayLine struct {
 	group *sync.WaitGroup     // of whoever waits for the goroutine
 
 	mu      sync.Mutex
-	heap    []lateFrame
+	late    lateFrames
 	bytes   int
 	seq     uint64
 	last    time.Time // when the last ordered frame leaves
@@ -192,11 +193,26 @@ type lateFrame struct {
 	bytes []byte
 }
 
-func (a *lateFrame) before(b *lateFrame) bool {
-	if a.at.Equal(b.at) {
-		return a.seq < b.seq
+// lateFrames are a heap: the first to leave is in front, and of those that leave at once the first that came.
+type lateFrames []lateFrame
+
+func (h lateFrames) Len() int      { return len(h) }
+func (h lateFrames) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *lateFrames) Push(x any)   { *h = append(*h, x.(lateFrame)) }
+
+func (h lateFrames) Less(i, j int) bool {
+	if h[i].at.Equal(h[j].at) {
+		return h[i].seq < h[j].seq
 	}
-	return a.at.Before(b.at)
+	return h[i].at.Before(h[j].at)
+}
+
+func (h *lateFrames) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = lateFrame{}
+	*h = (*h)[:last]
+	return x
 }
 
 // add takes a frame that leaves after some time. It is false if it may leave now. An ordered frame waits for the ordered ones before it.
@@ -217,13 +233,13 @@ func (d *delayLine) add(after time.Duration, ordered bool, frame []byte) bool {
 	if d.stopped {
 		return true
 	}
-	if len(d.heap) >= maxLateFrames || d.bytes+len(frame) > maxLateBytes {
+	if len(d.late) >= maxLateFrames || d.bytes+len(frame) > maxLateBytes {
 		d.f.dropped.Add(1)
 		return true
 	}
 	d.seq++
 	d.bytes += len(frame)
-	d.push(lateFrame{at, d.seq, append([]byte(nil), frame...)})
+	heap.Push(&d.late, lateFrame{at, d.seq, append([]byte(nil), frame...)})
 	if !d.running {
 		d.running = true
 		d.wake = make(chan struct{}, 1)
@@ -244,7 +260,7 @@ func (d *delayLine) stop() {
 	if d.stopped {
 		return
 	}
-	d.stopped, d.heap, d.bytes = true, nil, 0
+	d.stopped, d.late, d.bytes = true, nil, 0
 	if d.running {
 		select {
 		case d.wake <- struct{}{}:
@@ -261,14 +277,14 @@ func (d *delayLine) run() {
 		d.mu.Lock()
 		now := time.Now()
 		due = due[:0]
-		for len(d.heap) > 0 && !d.heap[0].at.After(now) {
-			fr := d.pop()
+		for len(d.late) > 0 && !d.late[0].at.After(now) {
+			fr := heap.Pop(&d.late).(lateFrame)
 			d.bytes -= len(fr.bytes)
 			due = append(due, fr.bytes...)
 		}
 		wait := time.Hour
-		if len(d.heap) > 0 {
-			wait = d.heap[0].at.Sub(now)
+		if len(d.late) > 0 {
+			wait = d.late[0].at.Sub(now)
 		}
 		stopped := d.stopped
 		d.mu.Unlock()
@@ -284,38 +300,5 @@ func (d *delayLine) run() {
 		case <-timer.C:
 		case <-d.wake:
 		}
-	}
-}
-
-func (d *delayLine) push(fr lateFrame) {
-	d.heap = append(d.heap, fr)
-	for i := len(d.heap) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !d.heap[i].before(&d.heap[up]) {
-			return
-		}
-		d.heap[i], d.heap[up] = d.heap[up], d.heap[i]
-		i = up
-	}
-}
-
-func (d *delayLine) pop() lateFrame {
-	first, n := d.heap[0], len(d.heap)-1
-	d.heap[0] = d.heap[n]
-	d.heap[n] = lateFrame{}
-	d.heap = d.heap[:n]
-	for i := 0; ; {
-		low := 2*i + 1
-		if low >= n {
-			return first
-		}
-		if low+1 < n && d.heap[low+1].before(&d.heap[low]) {
-			low++
-		}
-		if !d.heap[low].before(&d.heap[i]) {
-			return first
-		}
-		d.heap[i], d.heap[low] = d.heap[low], d.heap[i]
-		i = low
 	}
 }

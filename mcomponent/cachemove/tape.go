@@ -100,10 +100,7 @@ func (in *Input) code(c *tape.Coder) {
 
 // Read takes a record apart.
 func (in *Input) Read(b []byte) error {
-	var c tape.Coder
-	c.Read(b)
-	in.code(&c)
-	return c.End()
+	return tape.Decode(b, in.code)
 }
 
 // sum adds what came out to in: the steps, and a checksum of all their fields.
@@ -201,10 +198,7 @@ func (g *Taped) Done(now time.Duration, id uint64, err error, out []Effect) []Ef
 // AppendState appends all that the giver knows, from which ReadState makes it again: what it does then is what this one does. The same
 // state has the same bytes.
 func (g *Giver) AppendState(b []byte) []byte {
-	var c tape.Coder
-	c.Write(b)
-	g.code(&c)
-	return c.Written()
+	return tape.Encode(b, g.code)
 }
 
 // ReadState makes the giver that AppendState has written. A state that cannot be is an error.
@@ -213,10 +207,7 @@ func (h *TapeHead) ReadState(b []byte) (*Giver, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c tape.Coder
-	c.Read(b)
-	g.code(&c)
-	if err := c.End(); err != nil {
+	if err := tape.Decode(b, g.code); err != nil {
 		return nil, err
 	}
 	return g, g.CheckInvariants()

@@ -12,10 +12,7 @@ import (
 // AppendState appends all that the taking side knows, from which ReadTaker makes it again: what it answers then is what this one
 // answers. The same state has the same bytes.
 func (t *Taker) AppendState(b []byte) []byte {
-	var c tape.Coder
-	c.Write(b)
-	t.code(&c)
-	return c.Written()
+	return tape.Encode(b, t.code)
 }
 
 // ReadTaker makes the taking side that AppendState has written. A state that cannot be is an error.
@@ -24,10 +21,7 @@ func (h *TakerTapeHead) ReadTaker(b []byte) (*Taker, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c tape.Coder
-	c.Read(b)
-	t.code(&c)
-	if err := c.End(); err != nil {
+	if err := tape.Decode(b, t.code); err != nil {
 		return nil, err
 	}
 	return t, t.CheckInvariants()
@@ -89,10 +83,7 @@ func (i *Incoming) code(c *tape.Coder) {
 // AppendState appends all that the giver knows, from which ReadGiver makes it again: what it does then is what this one does. The same
 // state has the same bytes. Of a recorded giver it is the state after its last record: what was marked since comes with the next.
 func (g *Giver) AppendState(b []byte) []byte {
-	var c tape.Coder
-	c.Write(b)
-	g.code(&c)
-	return c.Written()
+	return tape.Encode(b, g.code)
 }
 
 // ReadGiver makes the giver that AppendState has written. A state that cannot be is an error.
@@ -101,10 +92,7 @@ func (h *GiverTapeHead) ReadGiver(b []byte) (*Giver, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c tape.Coder
-	c.Read(b)
-	g.code(&c)
-	if err := c.End(); err != nil {
+	if err := tape.Decode(b, g.code); err != nil {
 		return nil, err
 	}
 	if g.phase == 0 {

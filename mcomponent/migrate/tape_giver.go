@@ -176,10 +176,7 @@ func codeRuns(c *tape.Coder, runs *[]Run, limit int) {
 
 // Read takes a record apart.
 func (in *GiverInput) Read(b []byte) error {
-	var c tape.Coder
-	c.Read(b)
-	in.code(&c)
-	return c.End()
+	return tape.Decode(b, in.code)
 }
 
 // sum adds what came out to in: the kinds of the effects, and a checksum of all their fields.

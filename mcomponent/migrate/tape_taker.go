@@ -153,10 +153,7 @@ func (in *TakerInput) code(c *tape.Coder) {
 
 // Read takes a record apart.
 func (in *TakerInput) Read(b []byte) error {
-	var c tape.Coder
-	c.Read(b)
-	in.code(&c)
-	return c.End()
+	return tape.Decode(b, in.code)
 }
 
 // sum adds what there is of something on its way to a checksum.

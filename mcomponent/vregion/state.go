@@ -66,10 +66,7 @@ func codeGraves[K comparable, V any](c *tape.Coder, g *graves[K, V], each func(*
 // AppendState appends all that the owner role knows, from which ReadOwners makes it again: what it answers then is what this one
 // answers. The same state has the same bytes. What was counted since the last reading of heat is left out: the next one tells it.
 func (o *Owners) AppendState(b []byte) []byte {
-	var c tape.Coder
-	c.Write(b)
-	o.code(&c)
-	return c.Written()
+	return tape.Encode(b, o.code)
 }
 
 // ReadOwners makes the owner role that AppendState has written. A state that cannot be is an error.
@@ -78,10 +75,7 @@ func (h *OwnersTapeHead) ReadOwners(b []byte) (*Owners, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c tape.Coder
-	c.Read(b)
-	o.code(&c)
-	if err := c.End(); err != nil {
+	if err := tape.Decode(b, o.code); err != nil {
 		return nil, err
 	}
 	return o, o.CheckInvariants()
@@ -157,10 +151,7 @@ func (f *fence) code(c *tape.Coder) {
 // AppendState appends all that the home knows, from which ReadHome makes it again: what it does then is what this one does. The same
 // state has the same bytes.
 func (h *Home) AppendState(b []byte) []byte {
-	var c tape.Coder
-	c.Write(b)
-	h.code(&c)
-	return c.Written()
+	return tape.Encode(b, h.code)
 }
 
 // ReadHome makes the home that AppendState has written. A state that cannot be is an error.
@@ -169,10 +160,7 @@ func (h *HomeTapeHead) ReadHome(b []byte) (*Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c tape.Coder
-	c.Read(b)
-	home.code(&c)
-	if err := c.End(); err != nil {
+	if err := tape.Decode(b, home.code); err != nil {
 		return nil, err
 	}
 	return home, home.CheckInvariants()

@@ -186,10 +186,7 @@ func (in *HomeInput) code(c *tape.Coder) {
 
 // Read takes a record apart.
 func (in *HomeInput) Read(b []byte) error {
-	var c tape.Coder
-	c.Read(b)
-	in.code(&c)
-	return c.End()
+	return tape.Decode(b, in.code)
 }
 
 // sum adds what came out to in: the kinds of the effects, and a checksum of all their fields.

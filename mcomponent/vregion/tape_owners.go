@@ -164,10 +164,7 @@ func (in *OwnersInput) code(c *tape.Coder) {
 
 // Read takes a record apart.
 func (in *OwnersInput) Read(b []byte) error {
-	var c tape.Coder
-	c.Read(b)
-	in.code(&c)
-	return c.End()
+	return tape.Decode(b, in.code)
 }
 
 // Apply makes the call that in holds, and gives the checksum of its answer. It panics where the method panics.

@@ -16,6 +16,21 @@ type Coder struct {
 	reads bool
 }
 
+// Encode writes what code goes over behind b.
+func Encode(b []byte, code func(*Coder)) []byte {
+	c := Coder{b: b}
+	code(&c)
+	return c.b
+}
+
+// Decode reads what code goes over. All of b is it, or that is an error.
+func Decode(b []byte, code func(*Coder)) error {
+	var c Coder
+	c.Read(b)
+	code(&c)
+	return c.End()
+}
+
 // Write begins to write behind b.
 func (c *Coder) Write(b []byte) { c.b, c.reads = b, false }
 
