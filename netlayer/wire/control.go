@@ -246,6 +246,7 @@ type VolumeAttachReq struct {
 	Storage     NodeID
 	StorageAddr string
 	ClientAddr  string // of the pComponent, which is told when the buffer cache changes; empty if it cannot be reached, and M→S
+	Process     Epoch  // of the process: block requests that say an older one are refused from now on; 0 says nothing
 }
 
 // VolumeCreateReq makes a volume at an sComponent.

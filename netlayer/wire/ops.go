@@ -87,6 +87,13 @@ const (
 	// What nobody owns.
 	OpDrop Op = 119 // G→P, M, S: DropReq → (empty)
 
+	// Checkpoints of processes, and processes that go on from one.
+	OpProcessCut      Op = 152 // P→M (home): ProcessCutReq → (empty), once every owner knows it
+	OpRegionCut       Op = 153 // M→M (home → owner): RegionCutReq → (empty)
+	OpProcessRollback Op = 154 // P→M (home): ProcessRollbackReq → ProcessRollbackRep, once every owner has gone back
+	OpRegionRollback  Op = 155 // M→M (home → owner): RegionRollbackReq → (empty)
+	OpProcessRestart  Op = 156 // G→P: RestartReq → RestartRep, at once: order and poll in one
+
 	// What a giver left.
 	OpMoveAdopt Op = 120 // G→M (taker): MoveReq → MoveStatusRep: the giver is gone, and the taker serves what it has, or drops it
 )
@@ -106,6 +113,7 @@ var opNames = [256]string{
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
+	OpProcessCut: "process_cut", OpRegionCut: "region_cut", OpProcessRollback: "process_rollback", OpRegionRollback: "region_rollback", OpProcessRestart: "process_restart",
 }
 
 func (o Op) String() string {
