@@ -25,10 +25,16 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.mu.Unlock()
 		return c.counts.refused(err)
 	}
+	if c.owners.Superseded(slot, req.Epoch) {
+		err := c.owners.SupersededError(slot, req.Epoch)
+		c.mu.Unlock()
+		return c.counts.refused(err)
+	}
 	f, sum, act := c.store.Miss(slot, m.PID, m.Page)
 	if act == pagestore.Full {
+		err := c.outOfMemory()
 		c.mu.Unlock()
-		return c.counts.refused(c.outOfMemory())
+		return c.counts.refused(err)
 	}
 	c.owners.Count(slot)
 	flip := false
@@ -68,6 +74,11 @@ func (c *Component) flush(req *netlayer.Request) error {
 		c.mu.Unlock()
 		return c.counts.refused(err)
 	}
+	if c.owners.Superseded(slot, m.ProcessEpoch) {
+		err := c.owners.SupersededError(slot, m.ProcessEpoch)
+		c.mu.Unlock()
+		return c.counts.refused(err)
+	}
 	if c.o.Inject.DropFlushAt > 0 {
 		if c.seen.DropFlushAt++; c.seen.DropFlushAt == c.o.Inject.DropFlushAt {
 			c.mu.Unlock()
@@ -77,8 +88,9 @@ func (c *Component) flush(req *netlayer.Request) error {
 	f, act := c.store.Flush(slot, m.PID, m.Page, m.ProcessEpoch, m.Version, req.PageCRC)
 	switch act {
 	case pagestore.Full:
+		err := c.outOfMemory()
 		c.mu.Unlock()
-		return c.counts.refused(c.outOfMemory())
+		return c.counts.refused(err)
 	case pagestore.Old:
 		c.mu.Unlock()
 		return nil
@@ -92,11 +104,16 @@ func (c *Component) flush(req *netlayer.Request) error {
 	return nil
 }
 
+// outOfMemory is the error of who finds no frame. The lock is held.
 func (c *Component) outOfMemory() error {
 	pages := c.o.MemoryBytes / wire.PageSize
 	size, unit := c.o.MemoryBytes>>10, "KiB"
 	if c.o.MemoryBytes%(1<<20) == 0 {
 		size, unit = c.o.MemoryBytes>>20, "MiB"
+	}
+	if kept := c.store.Stats().PreImages; kept > 0 {
+		return wire.Errorf(wire.KindNoMemory, "%s: out of memory: capacity %d %s, all %d pages in use, %d of them as they were at the last checkpoints; give the component more memory_bytes, or have processes make checkpoints more often",
+			c.o.Node, size, unit, pages, kept)
 	}
 	return wire.Errorf(wire.KindNoMemory, "%s: out of memory: capacity %d %s, all %d pages in use; give the component more memory_bytes or the process fewer pages", c.o.Node, size, unit, pages)
 }

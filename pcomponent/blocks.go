@@ -75,7 +75,7 @@ func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) 
 
 // attachAt tells a buffer cache who uses the volume.
 func (v *Volume) attachAt(ctx context.Context, o VolumeOptions) error {
-	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr, ClientAddr: v.p.c.Addr()}
+	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr, ClientAddr: v.p.c.Addr(), Process: v.p.Epoch()}
 	if err := v.p.c.peer(o.CacheAddr).Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
 		return fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
 	}
@@ -198,6 +198,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 // start sends one part; b is where a read goes or what a write brings.
 func (v *Volume) start(p *part, op wire.Op, k wire.Block, b []byte) {
 	p.call.Op, p.call.Epoch, p.call.Err, p.call.Page, p.call.Into = op, v.p.o.Epoch, nil, nil, nil
+	k.Process = v.p.o.Epoch
 	p.k, p.retry = k, blockio.Retry{}
 	if op == wire.OpBlockRead {
 		p.call.Into = b

@@ -86,9 +86,12 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 		i, _ := slices.BinarySearch(c.order, req.Volume)
 		c.order = slices.Insert(c.order, i, req.Volume)
 		v.waiters = append(v.waiters, call)
+		req.Process = 0 // the sComponent knows of no processes
 		return c.begin(Effect{Kind: AttachStorage, Attach: req}, v, none, out)
 	case req.Epoch < v.req.Epoch:
 		return reply(call, stale(v, req.Epoch), out)
+	case req.Process != 0 && req.Process < v.req.Process:
+		return reply(call, superseded(v, req.Process), out)
 	case v.frozen != nil:
 		return reply(call, v.frozen, out)
 	case req.Epoch == v.at.Epoch && v.at != v.placed() && v.at == (Place{req.Epoch, req.Storage, req.StorageAddr}):
@@ -100,6 +103,7 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 		return reply(call, wire.Errorf(wire.KindExists, "volume %d is attached under epoch %d with other properties", req.Volume, req.Epoch), out)
 	case req.Epoch == v.req.Epoch && v.state == attached:
 		v.req.ClientAddr = req.ClientAddr // whoever came last is told of moves
+		v.req.Process = max(v.req.Process, req.Process)
 		return reply(call, nil, out)
 	case req.Epoch == v.req.Epoch && v.state == attaching:
 		v.waiters = append(v.waiters, call)
@@ -118,6 +122,11 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	v.waiters = append(v.waiters, call)
 	v.state = detaching
 	return c.pump(c.flushAll(v, 0, out))
+}
+
+// superseded is the error of a process that goes on elsewhere from a checkpoint.
+func superseded(v *volume, e wire.Epoch) error {
+	return wire.Errorf(wire.KindFailed, "volume %d: its process goes on elsewhere under epoch %d: this is epoch %d", v.req.Volume, v.req.Process, e)
 }
 
 // same reports whether two requests of one epoch mean the same volume. A process that came from another pComponent names

@@ -18,10 +18,13 @@ const (
 	Reply    EffectKind = 5 // answer Call with Rep, Freed or Err
 
 	TellClient EffectKind = 6 // send Switch to the pComponent at Owner.Addr
+
+	CutAt      EffectKind = 7 // send Cut to Owner
+	RollbackAt EffectKind = 8 // send Rollback to Owner
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client"}[min(int(k), 6)]
+	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client", "cut_at", "rollback_at", "?"}[min(int(k), 9)]
 }
 
 // Effect is one thing that the driver of Home must do. All but Reply are answered by Home.Done with their ID.
@@ -42,6 +45,9 @@ type Effect struct {
 	Switch wire.RegionSwitchReq
 	Unmap  wire.RegionUnmapReq
 	Exit   wire.ProcessExitReq
+
+	Cut      wire.RegionCutReq
+	Rollback wire.RegionRollbackReq
 
 	Call  uint64 // Reply: as given with the event
 	Rep   wire.MmapRep

@@ -68,6 +68,7 @@ type region struct {
 	owner   wire.Owner
 	active  bool
 	waiters []*operation
+	cutAt   wire.Epoch // of the owner at the last checkpoint; 0 of a vRegion that came later
 }
 
 type process struct {
@@ -88,6 +89,8 @@ type process struct {
 	frozen    bool        // the map goes to another home: nothing changes it
 	to        wire.NodeID // where it goes
 	lost      bool        // nobody knows whether it is there
+
+	cut *homeCut // its last checkpoint; nil if it makes none
 }
 
 // outCall is an effect that was not answered yet.

@@ -55,10 +55,12 @@ const (
 	HomeDepart     HomeInputKind = 18
 	HomeInstall    HomeInputKind = 19
 	HomeHeat       HomeInputKind = 20
+	HomeCut        HomeInputKind = 21
+	HomeRollback   HomeInputKind = 22
 )
 
 var homeInputNames = []string{"", "open", "mmap", "munmap", "brk", "owners", "exit", "switch", "done", "fence", "registered", "pass", "drop", "freeze", "thaw",
-	"lose", "forget", "arrive", "depart", "install", "heat"}
+	"lose", "forget", "arrive", "depart", "install", "heat", "cut", "rollback"}
 
 func (k HomeInputKind) String() string {
 	if int(k) < len(homeInputNames) {
@@ -79,6 +81,8 @@ type HomeInput struct {
 	Owners wire.OwnersReq
 	Exit   wire.ProcessExitReq
 	Switch wire.RegionSwitchReq
+	Cut    wire.ProcessCutReq
+	Back   wire.ProcessRollbackReq
 	ID     uint64 // of done
 	Result Result // of done
 	Move   wire.MoveReq
@@ -127,6 +131,10 @@ func (in *HomeInput) String() string {
 		s += fmt.Sprintf(" pid=%d to=%s epoch=%d", in.Move.PID, in.Move.To, in.Move.Epoch)
 	case HomeInstall:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.Map.PID, in.Epoch)
+	case HomeCut:
+		s += fmt.Sprintf(" pid=%d checkpoint=%d", in.Cut.PID, in.Cut.Cut.Number)
+	case HomeRollback:
+		s += fmt.Sprintf(" pid=%d epoch=%d checkpoint=%d", in.Back.PID, in.Back.Epoch, in.Back.Cut.Number)
 	case HomeHeat:
 	default:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.PID, in.Epoch)
@@ -158,6 +166,10 @@ func (in *HomeInput) code(c *tape.Coder) {
 		tapes.Message(c, &in.Exit)
 	case HomeSwitch:
 		tapes.Message(c, &in.Switch)
+	case HomeCut:
+		tapes.Message(c, &in.Cut)
+	case HomeRollback:
+		tapes.Message(c, &in.Back)
 	case HomeDone:
 		tape.Num(c, &in.ID)
 		tapes.Message(c, &in.Result.Owner)
@@ -222,6 +234,10 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 		out = h.Exit(in.Call, in.Exit, nil)
 	case HomeSwitch:
 		out = h.Switch(in.Call, in.Switch, nil)
+	case HomeCut:
+		out = h.Cut(in.Call, in.Cut, nil)
+	case HomeRollback:
+		out = h.Rollback(in.Call, in.Back, nil)
 	case HomeDone:
 		out = h.Done(in.ID, in.Result, nil)
 	case HomeFence:
@@ -370,6 +386,24 @@ func (h *TapedHome) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) 
 	}
 	h.in.Switch = req
 	return h.called(HomeSwitch, call, n, out)
+}
+
+func (h *TapedHome) Cut(call uint64, req wire.ProcessCutReq, out []Effect) []Effect {
+	n := len(out)
+	if out = h.Home.Cut(call, req, out); h.tape == nil {
+		return out
+	}
+	h.in.Cut = req
+	return h.called(HomeCut, call, n, out)
+}
+
+func (h *TapedHome) Rollback(call uint64, req wire.ProcessRollbackReq, out []Effect) []Effect {
+	n := len(out)
+	if out = h.Home.Rollback(call, req, out); h.tape == nil {
+		return out
+	}
+	h.in.Back = req
+	return h.called(HomeRollback, call, n, out)
 }
 
 func (h *TapedHome) Done(id uint64, res Result, out []Effect) []Effect {

@@ -121,7 +121,7 @@ func (v *Volume) attach(y *vtime.Proc, n *compute) error {
 	for {
 		o := v.o
 		to := c.node(o.Cache)
-		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(n.o.ID)}
+		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(n.o.ID), Process: v.p.o.Epoch}
 		_, err := controlling(y, c, wire.OpVolumeAttach, n.no, to, q, func(q wire.VolumeAttachReq, done func(struct{}, error)) {
 			c.nodes[to].(*memory).attach(q, func(err error) { done(struct{}{}, err) })
 		})
@@ -241,7 +241,7 @@ func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) er
 // start sends one part.
 func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done func(error)) {
 	p := v.p
-	k := wire.Block{Volume: v.o.ID, VolumeEpoch: v.o.Epoch, Offset: offset, Length: uint32(n), PID: p.o.PID}
+	k := wire.Block{Volume: v.o.ID, VolumeEpoch: v.o.Epoch, Offset: offset, Length: uint32(n), PID: p.o.PID, Process: p.o.Epoch}
 	if op != wire.OpBlockFlush {
 		v.version++
 		k.Version = v.version
