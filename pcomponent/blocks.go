@@ -136,7 +136,7 @@ func (p *Process) sortedVolumes() []*Volume {
 func (v *Volume) detach(ctx context.Context) error {
 	for {
 		at := v.place()
-		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch}, nil)
+		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch, Process: v.p.Epoch()}, nil)
 		if v.place() == at || ctx.Err() != nil {
 			return err
 		}

@@ -53,6 +53,7 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.perform(fault.NoThread, p.core.OwnerMoved(p.now(), m.Owner, nil))
+		p.moved.Store(true)
 		return nil
 	case wire.OpHomeSwitch:
 		var m wire.HomeSwitchReq
@@ -68,6 +69,7 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		defer p.mu.Unlock()
 		if m.Home.Epoch > p.homeAt.Epoch {
 			p.homeAt, p.home = m.Home, peer
+			p.moved.Store(true)
 		}
 		return nil
 	}

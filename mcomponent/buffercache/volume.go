@@ -142,6 +142,8 @@ func (c *Cache) Detach(call uint64, ref wire.VolumeRef, out []Effect) []Effect {
 		return reply(call, nil, out)
 	case ref.Epoch < v.req.Epoch:
 		return reply(call, stale(v, ref.Epoch), out)
+	case ref.Process != 0 && ref.Process < v.req.Process:
+		return reply(call, superseded(v, ref.Process), out)
 	case v.frozen != nil:
 		return reply(call, v.frozen, out)
 	case v.state == failed:

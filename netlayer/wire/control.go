@@ -234,8 +234,9 @@ type RegionUnmapReq struct {
 
 // VolumeRef names a volume.
 type VolumeRef struct {
-	Volume VolumeID
-	Epoch  Epoch
+	Volume  VolumeID
+	Epoch   Epoch
+	Process Epoch // of the process that gives it up; 0 is whoever may
 }
 
 // VolumeAttachReq makes an mComponent the buffer cache of a volume.

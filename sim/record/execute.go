@@ -24,6 +24,7 @@ import (
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
@@ -301,6 +302,10 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newMover(head)
 	case balance.TapeKind:
 		return newBalancer(head)
+	case checkpoint.KeeperTapeKind:
+		return newKeeper(head)
+	case checkpoint.RestorerTapeKind:
+		return newRestorer(head)
 	case handover.GiverTapeKind:
 		return newProcessGiver(head)
 	case handover.TakerTapeKind:

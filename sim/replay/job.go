@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/sim/check"
 	"splitkernel/sim/report"
 )
@@ -41,12 +42,16 @@ type job struct {
 	moved  *elsewhere // where the process runs now, if it went
 
 	halt    atomic.Pointer[halt] // somebody asks to stop at the next boundary
+	kept    atomic.Uint64        // checkpoints that are durable
 	reached atomic.Uint64        // place.Batch, for whoever asks meanwhile
 	pin     sync.Mutex           // held while lines are written back for a move; the process is closed after it
 	epoch   wire.Epoch           // under which the process runs here; guarded by Host.mu
 	start   time.Time
 
 	hitsBefore uint64 // at other pComponents
+
+	keepState []byte           // of one that came with checkpoints
+	from      *checkpoint.Head // of one that goes on from a checkpoint
 
 	// Of the goroutine that replays, and while that stands still of the move:
 	ran    float64 // seconds at other pComponents
@@ -120,6 +125,9 @@ func (j *job) run() {
 	if j.src != nil {
 		_ = j.src.Close() // it was only read
 		j.src, j.batch = nil, nil
+	}
+	if j.keep != nil {
+		j.keep.core.End()
 	}
 	j.proc.Store(nil)
 	j.mu.Lock()
@@ -226,6 +234,48 @@ func (j *job) attach(p *pcomponent.Process) error {
 			return err
 		}
 		j.volumes = append(j.volumes, &volume{blocks: v, sectors: check.NewSectors(o.ID), buf: make([]byte, 0, MaxRequestBytes)})
+	}
+	if !j.spec.Checkpoints.On {
+		return nil
+	}
+	store, err := p.Attach(j.ctx, j.spec.Store)
+	if err != nil {
+		return err
+	}
+	return j.keepBy(p, store, checkpoint.KeeperHead{Epoch: j.spec.Epoch})
+}
+
+// keepBy has the process make checkpoints.
+func (j *job) keepBy(p *pcomponent.Process, store *pcomponent.Volume, head checkpoint.KeeperHead) error {
+	if store == nil {
+		return fmt.Errorf("the checkpoint volume %d is not attached", j.spec.Store.ID)
+	}
+	head.Node, head.PID, head.Options = j.comp.ID(), j.spec.PID, j.spec.Checkpoints.options()
+	core, err := head.New()
+	if err != nil {
+		return err
+	}
+	t := &checkpoint.TapedKeeper{Keeper: core}
+	t.Record(j.comp.Recorder(), core, checkpoint.KeeperTapeKind, &head)
+	born := time.Now()
+	j.keep = &keeping{
+		core: t, layout: j.spec.Checkpoints.Layout(), store: store,
+		now: func() time.Duration { return time.Since(born) + 1 }, epoch: p.Epoch, moved: p.Moved, undo: p.Undrain, failed: asError,
+		pause: func(d time.Duration) {
+			t := time.NewTimer(d)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-j.ctx.Done():
+			}
+		},
+		drain:  func() (uint64, error) { err := p.Drain(j.ctx); return p.LastFlush(), err },
+		export: func() ([]byte, error) { return j.exportState(p, j.ran+time.Since(j.start).Seconds()) },
+		tell:   func(at wire.Cut) error { return p.Cut(j.ctx, at) },
+		made: func(h checkpoint.Head) {
+			j.kept.Store(h.Cut.Number + 1)
+			j.log.Debug("checkpoint", "number", h.Cut.Number, "accesses", h.Done)
+		},
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type Spec struct {
 	Home        wire.Owner
 	ExCache     excache.Options
 	Volumes     []pcomponent.VolumeOptions // in the order of the trace's header
+	Checkpoints Checkpoints
+	Store       pcomponent.VolumeOptions // has the checkpoints, if there are any
 }
 
 // validate reports what no process can have.

@@ -6,6 +6,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/sim/check"
 )
 
@@ -31,6 +32,7 @@ type luggage struct {
 	Parts    []Part
 	Pages    uint64   // bytes of versions
 	Sectors  []uint64 // the same, by volume in the order of Spec.Volumes
+	Keep     []byte   // of its checkpoints; nil makes none
 }
 
 // Span is a mapped range of bytes.
@@ -45,6 +47,9 @@ func (j *job) exportState(p *pcomponent.Process, seconds float64) ([]byte, error
 	s := luggage{
 		Proc: proc, At: j.at, Brk: j.maps.brk, Done: j.done.Load(), Requests: j.requests.Load(), Seconds: seconds, Began: j.began, Late: j.late,
 		Shown: j.shown, Parts: addPart(j.parts, j.part(p)),
+	}
+	if j.keep != nil {
+		s.Keep = j.keep.core.Snapshot(nil)
 	}
 	for _, m := range j.maps.ranges {
 		s.Maps = append(s.Maps, Span{m.addr, m.length})
@@ -113,6 +118,7 @@ func (j *job) importState(s *luggage, bulk []byte) error {
 	j.maps.brk = s.Brk
 	j.at, j.began, j.late, j.shown, j.parts, j.ran = s.At, s.Began, s.Late, s.Shown, s.Parts, s.Seconds
 	j.done.Store(s.Done)
+	j.issued, j.keepState = s.Done, s.Keep
 	j.requests.Store(s.Requests)
 	for i := range s.Parts {
 		j.hitsBefore += s.Parts[i].Counters.Hits
@@ -130,5 +136,9 @@ func (j *job) adopt(p *pcomponent.Process) error {
 		}
 	}
 	j.proc.Store(p)
-	return nil
+	if !j.spec.Checkpoints.On {
+		return nil
+	}
+	head := checkpoint.KeeperHead{Epoch: j.spec.Epoch, From: j.from, State: j.keepState}
+	return j.keepBy(p, p.Volume(j.spec.Store.ID), head)
 }

@@ -151,7 +151,7 @@ func (v *Volume) detach(y *vtime.Proc) error {
 	for {
 		at := v.o
 		to := p.c.node(at.Cache)
-		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch, Process: p.o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			p.c.nodes[to].(*memory).detach(q, func(err error) { done(struct{}{}, err) })
 		})
 		if v.o == at {
