@@ -57,14 +57,16 @@ const (
 	Lost          Kind = 27 // what Node held is lost; Reason
 	Heard         Kind = 28 // Node is heard of again
 	Drained       Kind = 29 // Node, which drains, has nothing left of what this manager places
-	Stuck         Kind = 30 // Node, which drains, has something that finds no other place; Reason
+	Stuck         Kind = 30 // Node, which drains, has something that finds no other place, or PID, which is to go on from a checkpoint, finds none; Reason
+	Restarting    Kind = 31 // PID, which From had, is to go on from its last checkpoint at To; Policy, Candidates, Reason
+	Restarted     Kind = 32 // PID goes on at Node under Epoch, Amount ms after it was found lost; Reason says from where
 )
 
 // kindNames are the names of the kinds, by number.
 var kindNames = [...]string{
 	"none", "registered", "rejoined", "silent", "probed", "dead", "draining", "undrained", "removed", "admitted", "refused", "queued",
 	"dequeued", "expired", "preempted", "released", "placed_process", "placed_home", "placed_vregion", "placed_volume", "placed_cache",
-	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard", "drained", "stuck",
+	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard", "drained", "stuck", "restarting", "restarted",
 }
 
 func (k Kind) String() string {
