@@ -249,7 +249,22 @@ func (v *vnode) wanted() admission.VNodeSpec {
 		want.Apart = apart.Rule{Group: v.v.ApartFrom, Level: level}
 	}
 	want.Volumes = volumesOf(v.v.Name, v.info)
+	if v.spec.Checkpoints.On {
+		want.Restart = true
+		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + checkpointsName, SizeBytes: v.spec.Checkpoints.RoomBytes})
+	}
 	return want
+}
+
+// checkpointsName is the name of the volume that has the checkpoints, the last one of a vNode.
+const checkpointsName = "checkpoints"
+
+// volumeName is the name of a volume of the vNode.
+func (v *vnode) volumeName(i int) string {
+	if i == len(v.info.Volumes) {
+		return checkpointsName
+	}
+	return v.info.Volumes[i].Name
 }
 
 // place has the managers admit a vNode and makes its volumes at their sComponents. One that may wait is asked for beside; if
@@ -288,15 +303,20 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = v.place.PID, v.place.Epoch, home.RegionBytes
 	v.spec.Home = wire.Owner{Node: home.Node, Addr: home.Addr, Epoch: home.Epoch}
 	for i, p := range v.place.Volumes {
-		name := v.info.Volumes[i].Name
+		name := v.volumeName(i)
 		v.volumes, v.names = append(v.volumes, p), append(v.names, name)
 		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: want.Volumes[i].Name, SizeBytes: p.SizeBytes}
 		if err := r.peer(netlayer.Addr(p.StorageAddr)).Control(ctx, wire.OpVolumeCreate, p.Epoch, &req, nil); err != nil {
 			return fmt.Errorf("volume %s at %s: %w", name, p.Storage, err)
 		}
-		v.spec.Volumes = append(v.spec.Volumes, pcomponent.VolumeOptions{
+		o := pcomponent.VolumeOptions{
 			ID: p.Volume, Epoch: p.Epoch, SizeBytes: p.SizeBytes, Storage: p.Storage, StorageAddr: p.StorageAddr, Cache: p.Cache, CacheAddr: p.CacheAddr,
-		})
+		}
+		if i == len(v.info.Volumes) {
+			v.spec.Store = o
+		} else {
+			v.spec.Volumes = append(v.spec.Volumes, o)
+		}
 	}
 	return nil
 }

@@ -261,9 +261,9 @@ func (p *vprocess) place() error {
 	v.spec.Home = wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}
 	p.spec = v.spec
 	for i, vol := range place.Volumes {
-		v.volumes, v.names = append(v.volumes, vol), append(v.names, v.info.Volumes[i].Name)
+		v.volumes, v.names = append(v.volumes, vol), append(v.names, v.volumeName(i))
 		if err := p.c.CreateVolume(p.y, place.Node, p.volumeAt(vol, v.wanted().Volumes[i].Name)); err != nil {
-			return fmt.Errorf("volume %s at %s: %w", v.info.Volumes[i].Name, vol.Storage, err)
+			return fmt.Errorf("volume %s at %s: %w", v.volumeName(i), vol.Storage, err)
 		}
 	}
 	return nil
