@@ -302,6 +302,7 @@ type HeldProcess struct {
 	PID          PID
 	Epoch        Epoch
 	ExCacheLines uint64
+	Saved        bool // it goes on elsewhere from a checkpoint if it is lost here
 }
 
 // HeldHome is a process at its home.

@@ -52,6 +52,7 @@ type job struct {
 
 	keepState []byte           // of one that came with checkpoints
 	from      *checkpoint.Head // of one that goes on from a checkpoint
+	restored  *Restored        // the same, for who asks
 
 	// Of the goroutine that replays, and while that stands still of the move:
 	ran    float64 // seconds at other pComponents
@@ -74,7 +75,10 @@ func (j *job) status() Status {
 	j.mu.Lock()
 	r, moved := j.result, j.moved
 	j.mu.Unlock()
-	st := Status{State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
+	st := Status{Checkpoints: j.kept.Load(), State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
+	if j.restored != nil {
+		st.From, st.Epoch = j.restored, j.spec.Epoch
+	}
 	switch {
 	case moved != nil:
 		st.State, st.Node, st.Addr, st.Epoch = StateMoved, moved.node, moved.addr, moved.epoch
@@ -139,7 +143,7 @@ func (j *job) run() {
 func (j *job) options() pcomponent.ProcessOptions {
 	return pcomponent.ProcessOptions{
 		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, RegionBytes: j.spec.RegionBytes,
-		OnDamaged: j.damaged, OnEvent: j.events.add, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
+		Saved: j.spec.Checkpoints.On, OnDamaged: j.damaged, OnEvent: j.events.add, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
 	}
 }
 

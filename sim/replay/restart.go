@@ -196,6 +196,7 @@ func (v *revival) open(ctx context.Context) error {
 	}
 	j := newJob(h.ctx, h.comp, s, h.log.With("process", s.Name, "pid", s.PID, "process_epoch", s.Epoch))
 	j.from = &v.head
+	j.restored = &Restored{Number: v.head.Cut.Number, Done: state.Done, Requests: state.Requests}
 	fail := func(err error) error {
 		j.stop(nil)
 		if j.src != nil {

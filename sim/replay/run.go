@@ -99,6 +99,11 @@ type vnode struct {
 	seen    time.Time // last answer of its pComponent
 	status  Status
 	failed  string
+	before  wire.NodeID // its pComponent that answered last
+
+	restoredAt wire.Epoch // of the last restart that is in restarts
+	restarts   []report.Restart
+
 	pending chan answer // while the managers are asked for it
 }
 
@@ -117,7 +122,8 @@ type controller struct {
 	asking sync.WaitGroup // admissions that may wait
 	sum    *report.Summary
 	start  time.Time
-	wrong  *wrongs // what is to go wrong
+	began  time.Time // when the processes were started
+	wrong  *wrongs   // what is to go wrong
 }
 
 // Run places the vNodes of a workload, replays them and reports. The error is for what kept the run from being made or
@@ -159,6 +165,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		o.OnPlaced()
 	}
 	began := time.Now()
+	r.began = began
 	even, stop := r.watchSpread(ctx)
 	r.wrong = goWrong(ctx, &o, began)
 	for _, v := range r.vnodes {
@@ -324,12 +331,16 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 // launch starts a placed vNode.
 func (r *controller) launch(ctx context.Context, v *vnode) {
 	at, err := StartAt(ctx, r.gm, r.peer, v.spec, v.place)
-	if v.place = at; err != nil {
+	v.place = at
+	if k := wire.KindOf(err); v.spec.Checkpoints.On && (k == wire.KindUnavailable || k == wire.KindTimeout) {
+		err = nil // it is brought back, or started anew
+	}
+	if err != nil {
 		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
 		return
 	}
 	v.peer, v.spec.Epoch = r.peer(netlayer.Addr(at.Addr)), at.Epoch
-	v.started, v.seen, v.hosts = true, time.Now(), []wire.NodeID{v.place.Node}
+	v.started, v.seen, v.hosts, v.before = true, time.Now(), []wire.NodeID{v.place.Node}, v.place.Node
 	r.sum.ProcessesStarted++
 	r.o.Log.Info("process started", "process", v.v.Name, "pid", v.spec.PID, "pcomponent", v.place.Node, "home", v.spec.Home.Node)
 }
@@ -463,17 +474,25 @@ func (r *controller) poll(ctx context.Context, v *vnode) {
 	switch {
 	case err == nil && st.State == StateMoved:
 		r.movedTo(v, st.Node, st.Addr, st.Epoch)
+	case err == nil && st.State == StateFailed && r.comesBack(ctx, v, true):
 	case err == nil:
-		v.status, v.seen = st, time.Now()
+		r.answered(v, st)
 	case errors.Is(err, wire.ErrNotFound):
-		if r.ask(ctx, v) {
+		if v.spec.Checkpoints.On {
+			if r.startAnew(ctx, v); r.comesBack(ctx, v, false) {
+				return
+			}
+		} else if r.ask(ctx, v) {
 			return
 		}
-		v.failed = fmt.Sprintf("%s was restarted and no longer runs the process", v.place.Node)
+		v.failed = gone(v)
 	default:
 		patience := NodePatience
 		if wire.KindOf(err) == wire.KindTimeout {
 			patience = SilencePatience
+		}
+		if v.spec.Checkpoints.On && time.Since(v.seen) > patience/5 && r.comesBack(ctx, v, false) {
+			return
 		}
 		if time.Since(v.seen) > patience && !r.ask(ctx, v) {
 			v.failed = fmt.Sprintf("%s has not answered for %s: %v", v.place.Node, patience, err)
@@ -595,6 +614,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 func (v *vnode) describe() report.VNode {
 	d := report.VNode{
 		Name: v.v.Name, PID: v.spec.PID, State: StateFailed, Error: v.failed, PComponent: v.place.Node, Home: v.spec.Home.Node, Threads: v.spec.Threads, Order: v.spec.Order,
+		Restarts: v.restarts, Checkpoints: v.status.Checkpoints,
 		Policy: v.spec.ExCache.Policy, Mechanism: v.spec.ExCache.Mechanism, Lines: v.spec.ExCache.Lines, Ways: v.spec.ExCache.Ways, Footprint: v.info.FootprintPages,
 	}
 	if res := v.status.Result; res != nil {

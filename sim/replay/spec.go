@@ -62,6 +62,9 @@ type Status struct {
 	Hits   uint64 // of them
 	Result *Result
 
+	Checkpoints uint64    // that are durable, the beginning included
+	From        *Restored // the checkpoint from which it goes on here, under Epoch; nil of one that began or came here
+
 	// Of a process that moved: where it went.
 	Node  wire.NodeID
 	Addr  string
