@@ -463,6 +463,7 @@ func (r *controller) admitted(ctx context.Context) (waiting int) {
 
 // poll asks for one process's progress.
 func (r *controller) poll(ctx context.Context, v *vnode) {
+	all := ctx
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var rep wire.ProcessStatusRep
@@ -474,12 +475,12 @@ func (r *controller) poll(ctx context.Context, v *vnode) {
 	switch {
 	case err == nil && st.State == StateMoved:
 		r.movedTo(v, st.Node, st.Addr, st.Epoch)
-	case err == nil && st.State == StateFailed && r.comesBack(ctx, v, true):
+	case err == nil && st.State == StateFailed && r.comesBack(all, v, true):
 	case err == nil:
 		r.answered(v, st)
 	case errors.Is(err, wire.ErrNotFound):
 		if v.spec.Checkpoints.On {
-			if r.startAnew(ctx, v); r.comesBack(ctx, v, false) {
+			if r.startAnew(all, v); r.comesBack(all, v, false) {
 				return
 			}
 		} else if r.ask(ctx, v) {
@@ -491,7 +492,7 @@ func (r *controller) poll(ctx context.Context, v *vnode) {
 		if wire.KindOf(err) == wire.KindTimeout {
 			patience = SilencePatience
 		}
-		if v.spec.Checkpoints.On && time.Since(v.seen) > patience/5 && r.comesBack(ctx, v, false) {
+		if v.spec.Checkpoints.On && time.Since(v.seen) > silence && r.comesBack(all, v, false) {
 			return
 		}
 		if time.Since(v.seen) > patience && !r.ask(ctx, v) {

@@ -16,6 +16,12 @@ import (
 // answered last.
 const RestartPatience = 60 * time.Second
 
+// silence is how long such a process does not answer before the managers are asked where it is.
+const silence = 500 * time.Millisecond
+
+// askTimeout bounds asking them.
+const askTimeout = 2 * time.Second
+
 // Restored says from which checkpoint a process goes on.
 type Restored struct {
 	Number   uint64
@@ -30,6 +36,8 @@ func (r *controller) comesBack(ctx context.Context, v *vnode, failed bool) bool 
 		return false
 	}
 	wait := time.Since(v.seen) < RestartPatience
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	ps, err := r.gm.Processes(ctx)
 	es, merr := r.gm.Members(ctx, wire.GPM)
 	if err != nil || merr != nil {
@@ -71,6 +79,8 @@ func current(es []membership.Status, p *gpm.Process) bool {
 
 // startAnew starts a process that its pComponent does not know: it was lost before it began, and there is no checkpoint.
 func (r *controller) startAnew(ctx context.Context, v *vnode) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	ps, err := r.gm.Processes(ctx)
 	if err != nil {
 		return
