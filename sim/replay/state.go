@@ -32,7 +32,7 @@ type luggage struct {
 	Parts    []Part
 	Pages    uint64   // bytes of versions
 	Sectors  []uint64 // the same, by volume in the order of Spec.Volumes
-	Keep     []byte   // of its checkpoints; nil makes none
+	Keep     []byte   // of its checkpoints, nil makes none; in a checkpoint of a virtual process its counts
 }
 
 // Span is a mapped range of bytes.
@@ -51,6 +51,11 @@ func (j *job) exportState(p *pcomponent.Process, seconds float64) ([]byte, error
 	if j.keep != nil {
 		s.Keep = j.keep.core.Snapshot(nil)
 	}
+	return j.encodeState(s), nil
+}
+
+// encodeState adds what is mapped and the versions of pages and sectors to a state, and encodes it.
+func (j *player) encodeState(s luggage) []byte {
 	for _, m := range j.maps.ranges {
 		s.Maps = append(s.Maps, Span{m.addr, m.length})
 	}
@@ -65,7 +70,7 @@ func (j *job) exportState(p *pcomponent.Process, seconds float64) ([]byte, error
 	out := make([]byte, 0, 4+len(head)+len(bulk))
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(head)))
 	out = append(out, head...)
-	return append(out, bulk...), nil
+	return append(out, bulk...)
 }
 
 // parseState takes a state apart: what exportState gave.

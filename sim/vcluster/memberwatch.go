@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/lost"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
 )
@@ -36,6 +37,8 @@ type vigil struct {
 	rounds  [wire.GSM + 1]*membership.Rounds // nil if nobody is asked for what it holds
 	gating  bool                             // a command about gates is under way
 	ended   uint64                           // lost vNodes
+
+	restarts *restart.Driver
 }
 
 // begin has every manager listen, and their leader look.
@@ -72,6 +75,7 @@ func (g *managers) lead() {
 	}
 	clear(g.vigil.tidings[:])
 	g.vigil.lost, g.vigil.gating = lost.New(lost.Patience), false
+	g.vigil.restarts = restart.New()
 }
 
 // reborn has a manager that was started again know nothing of who was heard.
@@ -168,6 +172,7 @@ func (g *managers) watchOver() {
 	}
 	g.gates()
 	g.endLost()
+	g.bringBack()
 	for _, k := range groups {
 		g.sweep(k)
 	}
