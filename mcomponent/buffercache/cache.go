@@ -185,7 +185,9 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		err = wire.Errorf(wire.KindBadRequest, "volume %d: a block request of 0 bytes", r.k.Volume)
 	}
 	if err == nil && r.write && v.writeErr != nil {
-		err = v.writeErr
+		if err = v.writeErr; passes(err) {
+			v.writeErr = nil // who is refused has it tried again, or nobody would who never flushes
+		}
 	}
 	if err != nil {
 		return false, reply(r.call, err, out)
@@ -207,6 +209,15 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		return false, c.write(s, r, out)
 	}
 	return false, c.read(s, r, out)
+}
+
+// passes reports whether a write-back may succeed later that failed so, without anybody's doing.
+func passes(err error) bool {
+	switch wire.KindOf(err) {
+	case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
+		return true
+	}
+	return false
 }
 
 func (c *Cache) read(s uint32, r request, out []Effect) []Effect {
