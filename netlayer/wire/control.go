@@ -110,8 +110,12 @@ type Heartbeat struct {
 	Load   Load
 }
 
-// HeartbeatMS is the interval of heartbeats in ms (legoos.md §2).
-const HeartbeatMS = 500
+// HeartbeatMS is the interval of heartbeats in ms: four in the default lease, which is what a stopped process can be noticed by in two
+// seconds.
+const HeartbeatMS = 250
+
+// LoadMS is over how long loads are measured, in ms (legoos.md §2): that of heartbeats is that of the last interval.
+const LoadMS = 500
 
 // MaxProbeMS is the longest that a probe may take, in ms.
 const MaxProbeMS = 30_000
