@@ -308,7 +308,7 @@ func (s *State) Unsettled() (out []redundancy.Listed) {
 			}
 			p := s.processes[i]
 			list := func(t seat) {
-				if len(out) < MaxListed && s.stage(p, &t) == stage && (t.Home || stage != redundancy.Recover || s.homeServes(p)) {
+				if len(out) < MaxListed && s.stage(p, &t) == stage && (t.Home || stage != redundancy.Recover || (*t.copies).Served || s.homeServes(p)) {
 					out = append(out, s.listed(p, &t, stage))
 				}
 			}
@@ -321,7 +321,7 @@ func (s *State) Unsettled() (out []redundancy.Listed) {
 	return out
 }
 
-// homeServes reports whether vRegions of a process can be recovered: its home tells who uses them.
+// homeServes reports whether vRegions of a process can begin to be served elsewhere: its home tells who uses them.
 func (s *State) homeServes(p *Process) bool {
 	return s.members.Current(p.Home, p.NodeEpoch) && (p.Copies == nil || !p.Copies.Recovering || p.Copies.Served) &&
 		s.moves.MovingOf(wire.MoveHome, p.PID, 0) == nil

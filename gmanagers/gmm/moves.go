@@ -166,10 +166,13 @@ func (s *State) moved(m *movelist.Move, cmd Command) {
 			s.put(p, &t, next)
 		}
 		s.mend(p, t, c.Failure, cmd)
-		s.judge(p)
-		if m.Req.Kind == wire.MoveHome { // vRegions may have waited for it
+		if m.Req.Kind == wire.MoveHome { // vRegions have waited for it
+			for j := range p.Regions {
+				s.mend(p, p.seat(j), c.Failure, cmd)
+			}
 			s.copyChanges++
 		}
+		s.judge(p)
 	}
 }
 

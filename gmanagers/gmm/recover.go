@@ -69,7 +69,7 @@ func (s *State) mend(p *Process, t seat, no uint64, cmd Command) {
 		if f != nil && ok {
 			f.Served++
 		}
-	case c.Recovering && len(next.Sources) < p.needs(t.Home):
+	case c.Recovering && (len(next.Sources) < p.needs(t.Home) || !c.Served && !t.Home && s.homeLost(p)):
 		s.serve(p, &t, less)
 		*t.nodeEpoch = lostInMove
 		s.loseCopies(p, &t, next, no, cmd)
@@ -100,7 +100,19 @@ func (s *State) loseCopies(p *Process, t *seat, next *Copies, no uint64, cmd Com
 	if f := s.failures.find(no); f != nil {
 		f.Lost++
 	}
-	s.tell(t, cmd.Stamp.NowMS, events.Lost, *t.node, "%v is lost: of those who had it, with a policy of %v, %d are left that have everything, %d are needed", t.Part, p.Memory.Kind, next.inSync(), p.needs(t.Home))
+	s.tell(t, cmd.Stamp.NowMS, events.Lost, *t.node, "%v is lost: %s", t.Part, s.whyLost(p, t, next))
+}
+
+func (s *State) whyLost(p *Process, t *seat, c *Copies) string {
+	if !t.Home && s.homeLost(p) {
+		return fmt.Sprintf("the home of process %d, which would tell its new owner, is lost", p.PID)
+	}
+	return fmt.Sprintf("with replication %v %d of its copies are left that have everything, %d are needed", p.Memory.Kind, c.inSync(), p.needs(t.Home))
+}
+
+// homeLost reports whether nobody is the home of a process any more, or will be: then nobody tells who uses its vRegions of another owner.
+func (s *State) homeLost(p *Process) bool {
+	return !s.members.Current(p.Home, p.NodeEpoch) && s.moves.MovingOf(wire.MoveHome, p.PID, 0) == nil
 }
 
 // inherit names who serves a part whose mComponent is gone. Wait says that it can be recovered, but nobody has room to serve it now.
@@ -111,7 +123,7 @@ func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wai
 			sources = append(sources, h)
 		}
 	}
-	if len(sources) < p.needs(t.Home) || *t.epoch > math.MaxUint32-6 || !t.Home && !s.members.Current(p.Home, p.NodeEpoch) && s.moves.MovingOf(wire.MoveHome, p.PID, 0) == nil {
+	if len(sources) < p.needs(t.Home) || *t.epoch > math.MaxUint32-6 || !t.Home && s.homeLost(p) {
 		return false, false
 	}
 	heir := slices.IndexFunc(next.Holders, func(h Holder) bool { return !h.Filling && !s.drains(h.Node) })

@@ -248,8 +248,7 @@ func newSurvives() func(*rapid.T, *State, Command) {
 			if b.copies.Recovering && !p.full(b.part.Home) {
 				enough = 0 // sources may be gone that are needed
 			}
-			home := s.members.Current(p.Home, p.NodeEpoch) || s.moves.MovingOf(wire.MoveHome, p.PID, 0) != nil
-			if !ok && enough >= p.needs(b.part.Home) && (b.part.Home || home) {
+			if !ok && enough >= p.needs(b.part.Home) && (b.part.Home || !s.homeLost(p)) {
 				t.Fatalf("%v was at %s with %+v, and is lost", b.part, b.node, b.copies)
 			}
 			if ok && (*at.node != b.node || *at.nodeEpoch != b.member) && *at.nodeEpoch != lostInMove && *at.epoch <= b.epoch {

@@ -71,6 +71,7 @@ type tracked struct {
 	until  time.Duration // call is given up
 	done   uint64        // as reported last
 	known  uint64
+	fenced time.Duration // since when everybody who has a copy is told, while it recovers; 0: not yet
 	text   string
 }
 
@@ -126,6 +127,9 @@ func (d *Driver) Sync(now time.Duration, list []Listed, out []Effect) []Effect {
 			t = d.parts[i]
 			if !t.same(&l) { // whatever is still answered is void
 				t.change, t.call, t.fails, t.polls, t.next = nil, 0, 0, 0, now
+				if t.Epoch != l.Epoch {
+					t.fenced = 0
+				}
 			}
 			t.Listed = l
 		}
@@ -331,7 +335,13 @@ func (d *Driver) heard(now time.Duration, t *tracked, rep Report, err error) {
 		return
 	}
 	t.done, t.known, t.text, t.fails = rep.Done, max(rep.Known, rep.Done), cut(rep.Text), 0
+	if t.Stage == Recover && rep.State > wire.RecoverFencing && t.fenced == 0 {
+		t.fenced = now
+	}
 	if c := t.outcome(rep); c != nil {
+		if c.Verb == Served || c.Verb == Recovered {
+			c.FencedMS = uint64((now - t.fenced).Milliseconds())
+		}
 		t.change, t.next = c, now
 		return
 	}
