@@ -6,7 +6,7 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// MaxReplicas bounds the sComponents that hold one volume.
+// MaxReplicas, which leaves room for one that fills, bounds the sComponents that hold one volume.
 const MaxReplicas = 7
 
 // Copies says how many sComponents hold a volume, for how many of them a write and a read wait, and when a write is acknowledged. The
@@ -89,32 +89,3 @@ func (c Copies) check(name string) error {
 
 // Check says why no cluster has such a volume, as an error of wire.KindBadRequest.
 func (c Copies) Check() error { return c.check("copies") }
-
-// ReplicaState says what a copy of a volume is worth.
-type ReplicaState uint8
-
-// The states. Numbers are wire numbers, never reused.
-const (
-	InSync    ReplicaState = 1 // counted in quorums
-	Departing ReplicaState = 2 // counted until the one that fills is in sync, and then gone
-	Filling   ReplicaState = 3 // gets every write and is given what is there; not counted yet
-)
-
-func (s ReplicaState) String() string {
-	switch s {
-	case InSync:
-		return "in sync"
-	case Departing:
-		return "departing"
-	case Filling:
-		return "filling"
-	}
-	return fmt.Sprintf("state(%d)", uint8(s))
-}
-
-// Replica is a copy of a volume.
-type Replica struct {
-	Node  wire.NodeID
-	Addr  string
-	State ReplicaState
-}

@@ -76,14 +76,25 @@ type Volume struct {
 	// Of a volume with several copies: how many, which are where, n that are counted and perhaps one that fills, and the number of this
 	// configuration. Storage is the first of them.
 	Copies   Copies
-	Replicas []Replica
+	Replicas []wire.VolumeReplica
 	Config   uint64
 }
 
+// Attach is what a buffer cache is told of it.
+func (v *Volume) Attach(client string) wire.VolumeAttachReq {
+	q := wire.VolumeAttachReq{Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, ClientAddr: client, Through: v.Copies.Through}
+	if v.Copies.Replicated() {
+		q.Replicas, q.Config, q.WriteQuorum, q.ReadQuorum = v.Replicas, v.Config, v.Copies.WriteQuorum, v.Copies.ReadQuorum
+	} else {
+		q.Storage, q.StorageAddr = v.Storage, v.StorageAddr
+	}
+	return q
+}
+
 // Places are the sComponents that hold the volume.
-func (v *Volume) Places() []Replica {
+func (v *Volume) Places() []wire.VolumeReplica {
 	if len(v.Replicas) == 0 {
-		return []Replica{{Node: v.Storage, Addr: v.StorageAddr, State: InSync}}
+		return []wire.VolumeReplica{{Node: v.Storage, Addr: v.StorageAddr, State: wire.ReplicaInSync}}
 	}
 	return v.Replicas
 }

@@ -6,6 +6,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
@@ -43,7 +44,7 @@ type Request struct {
 	Ends   []moves.End      // these and Drops together as many
 	Drops  []uint64         // numbers of moves that their givers have forgotten
 	// Repairs change where copies of volumes and their buffer caches are: at most MaxRepairs.
-	Repairs []Repair
+	Repairs []repair.Change
 }
 
 // Command is a request as replicated: the proposer added who asks, its stamp and the candidates for buffer caches.

@@ -168,6 +168,7 @@ func (s *State) moved(m *movelist.Move) {
 		s.countCached(v.Cache, v.CacheRack, v.Groups(), less)
 		s.refreshCache(v.Cache)
 		v.Cache, v.CacheAddr, v.Epoch, v.CacheRack, v.CacheEpoch = m.Req.To, m.Req.ToAddr, m.Epoch, m.ToRack, m.ToEpoch
+		v.Confirmed = 0 // the giver told it what it knew
 		s.countCached(v.Cache, v.CacheRack, v.Groups(), 1)
 		s.refreshCache(v.Cache)
 	default:

@@ -9,13 +9,15 @@ import (
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
 // Replica is one copy of a volume.
 type Replica struct {
-	Node  wire.NodeID
-	State admission.ReplicaState
+	Node   wire.NodeID
+	State  wire.ReplicaState
+	Member wire.Epoch // of the membership of Node under which the copy was made, or seen to have everything
 }
 
 // Stores are the sComponents that hold a volume, those that are counted in quorums first.
@@ -43,12 +45,12 @@ func (v *Volume) replica(id wire.NodeID) int {
 }
 
 // in returns the position of the replica that is in a state, -1 if none is. At most one is leaving, and one filling.
-func (v *Volume) in(state admission.ReplicaState) int {
+func (v *Volume) in(state wire.ReplicaState) int {
 	return slices.IndexFunc(v.Replicas, func(r Replica) bool { return r.State == state })
 }
 
 // Whole reports whether every copy that a volume is to have is there and no other is being made.
-func (v *Volume) Whole() bool { return v.BrokenMS == 0 && v.in(admission.Filling) < 0 }
+func (v *Volume) Whole() bool { return v.BrokenMS == 0 && v.in(wire.ReplicaFilling) < 0 }
 
 // refreshStores brings the candidates that hold a volume in line with the books.
 func (s *State) refreshStores(v *Volume) {
@@ -148,46 +150,6 @@ func with[T ~string](list []T, x T) []T {
 // MaxRepairs bounds the repairs of one command.
 const MaxRepairs = 64
 
-// RepairVerb says what becomes of a copy of a volume, or of its buffer cache.
-type RepairVerb uint8
-
-// The verbs. Numbers are wire numbers, never reused. Each is a compare-and-set: against other books it is refused and changes nothing.
-const (
-	// Replace has another sComponent take the place of Node: a copy there fills, and Node leaves when it is in sync. If Node is the one
-	// that fills, another fills. By Volume and Config.
-	Replace RepairVerb = 1
-	// Synced says that the copy at Node, which fills, has everything: it is counted from now on, and the one that leaves is gone.
-	Synced RepairVerb = 2
-	// Recache gives a volume another buffer cache, because the mComponent of the present one is gone. By Volume and Epoch.
-	Recache RepairVerb = 3
-	// Lose says that writes which were acknowledged and not flushed died with the buffer cache of before. By Volume and Epoch.
-	Lose RepairVerb = 4
-)
-
-func (v RepairVerb) String() string {
-	switch v {
-	case Replace:
-		return "replace"
-	case Synced:
-		return "synced"
-	case Recache:
-		return "recache"
-	case Lose:
-		return "lose"
-	}
-	return fmt.Sprintf("repair(%d)", uint8(v))
-}
-
-// Repair is one change.
-type Repair struct {
-	Verb   RepairVerb
-	Volume wire.VolumeID
-	Config uint64      // of Replace and Synced
-	Epoch  wire.Epoch  // of Recache and Lose
-	Node   wire.NodeID // of Replace and Synced
-	Text   string      // why
-}
-
 // Repaired answers a repair. Kind is wire.KindNone if it was carried out.
 type Repaired struct {
 	Kind wire.Kind
@@ -221,7 +183,7 @@ func (s *State) repair(cmd Command) Result {
 	return res
 }
 
-func (s *State) repairOne(q Repair, cmd Command) (wire.NodeID, error) {
+func (s *State) repairOne(q repair.Change, cmd Command) (wire.NodeID, error) {
 	i, ok := s.find(q.Volume)
 	if !ok {
 		return "", wire.Errorf(wire.KindNotFound, "no volume %d", q.Volume)
@@ -233,34 +195,45 @@ func (s *State) repairOne(q Repair, cmd Command) (wire.NodeID, error) {
 	case v.Lost != 0:
 		return "", wire.Errorf(wire.KindFailed, "volume %d is lost", v.Volume)
 	}
-	switch q.Verb {
-	case Replace, Synced:
-		if q.Config != v.Config || v.Config == 0 {
-			return "", wire.Errorf(wire.KindStale, "volume %d: configuration %d, it has %d", v.Volume, q.Config, v.Config)
-		}
-		if q.Verb == Synced {
-			return q.Node, s.synced(v, q, cmd)
-		}
-		return s.replace(v, q, cmd)
-	case Recache, Lose:
+	switch {
+	case q.Verb == repair.Recache || q.Verb == repair.Lose || q.Verb == repair.Told || q.Verb == repair.Confirmed:
 		if q.Epoch != v.Epoch {
 			return "", wire.Errorf(wire.KindStale, "volume %d: epoch %d, it has %d", v.Volume, q.Epoch, v.Epoch)
 		}
-		if q.Verb == Recache {
-			return s.recache(v, q, cmd)
-		}
-		v.Lost = wire.MoveCache
-		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Lost, PID: v.PID, Volume: v.Volume, Node: v.Cache, Epoch: v.Epoch, Reason: q.Text})
-		return v.Cache, nil
+	case q.Verb < repair.Replace || q.Verb > repair.Confirmed:
+		return "", wire.Errorf(wire.KindBadRequest, "repair %d of volume %d, want 1 to 7", q.Verb, v.Volume)
 	}
-	return "", wire.Errorf(wire.KindBadRequest, "repair %d of volume %d, want 1 to 4", q.Verb, v.Volume)
+	switch q.Verb {
+	case repair.Replace, repair.Synced, repair.Seen, repair.Confirmed:
+		if q.Config != v.Config || v.Config == 0 {
+			return "", wire.Errorf(wire.KindStale, "volume %d: configuration %d, it has %d", v.Volume, q.Config, v.Config)
+		}
+	}
+	switch q.Verb {
+	case repair.Replace:
+		return s.replace(v, q, cmd)
+	case repair.Synced:
+		return q.Node, s.synced(v, q, cmd)
+	case repair.Seen:
+		return q.Node, s.seen(v, q, cmd)
+	case repair.Confirmed:
+		v.Confirmed = v.Config
+	case repair.Recache:
+		return s.recache(v, q, cmd)
+	case repair.Told:
+		v.Recached = false
+	case repair.Lose:
+		v.Lost, v.Recached = wire.MoveCache, false
+		s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Lost, PID: v.PID, Volume: v.Volume, Node: v.Cache, Epoch: v.Epoch, Reason: q.Text})
+	}
+	return v.Cache, nil
 }
 
 // sources counts the copies from which another may be filled: those in quorums at sComponents that were not declared dead, and the one
 // that is to leave only if it does because its sComponent drains.
 func (s *State) sources(v *Volume, leaves wire.NodeID) (n int) {
 	for _, r := range v.Replicas {
-		if r.State != admission.Filling && !s.isDead(r.Node) && (r.Node != leaves || s.drains(leaves)) {
+		if r.State != wire.ReplicaFilling && !s.isDead(r.Node) && (r.Node != leaves || s.drains(leaves)) {
 			n++
 		}
 	}
@@ -273,13 +246,13 @@ func (s *State) isDead(id wire.NodeID) bool {
 }
 
 // replace chooses who takes the place of a copy.
-func (s *State) replace(v *Volume, q Repair, cmd Command) (wire.NodeID, error) {
-	at, fills := v.replica(q.Node), v.in(admission.Filling)
+func (s *State) replace(v *Volume, q repair.Change, cmd Command) (wire.NodeID, error) {
+	at, fills := v.replica(q.Node), v.in(wire.ReplicaFilling)
 	switch {
 	case at < 0:
 		return "", wire.Errorf(wire.KindNotFound, "volume %d has no copy at %q", v.Volume, q.Node)
 	case fills >= 0 && at != fills:
-		return "", wire.Errorf(wire.KindBusy, "volume %d: a copy at %s fills in place of that at %s: one at a time", v.Volume, v.Replicas[fills].Node, v.Replicas[v.in(admission.Departing)].Node)
+		return "", wire.Errorf(wire.KindBusy, "volume %d: a copy at %s fills in place of that at %s: one at a time", v.Volume, v.Replicas[fills].Node, v.Replicas[v.in(wire.ReplicaLeaving)].Node)
 	case fills < 0 && s.sources(v, q.Node) < int(v.Copies.ReadQuorum):
 		return "", wire.Errorf(wire.KindUnavailable, "volume %d: %d of its copies can be read, %d are wanted to fill another", v.Volume, s.sources(v, q.Node), v.Copies.ReadQuorum)
 	}
@@ -287,7 +260,7 @@ func (s *State) replace(v *Volume, q Repair, cmd Command) (wire.NodeID, error) {
 	var racks []string
 	for i, r := range v.Replicas {
 		nodes = with(nodes, r.Node)
-		if m, _ := s.members.Get(r.Node); r.State == admission.InSync && i != at { // the rack of one that leaves is free
+		if m, _ := s.members.Get(r.Node); r.State == wire.ReplicaInSync && i != at { // the rack of one that leaves is free
 			racks = with(racks, m.Rack)
 		}
 	}
@@ -301,10 +274,10 @@ func (s *State) replace(v *Volume, q Repair, cmd Command) (wire.NodeID, error) {
 	s.storageTurn = turn
 	next := slices.Clone(v.Replicas)
 	if at == fills {
-		next[at].Node = m.ID
+		next[at].Node, next[at].Member = m.ID, m.Epoch
 	} else {
-		next[at].State = admission.Departing
-		next = append(next, Replica{m.ID, admission.Filling})
+		next[at].State = wire.ReplicaLeaving
+		next = append(next, Replica{m.ID, wire.ReplicaFilling, m.Epoch})
 	}
 	e := s.note
 	e.MS, e.Kind, e.PID, e.Volume, e.Node, e.From, e.Amount, e.Reason = cmd.Stamp.NowMS, events.ReplicaFills, v.PID, v.Volume, m.ID, q.Node, v.Config+1, q.Text
@@ -324,67 +297,75 @@ func (s *State) configure(v *Volume, next []Replica) {
 }
 
 // synced has the copy that fills take the place of the one that leaves.
-func (s *State) synced(v *Volume, q Repair, cmd Command) error {
-	fills, leaves := v.in(admission.Filling), v.in(admission.Departing)
+func (s *State) synced(v *Volume, q repair.Change, cmd Command) error {
+	fills, leaves := v.in(wire.ReplicaFilling), v.in(wire.ReplicaLeaving)
 	if fills < 0 || v.Replicas[fills].Node != q.Node {
 		return wire.Errorf(wire.KindStale, "volume %d: no copy fills at %q", v.Volume, q.Node)
 	}
+	was := v.BrokenMS
 	next := slices.Clone(v.Replicas)
 	left := next[leaves].Node
-	next[leaves] = Replica{q.Node, admission.InSync}
+	next[leaves] = next[fills]
+	next[leaves].State = wire.ReplicaInSync
 	s.configure(v, slices.Delete(next, fills, fills+1))
+	s.lookAgain(v, cmd.Stamp.NowMS) // it may have registered again meanwhile
 	e := events.Event{MS: cmd.Stamp.NowMS, Kind: events.ReplicaInSync, PID: v.PID, Volume: v.Volume, Node: q.Node, From: left, Reason: q.Text}
-	if was := v.BrokenMS; was != 0 {
-		if s.mend(v); v.BrokenMS == 0 {
-			e.Amount = uint64(max(cmd.Stamp.NowMS-was, 0))
-			e.Reason = fmt.Sprintf("every copy is there again, %d ms after the first was lost", e.Amount)
-		}
+	if was != 0 && v.BrokenMS == 0 {
+		e.Amount = uint64(max(cmd.Stamp.NowMS-was, 0))
+		e.Reason = fmt.Sprintf("every copy is there again, %d ms after the first was missed", e.Amount)
 	}
 	s.events.Append(e)
 	return nil
 }
 
-// broken notes that an sComponent was declared dead at which volumes have copies.
+// broken notes that an sComponent was declared dead, or registered again, at which volumes have copies.
 func (s *State) broken(nowMS int64, id wire.NodeID) {
 	for i := range s.volumes {
-		if v := &s.volumes[i]; v.BrokenMS == 0 {
-			if at := v.replica(id); at >= 0 && v.Replicas[at].State != admission.Filling {
-				v.BrokenMS = max(nowMS, 1)
-			}
+		if v := &s.volumes[i]; v.BrokenMS == 0 && v.replica(id) >= 0 {
+			s.lookAgain(v, nowMS)
 		}
 	}
 }
 
-// mend takes the note away if no copy that is counted is at an sComponent that was declared dead.
-func (s *State) mend(v *Volume) {
-	for _, r := range v.Replicas {
-		if r.State != admission.Filling && s.isDead(r.Node) {
-			return
-		}
-	}
-	v.BrokenMS = 0
+// missing reports whether a copy is one that is counted, and is at an sComponent that was declared dead, or that registered again since
+// it was seen to have everything.
+func (s *State) missing(r Replica) bool {
+	e, ok := s.members.Entry(r.Node)
+	return r.State != wire.ReplicaFilling && (!ok || e.Dead || e.Member.Epoch != r.Member)
 }
 
-// back notes that an sComponent has registered, perhaps again: its files outlived it.
-func (s *State) back(nowMS int64, id wire.NodeID) {
-	for i := range s.volumes {
-		v := &s.volumes[i]
-		was := v.BrokenMS
-		if was == 0 || v.replica(id) < 0 {
-			continue
-		}
-		if s.mend(v); v.BrokenMS == 0 {
-			ms := uint64(max(nowMS-was, 0))
-			s.events.Append(events.Event{
-				MS: nowMS, Kind: events.ReplicaInSync, PID: v.PID, Volume: v.Volume, Node: id, Amount: ms,
-				Reason: fmt.Sprintf("it is back, and every copy is there again, %d ms after the first was lost", ms),
-			})
-		}
+// lookAgain notes whether a copy is missing.
+func (s *State) lookAgain(v *Volume, nowMS int64) {
+	switch is := slices.ContainsFunc(v.Replicas, s.missing); {
+	case !is:
+		v.BrokenMS = 0
+	case v.BrokenMS == 0:
+		v.BrokenMS = max(nowMS, 1)
 	}
+}
+
+// seen takes down that a copy at an sComponent which registered again has everything.
+func (s *State) seen(v *Volume, q repair.Change, cmd Command) error {
+	at := v.replica(q.Node)
+	if e, ok := s.members.Entry(q.Node); at < 0 || !ok || e.Dead || e.Member.Epoch != q.Member {
+		return wire.Errorf(wire.KindStale, "volume %d: no copy at %q under epoch %d of its membership", v.Volume, q.Node, q.Member)
+	}
+	was := v.BrokenMS
+	next := slices.Clone(v.Replicas)
+	next[at].Member = q.Member
+	v.Replicas = next
+	s.lookAgain(v, cmd.Stamp.NowMS)
+	e := events.Event{MS: cmd.Stamp.NowMS, Kind: events.ReplicaInSync, PID: v.PID, Volume: v.Volume, Node: q.Node, Epoch: q.Member, Reason: "it is back and has caught up"}
+	if was != 0 && v.BrokenMS == 0 {
+		e.Amount = uint64(max(cmd.Stamp.NowMS-was, 0))
+		e.Reason += fmt.Sprintf(": every copy is there again, %d ms after the first was missed", e.Amount)
+	}
+	s.events.Append(e)
+	return nil
 }
 
 // recache chooses another buffer cache.
-func (s *State) recache(v *Volume, q Repair, cmd Command) (wire.NodeID, error) {
+func (s *State) recache(v *Volume, q repair.Change, cmd Command) (wire.NodeID, error) {
 	const epochs = 3 // a move of the volume or its buffer cache may have used two
 	switch {
 	case v.Epoch > 1<<32-1-epochs:
@@ -402,6 +383,7 @@ func (s *State) recache(v *Volume, q Repair, cmd Command) (wire.NodeID, error) {
 	s.refreshCache(v.Cache)
 	v.Cache, v.CacheAddr, v.CacheRack, v.CacheEpoch = l.ID, l.Addr, l.Rack, l.Epoch
 	v.Epoch += epochs
+	v.Recached, v.Confirmed = true, 0
 	s.countCached(v.Cache, v.CacheRack, v.Groups(), 1)
 	s.refreshCache(v.Cache)
 	e := s.cacheNote
@@ -416,23 +398,25 @@ func (s *State) checkReplicas(v *Volume) error {
 		return fmt.Errorf("gsm: volume %d: %w", v.Volume, err)
 	}
 	if !v.Copies.Replicated() {
-		if len(v.Replicas) > 0 || v.Config != 0 || v.BrokenMS != 0 {
+		if len(v.Replicas) > 0 || v.Config != 0 || v.BrokenMS != 0 || v.Confirmed != 0 {
 			return fmt.Errorf("gsm: volume %d has one copy, and %v under configuration %d, broken since %d", v.Volume, v.Replicas, v.Config, v.BrokenMS)
 		}
 		return nil
 	}
-	var n [admission.Filling + 1]int
+	var n [wire.ReplicaFilling + 1]int
 	dead := false
 	for i, r := range v.Replicas {
-		if _, ok := s.members.Get(r.Node); !ok || r.State < admission.InSync || r.State > admission.Filling || v.replica(r.Node) != i || r.State == admission.Filling && i != len(v.Replicas)-1 {
+		if _, ok := s.members.Get(r.Node); !ok || r.State < wire.ReplicaInSync || r.State > wire.ReplicaFilling || v.replica(r.Node) != i || r.State == wire.ReplicaFilling && i != len(v.Replicas)-1 {
 			return fmt.Errorf("gsm: volume %d: copy %+v of %v never was, is there twice, or is out of order", v.Volume, r, v.Replicas)
 		}
 		n[r.State]++
-		dead = dead || r.State != admission.Filling && s.isDead(r.Node)
+		dead = dead || s.missing(r)
 	}
 	switch {
-	case n[admission.InSync]+n[admission.Departing] != int(v.Copies.Replicas) || n[admission.Filling] > 1 || n[admission.Filling] != n[admission.Departing]:
+	case n[wire.ReplicaInSync]+n[wire.ReplicaLeaving] != int(v.Copies.Replicas) || n[wire.ReplicaFilling] > 1 || n[wire.ReplicaFilling] != n[wire.ReplicaLeaving]:
 		return fmt.Errorf("gsm: volume %d wants %d copies and has %v", v.Volume, v.Copies.Replicas, v.Replicas)
+	case v.Confirmed > v.Config:
+		return fmt.Errorf("gsm: volume %d: configuration %d is confirmed, it has %d", v.Volume, v.Confirmed, v.Config)
 	case v.Config == 0 || v.Storage != v.Replicas[0].Node:
 		return fmt.Errorf("gsm: volume %d: %v under configuration %d, the first is said to be at %q", v.Volume, v.Replicas, v.Config, v.Storage)
 	case dead != (v.BrokenMS != 0):

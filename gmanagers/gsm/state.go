@@ -47,8 +47,11 @@ type Volume struct {
 	// fills in its stead. Storage is the first. The slice is replaced, never changed.
 	Replicas []Replica
 	Config   uint64 // of Replicas: 1 at first, one more with each change; 0 if there is one copy
-	// BrokenMS is since when a copy that is counted is at an sComponent that was declared dead, by the clock of the leader; 0 is none.
-	BrokenMS int64
+	// BrokenMS is since when a copy that is counted is missing: its sComponent was declared dead, or registered again and the copy was not
+	// seen since; by the clock of the leader, 0 if none is.
+	BrokenMS  int64
+	Confirmed uint64 // the configuration that the buffer cache is known to have, 0 if none is known
+	Recached  bool   // the buffer cache was chosen anew, and perhaps nobody was told
 }
 
 // Groups are its memberships of groups.
@@ -207,7 +210,7 @@ func (s *State) apply(cmd Command) Result {
 		}
 		s.rerack(q.Member.ID)
 		s.events.Joined(cmd.Stamp.NowMS, q.Member.ID, epoch)
-		s.back(cmd.Stamp.NowMS, q.Member.ID)
+		s.broken(cmd.Stamp.NowMS, q.Member.ID)
 		return Result{Epoch: epoch}
 	case OpSteps:
 		return s.steps(cmd)
@@ -336,7 +339,7 @@ func (s *State) create(spec admission.VolumeSpec, st admission.Step, cmd Command
 	if spec.Copies.Replicated() {
 		v.Config = 1
 		for _, m := range storages {
-			v.Replicas = append(v.Replicas, Replica{m.ID, admission.InSync})
+			v.Replicas = append(v.Replicas, Replica{m.ID, wire.ReplicaInSync, m.Epoch})
 		}
 	}
 	s.next++
@@ -371,7 +374,7 @@ func (s *State) Place(v *Volume) admission.Volume {
 	}
 	for _, r := range v.Replicas {
 		m, _ := s.members.Get(r.Node)
-		p.Replicas = append(p.Replicas, admission.Replica{Node: r.Node, Addr: m.Addr, State: r.State})
+		p.Replicas = append(p.Replicas, wire.VolumeReplica{Node: r.Node, Addr: m.Addr, Member: r.Member, State: r.State})
 	}
 	return p
 }

@@ -12,6 +12,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
@@ -89,10 +90,10 @@ func drawCopies(t *rapid.T) admission.Copies {
 }
 
 // drawRepair draws a repair of a volume that is there, or nearly, most often one that makes sense.
-func drawRepair(t *rapid.T, s *State) Repair {
-	q := Repair{
-		Verb: RepairVerb(rapid.Uint8Range(0, 5).Draw(t, "verb")), Volume: wire.VolumeID(rapid.Uint32Range(0, 3).Draw(t, "volume")), Text: "because",
-		Config: rapid.Uint64Range(0, 2).Draw(t, "config"), Epoch: wire.Epoch(rapid.Uint32Range(0, 4).Draw(t, "epoch")), Node: statetest.Known(t, s.Members()).ID,
+func drawRepair(t *rapid.T, s *State) repair.Change {
+	q := repair.Change{
+		Verb: repair.Verb(rapid.Uint8Range(0, 8).Draw(t, "verb")), Volume: wire.VolumeID(rapid.Uint32Range(0, 3).Draw(t, "volume")), Text: "because",
+		Config: rapid.Uint64Range(0, 2).Draw(t, "config"), Epoch: wire.Epoch(rapid.Uint32Range(0, 4).Draw(t, "epoch")), Node: statetest.Known(t, s.Members()).ID, Member: wire.Epoch(rapid.Uint32Range(0, 3).Draw(t, "member epoch")),
 	}
 	if n := len(s.volumes); n > 0 && rapid.IntRange(0, 9).Draw(t, "a volume") > 0 {
 		v := &s.volumes[rapid.IntRange(0, n-1).Draw(t, "which")]
@@ -100,7 +101,7 @@ func drawRepair(t *rapid.T, s *State) Repair {
 		if rapid.IntRange(0, 9).Draw(t, "present") > 0 {
 			q.Config, q.Epoch = v.Config, v.Epoch
 		}
-		if i := v.in(admission.Filling); i >= 0 && rapid.Bool().Draw(t, "the one that fills") {
+		if i := v.in(wire.ReplicaFilling); i >= 0 && rapid.Bool().Draw(t, "the one that fills") {
 			q.Node = v.Replicas[i].Node
 		} else if n := len(v.Replicas); n > 0 {
 			q.Node = v.Replicas[rapid.IntRange(0, n-1).Draw(t, "copy")].Node
@@ -225,7 +226,7 @@ func lawOfCopies(t *rapid.T, was, v Volume) {
 	}
 	counted := func(v Volume, joined bool) (ids []wire.NodeID) { // joined: as they will be when the one that fills is in sync
 		for _, r := range v.Replicas {
-			if r.State == admission.InSync || r.State == admission.Departing && !joined || r.State == admission.Filling && joined {
+			if r.State == wire.ReplicaInSync || r.State == wire.ReplicaLeaving && !joined || r.State == wire.ReplicaFilling && joined {
 				ids = append(ids, r.Node)
 			}
 		}
@@ -293,10 +294,11 @@ func script() (out []Command) {
 		{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 2}}},
 		{Op: OpRegister, Member: member("s2")}, {Op: OpRegister, Member: member("s3")}, {Op: OpRegister, Member: member("s4")},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 2, Volumes: []admission.VolumeSpec{{Name: "c", SizeBytes: 1, Copies: admission.Copies{Replicas: 2, WriteQuorum: 2, ReadQuorum: 1}}}}, {Verb: admission.Commit, PID: 2}}},
-		{Op: OpRepair, Repairs: []Repair{{Verb: Replace, Volume: 3, Config: 1, Node: "s2", Text: "gone"}}},
-		{Op: OpRepair, Repairs: []Repair{{Verb: Recache, Volume: 3, Epoch: 1, Text: "gone"}}},
-		{Op: OpRepair, Repairs: []Repair{{Verb: Synced, Volume: 3, Config: 2, Node: "s4", Text: "filled"}}},
-		{Op: OpRepair, Repairs: []Repair{{Verb: Lose, Volume: 3, Epoch: 4, Text: "not flushed"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Replace, Volume: 3, Config: 1, Node: "s2", Text: "gone"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Recache, Volume: 3, Epoch: 1, Text: "gone"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Synced, Volume: 3, Config: 2, Node: "s4", Text: "filled"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Told, Volume: 3, Epoch: 4}, {Verb: repair.Confirmed, Volume: 3, Epoch: 4, Config: 3}, {Verb: repair.Seen, Volume: 3, Config: 3, Node: "s4", Member: 1}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Lose, Volume: 3, Epoch: 4, Text: "not flushed"}}},
 	} {
 		out = append(out, Command{
 			Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}, {ID: "s2", Epoch: 1}, {ID: "s3", Epoch: 1}, {ID: "s4", Epoch: 1}}},
