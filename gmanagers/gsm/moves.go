@@ -207,6 +207,9 @@ func (s *State) drains(id wire.NodeID) bool {
 	return ok && e.Drain
 }
 
+// Drains reports the same.
+func (s *State) Drains(id wire.NodeID) bool { return s.drains(id) }
+
 // holds counts what an sComponent has, or an mComponent of buffer caches.
 func (s *State) holds(id wire.NodeID) movelist.Holds {
 	volumes, caches := movelist.Held{Kind: wire.MoveVolume}, movelist.Held{Kind: wire.MoveCache}

@@ -40,6 +40,12 @@ func (v *Volume) StoredAt(id wire.NodeID) bool {
 	return v.replica(id) >= 0
 }
 
+// Fills reports whether the copy at an sComponent is one that fills.
+func (v *Volume) Fills(id wire.NodeID) bool {
+	i := v.replica(id)
+	return i >= 0 && v.Replicas[i].State == wire.ReplicaFilling
+}
+
 func (v *Volume) replica(id wire.NodeID) int {
 	return slices.IndexFunc(v.Replicas, func(r Replica) bool { return r.Node == id })
 }
