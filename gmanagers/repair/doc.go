@@ -6,7 +6,8 @@
 //	                      that the new copy is in sync → Propose synced → Config → Propose confirmed
 //	a copy came back      Config, until the buffer cache says that it is not behind → Propose seen; if it has lost the volume: replace
 //	the buffer cache died Propose recache → Attach at the new one → Tell the pComponent → Propose told; if the attach says that writes
-//	                      died which were not flushed: Propose lose, and nobody is told: the volume fails by name where it is used
+//	                      died which were not flushed: Tell the pComponent all the same, for the volume fails by name there, and
+//	                      Propose lose
 //
 // An sComponent that is dead is waited for: if it is back within Options.ReplaceAfterMS its copies catch up where they are.
 //

@@ -104,11 +104,11 @@ type kept struct {
 	created bool          // the copy that fills has its files
 	served  bool          // the new buffer cache serves
 	told    bool          // and the pComponent knows
+	lost    string        // why it will never serve; empty if it may
 	next    time.Duration // when it is due
 	fails   int
 	call    uint64 // under way; 0 if none
 	kind    EffectKind
-	change  Change // proposed
 	until   time.Duration
 	rep     wire.VolumeConfigRep // of the last answer
 	heard   bool                 // under the present books
@@ -231,7 +231,7 @@ func (k *Keeper) run(now time.Duration, out []Effect) []Effect {
 		}
 		k.numbers++
 		k.calls++
-		v.call, v.kind, v.until, v.change = k.numbers, e.Kind, now+CallPatience, e.Change
+		v.call, v.kind, v.until = k.numbers, e.Kind, now+CallPatience
 		e.Call, e.Volume = v.call, v.Place.Volume
 		out = append(out, e)
 	}
@@ -245,10 +245,12 @@ func (k *Keeper) step(now time.Duration, v *kept) (Effect, bool) {
 	switch {
 	case v.Gone != "":
 		return v.propose(Change{Verb: Recache, Epoch: p.Epoch, Text: v.Gone}), true
-	case v.Recached && !v.served:
+	case v.Recached && !v.served && v.lost == "":
 		return Effect{Kind: Attach, Node: p.Cache, Addr: p.CacheAddr, Attach: p.Attach(v.Client)}, true
 	case v.Recached && v.Client != "" && !v.told:
 		return Effect{Kind: Tell, Addr: v.Client, Switch: wire.SwitchReq{Volume: p.Volume, Epoch: p.Epoch, To: p.Cache, ToAddr: p.CacheAddr}}, true
+	case v.Recached && v.lost != "":
+		return v.propose(Change{Verb: Lose, Epoch: p.Epoch, Text: v.lost}), true
 	case v.Recached:
 		return v.propose(Change{Verb: Told, Epoch: p.Epoch}), true
 	case v.Missing != "" && v.Dead && now-v.since < k.after:
@@ -331,8 +333,7 @@ func (k *Keeper) Answered(now time.Duration, id wire.VolumeID, call uint64, rep 
 	case v.kind == Attach && err == nil:
 		v.served, v.fails, v.next = true, 0, now
 	case v.kind == Attach && kind == wire.KindFailed:
-		v.fails = 0
-		return k.lose(now, v, err, out)
+		v.lost, v.fails, v.next = err.Error(), 0, now
 	case v.kind == Tell && (err == nil || kind == wire.KindNotFound):
 		v.told, v.fails, v.next = true, 0, now
 	default:
@@ -342,16 +343,6 @@ func (k *Keeper) Answered(now time.Duration, id wire.VolumeID, call uint64, rep 
 		v.again(now)
 	}
 	return k.run(now, out)
-}
-
-// lose proposes that what was not flushed is lost. It is a call like others.
-func (k *Keeper) lose(now time.Duration, v *kept, err error, out []Effect) []Effect {
-	e := v.propose(Change{Verb: Lose, Epoch: v.Place.Epoch, Text: err.Error()})
-	k.numbers++
-	k.calls++
-	v.call, v.kind, v.until, v.change = k.numbers, Propose, now+CallPatience, e.Change
-	e.Call, e.Volume = v.call, v.Place.Volume
-	return k.run(now, append(out, e))
 }
 
 // CheckInvariants returns the first broken rule.

@@ -314,9 +314,12 @@ func final(err error) bool {
 func (c *Cache) attachDone(v *volume, err error, out []Effect) []Effect {
 	waiters := v.waiters
 	v.waiters = nil
-	if err == nil {
+	switch {
+	case err == nil:
 		v.state = attached
-	} else {
+	case wire.KindOf(err) == wire.KindFailed: // for good: who uses it is told why, and who attaches it may try again
+		v.state, v.failErr = failed, err
+	default:
 		c.drop(v)
 	}
 	for _, call := range waiters {

@@ -167,6 +167,7 @@ func (g *managers) watchOver() {
 		g.probe(k, g.vigil.probers[k].Tick(now, s.Silent, s.Witnesses, nil))
 	}
 	g.gates()
+	g.keeper.look()
 	g.endLost()
 	for _, k := range groups {
 		g.sweep(k)
