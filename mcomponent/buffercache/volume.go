@@ -104,7 +104,7 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	case req.Epoch == v.req.Epoch && v.state == attaching:
 		v.waiters = append(v.waiters, call)
 		return out
-	case v.state == detaching && (v.next == nil || *v.next == req):
+	case v.state == detaching && (v.next == nil || wire.SameAttach(*v.next, req)):
 		v.next = &req // after the detach
 		v.waiters = append(v.waiters, call)
 		return out

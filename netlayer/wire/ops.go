@@ -87,6 +87,13 @@ const (
 	// What nobody owns.
 	OpDrop Op = 119 // G→P, M, S: DropReq → (empty)
 
+	// Replicas of volumes.
+	OpStorageAttach     Op = 144 // M→S: StorageAttachReq → StorageAttachRep
+	OpReplicaBlockRead  Op = 145 // M→S: ReplicaBlock → BlockCopy and block
+	OpReplicaBlockWrite Op = 146 // M→S: ReplicaBlock + block → (empty)
+	OpReplicaVersions   Op = 147 // M→S: ReplicaBlock → a BlockCopy for each
+	OpVolumeConfig      Op = 148 // G→M: VolumeConfigReq → VolumeConfigRep
+
 	// What a giver left.
 	OpMoveAdopt Op = 120 // G→M (taker): MoveReq → MoveStatusRep: the giver is gone, and the taker serves what it has, or drops it
 )
@@ -106,6 +113,7 @@ var opNames = [256]string{
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
+	OpStorageAttach: "storage_attach", OpReplicaBlockRead: "replica_block_read", OpReplicaBlockWrite: "replica_block_write", OpReplicaVersions: "replica_versions", OpVolumeConfig: "volume_config",
 }
 
 func (o Op) String() string {

@@ -104,6 +104,12 @@ var samples = []sample{
 	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
 	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
 	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
+	{op: OpStorageAttach, req: StorageAttachReq{Volume: 6, Epoch: 3, Config: 2, Instance: 99, SizeBytes: 1 << 30}, rep: StorageAttachRep{OpenEpoch: 2, Open: 17, SyncedEpoch: 2, Synced: 16, Rebooted: true}},
+	{op: OpReplicaBlockRead, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7}.Append(nil), rep: BlockCopy{Version: BlockVersion{2, 9}, Sum: 0x01020304, State: CopyGood}.Append(nil), repPay: PageSize},
+	{op: OpReplicaBlockWrite, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Version: BlockVersion{3, 10}, Flags: ReplicaRepair}.Append(nil), reqPay: PageSize},
+	{op: OpReplicaVersions, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Flags: ReplicaVerify, Count: 2}.Append(nil), rep: BlockCopy{State: CopyUnknown}.Append(BlockCopy{Version: BlockVersion{2, 9}, Sum: 5, State: CopyCorrupt}.Append(nil))},
+	{op: OpVolumeConfig, req: VolumeConfigReq{Volume: VolumeAttachReq{Volume: 6, Epoch: 3, SizeBytes: 1 << 30, Config: 2, WriteQuorum: 2, ReadQuorum: 2, Through: true, Replicas: []VolumeReplica{{"s1", "unix:/run/s1", 2, ReplicaInSync}, {"s2", "unix:/run/s2", 2, ReplicaLeaving}, {"s3", "unix:/run/s3", 4, ReplicaFilling}}}, Attach: true},
+		rep: VolumeConfigRep{Config: 2, InSync: true, Done: 100, Blocks: 200, Lost: []NodeID{"s2"}, Behind: []NodeID{"s1"}}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
 }
