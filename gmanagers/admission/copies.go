@@ -25,6 +25,14 @@ func (c Copies) Replicated() bool { return c.Replicas > 1 }
 // Places is at how many sComponents it takes room.
 func (c Copies) Places() uint64 { return uint64(max(c.Replicas, 1)) }
 
+// Enough is at how many sComponents it must be made before it can be used.
+func (c Copies) Enough() int {
+	if !c.Replicated() {
+		return 1
+	}
+	return int(max(c.WriteQuorum, c.ReadQuorum))
+}
+
 // Survives is how many of its sComponents may be lost at a time without anything that was flushed being lost, or out of reach.
 func (c Copies) Survives() int {
 	if !c.Replicated() {

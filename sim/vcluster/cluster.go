@@ -126,6 +126,7 @@ type Cluster struct {
 
 	nodes     []any // *compute, *memory, *storage, or nil for a manager; by number
 	byID      map[wire.NodeID]int32
+	instances uint64 // of buffer caches that have volumes with several copies
 	compute   []*compute
 	memory    []*memory
 	storage   []*storage

@@ -145,8 +145,3 @@ func (v *keeper) commit() {
 		v.look()
 	})
 }
-
-// configure tells the buffer cache of a volume its copies, and asks how far it is with them.
-func (m *memory) configure(q wire.VolumeConfigReq, done func(wire.VolumeConfigRep, error)) {
-	done(wire.VolumeConfigRep{}, wire.Errorf(wire.KindBadRequest, "volume %d has one copy, and no configuration", q.Volume.Volume))
-}
