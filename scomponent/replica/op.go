@@ -191,6 +191,9 @@ func (g *Group) sendDue(o *op, out []Effect) []Effect {
 			}
 			if e.Kind, st.page = SendRead, i == first; !st.page {
 				e.Flags = wire.ReplicaNoPage
+				if o.kind == opRepair {
+					e.Flags |= wire.ReplicaVerify
+				}
 			}
 		case o.kind == opMark:
 			e.Kind, e.Number = SendMark, o.number

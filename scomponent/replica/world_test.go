@@ -46,7 +46,6 @@ type disk struct {
 	life    int // of the process: messages to an older one are lost
 	boots   byte
 	gone    bool // for good
-	rotten  map[uint64]bool
 }
 
 func (d *disk) read(b uint64) stored {
@@ -84,7 +83,7 @@ func (d *disk) serve(e Effect, page content, epoch wire.Epoch, crash bool) (a An
 		}
 	case SendRead:
 		if _, a.Err = d.vol.CopyRead(k); a.Err == nil {
-			a.Copy = one(e.Block, e.Flags&wire.ReplicaNoPage == 0)
+			a.Copy = one(e.Block, e.Flags&wire.ReplicaNoPage == 0 || e.Flags&wire.ReplicaVerify != 0)
 		}
 	case SendVersions:
 		var n uint64
@@ -103,7 +102,6 @@ func (d *disk) serve(e Effect, page content, epoch wire.Epoch, crash bool) (a An
 				return a
 			}
 			d.cached[e.Block] = stored{page, e.Version, page.sum()}
-			delete(d.rotten, e.Block)
 		}
 	case SendMark:
 		var p volume.Persist
@@ -210,7 +208,7 @@ type world struct {
 	gone    map[uint64]*request // ended, not released
 	pages   map[uint64]content  // what messages brought
 	is      []content           // last acknowledged
-	maybe   []map[content]bool  // of writes that failed: they may come to light, until the block was written again
+	maybe   [][]content         // of writes that failed, in their order: each may come to light until a newer one did, or one that was acknowledged
 	busy    []bool
 	gen     uint64
 	marked  bool
@@ -231,7 +229,7 @@ func (w *world) volumeOf(node wire.NodeID) *disk {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	d := &disk{node: node, durable: m, synced: map[uint64]stored{}, cached: map[uint64]stored{}, rotten: map[uint64]bool{}}
+	d := &disk{node: node, durable: m, synced: map[uint64]stored{}, cached: map[uint64]stored{}}
 	d.start()
 	return d
 }
@@ -382,20 +380,21 @@ func (w *world) ended(r *request, err error) {
 		if r.page == w.is[r.block] {
 			return
 		}
-		if !w.maybe[r.block][r.page] {
+		i := slices.Index(w.maybe[r.block], r.page)
+		if i < 0 {
 			w.t.Fatalf("block %d was read as %v, want %v", r.block, r.page, w.is[r.block])
 		}
 		w.is[r.block] = r.page // it came to light, and stays
-		clear(w.maybe[r.block])
+		w.maybe[r.block] = w.maybe[r.block][i+1:]
 	case opWrite:
 		w.busy[r.block] = false
 		if err != nil {
-			w.maybe[r.block][r.page] = true
+			w.maybe[r.block] = append(w.maybe[r.block], r.page)
 			// A buffer cache keeps what it could not write and writes it again, with other bytes or the same.
 			return
 		}
 		w.is[r.block], w.unsaved = r.page, true
-		clear(w.maybe[r.block])
+		w.maybe[r.block] = nil
 	case opMark:
 		w.marked = err == nil
 	case opFlush:
@@ -476,7 +475,7 @@ func (w *world) sound() bool {
 	}
 	for _, r := range w.req.Replicas {
 		d := w.disks[r.Node]
-		if !d.up || len(d.rotten) > 0 {
+		if !d.up {
 			return false
 		}
 		for b, s := range d.synced {
@@ -529,7 +528,6 @@ func (w *world) fault() {
 		if b := uint64(w.rng.IntN(len(w.is))); w.sound() {
 			if s := d.read(b); s != (stored{}) {
 				s.bytes[w.rng.IntN(8)] ^= 1
-				d.rotten[b] = true
 				if _, ok := d.cached[b]; ok {
 					d.cached[b] = s
 				} else {
@@ -542,13 +540,13 @@ func (w *world) fault() {
 	case 7: // the buffer cache dies; another one begins
 		if w.broken == nil && w.g.ready {
 			for _, r := range w.open {
-				if r.kind == opWrite {
-					w.maybe[r.block][r.page] = true
-				}
-			}
-			for _, r := range w.open {
 				if r.kind == opWrite && r.mask != 0xff {
 					return // what it would make of the block is not known to this test
+				}
+			}
+			for _, r := range w.open { // one a block: the order does not matter
+				if r.kind == opWrite {
+					w.maybe[r.block] = append(w.maybe[r.block], r.page)
 				}
 			}
 			w.attach()
@@ -620,9 +618,7 @@ func TestWorld(t *testing.T) {
 		w.opt.Patience, w.opt.Window, w.opt.Batch, w.opt.Missed, w.opt.Stragglers = 400*time.Millisecond, 1+rng.IntN(4), 1+rng.IntN(8), 1+rng.IntN(8), 1+rng.IntN(8)
 		w.opt.ScrubEvery, w.opt.ScrubPause = time.Second, time.Millisecond
 		w.busy = make([]bool, len(w.is))
-		for range w.is {
-			w.maybe = append(w.maybe, map[content]bool{})
-		}
+		w.maybe = make([][]content, len(w.is))
 		w.req = wire.VolumeAttachReq{Volume: 1, SizeBytes: uint64(len(w.is)) * wire.PageSize, Config: 1, WriteQuorum: uint8(shape[1]), ReadQuorum: uint8(shape[2]), Through: true}
 		for i := range shape[0] {
 			node := wire.NodeID(fmt.Sprintf("s%d", i+1))
