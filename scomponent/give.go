@@ -63,6 +63,8 @@ func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
 	switch {
 	case v.give != nil:
 		return nil, wire.Errorf(wire.KindBusy, "volume %d (%s) is moving to %s by another order", v.id, meta.Name, v.give.req.To)
+	case meta.Config > 0: // its buffer cache fills the new copy from all that there are, and writes to it meanwhile
+		return nil, wire.Errorf(wire.KindBadRequest, "volume %d (%s) here is one of several copies: such a copy is replaced, not moved", v.id, meta.Name)
 	case meta.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d (%s): a move from epoch %d, want at least %d", v.id, meta.Name, req.OldEpoch, meta.Epoch)
 	}

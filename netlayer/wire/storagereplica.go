@@ -144,7 +144,7 @@ const ReplicaBlockLen = 40
 const (
 	ReplicaNoPage uint32 = 1 << 0 // read: the version alone
 	ReplicaRepair uint32 = 1 << 1 // write: also over what has the same version
-	ReplicaVerify uint32 = 1 << 2 // versions: the bytes are read and compared with their checksums
+	ReplicaVerify uint32 = 1 << 2 // read and versions: the bytes are read and compared with their checksums
 )
 
 // ReplicaBlock names a block at a replica, or the first of Count blocks.

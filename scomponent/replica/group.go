@@ -197,6 +197,11 @@ func (g *Group) Configure(now time.Duration, req wire.VolumeAttachReq, out []Eff
 		}
 		o.seats = seats
 	}
+	for _, id := range slices.Clone(g.order) { // what was under way only to a copy that has left
+		if o := g.ops[id]; o != nil && o.phase == phaseOver && !o.under() {
+			out = g.release(o, out)
+		}
+	}
 	g.stopWalk(now)
 	g.req.Config, g.req.WriteQuorum, g.req.ReadQuorum = req.Config, req.WriteQuorum, req.ReadQuorum
 	g.req.Replicas = slices.Clone(req.Replicas)

@@ -186,11 +186,14 @@ func (g *Group) sendDue(o *op, out []Effect) []Effect {
 		e := Effect{Block: o.block}
 		switch {
 		case o.phase == phaseGather:
-			if !s.places() && o.kind != opRepair || s.behind && o.kind != opRepair {
+			if st.told || (!s.places() || s.behind) && o.kind != opRepair {
 				continue
 			}
 			if e.Kind, st.page = SendRead, i == first; !st.page {
 				e.Flags = wire.ReplicaNoPage
+				if o.kind == opRepair {
+					e.Flags |= wire.ReplicaVerify
+				}
 			}
 		case o.kind == opMark:
 			e.Kind, e.Number = SendMark, o.number
@@ -219,7 +222,7 @@ func (g *Group) preferred(o *op) int {
 		if st.page && st.state == seatSent {
 			return i
 		}
-		if s.attached && s.places() && !s.behind && st.state == seatIdle && (pick < 0 || g.sites[pick].suspect && !s.suspect) {
+		if s.attached && s.places() && !s.behind && st.state == seatIdle && !st.told && (pick < 0 || g.sites[pick].suspect && !s.suspect) {
 			pick = i
 		}
 	}
@@ -396,7 +399,7 @@ func (g *Group) fetch(o *op, source int, out []Effect) []Effect {
 		}
 	}
 	st := &o.seats[source]
-	if st.page || !g.sites[source].attached {
+	if st.state == seatSent || !g.sites[source].attached || g.now < st.retry {
 		return out
 	}
 	st.state, st.page = seatSent, true

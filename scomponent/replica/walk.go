@@ -10,7 +10,8 @@ import (
 // walk compares the versions of all blocks, batch by batch, and has those repaired that differ.
 type walk struct {
 	active bool
-	verify bool // it reads the bytes, too: a scrub
+	scrub  bool // for its own sake, and not in a hurry
+	verify bool // the bytes are read, too
 	next   uint64
 	among  []int // the copies that are compared, by place
 	out    int   // of them that have not answered for this batch
@@ -98,7 +99,7 @@ func (g *Group) pump(out []Effect) []Effect {
 			return out
 		}
 	}
-	if w.verify && g.wanted() { // who lacks something goes before
+	if w.scrub && g.wanted() { // who lacks something goes before
 		g.stopWalk(g.now)
 		g.changed = true
 		return out
@@ -136,12 +137,13 @@ func (g *Group) pump(out []Effect) []Effect {
 }
 
 // startWalk begins with all copies that can be reached, if they are enough.
-func (g *Group) startWalk(verify bool) {
+func (g *Group) startWalk(scrub bool) {
 	w := &g.walk
-	*w = walk{active: true, verify: verify}
+	*w = walk{active: true, scrub: scrub, verify: scrub}
 	for i, s := range g.sites {
 		if s.attached {
 			w.among = append(w.among, i)
+			w.verify = w.verify || s.behind // of what was not synced an entry may be there and the bytes not
 		}
 	}
 	if g.counted() < int(g.req.ReadQuorum) {
@@ -199,7 +201,7 @@ func (g *Group) compared(i int, a Answer) {
 	g.stats.Scrubbed += count * uint64(len(w.among))
 	w.next += count
 	w.copies = nil
-	if w.verify {
+	if w.scrub {
 		w.after = g.now + g.opt.ScrubPause
 	}
 	g.changed = true
@@ -229,7 +231,7 @@ func (g *Group) endWalk() {
 		}
 		s.need, s.behind = needNone, false
 	}
-	if w.verify {
+	if w.scrub {
 		g.stats.Scrubs++
 		g.scrubAt = g.now + g.opt.ScrubEvery
 	}
