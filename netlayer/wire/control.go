@@ -252,6 +252,14 @@ type VolumeAttachReq struct {
 	Storage     NodeID
 	StorageAddr string
 	ClientAddr  string // of the pComponent, which is told when the buffer cache changes; empty if it cannot be reached, and M→S
+
+	// Of a volume with several copies, which has no Storage; else empty and 0.
+	Replicas    []VolumeReplica
+	Config      uint64 // number of this list of replicas: an older one than is known is ignored
+	WriteQuorum uint8
+	ReadQuorum  uint8
+
+	Through bool // a write is acknowledged once it is at the sComponents, not once it is in the buffer cache
 }
 
 // VolumeCreateReq makes a volume at an sComponent.
