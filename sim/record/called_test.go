@@ -167,7 +167,7 @@ func calledScenes() []calledScene {
 		},
 		head: changed(func(h *membership.ProberHead) { h.Lease = time.Hour }),
 		miss: 3,
-		show: "m1 epoch 1: round 2",
+		show: "m1 epoch 1 since 0s, silent true, broken false: round 2",
 	}, {
 		name: "mover of gsm",
 		play: func(r tape.Recorder) {
