@@ -18,13 +18,15 @@ const (
 	Reply    EffectKind = 5 // answer Call with Rep, Freed or Err
 
 	TellClient EffectKind = 6 // send Switch to the pComponent at Owner.Addr
+	BackupAt   EffectKind = 7 // send Backup with Copy, cut into parts, to the backup at Owner
+	TellHome   EffectKind = 8 // send NewHome to the pComponent at Owner.Addr
 
-	CutAt      EffectKind = 7 // send Cut to Owner
-	RollbackAt EffectKind = 8 // send Rollback to Owner
+	CutAt      EffectKind = 9  // send Cut to Owner
+	RollbackAt EffectKind = 10 // send Rollback to Owner
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client", "cut_at", "rollback_at", "?"}[min(int(k), 9)]
+	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client", "backup_at", "tell_home", "cut_at", "rollback_at", "?"}[min(int(k), 11)]
 }
 
 // Effect is one thing that the driver of Home must do. All but Reply are answered by Home.Done with their ID.
@@ -45,6 +47,10 @@ type Effect struct {
 	Switch wire.RegionSwitchReq
 	Unmap  wire.RegionUnmapReq
 	Exit   wire.ProcessExitReq
+	Backup wire.HomeBackupReq
+	Copy   Map // of BackupAt, unless Backup.Gone
+
+	NewHome wire.HomeSwitchReq
 
 	Cut      wire.RegionCutReq
 	Rollback wire.RegionRollbackReq
@@ -55,11 +61,13 @@ type Effect struct {
 	Err   error
 }
 
-// Result answers an effect: Owner an AskOwner, Freed an UnmapAt, Err any of them.
+// Result answers an effect: Owner, Config and Home an AskOwner, Freed an UnmapAt, Err any of them.
 type Result struct {
-	Owner wire.Owner
-	Freed uint64
-	Err   error
+	Owner  wire.Owner
+	Config wire.RegionConfig // who makes the vRegion redundant
+	Home   wire.HomeConfig   // who is the backup of this home
+	Freed  uint64
+	Err    error
 }
 
 // firstPause and longestPause bound the pauses before a request to an owner is tried again.

@@ -28,6 +28,7 @@ var cores = []string{
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/restart", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh",
+	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh", "gmanagers/redundancy",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
 	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"splitkernel/gmanagers/admission"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/checkpoint"
@@ -155,7 +154,9 @@ func (p *vprocess) Again() vcluster.ProcessOptions { return p.openOptions() }
 
 func (p *vprocess) Volumes(vs []wire.RestartVolume) (out []vcluster.VolumeOptions) {
 	for i, v := range vs {
-		out = append(out, p.volumeAt(admission.Volume{Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}, p.v.names[i]))
+		a := p.v.volumes[i] // its copies, if it has several: an older list of them than the buffer cache knows is ignored
+		a.Epoch, a.Storage, a.StorageAddr, a.Cache, a.CacheAddr = v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr
+		out = append(out, vcluster.VolumeAt(a, p.v.names[i]))
 	}
 	return out
 }
