@@ -9,9 +9,9 @@ import (
 )
 
 // withStore gives a process a checkpoint volume.
-func (w *world) withStore(s *Spec, every uint64) {
+func (w *world) withStore(s *Spec, c Checkpoints) {
 	w.t.Helper()
-	s.Checkpoints = Checkpoints{On: true, Every: every, RoomBytes: 16 << 20}
+	s.Checkpoints = c
 	w.vol++
 	if err := w.control(string(w.s), wire.OpVolumeCreate, &wire.VolumeCreateReq{Volume: w.vol, Epoch: 1, Name: checkpointsName, SizeBytes: s.Checkpoints.RoomBytes}, nil); err != nil {
 		w.t.Fatal(err)
@@ -66,7 +66,7 @@ func TestRestart(t *testing.T) {
 			undisturbed, _ := w.spec(c.trace, change)
 			want := nodes[0].host.Await(undisturbed)
 			s, _ := w.spec(c.trace, change)
-			w.withStore(&s, c.every)
+			w.withStore(&s, Checkpoints{On: true, Every: c.every, RoomBytes: 16 << 20})
 			if err := nodes[0].host.Start(s); err != nil {
 				t.Fatal(err)
 			}
