@@ -83,6 +83,10 @@ func (r *Restorer) Step(now time.Duration, o Restored) {
 		r.rests = false
 		return
 	}
+	if o.Err != nil && r.kind == Attach && o.Err.Kind == wire.KindNotFound {
+		r.end(wire.RestartEmpty, "its volumes were never made: it had not begun")
+		return
+	}
 	if o.Err != nil {
 		if transient(o.Err) && now-r.since < r.o.Patience {
 			r.wait = now + r.o.Pause

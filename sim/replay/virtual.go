@@ -272,9 +272,20 @@ func (p *vprocess) place() error {
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = place.PID, place.Epoch, place.Home.RegionBytes
 	v.spec.Home = wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}
 	p.spec = v.spec
+	if p.spec.Checkpoints.On {
+		p.beside.sectors = map[uint64][]content{}
+		p.c.Saves(p.spec.PID, p)
+	}
 	for i, vol := range place.Volumes {
 		v.volumes, v.names = append(v.volumes, vol), append(v.names, v.volumeName(i))
-		if err := p.c.CreateVolume(p.y, place.Node, p.volumeAt(vol, v.wanted().Volumes[i].Name)); err != nil {
+		make := func() error { return p.c.CreateVolume(p.y, place.Node, p.volumeAt(vol, v.wanted().Volumes[i].Name)) }
+		err := make()
+		if err != nil && !p.c.Runs(place.Node) { // it was to ask, and live nobody's death keeps the run from asking
+			if err = make(); wire.KindOf(err) == wire.KindExists {
+				err = nil
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("volume %s at %s: %w", v.volumeName(i), vol.Storage, err)
 		}
 	}
@@ -341,10 +352,6 @@ func (p *vprocess) begin() (err error) {
 }
 
 func (p *vprocess) replay() (err error) {
-	if p.spec.Checkpoints.On {
-		p.beside.sectors = map[uint64][]content{}
-		p.c.Saves(p.spec.PID, p)
-	}
 	began := p.y.Now()
 	err = p.begin()
 	for again := true; again; {

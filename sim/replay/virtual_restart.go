@@ -153,7 +153,7 @@ func (p *vprocess) exportState() ([]byte, error) {
 func (p *vprocess) Again() vcluster.ProcessOptions { return p.openOptions() }
 
 func (p *vprocess) Volumes(vs []wire.RestartVolume) (out []vcluster.VolumeOptions) {
-	for i, v := range vs {
+	for i, v := range vs[:min(len(vs), len(p.v.names))] { // the others are not made yet
 		a := p.v.volumes[i] // its copies, if it has several: an older list of them than the buffer cache knows is ignored
 		a.Epoch, a.Storage, a.StorageAddr, a.Cache, a.CacheAddr = v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr
 		out = append(out, vcluster.VolumeAt(a, p.v.names[i]))

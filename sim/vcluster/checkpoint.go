@@ -19,7 +19,8 @@ import (
 type Saver interface {
 	// Again gives what the process was opened with, but for where it goes on.
 	Again() ProcessOptions
-	// Volumes gives the volumes of the process as they are now, the one with the checkpoints last, of what GPM orders.
+	// Volumes gives the volumes of the process as they are now, the one with the checkpoints last, of what GPM orders; those that are not
+	// made yet are missing.
 	Volumes(vs []wire.RestartVolume) []VolumeOptions
 	// Read reads the newest checkpoint.
 	Read(y *vtime.Proc, p *Process) (at wire.Cut, done uint64, found bool, err error)
@@ -164,7 +165,11 @@ func (v *revival) attach(y *vtime.Proc, s Saver) error {
 		return err
 	}
 	v.p = p
-	for _, w := range s.Volumes(v.req.Volumes) {
+	volumes := s.Volumes(v.req.Volumes)
+	if len(volumes) < len(v.req.Volumes) {
+		return wire.Errorf(wire.KindNotFound, "process %s: %d of its %d volumes are made", o.Name, len(volumes), len(v.req.Volumes))
+	}
+	for _, w := range volumes {
 		vol, err := p.Attach(y, w)
 		if err != nil {
 			return err
