@@ -18,11 +18,11 @@ import (
 //
 // A slot, HeadBytes and its body, padded to whole sectors:
 //
-//	0       8         16     20        24         28     32        40      48     56       60
-//	+-------+---------+------+---------+----------+------+---------+-------+------+--------+---------+------+
-//	| magic | number  | pid……………………| cut epoch| ……   | version | bytes | done | body   | header  | body |
-//	|       |         |                |          |      |         |       |      | CRC32C | CRC32C  |      |
-//	+-------+---------+------+---------+----------+------+---------+-------+------+--------+---------+------+
+//	0       8        16    24          32        40      48     56       60         64       68       512
+//	+-------+--------+-----+-----------+---------+-------+------+--------+----------+--------+--------+------+
+//	| magic | number | pid | cut epoch | version | bytes | done | body   | reserved | header | zeros  | body |
+//	|       |        |     |           |         |       |      | CRC32C |          | CRC32C |        |      |
+//	+-------+--------+-----+-----------+---------+-------+------+--------+----------+--------+--------+------+
 //
 // A record of the log, HeadBytes and its sectors, one behind the other from the beginning of the log:
 //
