@@ -176,6 +176,19 @@ func (all Map) Cut() (parts []Map) {
 	return parts
 }
 
+// Messages gives the parts of a memory map as messages; head has what is the same in all of them beside what the map says of the process.
+func (all Map) Messages(head wire.HomeCopyReq) []wire.HomeCopyReq {
+	parts := all.Cut()
+	list := make([]wire.HomeCopyReq, len(parts))
+	for i, p := range parts {
+		q := head
+		q.Part, q.Parts, q.PID, q.Epoch, q.Addr, q.HeapStart, q.HeapEnd = uint32(i), uint32(len(parts)), all.PID, all.Epoch, all.Addr, all.HeapStart, all.HeapEnd
+		q.Mapped, q.Owners, q.Configs, q.Backup = p.Mapped, p.Owners, p.Configs, all.Backup
+		list[i] = q
+	}
+	return list
+}
+
 // Freeze refuses changes of a memory map as busy, under the epoch under which this is its home, if that is known here.
 // Operations that run go on; the map may be exported when Settled.
 func (h *Home) Freeze(pid wire.PID, epoch wire.Epoch, to wire.NodeID) error {
