@@ -81,6 +81,7 @@ func (c *Cluster) drop(no int32, q wire.DropReq) {
 			n.home.Drop(q.PID, q.UpTo)
 		case wire.MoveRegion:
 			if slot, ok, err := n.owners.Drop(q.PID, q.Region, q.UpTo); ok && err == nil {
+				n.red.gone(slot, true, wire.Errorf(wire.KindNotOwner, "%s", q.Text))
 				n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 				n.owners.Release(slot)
 			}
