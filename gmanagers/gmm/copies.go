@@ -291,6 +291,18 @@ func (s *State) regionConfig(p *Process, r *Region) (c wire.RegionConfig) {
 	return wire.RegionConfig{PID: p.PID, Region: r.Region, Epoch: r.Epoch, Config: r.Copies.Config, Policy: p.Memory, Holders: s.holders(r.Copies.Holders)}
 }
 
+// homeConfig is who backs up the home of a process; the zero value if nobody should.
+func (s *State) homeConfig(p *Process) (c wire.HomeConfig) {
+	if p.Copies == nil {
+		return c
+	}
+	c = wire.HomeConfig{PID: p.PID, Epoch: p.HomeEpoch, Config: p.Copies.Config}
+	for _, h := range s.holders(p.Copies.Holders) { // there is one at most
+		c.Backup = h
+	}
+	return c
+}
+
 // CopyChanges counts what changed copies, so that who reads them can tell whether he must read them again. It is not replicated.
 func (s *State) CopyChanges() uint64 { return s.copyChanges }
 
@@ -397,6 +409,8 @@ func (s *State) checkCopies(p *Process, t seat, keeps, owned map[wire.NodeID]uin
 		return bad("it recovers from epoch %d under epoch %d", c.OldEpoch, *t.epoch)
 	case current && c.Recovering && len(c.Sources) < p.needs(t.Home):
 		return bad("it recovers from %d sources, %d are needed", len(c.Sources), p.needs(t.Home))
+	case t.Home && len(c.Holders) > 1:
+		return bad("it has %d backups", len(c.Holders))
 	case c.Failure != 0 && s.whole(p, &t, c):
 		return bad("it is whole, and belongs to failure %d", c.Failure)
 	}
