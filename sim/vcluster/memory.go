@@ -198,8 +198,8 @@ func (m *memory) effect(e vregion.Effect) {
 	}
 	switch e.Kind {
 	case vregion.AskOwner:
-		m.c.gm.activate(m.no, e.PID, e.Region, func(o wire.Owner, cfg wire.RegionConfig, err error) {
-			done(vregion.Result{Owner: o, Config: cfg, Err: err})
+		m.c.gm.activate(m.no, e.PID, e.Region, func(a wire.Activated, err error) {
+			done(vregion.Result{Owner: a.Owner, Config: a.Config, Home: a.Home, Err: err})
 		})
 	case vregion.MapAt:
 		to := m.c.node(e.Owner.Node)

@@ -59,19 +59,19 @@ func (g *managers) toGSM(client, seq uint64, q gsm.Request, done func(gsm.Result
 }
 
 // activate has GMM name the owner of a vRegion, for the home at a node.
-func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Owner, wire.RegionConfig, error)) {
+func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Activated, error)) {
 	q := gmm.Request{Op: gmm.OpActivate, PID: pid, Region: region}
 	if r := g.c.replayed; r != nil {
 		g.c.ask(wire.OpPropose, from, g.leader, len(q.Encode()), func(reply func(int, func())) {
 			answered := func() {
 				reply(commandBytes, func() {
 					o, err := r.owner(pid, region)
-					done(o, wire.RegionConfig{}, err)
+					done(wire.Activated{Owner: o}, err)
 				})
 			}
 			g.logs[wire.GMM].propose(entry{commandBytes, func() func() { return answered }, func(error) { answered() }})
 		}, func(err error) {
-			done(wire.Owner{}, wire.RegionConfig{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
+			done(wire.Activated{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
 		})
 		return
 	}
@@ -84,7 +84,7 @@ func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done
 			}
 			g.toGMM(client, seq, q, func(r gmm.Result, err error) {
 				if err == nil {
-					reply(len(r.Encode()), func() { done(r.Owner, r.Config, r.Err()) })
+					reply(len(r.Encode()), func() { done(wire.Activated{Owner: r.Owner, Config: r.Config, Home: r.Home}, r.Err()) })
 					return
 				}
 				reply(len(err.Error()), func() {
@@ -92,11 +92,11 @@ func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done
 						try()
 						return
 					}
-					done(wire.Owner{}, wire.RegionConfig{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
+					done(wire.Activated{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
 				})
 			})
 		}, func(err error) {
-			done(wire.Owner{}, wire.RegionConfig{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
+			done(wire.Activated{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
 		})
 	}
 	try()
