@@ -196,8 +196,10 @@ func (g *managers) ChangeLeader() {
 	g.lead()
 	for _, k := range managersOf {
 		g.movers[k].depose()
+		if k == wire.GMM {
+			g.keeper.depose()
+		}
 	}
-	g.keeper.depose()
 	g.balance.lead()
 	g.balance.arm()
 	g.look()

@@ -13,123 +13,160 @@ import (
 type keeper struct {
 	g *managers
 
-	core    *redundancy.Driver
-	changes uint64 // of the books, when they were read last
-	read    bool
-	queue   []redundancy.Effect // to be proposed, of core
-	busy    bool                // a proposal is under way
-	woken   bool
-	timer   vtime.Timer
-	step    vtime.Kind
+	core  *redundancy.Driver // nil while everything is settled
+	seen  [2]uint64          // turn and changes as of the last list
+	queue []redundancy.Effect
+	busy  bool // a proposal is under way
+	woken bool
+	timer vtime.Timer
+	step  vtime.Kind
+}
+
+// redundantMemory is an mComponent as managers tell it of copies.
+type redundantMemory interface {
+	regionConfig(wire.RegionConfig, func(wire.RegionConfigRep, error))
+	regionRecover(wire.RegionRecoverReq, func(wire.RegionRecoverRep, error))
+	homeConfig(wire.HomeConfig, func(wire.HomeConfigRep, error))
+	homeRecover(wire.HomeRecoverReq, func(wire.HomeRecoverRep, error))
 }
 
 func (g *managers) newKeeper() *keeper {
-	k := &keeper{g: g}
-	k.step = g.c.clock.Handle("a look at the copies of GMM", func(uint32) {
-		k.woken = false
-		k.look()
+	v := &keeper{g: g}
+	v.step = g.c.clock.Handle("a look at the copies of vRegions", func(uint32) {
+		v.woken = false
+		v.look()
 	})
-	return k
+	return v
 }
 
 // wake has it look at the books at this moment, after what is being done, if they have changed.
-func (k *keeper) wake() {
-	if k.woken || k.core == nil && k.g.gmm.CopyChanges() == 0 {
+func (v *keeper) wake() {
+	if v.woken || v.seen == v.news() {
 		return
 	}
-	k.woken = true
-	k.g.c.clock.Cancel(k.timer)
-	k.g.c.clock.After(0, k.step, 0)
+	v.again()
 }
 
-// depose ends what the leader of before did.
-func (k *keeper) depose() {
-	k.core, k.read, k.queue, k.busy = nil, false, nil, false
-	k.wake()
+func (v *keeper) again() {
+	v.woken = true
+	v.g.c.clock.Cancel(v.timer)
+	v.g.c.clock.After(0, v.step, 0)
 }
 
-func (k *keeper) look() {
-	g, now := k.g, k.g.c.clock.Now()
-	if k.core == nil {
-		k.core = redundancy.New()
+// news changes when the books of copies do, or an address may have. It is zero while there were no copies ever.
+func (v *keeper) news() [2]uint64 {
+	if v.g.gmm.CopyChanges() == 0 {
+		return [2]uint64{}
 	}
-	if n := g.gmm.CopyChanges(); !k.read || n != k.changes {
-		k.read, k.changes = true, n
-		k.perform(k.core.Sync(now, g.gmm.Unsettled(), nil))
+	return [2]uint64{v.g.gmm.Turn(), v.g.gmm.CopyChanges()}
+}
+
+// depose ends what the leader of before did: another begins anew with what is in the books.
+func (v *keeper) depose() {
+	v.core, v.seen, v.queue, v.busy = nil, [2]uint64{}, nil, false
+	v.wake()
+}
+
+// look takes over the books as they are now and does what is due.
+func (v *keeper) look() {
+	g, now := v.g, v.g.c.clock.Now()
+	if seen := v.news(); seen != v.seen {
+		v.seen = seen
+		listed := g.gmm.Unsettled()
+		if len(listed) == 0 { // the next begins anew
+			g.c.clock.Cancel(v.timer)
+			v.core, v.queue, v.busy = nil, nil, false
+			return
+		}
+		if v.core == nil {
+			v.core = redundancy.New()
+		}
+		g.gpm.Clients(listed)
+		v.perform(v.core.Sync(now, listed, nil))
 	}
-	k.perform(k.core.Tick(now, nil))
-	k.commit()
-	if next, ok := k.core.Next(); ok && !k.woken {
-		g.c.clock.Cancel(k.timer)
-		k.timer = g.c.clock.Timer(max(next, now), k.step, 0)
+	if v.core == nil {
+		return
+	}
+	v.perform(v.core.Tick(now, nil))
+	v.commit()
+	if next, ok := v.core.Next(); ok && !v.woken {
+		g.c.clock.Cancel(v.timer)
+		v.timer = g.c.clock.Timer(max(next, now), v.step, 0)
 	}
 }
 
 // perform makes the calls that the core wants, and keeps for commit what it wants proposed.
-func (k *keeper) perform(effects []redundancy.Effect) {
-	core, c := k.core, k.g.c
+func (v *keeper) perform(effects []redundancy.Effect) {
+	core, c := v.core, v.g.c
 	for _, e := range effects {
 		if e.Kind == redundancy.Propose {
-			k.queue = append(k.queue, e)
+			v.queue = append(v.queue, e)
 			continue
 		}
+		l := e.Listed
 		answered := func(rep redundancy.Report, err error) {
-			if k.core == core {
-				k.perform(core.Answered(c.clock.Now(), e.Part, e.Call, rep, err, nil))
-				k.wake()
+			if v.core == core {
+				v.perform(core.Answered(c.clock.Now(), e.Part, e.Call, rep, err, nil))
+				if !v.woken {
+					v.again()
+				}
 			}
 		}
-		l := e.Listed
-		from, to := k.g.leader, c.node(l.Node)
-		memoryAt := func() *memory { return c.nodes[to].(*memory) }
+		from, to := v.g.leader, c.node(l.Node)
+		at, ok := c.nodes[to].(redundantMemory)
 		switch {
-		case e.Part.Home && l.Stage == redundancy.Recover:
-			if ps := k.g.gpm.Processes(l.PID); len(ps) > 0 && l.Client == "" {
-				l.Process, l.Client = ps[0].Epoch, addr(ps[0].Node)
-			}
-			timed(c, wire.OpHomeRecover, from, to, componentPatience, l.HomeRecover(), func(q wire.HomeRecoverReq, done func(wire.HomeRecoverRep, error)) { memoryAt().homeRecover(q, done) },
-				func(r wire.HomeRecoverRep, err error) { answered(redundancy.HomeRecovering(r), err) })
-		case e.Part.Home:
-			timed(c, wire.OpHomeConfig, from, to, componentPatience, l.HomeConfig(), func(q wire.HomeConfig, done func(wire.HomeConfigRep, error)) { memoryAt().homeConfig(q, done) },
-				func(r wire.HomeConfigRep, err error) { answered(l.HomeConfigured(r), err) })
+		case !ok:
+			c.after(0, func() {
+				answered(redundancy.Report{}, wire.Errorf(wire.KindBadRequest, "%s keeps no copies", l.Node))
+			})
+		case l.Home && l.Stage == redundancy.Recover:
+			timed(c, wire.OpHomeRecover, from, to, componentPatience, l.HomeRecover(), at.homeRecover, func(r wire.HomeRecoverRep, err error) {
+				answered(redundancy.HomeRecovering(r), err)
+			})
+		case l.Home:
+			timed(c, wire.OpHomeConfig, from, to, componentPatience, l.HomeConfig(), at.homeConfig, func(r wire.HomeConfigRep, err error) {
+				answered(l.HomeConfigured(r), err)
+			})
 		case l.Stage == redundancy.Recover:
-			timed(c, wire.OpRegionRecover, from, to, componentPatience, l.RegionRecover(), func(q wire.RegionRecoverReq, done func(wire.RegionRecoverRep, error)) {
-				memoryAt().regionRecover(q, done)
-			},
-				func(r wire.RegionRecoverRep, err error) { answered(redundancy.Recovering(r), err) })
+			timed(c, wire.OpRegionRecover, from, to, componentPatience, l.RegionRecover(), at.regionRecover, func(r wire.RegionRecoverRep, err error) {
+				answered(redundancy.Recovering(r), err)
+			})
 		default:
-			timed(c, wire.OpRegionConfig, from, to, componentPatience, l.RegionConfig(), func(q wire.RegionConfig, done func(wire.RegionConfigRep, error)) { memoryAt().regionConfig(q, done) },
-				func(r wire.RegionConfigRep, err error) { answered(redundancy.ConfiguredAs(r), err) })
+			timed(c, wire.OpRegionConfig, from, to, componentPatience, l.RegionConfig(), at.regionConfig, func(r wire.RegionConfigRep, err error) {
+				answered(redundancy.ConfiguredAs(r), err)
+			})
 		}
 	}
 }
 
 // commit proposes what waits for it, unless a proposal is under way.
-func (k *keeper) commit() {
-	if k.busy || len(k.queue) == 0 {
+func (v *keeper) commit() {
+	if v.busy || len(v.queue) == 0 {
 		return
 	}
-	n := min(len(k.queue), redundancy.MaxBatch)
-	proposed := slices.Clone(k.queue[:n])
-	k.queue = slices.Delete(k.queue, 0, n)
-	k.busy = true
-	var changes []redundancy.Change
+	n := min(len(v.queue), redundancy.MaxBatch)
+	proposed := slices.Clone(v.queue[:n])
+	v.queue = slices.Delete(v.queue, 0, n)
+	v.busy = true
+	changes := make([]redundancy.Change, 0, n)
 	for _, e := range proposed {
 		changes = append(changes, e.Change)
 	}
-	core := k.core
-	client, seq := k.g.session()
-	k.g.toGMM(client, seq, gmm.Request{Op: gmm.OpCopies, Copies: changes}, func(r gmm.Result, err error) {
-		if k.core != core {
+	core := v.core
+	client, seq := v.g.session()
+	v.g.toGMM(client, seq, gmm.Request{Op: gmm.OpCopies, Copies: changes}, func(r gmm.Result, err error) {
+		if v.core != core {
 			return
 		}
-		k.busy = false
+		v.busy = false
 		if err == nil {
 			err = r.Err()
 		}
 		for _, e := range proposed {
-			k.perform(core.Answered(k.g.c.clock.Now(), e.Part, e.Call, redundancy.Report{}, err, nil))
+			v.perform(core.Answered(v.g.c.clock.Now(), e.Part, e.Call, redundancy.Report{}, err, nil))
 		}
-		k.wake()
+		if !v.woken {
+			v.again()
+		}
 	})
 }

@@ -248,7 +248,6 @@ func (g *managers) end(k wire.Manager, ends []moves.End, drops []uint64, done fu
 func (g *managers) applied(k wire.Manager) {
 	g.movers[k].wake()
 	if k == wire.GMM {
-		g.keeper.wake()
 		g.movers[wire.GSM].wake()
 	}
 	g.balance.news()
