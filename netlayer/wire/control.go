@@ -222,6 +222,8 @@ type RegionMapReq struct {
 	Anon        bool
 	Writable    bool
 	Member      Epoch // of the owner's membership under which the vRegion was granted: an older one is refused; 0 if not known
+	// Config is who makes it redundant, until the owner is known to have heard of it. One that is older than the owner's changes nothing.
+	Config RegionConfig
 }
 
 // RegionUnmapReq removes a part of a vRegion at its owner and frees its pages.
@@ -315,6 +317,14 @@ type HeldRegion struct {
 	Epoch  Epoch
 }
 
+// HeldReplica is what a holder has of a vRegion, under the configuration of which it heard last.
+type HeldReplica struct {
+	PID    PID
+	Region RegionNo
+	Epoch  Epoch
+	Config uint64
+}
+
 // HeldVolume is a volume at its sComponent, or at its buffer cache.
 type HeldVolume struct {
 	Volume    VolumeID
@@ -330,6 +340,8 @@ type Holdings struct {
 	Regions   []HeldRegion  // mComponent: vRegions that it owns
 	Volumes   []HeldVolume  // sComponent
 	Caches    []HeldVolume  // mComponent: volumes whose buffer cache is attached there; without sizes
+	Replicas  []HeldReplica // mComponent: vRegions of which it is a holder
+	Backups   []HeldHome    // mComponent: processes of which it is the backup home, under the epoch of the home
 }
 
 // HoldingsRep says who holds what.

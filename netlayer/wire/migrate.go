@@ -72,6 +72,8 @@ type HomeCopyReq struct {
 	FromAddr  string
 	Mapped    []MappedPart
 	Owners    []Owner
+	Configs   []RegionConfig // of vRegions whose owner is not known to have heard of its configuration
+	Backup    HomeConfig     // its backup, which the next home goes on with under its own epoch
 }
 
 // HomeSwitchReq tells a pComponent which mComponent is the home of a process now, under which epoch. Home.Region is not used.
