@@ -109,6 +109,7 @@ func (m *regionMove) local(e migrate.Effect) error {
 		c.owners.Thaw(m.slot, e.Epoch)
 		m.unhook()
 	case migrate.Lose:
+		c.unprotect(m.slot, false, wire.Errorf(wire.KindFailed, "vRegion %d of process %d was lost on its way", m.req.Region, m.req.PID))
 		c.owners.Lose(m.slot)
 		m.unhook()
 	case migrate.Forget:
@@ -124,6 +125,7 @@ func (m *regionMove) local(e migrate.Effect) error {
 
 // leave frees a vRegion that is not served here any more. The lock is held, and given up between batches.
 func (c *Component) leave(slot uint32, pid wire.PID, region wire.RegionNo, to wire.NodeID, epoch wire.Epoch) {
+	c.unprotect(slot, false, wire.Errorf(wire.KindNotOwner, "%s does not own vRegion %d of process %d any more: ask its home for the owner", c.o.Node, region, pid))
 	c.owners.Leave(slot, to, epoch)
 	for c.store.FreeGroup(slot, freeBatch) == freeBatch {
 		c.mu.Unlock()

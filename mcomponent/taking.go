@@ -87,6 +87,12 @@ func (c *Component) placeRegionCopy(req *netlayer.Request, n int) [][]byte {
 		placements.Put(p)
 		return nil
 	}
+	return c.place(req, p)
+}
+
+// place gives the memory of frames that were reserved for the pages of a message.
+func (c *Component) place(req *netlayer.Request, p *placement) [][]byte {
+	full := len(p.frames)
 	for at := 0; at < full; { // neighbours are read in one go
 		end := at + 1
 		for end < full && p.frames[end] == p.frames[end-1]+1 {

@@ -42,8 +42,19 @@ func (r *Request) Defer() *Deferred {
 	return c.later.take(c, r.frameOp, r.Call)
 }
 
-// Answer sends the reply: an empty one with body, or err as Handler.Serve would. It does not wait for the client. body is copied.
-func (d *Deferred) Answer(body []byte, err error) {
+// Answer sends the reply: body, or err as Handler.Serve would. It does not wait for the client. body is copied.
+func (d *Deferred) Answer(body []byte, err error) { d.answer(answer{body: body, err: err}) }
+
+// AnswerPage sends a reply with a page, at most wire.MaxPayload bytes, and the checksum that is kept with it. The page is copied.
+func (d *Deferred) AnswerPage(page []byte, crc uint32) { d.answer(answer{page: page, crc: crc}) }
+
+type answer struct {
+	body, page []byte
+	crc        uint32
+	err        error
+}
+
+func (d *Deferred) answer(a answer) {
 	l, s := &d.c.later, d.c.s
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +63,7 @@ func (d *Deferred) Answer(body []byte, err error) {
 	}
 	l.remove(d)
 	s.stats.deferred.Add(-1)
-	l.put(d, body, err)
+	l.put(d, a)
 	d.next, l.free = l.free, d
 }
 
@@ -107,12 +118,13 @@ func (l *laterReplies) remove(d *Deferred) {
 }
 
 // put appends an answer to what is written next.
-func (l *laterReplies) put(d *Deferred, body []byte, err error) {
-	if err != nil {
+func (l *laterReplies) put(d *Deferred, a answer) {
+	if a.err != nil {
 		d.c.s.stats.errors.Add(1)
-		l.out = errorFrame(l.out, d.op, d.call, err)
+		l.out = errorFrame(l.out, d.op, d.call, a.err)
 	} else {
-		l.out = appendFrame(l.out, &wire.Header{Op: d.op, Flags: wire.FlagReply, Call: d.call, BodyLen: uint32(len(body))}, body, nil)
+		h := wire.Header{Op: d.op, Flags: wire.FlagReply, Call: d.call, BodyLen: uint32(len(a.body)), PayloadLen: uint32(len(a.page)), PayloadCRC: a.crc}
+		l.out = appendFrame(l.out, &h, a.body, a.page)
 	}
 	if !l.writing {
 		l.changed.Broadcast()
@@ -166,7 +178,7 @@ func (l *laterReplies) refuse(err error) bool {
 		l.remove(d)
 		d.dropped = true
 		d.c.s.stats.deferred.Add(-1)
-		l.put(d, nil, err)
+		l.put(d, answer{err: err})
 	}
 	return l.running && !l.ended && (l.writing || len(l.out) > 0)
 }

@@ -23,15 +23,16 @@ const (
 	KindManager
 	KindRaft
 	KindNode
+	KindReplica // what makes memory redundant
 	NumOpKinds
 )
 
-var opKindNames = [NumOpKinds]string{"session", "page", "block", "map", "volume", "process", "manager", "raft", "node"}
+var opKindNames = [NumOpKinds]string{"session", "page", "block", "map", "volume", "process", "manager", "raft", "node", "replica"}
 
 func (k OpKind) String() string { return opKindNames[k] }
 
 var opKinds = func() (t [256]OpKind) {
-	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode}
+	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode, 8: KindReplica}
 	for i := range t {
 		t[i] = byRange[i>>4]
 	}
