@@ -60,17 +60,19 @@ func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame
 		c.store.Remove(w.PID, w.Page)
 		return act == replica.Skip, false, nil
 	case replica.Store:
+		content := pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true}
 		if from != nil {
-			c.store.Install(slot, w.PID, w.Page, pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true}, *from)
+			c.store.Install(slot, w.PID, w.Page, content, *from)
 			return false, true, nil
 		}
-		f, a := c.store.Flush(slot, w.PID, w.Page, w.ProcessEpoch, w.Version, w.Sum)
-		if a == pagestore.Apply {
-			lock := &c.frames[f%stripes]
-			lock.Lock()
-			*c.pages.Page(f) = arena.Page(page)
-			lock.Unlock()
+		f, ok := c.store.Put(slot, w.PID, w.Page, content)
+		if !ok {
+			panic("mcomponent: a page that is to be stored finds no frame, though there was room")
 		}
+		lock := &c.frames[f%stripes]
+		lock.Lock()
+		*c.pages.Page(f) = arena.Page(page)
+		lock.Unlock()
 	}
 	return false, false, nil
 }

@@ -260,7 +260,8 @@ func (v *regionRecovery) take(e recovery.Effect, body []byte) (a recovery.Answer
 		if entry.State == wire.PageFull {
 			page, pages = pages[:wire.PageSize], pages[wire.PageSize:]
 		}
-		if _, _, have := c.store.Peek(pid, entry.Page); page != nil && !have && c.store.Free() == 0 {
+		_, content, have := c.store.Peek(pid, entry.Page)
+		if page != nil && !have && c.store.Free() == 0 {
 			return recovery.Answer{Err: wireError(c.outOfMemory())}
 		}
 		if !v.r.Take(entry.Page) {
@@ -270,13 +271,14 @@ func (v *regionRecovery) take(e recovery.Effect, body []byte) (a recovery.Answer
 			c.replicas.primary.Lose(v.slot, entry.Page, entry.Epoch, entry.Version)
 			continue
 		}
-		f, act := c.store.Flush(v.slot, pid, entry.Page, entry.Epoch, entry.Version, entry.Sum)
-		if act == pagestore.Apply {
-			lock := &c.frames[f%stripes]
-			lock.Lock()
-			*c.pages.Page(f) = arena.Page(page)
-			lock.Unlock()
+		if have && content.Flushed && (content.Epoch > entry.Epoch || content.Epoch == entry.Epoch && content.Version >= entry.Version) {
+			continue // it was flushed here since
 		}
+		f, _ := c.store.Put(v.slot, pid, entry.Page, pagestore.Content{Epoch: entry.Epoch, Version: entry.Version, Sum: entry.Sum, Flushed: true})
+		lock := &c.frames[f%stripes]
+		lock.Lock()
+		*c.pages.Page(f) = arena.Page(page)
+		lock.Unlock()
 	}
 	return recovery.Answer{Next: head.Next, More: head.More, Count: int(head.Count)}
 }
