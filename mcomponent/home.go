@@ -143,7 +143,8 @@ func (c *Component) askOwner(e vregion.Effect) (res vregion.Result) {
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	began := time.Now()
-	res.Owner, res.Err = c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
+	a, err := c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
+	res.Owner, res.Config, res.Home, res.Err = a.Owner, a.Config, a.Home, err
 	c.metrics.activation.Observe(time.Since(began).Seconds())
 	if res.Err == nil {
 		return res

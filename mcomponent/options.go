@@ -21,7 +21,7 @@ import (
 // Managers is what an mComponent needs of the managers; gmanagers/client.Client is one.
 type Managers interface {
 	// ActivateRegion has GMM choose the owner of a vRegion. Asked again it gives the same. It retries until ctx ends.
-	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Owner, error)
+	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Activated, error)
 }
 
 // MinServerWorkers is how many workers the server of an mComponent needs at least: one for each memory map that may wait
