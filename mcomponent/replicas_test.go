@@ -219,3 +219,47 @@ func TestUnmapsReachHolders(t *testing.T) {
 func (m *member) missUnder(pid wire.PID, page wire.PageNo, epoch wire.Epoch) error {
 	return m.peer.Do(&netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: epoch}.Append(nil), Into: make([]byte, wire.PageSize)})
 }
+
+// TestABackupTakesOverAHome: what a home has answered its backup knows. When the home goes the backup becomes the home, tells the pComponent, and serves memory maps; then
+// the vRegions of the process that were owned there are recovered with its help.
+func TestABackupTakesOverAHome(t *testing.T) {
+	cl := newCluster(t, 3, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
+	p := newClient(cl)
+	home, backup := cl.m[0], cl.m[1]
+	p.open(home, 7, 3, 64) // vRegion 3 is home's own, 1 is the backup's
+	hc := wire.HomeConfig{PID: 7, Epoch: 0, Config: 1, Backup: wire.Holder{Node: backup.o.Node, Addr: string(backup.addr)}}
+	eventually(t, "the backup has the memory map", func() bool {
+		var rep wire.HomeConfigRep
+		cl.must(home.control(wire.OpHomeConfig, hc, &rep))
+		return rep.InSync
+	})
+	g := &gmm{t: t, cl: cl, client: p, pid: 7, region: 3, home: home, cfg: wire.RegionConfig{PID: 7, Region: 3, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}}
+	g.protect(home, holderOf(cl.m[2], false))
+	p.flush(t, 7, 768+3, 1, filled(3))
+	cl.mmap(home, 7, 256*wire.PageSize, 32*wire.PageSize) // the last that it answers
+	home.gone()
+	hc.Epoch, hc.Config, hc.Backup = 3, 2, wire.Holder{}
+	over := wire.HomeRecoverReq{Config: hc, Self: backup.o.Node, Process: 1}
+	eventually(t, "the backup is the home", func() bool {
+		var rep wire.HomeRecoverRep
+		cl.must(backup.control(wire.OpHomeRecover, over, &rep))
+		return rep.State == wire.RecoverDone
+	})
+	p.mu.Lock()
+	if p.home.Node != backup.o.Node || p.home.Epoch != 3 {
+		t.Errorf("the pComponent takes %+v for the home", p.home)
+	}
+	p.mu.Unlock()
+	g.home = backup
+	g.recover(cl.m[2], []wire.Holder{holderOf(cl.m[2], false)}, nil, true)
+	if b := p.miss(t, 7, 768+3); b[0] != 3 {
+		t.Errorf("page 3 holds %d…, want 3", b[0])
+	}
+	var rep wire.MmapRep
+	cl.must(backup.control(wire.OpOwners, wire.OwnersReq{PID: 7, Addr: 0, Length: 1024 * wire.PageSize}, &rep))
+	if len(rep.Owners) != 2 || rep.Owners[0].Node != backup.o.Node || rep.Owners[1].Node != cl.m[2].o.Node {
+		t.Errorf("owners by the new home: %+v", rep.Owners)
+	}
+	cl.must(backup.control(wire.OpMunmap, wire.MunmapReq{PID: 7, Epoch: 1, Addr: 256 * wire.PageSize, Length: 32 * wire.PageSize}, nil))
+	cl.must(backup.control(wire.OpProcessExit, wire.ProcessExitReq{PID: 7, Epoch: 1}, nil))
+}
