@@ -1,8 +1,10 @@
 package mcomponent
 
 import (
+	"strings"
 	"sync"
 
+	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -21,7 +23,7 @@ type replicaLink struct {
 	wake   chan struct{}    // capacity 1: there is something in queue
 	sent   chan struct{}    // capacity 1: there is something in flying
 	spare  []*replicaCall
-	entry  []byte
+	direct bool // the kernel may read pages where they are
 }
 
 // replicaCall is a message under way to a holder.
@@ -32,6 +34,7 @@ type replicaCall struct {
 	pages bool  // it carries pages
 	body  []byte
 	page  []byte
+	where [][]byte // of pages that are sent from where they are
 }
 
 // replicaAnswer is the answer to one effect.
@@ -48,7 +51,8 @@ func (c *Component) link(addr string) *replicaLink {
 	if l := r.links[addr]; l != nil {
 		return l
 	}
-	l := &replicaLink{c: c, wake: make(chan struct{}, 1), sent: make(chan struct{}, 1)}
+	// Within one process the bytes would be read by this program, which must not happen while it writes them.
+	l := &replicaLink{c: c, direct: !strings.HasPrefix(addr, "inproc:"), wake: make(chan struct{}, 1), sent: make(chan struct{}, 1)}
 	if l.peer, l.err = c.peer(addr); l.err != nil {
 		return l
 	}
@@ -149,7 +153,11 @@ func (l *replicaLink) message(es []replica.Effect) {
 func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 	c := l.c
 	w := es[0].Write
-	m.pages = true
+	m.pages, m.where = true, m.where[:0]
+	// What the holder is filled with is seldom written meanwhile. If it is, the message does not fit the sum, which is joined from those
+	// that came with the flushes: the holder refuses it, and it is sent again. What was flushed just now is copied.
+	direct := l.direct && len(es) > 1 && w.Flags&wire.ReplicaFill != 0
+	var next pagestore.Frame // the neighbour of the last page
 	m.body, m.page = wire.ReplicaWrites{PID: w.PID, Config: w.Config, OwnerEpoch: w.OwnerEpoch, Barrier: w.Barrier, Fill: w.Flags&wire.ReplicaFill != 0}.Append(m.body[:0]), m.page[:0]
 	var sum uint32
 	c.mu.Lock()
@@ -167,14 +175,23 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 				continue
 			}
 			entry = wire.PageEntry{Page: e.Write.Page, State: wire.PageFull, Epoch: content.Epoch, Version: content.Version, Sum: content.Sum}
-			m.page = c.appendPage(f, m.page)
 			sum = wire.JoinPage(sum, content.Sum)
+			switch n := len(m.where); {
+			case !direct:
+				m.page = c.appendPage(f, m.page)
+			case n > 0 && f == next:
+				k := len(m.where[n-1]) / wire.PageSize
+				m.where[n-1] = c.pages.Run(f-pagestore.Frame(k), k+1)
+			default:
+				m.where = append(m.where, c.pages.Run(f, 1))
+			}
+			next = f + 1
 		}
 		m.body = entry.Append(m.body)
 		m.ids = append(m.ids, e.ID)
 	}
 	c.mu.Unlock()
-	if len(m.ids) == 1 {
+	if len(m.ids) == 1 && !direct {
 		e := wire.CopyEntry(m.body, 0)
 		w.Page, w.ProcessEpoch, w.Version, w.Sum = e.Page, e.Epoch, e.Version, e.Sum
 		w.Flags &= wire.ReplicaFill
@@ -185,7 +202,7 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 		return true
 	}
 	wire.SetReplicaWrites(m.body, len(m.ids))
-	m.call = netlayer.Call{Op: wire.OpReplicaWrites, Epoch: w.OwnerEpoch, Body: m.body, Page: m.page, PageCRC: sum, HavePageCRC: true, Reply: m.call.Reply}
+	m.call = netlayer.Call{Op: wire.OpReplicaWrites, Epoch: w.OwnerEpoch, Body: m.body, Page: m.page, Pages: m.where, PageCRC: sum, HavePageCRC: true, Reply: m.call.Reply}
 	return len(m.ids) > 0
 }
 
