@@ -38,6 +38,7 @@ type driver struct {
 	host     *raftsm.Host
 	client   *client.Client
 	movers   [wire.GSM + 1]*mover
+	keeper   *keeper
 	moving   *client.Client // of the movers, as is peers
 	peers    *components
 	ctx      context.Context    // ends with Run
@@ -94,6 +95,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	for _, g := range groups {
 		d.movers[g] = newMover(m, host, g, moving, d.peers)
 	}
+	d.keeper = newKeeper(m, host, moving)
 	return d, nil
 }
 
@@ -116,6 +118,7 @@ func (d *driver) run() {
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 		loops.Go(func() { b.run(d.ctx) })
 	}
+	loops.Go(func() { d.keeper.run(d.ctx) })
 	for _, g := range groups {
 		s := &sweeper{d: d, g: g}
 		loops.Go(func() { d.every(lookInterval, s.look) })

@@ -142,13 +142,14 @@ func (v *vigil) declare(e membership.ProbeEffect) {
 	m := v.d.m
 	m.mu.Lock()
 	alive := m.watch.Alive(v.g, m.now(), e.Of)
+	silent := m.watch.Silence(m.now(), e.Of)
 	m.mu.Unlock()
 	if alive || !v.d.leads(v.g) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(v.d.ctx, stepTimeout)
 	defer cancel()
-	if err := v.d.client.DeclareDead(ctx, e.Of, e.Text); err != nil {
+	if err := v.d.client.DeclareDead(ctx, e.Of, e.Text, silent); err != nil {
 		m.log.Warn("cannot declare a component dead", "component", string(e.Of.ID), "epoch", uint32(e.Of.Epoch), "error", err.Error())
 		return
 	}

@@ -244,6 +244,7 @@ func (s *State) judge(p *Process) {
 	if s.mentions == nil || p.Memory.Kind == wire.MemoryNone { // asked what if
 		return
 	}
+	s.copyChanges++
 	t := p.homeSeat()
 	open := s.waits(p, &t)
 	for i := 0; i < len(p.Regions) && !open; i++ {
@@ -270,7 +271,6 @@ func (s *State) rejudge(id wire.NodeID) {
 			s.judge(s.processes[i])
 		}
 	}
-	s.copyChanges++
 }
 
 // holders are those of a part as messages have them.

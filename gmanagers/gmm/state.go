@@ -231,7 +231,6 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 			s.untold.Tell(p.PID, s.events)
 			s.prepared--
 			s.judge(p)
-			s.copyChanges++
 		}
 		return nil
 	}

@@ -188,7 +188,8 @@ func (g *managers) probe(k wire.Manager, out []membership.ProbeEffect) {
 			if g.watch().Alive(k, g.c.clock.Now(), e.Of) {
 				continue // it was heard of meanwhile
 			}
-			g.member(0, 0, gmm.Request{Op: gmm.OpDead, Member: e.Of, Text: e.Text}, func(wire.Epoch, error) {})
+			silent := g.watch().Silence(g.c.clock.Now(), e.Of)
+			g.member(0, 0, gmm.Request{Op: gmm.OpDead, Member: e.Of, Text: e.Text, SilentMS: uint64(silent.Milliseconds())}, func(wire.Epoch, error) {})
 		default:
 			g.member(0, 0, gmm.Request{Op: gmm.OpNote, Member: e.Of, Note: e.Kind.Note(), Text: e.Text}, func(wire.Epoch, error) {})
 		}
