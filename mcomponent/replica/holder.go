@@ -217,11 +217,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	}
 	e := r.pages[w.Page]
 	v := version{w.ProcessEpoch, w.Version}
-	if e != nil && !v.newer(e.version) {
+	skipped := e != nil && e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 // there may be room now
+	if e != nil && !v.newer(e.version) && !skipped {
 		h.stats.Old++
-		if e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 {
-			return r.slot, Skip, nil // again, and there is no more room than there was
-		}
 		return r.slot, Old, nil
 	}
 	isLog := r.policy.Kind == wire.MemoryLog

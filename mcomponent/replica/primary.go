@@ -68,6 +68,7 @@ type link struct {
 	queue     []wire.PageNo
 	next      int // in queue
 	filling   bool
+	listed    bool          // fill is known
 	fill      []wire.PageNo // what it is to get, ascending; shared by those that are filled together
 	filled    int           // of fill
 	underFill int           // of them queued or under way
@@ -234,8 +235,8 @@ func (p *Primary) Listed(now time.Duration, slot uint32, pages []wire.PageNo, ou
 	slices.Sort(pages)
 	pages = slices.Compact(pages)
 	for _, l := range r.links {
-		if l.filling && l.fill == nil {
-			l.fill = pages
+		if l.filling && !l.listed {
+			l.fill, l.listed = pages, true
 		}
 	}
 	return p.pump(now, r, out)
@@ -340,7 +341,7 @@ func (p *Primary) Lost(slot uint32, page wire.PageNo) error {
 	return wire.Errorf(wire.KindFailed, "page %#x of process %d is lost: a full log had skipped its version %d, and its owner was lost", uint64(page)<<wire.PageShift, r.cfg.PID, v.version)
 }
 
-// Flushing is asked before a flush is applied: old reports that it is not newer than one that was lost, so that it changes nothing. Otherwise the page is
+// Flushing is asked before a flush is applied: old reports that it is older than one that was lost, so that it changes nothing. Otherwise the page is
 // not lost any more.
 func (p *Primary) Flushing(slot uint32, page wire.PageNo, epoch wire.Epoch, v uint64) (old bool) {
 	r := p.regions[slot]
@@ -348,7 +349,7 @@ func (p *Primary) Flushing(slot uint32, page wire.PageNo, epoch wire.Epoch, v ui
 		return false
 	}
 	lost, ok := r.lost[page]
-	if ok && !(version{epoch, v}).newer(lost) {
+	if ok && lost.newer(version{epoch, v}) { // the very one that is lost may come again: its sender had not heard that it was acknowledged
 		return true
 	}
 	delete(r.lost, page)
@@ -363,6 +364,14 @@ func (p *Primary) LostPages(slot uint32, n int) []wire.PageNo {
 	}
 	list := sortedPages(r.lost)
 	return list[:min(len(list), n)]
+}
+
+// LostIn is how many pages of a slot are lost.
+func (p *Primary) LostIn(slot uint32) uint64 {
+	if r := p.regions[slot]; r != nil {
+		return uint64(len(r.lost))
+	}
+	return 0
 }
 
 // Close ends the redundancy of a slot: its vRegion is served elsewhere, or its process has ended. Then drop is true, and the holders are
@@ -436,7 +445,7 @@ func (p *Primary) Status(slot uint32) wire.RegionConfigRep {
 }
 
 func (l *link) inSync() bool {
-	return l.opened && (!l.filling || l.fill != nil && l.filled == len(l.fill))
+	return l.opened && (!l.filling || l.listed && l.filled == len(l.fill))
 }
 
 // pump sends what may be sent.

@@ -58,6 +58,13 @@ func (h *Home) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) []Eff
 	w := req.Owner
 	reg := p.regions[w.Region]
 	switch {
+	case reg == nil && req.If == 0 && !req.Undo:
+		// This home took over and had not heard of it. Who tells has the managers' word for it.
+		reg = &region{owner: w, active: true}
+		p.regions[w.Region] = reg
+		i, _ := slices.BinarySearch(p.active, w.Region)
+		p.active = slices.Insert(p.active, i, w.Region)
+		h.stats.Regions++
 	case reg == nil || !reg.active:
 		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "vRegion %d of process %d is not active", w.Region, req.PID), out)
 	case req.If != 0 && reg.owner.Epoch != req.If && (w.Epoch != reg.owner.Epoch || w.Node != reg.owner.Node):
@@ -174,6 +181,19 @@ func (all Map) Cut() (parts []Map) {
 		p.Configs = append(p.Configs, c)
 	}
 	return parts
+}
+
+// Messages gives the parts of a memory map as messages; head has what is the same in all of them beside what the map says of the process.
+func (all Map) Messages(head wire.HomeCopyReq) []wire.HomeCopyReq {
+	parts := all.Cut()
+	list := make([]wire.HomeCopyReq, len(parts))
+	for i, p := range parts {
+		q := head
+		q.Part, q.Parts, q.PID, q.Epoch, q.Addr, q.HeapStart, q.HeapEnd = uint32(i), uint32(len(parts)), all.PID, all.Epoch, all.Addr, all.HeapStart, all.HeapEnd
+		q.Mapped, q.Owners, q.Configs, q.Backup = p.Mapped, p.Owners, p.Configs, all.Backup
+		list[i] = q
+	}
+	return list
 }
 
 // Freeze refuses changes of a memory map as busy, under the epoch under which this is its home, if that is known here.

@@ -38,7 +38,8 @@ type RegionCopyEndReq struct {
 	Part   uint32
 	Parts  uint32
 	Mapped []MappedPart
-	Pages  uint64 // that the giver holds: the taker compares
+	Pages  uint64       // that the giver holds: the taker compares
+	Config RegionConfig // who makes it redundant, which the taker goes on with under its own epoch
 }
 
 // MoveServeReq tells a taker that everybody knows it: it serves under Epoch from now on.

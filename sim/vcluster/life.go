@@ -139,7 +139,7 @@ func (c *Cluster) kill(no int32) {
 		k := c.msgs.take()
 		m = c.msgs.at(i)
 		*c.msgs.at(k) = *m
-		if m.stage == queued { // the pool had it, and nothing else comes for it
+		if m.stage == queued || m.parked { // the pool had it, or who would have answered it, and nothing else comes for it
 			c.msgs.free(i)
 		} else {
 			*m = message{op: opGone}

@@ -144,6 +144,9 @@ func (c *Cluster) setEpoch(no int32, e wire.Epoch) {
 		n.epoch = e
 		n.owners.Registered(e)
 		n.home.Registered(e)
+		if n.red != nil {
+			n.red.holder.Registered(e)
+		}
 	case *storage:
 		n.epoch = e
 	}
