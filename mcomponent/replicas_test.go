@@ -106,10 +106,10 @@ func (w *writers) end() {
 // gone takes a member out of the cluster, as if it were killed, and has the others lose their connections to it.
 func (m *member) gone() { m.stop() }
 
-// TestACopySurvivesItsOwner: while clients flush and fetch, the owner of a vRegion goes, then the next one, after the copies were restored at a third, then a
+// TestACopySurvivesItsOwner: while clients flush and fetch, a vRegion moves, its new owner goes, then the next one, after the copies were restored at a third, then a
 // holder. No acknowledged flush is lost, and nobody reads anything older.
 func TestACopySurvivesItsOwner(t *testing.T) {
-	cl := newCluster(t, 5, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
+	cl := newCluster(t, 6, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
 	p := newClient(cl)
 	home := cl.m[0]
 	g := &gmm{t: t, cl: cl, client: p, pid: 7, region: 1, home: home, cfg: wire.RegionConfig{PID: 7, Region: 1, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}}
@@ -121,7 +121,14 @@ func TestACopySurvivesItsOwner(t *testing.T) {
 		t.Error("the holder has no pages")
 	}
 
-	cl.m[1].gone()
+	req, from := p.order(7, 1, cl.m[5], home)
+	if s := cl.move(from, req); s.State != wire.MoveDone {
+		t.Fatalf("%+v", s)
+	}
+	w.some(t, 200)
+	g.cfg.Epoch = req.Epoch
+
+	cl.m[5].gone()
 	m2, m3 := holderOf(cl.m[2], false), holderOf(cl.m[3], true)
 	g.recover(cl.m[2], []wire.Holder{m2}, []wire.Holder{m3}, true)
 	w.some(t, 200)
