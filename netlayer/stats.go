@@ -23,7 +23,7 @@ const (
 	KindManager
 	KindRaft
 	KindNode
-	KindReplica // what makes memory redundant
+	KindReplica // what makes memory and volumes redundant
 	NumOpKinds
 )
 
@@ -32,7 +32,7 @@ var opKindNames = [NumOpKinds]string{"session", "page", "block", "map", "volume"
 func (k OpKind) String() string { return opKindNames[k] }
 
 var opKinds = func() (t [256]OpKind) {
-	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode, 8: KindReplica}
+	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode, 8: KindReplica, 9: KindReplica}
 	for i := range t {
 		t[i] = byRange[i>>4]
 	}

@@ -43,10 +43,10 @@ var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, 
 	PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil))))
 
 var (
-	regionConfig = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
-	homeConfig   = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
-	replicaWrite = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
-	replicaRead  = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
+	regionConfig     = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
+	homeConfig       = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
+	replicaWrite     = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
+	replicaRead      = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
 	replicaWriteHead = ReplicaWrites{PID: 7, Config: 2, OwnerEpoch: 5, Barrier: 4, Count: 2, Fill: true}
 	// replicaWrites is one page and one that is lost.
 	replicaWrites = PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(replicaWriteHead.Append(nil)))
