@@ -27,6 +27,8 @@ const (
 	stepTimeout = 3 * time.Second
 	// lookInterval is how often a leader looks for transactions that nobody drives, and for holds that stay prepared.
 	lookInterval = 250 * time.Millisecond
+	// minLook is the least time between two looks at the members that may have ended, unless something happened.
+	minLook = 5 * time.Millisecond
 	// patience is how long those are left alone: longer than an admission takes, shorter than anybody wants to wait.
 	patience = time.Second
 )
@@ -38,6 +40,7 @@ type driver struct {
 	host     *raftsm.Host
 	client   *client.Client
 	movers   [wire.GSM + 1]*mover
+	vigils   [wire.GSM + 1]*vigil
 	moving   *client.Client // of the movers, as is peers
 	peers    *components
 	keeping  *components        // of the keeper: the movers close theirs when nothing moves
@@ -93,6 +96,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		d.lost, d.evictPatience, d.endTimeout = lost.New(p), p, p
 	}
 	for _, g := range groups {
+		d.vigils[g] = &vigil{d: d, g: g, wake: make(chan struct{}, 1)}
 		d.movers[g] = newMover(m, host, g, moving, d.peers)
 	}
 	return d, nil
@@ -110,8 +114,7 @@ func (d *driver) run() {
 		loops.Go(func() { d.every(lookInterval, func() { d.inquire(g, q) }) })
 	}
 	for _, g := range groups {
-		v := &vigil{d: d, g: g}
-		loops.Go(func() { d.every(lookInterval, v.look) })
+		loops.Go(d.vigils[g].run)
 		b := newBalancer(d.m, d.host, g, d.moving, d.movers[g])
 		d.movers[g].ended = b.woken
 		loops.Go(func() { d.movers[g].run(d.ctx) })

@@ -49,8 +49,11 @@ type Options struct {
 	patience time.Duration
 
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
-	// long before it calls anybody silent. Default: six heartbeats.
+	// long before it calls anybody silent. Default: four heartbeats.
 	LeaseMS int `mapstructure:"lease_ms" yaml:"lease_ms"`
+	// ProbeMS is how long a silent component may take to answer a probe, in ms, 100 to 30000: one that stands still for longer than
+	// lease and probe together is declared dead. The default is what two seconds leave of both.
+	ProbeMS int `mapstructure:"probe_ms" yaml:"probe_ms"`
 	// SweepMS is how often a component is asked for what it holds, to drop what no vNode has there, in ms, 100 to an hour: besides
 	// when it joins and when it is heard again after a silence, which is when something may be left. The default costs a large
 	// cluster next to nothing.
@@ -113,7 +116,7 @@ const maxPeers = 7
 func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
-		LeaseMS: int(membership.DefaultLease / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
+		LeaseMS: int(membership.DefaultLease / time.Millisecond), ProbeMS: int(membership.DefaultProbe / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
 		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, ReplaceAfterMS: 30_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
@@ -157,6 +160,9 @@ func (o Options) Validate() error {
 		fault("sweep_ms: %d, want 100 to 3600000", o.SweepMS)
 	}
 	if err := membership.CheckLease("lease_ms", ms(o.LeaseMS)); err != nil {
+		faults = append(faults, err)
+	}
+	if err := membership.CheckProbe("probe_ms", ms(o.ProbeMS)); err != nil {
 		faults = append(faults, err)
 	}
 	for _, p := range []struct{ key, name string }{

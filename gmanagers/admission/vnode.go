@@ -32,6 +32,8 @@ type VNodeSpec struct {
 	IfFull      IfFull       // what becomes of it if it does not fit
 	DeadlineMS  uint32       // how long it may wait for room, if IfFull is not Refuse; 0 is DefaultDeadlineMS
 	Apart       apart.Rule   // its process, home, vRegions, volumes and buffer caches are apart from those of others of the group
+	// Memory is what its memory survives.
+	Memory wire.MemoryPolicy
 }
 
 // Rule returns what the vNode is apart from, of its tenant. The spec is complete.
@@ -43,7 +45,7 @@ func (s *VNodeSpec) Step(pid wire.PID) Step {
 	for i := range volumes {
 		volumes[i].Apart = volumes[i].Apart.Of(s.Tenant)
 	}
-	return Step{Verb: Prepare, PID: pid, MemoryBytes: s.MemoryBytes, Volumes: volumes, Apart: s.Rule()}
+	return Step{Verb: Prepare, PID: pid, MemoryBytes: s.MemoryBytes, Volumes: volumes, Apart: s.Rule(), Memory: s.Memory}
 }
 
 // VolumeSpec is what a volume needs.
@@ -136,6 +138,9 @@ func (s VNodeSpec) Check() error {
 	}
 	if err := s.Apart.Check("apart"); err != nil {
 		return bad("%v", err)
+	}
+	for _, f := range MemoryFaults(s.Memory) {
+		return bad("memory.%s: %s", f.Key, f.Text)
 	}
 	for i, v := range s.Volumes {
 		if err := v.Apart.Check(fmt.Sprintf("volumes[%d].apart", i)); err != nil {

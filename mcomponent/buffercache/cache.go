@@ -185,10 +185,11 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		err = wire.Errorf(wire.KindBadRequest, "volume %d: a block request of 0 bytes", r.k.Volume)
 	}
 	if err == nil && r.write && v.writeErr != nil {
-		if v.req.Through { // its writers hear of each write what became of it
-			v.writeErr = nil
-		} else {
-			err = v.writeErr
+		switch err = v.writeErr; {
+		case v.req.Through: // its writers hear of each write what became of it
+			v.writeErr, err = nil, nil
+		case passes(err):
+			v.writeErr = nil // who is refused has it tried again, or nobody would who never flushes
 		}
 	}
 	if err != nil {
@@ -211,6 +212,15 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		return false, c.write(s, r, out)
 	}
 	return false, c.read(s, r, out)
+}
+
+// passes reports whether a write-back may succeed later that failed so, without anybody's doing.
+func passes(err error) bool {
+	switch wire.KindOf(err) {
+	case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
+		return true
+	}
+	return false
 }
 
 func (c *Cache) read(s uint32, r request, out []Effect) []Effect {
@@ -281,7 +291,7 @@ func (c *Cache) write(s uint32, r request, out []Effect) []Effect {
 // begin starts a storage operation.
 func (c *Cache) begin(e Effect, v *volume, slot uint32, out []Effect) []Effect {
 	c.lastID++
-	e.ID, e.Volume, e.Place = c.lastID, v.req.Volume, v.at
+	e.ID, e.Volume, e.Place, e.Copies = c.lastID, v.req.Volume, v.at, v.copies()
 	v.underway++
 	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version, 0, 0}
 	return append(out, e)

@@ -170,7 +170,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
 			}
 			if o.Placement == nil {
-				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
+				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Probe: time.Duration(m.ProbeMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
 			}
 			moveAs(&out, m)
 		case n.Compute != nil:

@@ -21,7 +21,7 @@ import (
 // What managers do at intervals, as live.
 const (
 	// HeartbeatInterval is how often components tell their load.
-	HeartbeatInterval = 500 * time.Millisecond
+	HeartbeatInterval = wire.HeartbeatMS * time.Millisecond
 	// driverPatience is how long an intent that nobody drives is left alone.
 	driverPatience = time.Second
 )
