@@ -28,6 +28,7 @@ import (
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -288,6 +289,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
+	case replica.TapeKind:
+		return newReplicas(head)
 	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)
 	case volumemove.TakerTapeKind:
