@@ -132,6 +132,7 @@ func (c *Component) Capacity() wire.Capacity {
 func (c *Component) Counters() []wire.Counter {
 	s := c.Stats()
 	b := &s.Blocks
+	r, copied, behind := c.copyStats()
 	l := []wire.Counter{
 		{Name: "activations", Value: float64(s.Home.Activations)},
 		{Name: "asks", Value: float64(s.Home.Asks)},
@@ -171,6 +172,17 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "refused_stale", Value: float64(s.Stale)},
 		{Name: "refused_unmapped", Value: float64(s.Unmapped)},
 		{Name: "resident_bytes", Value: float64(s.ResidentBytes())},
+		{Name: "copies_behind", Value: float64(behind)},
+		{Name: "copies_blocks_scrubbed", Value: float64(r.Scrubbed)},
+		{Name: "copies_caught_up", Value: float64(r.CaughtUp)},
+		{Name: "copies_corrupt", Value: float64(r.Corrupt)},
+		{Name: "copies_missed_writes", Value: float64(r.Missed)},
+		{Name: "copies_quorum_waits", Value: float64(r.Waits)},
+		{Name: "copies_repaired", Value: float64(r.Repaired)},
+		{Name: "copies_scrubs", Value: float64(r.Scrubs)},
+		{Name: "copies_unrepaired", Value: float64(r.Unrepaired)},
+		{Name: "copies_volumes", Value: float64(copied)},
+		{Name: "copies_write_backs", Value: float64(r.WriteBacks)},
 		{Name: "storage_errors", Value: float64(s.StorageErrors)},
 		{Name: "storage_flushes", Value: float64(b.StorageFlushes)},
 		{Name: "storage_marks", Value: float64(b.Marks)},
