@@ -82,7 +82,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
-		Faults: []report.Fault{}, Lost: []string{},
+		Faults: []report.Fault{}, Lost: []string{}, Failures: []report.Failure{},
 	}
 	vo := virtualCluster(o)
 	if vo.Placed, err = placedOf(o.Placement); err != nil {
@@ -128,6 +128,9 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	}
 	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
 	r.virtualMoves(c, even)
+	for _, m := range allManagers {
+		r.sum.AddFailures(m, c.History(m), 0)
+	}
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -166,7 +169,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 		case n.Manager != nil:
 			m := n.Manager
 			out.Managers = vcluster.Managers{
-				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
+				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000), ReplaceAfter: time.Duration(m.ReplaceAfterMS) * time.Millisecond,
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
 			}
 			if o.Placement == nil {
@@ -270,7 +273,7 @@ func (p *vprocess) place() error {
 }
 
 func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOptions {
-	return vcluster.VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}
+	return vcluster.VolumeAt(v, name)
 }
 
 // notice finds out, as who drives a live run does, that the pComponent has gone.
