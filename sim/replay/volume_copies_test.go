@@ -62,7 +62,7 @@ func newCopiesCluster(t *testing.T, through bool) *copiesCluster {
 		o := mcomponent.DefaultOptions()
 		o.Node, o.Net, o.BufferCacheBytes = id, moveNet(wire.RoleMemory, id), 32*wire.PageSize
 		o.Copies = replica.DefaultOptions()
-		o.Copies.Batch, o.Copies.Patience = 64, 2*time.Second
+		o.Copies.Batch, o.Copies.RetryMax = 64, 20*time.Millisecond
 		r, again := tapeOf(t)
 		o.Recorder, c.again = r, append(c.again, again)
 		m, err := mcomponent.New(o)
