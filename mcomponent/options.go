@@ -17,7 +17,7 @@ import (
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
-	storage "splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // Managers is what an mComponent needs of the managers; gmanagers/client.Client is one.
@@ -65,7 +65,7 @@ type Options struct {
 	CacheMove cachemove.Options `mapstructure:"-" yaml:"-"` // of the moves of buffer caches; zero is cachemove.DefaultOptions
 
 	// Copies are the settings of volumes with several copies, but for those below; zero is its DefaultOptions.
-	Copies storage.Options `mapstructure:"-" yaml:"-"`
+	Copies quorum.Options `mapstructure:"-" yaml:"-"`
 
 	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
 	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
@@ -205,10 +205,10 @@ func (o Options) recovery() recovery.Options {
 }
 
 // Replica gives the settings of the core that coordinates copies of volumes.
-func (o Options) Replica() storage.Options {
+func (o Options) Replica() quorum.Options {
 	r := o.Copies
-	if r == (storage.Options{}) {
-		r = storage.DefaultOptions()
+	if r == (quorum.Options{}) {
+		r = quorum.DefaultOptions()
 	}
 	r.ScrubEvery, r.ScrubPause = time.Duration(o.ScrubEveryMS)*time.Millisecond, time.Duration(o.ScrubPauseMS)*time.Millisecond
 	return r
