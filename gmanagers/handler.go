@@ -54,6 +54,8 @@ func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer
 		return m.heartbeat(host, req, rep)
 	case wire.OpPropose:
 		return m.propose(ctx, host, req, rep)
+	case wire.OpReadmit:
+		return m.readmit(ctx, host, req, rep)
 	case wire.OpQuery:
 		return m.query(ctx, host, req, rep)
 	}
