@@ -43,6 +43,7 @@ type driver struct {
 	vigils   [wire.GSM + 1]*vigil
 	moving   *client.Client // of the movers, as is peers
 	peers    *components
+	keeping  *components        // of the keeper: the movers close theirs when nothing moves
 	ctx      context.Context    // ends with Run
 	settings admission.Settings // what this process says of admissions
 	wg       sync.WaitGroup     // senders
@@ -88,7 +89,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
 	d := &driver{
-		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
+		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), keeping: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
 		lost: lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
@@ -119,6 +120,8 @@ func (d *driver) run() {
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 		loops.Go(func() { b.run(d.ctx) })
 	}
+	kept := newKeeper(d.m, d.host, d.moving, d.keeping)
+	loops.Go(func() { kept.run(d.ctx) })
 	for _, g := range groups {
 		s := &sweeper{d: d, g: g}
 		loops.Go(func() { d.every(lookInterval, s.look) })
@@ -129,6 +132,7 @@ func (d *driver) run() {
 	d.client.Close() // ends the calls on their way
 	d.moving.Close()
 	d.peers.close()
+	d.keeping.close()
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()

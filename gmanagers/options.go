@@ -82,6 +82,11 @@ type Options struct {
 	// Default: ten minutes.
 	MoveTimeoutMS int `mapstructure:"move_timeout_ms" yaml:"move_timeout_ms"`
 
+	// ReplaceAfterMS is how long an sComponent that was declared dead is waited for before copies of its volumes are made elsewhere, in
+	// ms, 0 to a day. If it comes back before, its copies catch up where they are. Default: half a minute, for a restart is much
+	// cheaper than a copy; 0 does not wait.
+	ReplaceAfterMS int `mapstructure:"replace_after_ms" yaml:"replace_after_ms"`
+
 	// Balance is when each manager moves work by itself.
 	Balance Balance `mapstructure:"balance" yaml:"balance"`
 
@@ -115,7 +120,7 @@ func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
 		LeaseMS: int(membership.DefaultLease / time.Millisecond), ProbeMS: int(membership.DefaultProbe / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
-		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
+		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, ReplaceAfterMS: 30_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
 }
@@ -185,6 +190,7 @@ func (o Options) Validate() error {
 		}
 	}
 	between("move_timeout_ms", o.MoveTimeoutMS, 100, movelist.MaxTimeoutMS)
+	between("replace_after_ms", o.ReplaceAfterMS, 0, 86_400_000)
 	between("threads_per_core", o.ThreadsPerCore, 0, 1<<20)
 	if len(o.Quotas) > admission.MaxQuotas {
 		fault("quotas: %d, want at most %d", len(o.Quotas), admission.MaxQuotas)

@@ -247,7 +247,7 @@ func (s *storage) again() *storage {
 
 // again is a volume that is read from its files.
 func (v *vol) again(o *Node) *vol {
-	return &vol{core: volume.New(v.core.Meta(), volume.BootID{}), sched: iosched.New(o.FlushQueue), base: v.base, blocks: v.blocks, dirty: v.dirty, bad: v.bad, waiting: map[uint64]flushing{}}
+	return &vol{core: volume.New(v.core.Meta(), volume.BootID{}), sched: iosched.New(o.FlushQueue), base: v.base, blocks: v.blocks, dirty: v.dirty, bad: v.bad, versions: v.versions, waiting: map[uint64]flushing{}}
 }
 
 // isolate cuts a node off from all others, or ends that.

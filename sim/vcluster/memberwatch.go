@@ -152,6 +152,7 @@ func (g *managers) watchOver() {
 	}
 	g.doubt()
 	g.gates()
+	g.keeper.look()
 	g.endLost()
 	for _, k := range groups {
 		g.sweep(k)
