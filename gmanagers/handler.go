@@ -197,9 +197,12 @@ func prepares(steps []admission.Step) bool {
 // stamped makes the command of a request: it adds the time, the policy, what is news of members and chance. It returns a request to GPM too,
 // and the member if it is a registration.
 func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
-	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
+	stamp := membership.Stamp{NowMS: m.wall().UnixMilli()}
 	switch p.Manager {
 	case wire.GPM:
+		if stamp.ClockMS, err = m.clockMS(host); err != nil {
+			return nil, process, nil, err
+		}
 		q, err := gpm.DecodeRequest(p.Command)
 		if err != nil {
 			return nil, q, nil, err

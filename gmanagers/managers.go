@@ -39,6 +39,7 @@ type Managers struct {
 	serving context.Context
 	calls   sync.WaitGroup // handlers that use host
 	watch   *membership.Watch
+	clock   membership.Clock                               // of GPM
 	tidings [wire.GSM + 1][wire.GSM + 1]membership.Tidings // by group and by who registers the members
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
@@ -92,6 +93,26 @@ func New(o Options) (*Managers, error) {
 		o: o, log: log, start: time.Now(), watch: membership.NewWatch(ms(o.LeaseMS), 0),
 		prober: netlayer.NewProber(o.Net, maxProbing),
 	}, nil
+}
+
+// wall is the clock of the wall.
+func (m *Managers) wall() time.Time {
+	if m.o.Wall != nil {
+		return m.o.Wall()
+	}
+	return time.Now()
+}
+
+// clockMS is the time by which GPM decides.
+func (m *Managers) clockMS(host *raftsm.Host) (ms int64, err error) {
+	var seen int64
+	if err := host.Stale(wire.GPM, func(s raftsm.State) { seen = s.(*gpm.State).ClockMS() }); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock.Saw(m.now(), seen)
+	return m.clock.Now(m.now()), nil
 }
 
 // now is the time of the watch.

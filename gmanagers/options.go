@@ -48,6 +48,9 @@ type Options struct {
 	// follows from that ("prepare gmm answered"); also when an admission or a release is in the log and nobody was asked yet
 	// ("admit logged", "release logged"). It is for tests, which may block in it until ctx ends, or end the process.
 	OnStep func(ctx context.Context, step string) `mapstructure:"-" yaml:"-" json:"-"`
+	// Wall is the clock of the wall, for listings, and for how long something has been where it is when balancing looks; nil is the
+	// machine's. What is decided goes by monotonic clocks (membership.Clock), so tests set it wrong.
+	Wall func() time.Time `mapstructure:"-" yaml:"-" json:"-"`
 	// patience, if not 0, is instead of lost.Patience, evictPatience and the stepTimeout of what they bound, for tests.
 	patience time.Duration
 
