@@ -22,7 +22,7 @@ func (m *Managers) readmit(ctx context.Context, host *raftsm.Host, req *netlayer
 	case !slices.ContainsFunc(m.o.Peers, func(p Peer) bool { return p.ID == q.Node }):
 		return wire.Errorf(wire.KindNotFound, "%q is no manager of this cluster", q.Node)
 	case q.Node == m.o.ID:
-		return wire.Errorf(wire.KindBusy, "%s runs: who is to be taken in again must not", q.Node)
+		return wire.Errorf(wire.KindBadRequest, "%s runs: who is to be taken in again must not", q.Node)
 	case q.ReplicaID == 0 || slices.ContainsFunc(m.o.Peers, func(p Peer) bool { return p.ReplicaID == q.ReplicaID }):
 		return wire.Errorf(wire.KindBadRequest, "replica %d for %s: want a number that nobody had", q.ReplicaID, q.Node)
 	}
