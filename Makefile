@@ -4,6 +4,7 @@
 # make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make scale 2 000 simulated components with 10 000 processes: their memory and processor time
 # make fuzz   every fuzz target for FUZZTIME
+# make fuzz-smoke  worlds from seeds, one after the other, for a minute (docs/fuzz.md)
 GO       ?= go
 BIN      := bin/splitkernel
 COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD 2>/dev/null && echo $$c || echo $$c+changes)
@@ -12,6 +13,7 @@ LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
 TESTP    ?= 2
 TIMEOUT  ?= 8m
 FUZZTIME ?= 10s
+FUZZMINUTES ?= 1
 BENCH    ?= .
 # Pure cores: they and their tests have no goroutine, so the race detector, which slows them three to ten times, has nothing to
 # see there (sim/arch holds this list true). All other packages run under it.
@@ -26,7 +28,7 @@ EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstM
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce build test lint bench scale fuzz clean
+.PHONY: run reproduce build test lint bench scale fuzz fuzz-smoke clean
 
 run: build
 	$(BIN) run
@@ -62,6 +64,9 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+fuzz-smoke: build
+	$(BIN) fuzz --minutes $(FUZZMINUTES)
 
 clean:
 	rm -rf bin

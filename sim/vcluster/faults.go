@@ -223,4 +223,5 @@ func (c *Cluster) suffer(f Fault) {
 	case ChangeLeader:
 		c.gm.ChangeLeader()
 	}
+	c.phased()
 }

@@ -92,6 +92,7 @@ func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stam
 	if m.c.metered {
 		m.owners.Count(slot)
 	}
+	m.tellServed(pid, page, epoch)
 	return nil
 }
 
@@ -111,6 +112,7 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) *wire.Err
 		}
 	}
 	m.flushes++
+	m.tellServed(pid, f.Page, f.epoch)
 	return nil
 }
 
