@@ -3,6 +3,8 @@ package fuzz
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -161,6 +163,27 @@ func TestLaw5(t *testing.T) {
 	} {
 		if c.want == "" && c.err != nil || c.want != "" && (c.err == nil || !strings.Contains(c.err.Error(), c.want)) {
 			t.Errorf("%d: %v, want %q", i, c.err, c.want)
+		}
+	}
+}
+
+// TestWhatOnceFailed: worlds that were made short when they failed. Each is of a fault of the program that was mended since.
+func TestWhatOnceFailed(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.world")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := Parse(string(text))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if out := Play(w); out.Failure != nil {
+			t.Errorf("%s: %v", file, out.Failure)
 		}
 	}
 }
