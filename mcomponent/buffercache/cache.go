@@ -186,6 +186,7 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 	}
 	if err == nil && r.write && v.writeErr != nil {
 		err = v.writeErr
+		out = c.probe(v, out)
 	}
 	if err != nil {
 		return false, reply(r.call, err, out)
@@ -373,6 +374,9 @@ func (c *Cache) writeDone(op started, err error, out []Effect) []Effect {
 		return out
 	}
 	if err == nil {
+		if passes(v.writeErr) {
+			v.writeErr = nil // the sComponent takes them again
+		}
 		c.setDirty(b, b.dirty, 0)
 		c.relist(op.slot)
 		return out
@@ -386,6 +390,28 @@ func (c *Cache) writeDone(op started, err error, out []Effect) []Effect {
 	v.flushing = nil
 	for _, w := range waiters {
 		out = c.flushed(v, w.call, err, out)
+	}
+	return out
+}
+
+// passes reports whether an error of the way may be over by itself: nobody decided anything.
+func passes(err error) bool {
+	switch wire.KindOf(err) {
+	case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
+		return err != nil
+	}
+	return false
+}
+
+// probe tries again what could not be written back because nobody was there, when somebody wants to write more: a flush tries it, too, but
+// a process that waits for its write flushes nothing, and would wait until its patience ends although the sComponent is back for long.
+func (c *Cache) probe(v *volume, out []Effect) []Effect {
+	switch {
+	case !passes(v.writeErr) || len(v.writing) > 0:
+	case v.first == none:
+		v.writeErr = nil // all of it was written since
+	case c.writes < c.opt.Window:
+		out = c.startWrite(v.first, out)
 	}
 	return out
 }

@@ -52,7 +52,7 @@ type volume struct {
 	requests heat.Meter
 	bytes    heat.Meter
 
-	writeErr  error // the last write-back failed: writers are refused until a flush succeeds
+	writeErr  error // the last write-back failed: writers are refused until a flush, or, if nobody was there, a write-back succeeds
 	failErr   error // state failed
 	waiters   []uint64
 	next      *wire.VolumeAttachReq // attach under a newer epoch, to be done after the detach
