@@ -65,7 +65,7 @@ func Draw(seed uint64) *World {
 	w := DefaultWorld()
 	w.Seed, w.Heal = seed, time.Duration(d.from(3000, 9000))*time.Millisecond
 	gentle := d.part(60)
-	w.Managers, w.Compute, w.Memory, w.Storage, w.Racks = one(d, 1, 3, 3, 3, 5), d.from(1, 3), d.from(1, 4), d.from(0, 2), d.from(1, 2)
+	w.Managers, w.Compute, w.Memory, w.Storage, w.Racks = one(d, 1, 3, 3, 3, 5), d.from(1, 3), d.from(1, 4), one(d, 0, 1, 1, 2, 2), d.from(1, 2)
 	w.RegionPages, w.CachePages, w.Workers = one(d, 64, 128, 256), one(d, 32, 128, 512), d.from(1, 3)
 	names := placement.Names()
 	w.GPM, w.GMM, w.GSM, w.Caches = one(d, names...), one(d, names...), one(d, names...), one(d, names...)
@@ -110,6 +110,9 @@ func (d die) process(w *World, i int) Process {
 	}
 	if w.Storage > 0 && d.part(60) {
 		p.Volumes, p.Sectors, p.Blocks = d.from(1, 2), one(d, 32, 128, 512), d.from(1, 6)
+	}
+	if p.Volumes > 0 && d.part(30) { // one that is about its volumes
+		p.Refs, p.Burst, p.Sectors, p.Blocks = d.from(100, 600), d.from(4, 16), one(d, 512, 1024, 2048), d.from(4, 16)
 	}
 	if d.part(30) {
 		p.MemoryBytes = uint64(p.Pages) * wire.PageSize

@@ -16,6 +16,11 @@ const (
 
 // faults draws what goes wrong. If it is gentle all of it together must be within the promise of the cluster.
 func (d die) faults(w *World, gentle bool) {
+	if !gentle && d.part(60) { // something to recover from, and what goes wrong meanwhile
+		f := faults.Fault{At: faults.Moment{Given: true, After: d.at(w.Heal / 2)}, Kind: faults.Kill, For: d.span(100*time.Millisecond, w.Heal/2)}
+		f.Node = faults.Who{ID: d.anyNode(w)}
+		w.Faults = append(w.Faults, f)
+	}
 	for range d.from(1, mostFaults) {
 		for range drawTries {
 			w.Faults = append(w.Faults, d.fault(w, gentle))
@@ -80,8 +85,8 @@ func (w *World) nodesRole(id wire.NodeID) wire.Role {
 func (d die) fault(w *World, gentle bool) faults.Fault {
 	f := faults.Fault{At: faults.Moment{Given: true, After: d.at(w.Heal)}}
 	if d.part(60) {
-		f.At = faults.Moment{Given: true, Phase: one(d, faults.Migrating, faults.Migrating, faults.Recovering, faults.Admitting)}
-		if n := d.from(0, 6); n > 1 {
+		f.At = faults.Moment{Given: true, Phase: one(d, faults.Migrating, faults.Migrating, faults.Migrating, faults.Recovering, faults.Recovering, faults.Admitting)}
+		if n := d.from(0, 4); n > 1 {
 			f.At.Nth = uint32(n)
 		}
 		if d.part(70) {
@@ -94,13 +99,19 @@ func (d die) fault(w *World, gentle bool) faults.Fault {
 		kinds = append(kinds, faults.Kill, faults.Restart, faults.Partition)
 	}
 	if w.Storage > 0 {
-		kinds = append(kinds, faults.SlowDisk, faults.DiskFull, faults.CorruptBlock)
+		kinds = append(kinds, faults.SlowDisk, faults.SlowDisk, faults.DiskFull, faults.DiskFull)
+		if !gentle {
+			kinds = append(kinds, faults.CorruptBlock, faults.CorruptBlock, faults.CorruptBlock)
+		}
 	}
 	f.Kind = one(d, kinds...)
 	f.For = d.span(time.Millisecond, w.Heal)
 	switch f.Kind {
 	case faults.Kill, faults.Restart, faults.Pause:
 		f.Node = who(d.anyNode(w))
+		if f.Kind == faults.Pause && !gentle && d.part(40) {
+			f.For = d.fenced(w)
+		}
 		if f.Kind == faults.Restart {
 			f.For = 0
 		}
@@ -112,7 +123,9 @@ func (d die) fault(w *World, gentle bool) faults.Fault {
 		f.Part = d.share(0.01, 8)
 		switch f.Kind {
 		case faults.Partition:
-			f.Part = 0
+			if f.Part = 0; !gentle && d.part(40) {
+				f.Link, f.For = faults.Link{A: f.Link.A, B: []faults.Who{{All: true}}}, d.fenced(w)
+			}
 		case faults.Delay:
 			f.Part, f.By = 0, d.span(10*time.Microsecond, 200*time.Millisecond)
 			if d.part(50) {
@@ -137,6 +150,11 @@ func (d die) fault(w *World, gentle bool) faults.Fault {
 		}
 	}
 	return f
+}
+
+// fenced draws how long somebody is out of reach who is then declared dead, and drops what it has when it is back.
+func (d die) fenced(w *World) time.Duration {
+	return w.Lease + d.span(500*time.Millisecond, 4*time.Second)
 }
 
 // link draws between whom messages go wrong.

@@ -184,11 +184,20 @@ func (g *game) judge() {
 		switch {
 		case k == wire.KindInternal || k == wire.KindNone || k == wire.KindBadRequest || k == wire.KindUnmapped:
 			g.fail("bad error", "process %s ended with an error that names no loss: %v", p.o.Name, p.err)
-		case !p.began: // placement waits for managers, bounded, and may be refused
+		case !p.began && waits(k): // placement waits for managers, bounded, and may be refused
 		case g.w.Kept() == "":
 			g.fail("broken promise", "process %s ended with %v, though every fault is one that the cluster outlives", p.o.Name, p.err)
 		}
 	}
+}
+
+// waits reports whether an error is one of a placement that nobody made in time, or that found no room.
+func waits(k wire.Kind) bool {
+	switch k {
+	case wire.KindUnavailable, wire.KindTimeout, wire.KindUnknownState, wire.KindNotLeader, wire.KindBusy, wire.KindNoRoom, wire.KindNoSpace:
+		return true
+	}
+	return false
 }
 
 // strike has a fault happen; whatever it begins ends when everything heals.

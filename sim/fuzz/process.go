@@ -178,7 +178,10 @@ func (p *player) work(y *vtime.Proc) error {
 	if err := p.verify(y); err != nil {
 		return err
 	}
-	return p.p.Drain(y)
+	if err := p.p.Drain(y); err != nil {
+		return err
+	}
+	return p.verify(y) // what was sent again late must not have put an old page over a new one
 }
 
 // burst has every thread make so many references.
@@ -285,13 +288,13 @@ func (p *player) block(y *vtime.Proc) error {
 	first := uint64(p.rand.IntN(p.o.Sectors))
 	n := min(uint64(1+p.rand.IntN(12)), uint64(p.o.Sectors)-first)
 	switch what := p.rand.IntN(10); {
-	case what < 2:
+	case what < 3:
 		p.g.operations++
 		if err := d.v.Flush(y); err != nil && !full(err) {
 			return err
 		}
 		return nil
-	case what < 5:
+	case what < 7:
 		b := make([]byte, n*wire.SectorSize)
 		d.want.Stamp(first*wire.SectorSize, b)
 		p.g.operations += n

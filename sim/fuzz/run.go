@@ -18,8 +18,8 @@ const (
 	MaxSeeds = 1_000_000_000
 	// MaxJobs bounds the worlds that are played at once.
 	MaxJobs = 1024
-	// MaxFailures is after how many seeds that failed a run ends: more would say the same.
-	MaxFailures = 20
+	// DefaultMaxFailures is after how many seeds that failed a run ends: more would say the same.
+	DefaultMaxFailures = 20
 )
 
 // RunOptions say which seeds to play.
@@ -28,6 +28,8 @@ type RunOptions struct {
 	Seeds   uint64        // 0: until Minutes have passed
 	Minutes time.Duration // 0: until all seeds are played
 	Jobs    int           // worlds at once; 0 is a processor each
+	// MaxFailures is after how many seeds that failed the run ends; 0 is DefaultMaxFailures.
+	MaxFailures int
 	// Failed hears of every seed that fails, in no order; one call at a time. May be nil.
 	Failed func(seed uint64, w *World, out *Outcome)
 	// Told hears of progress after every world; one call at a time. May be nil.
@@ -122,6 +124,9 @@ func Run(ctx context.Context, o RunOptions) *Report {
 	if o.Jobs <= 0 {
 		o.Jobs = runtime.GOMAXPROCS(0)
 	}
+	if o.MaxFailures <= 0 {
+		o.MaxFailures = DefaultMaxFailures
+	}
 	if o.Play == nil {
 		o.Play = Play
 	}
@@ -147,7 +152,7 @@ func Run(ctx context.Context, o RunOptions) *Report {
 				out := o.Play(w)
 				mu.Lock()
 				r.Add(seed, out)
-				enough.Store(r.Failures >= MaxFailures)
+				enough.Store(r.Failures >= o.MaxFailures)
 				if out.Failure != nil && o.Failed != nil {
 					o.Failed(seed, w, out)
 				}
