@@ -32,8 +32,7 @@ func (m *Managers) inquirerCore(g wire.Manager) *admission.TapedInquirer {
 }
 
 func (m *Managers) proberCore(g wire.Manager) *membership.TapedProber {
-	lease := ms(m.o.LeaseMS)
-	head := membership.ProberHead{Of: g, Lease: lease, Patience: membership.Patience(lease)}
+	head := membership.ProberHead{Of: g, Lease: ms(m.o.LeaseMS), Patience: membership.Patience(ms(m.o.ProbeMS))}
 	t := &membership.TapedProber{Prober: head.New()}
 	t.Record(m.o.Recorder, t.Prober, membership.ProberTapeKind, &head)
 	return t

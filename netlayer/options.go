@@ -85,6 +85,10 @@ type ServerOptions struct {
 	Log     *slog.Logger `mapstructure:"-" yaml:"-"` // nil discards
 
 	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the server sends; may be nil
+	// OnGone, if not nil, is called once for each connection whose hello was accepted, when it has ended and not because the server
+	// stops: at once, also while requests of it still run. The connection's goroutine calls it, so it must not wait. That a
+	// connection ends says nothing yet about who held it. Who is cut off on purpose is not told of.
+	OnGone func(wire.Hello) `mapstructure:"-" yaml:"-" json:"-"`
 	// Recorder gets what decides which requests are executed, and that only: at most once each. Nil is off.
 	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 

@@ -58,6 +58,9 @@ func (c *serverConn) run() {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !c.t.closing.Load():
 		c.s.log.Info("connection lost", "from", c.name(), "cause", err)
 	}
+	if c.s.o.OnGone != nil && !c.t.closing.Load() && !c.s.o.Faults.swallows("", c.hello.Node, c.hello.Role) {
+		c.s.o.OnGone(c.hello)
+	}
 	c.late.stop()
 	if err != nil && !c.t.closing.Load() {
 		c.nc.Close() // workers need not write to it any more

@@ -31,9 +31,10 @@ func (v Verb) String() string {
 type Step struct {
 	Verb        Verb
 	PID         wire.PID
-	MemoryBytes uint64       // of a Prepare at GMM
-	Volumes     []VolumeSpec // of a Prepare at GSM
-	Apart       apart.Rule   // of a Prepare, of the tenant
+	MemoryBytes uint64            // of a Prepare at GMM
+	Volumes     []VolumeSpec      // of a Prepare at GSM
+	Apart       apart.Rule        // of a Prepare, of the tenant
+	Memory      wire.MemoryPolicy // of a Prepare at GMM
 }
 
 // Vote is the answer to a step. Kind is wire.KindNone if it was carried out.

@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
@@ -74,6 +75,12 @@ func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End,
 		err = wire.Errorf(wire.KindBadRequest, "manager %d, want 1 to 3", g)
 	}
 	return err
+}
+
+// Repair changes where copies of volumes and buffer caches are. For the managers themselves.
+func (c *Client) Repair(ctx context.Context, changes []repair.Change) ([]gsm.Repaired, error) {
+	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpRepair, Repairs: changes})
+	return r.Repaired, err
 }
 
 // Moves returns the moves of a manager ascending by number: the last movelist.MaxHistory that have ended, and those that are listed.
@@ -166,6 +173,10 @@ func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement
 		}
 		for _, n := range now {
 			v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr = n.Epoch, n.Storage, addrs[n.Storage], n.Cache, n.CacheAddr
+			v.Config, v.Replicas = n.Config, nil
+			for _, r := range n.Replicas {
+				v.Replicas = append(v.Replicas, wire.VolumeReplica{Node: r.Node, Addr: addrs[r.Node], Member: r.Member, State: r.State})
+			}
 		}
 	}
 	return p, nil

@@ -6,6 +6,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -25,6 +26,7 @@ const (
 	OpBegin    Op = 8  // Orders, Notes → Result.Begun
 	OpEnd      Op = 9  // Ends, Drops
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
+	OpCopies   Op = 14 // Copies: what became of recoveries and copies
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 )
 
@@ -37,11 +39,14 @@ type Request struct {
 	Text   string // why, or what was seen
 	PID    wire.PID
 	Region wire.RegionNo
-	Steps  []admission.Step // at most admission.MaxBatch
-	Orders []movelist.Order // at most movelist.MaxBatch
-	Notes  []movelist.Note  // as many
-	Ends   []moves.End      // these and Drops together as many
-	Drops  []uint64         // numbers of moves that their givers have forgotten
+	Steps  []admission.Step    // at most admission.MaxBatch
+	Orders []movelist.Order    // at most movelist.MaxBatch
+	Notes  []movelist.Note     // as many
+	Ends   []moves.End         // these and Drops together as many
+	Drops  []uint64            // numbers of moves that their givers have forgotten
+	Copies []redundancy.Change // at most redundancy.MaxBatch
+	// SilentMS, of OpDead, is for how long the member had not been heard of; 0 if that is not known.
+	SilentMS uint64
 }
 
 // Command is a request as replicated: the proposer added who asks and its stamp.
@@ -68,6 +73,8 @@ type Result struct {
 	Owner wire.Owner
 	Votes []admission.Vote // one for each step
 	Begun []movelist.Begun // one for each order
+	// Config, of OpActivate, is who makes the vRegion redundant; zero if nobody.
+	Config wire.RegionConfig
 }
 
 // Err returns the result's error, nil if the command was carried out.

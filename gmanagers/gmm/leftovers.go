@@ -1,7 +1,11 @@
 package gmm
 
 import (
+	"math"
+	"slices"
+
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -36,4 +40,36 @@ func (s *State) Leftovers(h wire.HoldingsRep) (out []wire.DropReq) {
 		}
 	}
 	return out
+}
+
+// StaleCopies returns what an mComponent holds for others and should not: copies of vRegions, and backups of homes, of vNodes that are gone,
+// or of which others are the holders now. While something recovers everything stays where it is.
+func (s *State) StaleCopies(h wire.HoldingsRep) (copies []wire.ReplicaRef, backups []wire.HomeBackupReq) {
+	for _, r := range h.Holds.Replicas {
+		config, stale := s.stale(redundancy.Part{PID: r.PID, Region: r.Region}, h.Node, r.Epoch)
+		if stale && r.Config <= config {
+			copies = append(copies, wire.ReplicaRef{PID: r.PID, Region: r.Region, Epoch: r.Epoch, Config: r.Config})
+		}
+	}
+	for _, r := range h.Holds.Backups {
+		if config, stale := s.stale(redundancy.Part{PID: r.PID, Home: true}, h.Node, r.Epoch); stale {
+			backups = append(backups, wire.HomeBackupReq{HomeEpoch: r.Epoch, Config: config, Seq: math.MaxUint64, Member: h.Epoch, Gone: true, Copy: wire.HomeCopyReq{PID: r.PID}})
+		}
+	}
+	return copies, backups
+}
+
+// stale reports whether a component is no holder of a part any more, under which configuration.
+func (s *State) stale(of redundancy.Part, node wire.NodeID, epoch wire.Epoch) (config uint64, is bool) {
+	i, ok := s.find(of.PID)
+	if !ok {
+		return math.MaxUint64, true
+	}
+	t, ok := s.processes[i].seatOf(of)
+	if !ok || epoch > *t.epoch {
+		return 0, false // it is lost, or on its way
+	}
+	c := *t.copies
+	holds := slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Node == node })
+	return c.Config, !c.Recovering && c.Known && *t.node != node && !holds && s.moves.Moving(t.thing()) == nil
 }

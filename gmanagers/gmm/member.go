@@ -21,6 +21,7 @@ func (s *State) dead(cmd Command) Result {
 	if changed {
 		s.decided(cmd, events.Dead)
 		s.lose(m.ID)
+		s.fail(m.ID, m.Epoch, cmd, cmd.Request.Text)
 	}
 	return Result{Epoch: m.Epoch}
 }
@@ -45,16 +46,23 @@ func (s *State) node(cmd Command) Result {
 	changed, err := s.members.Act(id, q.Action, func() string {
 		var has membership.Owned
 		reserved := uint64(0)
+		copies := uint64(0)
 		for _, p := range s.processes {
+			for _, h := range p.kept() {
+				if h.Node == id {
+					copies += p.takes(h.home)
+				}
+			}
 			for _, r := range p.Reserved {
 				if r.Node == id && s.members.Current(r.Node, r.NodeEpoch) {
 					reserved += r.Regions
 				}
 			}
 		}
-		has.Add(s.owned[id]-reserved, "vRegion", "vRegions")
+		has.Add(s.owned[id]-reserved-copies, "vRegion", "vRegions")
 		has.Add(reserved, "reserved vRegion", "reserved vRegions")
 		has.Add(s.homes[id], "home", "homes")
+		has.Add(s.keeps[id], "copy or backup", "copies and backups")
 		has.Add(cmd.Cached.Volumes, "buffer cache", "buffer caches")
 		return has.String()
 	})
@@ -68,6 +76,7 @@ func (s *State) node(cmd Command) Result {
 		s.lose(id) // it has nothing
 	}
 	s.refresh(id)
+	s.rejudge(id)
 	return Result{}
 }
 
@@ -114,13 +123,14 @@ func (s *State) drain(cmd Command) Result {
 	for _, mv := range moves {
 		p := mv.p
 		s.own(id, p.Reserved[mv.n].NodeEpoch, p.Groups(), -p.Reserved[mv.n].Regions)
-		p.Reserved = slices.Delete(p.Reserved, mv.n, mv.n+1)
+		p.Reserved = slices.Delete(slices.Clone(p.Reserved), mv.n, mv.n+1)
 		for _, m := range s.members.View() {
 			if mv.at[m.ID] > 0 {
 				s.reserve(p, m, mv.at[m.ID])
 			}
 		}
 	}
+	s.rejudge(id)
 	return Result{}
 }
 

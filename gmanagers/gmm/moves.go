@@ -8,6 +8,7 @@ import (
 	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -36,13 +37,14 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 		return nil, wire.Errorf(wire.KindBusy, "process %d is being admitted: wait until it runs", t.PID)
 	}
 	m := movelist.Move{From: p.Home, FromEpoch: p.NodeEpoch, Req: wire.MoveReq{OldEpoch: p.HomeEpoch}}
-	set := &s.forHomes
+	set, at := &s.forHomes, p.homeSeat()
 	if t.Kind == wire.MoveRegion {
 		j, ok := p.findRegion(t.Region)
 		if !ok {
 			return nil, wire.Errorf(wire.KindNotFound, "process %d has no vRegion %d", t.PID, t.Region)
 		}
 		r := p.Regions[j]
+		at = p.seat(j)
 		m.From, m.FromEpoch, m.Req.OldEpoch, m.Size, set = r.Node, r.NodeEpoch, r.Epoch, s.regionBytes, &s.forRegions
 		if h := s.moves.MovingOf(wire.MoveHome, t.PID, 0); h != nil {
 			return nil, wire.Errorf(wire.KindBusy, "the home of process %d moves, its vRegions stay until then (move %d)", t.PID, h.Req.Move.No)
@@ -61,7 +63,10 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	if err := o.Giver(m.From, m.Req.OldEpoch); err != nil {
 		return nil, err
 	}
-	to, err := s.taker(o, m.From, p.Groups(), set, cmd)
+	if err := s.movable(p, &at); err != nil {
+		return nil, err
+	}
+	to, err := s.taker(o, m.From, (*at.copies).Keeps(), p.Groups(), set, cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +79,9 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	return begun, nil
 }
 
-// taker returns the mComponent that gets what from holds: the one that the order names if it can, else that of the policy.
-func (s *State) taker(o movelist.Order, from wire.NodeID, ms []apart.Member, set *placement.Set, cmd Command) (wire.Member, error) {
+// taker returns the mComponent that gets what from holds: the one that the order names if it can, else that of the policy. Keeps have
+// copies of it, and do not get it.
+func (s *State) taker(o movelist.Order, from wire.NodeID, keeps []wire.NodeID, ms []apart.Member, set *placement.Set, cmd Command) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -88,8 +94,8 @@ func (s *State) taker(o movelist.Order, from wire.NodeID, ms []apart.Member, set
 		turn = &s.homeTurn
 	}
 	key := placement.Hash(uint64(o.Thing.PID), uint64(o.Thing.Region), uint64(o.Thing.Kind))
-	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}
-	id, err := movelist.Taker(o, from, s.apart, ms, policy, ask, set, &s.note, func() string { return s.refuses(ms) })
+	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn, Avoid: keeps}
+	id, err := movelist.Taker(o, from, s.apart, ms, policy, ask, set, &s.note, func() string { return s.refuses(ms, s.regionBytes, keeps) })
 	if err != nil {
 		return wire.Member{}, err
 	}
@@ -114,43 +120,59 @@ func (s *State) book(m *movelist.Move, n uint64) {
 }
 
 func (s *State) endMoves(cmd Command) Result {
-	if err := s.moves.Ends(cmd.Stamp.NowMS, cmd.Request.Ends, cmd.Request.Drops, s.events, s.moved); err != nil {
+	if err := s.moves.Ends(cmd.Stamp.NowMS, cmd.Request.Ends, cmd.Request.Drops, s.events, func(m *movelist.Move) { s.moved(m, cmd) }); err != nil {
 		return failed(err)
 	}
 	return Result{}
 }
 
-// moved changes the books by the end of a move. A process that was freed meanwhile has nothing to change.
-func (s *State) moved(m *movelist.Move) {
+// moved changes the books by the end of a move. A process that was freed meanwhile has nothing to change. What was lost, or is with somebody
+// who is gone, is recovered if it has copies.
+func (s *State) moved(m *movelist.Move, cmd Command) {
 	s.book(m, less) // what is moved is booked as such below
 	i, ok := s.find(m.Req.PID)
 	if !ok {
 		return
 	}
 	p := s.processes[i]
-	node, nodeEpoch, epoch, held := &p.Home, &p.NodeEpoch, &p.HomeEpoch, s.house
+	t := p.homeSeat()
 	if m.Req.Kind == wire.MoveRegion {
 		j, ok := p.findRegion(m.Req.Region)
 		if !ok {
 			return
 		}
-		r := &p.Regions[j]
-		node, nodeEpoch, epoch, held = &r.Node, &r.NodeEpoch, &r.Epoch, s.own
+		t = p.seat(j)
 	}
-	if *node != m.From || *nodeEpoch != m.FromEpoch || *epoch != m.Req.OldEpoch {
+	if *t.node != m.From || *t.nodeEpoch != m.FromEpoch || *t.epoch != m.Req.OldEpoch {
 		return
 	}
 	if m.State != wire.MoveUndone {
-		held(*node, *nodeEpoch, p.Groups(), less)
+		s.serve(p, &t, less)
 	}
+	was := *t.epoch
 	switch m.State {
 	case wire.MoveDone:
-		*node, *nodeEpoch, *epoch = m.Req.To, m.ToEpoch, m.Epoch
-		held(*node, *nodeEpoch, p.Groups(), 1)
+		*t.node, *t.nodeEpoch, *t.epoch = m.Req.To, m.ToEpoch, m.Epoch
+		s.serve(p, &t, 1)
 	case wire.MoveUndone:
-		*epoch = m.Epoch
+		*t.epoch = m.Epoch
 	case wire.MoveLost:
-		*nodeEpoch = lostInMove
+		*t.nodeEpoch = lostInMove
+	}
+	if c := *t.copies; c != nil {
+		if *t.epoch != was && s.members.Current(*t.node, *t.nodeEpoch) {
+			next := c.change()
+			next.Config, next.Known = c.Config+1, false
+			s.put(p, &t, next)
+		}
+		s.mend(p, t, c.Failure, cmd)
+		if m.Req.Kind == wire.MoveHome { // vRegions have waited for it
+			for j := range p.Regions {
+				s.mend(p, p.seat(j), c.Failure, cmd)
+			}
+			s.copyChanges++
+		}
+		s.judge(p)
 	}
 }
 
@@ -200,7 +222,9 @@ func (s *State) holds(id wire.NodeID) movelist.Holds {
 			}
 		}
 	}
-	return s.moves.Holds(id, s.drains(id), s.events, regions, homes)
+	h := s.moves.Holds(id, s.drains(id), s.events, regions, homes)
+	h.Copies = s.keeps[id]
+	return h
 }
 
 // Each calls do with each process, ascending by PID. Do changes nothing and keeps nothing.
@@ -208,6 +232,18 @@ func (s *State) Each(do func(*Process)) {
 	for _, p := range s.processes {
 		do(p)
 	}
+}
+
+// Kept counts the copies and backups that an mComponent has.
+func (s *State) Kept(id wire.NodeID) uint64 { return s.keeps[id] }
+
+// Movable says why a vRegion, or the home, of a process must stay where it is.
+func (s *State) Movable(p *Process, of redundancy.Part) error {
+	t, ok := p.seatOf(of)
+	if !ok {
+		return nil
+	}
+	return s.movable(p, &t)
 }
 
 // RegionBytes returns the size of a vRegion, 0 before the first mComponent.

@@ -8,7 +8,7 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// maxPagePlaces bounds the vRegions and reservations of one process in a page: those of a process go on in the next page.
+// maxPagePlaces bounds the vRegions with their copies and the reservations of one process in a page: those of a process go on in the next page.
 const maxPagePlaces = 2048
 
 // page is the answer to membership.QueryListing. A process whose vRegions do not fit is in several pages: the first has what it
@@ -29,9 +29,9 @@ func (s *State) page(q membership.Query) membership.Page[Process] {
 		if !rest {
 			c.Reserved = append(c.Reserved, p.Reserved...)
 		}
-		n := min(len(p.Regions)-first, max(maxPagePlaces-len(c.Reserved), 1))
+		n := p.fits(first, max(maxPagePlaces-len(c.Reserved), 1))
 		c.Regions = append([]Region{}, p.Regions[first:first+n]...)
-		if !budget.Take(128 + 96*(len(c.Regions)+len(c.Reserved))) { // ids have up to membership.MaxIDBytes
+		if !budget.Take(128 + 96*(p.places(first, n)+len(c.Reserved))) { // ids have up to membership.MaxIDBytes
 			out.More, out.Next = true, membership.Cursor{ID: uint64(p.PID)}
 			if rest {
 				out.Next.Part = q.From.Part
@@ -45,6 +45,27 @@ func (s *State) page(q membership.Query) membership.Page[Process] {
 		}
 	}
 	return out
+}
+
+// places counts n vRegions from one on, with their copies.
+func (p *Process) places(first, n int) int {
+	places := n
+	for _, r := range p.Regions[first : first+n] {
+		if r.Copies != nil {
+			places += len(r.Copies.Holders) + len(r.Copies.Sources)
+		}
+	}
+	return places
+}
+
+// fits returns how many vRegions from one on take at most so many places with their copies, at least one if there is one.
+func (p *Process) fits(first, most int) (n int) {
+	for places := 0; first+n < len(p.Regions); n++ {
+		if places += p.places(first+n, 1); places > most && n > 0 {
+			break
+		}
+	}
+	return n
 }
 
 // Joined puts the parts together in which pages have processes.

@@ -24,6 +24,9 @@ type saved struct {
 	Untold      []events.Event // of what is prepared, ascending by PID
 	Moves       movelist.Saved
 	Ratio       uint64
+	HolderTurn  wire.NodeID
+	Failures    []Failure // the last ones, ascending by number
+	LastFailure uint64
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -35,6 +38,7 @@ func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		RegionBytes: s.regionBytes, Members: s.members.Save(), Processes: s.Processes(0), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), HomeTurn: s.homeTurn, OwnerTurn: s.ownerTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(), Ratio: s.ratio,
+		HolderTurn: s.holderTurn, Failures: s.Failures(), LastFailure: s.failures.last,
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -64,14 +68,12 @@ func (s *State) Restore(b []byte) error {
 	n := &State{
 		members: members, regionBytes: v.RegionBytes, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list,
 		homeTurn: v.HomeTurn, ownerTurn: v.OwnerTurn, ratio: v.Ratio,
+		holderTurn: v.HolderTurn, failures: failures{v.LastFailure, v.Failures},
 	}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		n.processes = append(n.processes, p)
-		n.regions += len(p.Regions)
-		for _, r := range p.Reserved {
-			n.regions += int(r.Regions)
-		}
+		n.regions += p.taken()
 		if p.Prepared {
 			n.prepared++
 		}

@@ -42,6 +42,7 @@ type Region struct {
 	Node      wire.NodeID
 	NodeEpoch wire.Epoch // of the mComponent when it became owner
 	Epoch     wire.Epoch // of the ownership: 1 at first, more after each move
+	Copies    *Copies    // nil without redundancy, and when it is lost
 }
 
 // Reserve is room for vRegions at one mComponent that is kept for a process.
@@ -62,6 +63,10 @@ type Process struct {
 	Regions   []Region   // ascending by Region
 	Reserved  []Reserve  // ascending by Node; the next activations take from it
 	Apart     apart.Rule
+	Memory    wire.MemoryPolicy
+	Copies    *Copies // of the home: its backup; nil without redundancy, and when it is lost
+	Done      uint64  // pages of what is recovered or filled, as told last; 0 when nothing is
+	Pages     uint64  // of how many
 }
 
 // Groups are its memberships of groups.
@@ -73,10 +78,16 @@ const less = ^uint64(0)
 // State is the replicated state. Make one with New.
 type State struct {
 	members     *membership.Table
-	regionBytes uint64                 // 0 until the first mComponent registers
-	processes   []*Process             // ascending by PID
-	regions     int                    // derived: active and reserved vRegions, lost ones included
-	prepared    int                    // derived: processes that are Prepared
+	regionBytes uint64                              // 0 until the first mComponent registers
+	processes   []*Process                          // ascending by PID
+	regions     int                                 // derived: active and reserved vRegions, lost ones included, and copies that take room
+	prepared    int                                 // derived: processes that are Prepared
+	mentions    map[wire.NodeID]map[wire.PID]uint64 // derived: things of processes with copies under the mComponent's present epoch; sorted before it is ranged over
+	keeps       map[wire.NodeID]uint64              // derived: copies under the mComponent's present epoch; only looked up
+	open        map[wire.PID]struct{}               // derived: processes of which something is not settled; sorted before it is ranged over
+	copyChanges uint64                              // since New or Restore; not replicated
+	failures    failures
+	holderTurn  wire.NodeID            // the mComponent that round_robin chose last for a copy
 	homes       map[wire.NodeID]uint64 // derived: homes under the mComponent's present epoch; only looked up
 	owned       map[wire.NodeID]uint64 // derived: vRegions under the owner's present epoch, reserved ones too; only looked up
 	closed      []wire.PID             // vNodes freed last, oldest first, at most MaxClosed
@@ -99,6 +110,7 @@ type State struct {
 func New() *State {
 	s := &State{
 		members: membership.NewTable(wire.RoleMemory), owned: map[wire.NodeID]uint64{}, homes: map[wire.NodeID]uint64{}, apart: apart.New(),
+		mentions: map[wire.NodeID]map[wire.PID]uint64{}, keeps: map[wire.NodeID]uint64{}, open: map[wire.PID]struct{}{},
 		sessions: dedup.NewTable[Result](), events: &events.Log{}, moves: movelist.New(wire.GMM),
 	}
 	s.fill()
@@ -134,6 +146,8 @@ func (s *State) apply(cmd Command) Result {
 		return s.node(cmd)
 	case OpNote:
 		return s.noted(cmd)
+	case OpCopies:
+		return s.changed(cmd)
 	}
 	return failed(wire.Errorf(wire.KindBadRequest, "gmm operation %d, which there is not", q.Op))
 }
@@ -157,6 +171,7 @@ func (s *State) register(m wire.Member, cmd Command) Result {
 	}
 	s.lose(m.ID) // what it owned under its older epoch is lost
 	s.events.Joined(cmd.Stamp.NowMS, m.ID, epoch)
+	s.fail(m.ID, epoch-1, cmd, "it registered again, and has nothing")
 	return Result{Epoch: epoch}
 }
 
@@ -215,6 +230,8 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 			p.Prepared = false
 			s.untold.Tell(p.PID, s.events)
 			s.prepared--
+			s.judge(p)
+			s.copyChanges++
 		}
 		return nil
 	}
@@ -233,42 +250,64 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		return nil, wire.Errorf(wire.KindStale, "process %d was freed before it was prepared", st.PID)
 	case st.Apart.CheckQualified() != nil:
 		return nil, st.Apart.CheckQualified()
+	case admission.CheckMemory(st.Memory) != nil:
+		return nil, admission.CheckMemory(st.Memory)
 	case len(s.processes) >= MaxProcesses:
 		return nil, wire.Errorf(wire.KindNoRoom, "process table: %d processes, at most %d", len(s.processes), MaxProcesses)
 	}
-	homeTurn, ownerTurn, ms := s.homeTurn, s.ownerTurn, apart.Process(st.Apart, st.PID)
+	homeTurn, ownerTurn, holderTurn, ms := s.homeTurn, s.ownerTurn, s.holderTurn, apart.Process(st.Apart, st.PID)
 	home, err := s.choose(cmd, func() string { return fmt.Sprintf("a home for process %d", st.PID) }, placement.Hash(uint64(st.PID)), ms, &s.forHomes, &s.homeTurn, &s.note)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{PID: st.PID, Home: home.ID, HomeEpoch: 1, NodeEpoch: home.Epoch, PlacedMS: cmd.Stamp.NowMS, Prepared: true, Regions: []Region{}, Reserved: []Reserve{}, Apart: st.Apart}
-	s.house(home.ID, home.Epoch, ms, 1)
+	p := &Process{PID: st.PID, Home: home.ID, HomeEpoch: 1, NodeEpoch: home.Epoch, PlacedMS: cmd.Stamp.NowMS, Prepared: true, Regions: []Region{}, Reserved: []Reserve{}, Apart: st.Apart, Memory: st.Memory}
+	s.serve(p, new(p.homeSeat()), 1)
+	undo := func() { // nothing was placed
+		s.homeTurn, s.ownerTurn, s.holderTurn = homeTurn, ownerTurn, holderTurn
+		s.serve(p, new(p.homeSeat()), less)
+		for _, r := range p.Reserved {
+			s.own(r.Node, r.NodeEpoch, ms, -r.Regions)
+		}
+		for _, h := range p.kept() {
+			s.keep(p, h.home, h.Holder, less)
+		}
+	}
+	homeNote := s.note
+	s.note.Candidates = nil // those of the home stay homeNote's
+	if err := s.backUp(p, cmd); err != nil {
+		undo()
+		return nil, err
+	}
 	want := uint64(0)
 	if st.MemoryBytes > 0 {
 		want = (st.MemoryBytes-1)/s.regionBytes + 1
 	}
-	if want > MaxReserved || s.regions+int(want) > MaxRegions {
-		s.homeTurn = homeTurn // nothing was placed
-		s.house(home.ID, home.Epoch, ms, less)
-		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want, s.regionBytes, MaxReserved, MaxRegions-s.regions)
+	each := 1 + p.takes(false)*uint64(p.wants(false)) // vRegions of room that one takes
+	if want > MaxReserved/each || s.regions+int(want*each) > MaxRegions {
+		undo()
+		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want*each, s.regionBytes, MaxReserved, MaxRegions-s.regions)
 	}
-	homeNote := s.note
-	s.note.Candidates = nil  // those of the home stay homeNote's
 	var notes []events.Event // why each mComponent was chosen first
-	for n := range want {
+	var group []Holder       // of the vRegion at hand: its owner and copies are apart
+	for n := range want * each {
+		if n%each == 0 {
+			group = group[:0]
+		}
 		why := &s.note
 		if len(notes) == MaxReservedEvents || len(p.Reserved) == s.members.Len() { // nobody new, or nothing more is told
 			why = nil
 		}
-		m, err := s.choose(cmd, func() string { return "" }, placement.Hash(uint64(st.PID), uint64(n)), ms, &s.forRegions, &s.ownerTurn, why)
-		if err != nil {
-			s.homeTurn, s.ownerTurn = homeTurn, ownerTurn // nothing was placed
-			s.house(home.ID, home.Epoch, ms, less)
-			for _, r := range p.Reserved {
-				s.own(r.Node, r.NodeEpoch, ms, -r.Regions)
-			}
-			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, %d short: %s", st.PID, want, s.regionBytes, want-n, s.rooms(ms))
+		a := asked{key: placement.Hash(uint64(st.PID), uint64(n)), ms: ms, set: &s.forRegions, turn: &s.ownerTurn, note: why, need: s.regionBytes}
+		for _, h := range group {
+			a.avoid, a.turn = append(a.avoid, h.Node), &s.holderTurn
 		}
+		a.racks = s.racksOf(group)
+		m, err := s.pick(cmd, func() string { return "" }, a)
+		if err != nil {
+			undo()
+			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, %d short: %s", st.PID, want*each, s.regionBytes, want*each-n, s.rooms(ms))
+		}
+		group = append(group, Holder{Node: m.ID})
 		s.own(m.ID, m.Epoch, ms, 1)
 		j, ok := slices.BinarySearchFunc(p.Reserved, m.ID, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
 		if !ok {
@@ -282,7 +321,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 			notes = append(notes, note)
 		}
 	}
-	s.regions += int(want)
+	s.regions += int(want * each)
 	s.prepared++
 	e := homeNote
 	e.MS, e.Kind, e.PID, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedHome, st.PID, home.ID, home.Epoch
@@ -291,7 +330,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		j, _ := slices.BinarySearchFunc(p.Reserved, e.Node, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
 		e.MS, e.Kind, e.PID, e.Amount = cmd.Stamp.NowMS, events.Reserved, st.PID, p.Reserved[j].Regions
 		if len(p.Reserved) > len(notes) {
-			e.Reason = fmt.Sprintf("%d vRegions at %d mComponents, of which %d are told", want, len(p.Reserved), len(notes))
+			e.Reason = fmt.Sprintf("%d vRegions at %d mComponents, of which %d are told", want*each, len(p.Reserved), len(notes))
 		}
 		s.untold.Add(e)
 	}
@@ -328,7 +367,8 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 	}
 	j, ok := slices.BinarySearchFunc(p.Regions, region, func(r Region, no wire.RegionNo) int { return cmp.Compare(r.Region, no) })
 	if !ok {
-		m, ok := s.takeReserved(p, region, cmd)
+		among := s.together(p)
+		m, ok := s.takeReserved(p, region, among, cmd)
 		if !ok {
 			if s.regions >= MaxRegions {
 				return failed(wire.Errorf(wire.KindNoRoom, "vRegion table: %d active or reserved, at most %d", s.regions, MaxRegions))
@@ -343,6 +383,17 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		}
 		p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Node: m.ID, NodeEpoch: m.Epoch, Epoch: 1})
 		e := s.note
+		if p.Memory.Kind != wire.MemoryNone {
+			e.Candidates = slices.Clone(e.Candidates)
+			among = slices.DeleteFunc(among, func(id wire.NodeID) bool { return id == m.ID })
+			if err := s.protect(p, j, among, cmd); err != nil {
+				p.Regions = slices.Delete(p.Regions, j, j+1)
+				s.own(m.ID, m.Epoch, p.Groups(), less)
+				s.regions--
+				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, PID: pid, Region: region, Reason: membership.TextOf(err)})
+				return failed(err)
+			}
+		}
 		e.MS, e.Kind, e.PID, e.Region, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedRegion, pid, region, m.ID, m.Epoch
 		s.events.Append(e)
 	}
@@ -351,46 +402,23 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		return failed(s.lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), r.Node, r.NodeEpoch))
 	}
 	m, _ := s.members.Get(r.Node)
-	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch, Member: r.NodeEpoch}}
+	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch, Member: r.NodeEpoch}, Config: s.regionConfig(p, &r)}
 }
 
 // choose returns the mComponent for one more vRegion or home, by which set it asks. What says in an error for what, key is that
 // for policies that hash, ms are what it is for, turn is the one that round_robin chose last for the like; note, if it is not nil,
 // is told why.
 func (s *State) choose(cmd Command, what func() string, key uint64, ms []apart.Member, set *placement.Set, turn *wire.NodeID, note *events.Event) (wire.Member, error) {
-	policy, err := placement.New(cmd.Stamp.Policy)
-	if err != nil {
-		return wire.Member{}, err
-	}
-	if cmd.Overcommit < MinOvercommit || cmd.Overcommit > MaxOvercommit {
-		return wire.Member{}, wire.Errorf(wire.KindBadRequest, "overcommit %d thousandths, want %d to %d", cmd.Overcommit, MinOvercommit, MaxOvercommit)
-	}
-	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn}
-	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
-	ask.Within, ask.WithinRacks = s.apart.Own(ms)
-	i, ask := placement.ChooseNear(policy, ask, set)
-	if i < 0 {
-		text := fmt.Sprintf("vregions: %s wants 1 of %d bytes: %s", what(), s.regionBytes, s.refuses(ms))
-		if len(ms) > 0 {
-			text = fmt.Sprintf("apart: it is apart from %s; %s", apart.Groups(ms), text)
-		}
-		return wire.Member{}, wire.Errorf(wire.KindNoRoom, "%s", text)
-	}
-	if note != nil {
-		note.Explain(policy, ask, set, i)
-	}
-	m, _ := s.members.Get(set.ID(i))
-	if policy.Rotates {
-		*turn = m.ID
-	}
-	return m, nil
+	return s.pick(cmd, what, asked{key: key, ms: ms, set: set, turn: turn, note: note, need: s.regionBytes})
 }
 
-// refuses says why each mComponent is none for one more vRegion.
-func (s *State) refuses(ms []apart.Member) string {
+// refuses says why each mComponent is none for one more vRegion, or for what takes no room. Avoid has other copies of it.
+func (s *State) refuses(ms []apart.Member, need uint64, avoid []wire.NodeID) string {
 	var why membership.Refusals
 	s.each(ms, &why, func(m *wire.Member, owned, room uint64) {
-		if owned >= room {
+		if slices.Contains(avoid, m.ID) {
+			why.Apart(m.ID, "has another copy of it")
+		} else if owned >= room && need > 0 {
 			why.Short(m.ID, 1, 0, room)
 		}
 	})
@@ -422,8 +450,8 @@ func (s *State) each(ms []apart.Member, why *membership.Refusals, do func(m *wir
 }
 
 // takeReserved takes room for a vRegion out of what was reserved for a process, at the mComponent that the policy puts
-// first among those that are alive; false if there is none.
-func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wire.Member, bool) {
+// first among those that are alive, and among some if that is not nil; false if there is none.
+func (s *State) takeReserved(p *Process, region wire.RegionNo, among []wire.NodeID, cmd Command) (wire.Member, bool) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, false
@@ -431,7 +459,7 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wir
 	s.set.Reset()
 	for _, r := range p.Reserved {
 		i, ok := s.members.Find(r.Node)
-		if !ok {
+		if !ok || among != nil && !slices.Contains(among, r.Node) {
 			continue // removed
 		}
 		m := s.members.View()[i]
@@ -451,10 +479,7 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, cmd Command) (wir
 	if policy.Rotates {
 		s.ownerTurn = m.ID
 	}
-	j := slices.IndexFunc(p.Reserved, func(r Reserve) bool { return r.Node == m.ID })
-	if p.Reserved[j].Regions--; p.Reserved[j].Regions == 0 {
-		p.Reserved = slices.Delete(p.Reserved, j, j+1)
-	}
+	s.unreserve(p, m.ID)
 	return m, true
 }
 
@@ -522,7 +547,7 @@ func (s *State) bookAt(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.E
 
 // count books without bringing the candidates in line, and reports whether that is to be done.
 func (s *State) count(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) bool {
-	if !s.members.Current(id, epoch) {
+	if n == 0 || !s.members.Current(id, epoch) {
 		return false
 	}
 	held[id] += n
@@ -543,12 +568,23 @@ func (s *State) countAll(p *Process, n uint64) {
 	for _, r := range p.Reserved {
 		s.count(s.owned, r.Node, r.NodeEpoch, ms, n*r.Regions)
 	}
+	if p.Memory.Kind == wire.MemoryNone {
+		return
+	}
+	s.mention(p, p.Home, p.NodeEpoch, n)
+	for _, r := range p.Regions {
+		s.mention(p, r.Node, r.NodeEpoch, n)
+	}
+	for _, h := range p.kept() {
+		s.countKept(p, h.home, h.Holder, n)
+	}
 }
 
 // lose notes that nothing is at an mComponent any more.
 func (s *State) lose(id wire.NodeID) {
 	delete(s.homes, id)
 	delete(s.owned, id)
+	delete(s.keeps, id)
 	s.apart.Forget(id)
 	s.refresh(id)
 }
@@ -566,11 +602,14 @@ func (s *State) free(pid wire.PID, nowMS int64) {
 		for _, r := range p.Regions {
 			nodes = append(nodes, r.Node)
 		}
-		s.regions -= len(p.Regions)
 		for _, r := range p.Reserved {
 			nodes = append(nodes, r.Node)
-			s.regions -= int(r.Regions)
 		}
+		for _, h := range p.kept() {
+			nodes = append(nodes, h.Node)
+		}
+		s.regions -= p.taken()
+		s.forget(p, nowMS)
 		slices.Sort(nodes)
 		for _, id := range slices.Compact(nodes) {
 			s.refresh(id)
@@ -631,14 +670,14 @@ func (s *State) CheckInvariants() error {
 	if s.ratio != 0 && (s.ratio < MinOvercommit || s.ratio > MaxOvercommit) || s.ratio == 0 && s.regions > 0 {
 		return fmt.Errorf("gmm: %d vRegions under an overcommit of %d thousandths, want %d to %d", s.regions, s.ratio, MinOvercommit, MaxOvercommit)
 	}
-	if n := max(len(s.homeTurn), len(s.ownerTurn)); n > membership.MaxIDBytes {
+	if n := max(len(s.homeTurn), len(s.ownerTurn), len(s.holderTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gmm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
 	}
 	if err := s.checkDerived(); err != nil {
 		return err
 	}
 	was := func(id wire.NodeID, epoch wire.Epoch) bool { return epoch == lostInMove || s.members.Was(id, epoch) }
-	homes, owned, regions, prepared := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0, 0
+	homes, owned, keeps, regions, prepared := map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, 0, 0
 	for i, p := range s.processes {
 		switch {
 		case p.PID == 0 || i > 0 && s.processes[i-1].PID >= p.PID:
@@ -661,8 +700,13 @@ func (s *State) CheckInvariants() error {
 			case s.members.Current(r.Node, r.NodeEpoch):
 				owned[r.Node]++
 			}
+			if err := s.checkCopies(p, p.seat(j), keeps, owned); err != nil {
+				return err
+			}
 		}
-		regions += len(p.Regions)
+		if err := s.checkCopies(p, p.homeSeat(), keeps, owned); err != nil {
+			return err
+		}
 		for j, r := range p.Reserved {
 			if r.Regions == 0 || r.Regions > MaxReserved || !was(r.Node, r.NodeEpoch) || j > 0 && p.Reserved[j-1].Node >= r.Node {
 				return fmt.Errorf("gmm: process %d: %d vRegions reserved at %q under epoch %d: none, too many, out of order or never was", p.PID, r.Regions, r.Node, r.NodeEpoch)
@@ -670,8 +714,8 @@ func (s *State) CheckInvariants() error {
 			if s.members.Current(r.Node, r.NodeEpoch) {
 				owned[r.Node] += r.Regions
 			}
-			regions += int(r.Regions)
 		}
+		regions += p.taken()
 		if p.Prepared {
 			prepared++
 		}
@@ -695,8 +739,8 @@ func (s *State) CheckInvariants() error {
 		return fmt.Errorf("gmm: %d processes and %d vRegions (%d counted), at most %d and %d", len(s.processes), regions, s.regions, MaxProcesses, MaxRegions)
 	}
 	for _, m := range s.members.Members() {
-		if s.owned[m.ID] != owned[m.ID] || s.homes[m.ID] != homes[m.ID] {
-			return fmt.Errorf("gmm: %q counts %d vRegions and %d homes, has %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], owned[m.ID], homes[m.ID])
+		if s.owned[m.ID] != owned[m.ID] || s.homes[m.ID] != homes[m.ID] || s.keeps[m.ID] != keeps[m.ID] {
+			return fmt.Errorf("gmm: %q counts %d vRegions, %d homes and %d copies, has %d, %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], s.keeps[m.ID], owned[m.ID], homes[m.ID], keeps[m.ID])
 		}
 	}
 	return s.CheckCapacity(s.ratio)
@@ -707,6 +751,9 @@ func (s *State) checkDerived() error {
 	is := *s
 	is.forRegions, is.forHomes = placement.Set{}, placement.Set{}
 	is.derive()
+	if err := s.sameOpen(&is); err != nil {
+		return err
+	}
 	if err := s.apart.Same(is.apart); err != nil {
 		return fmt.Errorf("gmm: %w", err)
 	}
@@ -724,6 +771,7 @@ func (s *State) checkDerived() error {
 // derive makes what processes and moves take, where groups are, and the candidates.
 func (s *State) derive() {
 	s.homes, s.owned, s.apart = map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, apart.New()
+	s.keeps, s.mentions, s.open = map[wire.NodeID]uint64{}, map[wire.NodeID]map[wire.PID]uint64{}, map[wire.PID]struct{}{}
 	for _, p := range s.processes {
 		s.countAll(p, 1)
 	}
@@ -732,6 +780,9 @@ func (s *State) derive() {
 		if m := &list[i]; !m.Ended() {
 			s.book(m, 1)
 		}
+	}
+	for _, p := range s.processes {
+		s.judge(p)
 	}
 	s.fill()
 }

@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -40,7 +41,7 @@ var requests = []statetest.Choice[*State, Request]{
 		for range rapid.IntRange(0, 4).Draw(t, "steps") {
 			q.Steps = append(q.Steps, admission.Step{
 				Verb: admission.Verb(rapid.SampledFrom([]uint8{0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 4}).Draw(t, "verb")), PID: drawPID(t, s),
-				MemoryBytes: rapid.SampledFrom([]uint64{0, 0, 1, 8192, 30000, 1 << 62}).Draw(t, "memory"), Apart: statetest.Apart(t),
+				MemoryBytes: rapid.SampledFrom([]uint64{0, 0, 1, 8192, 30000, 1 << 62}).Draw(t, "memory"), Apart: statetest.Apart(t), Memory: drawMemory(t),
 			})
 		}
 		return q
@@ -54,6 +55,32 @@ var requests = []statetest.Choice[*State, Request]{
 			Action: membership.Action(rapid.Uint8Range(0, 4).Draw(t, "action")), Note: membership.Note(rapid.Uint8Range(0, 4).Draw(t, "note")),
 		}
 	}},
+	{Weight: 5, Draw: func(t *rapid.T, s *State) Request { // of copies, mostly what is true
+		q := Request{Op: OpCopies}
+		open := s.Unsettled()
+		for range rapid.IntRange(0, 4).Draw(t, "changes") {
+			c := redundancy.Change{
+				Verb: redundancy.Verb(rapid.Uint8Range(0, 7).Draw(t, "verb")), Part: redundancy.Part{PID: drawPID(t, s), Home: rapid.Bool().Draw(t, "home")},
+				Epoch: wire.Epoch(rapid.Uint32Range(0, 4).Draw(t, "epoch")), Config: rapid.Uint64Range(0, 3).Draw(t, "config"),
+			}
+			if n := len(open); n > 0 && rapid.IntRange(0, 9).Draw(t, "listed") > 0 {
+				l := open[rapid.IntRange(0, n-1).Draw(t, "which")]
+				c.Part, c.Epoch, c.Config = l.Part, l.Epoch, l.Config
+				c.Verb = map[redundancy.Stage][]redundancy.Verb{
+					redundancy.Recover:   {redundancy.Served, redundancy.Recovered, redundancy.Recovered, redundancy.Failed, redundancy.Progress},
+					redundancy.Configure: {redundancy.Configured, redundancy.Configured, redundancy.Configured, redundancy.Configured, redundancy.Progress},
+					redundancy.Tend:      {redundancy.Tended, redundancy.Tended, redundancy.Tended, redundancy.Tended, redundancy.Configured},
+				}[l.Stage][rapid.IntRange(0, 4).Draw(t, "how")]
+				for _, h := range l.Holders {
+					if rapid.Bool().Draw(t, "in sync") {
+						c.InSync = append(c.InSync, h.Node)
+					}
+				}
+			}
+			q.Copies = append(q.Copies, c)
+		}
+		return q
+	}},
 	{Weight: 4, Draw: func(t *rapid.T, s *State) Request { // of moves
 		if rapid.Bool().Draw(t, "begin") {
 			return Request{Op: OpBegin, Orders: statetest.Orders(t, things(s), s.Members()), Notes: statetest.Notes(t, s.Members())}
@@ -64,6 +91,14 @@ var requests = []statetest.Choice[*State, Request]{
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
+}
+
+// drawMemory draws a policy: none most often, small ones, or one that is refused.
+func drawMemory(t *rapid.T) wire.MemoryPolicy {
+	return rapid.SampledFrom([]wire.MemoryPolicy{
+		{}, {}, {}, {Kind: wire.MemorySync, Copies: 1}, {Kind: wire.MemorySync, Copies: 1}, {Kind: wire.MemorySync, Copies: 2}, {Kind: wire.MemoryLog, Copies: 1},
+		{Kind: wire.MemoryLog, Copies: 1, LogBlock: true}, {Kind: wire.MemoryErasure, Data: 2, Parity: 1}, {Kind: wire.MemorySync}, {Kind: 9}, {Copies: 1},
+	}).Draw(t, "memory policy")
 }
 
 // drawPID draws a process, most often one that has a home.
@@ -118,8 +153,10 @@ type vregion struct {
 // fits into it, counted from the listing.
 func newLaws() func(*rapid.T, *State, Command, Result) {
 	owners := map[vregion]wire.Owner{}
+	survives := newSurvives()
 	return func(t *rapid.T, s *State, c Command, res Result) {
 		q := c.Request
+		survives(t, s, c)
 		if res.Kind == wire.KindNone && q.Op == OpActivate {
 			at := vregion{q.PID, q.Region}
 			if was, ok := owners[at]; ok && (was.Node != res.Owner.Node || was.Epoch != res.Owner.Epoch) && was.Epoch >= res.Owner.Epoch { // not moved
@@ -156,6 +193,12 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 					owned[r.Node]++
 				}
 			}
+			for _, h := range p.kept() {
+				has(p, h.Node, h.NodeEpoch)
+				if s.members.Current(h.Node, h.NodeEpoch) && p.takes(h.home) > 0 {
+					owned[h.Node]++
+				}
+			}
 			for _, r := range p.Reserved {
 				has(p, r.Node, r.NodeEpoch)
 				if s.members.Current(r.Node, r.NodeEpoch) {
@@ -172,9 +215,64 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 	}
 }
 
+// newSurvives: what has enough copies in sync does not get lost with one mComponent, and whoever serves it is told apart from those before by
+// its epoch.
+func newSurvives() func(*rapid.T, *State, Command) {
+	type was struct {
+		part   redundancy.Part
+		node   wire.NodeID
+		member wire.Epoch
+		epoch  wire.Epoch
+		copies *Copies
+	}
+	var before []was
+	return func(t *rapid.T, s *State, c Command) {
+		for _, b := range before {
+			i, ok := s.find(b.part.PID)
+			if !ok {
+				continue // freed
+			}
+			p := s.processes[i]
+			at, ok := p.seatOf(b.part)
+			enough := 0
+			for _, h := range b.copies.Holders {
+				if !h.Filling && s.members.Current(h.Node, h.NodeEpoch) {
+					enough++
+				}
+			}
+			for _, h := range c.Request.Copies {
+				if h.Verb == redundancy.Failed && h.Part == b.part {
+					enough = 0 // it was found out that it is not so
+				}
+			}
+			if b.copies.Recovering && !p.full(b.part.Home) {
+				enough = 0 // sources may be gone that are needed
+			}
+			if !ok && enough >= p.needs(b.part.Home) && (b.part.Home || !s.homeLost(p)) {
+				t.Fatalf("%v was at %s with %+v, and is lost", b.part, b.node, b.copies)
+			}
+			if ok && (*at.node != b.node || *at.nodeEpoch != b.member) && *at.nodeEpoch != lostInMove && *at.epoch <= b.epoch {
+				t.Fatalf("%v is served at %s under epoch %d after %s under epoch %d", b.part, *at.node, *at.epoch, b.node, b.epoch)
+			}
+		}
+		before = before[:0]
+		for _, p := range s.processes {
+			seats := []seat{p.homeSeat()}
+			for i := range p.Regions {
+				seats = append(seats, p.seat(i))
+			}
+			for _, at := range seats {
+				if *at.copies != nil {
+					before = append(before, was{at.Part, *at.node, *at.nodeEpoch, *at.epoch, *at.copies})
+				}
+			}
+		}
+	}
+}
+
 // script is one of each command.
 func script() (out []Command) {
-	live := []membership.Live{{ID: "m1", Epoch: 1}}
+	live := []membership.Live{{ID: "m1", Epoch: 1}, {ID: "m2", Epoch: 1}}
 	for i, q := range []Request{
 		{Op: OpRegister, Member: wire.Member{ID: "m1", Role: wire.RoleMemory, Addr: "inproc:m1", Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}},
 		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 3, MemoryBytes: 1 << 17}, {Verb: admission.Commit, PID: 3}, {Verb: admission.Prepare, PID: 4}}},
@@ -183,6 +281,13 @@ func script() (out []Command) {
 		{Op: OpNote, Member: wire.Member{ID: "m1", Epoch: 1}, Note: membership.NoteSilent, Text: "seen by nobody"},
 		{Op: OpNode, Member: wire.Member{ID: "m1"}, Action: membership.Drain},
 		{Op: OpDead, Member: wire.Member{ID: "m1", Epoch: 1}, Text: "seen by nobody"},
+		{Op: OpRegister, Member: wire.Member{ID: "m1", Role: wire.RoleMemory, Addr: "inproc:m1", Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}},
+		{Op: OpNode, Member: wire.Member{ID: "m1"}, Action: membership.Undrain},
+		{Op: OpRegister, Member: wire.Member{ID: "m2", Role: wire.RoleMemory, Addr: "inproc:m2", Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}},
+		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 5, Memory: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}, {Verb: admission.Commit, PID: 5}}},
+		{Op: OpActivate, PID: 5, Region: 7},
+		{Op: OpCopies, Copies: []redundancy.Change{{Verb: redundancy.Configured, Part: redundancy.Part{PID: 5, Home: true}, Epoch: 1, Config: 1, InSync: []wire.NodeID{"m1", "m2"}}}},
+		{Op: OpDead, Member: wire.Member{ID: "m2", Epoch: 1}, Text: "seen by nobody", SilentMS: 3000},
 	} {
 		out = append(out, Command{Client: 1, Seq: uint64(i + 1), Overcommit: 4000, Stamp: membership.Stamp{Policy: "least_loaded", Live: live}, Request: q})
 	}
@@ -210,7 +315,7 @@ func TestFits(t *testing.T) {
 		}
 		c := drawCommand(t, s, 1, steps+1)
 		s.members.See(c.Stamp.Live, s.refresh)
-		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, MemoryBytes: rapid.Uint64Range(0, 12*wire.PageSize).Draw(t, "memory"), Apart: statetest.Apart(t)}
+		st := admission.Step{Verb: admission.Prepare, PID: 1 << 40, MemoryBytes: rapid.Uint64Range(0, 12*wire.PageSize).Draw(t, "memory"), Apart: statetest.Apart(t), Memory: drawMemory(t)}
 		was := s.Snapshot()
 		fits := s.Fits(st, without, c)
 		if !bytes.Equal(s.Snapshot(), was) {

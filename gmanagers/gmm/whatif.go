@@ -15,7 +15,8 @@ import (
 // not there. It does on a copy what a Prepare would do, and changes nothing.
 func (s *State) Fits(st admission.Step, without []wire.PID, cmd Command) error {
 	try := *s
-	try.homes, try.owned = maps.Clone(s.homes), maps.Clone(s.owned)
+	try.homes, try.owned, try.keeps = maps.Clone(s.homes), maps.Clone(s.owned), maps.Clone(s.keeps)
+	try.mentions = nil // nothing dies there
 	try.processes, try.closed = slices.Clone(s.processes), slices.Clone(s.closed)
 	try.untold = events.Pending{} // those of s are not touched
 	try.events, try.note, try.set = &events.Log{}, events.Event{}, placement.Set{}

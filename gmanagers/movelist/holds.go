@@ -11,6 +11,7 @@ import (
 type Holds struct {
 	Drains bool
 	Things []Held // one for each kind that the manager moves, ascending
+	Copies uint64 // of what others serve, which are made elsewhere when it drains
 	Stuck  string // what could not leave when it was looked at last, or whose move was undone last, while it drains; empty if nothing
 }
 
@@ -22,12 +23,12 @@ type Held struct {
 	Arriving uint64 // on their way there
 }
 
-// Left returns how many things the component has, and how many are on their way there.
+// Left returns how many things and copies the component has, and how many things are on their way there.
 func (h Holds) Left() (n uint64) {
 	for _, t := range h.Things {
 		n += t.Things + t.Arriving
 	}
-	return n
+	return n + h.Copies
 }
 
 // Holds fills in what the list and the events know of id; the caller has counted things.

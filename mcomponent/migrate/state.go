@@ -58,6 +58,9 @@ func (i *Incoming) code(c *tape.Coder) {
 	tape.Text(c, &i.Addr)
 	tape.Num(c, &i.HeapStart)
 	tape.Num(c, &i.HeapEnd)
+	tapes.Message(c, &i.Configs)
+	tapes.Message(c, &i.Backup)
+	tapes.Message(c, &i.Config)
 	tape.List(c, &i.Owners, maxParts, func(w *wire.Owner) {
 		tape.Num(c, &w.Region)
 		tape.Text(c, &w.Node)

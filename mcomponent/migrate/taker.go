@@ -39,7 +39,10 @@ type Incoming struct {
 	Addr               string
 	HeapStart, HeapEnd uint64
 	Owners             []wire.Owner
+	Configs            []wire.RegionConfig
+	Backup             wire.HomeConfig
 
+	Config   wire.RegionConfig // of a vRegion
 	Mapped   []wire.MappedPart
 	Complete bool // it holds everything: only the giver ends it, or its process
 	Gone     bool // it was dropped or served: nothing may be added
@@ -167,6 +170,7 @@ func (t *Taker) Close(now time.Duration, req wire.RegionCopyEndReq, held int, ch
 	if !in.Complete {
 		return nil
 	}
+	in.Config = req.Config
 	err := check(in.Mapped)
 	in.Complete = err == nil
 	return err
@@ -175,7 +179,7 @@ func (t *Taker) Close(now time.Duration, req wire.RegionCopyEndReq, held int, ch
 // part adds one part of the maps.
 func (in *Incoming) part(part, parts uint32, mapped []wire.MappedPart) error {
 	if part == 0 { // from the beginning, perhaps again
-		in.Mapped, in.Owners, in.parts = nil, nil, 0
+		in.Mapped, in.Owners, in.Configs, in.parts = nil, nil, nil, 0
 	}
 	if part != in.parts || part >= parts {
 		return wire.Errorf(wire.KindBadRequest, "move %d of %v: part %d of %d of the maps, want part %d", in.Move.No, in.Move.Manager, part, parts, in.parts)
@@ -202,6 +206,8 @@ func (t *Taker) Map(now time.Duration, req wire.HomeCopyReq) (in *Incoming, isNe
 	}
 	in.PID, in.Epoch, in.Addr, in.HeapStart, in.HeapEnd, in.From, in.FromAddr = req.PID, req.Epoch, req.Addr, req.HeapStart, req.HeapEnd, req.From, req.FromAddr
 	in.Owners = append(in.Owners, req.Owners...)
+	in.Configs = append(in.Configs, req.Configs...)
+	in.Backup = req.Backup
 	return in, isNew, nil
 }
 

@@ -305,6 +305,19 @@ func (s *Store) CheckInvariants() error {
 	return nil
 }
 
+// Pages appends the pages of a group that were flushed, in no order.
+func (s *Store) Pages(g uint32, list []wire.PageNo) []wire.PageNo {
+	if uint64(g) >= uint64(len(s.groups)) {
+		return list
+	}
+	for f := s.groups[g].head; f != none; f = s.frames[f].next {
+		if s.frames[f].flushed {
+			list = append(list, s.frames[f].page)
+		}
+	}
+	return list
+}
+
 // GroupPages is the number of pages of a group.
 func (s *Store) GroupPages(g uint32) int {
 	if uint64(g) >= uint64(len(s.groups)) {

@@ -23,7 +23,7 @@ func (h *Home) Drop(pid wire.PID, upTo wire.Epoch) error {
 // pages must be freed before Release; ok is false if it is not here. Late requests under such an epoch are turned away.
 func (o *Owners) Drop(pid wire.PID, region wire.RegionNo, upTo wire.Epoch) (slot uint32, ok bool, err error) {
 	slot, ok = o.index.Get(uint64(pid), uint64(region))
-	if !ok {
+	if !ok || o.slots[slot].life == holding {
 		return 0, false, nil
 	}
 	r := &o.slots[slot]

@@ -18,10 +18,12 @@ const (
 	Reply    EffectKind = 5 // answer Call with Rep, Freed or Err
 
 	TellClient EffectKind = 6 // send Switch to the pComponent at Owner.Addr
+	BackupAt   EffectKind = 7 // send Backup with Copy, cut into parts, to the backup at Owner
+	TellHome   EffectKind = 8 // send NewHome to the pComponent at Owner.Addr
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client"}[min(int(k), 6)]
+	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client", "backup_at", "tell_home"}[min(int(k), 8)]
 }
 
 // Effect is one thing that the driver of Home must do. All but Reply are answered by Home.Done with their ID.
@@ -42,6 +44,10 @@ type Effect struct {
 	Switch wire.RegionSwitchReq
 	Unmap  wire.RegionUnmapReq
 	Exit   wire.ProcessExitReq
+	Backup wire.HomeBackupReq
+	Copy   Map // of BackupAt, unless Backup.Gone
+
+	NewHome wire.HomeSwitchReq
 
 	Call  uint64 // Reply: as given with the event
 	Rep   wire.MmapRep
@@ -49,11 +55,13 @@ type Effect struct {
 	Err   error
 }
 
-// Result answers an effect: Owner an AskOwner, Freed an UnmapAt, Err any of them.
+// Result answers an effect: Owner, Config and Home an AskOwner, Freed an UnmapAt, Err any of them.
 type Result struct {
-	Owner wire.Owner
-	Freed uint64
-	Err   error
+	Owner  wire.Owner
+	Config wire.RegionConfig // who makes the vRegion redundant
+	Home   wire.HomeConfig   // who is the backup of this home
+	Freed  uint64
+	Err    error
 }
 
 // firstPause and longestPause bound the pauses before a request to an owner is tried again.

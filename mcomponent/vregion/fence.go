@@ -50,7 +50,7 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 			if !canary.On(canary.ForgetfulFence) || r.life == serving {
 				slots = append(slots, uint32(i))
 			}
-			if r.life != arriving { // which its giver serves on
+			if r.life != arriving && r.life != holding { // which somebody else serves
 				o.fence.add(fenceKey{r.pid, r.region})
 			}
 			o.index.Delete(uint64(r.pid), uint64(r.region))
@@ -89,6 +89,7 @@ func (f *fence) forget(pid wire.PID) {
 // each is refused everything but its exit, which still reaches its owners. What is under way ends by itself.
 func (h *Home) Fence(why string) {
 	h.member.end()
+	h.backups = map[wire.PID]*backupMap{}
 	for _, p := range h.procs { // to each the same: no order
 		if !p.exited && p.fenced == "" {
 			p.fenced = why

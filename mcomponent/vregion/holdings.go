@@ -24,7 +24,7 @@ func (h *Home) Holdings() []wire.HeldHome {
 func (o *Owners) Holdings() []wire.HeldRegion {
 	out := make([]wire.HeldRegion, 0, o.Regions())
 	for i := range o.slots {
-		if r := &o.slots[i]; r.used && r.life != arriving && r.life != leaving {
+		if r := &o.slots[i]; r.used && r.life != arriving && r.life != leaving && r.life != holding {
 			out = append(out, wire.HeldRegion{PID: r.pid, Region: r.region, Epoch: r.epoch})
 		}
 	}

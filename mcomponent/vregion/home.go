@@ -22,6 +22,8 @@ type Home struct {
 	arriving map[wire.PID]wire.NodeID   // memory maps on their way here, and from where
 	away     graves[wire.PID, awayHome] // memory maps that went elsewhere
 	ended    graves[wire.PID, struct{}] // processes that ended here
+	backups  map[wire.PID]*backupMap
+	taken    graves[wire.PID, wire.Epoch] // epochs under which this took over as the home
 	member   registration
 }
 
@@ -67,6 +69,7 @@ type Stats struct {
 type region struct {
 	owner   wire.Owner
 	active  bool
+	config  wire.RegionConfig // that the owner is not known to have heard of; Config 0: none
 	waiters []*operation
 }
 
@@ -88,11 +91,19 @@ type process struct {
 	frozen    bool        // the map goes to another home: nothing changes it
 	to        wire.NodeID // where it goes
 	lost      bool        // nobody knows whether it is there
+
+	backup  wire.HomeConfig
+	seq     uint64 // of the newest change
+	backed  uint64 // that the backup has, under this configuration
+	backing bool   // a change is on its way
+	backWhy string // it does not come further
+	replies []heldReply
+	taking  bool // this takes over as the home, and the pComponent is being told
 }
 
 // outCall is an effect that was not answered yet.
 type outCall struct {
-	op     *operation // nil for TellClient
+	op     *operation // nil for TellClient, BackupAt and TellHome
 	p      *process
 	kind   EffectKind
 	region wire.RegionNo
@@ -101,7 +112,7 @@ type outCall struct {
 
 // NewHome makes the home role. opt has been validated.
 func NewHome(opt Options) *Home {
-	return &Home{opt: opt, procs: map[wire.PID]*process{}, calls: map[uint64]outCall{}, arriving: map[wire.PID]wire.NodeID{}}
+	return &Home{opt: opt, procs: map[wire.PID]*process{}, calls: map[uint64]outCall{}, arriving: map[wire.PID]wire.NodeID{}, backups: map[wire.PID]*backupMap{}}
 }
 
 // Stats returns the counts.
@@ -346,6 +357,9 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 		return out
 	}
 	delete(h.calls, id)
+	if c.kind == BackupAt {
+		return h.backedUp(c, res, out)
+	}
 	l := h.lane(c.kind)
 	l.outstanding--
 	if l.waiting() > 0 {
@@ -358,10 +372,15 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 	switch {
 	case c.kind == TellClient:
 		return h.clientTold(c, res, out)
+	case c.kind == TellHome:
+		return h.homeTold(c, res, out)
 	case c.kind == AskOwner && c.e.Again != 0:
 		return h.askedAgain(c, res, out)
 	case c.kind == AskOwner:
 		h.activated(c.p, c.region, res)
+		if res.Err == nil && res.Home.Config != 0 && h.procs[c.p.pid] == c.p {
+			out = h.configure(c.p, res.Home, out)
+		}
 	case h.again(c, res):
 		return h.tryAgain(c, res, out)
 	default:
@@ -374,7 +393,7 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 func (h *Home) activated(p *process, r wire.RegionNo, res Result) {
 	reg := p.regions[r]
 	if res.Err == nil {
-		reg.owner, reg.active = res.Owner, true
+		reg.owner, reg.active, reg.config = res.Owner, true, res.Config
 		reg.owner.Region = r
 		i, _ := slices.BinarySearch(p.active, r)
 		p.active = slices.Insert(p.active, i, r)
@@ -428,6 +447,20 @@ func (h *Home) CheckInvariants() error {
 			return fmt.Errorf("vregion: %d effects outstanding of at most %d, and %d wait", l.outstanding, h.opt.MaxOutstanding, l.waiting())
 		}
 		outstanding += l.outstanding + l.waiting()
+	}
+	backing := map[*process]int{}
+	for _, c := range h.calls {
+		if c.kind == BackupAt {
+			outstanding++
+			if !c.e.Backup.Gone {
+				backing[c.p]++
+			}
+		}
+	}
+	for _, p := range h.procs {
+		if p.backing != (backing[p] == 1) || len(p.replies) > 0 && !p.backing {
+			return fmt.Errorf("vregion: process %d: %d memory maps are on their way to its backup, and is to be so: %t, %d answers wait", p.pid, backing[p], p.backing, len(p.replies))
+		}
 	}
 	if outstanding != len(h.calls) {
 		return fmt.Errorf("vregion: %d effects outstanding, counted as %d", len(h.calls), outstanding)

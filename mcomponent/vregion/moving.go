@@ -13,6 +13,7 @@ const (
 	arriving life = 2 // copied here, and served elsewhere so far
 	leaving  life = 3 // its pages are being freed
 	lost     life = 4 // nobody knows whether it is served elsewhere
+	holding  life = 5 // served elsewhere: what is here makes it survive its owner
 )
 
 func (l life) verdict() Verdict {
@@ -43,6 +44,8 @@ func (o *Owners) underway(slot uint32) error {
 		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving from %s to %s: retry", r.region, r.pid, o.self, r.other)
 	case arriving:
 		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving from %s to %s: retry", r.region, r.pid, r.other, o.self)
+	case holding:
+		return wire.Errorf(wire.KindNotOwner, "%s does not own vRegion %d of process %d, it holds it for %s: ask its home for the owner", o.self, r.region, r.pid, r.other)
 	case leaving:
 		return wire.Errorf(wire.KindNotOwner, "%s does not own vRegion %d of process %d any more: ask its home for the owner", o.self, r.region, r.pid)
 	case lost:

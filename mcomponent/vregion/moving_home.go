@@ -1,6 +1,8 @@
 package vregion
 
 import (
+	"slices"
+
 	"splitkernel/netlayer/wire"
 )
 
@@ -19,6 +21,9 @@ func (h *Home) elsewhere(pid wire.PID) error {
 func (p *process) thawed() error {
 	if p.lost {
 		return wire.Errorf(wire.KindFailed, "the memory map of process %d was lost on its way to %s, which fell silent before it was known to have it", p.pid, p.to)
+	}
+	if p.taking {
+		return wire.Errorf(wire.KindBusy, "the home of process %d is lost, and its backup is taking over: retry", p.pid)
 	}
 	if p.frozen {
 		return wire.Errorf(wire.KindBusy, "the home of process %d is moving to %s: retry", p.pid, p.to)
@@ -62,10 +67,13 @@ func (h *Home) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) []Eff
 		return h.refuse(call, wire.Errorf(wire.KindStale, "vRegion %d of process %d belongs to %s under epoch %d, not to %s under %d",
 			w.Region, req.PID, reg.owner.Node, reg.owner.Epoch, w.Node, w.Epoch), out)
 	}
+	if w.Epoch > reg.owner.Epoch {
+		reg.config = wire.RegionConfig{} // who recovers it, or takes it, has heard of one that is as new
+	}
 	reg.owner = w
 	h.stats.Switches++
 	if p.addr == "" {
-		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
+		return h.reply(p, Effect{Kind: Reply, Call: call, PID: req.PID}, out)
 	}
 	return h.emit(Effect{Kind: TellClient, Call: call, PID: req.PID, Region: w.Region, Owner: wire.Owner{Region: w.Region, Addr: p.addr}, Switch: req}, nil, p, out)
 }
@@ -76,7 +84,7 @@ func (h *Home) clientTold(c outCall, res Result, out []Effect) []Effect {
 	if res.Err != nil && !c.e.Switch.Undo && wire.KindOf(res.Err) != wire.KindNotFound {
 		return h.refuse(c.e.Call, wire.Errorf(wire.KindUnavailable, "the pComponent of process %d at %s: %v", c.p.pid, c.p.addr, res.Err), out)
 	}
-	return append(out, Effect{Kind: Reply, Call: c.e.Call, PID: c.p.pid})
+	return h.reply(c.p, Effect{Kind: Reply, Call: c.e.Call, PID: c.p.pid}, out)
 }
 
 // again reports whether a request to an owner failed because its vRegion is moving, and may succeed later.
@@ -109,6 +117,7 @@ func (h *Home) tryAgain(c outCall, res Result, out []Effect) []Effect {
 func (h *Home) toOwner(e Effect, c outCall, out []Effect) []Effect {
 	e.Owner = c.p.regions[c.region].owner
 	e.Map.RegionEpoch, e.Map.Member = e.Owner.Epoch, e.Owner.Member
+	e.Map.Config = c.p.regions[c.region].config
 	return h.emit(e, c.op, c.p, out)
 }
 
@@ -122,7 +131,7 @@ func (h *Home) askedAgain(c outCall, res Result, out []Effect) []Effect {
 		return h.advance(c.p, out)
 	}
 	if reg := c.p.regions[c.region]; res.Owner.Epoch > reg.owner.Epoch {
-		reg.owner = res.Owner
+		reg.owner, reg.config = res.Owner, res.Config
 		reg.owner.Region = c.region
 	}
 	return h.toOwner(c.e, c, out)
@@ -136,6 +145,8 @@ type Map struct {
 	HeapStart, HeapEnd uint64
 	Mapped             []wire.MappedPart
 	Owners             []wire.Owner
+	Configs            []wire.RegionConfig // that their owners are not known to have heard of
+	Backup             wire.HomeConfig
 }
 
 // Cut divides a memory map into parts that fit a message each, at least one.
@@ -158,7 +169,24 @@ func (all Map) Cut() (parts []Map) {
 		p := next(len(w.Node) + len(w.Addr))
 		p.Owners = append(p.Owners, w)
 	}
+	for _, c := range all.Configs {
+		p := next(64 * (1 + len(c.Holders)))
+		p.Configs = append(p.Configs, c)
+	}
 	return parts
+}
+
+// Messages gives the parts of a memory map as messages; head has what is the same in all of them beside what the map says of the process.
+func (all Map) Messages(head wire.HomeCopyReq) []wire.HomeCopyReq {
+	parts := all.Cut()
+	list := make([]wire.HomeCopyReq, len(parts))
+	for i, p := range parts {
+		q := head
+		q.Part, q.Parts, q.PID, q.Epoch, q.Addr, q.HeapStart, q.HeapEnd = uint32(i), uint32(len(parts)), all.PID, all.Epoch, all.Addr, all.HeapStart, all.HeapEnd
+		q.Mapped, q.Owners, q.Configs, q.Backup = p.Mapped, p.Owners, p.Configs, all.Backup
+		list[i] = q
+	}
+	return list
 }
 
 // Freeze refuses changes of a memory map as busy, under the epoch under which this is its home, if that is known here.
@@ -186,7 +214,7 @@ func (h *Home) Movable(pid wire.PID, epoch wire.Epoch) error {
 // Settled reports whether no operation of a process runs.
 func (h *Home) Settled(pid wire.PID) bool {
 	p := h.procs[pid]
-	return p == nil || len(p.ops) == 0
+	return p == nil || len(p.ops) == 0 && len(p.replies) == 0
 }
 
 // ClientOf gives the address of a process's pComponent.
@@ -195,7 +223,13 @@ func (h *Home) ClientOf(pid wire.PID) string { return h.procs[pid].addr }
 // Export gives the memory map of a process that is frozen and settled.
 func (h *Home) Export(pid wire.PID) Map {
 	p := h.procs[pid]
-	return Map{PID: pid, Epoch: p.epoch, Addr: p.addr, HeapStart: p.heapStart, HeapEnd: p.heapEnd, Mapped: parts(&p.tree), Owners: h.owners(p, 0, AddressEnd)}
+	m := Map{PID: pid, Epoch: p.epoch, Addr: p.addr, HeapStart: p.heapStart, HeapEnd: p.heapEnd, Mapped: parts(&p.tree), Owners: h.owners(p, 0, AddressEnd), Backup: p.backup}
+	for _, r := range p.active {
+		if c := p.regions[r].config; c.Config != 0 {
+			m.Configs = append(m.Configs, c)
+		}
+	}
+	return m
 }
 
 // Thaw goes on under an epoch that is not older.
@@ -248,6 +282,11 @@ func (h *Home) CheckMap(m Map) error {
 		return wire.Errorf(wire.KindNoMemory, "the memory map of process %d has %d vmas in %d vRegions, at most max_vmas_per_process %d and max_regions_per_process %d",
 			m.PID, len(m.Mapped), len(m.Owners), h.opt.MaxVMAsPerProcess, h.opt.MaxRegionsPerProcess)
 	}
+	for _, c := range m.Configs {
+		if !slices.ContainsFunc(m.Owners, func(w wire.Owner) bool { return w.Region == c.Region }) {
+			return wire.Errorf(wire.KindBadRequest, "the memory map of process %d has a configuration of vRegion %d, which has no owner", m.PID, c.Region)
+		}
+	}
 	for i, w := range m.Owners {
 		if w.Node == "" || i > 0 && w.Region <= m.Owners[i-1].Region {
 			return wire.Errorf(wire.KindBadRequest, "the owners of process %d are out of order at vRegion %d", m.PID, w.Region)
@@ -264,6 +303,13 @@ func (h *Home) Install(m Map, epoch wire.Epoch) {
 	for _, w := range m.Owners {
 		p.regions[w.Region] = &region{owner: w, active: true}
 		p.active = append(p.active, w.Region)
+	}
+	for _, c := range m.Configs {
+		p.regions[c.Region].config = c
+	}
+	if p.backup = m.Backup; p.backup.Backup.Node != "" {
+		p.backup.Epoch = epoch // the former home's; it is sent what is here with the next change, or when the managers ask
+		p.seq = 1
 	}
 	h.mapped(p, func() {
 		for _, v := range m.Mapped {

@@ -45,6 +45,9 @@ type operation struct {
 func (h *Home) answered(c outCall, res Result) {
 	op, p := c.op, c.p
 	op.pending--
+	if reg := p.regions[c.region]; c.kind == MapAt && res.Err == nil && reg != nil && reg.config.Config == c.e.Map.Config.Config && reg.config.Epoch == c.e.Map.Config.Epoch {
+		reg.config = wire.RegionConfig{}
+	}
 	op.freed += res.Freed
 	if res.Err != nil && op.err == nil && op.phase != undoing {
 		op.err = res.Err
@@ -245,7 +248,7 @@ func (h *Home) step(p *process, op *operation, out []Effect) (done bool, _ []Eff
 				lo, hi := h.clip(o.Region, op.start, op.end)
 				op.pending++
 				out = h.emit(Effect{Kind: MapAt, PID: p.pid, Region: o.Region, Owner: o, Map: wire.RegionMapReq{PID: p.pid, Region: o.Region,
-					RegionEpoch: o.Epoch, Member: o.Member, Start: lo, Length: hi - lo, Anon: op.vma.Anon, Writable: op.vma.Writable}}, op, p, out)
+					RegionEpoch: o.Epoch, Member: o.Member, Start: lo, Length: hi - lo, Anon: op.vma.Anon, Writable: op.vma.Writable, Config: p.regions[o.Region].config}}, op, p, out)
 			}
 			return false, out
 		}
@@ -293,7 +296,15 @@ func (h *Home) finish(p *process, op *operation, out []Effect) []Effect {
 			h.stats.Processes--
 			delete(h.procs, p.pid)
 			h.ended.bury(p.pid, struct{}{})
+			for _, r := range p.replies { // of a process that is gone: nobody needs to know
+				out = append(out, r.e)
+			}
+			p.replies = nil
+			if b := p.backup.Backup; b.Node != "" {
+				p.seq++
+				out = h.backupAt(p, b, true, 0, out)
+			}
 		}
 	}
-	return append(out, e)
+	return h.reply(p, e, out)
 }

@@ -1,6 +1,7 @@
 package vregion
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -90,7 +91,7 @@ func (o *Owners) code(c *tape.Coder) {
 		c.Bool(&r.warm)
 		r.tree.code(c)
 		c.Bool(&r.used)
-		tape.Below(c, &r.life, uint64(lost)+1)
+		tape.Below(c, &r.life, uint64(holding)+1)
 		tape.Text(c, &r.other)
 	})
 	slot := func(s *uint32) { tape.Below(c, s, uint64(len(o.slots))) }
@@ -216,6 +217,33 @@ func (h *Home) code(c *tape.Coder) {
 	})
 	codeGraves(c, &h.ended, func(pid *wire.PID, _ *struct{}) { tape.Num(c, pid) })
 	h.member.code(c)
+	backups := make([]*backupMap, 0, len(h.backups))
+	for _, b := range h.backups {
+		backups = append(backups, b)
+	}
+	slices.SortFunc(backups, func(a, b *backupMap) int { return cmp.Compare(a.pid, b.pid) })
+	tape.List(c, &backups, maxListed, func(b **backupMap) {
+		if c.Reads() {
+			*b = new(backupMap)
+		}
+		(*b).code(c)
+		h.backups[(*b).pid] = *b
+	})
+	codeGraves(c, &h.taken, func(pid *wire.PID, e *wire.Epoch) {
+		tape.Num(c, pid)
+		tape.Num(c, e)
+	})
+}
+
+func (b *backupMap) code(c *tape.Coder) {
+	tape.Num(c, &b.pid)
+	tape.Num(c, &b.epoch)
+	tape.Num(c, &b.config)
+	tape.Num(c, &b.seq)
+	tape.Num(c, &b.parts)
+	c.Bool(&b.complete)
+	tapes.Message(c, &b.m)
+	tapes.Optional(c, &b.coming, func(in *backupMap) { in.code(c) })
 }
 
 func (p *process) code(c *tape.Coder) {
@@ -252,11 +280,24 @@ func (p *process) code(c *tape.Coder) {
 	c.Bool(&p.frozen)
 	tape.Text(c, &p.to)
 	c.Bool(&p.lost)
+	tapes.Message(c, &p.backup)
+	tape.Num(c, &p.seq)
+	tape.Num(c, &p.backed)
+	c.Bool(&p.backing)
+	tape.Text(c, &p.backWhy)
+	tape.List(c, &p.replies, maxListed, func(r *heldReply) {
+		tape.Num(c, &r.seq)
+		r.e.code(c)
+		tapes.Message(c, &r.e.Rep)
+		tape.Num(c, &r.e.Freed)
+	})
+	c.Bool(&p.taking)
 }
 
 func (r *region) code(c *tape.Coder, p *process) {
 	c.Bool(&r.active)
 	codeOwner(c, &r.owner)
+	tapes.Message(c, &r.config)
 	tape.List(c, &r.waiters, maxListed, func(op **operation) { p.codeRef(c, op) })
 	if slices.Contains(r.waiters, nil) {
 		c.Fail("nobody waits for vRegion %d", r.owner.Region)
@@ -302,6 +343,8 @@ func (e *Effect) code(c *tape.Coder) {
 	tapes.Message(c, &e.Switch)
 	tapes.Message(c, &e.Unmap)
 	tapes.Message(c, &e.Exit)
+	tapes.Message(c, &e.Backup) // the map that goes along is on its way, and not sent again
+	tapes.Message(c, &e.NewHome)
 	tape.Num(c, &e.Call)
 }
 
@@ -326,8 +369,8 @@ func (o *outCall) code(c *tape.Coder, h *Home) {
 		tape.Text(c, &o.p.addr)
 	}
 	o.p.codeRef(c, &o.op)
-	switch tells := o.kind == TellClient; {
-	case o.kind == Reply || o.kind < AskOwner || o.kind > TellClient, tells != (o.op == nil), !tells && (!here || o.p.regions[o.region] == nil):
+	switch tells := o.kind >= TellClient; {
+	case o.kind == Reply || o.kind < AskOwner || o.kind > TellHome, tells != (o.op == nil), !tells && (!here || o.p.regions[o.region] == nil):
 		c.Fail("%v of vRegion %d of process %d for nobody", o.kind, o.region, o.e.PID)
 	}
 }
@@ -383,7 +426,7 @@ func (o *Owners) Show() string {
 const maxShown = 1000
 
 func (l life) String() string {
-	return [...]string{"served", "frozen", "arriving", "leaving", "lost", "?"}[min(int(l), 5)]
+	return [...]string{"served", "frozen", "arriving", "leaving", "lost", "held", "?"}[min(int(l), 6)]
 }
 
 // Show describes the home for people: each process, and its operations.

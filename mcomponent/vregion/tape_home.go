@@ -32,7 +32,7 @@ func (h *HomeTapeHead) New() (*Home, error) {
 // HomeInputKind says which call a record holds. Numbers are those of the format: explicit, never reused.
 type HomeInputKind uint8
 
-// The inputs. Movable, Settled, ClientOf, Export, CheckMap, Absent, Holdings and Stats are none: they change nothing, and what their
+// The inputs. Movable, Settled, ClientOf, Export, HomeStatus, HomeRecovered, Parts, Backups, CheckMap, Absent, Holdings and Stats are none: they change nothing, and what their
 // callers make of their answers comes as an input.
 const (
 	HomeOpen       HomeInputKind = 1
@@ -55,10 +55,14 @@ const (
 	HomeDepart     HomeInputKind = 18
 	HomeInstall    HomeInputKind = 19
 	HomeHeat       HomeInputKind = 20
+	HomeConfigure  HomeInputKind = 21
+	HomeBackup     HomeInputKind = 22
+	HomeTakeOver   HomeInputKind = 23
+	HomeDropBackup HomeInputKind = 24
 )
 
 var homeInputNames = []string{"", "open", "mmap", "munmap", "brk", "owners", "exit", "switch", "done", "fence", "registered", "pass", "drop", "freeze", "thaw",
-	"lose", "forget", "arrive", "depart", "install", "heat"}
+	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup"}
 
 func (k HomeInputKind) String() string {
 	if int(k) < len(homeInputNames) {
@@ -85,8 +89,11 @@ type HomeInput struct {
 	Map    Map
 	PID    wire.PID
 	Epoch  wire.Epoch
-	Node   wire.NodeID   // who passes, where it goes or where it comes from
-	Why    string        // of a fence
+	Node   wire.NodeID // who passes, where it goes or where it comes from
+	Why    string      // of a fence; of take_over where this mComponent is reached
+	Config wire.HomeConfig
+	Backup wire.HomeBackupReq
+	Over   wire.HomeRecoverReq
 	Since  time.Duration // of heat
 
 	Effects []EffectKind
@@ -127,6 +134,12 @@ func (in *HomeInput) String() string {
 		s += fmt.Sprintf(" pid=%d to=%s epoch=%d", in.Move.PID, in.Move.To, in.Move.Epoch)
 	case HomeInstall:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.Map.PID, in.Epoch)
+	case HomeConfigure:
+		s += fmt.Sprintf(" pid=%d epoch=%d config=%d backup=%s", in.Config.PID, in.Config.Epoch, in.Config.Config, in.Config.Backup.Node)
+	case HomeBackup:
+		s += fmt.Sprintf(" pid=%d epoch=%d config=%d seq=%d part=%d", in.Backup.Copy.PID, in.Backup.HomeEpoch, in.Backup.Config, in.Backup.Seq, in.Backup.Copy.Part)
+	case HomeTakeOver:
+		s += fmt.Sprintf(" pid=%d epoch=%d", in.Over.Config.PID, in.Over.Config.Epoch)
 	case HomeHeat:
 	default:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.PID, in.Epoch)
@@ -161,6 +174,8 @@ func (in *HomeInput) code(c *tape.Coder) {
 	case HomeDone:
 		tape.Num(c, &in.ID)
 		tapes.Message(c, &in.Result.Owner)
+		tapes.Message(c, &in.Result.Config)
+		tapes.Message(c, &in.Result.Home)
 		tape.Num(c, &in.Result.Freed)
 		tapes.Error(c, &in.Result.Err)
 	case HomeFence:
@@ -173,7 +188,15 @@ func (in *HomeInput) code(c *tape.Coder) {
 		tape.Num(c, &in.Epoch)
 	case HomeHeat:
 		tape.Int(c, &in.Since)
-	case HomeRegistered, HomeDrop, HomeFreeze, HomeThaw, HomeLose, HomeForget, HomeArrive, HomeDepart:
+	case HomeConfigure:
+		tapes.Message(c, &in.Config)
+	case HomeBackup:
+		tapes.Message(c, &in.Backup)
+		tape.Text(c, &in.Node)
+	case HomeTakeOver:
+		tapes.Message(c, &in.Over)
+		tape.Text(c, &in.Why)
+	case HomeRegistered, HomeDrop, HomeDropBackup, HomeFreeze, HomeThaw, HomeLose, HomeForget, HomeArrive, HomeDepart:
 		tape.Num(c, &in.PID)
 		tape.Num(c, &in.Epoch)
 		tape.Text(c, &in.Node)
@@ -246,6 +269,14 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 		h.Depart(in.PID)
 	case HomeInstall:
 		h.Install(in.Map, in.Epoch)
+	case HomeConfigure:
+		out, err = h.Configure(in.Config, nil)
+	case HomeBackup:
+		err = h.Backup(in.Backup, in.Node)
+	case HomeTakeOver:
+		out, err = h.TakeOver(in.Over, in.Why, nil)
+	case HomeDropBackup:
+		h.DropBackup(in.PID, in.Epoch)
 	case HomeHeat:
 		h.Heat(in.Since, heat.NewTop(1))
 		s = h.sumHeat()
@@ -455,4 +486,38 @@ func (h *TapedHome) Arrive(pid wire.PID, from wire.NodeID) error {
 func (h *TapedHome) Depart(pid wire.PID) {
 	h.Home.Depart(pid)
 	h.plain(HomeDepart, pid, 0, "", nil)
+}
+
+func (h *TapedHome) Configure(cfg wire.HomeConfig, out []Effect) ([]Effect, error) {
+	n := len(out)
+	out, err := h.Home.Configure(cfg, out)
+	if h.tape != nil {
+		h.in.Config = cfg
+		h.put(HomeConfigure, 0, tapes.SumError(0, err), out[n:])
+	}
+	return out, err
+}
+
+func (h *TapedHome) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
+	err := h.Home.Backup(req, self)
+	if h.tape != nil {
+		h.in.Backup, h.in.Node = req, self
+		h.put(HomeBackup, 0, tapes.SumError(0, err), nil)
+	}
+	return err
+}
+
+func (h *TapedHome) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]Effect, error) {
+	n := len(out)
+	out, err := h.Home.TakeOver(req, addr, out)
+	if h.tape != nil {
+		h.in.Over, h.in.Why = req, addr
+		h.put(HomeTakeOver, 0, tapes.SumError(0, err), out[n:])
+	}
+	return out, err
+}
+
+func (h *TapedHome) DropBackup(pid wire.PID, upTo wire.Epoch) {
+	h.Home.DropBackup(pid, upTo)
+	h.plain(HomeDropBackup, pid, upTo, "", nil)
 }

@@ -62,10 +62,12 @@ const (
 	OwnDrop       OwnersInputKind = 16
 	OwnWarm       OwnersInputKind = 17
 	OwnHeat       OwnersInputKind = 18
+	OwnHold       OwnersInputKind = 19
+	OwnRecover    OwnersInputKind = 20
 )
 
 var ownersInputNames = []string{"", "map", "unmap", "exit", "release", "fence", "registered", "pass", "freeze", "thaw", "lose", "leave", "left", "arrive", "serve",
-	"adopt", "drop", "warm", "heat"}
+	"adopt", "drop", "warm", "heat", "hold", "recover"}
 
 func (k OwnersInputKind) String() string {
 	if int(k) < len(ownersInputNames) {
@@ -110,7 +112,7 @@ func (in *OwnersInput) String() string {
 		return s + fmt.Sprintf(" epoch=%d", in.Epoch)
 	case OwnPass:
 		return s + fmt.Sprintf(" pid=%d region=%d to=%s epoch=%d", in.Move.PID, in.Move.Region, in.Move.To, in.Move.Epoch)
-	case OwnArrive, OwnDrop:
+	case OwnArrive, OwnDrop, OwnHold, OwnRecover:
 		return s + fmt.Sprintf(" pid=%d region=%d epoch=%d", in.PID, in.Region, in.Epoch)
 	case OwnHeat:
 		return s + fmt.Sprintf(" slots=%d", len(in.Counts))
@@ -144,7 +146,7 @@ func (in *OwnersInput) code(c *tape.Coder) {
 		slot()
 		tape.Text(c, &in.Node)
 		tape.Num(c, &in.Epoch)
-	case OwnArrive, OwnDrop:
+	case OwnArrive, OwnDrop, OwnHold, OwnRecover:
 		tape.Num(c, &in.PID)
 		tape.Num(c, &in.Region)
 		tape.Num(c, &in.Epoch)
@@ -197,6 +199,12 @@ func (o *Owners) Apply(in *OwnersInput) uint32 {
 		o.Left(in.Slot)
 	case OwnArrive:
 		slot, err := o.Arrive(in.PID, in.Region, in.Epoch, in.Node)
+		s = sumUnmap(slot, true, err)
+	case OwnHold:
+		slot, err := o.Hold(in.PID, in.Region, in.Epoch, in.Node)
+		s = sumUnmap(slot, true, err)
+	case OwnRecover:
+		slot, err := o.Recover(in.PID, in.Region, in.Epoch, in.Node)
 		s = sumUnmap(slot, true, err)
 	case OwnServe:
 		o.Serve(in.Slot, in.Mapped)
@@ -415,4 +423,22 @@ func (o *TapedOwners) Heat(n int, dt time.Duration, top *heat.Top) (more bool) {
 	more = o.Owners.Heat(n, dt, top)
 	o.put(OwnHeat, o.sumHeat(more, slots))
 	return more
+}
+
+func (o *TapedOwners) Hold(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, owner wire.NodeID) (uint32, error) {
+	slot, err := o.Owners.Hold(pid, region, epoch, owner)
+	if o.tape != nil {
+		o.in.PID, o.in.Region, o.in.Epoch, o.in.Node = pid, region, epoch, owner
+		o.put(OwnHold, sumUnmap(slot, true, err))
+	}
+	return slot, err
+}
+
+func (o *TapedOwners) Recover(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, from wire.NodeID) (uint32, error) {
+	slot, err := o.Owners.Recover(pid, region, epoch, from)
+	if o.tape != nil {
+		o.in.PID, o.in.Region, o.in.Epoch, o.in.Node = pid, region, epoch, from
+		o.put(OwnRecover, sumUnmap(slot, true, err))
+	}
+	return slot, err
 }

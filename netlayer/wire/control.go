@@ -110,8 +110,12 @@ type Heartbeat struct {
 	Load   Load
 }
 
-// HeartbeatMS is the interval of heartbeats in ms (legoos.md §2).
-const HeartbeatMS = 500
+// HeartbeatMS is the interval of heartbeats in ms: four in the default lease, which is what a stopped process can be noticed by in two
+// seconds.
+const HeartbeatMS = 250
+
+// LoadMS is over how long loads are measured, in ms (legoos.md §2): that of heartbeats is that of the last interval.
+const LoadMS = 500
 
 // MaxProbeMS is the longest that a probe may take, in ms.
 const MaxProbeMS = 30_000
@@ -222,6 +226,8 @@ type RegionMapReq struct {
 	Anon        bool
 	Writable    bool
 	Member      Epoch // of the owner's membership under which the vRegion was granted: an older one is refused; 0 if not known
+	// Config is who makes it redundant, until the owner is known to have heard of it. One that is older than the owner's changes nothing.
+	Config RegionConfig
 }
 
 // RegionUnmapReq removes a part of a vRegion at its owner and frees its pages.
@@ -246,6 +252,14 @@ type VolumeAttachReq struct {
 	Storage     NodeID
 	StorageAddr string
 	ClientAddr  string // of the pComponent, which is told when the buffer cache changes; empty if it cannot be reached, and M→S
+
+	// Of a volume with several copies, which has no Storage; else empty and 0.
+	Replicas    []VolumeReplica
+	Config      uint64 // number of this list of replicas: an older one than is known is ignored
+	WriteQuorum uint8
+	ReadQuorum  uint8
+
+	Through bool // a write is acknowledged once it is at the sComponents, not once it is in the buffer cache
 }
 
 // VolumeCreateReq makes a volume at an sComponent.
@@ -315,6 +329,14 @@ type HeldRegion struct {
 	Epoch  Epoch
 }
 
+// HeldReplica is what a holder has of a vRegion, under the configuration of which it heard last.
+type HeldReplica struct {
+	PID    PID
+	Region RegionNo
+	Epoch  Epoch
+	Config uint64
+}
+
 // HeldVolume is a volume at its sComponent, or at its buffer cache.
 type HeldVolume struct {
 	Volume    VolumeID
@@ -330,6 +352,8 @@ type Holdings struct {
 	Regions   []HeldRegion  // mComponent: vRegions that it owns
 	Volumes   []HeldVolume  // sComponent
 	Caches    []HeldVolume  // mComponent: volumes whose buffer cache is attached there; without sizes
+	Replicas  []HeldReplica // mComponent: vRegions of which it is a holder
+	Backups   []HeldHome    // mComponent: processes of which it is the backup home, under the epoch of the home
 }
 
 // HoldingsRep says who holds what.

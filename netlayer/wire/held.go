@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// MaxHeldPage bounds the things in one answer about holdings, so that it fits into a reply: one takes 32 bytes at most.
+// MaxHeldPage bounds the things in one answer about holdings, so that it fits into a reply: one takes 37 bytes at most.
 const MaxHeldPage = 16384
 
 // HeldList names a list of Holdings.
@@ -18,6 +18,8 @@ const (
 	HeldRegions   HeldList = 3
 	HeldVolumes   HeldList = 4
 	HeldCaches    HeldList = 5
+	HeldReplicas  HeldList = 6
+	HeldBackups   HeldList = 7
 )
 
 // HeldAt is a place in Holdings: in List the first thing that does not come before it, by the process or volume ID, then by
@@ -40,6 +42,8 @@ func (h *Holdings) Page(from HeldAt, limit uint32) (page Holdings, next HeldAt) 
 	page.Regions = heldPart(h.Regions, HeldRegions, from, &left, &next, func(x HeldRegion) HeldAt { return HeldAt{HeldRegions, uint64(x.PID), x.Region} })
 	page.Volumes = heldPart(h.Volumes, HeldVolumes, from, &left, &next, func(x HeldVolume) HeldAt { return HeldAt{HeldVolumes, uint64(x.Volume), 0} })
 	page.Caches = heldPart(h.Caches, HeldCaches, from, &left, &next, func(x HeldVolume) HeldAt { return HeldAt{HeldCaches, uint64(x.Volume), 0} })
+	page.Replicas = heldPart(h.Replicas, HeldReplicas, from, &left, &next, func(x HeldReplica) HeldAt { return HeldAt{HeldReplicas, uint64(x.PID), x.Region} })
+	page.Backups = heldPart(h.Backups, HeldBackups, from, &left, &next, func(x HeldHome) HeldAt { return HeldAt{HeldBackups, uint64(x.PID), 0} })
 	return page, next
 }
 
@@ -73,4 +77,6 @@ func (h *Holdings) Add(page Holdings) {
 	h.Regions = append(h.Regions, page.Regions...)
 	h.Volumes = append(h.Volumes, page.Volumes...)
 	h.Caches = append(h.Caches, page.Caches...)
+	h.Replicas = append(h.Replicas, page.Replicas...)
+	h.Backups = append(h.Backups, page.Backups...)
 }

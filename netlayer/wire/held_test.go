@@ -22,8 +22,10 @@ func TestHoldingsPages(t *testing.T) {
 		}
 		for _, id := range ids("homes") {
 			h.Homes = append(h.Homes, HeldHome{PID: PID(id)})
+			h.Backups = append(h.Backups, HeldHome{PID: PID(id), Epoch: 2})
 			for r := range rapid.IntRange(0, 5).Draw(t, "regions") {
 				h.Regions = append(h.Regions, HeldRegion{PID: PID(id), Region: RegionNo(3 * r)})
+				h.Replicas = append(h.Replicas, HeldReplica{PID: PID(id), Region: RegionNo(2 * r), Config: 1})
 			}
 		}
 		for _, id := range ids("volumes") {
@@ -34,7 +36,7 @@ func TestHoldingsPages(t *testing.T) {
 		var got Holdings
 		for at, pages := (HeldAt{}), 0; ; pages++ {
 			p, next := h.Page(at, limit)
-			n := len(p.Processes) + len(p.Homes) + len(p.Regions) + len(p.Volumes) + len(p.Caches)
+			n := len(p.Processes) + len(p.Homes) + len(p.Regions) + len(p.Volumes) + len(p.Caches) + len(p.Replicas) + len(p.Backups)
 			if limit > 0 && n > int(limit) || n == 0 && next != (HeldAt{}) {
 				t.Fatalf("page %d at %+v has %d things and goes on at %+v", pages, at, n, next)
 			}
@@ -50,9 +52,10 @@ func TestHoldingsPages(t *testing.T) {
 	var full Holdings
 	for i := range MaxHeldPage + 1 {
 		full.Volumes = append(full.Volumes, HeldVolume{Volume: VolumeID(1<<32 - 1 - MaxHeldPage + i), Epoch: 1<<32 - 1, SizeBytes: 1<<64 - 1})
+		full.Replicas = append(full.Replicas, HeldReplica{PID: 1<<64 - 1, Region: RegionNo(1<<64 - 1 - MaxHeldPage + uint64(i)), Epoch: 1<<32 - 1, Config: 1<<64 - 1})
 		full.Regions = append(full.Regions, HeldRegion{PID: 1<<64 - 1, Region: RegionNo(1<<64 - 1 - MaxHeldPage + uint64(i)), Epoch: 1<<32 - 1})
 	}
-	for _, from := range []HeldAt{{}, {List: HeldVolumes}} {
+	for _, from := range []HeldAt{{}, {List: HeldVolumes}, {List: HeldReplicas}} {
 		p, next := full.Page(from, 0)
 		if n := len(Marshal(HoldingsRep{Holds: p, Next: next})); n > MaxBody || next == (HeldAt{}) {
 			t.Errorf("a full page from %+v has %d bytes, at most %d, and goes on at %+v", from, n, MaxBody, next)

@@ -38,7 +38,8 @@ type RegionCopyEndReq struct {
 	Part   uint32
 	Parts  uint32
 	Mapped []MappedPart
-	Pages  uint64 // that the giver holds: the taker compares
+	Pages  uint64       // that the giver holds: the taker compares
+	Config RegionConfig // who makes it redundant, which the taker goes on with under its own epoch
 }
 
 // MoveServeReq tells a taker that everybody knows it: it serves under Epoch from now on.
@@ -72,6 +73,8 @@ type HomeCopyReq struct {
 	FromAddr  string
 	Mapped    []MappedPart
 	Owners    []Owner
+	Configs   []RegionConfig // of vRegions whose owner is not known to have heard of its configuration
+	Backup    HomeConfig     // its backup, which the next home goes on with under its own epoch
 }
 
 // HomeSwitchReq tells a pComponent which mComponent is the home of a process now, under which epoch. Home.Region is not used.

@@ -87,8 +87,28 @@ const (
 	// What nobody owns.
 	OpDrop Op = 119 // G→P, M, S: DropReq → (empty)
 
+	// Replicas of volumes.
+	OpStorageAttach     Op = 144 // M→S: StorageAttachReq → StorageAttachRep
+	OpReplicaBlockRead  Op = 145 // M→S: ReplicaBlock → BlockCopy and block
+	OpReplicaBlockWrite Op = 146 // M→S: ReplicaBlock + block → (empty)
+	OpReplicaVersions   Op = 147 // M→S: ReplicaBlock → a BlockCopy for each
+	OpVolumeConfig      Op = 148 // G→M: VolumeConfigReq → VolumeConfigRep
+
 	// What a giver left.
 	OpMoveAdopt Op = 120 // G→M (taker): MoveReq → MoveStatusRep: the giver is gone, and the taker serves what it has, or drops it
+
+	// What makes memory redundant.
+	OpReplicaOpen   Op = 128 // M→M (owner or new owner → holder): ReplicaOpenReq → ReplicaOpenRep
+	OpReplicaWrite  Op = 129 // M→M (owner → holder): ReplicaWrite + page or share → (empty), or ReplicaSkipped
+	OpReplicaRead   Op = 130 // M→M (owner or new owner → holder): ReplicaRead → ReplicaPages
+	OpReplicaDrop   Op = 131 // M→M (owner → holder), G→M: ReplicaRef → (empty)
+	OpReplicaUnmap  Op = 132 // M→M (owner → holder): ReplicaUnmapReq → (empty)
+	OpRegionConfig  Op = 133 // G→M (owner): RegionConfig → RegionConfigRep: order and question in one
+	OpRegionRecover Op = 134 // G→M (new owner): RegionRecoverReq → RegionRecoverRep: order and question in one
+	OpRegionParts   Op = 135 // M→M (new owner → home): RegionPartsReq → RegionPartsRep
+	OpHomeBackup    Op = 136 // M→M (home → backup): HomeBackupReq → (empty)
+	OpHomeConfig    Op = 137 // G→M (home): HomeConfig → HomeConfigRep: order and question in one
+	OpHomeRecover   Op = 138 // G→M (backup): HomeRecoverReq → HomeRecoverRep: order and question in one
 )
 
 // opNames is an array because every frame asks it whether its op is known.
@@ -106,6 +126,10 @@ var opNames = [256]string{
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
+	OpReplicaOpen: "replica_open", OpReplicaWrite: "replica_write", OpReplicaRead: "replica_read", OpReplicaDrop: "replica_drop", OpReplicaUnmap: "replica_unmap",
+	OpRegionConfig: "region_config", OpRegionRecover: "region_recover", OpRegionParts: "region_parts",
+	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover",
+	OpStorageAttach: "storage_attach", OpReplicaBlockRead: "replica_block_read", OpReplicaBlockWrite: "replica_block_write", OpReplicaVersions: "replica_versions", OpVolumeConfig: "volume_config",
 }
 
 func (o Op) String() string {

@@ -42,6 +42,16 @@ var (
 var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, Sum: 0x01020304}.Append(PageEntry{Page: 0x4034, State: PageZero}.Append(
 	PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil))))
 
+var (
+	regionConfig = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
+	homeConfig   = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
+	replicaWrite = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
+	replicaRead  = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
+	// replicaPages is two pages: a share of eight bytes, and one that is lost.
+	replicaPages = append(PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(
+		ReplicaPages{Next: 0x4036, Count: 2, Bytes: 8, More: true}.Append(nil))), 1, 2, 3, 4, 5, 6, 7, 8)
+)
+
 var mmapRep = MmapRep{Addr: 0x7000_0000, Owners: []Owner{owner}}
 
 var samples = []sample{
@@ -97,15 +107,34 @@ var samples = []sample{
 	{op: OpRaftChunk, req: []byte("raft chunk")},
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
 	{op: OpHoldings, req: HoldingsReq{From: HeldAt{List: HeldRegions, ID: 7, Region: 3}, Limit: 3}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}, Next: HeldAt{List: HeldCaches, ID: 10}}},
-	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "no answer"}},
+	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "connection refused", Refused: true}},
 	{op: OpFault, req: FaultReq{Seq: 3, Seed: 7, Links: []LinkFault{{To: "m1", Lose: 10_000, Duplicate: 1, Reorder: 2, DelayNS: 20_000_000, JitterNS: 3, LateNS: 5_000_000}}, Disk: DiskFault{Times: 10_000, AddNS: 4, Full: true}},
 		rep: FaultRep{Lost: 1, Delayed: 2, Duplicated: 3, Reordered: 4, Dropped: 5, Slowed: 6, Refused: 7}},
 	{op: OpCorruptBlock, req: CorruptReq{Volume: 3, Block: 17, Seed: 7}, rep: CorruptRep{Volume: 3, Block: 17}},
 	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
 	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
 	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
+	{op: OpStorageAttach, req: StorageAttachReq{Volume: 6, Epoch: 3, Config: 2, Instance: 99, SizeBytes: 1 << 30}, rep: StorageAttachRep{OpenEpoch: 2, Open: 17, SyncedEpoch: 2, Synced: 16, Rebooted: true}},
+	{op: OpReplicaBlockRead, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7}.Append(nil), rep: BlockCopy{Version: BlockVersion{2, 9}, Sum: 0x01020304, State: CopyGood}.Append(nil), repPay: PageSize},
+	{op: OpReplicaBlockWrite, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Version: BlockVersion{3, 10}, Flags: ReplicaRepair}.Append(nil), reqPay: PageSize},
+	{op: OpReplicaVersions, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Flags: ReplicaVerify, Count: 2}.Append(nil), rep: BlockCopy{State: CopyUnknown}.Append(BlockCopy{Version: BlockVersion{2, 9}, Sum: 5, State: CopyCorrupt}.Append(nil))},
+	{op: OpVolumeConfig, req: VolumeConfigReq{Volume: VolumeAttachReq{Volume: 6, Epoch: 3, SizeBytes: 1 << 30, Config: 2, WriteQuorum: 2, ReadQuorum: 2, Through: true, Replicas: []VolumeReplica{{"s1", "unix:/run/s1", 2, ReplicaInSync}, {"s2", "unix:/run/s2", 2, ReplicaLeaving}, {"s3", "unix:/run/s3", 4, ReplicaFilling}}}, Attach: true},
+		rep: VolumeConfigRep{Config: 2, InSync: true, Done: 100, Blocks: 200, Lost: []NodeID{"s2"}, Behind: []NodeID{"s1"}}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
+	{op: OpReplicaOpen, req: ReplicaOpenReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryErasure, Data: 2, Parity: 1}, Index: 2, Fresh: true, Member: 4}, rep: ReplicaOpenRep{Pages: 9, Lost: 1}},
+	{op: OpReplicaWrite, req: replicaWrite.Append(nil), reqPay: PageSize},
+	{op: OpReplicaRead, req: replicaRead.Append(nil), rep: replicaPages},
+	{op: OpReplicaDrop, req: ReplicaRef{PID: 7, Region: 3, Epoch: 5, Config: 2}},
+	{op: OpReplicaUnmap, req: ReplicaUnmapReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Barrier: 4, Start: 0x7000_0000, Length: 8192}},
+	{op: OpRegionConfig, req: regionConfig, rep: RegionConfigRep{Config: 2, InSync: []NodeID{"m3"}, Copied: 10, Known: 11, Unprotected: 1, Text: "m4 does not answer"}},
+	{op: OpRegionRecover, req: RegionRecoverReq{Config: regionConfig, OldEpoch: 2, Sources: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4}}, Self: "m2", Member: 2, Via: "m5", ViaAddr: "unix:/run/m5", TimeoutMS: 60000},
+		rep: RegionRecoverRep{State: RecoverServing, Done: 3, Known: 10, Lost: 1, LostPages: []PageNo{0x4033}, Text: "a full log had skipped it"}},
+	{op: OpRegionParts, req: RegionPartsReq{PID: 7, Region: 3, Epoch: 5, From: 0x7000_0000}, rep: RegionPartsRep{Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, More: true}},
+	{op: OpHomeBackup, req: HomeBackupReq{HomeEpoch: 5, Config: 1, Seq: 8, Member: 4, Copy: HomeCopyReq{Parts: 1, PID: 7, Epoch: 2, Addr: "unix:/run/p1", HeapStart: 0x1000, HeapEnd: 0x5000, From: "m1", FromAddr: "unix:/run/m1",
+		Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Writable: true, Name: "heap"}}, Owners: []Owner{owner}, Configs: []RegionConfig{regionConfig}, Backup: homeConfig}}},
+	{op: OpHomeConfig, req: homeConfig, rep: HomeConfigRep{Config: 3, InSync: true}},
+	{op: OpHomeRecover, req: HomeRecoverReq{Config: homeConfig, OldEpoch: 2, Self: "m2", Member: 2, Process: 2, ClientAddr: "unix:/run/p1"}, rep: HomeRecoverRep{State: RecoverTelling, Text: "p1 does not answer"}},
 }
 
 func body(v any) []byte {
@@ -232,6 +261,15 @@ func TestGoldenDecodes(t *testing.T) {
 	if k, ok := ParseBlock(bodies["block_write request"]); !ok || k != block {
 		t.Errorf("block: %+v", k)
 	}
+	if w, ok := ParseReplicaWrite(bodies["replica_write request"]); !ok || w != replicaWrite {
+		t.Errorf("replica_write: %+v", w)
+	}
+	if r, ok := ParseReplicaRead(bodies["replica_read request"]); !ok || r != replicaRead {
+		t.Errorf("replica_read: %+v", r)
+	}
+	if p, pages, ok := ParseReplicaPages(bodies["replica_read reply"]); !ok || p != (ReplicaPages{Next: 0x4036, Count: 2, Bytes: 8, More: true}) || len(pages) != 8 {
+		t.Errorf("replica_read reply: %+v", p)
+	}
 	m, id, f, ok := SplitMissFlush(bodies["miss_flush request"])
 	if gm, ok1 := ParseMiss(m); !ok || !ok1 || gm != miss || id != 0x30001 {
 		t.Errorf("pair: miss %+v, call %#x", gm, id)
@@ -325,6 +363,9 @@ func FuzzHot(f *testing.F) {
 	f.Add(block.Append(nil))
 	f.Add(AppendMissFlush(nil, miss.Append(nil), 3, flush.Append(nil)))
 	f.Add(regionCopy)
+	f.Add(replicaWrite.Append(nil))
+	f.Add(replicaRead.Append(nil))
+	f.Add(replicaPages)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, ok := ParseMiss(b); ok && !bytes.Equal(m.Append(nil), b) {
 			t.Fatalf("miss %x prints back as %x", b, m.Append(nil))
@@ -342,6 +383,21 @@ func FuzzHot(f *testing.F) {
 		}
 		if m, id, fl, ok := SplitMissFlush(b); ok && !bytes.Equal(AppendMissFlush(nil, m, id, fl), b) {
 			t.Fatalf("pair %x does not print back", b)
+		}
+		if w, ok := ParseReplicaWrite(b); ok && !bytes.Equal(w.Append(nil), b) {
+			t.Fatalf("write %x prints back as %x", b, w.Append(nil))
+		}
+		if r, ok := ParseReplicaRead(b); ok && !bytes.Equal(r.Append(nil), b) {
+			t.Fatalf("read %x prints back as %x", b, r.Append(nil))
+		}
+		if p, pages, ok := ParseReplicaPages(b); ok {
+			again := p.Append(nil)
+			for i := range int(p.Count) {
+				again = CopyEntry(b, i).Append(again)
+			}
+			if !bytes.Equal(append(again, pages...), b) {
+				t.Fatalf("pages %x do not print back", b)
+			}
 		}
 		if c, full, ok := ParseRegionCopy(b); ok {
 			again := c.Append(nil)

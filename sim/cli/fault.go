@@ -65,13 +65,13 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 
 // promiseOf is what a cluster outlives.
 func promiseOf(c *configs.Cluster) faults.Promise {
-	p := faults.Promise{Lease: membership.DefaultLease, Nodes: launcher.FaultNodes(c)}
+	p := faults.Promise{Lease: membership.Outlives(membership.DefaultLease, membership.DefaultProbe), Nodes: launcher.FaultNodes(c)}
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	for i := range c.Nodes {
 		n := c.Resolve(c.Nodes[i].ID)
 		switch {
 		case n.Manager != nil:
-			p.Lease = ms(n.Manager.LeaseMS)
+			p.Lease = membership.Outlives(ms(n.Manager.LeaseMS), ms(n.Manager.ProbeMS))
 		case n.Compute != nil:
 			patience := ms(min(n.Compute.Fault.PatienceMS, n.Compute.BlockPatienceMS))
 			if p.Patience == 0 || patience < p.Patience {

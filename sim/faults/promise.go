@@ -10,8 +10,8 @@ import (
 // Promise is what a cluster keeps whatever goes wrong for a while: no page and no block that was acknowledged is lost, and every
 // process goes on. Today nothing has a copy elsewhere, so it is kept only through faults that everybody outlives.
 type Promise struct {
-	// Lease is after how long without a heartbeat a component is taken for silent; if it does not answer a probe either, it is declared
-	// dead, and what it had is lost.
+	// Lease is how long a component may be silent and deaf to probes before it is declared dead, and what it had is lost
+	// (membership.Outlives).
 	Lease time.Duration
 	// Patience is how long a process waits for pages and blocks, and CallTimeout after how long a lost message is sent again.
 	Patience, CallTimeout time.Duration
@@ -54,7 +54,7 @@ func (p *Promise) cost(f Fault, later []Fault) string {
 		}
 	case Pause:
 		if role != wire.RoleManager && p.silent(f.For) {
-			return fmt.Sprintf("%v is declared dead when it is silent for longer than the lease of %v, and what it has is lost", f.Node, Duration(p.Lease))
+			return fmt.Sprintf("%v is declared dead when nobody reaches it for %v, and what it has is lost", f.Node, Duration(p.Lease))
 		}
 	case Partition:
 		return p.cutOff(f)
@@ -105,7 +105,7 @@ func (p *Promise) cutOff(f Fault) string {
 	}
 	for _, n := range p.Nodes {
 		if len(unheard[n.ID]) == managers && managers > 0 && p.silent(f.For) {
-			return fmt.Sprintf("no manager hears %s for longer than the lease of %v: it is declared dead, and what it has is lost", n.ID, Duration(p.Lease))
+			return fmt.Sprintf("no manager hears %s for %v: it is declared dead, and what it has is lost", n.ID, Duration(p.Lease))
 		}
 	}
 	if data && p.outlasts(f.For) {

@@ -197,6 +197,7 @@ func (g *managers) ChangeLeader() {
 	for _, k := range managersOf {
 		g.movers[k].depose()
 	}
+	g.keeper.depose()
 	g.balance.lead()
 	g.balance.arm()
 	g.look()

@@ -21,7 +21,7 @@ import (
 // What managers do at intervals, as live.
 const (
 	// HeartbeatInterval is how often components tell their load.
-	HeartbeatInterval = 500 * time.Millisecond
+	HeartbeatInterval = wire.HeartbeatMS * time.Millisecond
 	// driverPatience is how long an intent that nobody drives is left alone.
 	driverPatience = time.Second
 )
@@ -58,6 +58,7 @@ type managers struct {
 	inquired int
 	vigil    vigil // of who is a member
 	movers   [wire.GSM + 1]*mover
+	keeper   *keeper
 	balance  *balancers
 	readers  map[wire.NodeID]heat.Reader // of the meters of components
 
@@ -79,6 +80,7 @@ func newManagers(c *Cluster) (*managers, error) {
 	for _, k := range managersOf {
 		g.movers[k] = g.newMover(k)
 	}
+	g.keeper = g.newKeeper()
 	g.core = admission.NewCoordinator(g.chance.Uint64(), driverPatience)
 	for _, k := range []wire.Manager{wire.GMM, wire.GSM} {
 		g.inquirer[k] = admission.NewInquirer(driverPatience)

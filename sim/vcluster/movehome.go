@@ -74,12 +74,7 @@ func (v *homeMove) message(y *vtime.Proc, e migrate.Effect) error {
 // close sends the memory map, in as many messages as it needs.
 func (v *homeMove) close(y *vtime.Proc) error {
 	m, all := v.m, v.m.home.Export(v.req.PID)
-	parts := all.Cut()
-	for i, p := range parts {
-		q := wire.HomeCopyReq{
-			Move: v.req.Move, Part: uint32(i), Parts: uint32(len(parts)), PID: all.PID, Epoch: all.Epoch, Addr: all.Addr, HeapStart: all.HeapStart, HeapEnd: all.HeapEnd,
-			From: m.o.ID, FromAddr: addr(m.o.ID), Mapped: p.Mapped, Owners: p.Owners,
-		}
+	for _, q := range all.Messages(wire.HomeCopyReq{Move: v.req.Move, From: m.o.ID, FromAddr: addr(m.o.ID)}) {
 		if err := order(y, m.c, wire.OpHomeCopy, m.no, v.to, sendPatience, q, m.c.nodes[v.to].(*memory).homeCopy); err != nil {
 			return err
 		}

@@ -1,0 +1,41 @@
+package replica
+
+import "splitkernel/netlayer/wire"
+
+// EffectKind says what the driver of a Primary must do.
+type EffectKind uint8
+
+// The effects. Open, Send and Unmap are messages to a holder and are answered by Primary.Answered with their ID.
+const (
+	Open  EffectKind = 1
+	Send  EffectKind = 2 // the page as it is now
+	Unmap EffectKind = 3
+	Drop  EffectKind = 4 // a message that nobody waits for
+	List  EffectKind = 5 // the pages of the slot are wanted, by Listed
+	Ack   EffectKind = 6 // what Waiter waits for is done
+	Fail  EffectKind = 7 // it will not be, because of Err
+)
+
+func (k EffectKind) String() string {
+	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail"}[min(int(k), 7)]
+}
+
+// Effect is one thing that the driver must do. Only the fields of its kind are set.
+type Effect struct {
+	Kind   EffectKind
+	ID     uint64
+	Slot   uint32
+	To     wire.Holder
+	Open   wire.ReplicaOpenReq
+	Write  wire.ReplicaWrite // its process epoch, version and sum are the driver's, unless the page is lost
+	Unmap  wire.ReplicaUnmapReq
+	Drop   wire.ReplicaRef
+	Waiter uint64
+	Err    *wire.Error
+}
+
+// Answer is what came back for a message.
+type Answer struct {
+	Err     *wire.Error
+	Skipped bool // of a Send: a full log did not take it
+}

@@ -1,0 +1,540 @@
+package replica
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Holder is what one mComponent holds for the owners of others. Use one goroutine at a time.
+type Holder struct {
+	o       Options
+	self    wire.NodeID
+	shift   uint // log2(region bytes) - PageShift
+	regions map[key]*held
+	slots   map[uint32]*held
+	logged  int         // pages in the memory of logs
+	saves   []savePlace // pages of logs that are not in the backup file yet, the oldest first; those before next are gone
+	next    int
+	saving  map[savePlace]bool // on their way to the file; a page that comes back waits until the older write has ended
+	saveDue time.Duration      // after a failure
+	fails   int
+	now     wire.Epoch // of the membership; 0: none that counts
+	past    wire.Epoch // the newest that is over
+	stats   HolderStats
+}
+
+// HolderStats counts what a Holder did since its start.
+type HolderStats struct {
+	Regions     int    // now
+	Pages       int    // now
+	LoggedPages int    // in the memory of logs now
+	Writes      uint64 // taken
+	Old         uint64 // not newer than what was there
+	Skipped     uint64 // by a full log
+	Full        uint64 // turned away until there is room
+	Saved       uint64 // pages that went to backup files
+	Stale       uint64 // of an older configuration or barrier
+}
+
+type key struct {
+	pid    wire.PID
+	region wire.RegionNo
+}
+
+// where says where the bytes of a page are.
+type where uint8
+
+const (
+	stored where = 1 // in the page store
+	saved  where = 2 // in the backup file
+	lost   where = 3 // nowhere: only the version is known
+)
+
+type entry struct {
+	version
+	sum   uint32
+	where where
+}
+
+// held is one vRegion.
+type held struct {
+	key
+	epoch    wire.Epoch
+	config   uint64
+	barrier  uint32
+	policy   wire.MemoryPolicy
+	index    uint32
+	slot     uint32
+	pages    map[wire.PageNo]*entry
+	sorted   []wire.PageNo // of pages; nil if not known
+	promoted bool          // this mComponent owns the vRegion now: nothing is added
+}
+
+type savePlace struct {
+	key
+	page wire.PageNo
+}
+
+// NewHolder makes the holder's side. self names this mComponent in errors; regionBytes is the size of a vRegion. The options have been validated.
+func NewHolder(o Options, self wire.NodeID, regionBytes uint64) *Holder {
+	shift := uint(0)
+	for uint64(wire.PageSize)<<shift < regionBytes {
+		shift++
+	}
+	return &Holder{o: o, self: self, shift: shift, regions: map[key]*held{}, slots: map[uint32]*held{}, saving: map[savePlace]bool{}}
+}
+
+// Stats returns the counts.
+func (h *Holder) Stats() HolderStats {
+	s := h.stats
+	s.Regions, s.LoggedPages = len(h.regions), h.logged
+	for _, r := range h.regions { // a sum: no order
+		s.Pages += len(r.pages)
+	}
+	return s
+}
+
+// Registered says under which epoch the managers have this mComponent now.
+func (h *Holder) Registered(e wire.Epoch) {
+	if e > h.past {
+		h.now, h.past = e, e-1
+	}
+}
+
+// Opening is what the driver does for a replica_open.
+type Opening struct {
+	New  bool   // get a slot and call Add
+	Free bool   // free the pages of Slot: a fill begins anew
+	Slot uint32 // unless New
+	Rep  wire.ReplicaOpenRep
+}
+
+// Open takes a configuration. One that is older than what is known is refused as stale.
+func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
+	switch {
+	case req.Member == 0 || req.Member == h.now:
+	case req.Member <= h.past:
+		return o, wire.Errorf(wire.KindNotFound, "%s was made a holder of vRegion %d of process %d under epoch %d of its membership, which is over: it has nothing", h.self, req.Region, req.PID, req.Member)
+	default:
+		return o, wire.Errorf(wire.KindBusy, "%s was made a holder of vRegion %d of process %d under epoch %d of its membership, of which it has not heard: retry", h.self, req.Region, req.PID, req.Member)
+	}
+	r := h.regions[key{req.PID, req.Region}]
+	switch {
+	case r == nil:
+		return Opening{New: true}, nil
+	case req.Epoch < r.epoch || req.Epoch == r.epoch && req.Config < r.config:
+		return o, h.stale(r, req.Epoch, req.Config)
+	}
+	o = Opening{Slot: r.slot}
+	if req.Epoch == r.epoch && req.Config == r.config {
+		o.Rep = r.rep()
+		return o, nil // again
+	}
+	if r.promoted {
+		return o, wire.Errorf(wire.KindBusy, "%s owns vRegion %d of process %d: retry", h.self, req.Region, req.PID)
+	}
+	r.epoch, r.config, r.barrier, r.policy, r.index = req.Epoch, req.Config, 0, req.Policy, req.Index
+	if req.Fresh {
+		h.clear(r)
+		o.Free = true
+	}
+	o.Rep = r.rep()
+	return o, nil
+}
+
+// Add makes a holder of what Open said is new, in the slot that it got.
+func (h *Holder) Add(req wire.ReplicaOpenReq, slot uint32) {
+	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: map[wire.PageNo]*entry{}}
+	h.regions[r.key], h.slots[slot] = r, r
+}
+
+func (r *held) rep() wire.ReplicaOpenRep {
+	rep := wire.ReplicaOpenRep{Pages: uint64(len(r.pages))}
+	for _, e := range r.pages { // a sum: no order
+		if e.where == lost {
+			rep.Lost++
+		}
+	}
+	return rep
+}
+
+func (h *Holder) stale(r *held, epoch wire.Epoch, config uint64) error {
+	h.stats.Stale++
+	return wire.Errorf(wire.KindStale, "%s holds vRegion %d of process %d under epoch %d, configuration %d: %d, %d is over", h.self, r.region, r.pid, r.epoch, r.config, epoch, config)
+}
+
+// clear forgets the pages of a vRegion, which the driver frees.
+func (h *Holder) clear(r *held) {
+	for _, e := range r.pages { // a sum: no order
+		if r.policy.Kind == wire.MemoryLog && e.where == stored {
+			h.logged--
+		}
+	}
+	r.pages, r.sorted = map[wire.PageNo]*entry{}, nil
+}
+
+// Action says what the driver does with a page that came.
+type Action uint8
+
+// The actions.
+const (
+	Old     Action = 1 // acknowledge
+	Store   Action = 2 // store it in the slot's group, and acknowledge
+	Skip    Action = 3 // acknowledge as skipped
+	Discard Action = 4 // free what is stored of the page, and acknowledge: as skipped if it came with bytes
+)
+
+// find gives the vRegion of a request under a configuration.
+func (h *Holder) find(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, config uint64) (*held, error) {
+	r := h.regions[key{pid, region}]
+	switch {
+	case r == nil:
+		return nil, wire.Errorf(wire.KindNotFound, "%s holds nothing of vRegion %d of process %d", h.self, region, pid)
+	case epoch < r.epoch || epoch == r.epoch && config < r.config:
+		return nil, h.stale(r, epoch, config)
+	case epoch != r.epoch || config != r.config:
+		return nil, wire.Errorf(wire.KindBusy, "%s has not heard of epoch %d, configuration %d of vRegion %d of process %d: retry", h.self, epoch, config, region, pid)
+	}
+	return r, nil
+}
+
+// Write takes a page. room says whether a frame of the page store is free.
+func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, err error) {
+	r, err := h.find(w.PID, wire.RegionNo(uint64(w.Page)>>h.shift), w.OwnerEpoch, w.Config)
+	if err != nil {
+		return 0, 0, err
+	}
+	if r.promoted {
+		return 0, 0, h.stale(r, w.OwnerEpoch, w.Config)
+	}
+	if w.Barrier < r.barrier {
+		h.stats.Stale++
+		return 0, 0, wire.Errorf(wire.KindStale, "%s: barrier %d of vRegion %d of process %d is over, want %d", h.self, w.Barrier, r.region, r.pid, r.barrier)
+	}
+	e := r.pages[w.Page]
+	v := version{w.ProcessEpoch, w.Version}
+	skipped := e != nil && e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 // there may be room now
+	if e != nil && !v.newer(e.version) && !skipped {
+		h.stats.Old++
+		return r.slot, Old, nil
+	}
+	isLog := r.policy.Kind == wire.MemoryLog
+	here := e != nil && e.where == stored
+	if w.Flags&wire.ReplicaLost == 0 {
+		if !here && (!room || isLog && uint64(h.logged+1)*wire.PageSize > h.o.LogBytes) {
+			if !isLog || r.policy.LogBlock {
+				h.stats.Full++
+				return 0, 0, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d; give the component more memory_bytes or replica_log_bytes: retry", h.self, r.region, r.pid)
+			}
+			h.stats.Skipped++
+			r.put(w.Page, e, entry{version: v, where: lost})
+			return r.slot, Skip, nil
+		}
+		h.stats.Writes++
+		r.put(w.Page, e, entry{version: v, sum: w.Sum, where: stored})
+		if isLog && !here {
+			h.logged++
+			h.save(savePlace{r.key, w.Page})
+		}
+		return r.slot, Store, nil
+	}
+	if here && isLog {
+		h.logged--
+	}
+	r.put(w.Page, e, entry{version: v, where: lost})
+	return r.slot, Discard, nil
+}
+
+func (r *held) put(page wire.PageNo, e *entry, to entry) {
+	if e == nil {
+		e = &entry{}
+		r.pages[page], r.sorted = e, nil
+	}
+	*e = to
+}
+
+// Unmap removes the pages of a range; the driver frees them in the slot's group. ok is false if it was done before.
+func (h *Holder) Unmap(req wire.ReplicaUnmapReq) (slot uint32, ok bool, err error) {
+	r, err := h.find(req.PID, req.Region, req.Epoch, req.Config)
+	if err != nil {
+		return 0, false, err
+	}
+	if r.promoted {
+		return 0, false, h.stale(r, req.Epoch, req.Config)
+	}
+	if req.Barrier <= r.barrier {
+		return r.slot, false, nil
+	}
+	r.barrier = req.Barrier
+	h.Forgot(r.slot, wire.PageNo(req.Start>>wire.PageShift), req.Length>>wire.PageShift)
+	return r.slot, true, nil
+}
+
+// Forgot removes pages of a slot whose vRegion is unmapped, by its owner that may be this mComponent now.
+func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
+	r := h.slots[slot]
+	if r == nil {
+		return
+	}
+	gone := 0
+	for page, e := range r.pages { // no order: each is deleted
+		if page < first || uint64(page-first) >= n {
+			continue
+		}
+		if r.policy.Kind == wire.MemoryLog && e.where == stored {
+			h.logged--
+		}
+		delete(r.pages, page)
+		gone++
+	}
+	if gone > 0 {
+		r.sorted = nil
+	}
+}
+
+// Item is one page of an answer to a replica_read.
+type Item struct {
+	wire.PageEntry
+	Saved bool // its bytes are in the backup file only
+}
+
+// Read lists the pages that are asked for. A new owner reads under the configuration under which it has opened this holder.
+func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.ReplicaPages, err error) {
+	r, err := h.find(q.PID, q.Region, q.OwnerEpoch, q.Config)
+	if err != nil {
+		return items, head, err
+	}
+	if q.Flags&wire.ReplicaList == 0 {
+		head.Bytes = uint32(r.policy.ShareBytes())
+	}
+	if q.Flags&wire.ReplicaExact != 0 {
+		if e := r.pages[q.Page]; e != nil {
+			items = append(items, e.item(q.Page))
+			head.Count = 1
+		}
+		head.Next = q.Page + 1
+		return items, head, nil
+	}
+	if r.sorted == nil {
+		r.sorted = sortedPages(r.pages)
+	}
+	i, _ := slices.BinarySearch(r.sorted, q.Page)
+	n := min(len(r.sorted)-i, int(q.Count))
+	for _, page := range r.sorted[i : i+n] {
+		items = append(items, r.pages[page].item(page))
+		head.Next = page + 1
+	}
+	head.Count, head.More = uint32(n), i+n < len(r.sorted)
+	return items, head, nil
+}
+
+func (e *entry) item(page wire.PageNo) Item {
+	it := Item{PageEntry: wire.PageEntry{Page: page, State: wire.PageFull, Epoch: e.epoch, Version: e.version.version, Sum: e.sum}, Saved: e.where == saved}
+	if e.where == lost {
+		it.State, it.Sum = wire.PageLost, 0
+	}
+	return it
+}
+
+// Drop forgets what is here of a vRegion up to a configuration: ok says that there is something, whose slot the driver gives up.
+func (h *Holder) Drop(ref wire.ReplicaRef) (slot uint32, ok bool, err error) {
+	r := h.regions[key{ref.PID, ref.Region}]
+	switch {
+	case r == nil || r.promoted:
+		return 0, false, nil
+	case r.epoch > ref.Epoch || r.epoch == ref.Epoch && r.config > ref.Config:
+		return 0, false, h.stale(r, ref.Epoch, ref.Config)
+	}
+	h.remove(r)
+	return r.slot, true, nil
+}
+
+func (h *Holder) remove(r *held) {
+	h.clear(r)
+	delete(h.regions, r.key)
+	delete(h.slots, r.slot)
+}
+
+// Promote says that this mComponent owns the vRegion from now on, under an epoch and configuration of which its former owner knows nothing: what is here is
+// no longer a replica. ok is false if nothing of it is here. The driver reads from it what is in the backup file, and which pages are lost, and then calls Forget.
+func (h *Holder) Promote(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, config uint64) (slot uint32, ok bool, err error) {
+	r := h.regions[key{pid, region}]
+	if r == nil {
+		return 0, false, nil
+	}
+	if epoch < r.epoch || epoch == r.epoch && config < r.config {
+		return 0, false, h.stale(r, epoch, config)
+	}
+	if !r.promoted && r.policy.Kind == wire.MemoryLog {
+		for _, e := range r.pages { // a sum: no order
+			if e.where == stored {
+				h.logged-- // they are pages of an owner
+			}
+		}
+	}
+	r.epoch, r.config, r.promoted = epoch, config, true
+	return r.slot, true, nil
+}
+
+// Forget drops what Promote has left. The slot stays the owner's.
+func (h *Holder) Forget(pid wire.PID, region wire.RegionNo) {
+	if r := h.regions[key{pid, region}]; r != nil && r.promoted {
+		delete(h.regions, r.key)
+		delete(h.slots, r.slot)
+	}
+}
+
+// Exit forgets what is here of a process that has ended; its slots are those that vregion.Owners.Exit names.
+func (h *Holder) Exit(pid wire.PID) {
+	for _, r := range h.sorted() {
+		if r.pid == pid {
+			h.exit(r)
+		}
+	}
+}
+
+func (h *Holder) exit(r *held) {
+	if r.promoted {
+		delete(h.regions, r.key)
+		delete(h.slots, r.slot)
+		return
+	}
+	h.remove(r)
+}
+
+// Fence forgets everything, because the managers gave up what is here.
+func (h *Holder) Fence() {
+	h.now, h.past = 0, max(h.past, h.now)
+	for _, r := range h.sorted() {
+		h.exit(r)
+	}
+}
+
+func (h *Holder) sorted() []*held {
+	list := make([]*held, 0, len(h.regions))
+	for _, r := range h.regions {
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b *held) int { return cmp.Or(cmp.Compare(a.pid, b.pid), cmp.Compare(a.region, b.region)) })
+	return list
+}
+
+// Holdings lists what is held, ascending.
+func (h *Holder) Holdings() []wire.HeldReplica {
+	out := make([]wire.HeldReplica, 0, len(h.regions))
+	for _, r := range h.sorted() {
+		if !r.promoted {
+			out = append(out, wire.HeldReplica{PID: r.pid, Region: r.region, Epoch: r.epoch, Config: r.config})
+		}
+	}
+	return out
+}
+
+// Save is a page of a log on its way to the backup file.
+type Save struct {
+	PID    wire.PID
+	Region wire.RegionNo
+	Slot   uint32
+	Page   wire.PageNo
+	Epoch  wire.Epoch
+	No     uint64 // version
+	Sum    uint32
+}
+
+// NextSave gives the next page to write to a backup file; what the store has of it then is what is written.
+func (h *Holder) NextSave(now time.Duration) (Save, bool) {
+	for h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages && now >= h.saveDue {
+		at := h.saves[h.next]
+		if h.next++; h.next == len(h.saves) {
+			h.saves, h.next = h.saves[:0], 0
+		}
+		r := h.regions[at.key]
+		if r == nil || r.promoted || h.saving[at] { // Saved comes back to it
+			continue
+		}
+		if e := r.pages[at.page]; e != nil && e.where == stored {
+			h.saving[at] = true
+			return Save{at.pid, at.region, r.slot, at.page, e.epoch, e.version.version, e.sum}, true
+		}
+	}
+	return Save{}, false
+}
+
+// save puts a page into the queue. Of those that were unmapped meanwhile it holds no more than of those that the log has room for.
+func (h *Holder) save(at savePlace) {
+	if room := 2 * (h.logged + 16); len(h.saves) >= room {
+		seen := map[savePlace]bool{}
+		kept := h.saves[:0]
+		for _, x := range h.saves[h.next:] {
+			if r := h.regions[x.key]; r != nil && r.pages[x.page] != nil && r.pages[x.page].where == stored && !seen[x] {
+				seen[x] = true
+				kept = append(kept, x)
+			}
+		}
+		h.saves, h.next = kept, 0
+	}
+	h.saves = append(h.saves, at)
+}
+
+// SaveDue gives when NextSave has something again after a failure; false if there is nothing.
+func (h *Holder) SaveDue() (time.Duration, bool) {
+	return h.saveDue, h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages
+}
+
+// Saved reports that a page is in the backup file, or why not; free says that its frame is not needed any more.
+func (h *Holder) Saved(now time.Duration, s Save, err error) (free bool) {
+	at := savePlace{key{s.PID, s.Region}, s.Page}
+	delete(h.saving, at)
+	if err != nil {
+		h.fails++
+		h.saveDue = now + h.o.pause(h.fails)
+	} else {
+		h.fails, h.saveDue = 0, 0
+	}
+	r := h.regions[at.key]
+	if r == nil || r.promoted {
+		return false
+	}
+	e := r.pages[s.Page]
+	if e == nil || e.where != stored {
+		return false // it is gone
+	}
+	if err != nil || e.version != (version{s.Epoch, s.No}) || r.slot != s.Slot {
+		h.save(at)
+		return false
+	}
+	e.where = saved
+	h.logged--
+	h.stats.Saved++
+	return true
+}
+
+// CheckInvariants reports a broken one, for tests.
+func (h *Holder) CheckInvariants() error {
+	logged := 0
+	for _, r := range h.sorted() {
+		if h.slots[r.slot] != r {
+			return fmt.Errorf("replica: slot %d is not that of vRegion %d of process %d", r.slot, r.region, r.pid)
+		}
+		for page, e := range r.pages {
+			if uint64(page)>>h.shift != uint64(r.region) {
+				return fmt.Errorf("replica: page %#x is not in vRegion %d", uint64(page), r.region)
+			}
+			if e.where < stored || e.where > lost || e.where == saved && r.policy.Kind != wire.MemoryLog {
+				return fmt.Errorf("replica: page %#x of a %v is at %d", uint64(page), r.policy.Kind, e.where)
+			}
+			if r.policy.Kind == wire.MemoryLog && !r.promoted && e.where == stored {
+				logged++
+			}
+		}
+	}
+	if len(h.slots) != len(h.regions) || logged != h.logged || uint64(logged)*wire.PageSize > h.o.LogBytes || len(h.saving) > h.o.SaveMessages {
+		return fmt.Errorf("replica: %d slots of %d vRegions, %d pages in logs, counted as %d, at most %d bytes, %d on their way to files",
+			len(h.slots), len(h.regions), logged, h.logged, h.o.LogBytes, len(h.saving))
+	}
+	return nil
+}

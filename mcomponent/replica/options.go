@@ -1,0 +1,55 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Options bounds the two roles.
+type Options struct {
+	// WindowMessages bounds the messages that are under way to one holder of one vRegion; more pages wait in order. Those of a fill are at
+	// most half of them.
+	WindowMessages int `yaml:"replica_window_messages"`
+	// RetryMS is the first pause before a holder that did not answer is tried again, in ms; it doubles up to MaxRetryMS.
+	RetryMS    int `yaml:"replica_retry_ms"`
+	MaxRetryMS int `yaml:"replica_max_retry_ms"`
+	// LogBytes bounds the pages in the memory of all logs that this mComponent keeps for others, in bytes. 0 keeps none: every flush
+	// waits or is skipped.
+	LogBytes uint64 `yaml:"replica_log_bytes"`
+	// SaveMessages bounds the pages that are on their way to backup files.
+	SaveMessages int `yaml:"replica_save_messages"`
+}
+
+// DefaultOptions returns the defaults.
+func DefaultOptions() Options {
+	return Options{WindowMessages: 64, RetryMS: 2, MaxRetryMS: 200, LogBytes: 64 << 20, SaveMessages: 16}
+}
+
+// Validate returns every fault, by key.
+func (o Options) Validate() error {
+	var errs []error
+	for _, b := range []struct {
+		key   string
+		v     int
+		least int
+	}{{"replica_window_messages", o.WindowMessages, 2}, {"replica_retry_ms", o.RetryMS, 1}, {"replica_max_retry_ms", o.MaxRetryMS, o.RetryMS}, {"replica_save_messages", o.SaveMessages, 1}} {
+		if b.v < b.least || b.v > 1<<20 {
+			errs = append(errs, fmt.Errorf("%s: %d, want %d to %d", b.key, b.v, b.least, 1<<20))
+		}
+	}
+	if o.LogBytes%wire.PageSize != 0 {
+		errs = append(errs, fmt.Errorf("replica_log_bytes: %d, want a multiple of %d", o.LogBytes, wire.PageSize))
+	}
+	return errors.Join(errs...)
+}
+
+func (o Options) pause(attempts int) time.Duration {
+	d := o.RetryMS
+	for i := 1; i < attempts && d < o.MaxRetryMS; i++ {
+		d *= 2
+	}
+	return time.Duration(min(d, o.MaxRetryMS)) * time.Millisecond
+}

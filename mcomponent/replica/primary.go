@@ -1,0 +1,739 @@
+package replica
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"splitkernel/netlayer/wire"
+)
+
+// version orders the contents of a page.
+type version struct {
+	epoch   wire.Epoch
+	version uint64
+}
+
+func (v version) newer(o version) bool {
+	return v.epoch > o.epoch || v.epoch == o.epoch && v.version > o.version
+}
+
+// Primary is the owner's side of all vRegions that this mComponent owns and that have holders. Use one goroutine at a time: with the
+// lock under which pages are flushed.
+type Primary struct {
+	o       Options
+	regions map[uint32]*owned   // by slot
+	slots   []uint32            // of regions, ascending
+	sent    map[uint64]*message // not answered yet
+	lastID  uint64
+	stats   Stats
+}
+
+// Stats counts what a Primary did since its start.
+type Stats struct {
+	Regions     int    // with redundancy now
+	Sent        uint64 // pages, those of fills and those sent again included
+	Filled      uint64 // pages that went to holders that are filled
+	Retries     uint64 // messages that got no answer, or not that they wanted
+	Skipped     uint64 // pages that a full log has skipped
+	Unprotected int    // of them those that were not written again
+	Lost        int    // pages of which only the version is known
+}
+
+// owned is one vRegion.
+type owned struct {
+	slot     uint32
+	cfg      wire.RegionConfig
+	barrier  uint32
+	links    []*link
+	writes   map[wire.PageNo]*write
+	unmaps   []*unmap // in the order of their barriers
+	lost     map[wire.PageNo]version
+	skipped  map[wire.PageNo]uint32 // by link, those that have skipped it
+	deposed  *wire.Error            // a holder knows a newer owner
+	lists    bool                   // pages were asked for
+	finished bool                   // it is no longer here
+}
+
+// link is a holder as its owner sees it.
+type link struct {
+	to        wire.Holder
+	index     uint32
+	fresh     bool // it forgets what it has when it is opened
+	opened    bool
+	opening   bool
+	dead      bool // not of the configuration any more
+	out       int  // messages with pages that are under way
+	queue     []wire.PageNo
+	next      int // in queue
+	filling   bool
+	listed    bool          // fill is known
+	fill      []wire.PageNo // what it is to get, ascending; shared by those that are filled together
+	filled    int           // of fill
+	underFill int           // of them queued or under way
+	unmapping bool
+	attempts  int
+	waits     bool
+	due       time.Duration
+	why       *wire.Error // of the last failure
+}
+
+// write is a page that some holder has not got yet in its newest version.
+type write struct {
+	gen     uint32 // counts the flushes while it is outstanding
+	got     []got  // by link
+	waiters []waiter
+}
+
+type got struct {
+	gen    uint32
+	queued bool
+	out    uint64 // the message that is under way
+	fill   bool
+}
+
+type waiter struct {
+	gen  uint32
+	call uint64
+}
+
+// unmap is one that some holder has not heard of.
+type unmap struct {
+	barrier       uint32
+	start, length uint64
+	got           []bool // by link
+	call          uint64
+}
+
+type message struct {
+	id      uint64
+	kind    EffectKind
+	r       *owned
+	l       *link
+	page    wire.PageNo
+	gen     uint32
+	config  uint64
+	epoch   wire.Epoch
+	barrier uint32
+}
+
+// NewPrimary makes the owner's side. The options have been validated.
+func NewPrimary(o Options) *Primary {
+	return &Primary{o: o, regions: map[uint32]*owned{}, sent: map[uint64]*message{}}
+}
+
+// Stats returns the counts.
+func (p *Primary) Stats() Stats {
+	s := p.stats
+	s.Regions = len(p.slots)
+	for _, slot := range p.slots {
+		r := p.regions[slot]
+		s.Unprotected += len(r.skipped)
+		s.Lost += len(r.lost)
+	}
+	return s
+}
+
+// Redundant reports whether a slot's vRegion has a configuration.
+func (p *Primary) Redundant(slot uint32) bool { return p.regions[slot] != nil }
+
+// Configure takes a configuration for a slot; one that is not newer than the one that is there changes nothing.
+func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfig, out []Effect) []Effect {
+	r := p.regions[slot]
+	if cfg.Config == 0 || r != nil && !cfg.Newer(r.cfg.Epoch, r.cfg.Config) {
+		return out
+	}
+	if r == nil {
+		r = &owned{slot: slot, writes: map[wire.PageNo]*write{}, lost: map[wire.PageNo]version{}, skipped: map[wire.PageNo]uint32{}}
+		p.regions[slot] = r
+		i, _ := slices.BinarySearch(p.slots, slot)
+		p.slots = slices.Insert(p.slots, i, slot)
+	}
+	old := r.links
+	r.cfg, r.deposed, r.links = cfg, nil, make([]*link, len(cfg.Holders))
+	from := make([]int, len(r.links)) // of the links before, or -1
+	for i, h := range cfg.Holders {
+		from[i] = slices.IndexFunc(old, func(l *link) bool { return l.to.Node == h.Node && l.to.Member == h.Member })
+		if from[i] < 0 {
+			r.links[i] = &link{to: h, index: h.Index, fresh: h.Filling, filling: h.Filling}
+			r.lists = r.lists || h.Filling
+			continue
+		}
+		l := *old[from[i]] // what was sent under the older configuration finds the dead one
+		l.to, l.opened, l.opening, l.unmapping, l.out, l.waits, l.attempts = h, false, false, false, 0, false, 0
+		l.queue, l.next, l.underFill = nil, 0, 0
+		if l.filling && !h.Filling { // GMM has heard that it is filled, or takes it for filled
+			l.filling = false
+		}
+		r.links[i] = &l
+	}
+	for i, l := range old {
+		l.dead = true
+		if !slices.Contains(from, i) {
+			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
+		}
+	}
+	for page, bits := range r.skipped { // no order: each by itself
+		delete(r.skipped, page)
+		for i := range r.links {
+			if from[i] >= 0 && bits>>from[i]&1 != 0 {
+				r.skip(page, i, true)
+			}
+		}
+	}
+	for _, page := range sortedPages(r.writes) {
+		w := r.writes[page]
+		before := w.got
+		w.got = make([]got, len(r.links))
+		for i := range r.links {
+			if from[i] >= 0 {
+				w.got[i] = got{gen: before[from[i]].gen, fill: before[from[i]].fill}
+			}
+			if w.got[i].gen < w.gen {
+				w.got[i].queued = true
+				r.links[i].queue = append(r.links[i].queue, page)
+				if w.got[i].fill {
+					r.links[i].underFill++
+				}
+			}
+		}
+	}
+	for _, u := range r.unmaps {
+		before := u.got
+		u.got = make([]bool, len(r.links))
+		for i := range r.links {
+			if from[i] >= 0 {
+				u.got[i] = before[from[i]]
+			}
+		}
+	}
+	out = p.settle(r, out)
+	if r.lists {
+		out = append(out, Effect{Kind: List, Slot: slot})
+	}
+	return p.pump(now, r, out)
+}
+
+func sortedPages[V any](m map[wire.PageNo]V) []wire.PageNo {
+	list := make([]wire.PageNo, 0, len(m))
+	for p := range m {
+		list = append(list, p)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Listed gives the flushed pages of a slot, in any order, for List. The slice is the Primary's from now on.
+func (p *Primary) Listed(now time.Duration, slot uint32, pages []wire.PageNo, out []Effect) []Effect {
+	r := p.regions[slot]
+	if r == nil || !r.lists {
+		return out
+	}
+	r.lists = false
+	pages = append(pages, sortedPages(r.lost)...)
+	slices.Sort(pages)
+	pages = slices.Compact(pages)
+	for _, l := range r.links {
+		if l.filling && !l.listed {
+			l.fill, l.listed = pages, true
+		}
+	}
+	return p.pump(now, r, out)
+}
+
+// Write takes note that a flush of a page was applied, or found as old: waiter is answered when every holder has the page as it is now, or newer.
+func (p *Primary) Write(now time.Duration, slot uint32, page wire.PageNo, call uint64, out []Effect) []Effect {
+	r := p.regions[slot]
+	if r == nil {
+		return append(out, Effect{Kind: Ack, Slot: slot, Waiter: call})
+	}
+	if r.deposed != nil {
+		return append(out, Effect{Kind: Fail, Slot: slot, Waiter: call, Err: r.deposed})
+	}
+	if len(r.links) == 0 {
+		return append(out, Effect{Kind: Ack, Slot: slot, Waiter: call})
+	}
+	w := r.writes[page]
+	if w == nil {
+		w = &write{got: make([]got, len(r.links))}
+		r.writes[page] = w
+	}
+	w.gen++
+	w.waiters = append(w.waiters, waiter{w.gen, call})
+	for i, l := range r.links {
+		if g := &w.got[i]; !g.queued && g.out == 0 {
+			g.queued = true
+			l.queue = append(l.queue, page)
+		}
+	}
+	return p.pump(now, r, out)
+}
+
+// Unmap takes note that a range was unmapped and its pages freed: call is answered when every holder has done the same. Flushes of its pages
+// that wait are acknowledged: nobody reads what they wrote.
+func (p *Primary) Unmap(now time.Duration, slot uint32, start, length uint64, call uint64, out []Effect) []Effect {
+	r := p.regions[slot]
+	if r == nil {
+		return append(out, Effect{Kind: Ack, Slot: slot, Waiter: call})
+	}
+	if r.deposed != nil {
+		return append(out, Effect{Kind: Fail, Slot: slot, Waiter: call, Err: r.deposed})
+	}
+	in := func(page wire.PageNo) bool {
+		a := uint64(page) << wire.PageShift
+		return a >= start && a-start < length
+	}
+	for _, page := range sortedPages(r.writes) {
+		if w := r.writes[page]; in(page) {
+			for _, x := range w.waiters {
+				out = append(out, Effect{Kind: Ack, Slot: slot, Waiter: x.call})
+			}
+			r.forget(page, w)
+		}
+	}
+	for page := range r.lost { // no order: each is deleted
+		if in(page) {
+			delete(r.lost, page)
+		}
+	}
+	for page := range r.skipped {
+		if in(page) {
+			delete(r.skipped, page)
+		}
+	}
+	if len(r.links) == 0 {
+		return append(out, Effect{Kind: Ack, Slot: slot, Waiter: call})
+	}
+	r.barrier++
+	r.unmaps = append(r.unmaps, &unmap{barrier: r.barrier, start: start, length: length, got: make([]bool, len(r.links)), call: call})
+	return p.pump(now, r, out)
+}
+
+// forget drops a page that is outstanding. It may stand in queues still.
+func (r *owned) forget(page wire.PageNo, w *write) {
+	for i, l := range r.links {
+		if w.got[i].fill {
+			l.underFill--
+			l.filled++
+		}
+	}
+	delete(r.writes, page)
+}
+
+// Lose takes note that of a page only the version is known: a full log had skipped it, and its owner was lost.
+func (p *Primary) Lose(slot uint32, page wire.PageNo, epoch wire.Epoch, v uint64) {
+	if r := p.regions[slot]; r != nil {
+		r.lost[page] = version{epoch, v}
+	}
+}
+
+// Lost gives the error for a page that is lost, or nil.
+func (p *Primary) Lost(slot uint32, page wire.PageNo) error {
+	r := p.regions[slot]
+	if r == nil || len(r.lost) == 0 {
+		return nil
+	}
+	v, ok := r.lost[page]
+	if !ok {
+		return nil
+	}
+	return wire.Errorf(wire.KindFailed, "page %#x of process %d is lost: a full log had skipped its version %d, and its owner was lost", uint64(page)<<wire.PageShift, r.cfg.PID, v.version)
+}
+
+// Flushing is asked before a flush is applied: old reports that it is older than one that was lost, so that it changes nothing. Otherwise the page is
+// not lost any more.
+func (p *Primary) Flushing(slot uint32, page wire.PageNo, epoch wire.Epoch, v uint64) (old bool) {
+	r := p.regions[slot]
+	if r == nil {
+		return false
+	}
+	lost, ok := r.lost[page]
+	if ok && lost.newer(version{epoch, v}) { // the very one that is lost may come again: its sender had not heard that it was acknowledged
+		return true
+	}
+	delete(r.lost, page)
+	return false
+}
+
+// LostPages lists the pages of a slot that are lost, ascending, at most n.
+func (p *Primary) LostPages(slot uint32, n int) []wire.PageNo {
+	r := p.regions[slot]
+	if r == nil {
+		return nil
+	}
+	list := sortedPages(r.lost)
+	return list[:min(len(list), n)]
+}
+
+// Close ends the redundancy of a slot: its vRegion is served elsewhere, or its process has ended. Then drop is true, and the holders are
+// told to forget it.
+func (p *Primary) Close(slot uint32, drop bool, why *wire.Error, out []Effect) []Effect {
+	r := p.regions[slot]
+	if r == nil {
+		return out
+	}
+	out = p.fail(r, why, out)
+	for _, l := range r.links {
+		l.dead = true
+		if drop {
+			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: wire.ReplicaRef{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config}})
+		}
+	}
+	r.finished = true
+	delete(p.regions, slot)
+	i, _ := slices.BinarySearch(p.slots, slot)
+	p.slots = slices.Delete(p.slots, i, i+1)
+	return out
+}
+
+// fail answers everybody who waits.
+func (p *Primary) fail(r *owned, why *wire.Error, out []Effect) []Effect {
+	for _, page := range sortedPages(r.writes) {
+		w := r.writes[page]
+		for _, x := range w.waiters {
+			out = append(out, Effect{Kind: Fail, Slot: r.slot, Waiter: x.call, Err: why})
+		}
+		r.forget(page, w)
+	}
+	for _, u := range r.unmaps {
+		out = append(out, Effect{Kind: Fail, Slot: r.slot, Waiter: u.call, Err: why})
+	}
+	r.unmaps = nil
+	return out
+}
+
+// Config gives the configuration of a slot; its Config is 0 if it has none.
+func (p *Primary) Config(slot uint32) wire.RegionConfig {
+	if r := p.regions[slot]; r != nil {
+		return r.cfg
+	}
+	return wire.RegionConfig{}
+}
+
+// Status says how far the owner has come with the configuration of a slot.
+func (p *Primary) Status(slot uint32) wire.RegionConfigRep {
+	r := p.regions[slot]
+	if r == nil {
+		return wire.RegionConfigRep{}
+	}
+	s := wire.RegionConfigRep{Config: r.cfg.Config, Unprotected: uint64(len(r.skipped))}
+	for _, l := range r.links {
+		if l.filling {
+			s.Copied += uint64(l.filled)
+			s.Known += uint64(len(l.fill))
+		}
+		if l.inSync() {
+			s.InSync = append(s.InSync, l.to.Node)
+		} else if l.why != nil && s.Text == "" {
+			s.Text = fmt.Sprintf("%s: %v", l.to.Node, l.why)
+		}
+	}
+	slices.Sort(s.InSync)
+	if r.deposed != nil {
+		s.Text = r.deposed.Error()
+	}
+	return s
+}
+
+func (l *link) inSync() bool {
+	return l.opened && (!l.filling || l.listed && l.filled == len(l.fill))
+}
+
+// pump sends what may be sent.
+func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
+	if r.deposed != nil {
+		return out
+	}
+	for i, l := range r.links {
+		if l.waits {
+			continue
+		}
+		if !l.opened {
+			if !l.opening {
+				l.opening = true
+				e := Effect{Kind: Open, Open: wire.ReplicaOpenReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config, Policy: r.cfg.Policy,
+					Index: l.index, Fresh: l.fresh, Member: l.to.Member}}
+				out = p.send(r, l, &message{}, e, out)
+			}
+			continue
+		}
+		if !l.unmapping {
+			if j := slices.IndexFunc(r.unmaps, func(u *unmap) bool { return !u.got[i] }); j >= 0 {
+				u := r.unmaps[j]
+				l.unmapping = true
+				out = p.send(r, l, &message{gen: u.barrier}, Effect{Kind: Unmap, Unmap: wire.ReplicaUnmapReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch,
+					Config: r.cfg.Config, Barrier: u.barrier, Start: u.start, Length: u.length}}, out)
+			}
+		}
+		for l.out < p.o.WindowMessages {
+			page, ok := r.nextPage(i, l, p.o.WindowMessages/2)
+			if !ok {
+				break
+			}
+			w := r.writes[page]
+			g := &w.got[i]
+			g.queued, g.out = false, p.lastID+1
+			l.out++
+			p.stats.Sent++
+			e := Effect{Kind: Send, Write: wire.ReplicaWrite{PID: r.cfg.PID, Page: page, OwnerEpoch: r.cfg.Epoch, Config: r.cfg.Config, Barrier: r.barrier}}
+			if g.fill {
+				e.Write.Flags |= wire.ReplicaFill
+			}
+			if v, ok := r.lost[page]; ok {
+				e.Write.Flags |= wire.ReplicaLost
+				e.Write.ProcessEpoch, e.Write.Version = v.epoch, v.version
+			}
+			out = p.send(r, l, &message{page: page, gen: w.gen}, e, out)
+		}
+	}
+	return out
+}
+
+// nextPage gives the next page for a link: what was flushed first, then what it is filled with.
+func (r *owned) nextPage(i int, l *link, fills int) (wire.PageNo, bool) {
+	for l.next < len(l.queue) {
+		page := l.queue[l.next]
+		if l.next++; l.next == len(l.queue) {
+			l.queue, l.next = l.queue[:0], 0
+		}
+		if w := r.writes[page]; w != nil && w.got[i].queued {
+			return page, true
+		}
+	}
+	for l.filling && l.underFill < fills && l.filled+l.underFill < len(l.fill) {
+		page := l.fill[l.filled+l.underFill]
+		w := r.writes[page]
+		if w == nil {
+			w = &write{gen: 1, got: make([]got, len(r.links))}
+			for j := range w.got {
+				w.got[j].gen = 1
+			}
+			r.writes[page] = w
+		}
+		g := &w.got[i]
+		switch {
+		case g.fill:
+			// A page stands in the list once, so this cannot be.
+			panic(fmt.Sprintf("replica: page %#x fills %s twice", uint64(page), l.to.Node))
+		case g.out != 0 || g.queued || g.gen < w.gen:
+			g.fill = true // it is on its way, as it was flushed since
+			l.underFill++
+			continue
+		case w.gen > 1 || len(w.waiters) > 0:
+			l.filled++ // this one has got what was flushed since
+			continue
+		}
+		g.fill, g.gen = true, 0
+		l.underFill++
+		return page, true
+	}
+	return 0, false
+}
+
+func (p *Primary) send(r *owned, l *link, m *message, e Effect, out []Effect) []Effect {
+	p.lastID++
+	m.id, m.kind, m.r, m.l, m.epoch, m.config, m.barrier = p.lastID, e.Kind, r, l, r.cfg.Epoch, r.cfg.Config, r.barrier
+	p.sent[m.id] = m
+	e.ID, e.Slot, e.To = m.id, r.slot, l.to
+	return append(out, e)
+}
+
+// Answered reports the answer to a message.
+func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect) []Effect {
+	m := p.sent[id]
+	if m == nil {
+		return out
+	}
+	delete(p.sent, id)
+	r, l := m.r, m.l
+	if l.dead || r.finished {
+		return out // under an older configuration
+	}
+	i := slices.Index(r.links, l)
+	var w *write
+	switch m.kind {
+	case Open:
+		l.opening = false
+	case Unmap:
+		l.unmapping = false
+	case Send:
+		l.out--
+		if w = r.writes[m.page]; w != nil && w.got[i].out == id {
+			w.got[i].out = 0
+		} else {
+			w = nil // it was unmapped since
+		}
+	}
+	if a.Err != nil {
+		if w != nil && w.got[i].gen < w.gen {
+			w.got[i].queued = true
+			l.queue = append(l.queue, m.page)
+		}
+		p.stats.Retries++
+		l.why = a.Err
+		switch {
+		case a.Err.Kind == wire.KindStale && m.barrier < r.barrier:
+			return p.pump(now, r, out) // an unmap has overtaken it
+		case a.Err.Kind == wire.KindStale:
+			r.deposed = &wire.Error{Kind: wire.KindStale, Text: fmt.Sprintf("vRegion %d of process %d has a newer owner, as %s says: %s", r.cfg.Region, r.cfg.PID, l.to.Node, a.Err.Text)}
+			return p.fail(r, r.deposed, out)
+		}
+		l.attempts++
+		l.waits, l.due = true, now+p.o.pause(l.attempts)
+		return out
+	}
+	l.attempts, l.why = 0, nil
+	switch m.kind {
+	case Open:
+		l.opened, l.fresh = true, false
+	case Unmap:
+		for _, u := range r.unmaps {
+			if u.barrier == m.gen {
+				u.got[i] = true
+			}
+		}
+		out = p.settle(r, out)
+	case Send:
+		if w == nil {
+			break
+		}
+		g := &w.got[i]
+		if g.fill {
+			g.fill = false
+			l.underFill--
+			l.filled++
+			p.stats.Filled++
+		}
+		g.gen = max(g.gen, m.gen)
+		r.skip(m.page, i, a.Skipped)
+		if a.Skipped {
+			p.stats.Skipped++
+		}
+		if g.gen < w.gen {
+			g.queued = true
+			l.queue = append(l.queue, m.page)
+		}
+		out = p.got(r, m.page, w, out)
+	}
+	return p.pump(now, r, out)
+}
+
+// skip takes note whether a holder has skipped a page.
+func (r *owned) skip(page wire.PageNo, i int, skipped bool) {
+	if !skipped && len(r.skipped) == 0 {
+		return
+	}
+	bit := uint32(1) << i
+	if skipped {
+		r.skipped[page] |= bit
+	} else if r.skipped[page] &^= bit; r.skipped[page] == 0 {
+		delete(r.skipped, page)
+	}
+}
+
+// got answers those for whom every holder has got the page.
+func (p *Primary) got(r *owned, page wire.PageNo, w *write, out []Effect) []Effect {
+	all := w.gen
+	for i := range w.got {
+		all = min(all, w.got[i].gen)
+	}
+	n := 0
+	for n < len(w.waiters) && w.waiters[n].gen <= all {
+		out = append(out, Effect{Kind: Ack, Slot: r.slot, Waiter: w.waiters[n].call})
+		n++
+	}
+	w.waiters = w.waiters[:copy(w.waiters, w.waiters[n:])]
+	if all == w.gen {
+		delete(r.writes, page)
+	}
+	return out
+}
+
+// settle answers whoever waits for nobody any more.
+func (p *Primary) settle(r *owned, out []Effect) []Effect {
+	for _, page := range sortedPages(r.writes) {
+		out = p.got(r, page, r.writes[page], out)
+	}
+	kept := r.unmaps[:0]
+	for _, u := range r.unmaps {
+		if slices.Contains(u.got, false) {
+			kept = append(kept, u)
+		} else {
+			out = append(out, Effect{Kind: Ack, Slot: r.slot, Waiter: u.call})
+		}
+	}
+	clear(r.unmaps[len(kept):])
+	r.unmaps = kept
+	return out
+}
+
+// Due gives when Tick has something to do; false if it waits for answers only.
+func (p *Primary) Due() (due time.Duration, ok bool) {
+	for _, slot := range p.slots {
+		for _, l := range p.regions[slot].links {
+			if l.waits && (!ok || l.due < due) {
+				due, ok = l.due, true
+			}
+		}
+	}
+	return due, ok
+}
+
+// Tick goes on after pauses.
+func (p *Primary) Tick(now time.Duration, out []Effect) []Effect {
+	for _, slot := range p.slots {
+		r, again := p.regions[slot], false
+		for _, l := range r.links {
+			if l.waits && now >= l.due {
+				l.waits, again = false, true
+			}
+		}
+		if again {
+			out = p.pump(now, r, out)
+		}
+	}
+	return out
+}
+
+// CheckInvariants reports a broken one, for tests.
+func (p *Primary) CheckInvariants() error {
+	if !slices.IsSorted(p.slots) || len(p.slots) != len(p.regions) {
+		return fmt.Errorf("replica: %d vRegions at %d slots, which are in order: %t", len(p.regions), len(p.slots), slices.IsSorted(p.slots))
+	}
+	for _, slot := range p.slots {
+		r := p.regions[slot]
+		for page, w := range r.writes {
+			all := w.gen
+			for i, g := range w.got {
+				all = min(all, g.gen)
+				if l := r.links[i]; g.gen > w.gen || g.gen < w.gen && !g.queued && g.out == 0 && r.deposed == nil {
+					return fmt.Errorf("replica: page %#x of slot %d: %s has flush %d of %d, and nothing is under way", uint64(page), slot, l.to.Node, g.gen, w.gen)
+				}
+			}
+			if len(w.got) != len(r.links) || all == w.gen {
+				return fmt.Errorf("replica: page %#x of slot %d is outstanding at nobody", uint64(page), slot)
+			}
+			if !slices.IsSortedFunc(w.waiters, func(a, b waiter) int { return cmp.Compare(a.gen, b.gen) }) || len(w.waiters) > 0 && w.waiters[0].gen <= all {
+				return fmt.Errorf("replica: page %#x of slot %d: somebody waits who is not to", uint64(page), slot)
+			}
+		}
+		for i, l := range r.links {
+			fills, under := 0, 0
+			for _, w := range r.writes {
+				if w.got[i].fill {
+					fills++
+				}
+			}
+			for _, m := range p.sent {
+				if m.l == l && m.kind == Send {
+					under++
+				}
+			}
+			if l.dead || fills != l.underFill || l.out != under || l.out > p.o.WindowMessages || l.filled+l.underFill > len(l.fill) {
+				return fmt.Errorf("replica: slot %d, %s: dead %t, %d of %d fills under way, %d done of %d, %d of %d messages", slot, l.to.Node, l.dead, fills, l.underFill, l.filled, len(l.fill), under, l.out)
+			}
+		}
+	}
+	return nil
+}
