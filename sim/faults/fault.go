@@ -139,6 +139,16 @@ const (
 	DefaultBy = 5 * time.Millisecond
 )
 
+// Names are the components that a fault names, in order.
+func (f *Fault) Names() (ids []wire.NodeID) {
+	for _, w := range f.who() {
+		if w.ID != "" {
+			ids = append(ids, w.ID)
+		}
+	}
+	return ids
+}
+
 // who gives all components that a fault names, in order.
 func (f *Fault) who() []Who {
 	if f.Kind.Network() {

@@ -15,9 +15,13 @@ import (
 const mostSeeds = 10_000
 
 // TestCanaries switches faults on that are put into the cores on purpose. Each must be caught, and without it the seed that caught it must be
-// clean. CANARY is the number of the one to try; all are if it is not set.
+// clean. CANARY is the number of the one to try; all are if it is not set; CANARY_SEEDS how many seeds each has.
 func TestCanaries(t *testing.T) {
 	only, _ := strconv.Atoi(os.Getenv("CANARY"))
+	seeds := uint64(mostSeeds)
+	if n, err := strconv.ParseUint(os.Getenv("CANARY_SEEDS"), 10, 64); err == nil {
+		seeds = n
+	}
 	for c := canary.None + 1; int(c) <= len(canary.Names); c++ {
 		if only != 0 && int(c) != only {
 			continue
@@ -25,7 +29,7 @@ func TestCanaries(t *testing.T) {
 		t.Run(canary.Names[c], func(t *testing.T) {
 			canary.Switch(c)
 			defer canary.Switch(canary.None)
-			r := Run(context.Background(), RunOptions{First: 1, Seeds: mostSeeds, MaxFailures: 1})
+			r := Run(context.Background(), RunOptions{First: 1, Seeds: seeds, MaxFailures: 1})
 			if r.Failures == 0 {
 				t.Fatalf("not caught by %d seeds", r.Seeds)
 			}

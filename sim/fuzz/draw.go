@@ -32,7 +32,7 @@ func DefaultWorld() *World {
 }
 
 func defaultProcess() Process {
-	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128}
+	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1}
 }
 
 // die draws for a world.
@@ -65,7 +65,7 @@ func Draw(seed uint64) *World {
 	w := DefaultWorld()
 	w.Seed, w.Heal = seed, time.Duration(d.from(3000, 9000))*time.Millisecond
 	gentle := d.part(60)
-	w.Managers, w.Compute, w.Memory, w.Storage, w.Racks = one(d, 1, 3, 3, 3, 5), d.from(1, 3), d.from(1, 4), one(d, 0, 1, 1, 2, 2), d.from(1, 2)
+	w.Managers, w.Compute, w.Memory, w.Storage, w.Racks = one(d, 1, 3, 3, 3, 5), d.from(1, 3), d.from(1, 4), one(d, 0, 1, 1, 2, 3, 4), d.from(1, 2)
 	w.RegionPages, w.CachePages, w.Workers = one(d, 64, 128, 256), one(d, 32, 128, 512), d.from(1, 3)
 	names := placement.Names()
 	w.GPM, w.GMM, w.GSM, w.Caches = one(d, names...), one(d, names...), one(d, names...), one(d, names...)
@@ -100,7 +100,7 @@ func (d die) process(w *World, i int) Process {
 	p := Process{
 		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, policy.Names()...), Mechanism: one(d, excache.Mechanisms()...),
 		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
-		Sectors: 128,
+		Sectors: 128, WriteQuorum: 1, ReadQuorum: 1,
 	}
 	if d.part(60) {
 		p.Begin = d.at(w.Heal / 2)
@@ -113,6 +113,11 @@ func (d die) process(w *World, i int) Process {
 	}
 	if p.Volumes > 0 && d.part(30) { // one that is about its volumes
 		p.Refs, p.Burst, p.Sectors, p.Blocks = d.from(100, 600), d.from(4, 16), one(d, 512, 1024, 2048), d.from(4, 16)
+	}
+	if p.Copies = 1; p.Volumes > 0 && w.Storage > 1 && d.part(60) {
+		p.Copies, p.Through = d.from(2, w.Storage), d.part(40)
+		p.WriteQuorum = d.from(p.Copies/2+1, p.Copies)
+		p.ReadQuorum = d.from(p.Copies-p.WriteQuorum+1, p.Copies)
 	}
 	if d.part(30) {
 		p.MemoryBytes = uint64(p.Pages) * wire.PageSize

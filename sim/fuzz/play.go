@@ -64,6 +64,7 @@ type game struct {
 	nodes      []faults.Node
 	players    []*player
 	law5       law5
+	copied     map[wire.VolumeID]bool // volumes that several sComponents serve under one epoch
 	failure    *Failure
 	operations uint64
 	coverage   Coverage
@@ -72,7 +73,7 @@ type game struct {
 
 // Play plays a world to its end, or to the first thing that does not hold.
 func Play(w *World) (out *Outcome) {
-	g := &game{w: w, nodes: w.nodes()}
+	g := &game{w: w, nodes: w.nodes(), copied: map[wire.VolumeID]bool{}}
 	out = &Outcome{}
 	defer func() {
 		if r := recover(); r != nil { // a broken invariant of a core
@@ -87,6 +88,9 @@ func Play(w *World) (out *Outcome) {
 	o := w.options()
 	g.law5.last = map[owned]owner{}
 	o.Served = func(s vcluster.Served) {
+		if s.Thing == wire.MoveVolume && g.copied[s.Volume] {
+			return
+		}
 		if err := g.law5.served(&s); err != nil {
 			g.fail("two owners", "%v", err)
 		}

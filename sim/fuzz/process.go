@@ -88,7 +88,7 @@ func (p *player) live(y *vtime.Proc) (err error) {
 	y.Sleep(p.o.Begin)
 	spec := admission.VNodeSpec{Name: p.o.Name, Threads: uint32(p.o.Threads), ExCacheLines: uint64(p.o.Lines), MemoryBytes: p.o.MemoryBytes}
 	for i := range p.o.Volumes {
-		spec.Volumes = append(spec.Volumes, admission.VolumeSpec{Name: fmt.Sprint(p.o.Name, i), SizeBytes: uint64(p.o.Sectors) * wire.SectorSize})
+		spec.Volumes = append(spec.Volumes, admission.VolumeSpec{Name: fmt.Sprint(p.o.Name, i), SizeBytes: uint64(p.o.Sectors) * wire.SectorSize, Copies: p.o.copies()})
 	}
 	for i := 0; ; i++ {
 		if p.place, err = c.Admit(y, spec); err == nil || i == tries || wire.KindOf(err) != wire.KindNoRoom {
@@ -100,7 +100,9 @@ func (p *player) live(y *vtime.Proc) (err error) {
 		return fmt.Errorf("admission: %w", err)
 	}
 	for i, v := range p.place.Volumes {
-		p.open = append(p.open, vcluster.VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: spec.Volumes[i].Name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache})
+		if p.open = append(p.open, vcluster.VolumeAt(v, spec.Volumes[i].Name)); v.Copies.Replicated() {
+			p.g.copied[v.Volume] = true
+		}
 	}
 	for _, o := range p.open {
 		if err := c.CreateVolume(y, p.place.Node, o); err != nil {

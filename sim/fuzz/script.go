@@ -139,6 +139,7 @@ func (p *Process) fields() []field {
 		number("pages", &p.Pages, 1, MaxPages), number("refs", &p.Refs, 0, MaxRefs), share("writes", &p.Writes), share("near", &p.Near),
 		number("think", &p.Think, 0, 1<<40), number("burst", &p.Burst, 1, MaxRefs), share("remaps", &p.Remaps),
 		number("volumes", &p.Volumes, 0, 8), number("sectors", &p.Sectors, 1, MaxSectors), number("blocks", &p.Blocks, 0, 1024),
+		number("copies", &p.Copies, 1, 16), number("write_quorum", &p.WriteQuorum, 1, 16), number("read_quorum", &p.ReadQuorum, 1, 16), flag("through", &p.Through),
 		number("memory_bytes", &p.MemoryBytes, 0, 1<<40),
 	}
 }
@@ -320,6 +321,9 @@ func (w *World) check() error {
 	for i := range w.Processes {
 		p := &w.Processes[i]
 		add(seen[p.Name], "process %s is there twice", p.Name)
+		if err := p.copies().Check(); err != nil {
+			errs = append(errs, fmt.Errorf("process %s: %w", p.Name, err))
+		}
 		add(p.Volumes > 0 && w.Storage == 0, "process %s has volumes, but there is no storage", p.Name)
 		seen[p.Name] = true
 	}

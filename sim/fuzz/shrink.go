@@ -85,6 +85,7 @@ func (s *shrinker) round() (shorter bool) {
 		for _, change := range []func(p *Process){
 			func(p *Process) { p.Volumes, p.Blocks = 0, 0 },
 			func(p *Process) { p.Volumes = min(p.Volumes, 1) },
+			func(p *Process) { p.Copies, p.WriteQuorum, p.ReadQuorum, p.Through = 1, 1, 1, false },
 			func(p *Process) { p.Remaps = 0 },
 			func(p *Process) { p.Threads = 1 },
 			func(p *Process) { p.Begin = 0 },

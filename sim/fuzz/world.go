@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/weigh"
@@ -69,8 +70,20 @@ type Process struct {
 	Remaps      faults.Share // of the bursts, after which a few pages are mapped anew or given back for good
 	Volumes     int
 	Sectors     int // of each
-	Blocks      int // requests of blocks after each burst
+	Copies      int // sComponents that hold each; 1 is one without quorums
+	WriteQuorum int // of several copies
+	ReadQuorum  int
+	Through     bool // a write waits until it is durable
+	Blocks      int  // requests of blocks after each burst
 	MemoryBytes uint64
+}
+
+// copies are those of the process's volumes.
+func (p *Process) copies() admission.Copies {
+	if p.Copies < 2 {
+		return admission.Copies{Through: p.Through}
+	}
+	return admission.Copies{Replicas: uint8(p.Copies), WriteQuorum: uint8(p.WriteQuorum), ReadQuorum: uint8(p.ReadQuorum), Through: p.Through}
 }
 
 // The nodes of a world, by their role's letter and a number.
@@ -87,10 +100,33 @@ func (w *World) nodes() (out []faults.Node) {
 	return out
 }
 
-// Promise is what the drawn policies survive. Nothing has a copy elsewhere yet, whatever the policies are, so it is that of every cluster.
-// Policies of redundancy, once they are drawn, are to be told here, and nowhere else: who plays a world asks only whether it was Kept.
+// Promise is what every cluster survives, whatever its policies are. What the drawn policies survive beyond it is told by survived, and nowhere
+// else: who plays a world asks only whether the promise was Kept.
 func (w *World) Promise() faults.Promise {
-	return faults.Promise{Lease: w.Lease, Patience: w.Patience, CallTimeout: vcluster.CallTimeout, Nodes: w.nodes()}
+	return faults.Promise{Lease: min(w.Lease, membership.Outlives(w.Lease, membership.DefaultProbe)), Patience: w.Patience, CallTimeout: vcluster.CallTimeout, Nodes: w.nodes()}
+}
+
+// survived reports whether the policies of a world survive a fault that breaks the promise of a cluster without them: volumes with copies
+// outlive the loss of as many sComponents as their quorums can spare, and a block that changed is read elsewhere. Policies of memory and of
+// checkpoints belong here, too.
+func (w *World) survived(f *faults.Fault) bool {
+	if w.nodesRole(f.Node.ID) != wire.RoleStorage {
+		return false
+	}
+	hit := map[wire.NodeID]bool{}
+	for i := range w.Faults {
+		for _, id := range w.Faults[i].Names() {
+			if w.nodesRole(id) == wire.RoleStorage {
+				hit[id] = true
+			}
+		}
+	}
+	for i := range w.Processes {
+		if p := &w.Processes[i]; p.Volumes > 0 && p.copies().Survives() < len(hit) {
+			return false
+		}
+	}
+	return true
 }
 
 // options are those of the cluster.
