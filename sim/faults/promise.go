@@ -162,7 +162,7 @@ func (p *Promise) back(f Fault, later []Fault) bool {
 		return !p.outlasts(f.For)
 	}
 	for _, g := range later {
-		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Progress == g.At.Progress &&
+		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Phase == Idle && g.At.Phase == Idle && f.At.Progress == g.At.Progress &&
 			(f.At.Progress || !p.outlasts(max(g.At.After-f.At.After, 1))) {
 			return true
 		}
