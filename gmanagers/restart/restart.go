@@ -118,7 +118,12 @@ func Request(p gpm.Process, homes []gmm.Process, volumes []gsm.Volume, addr func
 		found := false
 		for _, v := range volumes {
 			if found = v.Volume == w.Volume; found {
-				q.Volumes = append(q.Volumes, wire.RestartVolume{Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: addr(v.Storage), Cache: v.Cache, CacheAddr: addr(v.Cache)})
+				at := v.Place(addr)
+				a := at.Attach("")
+				q.Volumes = append(q.Volumes, wire.RestartVolume{
+					Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: addr(v.Storage), Cache: v.Cache, CacheAddr: addr(v.Cache),
+					Replicas: a.Replicas, Config: a.Config, WriteQuorum: a.WriteQuorum, ReadQuorum: a.ReadQuorum, Through: a.Through,
+				})
 				break
 			}
 		}

@@ -59,12 +59,13 @@ const (
 	HomeBackup     HomeInputKind = 22
 	HomeTakeOver   HomeInputKind = 23
 	HomeDropBackup HomeInputKind = 24
-	HomeCut        HomeInputKind = 25
-	HomeRollback   HomeInputKind = 26
+	HomeOpenBacked HomeInputKind = 25
+	HomeCut        HomeInputKind = 26
+	HomeRollback   HomeInputKind = 27
 )
 
 var homeInputNames = []string{"", "open", "mmap", "munmap", "brk", "owners", "exit", "switch", "done", "fence", "registered", "pass", "drop", "freeze", "thaw",
-	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup", "cut", "rollback"}
+	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup", "open_backed", "cut", "rollback"}
 
 func (k HomeInputKind) String() string {
 	if int(k) < len(homeInputNames) {
@@ -108,7 +109,7 @@ type HomeInput struct {
 func (in *HomeInput) String() string {
 	s := in.Kind.String()
 	switch in.Kind {
-	case HomeOpen:
+	case HomeOpen, HomeOpenBacked:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.Open.PID, in.Open.Epoch)
 	case HomeMmap:
 		s += fmt.Sprintf(" pid=%d addr=%#x length=%d", in.Mmap.PID, in.Mmap.Addr, in.Mmap.Length)
@@ -165,7 +166,7 @@ func (in *HomeInput) code(c *tape.Coder) {
 	}
 	tape.Num(c, &in.Call)
 	switch in.Kind {
-	case HomeOpen:
+	case HomeOpen, HomeOpenBacked:
 		tapes.Message(c, &in.Open)
 	case HomeMmap:
 		tapes.Message(c, &in.Mmap)
@@ -245,6 +246,8 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 	switch in.Kind {
 	case HomeOpen:
 		err = h.Open(in.Open)
+	case HomeOpenBacked:
+		out = h.OpenBacked(in.Call, in.Open, nil)
 	case HomeMmap:
 		out = h.Mmap(in.Call, in.Mmap, nil)
 	case HomeMunmap:
@@ -554,4 +557,13 @@ func (h *TapedHome) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect)
 func (h *TapedHome) DropBackup(pid wire.PID, upTo wire.Epoch) {
 	h.Home.DropBackup(pid, upTo)
 	h.plain(HomeDropBackup, pid, upTo, "", nil)
+}
+
+func (h *TapedHome) OpenBacked(call uint64, req wire.ProcessOpenReq, out []Effect) []Effect {
+	n := len(out)
+	if out = h.Home.OpenBacked(call, req, out); h.tape == nil {
+		return out
+	}
+	h.in.Open = req
+	return h.called(HomeOpenBacked, call, n, out)
 }

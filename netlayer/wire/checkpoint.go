@@ -70,6 +70,12 @@ type RestartVolume struct {
 	StorageAddr string
 	Cache       NodeID
 	CacheAddr   string
+	// Of one with several copies, as VolumeAttachReq has them.
+	Replicas    []VolumeReplica
+	Config      uint64
+	WriteQuorum uint8
+	ReadQuorum  uint8
+	Through     bool
 }
 
 // RestartState is how far a restart is.

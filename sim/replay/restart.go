@@ -156,7 +156,8 @@ func (v *revival) layout() checkpoint.Layout {
 func (v *revival) attach(ctx context.Context) error {
 	v.volumes = nil
 	for i, w := range v.req.Volumes {
-		vol, err := v.visitor.Attach(ctx, pcomponent.VolumeOptions{ID: w.Volume, Epoch: w.Epoch, SizeBytes: w.SizeBytes, Storage: w.Storage, StorageAddr: w.StorageAddr, Cache: w.Cache, CacheAddr: w.CacheAddr})
+		vol, err := v.visitor.Attach(ctx, pcomponent.VolumeOptions{ID: w.Volume, Epoch: w.Epoch, SizeBytes: w.SizeBytes, Storage: w.Storage, StorageAddr: w.StorageAddr, Cache: w.Cache, CacheAddr: w.CacheAddr,
+			Replicas: w.Replicas, Config: w.Config, WriteQuorum: w.WriteQuorum, ReadQuorum: w.ReadQuorum, Through: w.Through})
 		if err != nil {
 			return err
 		}

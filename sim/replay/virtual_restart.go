@@ -156,6 +156,9 @@ func (p *vprocess) Volumes(vs []wire.RestartVolume) (out []vcluster.VolumeOption
 	for i, v := range vs[:min(len(vs), len(p.v.names))] { // the others are not made yet
 		a := p.v.volumes[i] // its copies, if it has several: an older list of them than the buffer cache knows is ignored
 		a.Epoch, a.Storage, a.StorageAddr, a.Cache, a.CacheAddr = v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr
+		if v.Config > a.Config {
+			a.Replicas, a.Config = v.Replicas, v.Config
+		}
 		out = append(out, vcluster.VolumeAt(a, p.v.names[i]))
 	}
 	return out
