@@ -43,11 +43,17 @@ func (c *Component) Visitor(o ProcessOptions) *Process {
 		p.blocks[k] = newHistogram()
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.homeIs, p.homeMoved = context.WithCancel(context.Background())
 	return p
 }
 
 // Depart ends a visit. The volumes stay attached.
-func (p *Process) Depart() { p.stop() }
+func (p *Process) Depart() {
+	p.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.homeMoved()
+}
 
 // Rollback has the home and the owners of a visitor's memory go back to a checkpoint, and gives where they are.
 func (p *Process) Rollback(ctx context.Context, to wire.Cut) (home wire.Owner, rep wire.ProcessRollbackRep, err error) {
