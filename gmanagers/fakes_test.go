@@ -164,6 +164,8 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 			return err
 		}
 		return f.begin(q)
+	case wire.OpRegionRecover, wire.OpRegionConfig, wire.OpHomeRecover, wire.OpHomeConfig:
+		return f.redundant(req, rep)
 	}
 	var ref wire.MoveRef
 	if err := wire.Unmarshal(req.Body, &ref); err != nil {
