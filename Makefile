@@ -3,6 +3,7 @@
 # make reproduce  the figures of the LegoOS paper beside the published ones
 # make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make scale 2 000 simulated components with 10 000 processes: their memory and processor time
+# make chaos  200 random faults on clusters of real processes, whose runs are recorded: nothing may be lost
 # make fuzz   every fuzz target for FUZZTIME
 GO       ?= go
 BIN      := bin/splitkernel
@@ -12,6 +13,8 @@ LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
 TESTP    ?= 2
 TIMEOUT  ?= 8m
 FUZZTIME ?= 10s
+FAULTS   ?= 200
+SEED     ?= 1
 BENCH    ?= .
 # Pure cores: they and their tests have no goroutine, so the race detector, which slows them three to ten times, has nothing to
 # see there (sim/arch holds this list true). All other packages run under it.
@@ -26,7 +29,7 @@ EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstM
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce build test lint bench scale fuzz clean
+.PHONY: run reproduce build test lint bench scale chaos fuzz clean
 
 run: build
 	$(BIN) run
@@ -54,6 +57,9 @@ bench:
 
 scale:
 	$(GO) test -run '^$$' -bench Thousand -benchtime 1x -timeout 30m ./sim/replay
+
+chaos: build
+	$(BIN) chaos --faults $(FAULTS) --seed $(SEED)
 
 fuzz:
 	@for pkg in $$($(GO) list ./...); do \

@@ -27,6 +27,8 @@ const (
 	stepTimeout = 3 * time.Second
 	// lookInterval is how often a leader looks for transactions that nobody drives, and for holds that stay prepared.
 	lookInterval = 250 * time.Millisecond
+	// minLook is the least time between two looks at the members that may have ended, unless something happened.
+	minLook = 5 * time.Millisecond
 	// patience is how long those are left alone: longer than an admission takes, shorter than anybody wants to wait.
 	patience = time.Second
 )
@@ -34,16 +36,18 @@ const (
 // driver performs what the cores of admission decide while this process leads: it sends steps and changes in batches and
 // wakes who waits. Lock order: d.mu before m.mu, and before a stale read of the host.
 type driver struct {
-	m        *Managers
-	host     *raftsm.Host
-	client   *client.Client
-	movers   [wire.GSM + 1]*mover
-	keeper   *keeper
-	moving   *client.Client // of the movers, as is peers
-	peers    *components
-	ctx      context.Context    // ends with Run
-	settings admission.Settings // what this process says of admissions
-	wg       sync.WaitGroup     // senders
+	m         *Managers
+	host      *raftsm.Host
+	client    *client.Client
+	movers    [wire.GSM + 1]*mover
+	rebuilder *rebuilder
+	vigils    [wire.GSM + 1]*vigil
+	moving    *client.Client // of the movers, as is peers
+	peers     *components
+	keeping   *components        // of the keeper: the movers close theirs when nothing moves
+	ctx       context.Context    // ends with Run
+	settings  admission.Settings // what this process says of admissions
+	wg        sync.WaitGroup     // senders
 
 	// How long the end of a preempted vNode waits for components, and each attempt to end one takes.
 	evictPatience, endTimeout time.Duration
@@ -86,16 +90,17 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
 	d := &driver{
-		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
+		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), keeping: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
 		lost: lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
 		d.lost, d.evictPatience, d.endTimeout = lost.New(p), p, p
 	}
 	for _, g := range groups {
+		d.vigils[g] = &vigil{d: d, g: g, wake: make(chan struct{}, 1)}
 		d.movers[g] = newMover(m, host, g, moving, d.peers)
 	}
-	d.keeper = newKeeper(m, host, moving)
+	d.rebuilder = newRebuilder(m, host, moving)
 	return d, nil
 }
 
@@ -111,14 +116,15 @@ func (d *driver) run() {
 		loops.Go(func() { d.every(lookInterval, func() { d.inquire(g, q) }) })
 	}
 	for _, g := range groups {
-		v := &vigil{d: d, g: g}
-		loops.Go(func() { d.every(lookInterval, v.look) })
+		loops.Go(d.vigils[g].run)
 		b := newBalancer(d.m, d.host, g, d.moving, d.movers[g])
 		d.movers[g].ended = b.woken
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 		loops.Go(func() { b.run(d.ctx) })
 	}
-	loops.Go(func() { d.keeper.run(d.ctx) })
+	loops.Go(func() { d.rebuilder.run(d.ctx) })
+	kept := newKeeper(d.m, d.host, d.moving, d.keeping)
+	loops.Go(func() { kept.run(d.ctx) })
 	for _, g := range groups {
 		s := &sweeper{d: d, g: g}
 		loops.Go(func() { d.every(lookInterval, s.look) })
@@ -129,6 +135,7 @@ func (d *driver) run() {
 	d.client.Close() // ends the calls on their way
 	d.moving.Close()
 	d.peers.close()
+	d.keeping.close()
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()

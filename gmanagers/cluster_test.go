@@ -99,6 +99,7 @@ func (c *cluster) start(i int) {
 	}
 	so := netlayer.DefaultServerOptions()
 	so.Cluster, so.Role, so.Node, so.Workers = "test", wire.RoleManager, n.id, gmanagers.MinWorkers
+	so.OnGone = m.Disconnected
 	l, err := netlayer.Listen(c.peers[i].Addr)
 	if err != nil {
 		c.t.Fatal(err)

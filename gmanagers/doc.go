@@ -21,6 +21,7 @@
 // package moves decides (mover.go), and orders moves as the pure package balance plans (balancer.go, weigh.go). It fences nobody: heartbeats are answered with how the component stands.
 //
 //	m, err := gmanagers.New(options)
+//	serverOptions.OnGone = m.Disconnected // so that who ends is noticed at once
 //	server := netlayer.NewServer(m.Handler(), serverOptions)
 //	go server.Serve(ctx, listener)
 //	err = m.Run(ctx) // until ctx ends; its own goroutines have ended then

@@ -7,19 +7,19 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/client"
-	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/internal/raftsm"
-	"splitkernel/gmanagers/redundancy"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
-// keeperInterval is how often the leader of GMM looks whether its books of copies have changed: processes may wait for what is recovered.
-const keeperInterval = 20 * time.Millisecond
+// keeperInterval is how often GSM's leader looks which volumes need something.
+const keeperInterval = 250 * time.Millisecond
 
-// keeper sees to what the books of GMM call not settled while this process leads it: it performs what the pure package redundancy decides. One
-// goroutine owns it; the calls, at most redundancy.MaxCalls, have one each and hand their answers to it. Changes are proposed together, as many
-// as came up while the proposal before was under way.
+// keeper looks after copies of volumes and buffer caches while this process leads GSM: it performs what the pure package repair
+// decides. One goroutine owns it; the calls, at most repair.MaxCalls, have one each and hand their answers to it.
 type keeper struct {
 	m      *Managers
 	host   *raftsm.Host
@@ -28,32 +28,29 @@ type keeper struct {
 	answer chan keeperAnswer
 
 	term    uint64
-	core    *redundancy.Taped // nil while this process does not lead, or does not know all yet
-	seen    news              // as of the last Sync
-	effects []redundancy.Effect
-	queue   []redundancy.Effect // to be proposed, of core
-	busy    bool                // a proposal is under way
+	core    *repair.Keeper // nil while this process does not lead
+	effects []repair.Effect
+	queue   []repair.Effect // to be proposed
+	busy    bool            // a proposal is under way
 	calls   sync.WaitGroup
 }
 
-// keeperAnswer is what came of an effect, or of some that were proposed together.
+// keeperAnswer is what came of effects: of one, or of those that were proposed together.
 type keeperAnswer struct {
-	core     *redundancy.Taped // that wanted it
-	e        redundancy.Effect
-	proposed []redundancy.Effect // instead of e
-	rep      redundancy.Report
-	err      error
+	core *repair.Keeper
+	e    []repair.Effect
+	rep  wire.VolumeConfigRep
+	errs []error // one for each
 }
 
-func newKeeper(m *Managers, host *raftsm.Host, c *client.Client) *keeper {
-	return &keeper{m: m, host: host, client: c, peers: newComponents(m.o.Net), answer: make(chan keeperAnswer)}
+func newKeeper(m *Managers, host *raftsm.Host, c *client.Client, peers *components) *keeper {
+	return &keeper{m: m, host: host, client: c, peers: peers, answer: make(chan keeperAnswer)}
 }
 
-// run goes on until ctx ends; then it waits for the calls.
+// run looks after the volumes until ctx ends; then it waits for the calls.
 func (v *keeper) run(ctx context.Context) {
 	defer v.calls.Wait()
-	defer v.peers.close()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(keeperInterval)
 	defer timer.Stop()
 	for {
 		select {
@@ -74,16 +71,15 @@ func (v *keeper) run(ctx context.Context) {
 	}
 }
 
-// step takes over the books as they are now, and does what is due.
+// step takes over which volumes need something now, and does what is due.
 func (v *keeper) step(ctx context.Context) {
-	leads := v.host.Leader(wire.GMM) == v.m.o.ID
+	leads := v.host.Leader(wire.GSM) == v.m.o.ID
 	v.m.mu.Lock()
-	v.m.lead(wire.GMM, leads)
-	term := v.m.terms[wire.GMM]
+	v.m.lead(wire.GSM, leads)
+	term := v.m.terms[wire.GSM]
 	v.m.mu.Unlock()
-	if v.core != nil && (!leads || v.term != term) {
-		v.core.End()
-		v.core, v.queue = nil, nil
+	if !leads || v.term != term {
+		v.core, v.queue, v.busy = nil, nil, false
 	}
 	if !leads {
 		return
@@ -91,61 +87,82 @@ func (v *keeper) step(ctx context.Context) {
 	if v.core == nil {
 		barrier, cancel := context.WithTimeout(ctx, barrierTimeout)
 		defer cancel()
-		if err := v.host.Read(barrier, wire.GMM, func(raftsm.State) {}); err != nil {
+		if err := v.host.Read(barrier, wire.GSM, func(raftsm.State) {}); err != nil {
 			return // again, soon
 		}
-		v.core, v.term, v.seen = v.m.redundancyCore(), term, news{}
+		v.core, v.term = repair.New(ms(v.m.o.ReplaceAfterMS)), term
 	}
-	var seen news
-	var listed []redundancy.Listed
-	err := v.host.Stale(wire.GMM, func(s raftsm.State) {
-		st := s.(*gmm.State)
-		if seen = (news{st.Turn() + 1, st.CopyChanges()}); seen != v.seen { // addresses change with turns; 0 is no news yet
-			listed = st.Unsettled()
-		}
-	})
+	list, err := v.list()
 	if err != nil {
 		return // stopping
 	}
-	if seen != v.seen {
-		if len(listed) == 0 {
-			v.peers.keep(nil)
-		}
-		if v.processes(listed) != nil {
-			return
-		}
-		v.seen = seen
-		v.perform(ctx, v.core.Sync(v.m.now(), listed, v.effects[:0]))
+	v.perform(ctx, v.core.Sync(v.m.now(), list, v.effects[:0]))
+	if len(list) == 0 {
+		v.peers.keep(nil)
 	}
 	v.perform(ctx, v.core.Tick(v.m.now(), v.effects[:0]))
 	v.commit(ctx)
 }
 
-// processes fills in what GPM knows of the processes whose home is taken over. This replica may lag: then it is not known.
-func (v *keeper) processes(listed []redundancy.Listed) error {
-	if !slices.ContainsFunc(listed, func(l redundancy.Listed) bool { return l.Home && l.Stage == redundancy.Recover }) {
-		return nil
+// list reads which volumes need something. The replicas of GMM and GPM here may lag: then it is seen later.
+func (v *keeper) list() (list []repair.Volume, err error) {
+	var memory []membership.Entry
+	if err := v.host.Stale(wire.GMM, func(s raftsm.State) { memory = slices.Clone(s.Entries()) }); err != nil {
+		return nil, err
 	}
-	return v.host.Stale(wire.GPM, func(s raftsm.State) { s.(*gpm.State).Clients(listed) })
+	var pids []wire.PID
+	err = v.host.Stale(wire.GSM, func(s raftsm.State) {
+		list = s.(*gsm.State).Unsettled(memory, func(pid wire.PID) string { pids = append(pids, pid); return "" })
+	})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list, v.host.Stale(wire.GPM, func(s raftsm.State) {
+		st := s.(*gpm.State)
+		for i := range list {
+			list[i].Client = st.AddrOf(pids[i])
+		}
+	})
 }
 
 // perform makes the calls that the core wants, and keeps for commit what it wants proposed.
-func (v *keeper) perform(ctx context.Context, effects []redundancy.Effect) {
+func (v *keeper) perform(ctx context.Context, effects []repair.Effect) {
 	v.effects = effects[:0]
 	for _, e := range effects {
-		if e.Kind == redundancy.Propose {
+		if e.Kind == repair.Propose {
 			v.queue = append(v.queue, e)
 			continue
 		}
-		core := v.core
+		a := keeperAnswer{core: v.core, e: []repair.Effect{e}}
 		v.calls.Go(func() {
-			rep, err := v.call(ctx, &e.Listed)
-			select {
-			case v.answer <- keeperAnswer{core: core, e: e, rep: rep, err: err}:
-			case <-ctx.Done():
-			}
+			var err error
+			a.rep, err = v.call(ctx, &e)
+			a.errs = []error{err}
+			v.hand(ctx, a)
 		})
 	}
+}
+
+func (v *keeper) hand(ctx context.Context, a keeperAnswer) {
+	select {
+	case v.answer <- a:
+	case <-ctx.Done():
+	}
+}
+
+// call performs one effect.
+func (v *keeper) call(ctx context.Context, e *repair.Effect) (rep wire.VolumeConfigRep, err error) {
+	switch e.Kind {
+	case repair.Create:
+		err = v.peers.call(ctx, e.Addr, wire.OpVolumeCreate, &e.Create, nil)
+	case repair.Config:
+		err = v.peers.call(ctx, e.Addr, wire.OpVolumeConfig, &e.Config, &rep)
+	case repair.Attach:
+		err = v.peers.call(ctx, e.Addr, wire.OpVolumeAttach, &e.Attach, nil)
+	case repair.Tell:
+		err = v.peers.call(ctx, e.Addr, wire.OpCacheSwitch, &e.Switch, nil)
+	}
+	return rep, err
 }
 
 // commit proposes what waits for it, unless a proposal is under way.
@@ -153,78 +170,41 @@ func (v *keeper) commit(ctx context.Context) {
 	if v.busy || len(v.queue) == 0 {
 		return
 	}
-	n := min(len(v.queue), redundancy.MaxBatch)
-	a := keeperAnswer{core: v.core, proposed: slices.Clone(v.queue[:n])}
+	n := min(len(v.queue), gsm.MaxRepairs)
+	a := keeperAnswer{core: v.core, e: slices.Clone(v.queue[:n])}
 	v.queue = slices.Delete(v.queue, 0, n)
 	v.busy = true
 	v.calls.Go(func() {
-		changes := make([]redundancy.Change, 0, len(a.proposed))
-		for _, e := range a.proposed {
+		changes := make([]repair.Change, 0, n)
+		for _, e := range a.e {
 			changes = append(changes, e.Change)
 		}
-		within, cancel := context.WithTimeout(ctx, endTimeout)
+		ctx, cancel := context.WithTimeout(ctx, endTimeout)
 		defer cancel()
-		v.about(ctx, "propose copies")
-		if a.err = v.client.EndCopies(within, changes); a.err == nil {
-			v.about(ctx, "propose copies"+answered)
+		done, err := v.client.Repair(ctx, changes)
+		for i := range a.e {
+			if err == nil && i < len(done) {
+				a.errs = append(a.errs, done[i].Err())
+			} else {
+				a.errs = append(a.errs, err)
+			}
 		}
-		select {
-		case v.answer <- a:
-		case <-ctx.Done():
-		}
+		v.hand(ctx, a)
 	})
 }
 
-// call orders what a part needs, which asks how far it is, too.
-func (v *keeper) call(ctx context.Context, l *redundancy.Listed) (rep redundancy.Report, err error) {
-	step := l.Stage.String() + " region"
-	if l.Home {
-		step = l.Stage.String() + " home"
-	}
-	v.about(ctx, step)
-	switch {
-	case l.Home && l.Stage == redundancy.Recover:
-		q, r := l.HomeRecover(), wire.HomeRecoverRep{}
-		err = v.peers.call(ctx, l.Addr, wire.OpHomeRecover, &q, &r)
-		rep = redundancy.HomeRecovering(r)
-	case l.Home:
-		q, r := l.HomeConfig(), wire.HomeConfigRep{}
-		err = v.peers.call(ctx, l.Addr, wire.OpHomeConfig, &q, &r)
-		rep = l.HomeConfigured(r)
-	case l.Stage == redundancy.Recover:
-		q, r := l.RegionRecover(), wire.RegionRecoverRep{}
-		err = v.peers.call(ctx, l.Addr, wire.OpRegionRecover, &q, &r)
-		rep = redundancy.Recovering(r)
-	default:
-		q, r := l.RegionConfig(), wire.RegionConfigRep{}
-		err = v.peers.call(ctx, l.Addr, wire.OpRegionConfig, &q, &r)
-		rep = redundancy.ConfiguredAs(r)
-	}
-	if err == nil {
-		v.about(ctx, step+answered)
-	}
-	return rep, err
-}
-
-// about tells a test which step comes next, or was answered.
-func (v *keeper) about(ctx context.Context, step string) {
-	if v.m.o.OnStep != nil {
-		v.m.o.OnStep(ctx, step)
-	}
-}
-
-// answered hands an answer to the core that asked; that of an older term has nobody to hear it.
+// answered hands answers to the core that asked; those of an older term have nobody to hear them.
 func (v *keeper) answered(ctx context.Context, a keeperAnswer) {
-	if a.proposed != nil {
-		v.busy = false
-	}
 	if a.core != v.core || v.core == nil {
 		return
 	}
-	for _, e := range a.proposed {
-		v.perform(ctx, v.core.Answered(v.m.now(), e.Part, e.Call, redundancy.Report{}, a.err, v.effects[:0]))
-	}
-	if a.proposed == nil {
-		v.perform(ctx, v.core.Answered(v.m.now(), a.e.Part, a.e.Call, a.rep, a.err, v.effects[:0]))
+	for i, e := range a.e {
+		if e.Kind == repair.Propose {
+			v.busy = false
+		}
+		if err := a.errs[i]; err != nil {
+			v.m.log.Debug("a repair does not go on for now", "volume", uint64(e.Volume), "step", e.Kind.String(), "change", e.Change.Verb.String(), "error", err.Error())
+		}
+		v.perform(ctx, v.core.Answered(v.m.now(), e.Volume, e.Call, a.rep, a.errs[i], v.effects[:0]))
 	}
 }

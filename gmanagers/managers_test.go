@@ -371,7 +371,7 @@ func TestCatchesUpBySnapshot(t *testing.T) {
 // lease of a new leader; with a heartbeat it is one again.
 func TestSilentComponents(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, func(o *gmanagers.Options) { o.LeaseMS = int(membership.MinLease.Milliseconds()) })
+	c := startCluster(t, func(o *gmanagers.Options) { o.LeaseMS = int(membership.DefaultLease.Milliseconds()) })
 	cl := c.client()
 	ctx := within(t)
 	c.component(cl, mcomponent(1, 1<<20))
@@ -394,7 +394,7 @@ func TestSilentComponents(t *testing.T) {
 		}
 		return err != nil
 	})
-	if ms, err := cl.Members(ctx, wire.GPM); err != nil || len(ms) != 1 || ms[0].Alive || ms[0].AgeMS < membership.MinLease.Milliseconds() && ms[0].AgeMS >= 0 {
+	if ms, err := cl.Members(ctx, wire.GPM); err != nil || len(ms) != 1 || ms[0].Alive || ms[0].AgeMS < membership.DefaultLease.Milliseconds() && ms[0].AgeMS >= 0 {
 		t.Errorf("%+v, %v", ms, err)
 	}
 	p1.mute.Store(false)

@@ -3,6 +3,7 @@ package gmanagers_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"splitkernel/gmanagers"
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -145,6 +147,99 @@ func TestAPartitionKillsNobody(t *testing.T) {
 	until(t, "it is heard again", func() bool { st := member(t, cl, m2.m); return st.Alive && !st.Unreachable })
 	if st := member(t, cl, m2.m); st.State != membership.Active || st.Member.Epoch != 1 {
 		t.Fatalf("%+v", st)
+	}
+}
+
+// TestAnEndIsNoticed: a component whose connections end and at whose address nobody listens is dead long before its lease is over,
+// and the events tell why, how soon that was known, and how soon its epoch was over. One whose connections end and that lives is not.
+func TestAnEndIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, addr := range map[string]func() netlayer.Addr{
+		"inproc": func() netlayer.Addr { return "inproc:" + netlayer.Addr(t.Name()) },
+		"unix":   func() netlayer.Addr { return netlayer.Addr("unix:" + filepath.Join(t.TempDir(), "s")) },
+		"tcp":    func() netlayer.Addr { return "tcp:127.0.0.1:0" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := startCluster(t, nil) // with a lease of a minute: silence is not seen here
+			cl := c.client()
+			c.component(cl, scomponent(1, 1<<20)) // who can be asked
+			so := netlayer.DefaultServerOptions()
+			so.Cluster, so.Role, so.Node, so.DrainMS = "test", wire.RoleMemory, "m1", 0
+			l, err := netlayer.Listen(addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			life, end := context.WithCancel(context.Background())
+			served := make(chan error, 1)
+			go func() { served <- netlayer.NewServer(&component{}, so).Serve(life, l) }()
+			m := mcomponent(1, 1<<20)
+			m.Addr = string(netlayer.AddrOf(l))
+			join := func() *client.Client {
+				o := client.DefaultOptions()
+				o.Net = netOptions(wire.RoleMemory, "m1")
+				for _, p := range c.peers {
+					o.Managers = append(o.Managers, client.Manager{ID: p.ID, Addr: p.Addr})
+				}
+				own, err := client.New(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return own
+			}
+			own := join()
+			defer func() { own.Close() }()
+			if m.Epoch, err = own.Register(within(t), m); err != nil {
+				t.Fatal(err)
+			}
+			probes := func() (n float64) {
+				for i := range c.nodes {
+					n += c.stat(i, "probes")
+				}
+				return n
+			}
+			// Its connections end, all of them, again and again, and it does not.
+			for round := range 3 {
+				until(t, "every manager hears it", func() bool {
+					own.Heartbeat(within(t), m, wire.Load{})
+					return c.stat(0, "heartbeats") > 0 && c.stat(1, "heartbeats") > 0 && c.stat(2, "heartbeats") > 0
+				})
+				before := probes()
+				own.Close()
+				until(t, "somebody looks whether it lives", func() bool { return probes() >= before+2 })
+				if st := member(t, cl, m); st.State != membership.Active {
+					t.Fatalf("round %d: %+v after its connections ended", round, st)
+				}
+				own = join()
+			}
+			own.Heartbeat(within(t), m, wire.Load{})
+			end()
+			if err := <-served; err != nil {
+				t.Fatal(err)
+			}
+			own.Close() // as the end of its process closes both
+			until(t, "it is dead", func() bool { return member(t, cl, m).State == membership.Dead })
+			until(t, "it is told how", func() bool {
+				list, _, err := cl.Events(within(t), wire.GMM, 0, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				dead, fenced := false, false
+				for _, e := range list {
+					switch d, ok := membership.ParseDeath(e.Reason); {
+					case e.Kind == events.Dead && (!ok || d.Cause != membership.CauseRefused || d.Detect > failover):
+						t.Fatalf("%+v", e)
+					case e.Kind == events.Dead:
+						dead = true
+					case e.Kind == events.Silent:
+						t.Fatalf("%+v within its lease", e)
+					case e.Kind == events.Fenced:
+						_, fenced = membership.ParseFence(e.Reason)
+					}
+				}
+				return dead && fenced
+			})
+		})
 	}
 }
 

@@ -49,8 +49,11 @@ type Options struct {
 	patience time.Duration
 
 	// LeaseMS is how long a component without a heartbeat remains a candidate for placement, in ms. A new leader waits as
-	// long before it calls anybody silent. Default: six heartbeats.
+	// long before it calls anybody silent. Default: four heartbeats.
 	LeaseMS int `mapstructure:"lease_ms" yaml:"lease_ms"`
+	// ProbeMS is how long a silent component may take to answer a probe, in ms, 100 to 30000: one that stands still for longer than
+	// lease and probe together is declared dead. The default is what two seconds leave of both.
+	ProbeMS int `mapstructure:"probe_ms" yaml:"probe_ms"`
 	// SweepMS is how often a component is asked for what it holds, to drop what no vNode has there, in ms, 100 to an hour: besides
 	// when it joins and when it is heard again after a silence, which is when something may be left. The default costs a large
 	// cluster next to nothing.
@@ -75,6 +78,11 @@ type Options struct {
 	// MoveTimeoutMS is how long a move may copy before it begins to switch over, in ms; then its giver gives it up.
 	// Default: ten minutes.
 	MoveTimeoutMS int `mapstructure:"move_timeout_ms" yaml:"move_timeout_ms"`
+
+	// ReplaceAfterMS is how long an sComponent that was declared dead is waited for before copies of its volumes are made elsewhere, in
+	// ms, 0 to a day. If it comes back before, its copies catch up where they are. Default: half a minute, for a restart is much
+	// cheaper than a copy; 0 does not wait.
+	ReplaceAfterMS int `mapstructure:"replace_after_ms" yaml:"replace_after_ms"`
 
 	// Balance is when each manager moves work by itself.
 	Balance Balance `mapstructure:"balance" yaml:"balance"`
@@ -108,8 +116,8 @@ const maxPeers = 7
 func DefaultOptions() Options {
 	return Options{
 		Net:     netlayer.DefaultOptions(),
-		LeaseMS: int(membership.DefaultLease / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
-		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
+		LeaseMS: int(membership.DefaultLease / time.Millisecond), ProbeMS: int(membership.DefaultProbe / time.Millisecond), SweepMS: 30_000, GPMPolicy: "fewest_threads", GMMPolicy: "least_loaded",
+		GSMPolicy: "most_free", CachePolicy: "fewest_volumes", Overcommit: 4, MoveTimeoutMS: 600_000, ReplaceAfterMS: 30_000, Balance: DefaultBalance(), TickMS: 10, ElectionTicks: 20, HeartbeatTicks: 2,
 		SnapshotEntries: 4096, CompactionEntries: 1024, ProposeTimeoutMS: 1000,
 	}
 }
@@ -154,6 +162,9 @@ func (o Options) Validate() error {
 	if err := membership.CheckLease("lease_ms", ms(o.LeaseMS)); err != nil {
 		faults = append(faults, err)
 	}
+	if err := membership.CheckProbe("probe_ms", ms(o.ProbeMS)); err != nil {
+		faults = append(faults, err)
+	}
 	for _, p := range []struct{ key, name string }{
 		{"gpm_policy", o.GPMPolicy}, {"gmm_policy", o.GMMPolicy}, {"gsm_policy", o.GSMPolicy}, {"cache_policy", o.CachePolicy},
 	} {
@@ -173,6 +184,7 @@ func (o Options) Validate() error {
 		}
 	}
 	between("move_timeout_ms", o.MoveTimeoutMS, 100, movelist.MaxTimeoutMS)
+	between("replace_after_ms", o.ReplaceAfterMS, 0, 86_400_000)
 	between("threads_per_core", o.ThreadsPerCore, 0, 1<<20)
 	if len(o.Quotas) > admission.MaxQuotas {
 		fault("quotas: %d, want at most %d", len(o.Quotas), admission.MaxQuotas)

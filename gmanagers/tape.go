@@ -14,7 +14,7 @@ import (
 
 // What a leader decides by has a tape for each term of leadership, if Options.Recorder is set; so have the states, below raftsm.
 // Records are made by whoever calls the core, under its lock or as its only goroutine: driver.mu, vigil.mu, mover.run,
-// keeper.run, balancer.run.
+// rebuilder.run, balancer.run.
 
 func (m *Managers) coordinatorCore() *admission.Taped {
 	var b [8]byte
@@ -33,8 +33,7 @@ func (m *Managers) inquirerCore(g wire.Manager) *admission.TapedInquirer {
 }
 
 func (m *Managers) proberCore(g wire.Manager) *membership.TapedProber {
-	lease := ms(m.o.LeaseMS)
-	head := membership.ProberHead{Of: g, Lease: lease, Patience: membership.Patience(lease)}
+	head := membership.ProberHead{Of: g, Lease: ms(m.o.LeaseMS), Patience: membership.Patience(ms(m.o.ProbeMS))}
 	t := &membership.TapedProber{Prober: head.New()}
 	t.Record(m.o.Recorder, t.Prober, membership.ProberTapeKind, &head)
 	return t

@@ -3,6 +3,7 @@ package gmanagers
 import (
 	"context"
 	"sync"
+	"time"
 
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gsm"
@@ -15,19 +16,59 @@ import (
 // maxProbing bounds the probes that one manager process makes at a time, its own and those that others ask it for.
 const maxProbing = 2 * membership.MaxSuspects
 
-// vigil looks after the silent members of one group while this process leads it: it performs what membership.Prober
+// vigil looks after the members of one group that may have ended while this process leads it: it performs what membership.Prober
 // decides. Lock order: vigil.mu before Managers.mu.
 type vigil struct {
-	d *driver
-	g wire.Manager
+	d    *driver
+	g    wire.Manager
+	wake chan struct{} // capacity 1: there is something to look at
 
 	mu   sync.Mutex
 	term uint64
 	core *membership.TapedProber
 }
 
-// look is called a few times in a lease.
-func (v *vigil) look() {
+// run looks when there is something to see: a connection ended, a member becomes silent, or a round of questions is over.
+func (v *vigil) run() {
+	t := time.NewTimer(lookInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-v.wake:
+		case <-v.d.ctx.Done():
+			return
+		}
+		t.Reset(v.look())
+	}
+}
+
+// rouse has it look at once.
+func (v *vigil) rouse() {
+	select {
+	case v.wake <- struct{}{}:
+	default: // it will
+	}
+}
+
+// Disconnected is told that a connection of somebody to this process has ended: netlayer.ServerOptions.OnGone. It is a reason to look
+// whether a component lives.
+func (m *Managers) Disconnected(who wire.Hello) {
+	g, err := membership.ManagerOf(who.Role)
+	if err != nil {
+		return // not a component
+	}
+	m.mu.Lock()
+	news := m.watch.Disconnected(m.now(), who.Node)
+	d := m.driver
+	m.mu.Unlock()
+	if news && d != nil {
+		d.vigils[g].rouse()
+	}
+}
+
+// look returns after how long to look again.
+func (v *vigil) look() time.Duration {
 	m := v.d.m
 	leads := v.d.leads(v.g)
 	m.mu.Lock()
@@ -42,27 +83,32 @@ func (v *vigil) look() {
 	}
 	if !leads {
 		v.tellReached(nil)
-		return
+		return lookInterval
 	}
 	if v.core == nil {
 		v.core, v.term = m.proberCore(v.g), term
 	}
-	silent, witnesses, err := v.watched()
+	s, err := v.watched()
 	if err != nil {
-		return // stopping
+		return lookInterval // stopping
 	}
-	v.perform(v.core.Tick(m.now(), silent, witnesses, nil))
-	v.tellReached(silent)
+	v.perform(v.core.Tick(m.now(), s.Doubts, s.Witnesses, nil))
+	v.tellReached(s.Doubts)
+	next := s.Next
+	if at, ok := v.core.Wake(); ok {
+		next = min(next, at)
+	}
+	return max(min(next-m.now(), lookInterval), minLook)
 }
 
-// watched returns the members of the group that are silent and not dead, and who can be asked about them: components of
+// watched returns the members of the group that may have ended and are not dead, and who can be asked about them: components of
 // any role that were heard of, or the other managers if there are none.
-func (v *vigil) watched() (silent []wire.Member, witnesses []membership.Witness, err error) {
+func (v *vigil) watched() (*membership.Suspects, error) {
 	m := v.d.m
 	var entries [wire.GSM + 1][]membership.Entry
 	for _, g := range groups {
 		if err := v.d.host.Stale(g, func(s raftsm.State) { entries[g] = s.Entries() }); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	m.mu.Lock()
@@ -78,18 +124,18 @@ func (v *vigil) watched() (silent []wire.Member, witnesses []membership.Witness,
 			}
 		}
 	}
-	return s.Silent, s.Witnesses, nil
+	return s, nil
 }
 
 // tellReached keeps for listings which of the silent members others reach. v.mu is held.
-func (v *vigil) tellReached(silent []wire.Member) {
+func (v *vigil) tellReached(doubts []membership.Doubt) {
 	var reached map[wire.NodeID]wire.Epoch
-	for _, s := range silent {
-		if v.core.Unreachable(s) {
+	for _, d := range doubts {
+		if v.core.Unreachable(d.Member) {
 			if reached == nil {
 				reached = map[wire.NodeID]wire.Epoch{}
 			}
-			reached[s.ID] = s.Epoch
+			reached[d.Member.ID] = d.Member.Epoch
 		}
 	}
 	v.d.m.mu.Lock()
@@ -115,7 +161,7 @@ func (v *vigil) perform(effects []membership.ProbeEffect) {
 func (v *vigil) ask(term uint64, e membership.ProbeEffect) {
 	m := v.d.m
 	m.stats.probes.Add(1)
-	timeout := membership.ProbeTimeout(ms(m.o.LeaseMS))
+	timeout := ms(m.o.ProbeMS)
 	q := wire.ProbeReq{Node: e.Of.ID, Addr: e.Of.Addr, TimeoutMS: uint32(timeout.Milliseconds())}
 	ctx, cancel := context.WithTimeout(v.d.ctx, membership.QuestionTimeout(timeout))
 	defer cancel()
@@ -126,7 +172,7 @@ func (v *vigil) ask(term uint64, e membership.ProbeEffect) {
 	} else {
 		rep, err = m.prober.Ask(ctx, netlayer.Addr(e.By.Addr), q)
 	}
-	a := membership.ProbeAnswer{Of: e.Of.ID, By: e.By.ID, Round: e.Round, Answered: err == nil, Alive: rep.Alive, Text: rep.Text}
+	a := membership.ProbeAnswer{Of: e.Of.ID, By: e.By.ID, Round: e.Round, Answered: err == nil, Alive: rep.Alive, Refused: rep.Refused, Text: rep.Text}
 	if err != nil {
 		a.Text = err.Error()
 	}
@@ -134,6 +180,7 @@ func (v *vigil) ask(term uint64, e membership.ProbeEffect) {
 	defer v.mu.Unlock()
 	if v.core != nil && v.term == term && v.d.ctx.Err() == nil {
 		v.perform(v.core.Answered(m.now(), a, nil))
+		v.rouse() // the next thing to do may be sooner now
 	}
 }
 
@@ -141,20 +188,24 @@ func (v *vigil) ask(term uint64, e membership.ProbeEffect) {
 func (v *vigil) declare(e membership.ProbeEffect) {
 	m := v.d.m
 	m.mu.Lock()
-	alive := m.watch.Alive(v.g, m.now(), e.Of)
 	silent := m.watch.Silence(m.now(), e.Of)
+	refuted := m.watch.Refutes(v.g, m.now(), e)
 	m.mu.Unlock()
-	if alive || !v.d.leads(v.g) {
+	if refuted || !v.d.leads(v.g) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(v.d.ctx, stepTimeout)
 	defer cancel()
-	if err := v.d.client.DeclareDead(ctx, e.Of, e.Text, silent); err != nil {
+	if err := v.d.client.DeclareDead(ctx, e.Of, e.Reason(), silent); err != nil {
 		m.log.Warn("cannot declare a component dead", "component", string(e.Of.ID), "epoch", uint32(e.Of.Epoch), "error", err.Error())
 		return
 	}
 	m.stats.deaths.Add(1)
-	m.log.Warn("declared dead", "component", string(e.Of.ID), "epoch", uint32(e.Of.Epoch), "because", e.Text)
+	took := m.now() - e.Since
+	m.log.Warn("declared dead", "component", string(e.Of.ID), "epoch", uint32(e.Of.Epoch), "because", e.Reason(), "took", took.String())
+	if err := v.d.client.Note(ctx, e.Of, membership.NoteFenced, membership.FenceText(took)); err != nil && v.d.ctx.Err() == nil {
+		m.log.Warn("cannot take down how long it took to fence a component", "component", string(e.Of.ID), "error", err.Error())
+	}
 }
 
 // note takes down what was seen, as far as it can be: nothing depends on it.

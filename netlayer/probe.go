@@ -2,7 +2,10 @@ package netlayer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"splitkernel/netlayer/wire"
@@ -11,6 +14,8 @@ import (
 const (
 	// probeAttempts is how often a probe tries within its time: a connection may be lost while it is made.
 	probeAttempts = 3
+	// probePause is the pause between two attempts: long enough that a process that is ending has ended.
+	probePause = 20 * time.Millisecond
 	// MaxProbe is the longest that a probe may take.
 	MaxProbe = wire.MaxProbeMS * time.Millisecond
 )
@@ -48,18 +53,19 @@ func (p *Prober) Probe(ctx context.Context, q wire.ProbeReq) (wire.ProbeRep, err
 	defer func() { <-p.slots }()
 	ms := int(q.TimeoutMS)
 	o := p.o
+	o.RetryAttempts, o.RetryBaseMS = 1, 1 // ping looks between attempts
 	o.CallTimeoutMS, o.DialTimeoutMS, o.HelloTimeoutMS, o.WriteTimeoutMS = ms, ms, ms, ms
 	peer := NewPeer(Addr(q.Addr), o)
 	defer peer.Close()
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	defer context.AfterFunc(within, func() { peer.Close() })() // ends connecting too
-	err := peer.Control(within, wire.OpPing, 0, nil, nil)
+	err, gone := p.ping(within, peer, q.Node)
 	if ctx.Err() != nil && err != nil {
 		return wire.ProbeRep{}, wire.Errorf(wire.KindUnavailable, "probe of %s: %v", q.Node, context.Cause(ctx))
 	}
 	if err != nil {
-		return wire.ProbeRep{Text: err.Error()}, nil
+		return wire.ProbeRep{Text: err.Error(), Refused: gone}, nil
 	}
 	who, ok := peer.Remote()
 	switch {
@@ -69,6 +75,41 @@ func (p *Prober) Probe(ctx context.Context, q wire.ProbeReq) (wire.ProbeRep, err
 		return wire.ProbeRep{Text: fmt.Sprintf("%s is at %s now", who.Node, q.Addr)}, nil
 	}
 	return wire.ProbeRep{Alive: true}, nil
+}
+
+// ping tries a few times to reach a node, until it knows more: gone says that nobody listens there any more.
+func (p *Prober) ping(ctx context.Context, peer *Peer, node wire.NodeID) (err error, gone bool) {
+	for attempt := 1; ; attempt++ {
+		if err = peer.Control(ctx, wire.OpPing, 0, nil, nil); err == nil {
+			return nil, false
+		}
+		// Looked at after the attempt, so that an end in which connections went before the listener counts as one. Whom we do not
+		// reach on purpose does not tell us either.
+		if !p.o.Faults.swallows(peer.Addr(), node, 0) && refused(ctx, peer.Addr()) {
+			return err, true
+		}
+		if attempt == probeAttempts || !mayRetry(err) {
+			return err, false
+		}
+		pause := time.NewTimer(probePause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err, false
+		}
+	}
+}
+
+// refused reports whether nobody listens at an address: its machine says so.
+func refused(ctx context.Context, addr Addr) bool {
+	nc, err := Dial(ctx, addr)
+	if err == nil {
+		nc.Close()
+		return false
+	}
+	// ENOENT: a process that stops in order takes the file of its socket with it.
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
 
 // Serve answers OpProbe. ctx should carry the request's deadline.

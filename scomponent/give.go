@@ -63,6 +63,8 @@ func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
 	switch {
 	case v.give != nil:
 		return nil, wire.Errorf(wire.KindBusy, "volume %d (%s) is moving to %s by another order", v.id, meta.Name, v.give.req.To)
+	case meta.Config > 0: // its buffer cache fills the new copy from all that there are, and writes to it meanwhile
+		return nil, wire.Errorf(wire.KindBadRequest, "volume %d (%s) here is one of several copies: such a copy is replaced, not moved", v.id, meta.Name)
 	case meta.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d (%s): a move from epoch %d, want at least %d", v.id, meta.Name, req.OldEpoch, meta.Epoch)
 	}
@@ -82,12 +84,12 @@ func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
 	return g, nil
 }
 
-// survey tells the core which blocks were ever written: those with an entry that is not that of zeros. Blocks of zeros need
-// not be sent, whoever wrote them.
+// survey tells the core which blocks were ever written: those with an entry that is not that of zeros, and those whose entry cannot
+// be read, which is found when they are sent. Blocks of zeros need not be sent, whoever wrote them.
 func (g *giving) survey(size uint64) error {
 	const perRead = 64 << 10
 	b := make([]byte, perRead)
-	const entry = wire.SectorsPerPage * volume.SumLen
+	const entry = volume.EntryLen
 	end := volume.SumsSize(size)
 	for off := int64(volume.SumsOffset); off < end; off += perRead {
 		if g.c.ctx.Err() != nil {
@@ -100,7 +102,10 @@ func (g *giving) survey(size uint64) error {
 		first := uint64(off-volume.SumsOffset) / entry
 		g.mu.Lock()
 		for i := 0; i < len(part); i += entry {
-			if [entry]byte(part[i:]) != [entry]byte{} {
+			if [entry]byte(part[i:]) == [entry]byte{} {
+				continue
+			}
+			if e, ok := volume.ParseEntry(part[i:]); !ok || !e.Zeros() {
 				g.core.Holds(first + uint64(i/entry))
 			}
 		}

@@ -27,6 +27,30 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 		c.latency.Record(int(req.Op-wire.OpBlockRead), took)
 		c.counts.op(req, err)
 		return err
+	case wire.OpReplicaBlockRead, wire.OpReplicaBlockWrite, wire.OpReplicaVersions:
+		begin := time.Now()
+		err := c.copyOp(req, rep)
+		if op, ok := likeBlock[req.Op]; ok {
+			took := time.Since(begin)
+			c.metrics.observe(op, took)
+			c.latency.Record(int(op-wire.OpBlockRead), took)
+		}
+		c.counts.op(req, err)
+		return err
+	case wire.OpStorageAttach:
+		var m wire.StorageAttachReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
+			return err
+		}
+		v, err := c.find(m.Volume)
+		if err != nil {
+			return err
+		}
+		r, err := v.copyAttach(m)
+		if err == nil {
+			rep.SetControl(r)
+		}
+		return err
 	case wire.OpVolumeAttach:
 		var m wire.VolumeAttachReq
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
@@ -67,6 +91,9 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 	}
 	return wire.Errorf(wire.KindBadRequest, "%s is an sComponent and does not serve %v", c.o.Node, req.Op)
 }
+
+// likeBlock says as what the operations on copies are measured.
+var likeBlock = map[wire.Op]wire.Op{wire.OpReplicaBlockRead: wire.OpBlockRead, wire.OpReplicaBlockWrite: wire.OpBlockWrite}
 
 func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 	k, ok := wire.ParseBlock(req.Body)

@@ -75,6 +75,7 @@ var exported = []struct {
 	{desc("moved_in_bytes_total", "Bytes of blocks that came from givers."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.MovedInBytes) }},
 	{desc("read_bytes_total", "Bytes of blocks sent."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.ReadBytes) }},
 	{desc("written_bytes_total", "Bytes of blocks stored."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.WrittenBytes) }},
+	{desc("blocks_verified_total", "Blocks of copies that were looked at for a buffer cache or a scrub."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.Verified) }},
 	{desc("checksum_errors_total", "Reads of sectors whose checksum did not fit."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.Corrupt) }},
 	{desc("no_space_errors_total", "Writes refused because the disk was full."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.NoSpace) }},
 	{desc("stale_refused_total", "Block operations refused because their epoch was old."), prometheus.CounterValue, func(s Stats, _ Options) float64 { return float64(s.Stale) }},

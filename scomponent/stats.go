@@ -15,6 +15,7 @@ type counts struct {
 	reads, writes, marks, flushes   atomic.Uint64
 	readBytes, writtenBytes         atomic.Uint64
 	corrupt, noSpace, stale, failed atomic.Uint64
+	verified                        atomic.Uint64
 
 	movesStarted, movesDone, movesUndone, movesLost, movesTaken atomic.Uint64
 	movedOutBytes, movedInBytes                                 atomic.Uint64
@@ -48,6 +49,22 @@ func (c *counts) op(req *netlayer.Request, err error) {
 		c.writtenBytes.Add(uint64(len(req.Page)))
 	case wire.OpBlockFlush:
 		c.flushes.Add(1)
+	case wire.OpReplicaBlockRead:
+		c.reads.Add(1)
+		if k, ok := wire.ParseReplicaBlock(req.Body); ok && k.Flags&wire.ReplicaNoPage == 0 {
+			c.readBytes.Add(wire.PageSize)
+		}
+	case wire.OpReplicaBlockWrite:
+		c.writes.Add(1)
+		c.writtenBytes.Add(uint64(len(req.Page)))
+	}
+}
+
+// copied counts what was found of a block of one of several copies.
+func (c *counts) copied(b wire.BlockCopy) {
+	c.verified.Add(1)
+	if b.State != wire.CopyGood {
+		c.corrupt.Add(1)
 	}
 }
 
@@ -69,6 +86,7 @@ type Stats struct {
 	NoSpace       uint64
 	Stale         uint64 // refused for their epoch
 	Failed        uint64 // all block operations answered with an error
+	Verified      uint64 // blocks of copies that were looked at for a buffer cache or a scrub
 
 	MovesUnderway, Incoming                                     int    // volumes that are given away now, and that come
 	MovesStarted, MovesDone, MovesUndone, MovesLost, MovesTaken uint64 // started: as giver
@@ -81,7 +99,7 @@ func (c *Component) Stats() Stats {
 	s := Stats{
 		BlockReads: n.reads.Load(), BlockWrites: n.writes.Load(), Marks: n.marks.Load(), BlockFlushes: n.flushes.Load(),
 		ReadBytes: n.readBytes.Load(), WrittenBytes: n.writtenBytes.Load(), Corrupt: n.corrupt.Load(), NoSpace: n.noSpace.Load(),
-		Stale: n.stale.Load(), Failed: n.failed.Load(),
+		Stale: n.stale.Load(), Failed: n.failed.Load(), Verified: n.verified.Load(),
 		MovesStarted: n.movesStarted.Load(), MovesDone: n.movesDone.Load(), MovesUndone: n.movesUndone.Load(), MovesLost: n.movesLost.Load(),
 		MovesTaken: n.movesTaken.Load(), MovedOutBytes: n.movedOutBytes.Load(), MovedInBytes: n.movedInBytes.Load(),
 	}
@@ -135,6 +153,7 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "block_read_bytes", Value: float64(s.ReadBytes)},
 		{Name: "block_reads", Value: float64(s.BlockReads)},
 		{Name: "block_write_bytes", Value: float64(s.WrittenBytes)},
+		{Name: "blocks_verified", Value: float64(s.Verified)},
 		{Name: "block_writes", Value: float64(s.BlockWrites)},
 		{Name: "flush_refused", Value: float64(s.FlushRefused)},
 		{Name: "integrity_errors", Value: float64(s.Corrupt)},

@@ -349,7 +349,7 @@ func runs(m *wire.VolumeCopy, f func(i, j int) error) error {
 
 // entryPool holds room for the entries of the blocks of one message.
 var entryPool = sync.Pool{New: func() any {
-	return new([wire.MaxCopyBlocks * wire.SectorsPerPage * volume.SumLen]byte)
+	return new([wire.MaxCopyBlocks * volume.EntryLen]byte)
 }}
 
 // gather reads blocks and their checksums into m, so that both belong together whatever is written meanwhile.
@@ -357,7 +357,7 @@ func (v *vol) gather(blocks []uint64, m *wire.VolumeCopy) error {
 	for i, b := range blocks {
 		m.SetBlock(i, b)
 	}
-	room := entryPool.Get().(*[wire.MaxCopyBlocks * wire.SectorsPerPage * volume.SumLen]byte)
+	room := entryPool.Get().(*[wire.MaxCopyBlocks * volume.EntryLen]byte)
 	defer entryPool.Put(room)
 	v.gate.RLock()
 	defer v.gate.RUnlock()
@@ -365,21 +365,23 @@ func (v *vol) gather(blocks []uint64, m *wire.VolumeCopy) error {
 		return wire.Errorf(wire.KindNotFound, "volume %d is not at %s", v.id, v.node)
 	}
 	return runs(m, func(i, j int) error {
-		entries := room[:(j-i)*wire.SectorsPerPage*volume.SumLen]
+		entries := room[:(j-i)*volume.EntryLen]
 		off := blocks[i] * wire.PageSize
 		held := v.hold(blocks[i:j])
 		_, err := v.img.ReadAt(m.Bytes(i, j), int64(off))
 		if err == nil {
-			_, err = v.sums.ReadAt(entries, volume.SumOffset(off))
+			_, err = v.sums.ReadAt(entries, volume.EntryOffset(off/wire.PageSize))
 		}
 		v.release(held)
 		if err != nil {
 			return v.ioError("read of blocks that move", err)
 		}
-		var sums [wire.SectorsPerPage]uint32
 		for b := i; b < j; b++ {
-			volume.Sums(sums[:], entries[(b-i)*wire.SectorsPerPage*volume.SumLen:])
-			for s, sum := range sums {
+			e, ok := volume.ParseEntry(entries[(b-i)*volume.EntryLen:])
+			if !ok {
+				return v.badEntry(blocks[b])
+			}
+			for s, sum := range e.Sums {
 				m.SetSum(b, s, sum)
 			}
 		}
@@ -422,19 +424,21 @@ func (v *vol) scatter(m *wire.VolumeCopy) error {
 			}
 		}
 	}
-	room := entryPool.Get().(*[wire.MaxCopyBlocks * wire.SectorsPerPage * volume.SumLen]byte)
+	room := entryPool.Get().(*[wire.MaxCopyBlocks * volume.EntryLen]byte)
 	defer entryPool.Put(room)
+	// What came is newer than all that was there, should the volume ever get more copies: no write under this epoch was before.
+	e := volume.Entry{Version: wire.BlockVersion{Epoch: v.meta().Epoch}}
 	return runs(m, func(i, j int) error {
 		for b := i; b < j; b++ {
-			for s := range sums {
-				sums[s] = m.Sum(b, s)
+			for s := range e.Sums {
+				e.Sums[s] = m.Sum(b, s)
 			}
-			volume.Entries(room[(b-i)*wire.SectorsPerPage*volume.SumLen:], sums[:])
+			e.Put(room[(b-i)*volume.EntryLen:])
 		}
 		off := m.Block(i) * wire.PageSize
 		_, err := v.img.WriteAt(m.Bytes(i, j), int64(off))
 		if err == nil {
-			_, err = v.sums.WriteAt(room[:(j-i)*wire.SectorsPerPage*volume.SumLen], volume.SumOffset(off))
+			_, err = v.sums.WriteAt(room[:(j-i)*volume.EntryLen], volume.EntryOffset(off/wire.PageSize))
 		}
 		if err != nil {
 			return v.ioError("write of blocks that came", err)

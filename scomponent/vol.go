@@ -55,9 +55,8 @@ type turn struct {
 
 // scratch is what one read or write needs beside the page.
 type scratch struct {
-	entries [wire.SectorsPerPage * volume.SumLen]byte
-	sums    [wire.SectorsPerPage]uint32
-	got     [wire.SectorsPerPage]uint32
+	entry [volume.EntryLen]byte
+	got   [wire.SectorsPerPage]uint32
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -156,15 +155,14 @@ func (v *vol) read(k wire.Block, rep *netlayer.Reply) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	page := rep.Page(int(k.Length))
-	n := len(page) / wire.SectorSize
-	entries := s.entries[:n*volume.SumLen]
+	n, block := len(page)/wire.SectorSize, k.Offset/wire.PageSize
 
-	lock := &v.blocks[k.Offset/wire.PageSize%stripes]
+	lock := &v.blocks[block%stripes]
 	lock.RLock()
 	_, err = v.img.ReadAt(page, int64(k.Offset))
 	var serr error
 	if err == nil {
-		_, serr = v.sums.ReadAt(entries, volume.SumOffset(k.Offset))
+		_, serr = v.sums.ReadAt(s.entry[:], volume.EntryOffset(block))
 	}
 	lock.RUnlock()
 	if err != nil {
@@ -173,16 +171,26 @@ func (v *vol) read(k wire.Block, rep *netlayer.Reply) error {
 	if serr != nil {
 		return v.ioError(fmt.Sprintf("read of the checksums at offset %d", k.Offset), serr)
 	}
-	volume.Sums(s.sums[:n], entries)
+	e, ok := volume.ParseEntry(s.entry[:])
+	if !ok {
+		return v.badEntry(block)
+	}
+	first := k.Offset % wire.PageSize / wire.SectorSize
+	sums := e.Sums[first : first+uint64(n)]
 	wire.SectorChecksums(s.got[:n], page)
 	for i := range n {
-		if s.got[i] != s.sums[i] {
+		if s.got[i] != sums[i] {
 			return wire.Errorf(wire.KindCorrupt, "volume %d at %s: the sector at offset %d has checksum %#08x, stored is %#08x: its bytes changed on the disk",
-				v.id, v.node, k.Offset+uint64(i)*wire.SectorSize, s.got[i], s.sums[i])
+				v.id, v.node, k.Offset+uint64(i)*wire.SectorSize, s.got[i], sums[i])
 		}
 	}
-	rep.SetPageCRC(wire.JoinSectors(s.sums[:n]))
+	rep.SetPageCRC(wire.JoinSectors(sums))
 	return nil
+}
+
+// badEntry is the error of a block of which nothing can be said.
+func (v *vol) badEntry(block uint64) error {
+	return wire.Errorf(wire.KindCorrupt, "volume %d at %s: the entry of the block at offset %d in %s does not fit its own checksum: it changed on the disk", v.id, v.node, block*wire.PageSize, volume.SumsName(v.id))
 }
 
 // write stores sectors with their checksums. Length 0 is a mark.
@@ -194,7 +202,8 @@ func (v *vol) write(k wire.Block, page []byte) error {
 		return err
 	}
 	defer v.gate.RUnlock()
-	lock := &v.blocks[k.Offset/wire.PageSize%stripes]
+	block := k.Offset / wire.PageSize
+	lock := &v.blocks[block%stripes]
 	lock.Lock() // before the version is checked, so that the order of versions is the order of writes
 	defer lock.Unlock()
 	v.st.Lock()
@@ -202,7 +211,7 @@ func (v *vol) write(k wire.Block, page []byte) error {
 	apply, p, err := v.core.Write(k)
 	err = v.persist(p, err)
 	if err == nil && apply && v.give != nil {
-		v.give.wrote(k.Offset / wire.PageSize)
+		v.give.wrote(block)
 	}
 	v.st.Unlock()
 	if err != nil || !apply {
@@ -210,15 +219,33 @@ func (v *vol) write(k wire.Block, page []byte) error {
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	n := len(page) / wire.SectorSize
-	wire.SectorChecksums(s.sums[:n], page)
-	wrote, err := v.img.WriteAt(page, int64(k.Offset))
-	if err != nil {
-		n = wrote / wire.SectorSize // what is whole keeps a checksum that fits
+	var e volume.Entry
+	if len(page) < wire.PageSize { // the sums of the other sectors stay
+		if _, err := v.sums.ReadAt(s.entry[:], volume.EntryOffset(block)); err != nil {
+			return v.ioError(fmt.Sprintf("read of the checksums at offset %d", k.Offset), err)
+		}
+		var ok bool
+		if e, ok = volume.ParseEntry(s.entry[:]); !ok {
+			return v.badEntry(block)
+		}
 	}
-	volume.Entries(s.entries[:], s.sums[:n])
-	if n > 0 {
-		if _, serr := v.sums.WriteAt(s.entries[:n*volume.SumLen], volume.SumOffset(k.Offset)); err == nil {
+	n, first := len(page)/wire.SectorSize, k.Offset%wire.PageSize/wire.SectorSize
+	wire.SectorChecksums(s.got[:n], page)
+	wrote, err := v.img.WriteAt(page, int64(k.Offset))
+	if err == nil {
+		e.Version = wire.BlockVersion{Epoch: k.VolumeEpoch, No: k.Version}
+	} else if n = wrote / wire.SectorSize; len(page) == wire.PageSize { // what is whole keeps a checksum that fits
+		ok := false
+		if _, rerr := v.sums.ReadAt(s.entry[:], volume.EntryOffset(block)); rerr == nil {
+			e, ok = volume.ParseEntry(s.entry[:])
+		}
+		if !ok {
+			n = 0
+		}
+	}
+	if copy(e.Sums[first:], s.got[:n]) > 0 {
+		e.Put(s.entry[:])
+		if _, serr := v.sums.WriteAt(s.entry[:], volume.EntryOffset(block)); err == nil {
 			err = serr
 		}
 	}

@@ -54,7 +54,8 @@ type VolumeSpec struct {
 	SizeBytes uint64 // above 0; rounded up to wire.PageSize
 	// Apart keeps it and its buffer cache apart from other volumes of the group, those of its own vNode too. In a Step the
 	// group is that of the tenant.
-	Apart apart.Rule
+	Apart  apart.Rule
+	Copies Copies // how many sComponents hold it
 }
 
 // Home says which mComponent is the home of a process.
@@ -74,6 +75,30 @@ type Volume struct {
 	StorageAddr string
 	Cache       wire.NodeID
 	CacheAddr   string
+	// Of a volume with several copies: how many, which are where, n that are counted and perhaps one that fills, and the number of this
+	// configuration. Storage is the first of them.
+	Copies   Copies
+	Replicas []wire.VolumeReplica
+	Config   uint64
+}
+
+// Attach is what a buffer cache is told of it.
+func (v *Volume) Attach(client string) wire.VolumeAttachReq {
+	q := wire.VolumeAttachReq{Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, ClientAddr: client, Through: v.Copies.Through}
+	if v.Copies.Replicated() {
+		q.Replicas, q.Config, q.WriteQuorum, q.ReadQuorum = v.Replicas, v.Config, v.Copies.WriteQuorum, v.Copies.ReadQuorum
+	} else {
+		q.Storage, q.StorageAddr = v.Storage, v.StorageAddr
+	}
+	return q
+}
+
+// Places are the sComponents that hold the volume.
+func (v *Volume) Places() []wire.VolumeReplica {
+	if len(v.Replicas) == 0 {
+		return []wire.VolumeReplica{{Node: v.Storage, Addr: v.StorageAddr, State: wire.ReplicaInSync}}
+	}
+	return v.Replicas
 }
 
 // Placement says where a vNode is.
@@ -129,6 +154,9 @@ func (s VNodeSpec) Check() error {
 			return bad("volumes[%d].name: %d bytes, want at most %d", i, len(v.Name), MaxNameBytes)
 		case v.SizeBytes == 0 || v.SizeBytes > math.MaxInt64:
 			return bad("volumes[%d].size_bytes: %d, want 1 to %d", i, v.SizeBytes, int64(math.MaxInt64))
+		}
+		if err := v.Copies.check(fmt.Sprintf("volumes[%d]", i)); err != nil {
+			return bad("%v", err)
 		}
 	}
 	return nil

@@ -80,8 +80,10 @@ func (s VNodeSpec) StorageBytes() uint64 {
 	sum := uint64(0)
 	for _, v := range s.Volumes {
 		size := (v.SizeBytes + wire.PageSize - 1) / wire.PageSize * wire.PageSize
-		if sum += size; sum < size {
-			return math.MaxUint64
+		for range min(v.Copies.Places(), MaxReplicas) { // each copy takes room
+			if sum += size; sum < size {
+				return math.MaxUint64
+			}
 		}
 	}
 	return sum

@@ -143,9 +143,9 @@ const (
 	// MaxTrials bounds the pairs of thing and taker that one look tries: some tens of ms. Only a manager with hundreds of
 	// thousands of things that gain nowhere comes to it.
 	MaxTrials = 1 << 21
-	// QuickLook is the least time between two looks for balance: a heartbeat, as before it there are no new figures. A shorter
+	// QuickLook is the least time between two looks for balance: over which loads are measured, as before that there are no new figures. A shorter
 	// Options.IntervalMS counts.
-	QuickLook = wire.HeartbeatMS * time.Millisecond
+	QuickLook = wire.LoadMS * time.Millisecond
 	// DrainLook is the least time between two looks while something drains, for which no new figures are needed.
 	DrainLook = 10 * time.Millisecond
 	// RetryPause is how long an order to leave a component that drains rests when it was given and the thing is still there.

@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/gmanagers/redundancy"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
@@ -81,6 +82,12 @@ func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End,
 func (c *Client) EndCopies(ctx context.Context, changes []redundancy.Change) error {
 	_, err := c.gmm(ctx, gmm.Request{Op: gmm.OpCopies, Copies: changes})
 	return err
+}
+
+// Repair changes where copies of volumes and buffer caches are. For the managers themselves.
+func (c *Client) Repair(ctx context.Context, changes []repair.Change) ([]gsm.Repaired, error) {
+	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpRepair, Repairs: changes})
+	return r.Repaired, err
 }
 
 // Moves returns the moves of a manager ascending by number: the last movelist.MaxHistory that have ended, and those that are listed.
@@ -176,6 +183,10 @@ func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement
 		}
 		for _, n := range now {
 			v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr = n.Epoch, n.Storage, addrs[n.Storage], n.Cache, n.CacheAddr
+			v.Config, v.Replicas = n.Config, nil
+			for _, r := range n.Replicas {
+				v.Replicas = append(v.Replicas, wire.VolumeReplica{Node: r.Node, Addr: addrs[r.Node], Member: r.Member, State: r.State})
+			}
 		}
 	}
 	return p, nil

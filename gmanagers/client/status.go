@@ -9,6 +9,10 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
+// beatTimeout is how long a manager may take to answer a heartbeat: then it is sent the next one, for this one may have been lost. No
+// more than two are missing then, of the four in the default lease.
+const beatTimeout = 2 * wire.HeartbeatMS * time.Millisecond
+
 // Heartbeat sends m's load to every manager, as a best effort: each manager keeps loads for itself, so that whoever
 // leads next has them. It returns how m stands: fenced or removed if any manager says so, for that is decided and does
 // not change; unknown if a majority of the managers answered and none has m under its epoch, though they may lag; a
@@ -37,7 +41,7 @@ func (c *Client) Heartbeat(ctx context.Context, m wire.Member, load wire.Load) (
 			defer c.wg.Done()
 			defer p.beating.Store(false)
 			// Not under the caller's context: a slow manager may still answer, and count, after the caller went on.
-			call, cancel := context.WithTimeout(c.ctx, ms(c.o.CallTimeoutMS))
+			call, cancel := context.WithTimeout(c.ctx, beatTimeout)
 			defer cancel()
 			var rep wire.HeartbeatRep
 			err := p.Control(call, wire.OpHeartbeat, m.Epoch, &wire.Heartbeat{Member: m, Load: load}, &rep)

@@ -32,7 +32,7 @@ const (
 	Rejoined      Kind = 2  // Node registered again, under Epoch
 	Silent        Kind = 3  // Node was not heard of within the lease
 	Probed        Kind = 4  // others were asked to look whether Node lives; Reason says what they saw
-	Dead          Kind = 5  // Node was declared dead
+	Dead          Kind = 5  // Node was declared dead; Reason begins with cause and time to detect (membership.Death)
 	Draining      Kind = 6  // Node
 	Undrained     Kind = 7  // Node
 	Removed       Kind = 8  // Node
@@ -64,6 +64,7 @@ const (
 	Recovering    Kind = 34 // others get what Node served, in number Amount; Reason
 	FirstAccess   Kind = 35 // all that Node served is served again; Amount: ms since it was declared dead
 	Restored      Kind = 36 // all that Node had is as redundant as before; Amount: ms since it was declared dead
+	Fenced        Kind = 37 // Node's Epoch is over for a majority of managers; Reason says how long that took (membership.FenceText)
 )
 
 // kindNames are the names of the kinds, by number.
@@ -71,7 +72,7 @@ var kindNames = [...]string{
 	"none", "registered", "rejoined", "silent", "probed", "dead", "draining", "undrained", "removed", "admitted", "refused", "queued",
 	"dequeued", "expired", "preempted", "released", "placed_process", "placed_home", "placed_vregion", "placed_volume", "placed_cache",
 	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard", "drained", "stuck", "replica_fills", "replica_in_sync",
-	"unprotected", "recovering", "first_access", "restored",
+	"unprotected", "recovering", "first_access", "restored", "fenced",
 }
 
 func (k Kind) String() string {

@@ -20,6 +20,8 @@ func OfNote(n membership.Note) Kind {
 		return Silent
 	case membership.NoteProbed:
 		return Probed
+	case membership.NoteFenced:
+		return Fenced
 	}
 	return Heard
 }

@@ -498,6 +498,19 @@ func (s *State) Transaction(p Process) admission.Open {
 // Members returns the pComponents, ascending by id.
 func (s *State) Members() []wire.Member { return s.members.Members() }
 
+// AddrOf returns the address of the pComponent of a process that runs, empty if it does not or is lost.
+func (s *State) AddrOf(pid wire.PID) string {
+	i, ok := s.find(pid)
+	if !ok || s.processes[i].Phase != admission.Running {
+		return ""
+	}
+	e, ok := s.members.Entry(s.processes[i].Node)
+	if !ok || e.Dead || e.Member.Epoch != s.processes[i].NodeEpoch {
+		return ""
+	}
+	return e.Member.Addr
+}
+
 // Processes returns the processes, whatever their phase, ascending by PID; pid selects one, 0 all.
 func (s *State) Processes(pid wire.PID) []Process {
 	if pid == 0 {

@@ -6,6 +6,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
@@ -26,6 +27,7 @@ const (
 	OpNode     Op = 10 // Member.ID, Action: what people want done with a member
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 	OpGates    Op = 12 // Gates → Result.Cached
+	OpRepair   Op = 14 // Repairs → Result.Repaired
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
@@ -41,6 +43,8 @@ type Request struct {
 	Notes  []movelist.Note  // as many
 	Ends   []moves.End      // these and Drops together as many
 	Drops  []uint64         // numbers of moves that their givers have forgotten
+	// Repairs change where copies of volumes and their buffer caches are: at most MaxRepairs.
+	Repairs []repair.Change
 }
 
 // Command is a request as replicated: the proposer added who asks, its stamp and the candidates for buffer caches.
@@ -61,8 +65,9 @@ type Result struct {
 	Votes []admission.Vote // one for each step
 	// Cached is, for each gate, the number of volumes whose buffer cache the mComponent is, and the turn of the gate that is
 	// in force now.
-	Cached []Cached
-	Begun  []movelist.Begun // one for each order
+	Cached   []Cached
+	Begun    []movelist.Begun // one for each order
+	Repaired []Repaired       // one for each repair
 }
 
 // Err returns the result's error, nil if the command was carried out.

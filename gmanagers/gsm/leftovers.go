@@ -25,6 +25,12 @@ func (s *State) Leftovers(h wire.HoldingsRep) (out []wire.DropReq) {
 		case uint64(r.Volume) >= s.next || moves(r.Volume):
 		case !ok:
 			out = append(out, q)
+		case s.volumes[i].Copies.Replicated():
+			// A copy that has left keeps what it had: it is dropped whatever its epoch, for it is not in the books under any.
+			if s.volumes[i].Lost == 0 && !s.volumes[i].StoredAt(h.Node) {
+				q.Text = "its copies are elsewhere"
+				out = append(out, q)
+			}
 		case s.volumes[i].Lost == 0 && s.volumes[i].Storage != h.Node && r.Epoch < s.volumes[i].Epoch:
 			q.Text = "it is stored at " + string(s.volumes[i].Storage)
 			out = append(out, q)

@@ -42,6 +42,7 @@ func (s *State) dead(cmd Command) Result {
 	if changed {
 		s.decided(cmd, events.Dead)
 		s.refresh(m.ID)
+		s.broken(cmd.Stamp.NowMS, m.ID)
 	}
 	return Result{Epoch: m.Epoch}
 }

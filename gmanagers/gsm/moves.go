@@ -59,6 +59,9 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 
 // beginVolume fills in giver and taker of a volume.
 func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist.Move) error {
+	if v.Copies.Replicated() {
+		return wire.Errorf(wire.KindBadRequest, "volume %d has %d copies, which do not move: drain an sComponent to have its copy made elsewhere", v.Volume, v.Copies.Replicas)
+	}
 	if err := o.Giver(v.Storage, v.Epoch); err != nil {
 		return err
 	}
@@ -68,7 +71,7 @@ func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist
 	}
 	key := placement.Hash(uint64(v.Volume))
 	ask := placement.Ask{Need: v.SizeBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: s.storageTurn}
-	id, err := movelist.Taker(o, v.Storage, s.apart, v.Groups(), policy, ask, &s.set, &s.note, func() string { return s.refuses(v.SizeBytes, v.Groups()) })
+	id, err := movelist.Taker(o, v.Storage, s.apart, v.Groups(), policy, ask, &s.set, &s.note, func() string { return s.refuses(v.SizeBytes, v.Groups(), nil) })
 	if err != nil {
 		return err
 	}
@@ -164,7 +167,8 @@ func (s *State) moved(m *movelist.Move) {
 	case cache:
 		s.countCached(v.Cache, v.CacheRack, v.Groups(), less)
 		s.refreshCache(v.Cache)
-		v.Cache, v.CacheAddr, v.Epoch, v.CacheRack = m.Req.To, m.Req.ToAddr, m.Epoch, m.ToRack
+		v.Cache, v.CacheAddr, v.Epoch, v.CacheRack, v.CacheEpoch = m.Req.To, m.Req.ToAddr, m.Epoch, m.ToRack, m.ToEpoch
+		v.Confirmed = 0 // the giver told it what it knew
 		s.countCached(v.Cache, v.CacheRack, v.Groups(), 1)
 		s.refreshCache(v.Cache)
 	default:
@@ -203,11 +207,14 @@ func (s *State) drains(id wire.NodeID) bool {
 	return ok && e.Drain
 }
 
+// Drains reports the same.
+func (s *State) Drains(id wire.NodeID) bool { return s.drains(id) }
+
 // holds counts what an sComponent has, or an mComponent of buffer caches.
 func (s *State) holds(id wire.NodeID) movelist.Holds {
 	volumes, caches := movelist.Held{Kind: wire.MoveVolume}, movelist.Held{Kind: wire.MoveCache}
 	for i := range s.volumes {
-		if s.volumes[i].Storage == id {
+		if s.volumes[i].StoredAt(id) {
 			volumes.Things++
 		}
 		if s.volumes[i].Cache == id {

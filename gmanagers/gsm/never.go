@@ -27,6 +27,9 @@ func (s *State) never(st admission.Step) string {
 	}
 	biggest := uint64(0)
 	for _, v := range st.Volumes {
+		if v.Copies.Places() > uint64(n) {
+			return fmt.Sprintf("volume %q wants %d copies, and there are %d sComponents", v.Name, v.Copies.Places(), n)
+		}
 		biggest = max(biggest, admission.VNodeSpec{Volumes: []admission.VolumeSpec{{SizeBytes: v.SizeBytes}}}.StorageBytes())
 	}
 	if all := (admission.VNodeSpec{Volumes: st.Volumes}).StorageBytes(); biggest > most || all > sum {

@@ -40,6 +40,18 @@ type Volume struct {
 	CacheRack string     // of the buffer cache, as stamped when it was placed
 	Apart     apart.Rule // of its vNode
 	Own       apart.Rule // its own
+	// CacheEpoch is of the mComponent's membership when it became the buffer cache: under another it has lost what it held.
+	CacheEpoch wire.Epoch
+	Copies     admission.Copies
+	// Replicas are the copies of a volume that has several: n that are counted in quorums, of which one may be leaving, and then one that
+	// fills in its stead. Storage is the first. The slice is replaced, never changed.
+	Replicas []Replica
+	Config   uint64 // of Replicas: 1 at first, one more with each change; 0 if there is one copy
+	// BrokenMS is since when a copy that is counted is missing: its sComponent was declared dead, or registered again and the copy was not
+	// seen since; by the clock of the leader, 0 if none is.
+	BrokenMS  int64
+	Confirmed uint64 // the configuration that the buffer cache is known to have, 0 if none is known
+	Recached  bool   // the buffer cache was chosen anew, and perhaps nobody was told
 }
 
 // Groups are its memberships of groups.
@@ -111,7 +123,9 @@ func (s *State) derive() {
 // count counts a volume and its buffer cache, n times, which is 1 or less, without bringing the candidates in line.
 func (s *State) count(v *Volume, n uint64) {
 	ms := v.Groups()
-	s.countStored(v.Storage, v.SizeBytes, ms, n)
+	for _, id := range v.Stores() {
+		s.countStored(id, v.SizeBytes, ms, n)
+	}
 	s.countCached(v.Cache, v.CacheRack, ms, n)
 }
 
@@ -196,6 +210,7 @@ func (s *State) apply(cmd Command) Result {
 		}
 		s.rerack(q.Member.ID)
 		s.events.Joined(cmd.Stamp.NowMS, q.Member.ID, epoch)
+		s.broken(cmd.Stamp.NowMS, q.Member.ID)
 		return Result{Epoch: epoch}
 	case OpSteps:
 		return s.steps(cmd)
@@ -211,6 +226,8 @@ func (s *State) apply(cmd Command) Result {
 		return s.noted(cmd)
 	case OpGates:
 		return s.setGates(q.Gates)
+	case OpRepair:
+		return s.repair(cmd)
 	}
 	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, which there is not", q.Op))
 }
@@ -299,35 +316,44 @@ func (s *State) create(spec admission.VolumeSpec, st admission.Step, cmd Command
 		return spec.Apart.CheckQualified()
 	case spec.Apart.Level != 0 && spec.Apart.Group == st.Apart.Group:
 		return wire.Errorf(wire.KindBadRequest, "volume %q: its group %q is that of its vNode", spec.Name, st.Apart.Group)
+	case spec.Copies.Check() != nil:
+		return spec.Copies.Check()
 	case len(s.volumes) >= MaxVolumes || s.next > math.MaxUint32:
 		return wire.Errorf(wire.KindNoRoom, "volume table: %d volumes, at most %d, and ids up to %d", len(s.volumes), MaxVolumes, uint32(math.MaxUint32))
 	}
 	size := (spec.SizeBytes + wire.PageSize - 1) / wire.PageSize * wire.PageSize
 	ms := apart.Volume(st.Apart, pid, spec.Apart, wire.VolumeID(s.next))
-	storage, storageTurn, err := s.chooseStorage(spec.Name, size, ms, cmd.Stamp)
+	storages, storageTurn, notes, err := s.chooseStorages(spec, size, ms, cmd.Stamp)
 	if err != nil {
 		return err
 	}
-	cache, cacheTurn, err := s.chooseCache(spec.Name, ms, cmd)
+	cache, cacheTurn, err := s.chooseCache(spec.Name, ms, cmd, s.next)
 	if err != nil {
 		return err
 	}
 	v := Volume{
 		Volume: wire.VolumeID(s.next), Epoch: 1, Name: spec.Name, SizeBytes: size, PID: pid, Prepared: true,
-		Storage: storage.ID, Cache: cache.ID, CacheAddr: cache.Addr, PlacedMS: cmd.Stamp.NowMS,
-		CacheRack: cache.Rack, Apart: st.Apart, Own: spec.Apart,
+		Storage: storages[0].ID, Cache: cache.ID, CacheAddr: cache.Addr, PlacedMS: cmd.Stamp.NowMS,
+		CacheRack: cache.Rack, CacheEpoch: cache.Epoch, Apart: st.Apart, Own: spec.Apart, Copies: spec.Copies,
+	}
+	if spec.Copies.Replicated() {
+		v.Config = 1
+		for _, m := range storages {
+			v.Replicas = append(v.Replicas, Replica{m.ID, wire.ReplicaInSync, m.Epoch})
+		}
 	}
 	s.next++
 	s.volumes = append(s.volumes, v) // ids only grow
 	s.count(&v, 1)
-	s.refresh(v.Storage)
+	s.refreshStores(&v)
 	s.refreshCache(v.Cache)
 	s.storageTurn, s.cacheTurn = storageTurn, cacheTurn // not before: a volume without a cache is no turn
 	s.of[pid] = append(s.of[pid], v.Volume)
-	e := s.note
-	e.MS, e.Kind, e.PID, e.Volume, e.Node, e.Amount = cmd.Stamp.NowMS, events.PlacedVolume, pid, v.Volume, v.Storage, size
-	s.untold.Add(e)
-	e = s.cacheNote
+	for i, e := range notes {
+		e.MS, e.Kind, e.PID, e.Volume, e.Node, e.Amount = cmd.Stamp.NowMS, events.PlacedVolume, pid, v.Volume, storages[i].ID, size
+		s.untold.Add(e)
+	}
+	e := s.cacheNote
 	e.MS, e.Kind, e.PID, e.Volume, e.Node = cmd.Stamp.NowMS, events.PlacedCache, pid, v.Volume, v.Cache
 	s.untold.Add(e)
 	return nil
@@ -336,11 +362,21 @@ func (s *State) create(spec admission.VolumeSpec, st admission.Step, cmd Command
 // placement returns where a volume is that exists.
 func (s *State) placement(id wire.VolumeID) admission.Volume {
 	i, _ := s.find(id)
-	v := s.volumes[i]
+	return s.Place(&s.volumes[i])
+}
+
+// Place says where a volume is.
+func (s *State) Place(v *Volume) admission.Volume {
 	m, _ := s.members.Get(v.Storage)
-	return admission.Volume{
+	p := admission.Volume{
 		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: m.Addr, Cache: v.Cache, CacheAddr: v.CacheAddr,
+		Copies: v.Copies, Config: v.Config,
 	}
+	for _, r := range v.Replicas {
+		m, _ := s.members.Get(r.Node)
+		p.Replicas = append(p.Replicas, wire.VolumeReplica{Node: r.Node, Addr: m.Addr, Member: r.Member, State: r.State})
+	}
+	return p
 }
 
 // Prepared returns the vNodes whose volumes are held for an admission that is not known to be decided, ascending.
@@ -355,27 +391,6 @@ func (s *State) Prepared() []wire.PID {
 	return slices.Compact(out)
 }
 
-// chooseStorage returns the sComponent for size bytes and whose turn it was then.
-func (s *State) chooseStorage(name string, size uint64, ms []apart.Member, stamp membership.Stamp) (m wire.Member, turn wire.NodeID, err error) {
-	policy, err := placement.New(stamp.Policy)
-	if err != nil {
-		return m, "", err
-	}
-	ask := placement.Ask{Need: size, Key: placement.Hash(s.next), Chance: placement.Hash(stamp.Chance, s.next), After: s.storageTurn}
-	ask.Avoid, ask.AvoidRacks = s.apart.Avoid(ms)
-	ask.Within, ask.WithinRacks = s.apart.Own(ms)
-	i, ask := placement.ChooseNear(policy, ask, &s.set)
-	if i < 0 {
-		return m, "", wire.Errorf(wire.KindNoRoom, "%sstorage_bytes: volume %q wants %d at one sComponent: %s", s.isApart(ms), name, size, s.refuses(size, ms))
-	}
-	s.note.Explain(policy, ask, &s.set, i)
-	m, _ = s.members.Get(s.set.ID(i))
-	if policy.Rotates {
-		return m, m.ID, nil
-	}
-	return m, s.storageTurn, nil
-}
-
 // isApart begins the refusal of what has memberships.
 func (s *State) isApart(ms []apart.Member) string {
 	if len(ms) == 0 {
@@ -384,8 +399,8 @@ func (s *State) isApart(ms []apart.Member) string {
 	return fmt.Sprintf("apart: it is apart from %s; ", apart.Groups(ms))
 }
 
-// refuses says why each sComponent is none for a volume of size bytes.
-func (s *State) refuses(size uint64, ms []apart.Member) string {
+// refuses says why each sComponent is none for a volume of size bytes of which others have a copy.
+func (s *State) refuses(size uint64, ms []apart.Member, others []wire.NodeID) string {
 	var why membership.Refusals
 	members := s.members.View()
 	for i := range members {
@@ -396,6 +411,8 @@ func (s *State) refuses(size uint64, ms []apart.Member) string {
 			why.Silent(m.ID)
 		} else if text := s.apart.Why(ms, m.ID, m.Rack); text != "" {
 			why.Apart(m.ID, text)
+		} else if slices.Contains(others, m.ID) {
+			why.Apart(m.ID, "has a copy already")
 		} else if c := s.candidate(i); c.Room < size {
 			why.Short(m.ID, size, c.Room, c.Capacity)
 		}
@@ -421,12 +438,12 @@ func (s *State) cacheCandidate(i int) placement.Candidate {
 }
 
 // chooseCache returns the mComponent for a buffer cache, which reserves nothing, and whose turn it was then.
-func (s *State) chooseCache(name string, ms []apart.Member, cmd Command) (l membership.Live, turn wire.NodeID, err error) {
+func (s *State) chooseCache(name string, ms []apart.Member, cmd Command, key uint64) (l membership.Live, turn wire.NodeID, err error) {
 	policy, err := placement.New(cmd.CachePolicy)
 	if err != nil {
 		return l, "", err
 	}
-	ask := placement.Ask{Need: 1, Key: placement.Hash(s.next), Chance: placement.Hash(cmd.Stamp.Chance, s.next, 1), After: s.cacheTurn} // another draw than for storage
+	ask := placement.Ask{Need: 1, Key: placement.Hash(key), Chance: placement.Hash(cmd.Stamp.Chance, key, 1), After: s.cacheTurn} // another draw than for storage
 	ask.Avoid, ask.AvoidRacks = s.apartCaches.Avoid(ms)
 	ask.Within, ask.WithinRacks = s.apartCaches.Own(ms)
 	i, ask := placement.ChooseNear(policy, ask, &s.cacheSet)
@@ -485,7 +502,7 @@ func (s *State) drop(pid wire.PID) {
 		i, _ := s.find(id)
 		v := s.volumes[i]
 		s.count(&v, less)
-		s.refresh(v.Storage)
+		s.refreshStores(&v)
 		s.refreshCache(v.Cache)
 		s.volumes = slices.Delete(s.volumes, i, i+1)
 	}
@@ -566,6 +583,9 @@ func (s *State) CheckInvariants() error {
 			return fmt.Errorf("gsm: volume %d lost %v", v.Volume, v.Lost)
 		case v.Epoch == 0 || v.SizeBytes == 0 || v.SizeBytes%wire.PageSize != 0 || v.SizeBytes > 1<<63 || len(v.Name) > admission.MaxNameBytes:
 			return fmt.Errorf("gsm: volume %d: epoch %d, %d bytes, name of %d bytes", v.Volume, v.Epoch, v.SizeBytes, len(v.Name))
+		}
+		if err := s.checkReplicas(&v); err != nil {
+			return err
 		}
 	}
 	if len(s.closed) > MaxClosed {

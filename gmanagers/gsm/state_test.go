@@ -2,6 +2,7 @@ package gsm
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -11,6 +12,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
 
@@ -38,7 +40,7 @@ var requests = []statetest.Choice[*State, Request]{
 				Apart: statetest.Apart(t),
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "volumes") {
-				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size"), Apart: statetest.Apart(t)})
+				st.Volumes = append(st.Volumes, admission.VolumeSpec{Name: "v", SizeBytes: rapid.Uint64Range(0, 10*4096).Draw(t, "size"), Apart: statetest.Apart(t), Copies: drawCopies(t)})
 			}
 			q.Steps = append(q.Steps, st)
 		}
@@ -67,9 +69,45 @@ var requests = []statetest.Choice[*State, Request]{
 		ends, drops := statetest.Ends(t, wire.GSM, s.moves)
 		return Request{Op: OpEnd, Ends: ends, Drops: drops}
 	}},
+	{Weight: 4, Draw: func(t *rapid.T, s *State) Request { // of copies and buffer caches
+		q := Request{Op: OpRepair}
+		for range rapid.IntRange(0, 3).Draw(t, "repairs") {
+			q.Repairs = append(q.Repairs, drawRepair(t, s))
+		}
+		return q
+	}},
 	{Weight: 1, Draw: func(t *rapid.T, _ *State) Request { // of another release
 		return Request{Op: Op(rapid.Uint8().Draw(t, "odd op"))}
 	}},
+}
+
+// drawCopies draws how many copies a volume has, most often one.
+func drawCopies(t *rapid.T) admission.Copies {
+	return rapid.SampledFrom([]admission.Copies{
+		{}, {}, {}, {Replicas: 1}, {Replicas: 2, WriteQuorum: 2, ReadQuorum: 1}, {Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, Through: true}, {Replicas: 3, WriteQuorum: 2, ReadQuorum: 2},
+		{Replicas: 3, WriteQuorum: 1, ReadQuorum: 3}, {Replicas: 3, WriteQuorum: 2, ReadQuorum: 1},
+	}).Draw(t, "copies")
+}
+
+// drawRepair draws a repair of a volume that is there, or nearly, most often one that makes sense.
+func drawRepair(t *rapid.T, s *State) repair.Change {
+	q := repair.Change{
+		Verb: repair.Verb(rapid.Uint8Range(0, 8).Draw(t, "verb")), Volume: wire.VolumeID(rapid.Uint32Range(0, 3).Draw(t, "volume")), Text: "because",
+		Config: rapid.Uint64Range(0, 2).Draw(t, "config"), Epoch: wire.Epoch(rapid.Uint32Range(0, 4).Draw(t, "epoch")), Node: statetest.Known(t, s.Members()).ID, Member: wire.Epoch(rapid.Uint32Range(0, 3).Draw(t, "member epoch")),
+	}
+	if n := len(s.volumes); n > 0 && rapid.IntRange(0, 9).Draw(t, "a volume") > 0 {
+		v := &s.volumes[rapid.IntRange(0, n-1).Draw(t, "which")]
+		q.Volume = v.Volume
+		if rapid.IntRange(0, 9).Draw(t, "present") > 0 {
+			q.Config, q.Epoch = v.Config, v.Epoch
+		}
+		if i := v.in(wire.ReplicaFilling); i >= 0 && rapid.Bool().Draw(t, "the one that fills") {
+			q.Node = v.Replicas[i].Node
+		} else if n := len(v.Replicas); n > 0 {
+			q.Node = v.Replicas[rapid.IntRange(0, n-1).Draw(t, "copy")].Node
+		}
+	}
+	return q
 }
 
 // drawPID draws a process, most often one that has volumes.
@@ -121,11 +159,12 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		storage wire.NodeID
 	}
 	owners := map[wire.VolumeID]owner{}
+	copies := map[wire.VolumeID]Volume{}
 	return func(t *rapid.T, s *State, c Command, res Result) {
 		for _, vote := range res.Votes {
 			for _, v := range vote.Volumes {
 				o := owner{vote.PID, v.Storage}
-				if was, ok := owners[v.Volume]; ok && was != o && (was.pid != o.pid || v.Epoch == 1) { // it has not moved
+				if was, ok := owners[v.Volume]; ok && was != o && (was.pid != o.pid || v.Epoch == 1 && v.Config <= 1) { // it has not moved
 					t.Fatalf("volume %d was given to %+v and to %+v", v.Volume, was, o)
 				}
 				owners[v.Volume] = o
@@ -143,7 +182,9 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 			}
 		}
 		for _, v := range s.Volumes(0) {
-			has(v, v.Storage, v.Cache, v.CacheRack)
+			for _, id := range v.Stores() {
+				has(v, id, v.Cache, v.CacheRack)
+			}
 		}
 		for _, m := range s.moves.Moves() {
 			if vs := s.Volumes(m.Req.Volume); m.Ended() || len(vs) == 0 {
@@ -157,10 +198,14 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		parts.Check(t)
 		caches.Check(t)
 		for _, v := range s.Volumes(0) {
-			if o := owners[v.Volume]; o.pid != v.PID || o.storage != v.Storage && v.Epoch == 1 {
+			if o := owners[v.Volume]; o.pid != v.PID || o.storage != v.Storage && v.Epoch == 1 && v.Config <= 1 {
 				t.Fatalf("volume %d: lists %+v, answered %+v", v.Volume, v, o)
 			}
-			taken[v.Storage] += v.SizeBytes
+			for _, id := range v.Stores() {
+				taken[id] += v.SizeBytes
+			}
+			lawOfCopies(t, copies[v.Volume], v)
+			copies[v.Volume] = v
 		}
 		for _, m := range s.Members() {
 			if taken[m.ID] > m.Capacity.StorageBytes {
@@ -170,6 +215,31 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 		if err := s.CheckCapacity(); err != nil {
 			t.Fatalf("after %+v: %v", c, err)
 		}
+	}
+}
+
+// lawOfCopies: configurations that follow each other differ in one copy that is counted, and a write that a quorum of each acknowledged
+// is met by a read of the next.
+func lawOfCopies(t *rapid.T, was, v Volume) {
+	if was.Config == 0 {
+		return
+	}
+	counted := func(v Volume, joined bool) (ids []wire.NodeID) { // joined: as they will be when the one that fills is in sync
+		for _, r := range v.Replicas {
+			if r.State == wire.ReplicaInSync || r.State == wire.ReplicaLeaving && !joined || r.State == wire.ReplicaFilling && joined {
+				ids = append(ids, r.Node)
+			}
+		}
+		return ids
+	}
+	now := counted(v, false)
+	if len(now) != int(v.Copies.Replicas) {
+		t.Fatalf("volume %d: %v, %d are wanted in quorums", v.Volume, v.Replicas, v.Copies.Replicas)
+	}
+	if before := counted(was, false); v.Config == was.Config && !slices.Equal(now, before) || v.Config < was.Config {
+		t.Fatalf("volume %d: %v under configuration %d, now %v under %d", v.Volume, was.Replicas, was.Config, v.Replicas, v.Config)
+	} else if !slices.Equal(now, before) && !slices.Equal(now, counted(was, true)) && v.Config == was.Config+1 {
+		t.Fatalf("volume %d: %v are counted, after %+v", v.Volume, now, was.Replicas)
 	}
 }
 
@@ -207,6 +277,10 @@ func TestFits(t *testing.T) {
 	})
 }
 
+func member(id wire.NodeID) wire.Member {
+	return wire.Member{ID: id, Role: wire.RoleStorage, Addr: "inproc:" + string(id), Capacity: wire.Capacity{StorageBytes: 1 << 20}}
+}
+
 // script is one of each command.
 func script() (out []Command) {
 	for i, q := range []Request{
@@ -217,9 +291,17 @@ func script() (out []Command) {
 		{Op: OpNode, Member: wire.Member{ID: "s1"}, Action: membership.Drain},
 		{Op: OpDead, Member: wire.Member{ID: "s1", Epoch: 1}, Text: "seen by nobody"},
 		{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 1, Until: UntilOpened}}},
+		{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 2}}},
+		{Op: OpRegister, Member: member("s2")}, {Op: OpRegister, Member: member("s3")}, {Op: OpRegister, Member: member("s4")},
+		{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 2, Volumes: []admission.VolumeSpec{{Name: "c", SizeBytes: 1, Copies: admission.Copies{Replicas: 2, WriteQuorum: 2, ReadQuorum: 1}}}}, {Verb: admission.Commit, PID: 2}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Replace, Volume: 3, Config: 1, Node: "s2", Text: "gone"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Recache, Volume: 3, Epoch: 1, Text: "gone"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Synced, Volume: 3, Config: 2, Node: "s4", Text: "filled"}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Told, Volume: 3, Epoch: 4}, {Verb: repair.Confirmed, Volume: 3, Epoch: 4, Config: 3}, {Verb: repair.Seen, Volume: 3, Config: 3, Node: "s4", Member: 1}}},
+		{Op: OpRepair, Repairs: []repair.Change{{Verb: repair.Lose, Volume: 3, Epoch: 4, Text: "not flushed"}}},
 	} {
 		out = append(out, Command{
-			Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}}},
+			Client: 1, Seq: uint64(i + 1), Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}, {ID: "s2", Epoch: 1}, {ID: "s3", Epoch: 1}, {ID: "s4", Epoch: 1}}},
 			CachePolicy: "fewest_volumes", Caches: []membership.Live{{ID: "m1", Epoch: 1, Addr: "inproc:m1"}}, Request: q,
 		})
 	}

@@ -238,7 +238,7 @@ func (b *books) of(m wire.Member, h *NodeHolds) {
 		}
 	case wire.RoleStorage:
 		for _, v := range b.volumes {
-			if v.Storage == m.ID {
+			if v.StoredAt(m.ID) {
 				h.Volumes = append(h.Volumes, v.Volume)
 			}
 		}

@@ -110,7 +110,9 @@ func Calls(p gpm.Process, homes []gmm.Process, volumes []gsm.Volume, alive func(
 	for _, v := range volumes {
 		ref := &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}
 		call(v.Cache, wire.OpVolumeDetach, ref)
-		call(v.Storage, wire.OpVolumeDelete, ref)
+		for _, id := range v.Stores() {
+			call(id, wire.OpVolumeDelete, ref)
+		}
 	}
 	return out
 }

@@ -6,8 +6,8 @@
 // stamps the difference into a command (News, See); the replicas never look at their own clocks.
 //
 // A member is active, draining (chosen for nothing new) or dead (declared; what it held under its epoch is lost). A removed
-// one leaves a tombstone, so that it returns under a higher epoch. Silence alone kills nobody: Prober has others look
-// first, while its manager leads, and proposes to declare dead whom nobody reaches.
+// one leaves a tombstone, so that it returns under a higher epoch. Silence alone kills nobody, nor does the end of a connection: Prober
+// has others look first, while its manager leads, and proposes to declare dead whom nobody reaches, or at whose address nobody listens.
 //
 // It moves nothing, and fences nobody: components fence themselves when a manager answers how they stand.
 //
@@ -18,7 +18,8 @@
 //	watch.Lead(wire.GMM, now)                            // when this manager becomes leader
 //	stamp.Live, until = watch.News(wire.GMM, now, entries) // when it proposes a placement, not each time
 //	table.See(stamp.Live, changed)                       // in Apply, on every replica
-//	out = prober.Tick(now, silent, witnesses, out[:0])   // a few times in a lease, while it leads
+//	watch.Disconnected(now, id)                          // when a connection of a component ends, at every manager
+//	out = prober.Tick(now, doubts, witnesses, out[:0])   // when one ended, at Suspects.Next and Prober.Wake, while it leads
 //	epoch, err := table.Register(member)                 // in Apply, on every replica
 //	changed, err := table.DeclareDead(id, epoch)
 package membership

@@ -210,7 +210,7 @@ func TestCheckLease(t *testing.T) {
 	if err := CheckLease("lease_ms", DefaultLease); err != nil {
 		t.Error(err)
 	}
-	if err := CheckLease("lease_ms", time.Millisecond); err == nil || err.Error() != "lease_ms: 1, want 1000 to 300000" {
+	if err := CheckLease("lease_ms", time.Millisecond); err == nil || err.Error() != "lease_ms: 1, want 500 to 300000" {
 		t.Error(err)
 	}
 }

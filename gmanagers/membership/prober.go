@@ -18,8 +18,18 @@ const (
 	// MaxSuspects bounds the silent components that are looked into at a time; others wait. When very many are silent, it is
 	// rather the leader that is cut off.
 	MaxSuspects = 64
+	// DefaultProbe is the default of how long a probe may take: with the lease less than two seconds, so that a process that was
+	// stopped is noticed by then. One that stands still for less, because its machine is busy, answers in time.
+	DefaultProbe = 800 * time.Millisecond
+	// MinProbe and MaxProbe bound it.
+	MinProbe = 100 * time.Millisecond
+	MaxProbe = wire.MaxProbeMS * time.Millisecond
 	// probeSlack is how long the way to a witness and back may take beyond the probe.
-	probeSlack = 500 * time.Millisecond
+	probeSlack = 150 * time.Millisecond
+	// brokenPause is the pause between two rounds about a member whose connection ended and that nobody reached or refused for.
+	brokenPause = 100 * time.Millisecond
+	// refusals is how many must find that nobody listens before a round ends early: one alone may be in the wrong place.
+	refusals = 2
 	// maxTold bounds the answers that a reason repeats.
 	maxTold = Witnesses + 1
 	// maxToldBytes bounds each of them.
@@ -53,9 +63,19 @@ func (k ProbeKind) String() string {
 type ProbeEffect struct {
 	Kind  ProbeKind
 	Of    wire.Member
-	By    Witness // of Ask
-	Round uint64  // of Ask: to be given back; of Declare: the round that decided
-	Text  string  // who said what
+	By    Witness       // of Ask
+	Round uint64        // of Ask: to be given back; of Declare: the round that decided
+	Text  string        // who said what
+	Death Death         // of Declare
+	Since time.Duration // of Declare: the last sign that it lived
+}
+
+// Reason is what is taken down with the effect.
+func (e *ProbeEffect) Reason() string {
+	if e.Kind == Declare {
+		return e.Death.String() + ": " + e.Text
+	}
+	return e.Text
 }
 
 // Note is what is taken down of a member for this effect; 0 if nothing is.
@@ -71,42 +91,24 @@ func (k ProbeKind) Note() Note {
 	return 0
 }
 
-// ProbeTimeout is how long a probe may take under a lease: as long as a component may be silent, for one that is slow is not dead.
-func ProbeTimeout(lease time.Duration) time.Duration {
-	return min(lease, wire.MaxProbeMS*time.Millisecond)
+// CheckProbe says why d cannot be the time of a probe. Key names the option in the error.
+func CheckProbe(key string, d time.Duration) error {
+	if d < MinProbe || d > MaxProbe {
+		return fmt.Errorf("%s: %d, want %d to %d", key, d.Milliseconds(), MinProbe.Milliseconds(), MaxProbe.Milliseconds())
+	}
+	return nil
 }
 
 // QuestionTimeout is how long who asks a witness waits for its answer: the probe, and the way there and back.
-func QuestionTimeout(probe time.Duration) time.Duration { return probe + probeSlack/2 }
+func QuestionTimeout(probe time.Duration) time.Duration { return probe + probeSlack*2/3 }
 
-// Patience is how long a Prober waits for answers under a lease: longer than who asks.
-func Patience(lease time.Duration) time.Duration { return lease + probeSlack }
+// Patience is how long a Prober waits for answers: longer than who asks.
+func Patience(probe time.Duration) time.Duration { return probe + probeSlack }
 
-// Suspects finds the silent members of a group that are not dead, and who can be asked about them. Make one with Watch.Suspects.
-type Suspects struct {
-	w         *Watch
-	group     wire.Manager
-	now       time.Duration
-	Silent    []wire.Member // ascending by id, if the entries are
-	Witnesses []Witness
-}
-
-// Suspects begins to look for the silent members of a group.
-func (w *Watch) Suspects(group wire.Manager, now time.Duration) *Suspects {
-	return &Suspects{w: w, group: group, now: now}
-}
-
-// Add looks at the entries of a manager: its group's own if it is that of s. Components of any role that were heard of are witnesses.
-func (s *Suspects) Add(of wire.Manager, entries []Entry) {
-	for i := range entries {
-		switch e := &entries[i]; {
-		case e.Dead:
-		case of == s.group && !s.w.Alive(s.group, s.now, e.Member):
-			s.Silent = append(s.Silent, e.Member)
-		case s.w.Heeded(s.now, e.Member):
-			s.Witnesses = append(s.Witnesses, Witness{ID: e.Member.ID, Addr: e.Member.Addr, Rack: e.Member.Rack})
-		}
-	}
+// Outlives is how long a component may be stopped, or cut off, without being declared dead: it was heard a heartbeat before at worst,
+// and answers a probe that waits for it.
+func Outlives(lease, probe time.Duration) time.Duration {
+	return lease + probe - wire.HeartbeatMS*time.Millisecond
 }
 
 // ProbeAnswer is what became of an Ask.
@@ -116,13 +118,18 @@ type ProbeAnswer struct {
 	Round    uint64
 	Answered bool // false: the witness did not answer, so it says nothing
 	Alive    bool
+	Refused  bool // nobody listens at its address
 	Text     string
 }
 
-// inquiry is one silent member.
+// inquiry is one member that may have ended.
 type inquiry struct {
 	of      wire.Member
-	round   uint64 // of the questions that are out; 0 between rounds
+	since   time.Duration // the last sign that it lived
+	silent  bool          // not heard of within the lease
+	broken  bool          // its connection ended
+	again   bool          // it did while a round was under way
+	round   uint64        // of the questions that are out; 0 between rounds
 	next    time.Duration
 	due     time.Duration // the round ends by then, whoever answered
 	waits   []wire.NodeID // asked, not answered
@@ -131,14 +138,18 @@ type inquiry struct {
 	own     bool          // the leader's own probe has ended
 	ownSaid bool          // and said something
 	alive   bool          // somebody reached it in this round
+	refused int           // how many found that nobody listens
 	told    []string      // who said what, in the order of answers
 	reached bool          // the last round found it alive
 }
 
-// Prober finds out, while its manager leads, whether silent members are dead. Nobody dies of silence alone: a partition
-// between one manager and a live component must not kill it. So the leader asks Witnesses others, and itself, to
-// reach it. It is declared dead when nobody who answers reaches it, if any other component answers, or if there is none;
-// a witness that does not answer says nothing. Else it is asked again a lease later.
+// Prober finds out, while its manager leads, whether members are dead that are silent, or whose connection has ended. Nobody dies of
+// silence alone: a partition between one manager and a live component must not kill it. So the leader asks Witnesses others, and
+// itself, to reach it. A silent one is declared dead when nobody who answers reaches it, if any other component answers, or if there
+// is none; a witness that does not answer says nothing. Else it is asked again a lease later.
+//
+// The end of a connection is no death either, but a reason to ask at once. It is one if nobody listens at the address, which two of
+// those who are asked must find, or all who answer: then the process has ended, and nobody need wait for its silence.
 //
 // Make one with NewProber for each term of leadership; it is not safe for concurrent use.
 type Prober struct {
@@ -164,26 +175,35 @@ func (p *Prober) Unreachable(m wire.Member) bool {
 	return ok && p.open[i].of.Epoch == m.Epoch && p.open[i].reached
 }
 
-// Tick takes the members that are silent now and not dead, ascending by id, and those that can be asked: live components
-// of any role, or other managers if there are none. Call it a few times in a lease.
-func (p *Prober) Tick(now time.Duration, silent []wire.Member, witnesses []Witness, out []ProbeEffect) []ProbeEffect {
+// Tick takes the members that may have ended and are not dead, ascending by id, and those that can be asked: live components
+// of any role, or other managers if there are none. Call it when a connection ended, when a member becomes silent, and at Wake.
+func (p *Prober) Tick(now time.Duration, doubts []Doubt, witnesses []Witness, out []ProbeEffect) []ProbeEffect {
 	p.open = slices.DeleteFunc(p.open, func(q *inquiry) bool {
-		i, ok := slices.BinarySearchFunc(silent, q.of.ID, func(m wire.Member, id wire.NodeID) int { return cmp.Compare(m.ID, id) })
-		if ok && silent[i].Epoch == q.of.Epoch {
+		i, ok := slices.BinarySearchFunc(doubts, q.of.ID, func(d Doubt, id wire.NodeID) int { return cmp.Compare(d.Member.ID, id) })
+		if ok && doubts[i].Member.Epoch == q.of.Epoch && (doubts[i].Silent || !q.silent) {
 			return false
 		}
-		if !ok && q.reached {
+		if (!ok || doubts[i].Member.Epoch == q.of.Epoch) && q.reached {
 			out = append(out, ProbeEffect{Kind: HeardAgain, Of: q.of})
 		}
 		return true
 	})
-	for _, m := range silent {
-		i, ok := p.find(m.ID)
-		if ok || len(p.open) >= MaxSuspects {
-			continue
+	for _, d := range doubts {
+		i, ok := p.find(d.Member.ID)
+		if !ok {
+			if len(p.open) >= MaxSuspects {
+				continue
+			}
+			p.open = slices.Insert(p.open, i, &inquiry{of: d.Member, next: now})
 		}
-		p.open = slices.Insert(p.open, i, &inquiry{of: m, next: now})
-		out = append(out, ProbeEffect{Kind: Suspect, Of: m})
+		q := p.open[i]
+		if d.Silent && !q.silent {
+			out = append(out, ProbeEffect{Kind: Suspect, Of: d.Member})
+		}
+		if ok && d.Broken && (!q.broken || d.Since > q.since) { // what was heard before says nothing of now
+			q.next, q.again = now, q.round != 0
+		}
+		q.since, q.silent, q.broken = d.Since, d.Silent, d.Broken
 	}
 	for _, q := range p.open {
 		switch {
@@ -196,10 +216,24 @@ func (p *Prober) Tick(now time.Duration, silent []wire.Member, witnesses []Witne
 	return out
 }
 
+// Wake is when Tick has something to do although nothing happens; false if it has not.
+func (p *Prober) Wake() (at time.Duration, ok bool) {
+	for _, q := range p.open {
+		t := q.next
+		if q.round != 0 {
+			t = q.due
+		}
+		if !ok || t < at {
+			at, ok = t, true
+		}
+	}
+	return at, ok
+}
+
 // ask begins a round.
 func (p *Prober) ask(now time.Duration, q *inquiry, witnesses []Witness, out []ProbeEffect) []ProbeEffect {
 	p.rounds++
-	*q = inquiry{of: q.of, round: p.rounds, due: now + p.patience, reached: q.reached}
+	*q = inquiry{of: q.of, since: q.since, silent: q.silent, broken: q.broken, round: p.rounds, due: now + p.patience, reached: q.reached}
 	chosen := choose(q.of, p.rounds, witnesses)
 	q.alone = len(chosen) == 0
 	out = append(out, ProbeEffect{Kind: Ask, Of: q.of, Round: q.round})
@@ -269,10 +303,13 @@ func (p *Prober) Answered(now time.Duration, a ProbeAnswer, out []ProbeEffect) [
 		}
 	}
 	q.alive = q.alive || a.Answered && a.Alive
+	if a.Answered && a.Refused && !a.Alive {
+		q.refused++
+	}
 	if len(q.told) < maxTold {
 		q.told = append(q.told, who+" "+a.words())
 	}
-	if q.own && len(q.waits) == 0 {
+	if q.own && len(q.waits) == 0 || q.refused >= refusals {
 		return p.judge(now, q, out)
 	}
 	return out
@@ -294,20 +331,28 @@ func (a ProbeAnswer) words() string {
 
 // judge ends a round.
 func (p *Prober) judge(now time.Duration, q *inquiry, out []ProbeEffect) []ProbeEffect {
-	text, round := strings.Join(q.told, "; "), q.round
-	q.round, q.next = 0, now+p.lease
+	text, round, answered := strings.Join(q.told, "; "), q.round, q.said > 0 || q.alone && q.ownSaid
+	if q.round, q.next = 0, now+p.lease; q.again {
+		q.next, q.again = now, false
+	}
 	switch {
 	case q.alive:
-		if !q.reached { // once, not at every round
+		if q.silent && !q.reached { // once, not at every round
 			out = append(out, ProbeEffect{Kind: Reached, Of: q.of, Text: text})
 		}
-		q.reached = true
-	case q.said > 0, q.alone && q.ownSaid:
-		// It stays silent in the caller's list until that is carried out; if the proposal is lost there is another round.
+		q.reached = q.silent
+	case q.refused >= refusals, answered && (q.silent || q.refused > 0):
+		// It stays in the caller's list until that is carried out; if the proposal is lost there is another round.
 		q.reached = false
-		out = append(out, ProbeEffect{Kind: Declare, Of: q.of, Round: round, Text: text})
+		d := Death{Cause: CauseSilence, Detect: now - q.since}
+		if q.refused > 0 {
+			d.Cause = CauseRefused
+		}
+		out = append(out, ProbeEffect{Kind: Declare, Of: q.of, Round: round, Text: text, Death: d, Since: q.since})
 	default: // nobody could tell: the question stays open
-		q.reached = false
+		if q.reached = false; !q.silent {
+			q.next = now + brokenPause
+		}
 	}
 	return out
 }
@@ -321,7 +366,7 @@ func (p *Prober) CheckInvariants() error {
 		switch {
 		case i > 0 && p.open[i-1].of.ID >= q.of.ID:
 			return fmt.Errorf("membership: the inquiry into %q is out of order", q.of.ID)
-		case q.round > p.rounds || len(q.waits) > Witnesses || len(q.told) > maxTold:
+		case q.round > p.rounds || len(q.waits) > Witnesses || len(q.told) > maxTold || q.refused > maxTold:
 			return fmt.Errorf("membership: the inquiry into %q: round %d of %d, %d asked, %d answers", q.of.ID, q.round, p.rounds, len(q.waits), len(q.told))
 		}
 	}

@@ -18,12 +18,13 @@ import (
 )
 
 const (
-	testLease    = 3 * time.Second
-	testPatience = testLease + 500*time.Millisecond
+	testLease    = DefaultLease
+	testPatience = DefaultProbe + probeSlack
 	testTick     = 250 * time.Millisecond
 )
 
-// proberWorld is components that beat, managers of which one leads, links that are cut, and messages that are lost.
+// proberWorld is components that beat, end and stand still, managers of which one leads, connections that end, links that are cut, and
+// messages that are lost.
 type proberWorld struct {
 	rng     *rand.Rand
 	now     time.Duration
@@ -37,8 +38,11 @@ type proberWorld struct {
 	term    int
 	loss    float64
 	crashed map[wire.NodeID]time.Duration
-	cut     map[[2]string]bool // links that are cut, by the names of their ends
-	reached map[string]bool    // term, member and round: the leader was told in time that it was reached
+	frozen  map[wire.NodeID]int // how often it is stopped
+	looks   time.Duration       // when the leader looks because somebody may have become silent, or a round is over
+	causes  [3]int              // deaths, by cause
+	cut     map[[2]string]bool  // links that are cut, by the names of their ends
+	reached map[string]bool     // term, member and round: the leader was told in time that it was reached
 	dead    map[wire.NodeID]time.Duration
 	err     error
 }
@@ -84,6 +88,7 @@ func (w *proberWorld) lives(id wire.NodeID) bool {
 	_, crashed := w.crashed[id]
 	return !crashed
 }
+func (w *proberWorld) answers(id wire.NodeID) bool { return w.lives(id) && w.frozen[id] == 0 }
 
 func (w *proberWorld) delay() time.Duration { return time.Duration(w.rng.IntN(200)) * time.Millisecond }
 
@@ -93,7 +98,7 @@ func (w *proberWorld) beat(m wire.Member) {
 		return
 	}
 	for i := range w.watch {
-		if w.linked(string(m.ID), manager(i)) && w.rng.Float64() >= w.loss {
+		if w.frozen[m.ID] == 0 && w.linked(string(m.ID), manager(i)) && w.rng.Float64() >= w.loss {
 			w.after(w.delay(), func() { w.watch[i].Heard(w.now, m, wire.Load{}) })
 		}
 	}
@@ -111,27 +116,56 @@ func (w *proberWorld) lead(i int) {
 }
 
 func (w *proberWorld) tick() {
-	var silent []wire.Member
-	var witnesses []Witness
-	watch := w.watch[w.leader]
-	for _, e := range w.table.Entries() {
-		switch {
-		case e.Dead:
-		case !watch.Alive(wire.GMM, w.now, e.Member):
-			silent = append(silent, e.Member)
-		case watch.Heeded(w.now, e.Member):
-			witnesses = append(witnesses, Witness{ID: e.Member.ID, Addr: e.Member.Addr, Rack: e.Member.Rack})
-		}
-	}
-	if len(witnesses) == 0 {
+	w.look()
+	w.after(testTick, w.tick)
+}
+
+// look is one look of the leader, as the shells do it.
+func (w *proberWorld) look() {
+	s := w.watch[w.leader].Suspects(wire.GMM, w.now)
+	s.Add(wire.GMM, w.table.Entries())
+	if len(s.Witnesses) == 0 {
 		for i := range w.watch {
 			if i != w.leader {
-				witnesses = append(witnesses, Witness{ID: wire.NodeID(manager(i))})
+				s.Witnesses = append(s.Witnesses, Witness{ID: wire.NodeID(manager(i))})
 			}
 		}
 	}
-	w.perform(w.prober.Tick(w.now, silent, witnesses, nil))
-	w.after(testTick, w.tick)
+	w.perform(w.prober.Tick(w.now, s.Doubts, s.Witnesses, nil))
+	w.again(s.Next)
+}
+
+// again has the leader look when there will be something to see, if that is before the next tick.
+func (w *proberWorld) again(next time.Duration) {
+	if at, ok := w.prober.Wake(); ok {
+		next = min(next, at)
+	}
+	if next = max(next, w.now); next < w.now+testTick && (w.looks <= w.now || next < w.looks) {
+		w.looks = next
+		w.after(next-w.now, w.look)
+	}
+}
+
+// hangUp ends the connections of a component to the managers that it reaches.
+func (w *proberWorld) hangUp(id wire.NodeID) {
+	for i := range w.watch {
+		if !w.linked(string(id), manager(i)) {
+			continue
+		}
+		w.after(200*time.Millisecond, func() { // behind all that was sent before
+			if w.watch[i].Disconnected(w.now, id) && w.leader == i {
+				w.look()
+			}
+		})
+	}
+}
+
+// crash ends a component.
+func (w *proberWorld) crash(id wire.NodeID) {
+	if w.lives(id) {
+		w.crashed[id] = w.now
+		w.hangUp(id)
+	}
 }
 
 func (w *proberWorld) perform(effects []ProbeEffect) {
@@ -156,24 +190,26 @@ func (w *proberWorld) ask(e ProbeEffect) {
 	answer := func() {
 		if w.term == term {
 			w.perform(w.prober.Answered(w.now, a, nil))
+			w.again(w.now + testTick)
 		}
 	}
 	by := string(e.By.ID)
 	if by == "" {
 		by = from
-	} else if !w.linked(from, by) || !w.lives(e.By.ID) || w.rng.Float64() < w.loss {
+	} else if !w.linked(from, by) || !w.answers(e.By.ID) || w.rng.Float64() < w.loss {
 		w.after(testPatience-time.Millisecond, answer)
 		return
 	}
 	w.after(w.delay(), func() {
 		a.Answered = true
-		if w.lives(e.Of.ID) && w.linked(by, string(e.Of.ID)) {
+		if w.linked(by, string(e.Of.ID)) {
 			for range 3 { // lost thrice is what nobody can tell from dead
-				a.Alive = a.Alive || w.rng.Float64() >= w.loss
+				a.Alive = a.Alive || w.answers(e.Of.ID) && w.rng.Float64() >= w.loss
+				a.Refused = a.Refused || !w.lives(e.Of.ID) && w.rng.Float64() >= w.loss
 			}
 		}
 		if w.rng.Float64() < w.loss { // the answer is lost
-			a.Answered, a.Alive = false, false
+			a.Answered, a.Alive, a.Refused = false, false, false
 			w.after(testPatience-time.Millisecond, answer)
 			return
 		}
@@ -193,13 +229,23 @@ func (w *proberWorld) declare(e ProbeEffect) {
 	if w.reached[fmt.Sprint(w.term, e.Of.ID, e.Round)] {
 		w.err = fmt.Errorf("%v: %s is declared dead, and was reached: %s", w.now, e.Of.ID, e.Text)
 	}
-	if w.watch[w.leader].Alive(wire.GMM, w.now, e.Of) {
+	if e.Death.Cause == CauseRefused && w.lives(e.Of.ID) {
+		w.err = fmt.Errorf("%v: %s is declared dead because its process has ended, and it lives: %s", w.now, e.Of.ID, e.Text)
+	}
+	if silent := w.now - w.watch[w.leader].heard[e.Of.ID].at; e.Death.Cause == CauseSilence && silent <= testLease && !w.watch[w.leader].Refutes(wire.GMM, w.now, e) {
+		w.err = fmt.Errorf("%v: %s is declared dead for its silence of %v", w.now, e.Of.ID, silent)
+	}
+	if d, ok := ParseDeath(e.Reason()); !ok || d.Cause != e.Death.Cause || d.Detect != e.Death.Detect.Truncate(time.Millisecond) || d.Detect < 0 {
+		w.err = fmt.Errorf("%v: %s: the reason %q tells %+v, want %+v", w.now, e.Of.ID, e.Reason(), d, e.Death)
+	}
+	if w.watch[w.leader].Refutes(wire.GMM, w.now, e) {
 		return // as the shell does
 	}
 	w.after(w.delay(), func() {
 		if w.rng.Float64() >= w.loss {
 			if changed, _ := w.table.DeclareDead(e.Of.ID, e.Of.Epoch); changed {
 				w.dead[e.Of.ID] = w.now
+				w.causes[e.Death.Cause]++
 			}
 		}
 	})
@@ -208,7 +254,7 @@ func (w *proberWorld) declare(e ProbeEffect) {
 func newProberWorld(seed uint64, components int) *proberWorld {
 	w := &proberWorld{
 		rng: rand.New(rand.NewPCG(seed, 9)), table: NewTable(wire.RoleMemory), crashed: map[wire.NodeID]time.Duration{},
-		cut: map[[2]string]bool{}, reached: map[string]bool{}, dead: map[wire.NodeID]time.Duration{},
+		frozen: map[wire.NodeID]int{}, cut: map[[2]string]bool{}, reached: map[string]bool{}, dead: map[wire.NodeID]time.Duration{},
 	}
 	for i := range w.watch {
 		w.watch[i] = NewWatch(testLease, 0)
@@ -224,10 +270,11 @@ func newProberWorld(seed uint64, components int) *proberWorld {
 	return w
 }
 
-// TestNobodyDiesWhomAWitnessReaches, under partitions, loss, crashes and changes of leader; and once the faults end, who
-// crashed is declared dead within a bounded number of leases, and nobody else.
+// TestNobodyDiesWhomAWitnessReaches, under partitions, loss, crashes, stops, connections that end and changes of leader; and once the
+// faults end, who crashed is declared dead within a bounded number of leases, and nobody else. Whoever is declared dead because nobody
+// listens there has crashed.
 func TestNobodyDiesWhomAWitnessReaches(t *testing.T) {
-	deaths := 0
+	deaths, causes := 0, [3]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		w := newProberWorld(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 8).Draw(t, "components"))
 		w.loss = rapid.SampledFrom([]float64{0, 0, 0.1, 0.4}).Draw(t, "loss")
@@ -248,23 +295,37 @@ func TestNobodyDiesWhomAWitnessReaches(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "crashes") {
 			id := members[w.rng.IntN(len(members))].ID
-			at(func() { w.crashed[id] = w.now })
+			at(func() { w.crash(id) })
 		}
-		w.run(troubled)
+		for range rapid.IntRange(0, 4).Draw(t, "stops") {
+			id := members[w.rng.IntN(len(members))].ID
+			at(func() {
+				w.frozen[id]++
+				w.after(time.Duration(w.rng.IntN(int(3*testLease))), func() { w.frozen[id]-- })
+			})
+		}
+		for range rapid.IntRange(0, 20).Draw(t, "ends of connections") {
+			id := members[w.rng.IntN(len(members))].ID
+			at(func() { w.hangUp(id) })
+		}
+		w.run(troubled + 3*testLease) // until whoever was stopped goes on
 		w.loss, w.cut = 0, map[[2]string]bool{}
 		before := len(w.dead)
-		w.run(troubled + 4*testLease + 2*testPatience)
+		w.run(w.now + 4*testLease + 2*testPatience)
 		if w.err != nil {
 			t.Fatal(w.err)
 		}
 		deaths += len(w.dead)
+		for i, n := range w.causes {
+			causes[i] += n
+		}
 		late := 0
 		for _, m := range members {
 			_, dead := w.dead[m.ID]
 			if !w.lives(m.ID) && !dead {
 				t.Fatalf("%s crashed at %v and is not declared dead at %v", m.ID, w.crashed[m.ID], w.now)
 			}
-			if dead && w.lives(m.ID) && w.dead[m.ID] > troubled+testPatience+time.Second {
+			if dead && w.lives(m.ID) && w.dead[m.ID] > troubled+3*testLease+testPatience+time.Second {
 				late++
 			}
 		}
@@ -276,22 +337,22 @@ func TestNobodyDiesWhomAWitnessReaches(t *testing.T) {
 			return h.New(), err
 		})
 	})
-	if deaths == 0 {
-		t.Error("nobody ever died: the test sees nothing")
+	if deaths == 0 || causes[CauseSilence] == 0 || causes[CauseRefused] == 0 {
+		t.Errorf("%d deaths, by cause %v: the test sees nothing", deaths, causes)
 	}
 }
 
 // TestANewLeaderWaits: nobody is suspected within a lease of a change of leader.
 func TestANewLeaderWaits(t *testing.T) {
 	w := newProberWorld(1, 3)
-	w.crashed["m1"] = 0
+	w.frozen["m1"] = 1
 	w.run(testLease - testTick)
 	w.lead(1)
 	w.run(w.now + testLease - testTick)
 	if len(w.prober.open) != 0 || len(w.dead) != 0 {
 		t.Fatalf("%d suspected, %v dead within the first lease of a leader", len(w.prober.open), w.dead)
 	}
-	w.run(w.now + testLease)
+	w.run(w.now + testLease + testPatience)
 	if len(w.dead) != 1 {
 		t.Errorf("dead: %v, want m1", w.dead)
 	}
@@ -332,7 +393,7 @@ func TestNoAnswerIsNoDeath(t *testing.T) {
 	p := NewProber(testLease, testPatience)
 	m := memory("m0")
 	m.Epoch = 1
-	silent, others := []wire.Member{m}, []Witness{{ID: "m1"}, {ID: "m2"}}
+	silent, others := []Doubt{{Member: m, Silent: true}}, []Witness{{ID: "m1"}, {ID: "m2"}}
 	asked := 0
 	for now := time.Duration(0); now < 10*testLease; now += testTick {
 		for _, e := range p.Tick(now, silent, others, nil) {
@@ -361,5 +422,69 @@ func TestNoAnswerIsNoDeath(t *testing.T) {
 	}
 	if len(out) != 1 || out[0].Kind != Declare || !strings.Contains(out[0].Text, "m1 does not reach it: refused") || !strings.Contains(out[0].Text, "m2 does not tell") {
 		t.Errorf("%+v", out)
+	}
+}
+
+// TestHowSoon: without other faults a component that ends is declared dead within the ways of a few messages, and one that is stopped
+// within two seconds, of which the way of a message takes up to 0.1 s.
+func TestHowSoon(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newProberWorld(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 8).Draw(t, "components"))
+		members := w.table.Members()
+		id := members[w.rng.IntN(len(members))].ID
+		at := 2*testLease + time.Duration(w.rng.IntN(int(testLease)))
+		crash := rapid.Bool().Draw(t, "crash")
+		w.after(at, func() {
+			if crash {
+				w.crash(id)
+			} else {
+				w.frozen[id] = 1
+			}
+		})
+		w.run(at + 4*testLease)
+		died, dead := w.dead[id]
+		within := 4 * 200 * time.Millisecond // the end of the connection, a question with its probe, the answer, a command
+		if !crash {
+			within = 200*time.Millisecond + testLease + testPatience + 200*time.Millisecond
+		}
+		if !dead || died-at > within || len(w.dead) != 1 || w.err != nil {
+			t.Fatalf("crash %t: dead %v, %v after it ended at %v, want %s alone within %v (%v)", crash, w.dead, died-at, at, id, within, w.err)
+		}
+	})
+}
+
+// TestWhoIsRefused: of those who are asked one alone that is refused does not decide while others may answer, two do, and one who reaches
+// it outweighs both.
+func TestWhoIsRefused(t *testing.T) {
+	m := memory("m0")
+	m.Epoch = 1
+	others := []Witness{{ID: "m1"}, {ID: "m2"}, {ID: "m3"}}
+	type said = ProbeAnswer
+	for name, c := range map[string]struct {
+		answers []said
+		want    ProbeKind
+	}{
+		"two":                   {[]said{{By: "m1", Refused: true}, {By: "", Refused: true}}, Declare},
+		"one of many":           {[]said{{By: "m1", Refused: true}}, 0},
+		"one, the others shrug": {[]said{{By: "m1", Refused: true}, {}, {By: "m2"}, {By: "m3"}}, Declare},
+		"one reaches it":        {[]said{{By: "m1", Alive: true}, {Refused: true}, {By: "m2", Refused: true}}, 0},
+		"nobody reaches it":     {[]said{{}, {By: "m1"}, {By: "m2"}, {By: "m3"}}, 0}, // it is not silent yet
+	} {
+		p := NewProber(testLease, testPatience)
+		var got ProbeKind
+		for _, e := range p.Tick(1, []Doubt{{Member: m, Since: 1, Broken: true}}, others, nil) {
+			if e.Kind != Ask {
+				t.Fatalf("%s: %v at first", name, e.Kind)
+			}
+		}
+		for i, a := range c.answers {
+			a.Of, a.Round, a.Answered = "m0", 1, true
+			for _, e := range p.Answered(time.Duration(i+2), a, nil) {
+				got = e.Kind
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }

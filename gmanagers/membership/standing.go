@@ -81,6 +81,7 @@ const (
 	NoteSilent Note = 1 // not heard of within its lease
 	NoteProbed Note = 2 // others were asked; the text says what they saw
 	NoteHeard  Note = 3 // heard of again
+	NoteFenced Note = 4 // its epoch is over; the text says how long that took (FenceText)
 )
 
 // CheckNote says why a note of m, by id and epoch, cannot be taken down.
@@ -89,8 +90,8 @@ func (t *Table) CheckNote(m wire.Member, n Note) error {
 	switch {
 	case !ok:
 		return t.unknown(m.ID)
-	case n < NoteSilent || n > NoteHeard:
-		return wire.Errorf(wire.KindBadRequest, "note %d of %s, want 1 to 3", n, m.ID)
+	case n < NoteSilent || n > NoteFenced:
+		return wire.Errorf(wire.KindBadRequest, "note %d of %s, want 1 to 4", n, m.ID)
 	case t.members[i].Epoch != m.Epoch:
 		return wire.Errorf(wire.KindStale, "%s is registered under epoch %d, not %d", m.ID, t.members[i].Epoch, m.Epoch)
 	}

@@ -30,7 +30,7 @@ const (
 type (
 	ticked struct {
 		Now       time.Duration
-		Silent    []wire.Member
+		Doubts    []Doubt
 		Witnesses []Witness
 	}
 	probed struct {
@@ -59,13 +59,13 @@ func (p *Prober) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		if err != nil {
 			return a, "tick", err
 		}
-		return answer(p.Tick(in.Now, in.Silent, in.Witnesses, nil)), fmt.Sprintf("tick silent=%d at=%v", len(in.Silent), in.Now), nil
+		return answer(p.Tick(in.Now, in.Doubts, in.Witnesses, nil)), fmt.Sprintf("tick doubts=%d at=%v", len(in.Doubts), in.Now), nil
 	case inAnswered:
 		in, err := taped.Read[probed](args)
 		if err != nil {
 			return a, "answered", err
 		}
-		return answer(p.Answered(in.Now, in.Answer, nil)), fmt.Sprintf("answered of=%s by=%q round=%d alive=%t at=%v", in.Answer.Of, in.Answer.By, in.Answer.Round, in.Answer.Alive, in.Now), nil
+		return answer(p.Answered(in.Now, in.Answer, nil)), fmt.Sprintf("answered of=%s by=%q round=%d alive=%t refused=%t at=%v", in.Answer.Of, in.Answer.By, in.Answer.Round, in.Answer.Alive, in.Answer.Refused, in.Now), nil
 	}
 	return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 }
@@ -73,15 +73,15 @@ func (p *Prober) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 // Show implements taped.Core.
 func (p *Prober) Show() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d silent members, %d rounds of questions\n", len(p.open), p.rounds)
+	fmt.Fprintf(&b, "%d members in doubt, %d rounds of questions\n", len(p.open), p.rounds)
 	for _, q := range p.open {
-		fmt.Fprintf(&b, "%s epoch %d: ", q.of.ID, q.of.Epoch)
+		fmt.Fprintf(&b, "%s epoch %d since %v, silent %t, broken %t: ", q.of.ID, q.of.Epoch, q.since, q.silent, q.broken)
 		if q.round == 0 {
 			fmt.Fprintf(&b, "asked again at %v", q.next)
 		} else {
 			fmt.Fprintf(&b, "round %d until %v, waits for %v", q.round, q.due, q.waits)
 		}
-		fmt.Fprintf(&b, ", reached %t, told: %s\n", q.reached, strings.Join(q.told, "; "))
+		fmt.Fprintf(&b, ", reached %t, refused %d, told: %s\n", q.reached, q.refused, strings.Join(q.told, "; "))
 	}
 	return b.String()
 }
@@ -95,6 +95,10 @@ func (p *Prober) code(x *taped.Codec) {
 		}
 		q := *v
 		x.Message(&q.of)
+		taped.Int(x, &q.since)
+		x.Bool(&q.silent)
+		x.Bool(&q.broken)
+		x.Bool(&q.again)
 		taped.Uint(x, &q.round)
 		taped.Int(x, &q.next)
 		taped.Int(x, &q.due)
@@ -104,6 +108,7 @@ func (p *Prober) code(x *taped.Codec) {
 		x.Bool(&q.own)
 		x.Bool(&q.ownSaid)
 		x.Bool(&q.alive)
+		taped.Int(x, &q.refused)
 		taped.List(x, &q.told, maxTold, taped.Text)
 		x.Bool(&q.reached)
 	})
@@ -131,17 +136,17 @@ type TapedProber struct {
 	taped.Log
 }
 
-// Tick is not recorded while nobody is silent and nobody was: then it does nothing, and it is called four times a second. Who
+// Tick is not recorded while nobody is in doubt and nobody was: then it does nothing, and it is called four times a second. Who
 // can be asked is recorded if somebody is: else it is not looked at, and there may be thousands.
-func (t *TapedProber) Tick(now time.Duration, silent []wire.Member, witnesses []Witness, out []ProbeEffect) []ProbeEffect {
-	idle := len(silent) == 0 && len(t.open) == 0
+func (t *TapedProber) Tick(now time.Duration, doubts []Doubt, witnesses []Witness, out []ProbeEffect) []ProbeEffect {
+	idle := len(doubts) == 0 && len(t.open) == 0
 	n, rounds := len(out), t.rounds
-	out = t.Prober.Tick(now, silent, witnesses, out)
+	out = t.Prober.Tick(now, doubts, witnesses, out)
 	if t.On() && !idle {
 		if t.rounds == rounds {
 			witnesses = nil
 		}
-		t.Put(inTick, answer(out[n:]), &ticked{now, silent, witnesses})
+		t.Put(inTick, answer(out[n:]), &ticked{now, doubts, witnesses})
 	}
 	return out
 }

@@ -7,9 +7,9 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// DefaultLease is the default of Options.Lease: six heartbeats, so five may be lost or late before a component stops
-// being a candidate, and a loaded machine does not lose one by accident.
-const DefaultLease = 3 * time.Second
+// DefaultLease is the default of the lease: four heartbeats, so three may be lost or late before a component stops being a
+// candidate and is looked for. Together with a probe it is less than two seconds.
+const DefaultLease = time.Second
 
 // MinLease is the shortest lease: below two heartbeats a single late one would silence a component.
 const MinLease = 2 * wire.HeartbeatMS * time.Millisecond
@@ -54,6 +54,7 @@ type Stamp struct {
 // heard is the last sign of life of one component.
 type heard struct {
 	at    time.Duration
+	broke time.Duration // when a connection of it ended after that; 0 if none did
 	epoch wire.Epoch
 	load  wire.Load
 }
@@ -95,6 +96,18 @@ func (w *Watch) Heard(now time.Duration, m wire.Member, load wire.Load) bool {
 		w.turns++
 	}
 	w.heard[m.ID] = heard{at: max(now, h.at), epoch: m.Epoch, load: load}
+	return true
+}
+
+// Disconnected notes that a connection of a component to this manager has ended. That is no death: connections end for many reasons.
+// It is false if nothing was heard of it, or this is known already. What is heard of it later makes it forgotten.
+func (w *Watch) Disconnected(now time.Duration, id wire.NodeID) bool {
+	h, ok := w.heard[id]
+	if !ok || h.broke != 0 {
+		return false
+	}
+	h.broke = max(now, 1)
+	w.heard[id] = h
 	return true
 }
 

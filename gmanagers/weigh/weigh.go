@@ -273,7 +273,17 @@ func weighVolumes(w *Weighing, st *gsm.State) {
 				t.Within, t.WithinRacks = st.Own(t.Apart)
 			}
 		}
+		copies := w.kind == wire.MoveVolume && v.Copies.Replicated()
+		if copies { // it is one thing, of the sComponent that drains if one does
+			for _, id := range v.Stores() {
+				if st.Drains(id) {
+					t.Holder = id
+				}
+			}
+		}
 		switch {
+		case copies:
+			t.Fixed = "it has copies, which do not move: another is made in the place of one whose sComponent drains"
 		case v.Lost != 0:
 			t.Fixed = "the " + v.Lost.String() + " is lost"
 		case v.Prepared:

@@ -155,7 +155,7 @@ func (c *Cache) WritesNow(k wire.Block) bool {
 	}
 	s, ok := c.index.Get(uint64(k.Volume), k.Offset/wire.PageSize)
 	switch {
-	case v.marked < v.gen:
+	case v.marked < v.gen || v.req.Through:
 		return false
 	case ok:
 		return c.blocks[s].dirty|c.blocks[s].writing != 0 || !c.dirtyFull(v)
@@ -185,7 +185,12 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		err = wire.Errorf(wire.KindBadRequest, "volume %d: a block request of 0 bytes", r.k.Volume)
 	}
 	if err == nil && r.write && v.writeErr != nil {
-		err = v.writeErr
+		switch err = v.writeErr; {
+		case v.req.Through: // its writers hear of each write what became of it
+			v.writeErr, err = nil, nil
+		case passes(err):
+			v.writeErr = nil // who is refused has it tried again, or nobody would who never flushes
+		}
 	}
 	if err != nil {
 		return false, reply(r.call, err, out)
@@ -207,6 +212,15 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		return false, c.write(s, r, out)
 	}
 	return false, c.read(s, r, out)
+}
+
+// passes reports whether a write-back may succeed later that failed so, without anybody's doing.
+func passes(err error) bool {
+	switch wire.KindOf(err) {
+	case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
+		return true
+	}
+	return false
 }
 
 func (c *Cache) read(s uint32, r request, out []Effect) []Effect {
@@ -243,6 +257,10 @@ func (c *Cache) write(s uint32, r request, out []Effect) []Effect {
 	if apply == 0 {
 		c.stats.OldWrites++
 		c.relist(s)
+		if v.req.Through && b.dirty|b.writing != 0 { // what is newer is on its way
+			v.acks = append(v.acks, ack{call: r.call, gen: v.gen, slot: s, started: b.dirty == 0})
+			return out
+		}
 		return reply(r.call, nil, out)
 	}
 	c.seq++
@@ -255,7 +273,15 @@ func (c *Cache) write(s uint32, r request, out []Effect) []Effect {
 	v.written = v.gen
 	// What an older version would have brought is not copied: apply may have holes, CopyIn takes any mask.
 	out = append(out, Effect{Kind: CopyIn, Call: r.call, Slot: s, Mask: apply})
-	if v.marked >= v.gen {
+	if v.req.Through {
+		v.acks = append(v.acks, ack{call: r.call, gen: v.gen, slot: s})
+		r.call = 0
+	}
+	switch {
+	case v.marked < v.gen:
+	case r.call == 0:
+		return out
+	default:
 		return reply(r.call, nil, out)
 	}
 	v.toMark = append(v.toMark, flushWaiter{call: r.call, gen: v.gen})
@@ -314,9 +340,12 @@ func final(err error) bool {
 func (c *Cache) attachDone(v *volume, err error, out []Effect) []Effect {
 	waiters := v.waiters
 	v.waiters = nil
-	if err == nil {
+	switch {
+	case err == nil:
 		v.state = attached
-	} else {
+	case wire.KindOf(err) == wire.KindFailed: // for good: who uses it is told why, and who attaches it may try again
+		v.state, v.failErr = failed, err
+	default:
 		c.drop(v)
 	}
 	for _, call := range waiters {
@@ -375,18 +404,39 @@ func (c *Cache) writeDone(op started, err error, out []Effect) []Effect {
 	if err == nil {
 		c.setDirty(b, b.dirty, 0)
 		c.relist(op.slot)
-		return out
+		return v.acknowledge(op.slot, out)
 	}
 	c.stats.WriteErrors++
 	c.setDirty(b, b.dirty|b.writing, 0)
 	b.seq = b.writeSeq // never newer than what was written meanwhile
 	c.relist(op.slot)
 	v.writeErr = err
+	for _, a := range v.acks {
+		out = reply(a.call, err, out)
+	}
+	v.acks = nil
 	waiters := v.flushing
 	v.flushing = nil
 	for _, w := range waiters {
 		out = c.flushed(v, w.call, err, out)
 	}
+	return out
+}
+
+// acknowledge answers the writes that a write-back has brought to the sComponents, but for those whose generation is not announced.
+func (v *volume) acknowledge(slot uint32, out []Effect) []Effect {
+	keep := v.acks[:0]
+	for _, a := range v.acks {
+		switch {
+		case a.slot != slot || !a.started:
+			keep = append(keep, a)
+		case a.gen > v.marked:
+			v.toMark = append(v.toMark, flushWaiter{call: a.call, gen: a.gen})
+		default:
+			out = reply(a.call, nil, out)
+		}
+	}
+	v.acks = keep
 	return out
 }
 
@@ -449,7 +499,7 @@ func (c *Cache) writeBack(out []Effect) []Effect {
 				continue
 			}
 			head := &c.blocks[v.first]
-			pressed := v.writeErr == nil && (len(c.waiting) > 0 || c.stats.Dirty > c.opt.Blocks/2)
+			pressed := v.writeErr == nil && (v.req.Through || len(c.waiting) > 0 || c.stats.Dirty > c.opt.Blocks/2)
 			if (v.wanted(head) || pressed) && (pick == nil || head.seq < c.blocks[pick.first].seq) {
 				pick = v
 			}
@@ -474,6 +524,14 @@ func (c *Cache) startWrite(s uint32, out []Effect) []Effect {
 	dirty := b.dirty
 	c.setDirty(b, 0, dirty)
 	c.relist(s)
+	for i := range v.acks {
+		v.acks[i].started = v.acks[i].started || v.acks[i].slot == s
+	}
+	if v.copies() {
+		b.runs = 1
+		c.stats.StorageWrites++
+		return c.begin(Effect{Kind: WriteStorage, Block: b.number, Slot: s, Mask: b.valid, Version: v.writeVersion}, v, s, out)
+	}
 	for cover := joined(dirty, b.valid); cover != 0; {
 		var run Mask
 		run, cover = cover.nextRun()

@@ -1,6 +1,7 @@
 package buffercache
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -405,5 +406,61 @@ func TestAnEpochThatTheStorageRefusesFailsTheVolume(t *testing.T) {
 	}
 	if err := c.CheckInvariants(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWritersGoOnWhenTheStorageIsBack: a write-back that failed because the sComponent was away for a while refuses a writer, who tries again
+// and never flushes; what may not pass by itself refuses until a flush.
+func TestWritersGoOnWhenTheStorageIsBack(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.KindUnavailable, wire.KindTimeout, wire.KindNoSpace} {
+		c := New(Options{Blocks: 4, Window: 4, MaxWaiters: 4, MaxVolumes: 1})
+		out := c.Attach(1, wire.VolumeAttachReq{Volume: 1, Epoch: 1, SizeBytes: 1 << 20}, nil)
+		c.Done(out[0].ID, nil, nil)
+		k := wire.Block{Volume: 1, VolumeEpoch: 1, Length: wire.PageSize}
+		call := uint64(2)
+		write := func() []Effect {
+			call++
+			k.Version++
+			return c.Write(call, k, nil)
+		}
+		var writes []Effect
+		for range 3 { // the third makes more than half of the cache dirty
+			for _, e := range write() {
+				switch e.Kind {
+				case MarkStorage:
+					for _, e := range c.Done(e.ID, nil, nil) {
+						if e.Kind == WriteStorage {
+							writes = append(writes, e)
+						}
+					}
+				case WriteStorage:
+					writes = append(writes, e)
+				}
+			}
+			k.Offset += wire.PageSize
+		}
+		if len(writes) == 0 {
+			t.Fatal("nothing is written back")
+		}
+		for _, e := range writes {
+			c.Done(e.ID, wire.Errorf(kind, "the storage is away"), nil)
+		}
+		out = write()
+		if out[0].Kind != Reply || wire.KindOf(out[0].Err) != kind {
+			t.Fatalf("%v: a writer gets %+v", kind, out)
+		}
+		tried := slices.ContainsFunc(out, func(e Effect) bool { return e.Kind == WriteStorage })
+		if passes := kind != wire.KindNoSpace; tried != passes {
+			t.Errorf("%v: written back again: %v, want %v: %+v", kind, tried, passes, out)
+		}
+		for _, e := range out[1:] {
+			c.Done(e.ID, nil, nil)
+		}
+		if err := write()[0].Err; (err != nil) != (kind == wire.KindNoSpace) {
+			t.Errorf("%v: the next writer gets %v", kind, err)
+		}
+		if err := c.CheckInvariants(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -15,6 +15,10 @@
 // later one was set. An attach that finds a mark fails the volume. So a flush always separates two generations, and a
 // write beside a running flush belongs to the next one and is announced by itself.
 //
+// A volume that is written through (VolumeAttachReq.Through) acknowledges a write once its write-back is done; it is marked like any
+// other, as what was written may not be synced. Of a volume with several copies the storage operations go to all of them (package
+// scomponent/replica), a write-back is one write of the whole block, and Configure tells of new copies.
+//
 // A volume may move to another sComponent (Switch): storage operations that the old one refuses go to the new Place (Again).
 // The buffer cache of a volume may move to another mComponent: Clean, Freeze, Clean, Quiet, then Leave, or Thaw.
 //

@@ -38,7 +38,7 @@ const (
 	AttachStorage EffectKind = 1 // attach the volume at its sComponent with Attach
 	MarkStorage   EffectKind = 2 // announce unflushed writes of generation Version
 	ReadStorage   EffectKind = 3 // read the whole block
-	WriteStorage  EffectKind = 4 // write sectors Mask, a run without holes, of Slot under Version
+	WriteStorage  EffectKind = 4 // write sectors Mask, of a volume with one copy a run without holes, of Slot under Version
 	FlushStorage  EffectKind = 5 // make everything durable that was written; completes generation Version
 	CopyIn        EffectKind = 6
 	Fill          EffectKind = 7

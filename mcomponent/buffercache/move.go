@@ -40,6 +40,12 @@ func (c *Cache) Moving(id wire.VolumeID) (m Moving, ok bool) {
 	return Moving{v.req, v.at, v.dirty, v.frozen != nil}, true
 }
 
+// Holds reports whether a volume is attached, or about to be, and serves.
+func (c *Cache) Holds(id wire.VolumeID) bool {
+	v := c.volumes[id]
+	return v != nil && v.state != failed
+}
+
 // Settling reports whether a volume is being attached or detached: whether it is here is decided soon.
 func (c *Cache) Settling(id wire.VolumeID) bool {
 	v := c.volumes[id]

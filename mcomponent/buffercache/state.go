@@ -354,6 +354,12 @@ func (v *volume) code(w *tape.Coder) {
 	for _, l := range []*[]flushWaiter{&v.toMark, &v.flushing, &v.syncing} {
 		tape.List(w, l, maxOperations, func(f *flushWaiter) { f.code(w) })
 	}
+	tape.List(w, &v.acks, maxOperations, func(a *ack) {
+		tape.Num(w, &a.call)
+		tape.Num(w, &a.gen)
+		slot(w, &a.slot)
+		w.Bool(&a.started)
+	})
 	v.requests.Code(w)
 	v.bytes.Code(w)
 	tapes.Error(w, &v.writeErr)

@@ -48,9 +48,11 @@ const (
 	InLose    InputKind = 13
 	InDiscard InputKind = 14
 	InHeat    InputKind = 15
+
+	InConfigure InputKind = 16
 )
 
-var inputNames = []string{"", "read", "write", "flush", "done", "attach", "detach", "switch", "clean", "freeze", "quiet", "thaw", "leave", "lose", "discard", "heat"}
+var inputNames = []string{"", "read", "write", "flush", "done", "attach", "detach", "switch", "clean", "freeze", "quiet", "thaw", "leave", "lose", "discard", "heat", "configure"}
 
 func (k InputKind) String() string {
 	if int(k) < len(inputNames) {
@@ -90,7 +92,7 @@ func (in *Input) String() string {
 		}
 	case InDone:
 		s += fmt.Sprintf(" operation=%d", in.ID)
-	case InAttach:
+	case InAttach, InConfigure:
 		s += fmt.Sprintf(" volume=%d epoch=%d storage=%s", in.Attach.Volume, in.Attach.Epoch, in.Attach.Storage)
 	case InSwitch:
 		s += fmt.Sprintf(" volume=%d epoch=%d to=%s", in.Switch.Volume, in.Switch.Epoch, in.Switch.To)
@@ -143,7 +145,7 @@ func (in *Input) code(c *tape.Coder, l *Last) {
 	case InDone:
 		tape.Num(c, &in.ID)
 		tapes.Error(c, &in.Err)
-	case InAttach:
+	case InAttach, InConfigure:
 		tapes.Message(c, &in.Attach)
 	case InSwitch:
 		tapes.Message(c, &in.Switch)
@@ -246,6 +248,8 @@ func (c *Cache) Apply(in *Input) (got Input) {
 		out = c.Done(in.ID, in.Err, nil)
 	case InAttach:
 		out = c.Attach(in.Call, in.Attach, nil)
+	case InConfigure:
+		c.Configure(in.Attach)
 	case InDetach:
 		out = c.Detach(in.Call, wire.VolumeRef{Volume: in.Volume, Epoch: in.Epoch}, nil)
 	case InSwitch:

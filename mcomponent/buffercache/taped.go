@@ -180,3 +180,11 @@ func (c *Taped) Heat(from, n int, dt time.Duration, top *heat.Top) (more bool) {
 	}
 	return more
 }
+
+func (c *Taped) Configure(req wire.VolumeAttachReq) {
+	c.Cache.Configure(req)
+	if c.tape != nil {
+		c.in.Attach = req
+		c.put(InConfigure, 0, 0, nil)
+	}
+}

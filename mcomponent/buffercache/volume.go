@@ -49,15 +49,29 @@ type volume struct {
 	flushing []flushWaiter // flushes that wait for write-backs
 	syncing  []flushWaiter // flushes covered by the FlushStorage under way
 
+	acks []ack // writes that are acknowledged once they are at the sComponents, the first first
+
 	requests heat.Meter
 	bytes    heat.Meter
 
-	writeErr  error // the last write-back failed: writers are refused until a flush succeeds
+	writeErr  error // the last write-back failed: writers are refused until a flush tries again; one writer, if it may pass by itself
 	failErr   error // state failed
 	waiters   []uint64
 	next      *wire.VolumeAttachReq // attach under a newer epoch, to be done after the detach
 	detachers []uint64
 }
+
+// ack is a write of a volume that is written through.
+type ack struct {
+	call    uint64
+	gen     uint64
+	slot    uint32
+	started bool // a write-back that carries it is under way
+}
+
+// copies reports whether the volume has several copies. They get whole blocks, in one write each: what the cache does not have of
+// one is taken from them.
+func (v *volume) copies() bool { return len(v.req.Replicas) > 0 }
 
 func newVolume(req wire.VolumeAttachReq) *volume {
 	return &volume{req: req, at: Place{req.Epoch, req.Storage, req.StorageAddr}, state: attaching, first: none, last: none, gen: 1}
@@ -100,11 +114,12 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 		return reply(call, wire.Errorf(wire.KindExists, "volume %d is attached under epoch %d with other properties", req.Volume, req.Epoch), out)
 	case req.Epoch == v.req.Epoch && v.state == attached:
 		v.req.ClientAddr = req.ClientAddr // whoever came last is told of moves
+		v.configure(req)
 		return reply(call, nil, out)
 	case req.Epoch == v.req.Epoch && v.state == attaching:
 		v.waiters = append(v.waiters, call)
 		return out
-	case v.state == detaching && (v.next == nil || *v.next == req):
+	case v.state == detaching && (v.next == nil || wire.SameAttach(*v.next, req)):
 		v.next = &req // after the detach
 		v.waiters = append(v.waiters, call)
 		return out
@@ -119,6 +134,22 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	v.state = detaching
 	return c.pump(c.flushAll(v, 0, out))
 }
+
+// Configure notes the copies of a volume, if they are newer than what is known: whoever takes the buffer cache over is told.
+func (c *Cache) Configure(req wire.VolumeAttachReq) {
+	if v := c.volumes[req.Volume]; v != nil {
+		v.configure(req)
+	}
+}
+
+func (v *volume) configure(req wire.VolumeAttachReq) {
+	if v.copies() && len(req.Replicas) > 0 && req.Config > v.req.Config {
+		v.req.Replicas, v.req.Config, v.req.WriteQuorum, v.req.ReadQuorum = req.Replicas, req.Config, req.WriteQuorum, req.ReadQuorum
+	}
+}
+
+// Has reports whether a volume is known here, whatever its state.
+func (c *Cache) Has(id wire.VolumeID) bool { return c.volumes[id] != nil }
 
 // same reports whether two requests of one epoch mean the same volume. A process that came from another pComponent names
 // itself, and the storage as it was when the volume was placed: it may have moved since.
@@ -261,7 +292,9 @@ func (c *Cache) marksDone(v *volume, gen uint64, err error, out []Effect) []Effe
 			keep = append(keep, w)
 			continue
 		}
-		out = reply(w.call, err, out)
+		if w.call != 0 {
+			out = reply(w.call, err, out)
+		}
 	}
 	v.toMark = keep
 	return out
@@ -295,6 +328,10 @@ func (c *Cache) fail(v *volume, cause error, out []Effect) []Effect {
 		}
 	}
 	v.toMark, v.flushing, v.syncing = nil, nil, nil
+	for _, a := range v.acks {
+		calls = append(calls, a.call)
+	}
+	v.acks = nil
 	if v.quiet != 0 {
 		calls = append(calls, v.quiet)
 		v.quiet = 0

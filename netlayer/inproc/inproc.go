@@ -65,7 +65,7 @@ func Dial(ctx context.Context, name string) (net.Conn, error) {
 	case l.queue <- b:
 		return a, nil
 	default:
-		return nil, fmt.Errorf("connect to inproc:%s: %d connections wait to be accepted: %w", name, backlog, syscall.ECONNREFUSED)
+		return nil, fmt.Errorf("connect to inproc:%s: %d connections wait to be accepted: %w", name, backlog, syscall.EAGAIN)
 	}
 }
 

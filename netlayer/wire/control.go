@@ -110,8 +110,12 @@ type Heartbeat struct {
 	Load   Load
 }
 
-// HeartbeatMS is the interval of heartbeats in ms (legoos.md §2).
-const HeartbeatMS = 500
+// HeartbeatMS is the interval of heartbeats in ms: four in the default lease, which is what a stopped process can be noticed by in two
+// seconds.
+const HeartbeatMS = 250
+
+// LoadMS is over how long loads are measured, in ms (legoos.md §2): that of heartbeats is that of the last interval.
+const LoadMS = 500
 
 // MaxProbeMS is the longest that a probe may take, in ms.
 const MaxProbeMS = 30_000
@@ -248,6 +252,14 @@ type VolumeAttachReq struct {
 	Storage     NodeID
 	StorageAddr string
 	ClientAddr  string // of the pComponent, which is told when the buffer cache changes; empty if it cannot be reached, and M→S
+
+	// Of a volume with several copies, which has no Storage; else empty and 0.
+	Replicas    []VolumeReplica
+	Config      uint64 // number of this list of replicas: an older one than is known is ignored
+	WriteQuorum uint8
+	ReadQuorum  uint8
+
+	Through bool // a write is acknowledged once it is at the sComponents, not once it is in the buffer cache
 }
 
 // VolumeCreateReq makes a volume at an sComponent.

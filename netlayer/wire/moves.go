@@ -111,4 +111,6 @@ type ProbeReq struct {
 type ProbeRep struct {
 	Alive bool
 	Text  string // why not
+	// Refused: the machine at the address says that nobody listens there, so the process that did has ended. Silence says no such thing.
+	Refused bool
 }

@@ -43,10 +43,13 @@ var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, 
 	PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil))))
 
 var (
-	regionConfig = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
-	homeConfig   = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
-	replicaWrite = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
-	replicaRead  = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
+	regionConfig     = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
+	homeConfig       = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
+	replicaWrite     = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
+	replicaRead      = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
+	replicaWriteHead = ReplicaWrites{PID: 7, Config: 2, OwnerEpoch: 5, Barrier: 4, Count: 2, Fill: true}
+	// replicaWrites is one page and one that is lost.
+	replicaWrites = PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(replicaWriteHead.Append(nil)))
 	// replicaPages is two pages: a share of eight bytes, and one that is lost.
 	replicaPages = append(PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(
 		ReplicaPages{Next: 0x4036, Count: 2, Bytes: 8, More: true}.Append(nil))), 1, 2, 3, 4, 5, 6, 7, 8)
@@ -107,17 +110,24 @@ var samples = []sample{
 	{op: OpRaftChunk, req: []byte("raft chunk")},
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
 	{op: OpHoldings, req: HoldingsReq{From: HeldAt{List: HeldRegions, ID: 7, Region: 3}, Limit: 3}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}, Next: HeldAt{List: HeldCaches, ID: 10}}},
-	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "no answer"}},
+	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "connection refused", Refused: true}},
 	{op: OpFault, req: FaultReq{Seq: 3, Seed: 7, Links: []LinkFault{{To: "m1", Lose: 10_000, Duplicate: 1, Reorder: 2, DelayNS: 20_000_000, JitterNS: 3, LateNS: 5_000_000}}, Disk: DiskFault{Times: 10_000, AddNS: 4, Full: true}},
 		rep: FaultRep{Lost: 1, Delayed: 2, Duplicated: 3, Reordered: 4, Dropped: 5, Slowed: 6, Refused: 7}},
 	{op: OpCorruptBlock, req: CorruptReq{Volume: 3, Block: 17, Seed: 7}, rep: CorruptRep{Volume: 3, Block: 17}},
 	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
 	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
 	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
+	{op: OpStorageAttach, req: StorageAttachReq{Volume: 6, Epoch: 3, Config: 2, Instance: 99, SizeBytes: 1 << 30}, rep: StorageAttachRep{OpenEpoch: 2, Open: 17, SyncedEpoch: 2, Synced: 16, Rebooted: true}},
+	{op: OpReplicaBlockRead, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7}.Append(nil), rep: BlockCopy{Version: BlockVersion{2, 9}, Sum: 0x01020304, State: CopyGood}.Append(nil), repPay: PageSize},
+	{op: OpReplicaBlockWrite, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Version: BlockVersion{3, 10}, Flags: ReplicaRepair}.Append(nil), reqPay: PageSize},
+	{op: OpReplicaVersions, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Flags: ReplicaVerify, Count: 2}.Append(nil), rep: BlockCopy{State: CopyUnknown}.Append(BlockCopy{Version: BlockVersion{2, 9}, Sum: 5, State: CopyCorrupt}.Append(nil))},
+	{op: OpVolumeConfig, req: VolumeConfigReq{Volume: VolumeAttachReq{Volume: 6, Epoch: 3, SizeBytes: 1 << 30, Config: 2, WriteQuorum: 2, ReadQuorum: 2, Through: true, Replicas: []VolumeReplica{{"s1", "unix:/run/s1", 2, ReplicaInSync}, {"s2", "unix:/run/s2", 2, ReplicaLeaving}, {"s3", "unix:/run/s3", 4, ReplicaFilling}}}, Attach: true},
+		rep: VolumeConfigRep{Config: 2, InSync: true, Done: 100, Blocks: 200, Lost: []NodeID{"s2"}, Behind: []NodeID{"s1"}}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
 	{op: OpReplicaOpen, req: ReplicaOpenReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryErasure, Data: 2, Parity: 1}, Index: 2, Fresh: true, Member: 4}, rep: ReplicaOpenRep{Pages: 9, Lost: 1}},
 	{op: OpReplicaWrite, req: replicaWrite.Append(nil), reqPay: PageSize},
+	{op: OpReplicaWrites, req: replicaWrites, reqPay: PageSize, rep: []byte{0, 1}},
 	{op: OpReplicaRead, req: replicaRead.Append(nil), rep: replicaPages},
 	{op: OpReplicaDrop, req: ReplicaRef{PID: 7, Region: 3, Epoch: 5, Config: 2}},
 	{op: OpReplicaUnmap, req: ReplicaUnmapReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Barrier: 4, Start: 0x7000_0000, Length: 8192}},
@@ -258,6 +268,9 @@ func TestGoldenDecodes(t *testing.T) {
 	if w, ok := ParseReplicaWrite(bodies["replica_write request"]); !ok || w != replicaWrite {
 		t.Errorf("replica_write: %+v", w)
 	}
+	if w, full, ok := ParseReplicaWrites(bodies["replica_writes request"]); !ok || w != replicaWriteHead || full != 1 || CopyEntry(replicaWrites, 1).Page != 0x4035 {
+		t.Errorf("replica_writes: %+v, %d pages", w, full)
+	}
 	if r, ok := ParseReplicaRead(bodies["replica_read request"]); !ok || r != replicaRead {
 		t.Errorf("replica_read: %+v", r)
 	}
@@ -380,6 +393,15 @@ func FuzzHot(f *testing.F) {
 		}
 		if w, ok := ParseReplicaWrite(b); ok && !bytes.Equal(w.Append(nil), b) {
 			t.Fatalf("write %x prints back as %x", b, w.Append(nil))
+		}
+		if w, _, ok := ParseReplicaWrites(b); ok {
+			again := w.Append(nil)
+			for i := range int(w.Count) {
+				again = CopyEntry(b, i).Append(again)
+			}
+			if !bytes.Equal(again, b) {
+				t.Errorf("replica_writes: %x came back as %x", b, again)
+			}
 		}
 		if r, ok := ParseReplicaRead(b); ok && !bytes.Equal(r.Append(nil), b) {
 			t.Fatalf("read %x prints back as %x", b, r.Append(nil))

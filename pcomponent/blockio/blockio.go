@@ -42,7 +42,8 @@ type Retry struct{ tries int }
 func (r *Retry) Failed(kind wire.Kind, waited, patience time.Duration, moved bool) (pause time.Duration, again bool) {
 	switch kind {
 	case wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
-	case wire.KindNotOwner, wire.KindStale, wire.KindNotFound:
+	case wire.KindNotOwner: // its mComponent was started again, and the managers are to name another buffer cache
+	case wire.KindStale, wire.KindNotFound:
 		if !moved {
 			return 0, false
 		}

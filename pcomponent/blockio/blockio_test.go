@@ -58,15 +58,17 @@ func TestAgain(t *testing.T) {
 		}
 	}
 	for i := range 100 {
-		want([]wire.Kind{wire.KindBusy, wire.KindUnavailable, wire.KindTimeout}[i%3], 0, false, time.Duration(i+1)*Pause, true)
+		want([]wire.Kind{wire.KindBusy, wire.KindUnavailable, wire.KindTimeout, wire.KindNotOwner}[i%4], 0, false, time.Duration(i+1)*Pause, true)
 	}
 	want(wire.KindBusy, patience, false, PauseMax, true)
 	want(wire.KindBusy, patience+1, false, 0, false)
-	for _, k := range []wire.Kind{wire.KindNotOwner, wire.KindStale, wire.KindNotFound} {
+	for _, k := range []wire.Kind{wire.KindStale, wire.KindNotFound} {
 		want(k, 0, false, 0, false)
 		want(k, 0, true, 0, true)
 		want(k, patience+1, true, 0, false)
 	}
+	want(wire.KindNotOwner, patience+1, false, 0, false)
+	want(wire.KindNotOwner, 0, true, 0, true)
 	want(wire.KindBusy, 0, false, Pause, true) // at the new place anew
 	for _, k := range []wire.Kind{wire.KindInternal, wire.KindFailed, wire.KindCorrupt, wire.KindNoSpace, wire.KindBadRequest} {
 		want(k, 0, true, 0, false)

@@ -7,30 +7,47 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// The checksum file `vol-<id>.crc`, version 1. All numbers are little-endian.
+// The checksum file `vol-<id>.crc`, version 2. All numbers are little-endian.
 //
 //	0        512      1024        4096
 //	+--------+--------+-----------+-----------+-----------+---
-//	| header | header | zeros     | sector 0  | sector 1  | …   4 bytes per sector of the volume
+//	| header | header | zeros     | block 0   | block 1   | …   64 bytes per block of the volume
 //	| even   | odd    |           |           |           |
 //	+--------+--------+-----------+-----------+-----------+---
 //
 // A header is written to the slot of its sequence number's parity, so a torn write leaves the older one whole; the valid
 // header with the larger sequence counts.
 //
-//	0       8         12     16         24     32           40      44       46        48     112       368    384     508
-//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+------+-------+----------+
-//	| magic | format  | id   | sequence | size | open       | epoch | name   | failure | name | failure | boot | zeros | CRC32C   |
-//	|       | version |      |          |      | generation |       | length | length  |      |         | id   |       | of 0–507 |
-//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+------+-------+----------+
+//	0       8         12     16         24     32           40      44       46        48     112       368    384    508
+//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+------+------+----------+
+//	| magic | format  | id   | sequence | size | open       | epoch | name   | failure | name | failure | boot | copy | CRC32C   |
+//	|       | version |      |          |      | generation |       | length | length  |      |         | id   |      | of 0–507 |
+//	+-------+---------+------+----------+------+------------+-------+--------+---------+------+---------+------+------+----------+
 //
-// A sector's entry is the CRC32C of its 512 bytes XOR the CRC32C of 512 zeros. So a hole of the file, which reads as 0, is
-// the entry of a sector of zeros: what was never written reads as zeros and is checked like everything else.
+// copy, of a volume that is one of several copies; else zeros:
+//
+//	384             392        400          408          412        416     420      508
+//	+---------------+----------+------------+------------+----------+-------+--------+
+//	| configuration | instance | synced     | epoch of   | epoch of | lossy | zeros  |
+//	|               |          | generation | the latter | open     | 0, 1  |        |
+//	+---------------+----------+------------+------------+----------+-------+--------+
+//
+// The entry of a block lies in one sector of the file:
+//
+//	0                    32        40        44      60         64
+//	+--------------------+---------+---------+-------+----------+
+//	| 8 × CRC32C of a    | version | version | zeros | CRC32C   |
+//	| sector of 512 bytes| number  | epoch   |       | of 0–59  |
+//	+--------------------+---------+---------+-------+----------+
+//
+// A sector's sum is stored XOR the CRC32C of 512 zeros, that of the entry XOR the CRC32C of 60 zeros. So a hole of the file, which
+// reads as 0, is the entry of a block of zeros that was never written: it is checked like everything else. The bytes of a block are
+// written before its entry, so after the death of the process between the two they do not fit, and the version is not too new.
 const (
-	FormatVersion = 1 // 32 bits in the file
+	FormatVersion = 2 // 32 bits in the file
 	HeaderLen     = 512
 	SumsOffset    = 4096
-	SumLen        = 4
+	EntryLen      = 64
 	MaxName       = 64
 	maxFailure    = 256
 )
@@ -47,6 +64,14 @@ type Meta struct {
 	Failure   string // why the volume serves no more; empty while it does
 	Sequence  uint64 // of the header
 	Boot      BootID // of the machine when the buffer cache attached
+
+	// Of one of several copies; of the only one 0.
+	Config      uint64 // highest configuration seen under Epoch; it is one of several copies from the first one on
+	Instance    uint64 // of the buffer cache under Epoch
+	Synced      uint64 // newest generation completed by a flush, under SyncedEpoch
+	SyncedEpoch wire.Epoch
+	OpenEpoch   wire.Epoch // of Open
+	Lossy       bool       // the machine was restarted, and nothing was flushed since: what was written and not flushed may be lost
 }
 
 // BootID tells one start of a machine from another: what was written and not synced survives the death of a process, not
@@ -87,10 +112,10 @@ func ParseName(name string) (id wire.VolumeID, kind string, ok bool) {
 }
 
 // SumsSize is the size of the checksum file of a volume.
-func SumsSize(sizeBytes uint64) int64 { return SumsOffset + int64(sizeBytes/wire.SectorSize)*SumLen }
+func SumsSize(sizeBytes uint64) int64 { return SumsOffset + int64(sizeBytes/wire.PageSize)*EntryLen }
 
-// SumOffset is where the entry of the sector at a byte of the volume lies.
-func SumOffset(offset uint64) int64 { return SumsOffset + int64(offset/wire.SectorSize)*SumLen }
+// EntryOffset is where the entry of a block lies.
+func EntryOffset(block uint64) int64 { return SumsOffset + int64(block)*EntryLen }
 
 // Append appends the 512 bytes of a header.
 func (m Meta) Append(b []byte) []byte {
@@ -110,6 +135,14 @@ func (m Meta) Append(b []byte) []byte {
 	copy(h[48:112], m.Name)
 	copy(h[112:368], m.Failure)
 	copy(h[368:384], m.Boot[:])
+	le.PutUint64(h[384:], m.Config)
+	le.PutUint64(h[392:], m.Instance)
+	le.PutUint64(h[400:], m.Synced)
+	le.PutUint32(h[408:], uint32(m.SyncedEpoch))
+	le.PutUint32(h[412:], uint32(m.OpenEpoch))
+	if m.Lossy {
+		h[416] = 1
+	}
 	le.PutUint32(h[508:], wire.Checksum(h[:508]))
 	return b
 }
@@ -124,7 +157,7 @@ func parseHeader(h []byte) (Meta, error) {
 		return Meta{}, fmt.Errorf("header checksum %#08x, want %#08x", got, want)
 	}
 	if v := le.Uint32(h[8:]); v != FormatVersion {
-		return Meta{}, fmt.Errorf("format version %d, want %d", v, FormatVersion)
+		return Meta{}, fmt.Errorf("format version %d, want %d: it was written by another version of this program, which must be used to read it out", v, FormatVersion)
 	}
 	name, failure := int(le.Uint16(h[44:])), int(le.Uint16(h[46:]))
 	if name > MaxName || failure > maxFailure {
@@ -133,6 +166,8 @@ func parseHeader(h []byte) (Meta, error) {
 	return Meta{
 		ID: wire.VolumeID(le.Uint32(h[12:])), Sequence: le.Uint64(h[16:]), SizeBytes: le.Uint64(h[24:]), Open: le.Uint64(h[32:]),
 		Epoch: wire.Epoch(le.Uint32(h[40:])), Name: string(h[48 : 48+name]), Failure: string(h[112 : 112+failure]), Boot: BootID(h[368:384]),
+		Config: le.Uint64(h[384:]), Instance: le.Uint64(h[392:]), Synced: le.Uint64(h[400:]), SyncedEpoch: wire.Epoch(le.Uint32(h[408:])),
+		OpenEpoch: wire.Epoch(le.Uint32(h[412:])), Lossy: h[416] == 1,
 	}, nil
 }
 
@@ -159,16 +194,43 @@ func ParseHeaders(b []byte) (Meta, error) {
 // MaxSize bounds a volume, in bytes: 16 TiB, as ext4 bounds a file.
 const MaxSize = 1 << 44
 
-// Entries puts the entries of the checksums sums into b, 4 bytes each.
-func Entries(b []byte, sums []uint32) {
-	for i, s := range sums {
-		binary.LittleEndian.PutUint32(b[i*SumLen:], s^wire.ZeroSectorChecksum)
-	}
+// Entry is what is stored beside a block.
+type Entry struct {
+	Sums    [wire.SectorsPerPage]uint32
+	Version wire.BlockVersion
 }
 
-// Sums puts the checksums of the entries b into sums.
-func Sums(sums []uint32, b []byte) {
-	for i := range sums {
-		sums[i] = binary.LittleEndian.Uint32(b[i*SumLen:]) ^ wire.ZeroSectorChecksum
+var zeroEntrySum = wire.Checksum(make([]byte, EntryLen-4))
+
+// Put puts the entry into the first EntryLen bytes of b.
+func (e *Entry) Put(b []byte) {
+	b = b[:EntryLen]
+	clear(b)
+	le := binary.LittleEndian
+	for i, s := range e.Sums {
+		le.PutUint32(b[4*i:], s^wire.ZeroSectorChecksum)
 	}
+	le.PutUint64(b[32:], e.Version.No)
+	le.PutUint32(b[40:], uint32(e.Version.Epoch))
+	le.PutUint32(b[60:], wire.Checksum(b[:60])^zeroEntrySum)
+}
+
+// ParseEntry reads the entry that b begins with; ok is false if its own checksum does not fit, so that nothing of it can be trusted.
+func ParseEntry(b []byte) (e Entry, ok bool) {
+	le := binary.LittleEndian
+	for i := range e.Sums {
+		e.Sums[i] = le.Uint32(b[4*i:]) ^ wire.ZeroSectorChecksum
+	}
+	e.Version = wire.BlockVersion{Epoch: wire.Epoch(le.Uint32(b[40:])), No: le.Uint64(b[32:])}
+	return e, le.Uint32(b[60:]) == wire.Checksum(b[:60])^zeroEntrySum
+}
+
+// Zeros reports whether the block of an entry holds zeros, whoever wrote them.
+func (e *Entry) Zeros() bool {
+	for _, s := range e.Sums {
+		if s != wire.ZeroSectorChecksum {
+			return false
+		}
+	}
+	return true
 }

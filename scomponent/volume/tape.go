@@ -56,9 +56,13 @@ const (
 	inLeave   uint8 = 8
 	inArrived uint8 = 9
 	inRaise   uint8 = 10
+
+	inCopyAttach uint8 = 11
+	inCopyRead   uint8 = 12
+	inCopyWrite  uint8 = 13
 )
 
-var callNames = []string{"", "read", "write", "flush", "flushed", "header", "attach", "fail", "leave", "arrived", "raise"}
+var callNames = []string{"", "read", "write", "flush", "flushed", "header", "attach", "fail", "leave", "arrived", "raise", "copy attach", "copy read", "copy write"}
 
 // The kinds of what comes out of a call, beside those of Persist: 1 and 2.
 const (
@@ -91,6 +95,33 @@ func answerHeader(b []byte, off int64) (a taped.Answer) {
 func answerLeave(end *wire.VolumeCopyEndReq) (a taped.Answer) {
 	a.Sum = a.Sum.Uint(end.Open).Uint(end.Synced).String(end.Failure).Bool(end.Rebooted)
 	return a
+}
+
+func answerAttach(room []byte, rep *wire.StorageAttachRep, p Persist, err error) taped.Answer {
+	a := answer(room, p, false, err)
+	a.Sum = a.Sum.Bytes(wire.Marshal(rep))
+	return a
+}
+
+func answerCount(room []byte, n uint64, err error) taped.Answer {
+	a := answer(room, Nothing, false, err)
+	a.Sum = a.Sum.Uint(n)
+	return a
+}
+
+// appendCopy appends what a request to one of several copies says, and of a write what was there.
+func appendCopy(b []byte, k *wire.ReplicaBlock, there wire.BlockVersion, known bool) []byte {
+	u := binary.AppendUvarint
+	b = u(u(u(u(u(u(b, k.Block), uint64(k.Epoch)), k.Version.No), uint64(k.Version.Epoch)), uint64(k.Flags)), uint64(k.Count))
+	return tape.AppendBool(u(u(b, there.No), uint64(there.Epoch)), known)
+}
+
+func readCopy(args []byte) (k wire.ReplicaBlock, there wire.BlockVersion, known bool, err error) {
+	r := tape.NewReader(args)
+	k.Block, k.Epoch, k.Version.No, k.Version.Epoch = r.Uint(), wire.Epoch(r.Below(1<<32)), r.Uint(), wire.Epoch(r.Below(1<<32))
+	k.Flags, k.Count = uint32(r.Below(1<<32)), uint32(r.Below(1<<32))
+	there.No, there.Epoch, known = r.Uint(), wire.Epoch(r.Below(1<<32)), r.Bool()
+	return k, there, known, r.End()
 }
 
 // appendBlock appends what a request says, save which volume it is of: offset, length, version, epoch.
@@ -174,6 +205,25 @@ func (v *Volume) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 			return a, what, err
 		}
 		return answer(nil, v.Raise(in), false, nil), what + fmt.Sprintf(" epoch=%d", in), nil
+	case inCopyAttach:
+		in, err := taped.Read[wire.StorageAttachReq](args)
+		if err != nil {
+			return a, what, err
+		}
+		rep, p, err := v.CopyAttach(in)
+		return answerAttach(nil, &rep, p, err), what + fmt.Sprintf(" epoch=%d config=%d", in.Epoch, in.Config), nil
+	case inCopyRead, inCopyWrite:
+		k, there, known, err := readCopy(args)
+		if err != nil {
+			return a, what, err
+		}
+		what += fmt.Sprintf(" block=%d version=%d/%d epoch=%d", k.Block, k.Version.Epoch, k.Version.No, k.Epoch)
+		if kind == inCopyRead {
+			n, err := v.CopyRead(k)
+			return answerCount(nil, n, err), what, nil
+		}
+		apply, err := v.CopyWrite(k, there, known)
+		return answer(nil, Nothing, apply, err), what, nil
 	}
 	return a, what, taped.ErrKind
 }
@@ -327,4 +377,28 @@ func (t *Taped) Raise(e wire.Epoch) Persist {
 		t.Put(inRaise, answer(t.room[:], p, false, nil), &e)
 	}
 	return p
+}
+
+func (t *Taped) CopyAttach(req wire.StorageAttachReq) (wire.StorageAttachRep, Persist, error) {
+	rep, p, err := t.Volume.CopyAttach(req)
+	if t.On() {
+		t.Put(inCopyAttach, answerAttach(t.room[:], &rep, p, err), &req)
+	}
+	return rep, p, err
+}
+
+func (t *Taped) CopyRead(k wire.ReplicaBlock) (uint64, error) {
+	n, err := t.Volume.CopyRead(k)
+	if t.On() {
+		t.EndRecord(appendCopy(t.BeginRecord(inCopyRead, answerCount(t.room[:], n, err)), &k, wire.BlockVersion{}, false))
+	}
+	return n, err
+}
+
+func (t *Taped) CopyWrite(k wire.ReplicaBlock, there wire.BlockVersion, known bool) (bool, error) {
+	apply, err := t.Volume.CopyWrite(k, there, known)
+	if t.On() {
+		t.EndRecord(appendCopy(t.BeginRecord(inCopyWrite, answer(t.room[:], Nothing, apply, err)), &k, there, known))
+	}
+	return apply, err
 }

@@ -88,6 +88,9 @@ func (v *Volume) Fail(text string) (Persist, error) {
 // enter checks epoch and failure. A newer epoch is a new buffer cache: if the one before announced writes that it did not
 // flush, they are lost and the volume fails by name instead of serving the blocks from before them (rule 6).
 func (v *Volume) enter(e wire.Epoch, fresh bool) (Persist, error) {
+	if err := v.one(); err != nil {
+		return Nothing, err
+	}
 	switch {
 	case e < v.meta.Epoch:
 		return Nothing, wire.Errorf(wire.KindStale, "volume %d (%s): epoch %d, want at least %d", v.meta.ID, v.meta.Name, e, v.meta.Epoch)
@@ -123,7 +126,7 @@ func (v *Volume) Attach(req wire.VolumeAttachReq) (Persist, error) {
 
 // NewEpoch reports whether a request brings an epoch that was not seen yet: then all requests under older ones must have
 // ended before it is admitted.
-func (v *Volume) NewEpoch(e wire.Epoch) bool { return e > v.meta.Epoch }
+func (v *Volume) NewEpoch(e wire.Epoch) bool { return e > v.meta.Epoch && !v.IsCopy() }
 
 func (v *Volume) bounds(k wire.Block) error {
 	if uint64(k.Length) > v.meta.SizeBytes || k.Offset > v.meta.SizeBytes-uint64(k.Length) {
@@ -147,6 +150,10 @@ func (v *Volume) Read(k wire.Block) (Persist, error) {
 // Write admits a write; apply is false if a newer write of the block was admitted before. A write of length 0 is a mark:
 // its version is the newest generation of writes that the buffer cache acknowledges without having flushed them.
 func (v *Volume) Write(k wire.Block) (apply bool, p Persist, err error) {
+	if k.Length == 0 && v.IsCopy() {
+		p, err = v.markCopy(k)
+		return false, p, err
+	}
 	if p, err = v.enter(k.VolumeEpoch, false); err != nil {
 		return false, p, err
 	}
@@ -174,12 +181,20 @@ func (v *Volume) Write(k wire.Block) (apply bool, p Persist, err error) {
 }
 
 // Flush admits a flush; after the sync that covers it, Flushed is called.
-func (v *Volume) Flush(k wire.Block) (Persist, error) { return v.enter(k.VolumeEpoch, false) }
+func (v *Volume) Flush(k wire.Block) (Persist, error) {
+	if v.IsCopy() {
+		return Nothing, v.enterCopy(k.VolumeEpoch)
+	}
+	return v.enter(k.VolumeEpoch, false)
+}
 
 // Flushed notes that everything up to a generation is durable: its mark goes, unless a later one was set.
 func (v *Volume) Flushed(k wire.Block) Persist {
 	if k.VolumeEpoch != v.meta.Epoch {
 		return Nothing
+	}
+	if v.IsCopy() {
+		return v.flushedCopy(k)
 	}
 	v.synced = max(v.synced, k.Version)
 	if v.meta.Open == 0 || v.meta.Open > k.Version {
@@ -198,6 +213,9 @@ func (v *Volume) CheckInvariants() error {
 	}
 	if m != v.meta {
 		return fmt.Errorf("volume %d: header reads back as %+v, want %+v", v.meta.ID, m, v.meta)
+	}
+	if v.IsCopy() && v.meta.Open != 0 && !(wire.BlockVersion{Epoch: v.meta.SyncedEpoch, No: v.meta.Synced}).Less(wire.BlockVersion{Epoch: v.meta.OpenEpoch, No: v.meta.Open}) {
+		return fmt.Errorf("volume %d: generation %d/%d is marked and %d/%d is complete", v.meta.ID, v.meta.OpenEpoch, v.meta.Open, v.meta.SyncedEpoch, v.meta.Synced)
 	}
 	if v.meta.Open != 0 && v.meta.Open <= v.synced {
 		return fmt.Errorf("volume %d: generation %d is marked and %d is complete", v.meta.ID, v.meta.Open, v.synced)

@@ -167,18 +167,26 @@ func FuzzParseHeaders(f *testing.F) {
 	})
 }
 
-func TestAHoleIsASectorOfZeros(t *testing.T) {
-	var sums [2]uint32
-	Sums(sums[:], make([]byte, 2*SumLen))
-	if sums[0] != wire.Checksum(make([]byte, wire.SectorSize)) {
-		t.Errorf("a hole has checksum %#08x", sums[0])
+func TestEntries(t *testing.T) {
+	hole, ok := ParseEntry(make([]byte, EntryLen))
+	if !ok || !hole.Zeros() || hole.Version != (wire.BlockVersion{}) || hole.Sums[7] != wire.Checksum(make([]byte, wire.SectorSize)) {
+		t.Errorf("a hole is %+v, whole %t", hole, ok)
 	}
-	b := make([]byte, 2*SumLen)
-	Entries(b, []uint32{7, wire.ZeroSectorChecksum})
-	Sums(sums[:], b)
-	if sums != [2]uint32{7, wire.ZeroSectorChecksum} || b[4]|b[5]|b[6]|b[7] != 0 {
-		t.Errorf("entries %x read back as %x", b, sums)
-	}
+	rapid.Check(t, func(t *rapid.T) {
+		e := Entry{Version: wire.BlockVersion{Epoch: wire.Epoch(rapid.Uint32().Draw(t, "epoch")), No: rapid.Uint64().Draw(t, "no")}}
+		for i := range e.Sums {
+			e.Sums[i] = rapid.Uint32().Draw(t, "sum")
+		}
+		b := bytes.Repeat([]byte{0xff}, EntryLen)
+		e.Put(b)
+		if got, ok := ParseEntry(b); !ok || got != e {
+			t.Fatalf("%+v reads back as %+v, whole %t", e, got, ok)
+		}
+		b[rapid.IntRange(0, EntryLen-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		if _, ok := ParseEntry(b); ok {
+			t.Fatal("an entry with a bit changed was taken for whole")
+		}
+	})
 }
 
 func TestARestartOfTheMachineEndsTheAttachment(t *testing.T) {

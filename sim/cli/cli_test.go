@@ -23,6 +23,9 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "node" {
+		panic("these tests were started as a node: commands that start a cluster need execute, not call")
+	}
 	dir, err := os.MkdirTemp("", "cli-test-")
 	if err != nil {
 		panic(err)

@@ -31,6 +31,9 @@ func (f *faultFlags) add(cmd *cobra.Command) {
 // addFaults adds the faults of the command line to those of the workload, and says before anything is started which of them cannot be, or
 // cost what the cluster promises to keep. label names the workload.
 func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *configs.Cluster) error {
+	if err := w.Fits(c); err != nil {
+		return usage("%s: %w", label, err)
+	}
 	own := len(w.Faults)
 	list, errs := faults.ParseList("--fault", f.faults)
 	if len(errs) > 0 {
@@ -48,6 +51,7 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 		return usage("%w", err)
 	}
 	p := promiseOf(c)
+	p.Outlives = w.Outlives()
 	breaches := p.Breaches(all)
 	var said []string
 	for _, b := range breaches {
@@ -65,13 +69,13 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 
 // promiseOf is what a cluster outlives.
 func promiseOf(c *configs.Cluster) faults.Promise {
-	p := faults.Promise{Lease: membership.DefaultLease, Nodes: launcher.FaultNodes(c)}
+	p := faults.Promise{Lease: membership.Outlives(membership.DefaultLease, membership.DefaultProbe), Nodes: launcher.FaultNodes(c)}
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	for i := range c.Nodes {
 		n := c.Resolve(c.Nodes[i].ID)
 		switch {
 		case n.Manager != nil:
-			p.Lease = ms(n.Manager.LeaseMS)
+			p.Lease = membership.Outlives(ms(n.Manager.LeaseMS), ms(n.Manager.ProbeMS))
 		case n.Compute != nil:
 			patience := ms(min(n.Compute.Fault.PatienceMS, n.Compute.BlockPatienceMS))
 			if p.Patience == 0 || patience < p.Patience {

@@ -44,6 +44,7 @@ type runRecord struct {
 	dir  string // of the record; empty: none
 	mode string
 	tape *node.Record // what its nodes get
+	keep bool         // also a tail, whatever the outcome
 }
 
 // beginRecord begins the record of a run on a cluster of its own, as its recorder section says: with the configurations and the traces that it is
@@ -157,7 +158,7 @@ func (r *runRecord) end(a *app, err error, died []string) error {
 		return nil
 	}
 	tapes, listErr := record.Tapes(r.dir)
-	if none := listErr == nil && len(tapes) == 0; r.mode == configs.RecordTail && (none || !wrongPage(err) && len(died) == 0) {
+	if none := listErr == nil && len(tapes) == 0; r.mode == configs.RecordTail && (none || !wrongPage(err) && len(died) == 0 && !r.keep) {
 		if err := os.RemoveAll(r.dir); err != nil {
 			return fmt.Errorf("delete the record of a run in which nothing went wrong: %w", err)
 		}
@@ -178,11 +179,14 @@ func (r *runRecord) end(a *app, err error, died []string) error {
 }
 
 // howToReplay is the command that re-executes the run of a folder.
-func howToReplay(out string) string {
-	if strings.ContainsAny(out, " \t'\"\\$&|;<>()*?[]#~`!") {
-		out = "'" + strings.ReplaceAll(out, "'", `'\''`) + "'"
+func howToReplay(out string) string { return "splitkernel simulate --from-run " + quoted(out) }
+
+// quoted is a word as a shell takes it.
+func quoted(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$&|;<>()*?[]#~`!") {
+		return s
 	}
-	return "splitkernel simulate --from-run " + out
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // fromRun re-executes a recorded run, or simulates its program on other hardware.

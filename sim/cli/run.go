@@ -327,7 +327,9 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, ta
 			select {
 			case d := <-cl.Died():
 				a.say("node %s (process %d) ended during the run: %s; its log is %s", d.ID, d.PID, d.How, d.Log)
-				died = append(died, "node "+d.ID)
+				if !d.Killed { // what a fault kills, it was told to
+					died = append(died, "node "+d.ID)
+				}
 			case <-ended:
 				return
 			}

@@ -70,7 +70,10 @@ vnodes:
 				t.Errorf("live\n%+v\nvirtual\n%+v", live, virtual)
 			}
 			t.Logf("%+v", virtual)
-			want := "registered 1, silent 1, dead 1, rejoined 2"
+			want := "registered 1, silent 1, dead 1, fenced 1, rejoined 2"
+			if at.kill { // that its process has ended is known before it is silent
+				want = "registered 1, dead 1, fenced 1, rejoined 2"
+			}
 			if live.exit != codeFailed || live.vnodes != "before done; victim failed: "+at.want+"; other done" || live.member != want || live.dead != string(at.node) || live.audited != "" {
 				t.Errorf("%+v, want the victim to fail, and %s to be %q", live, at.node, want)
 			}

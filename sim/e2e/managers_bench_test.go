@@ -40,8 +40,13 @@ type managed struct {
 
 func startManaged(b *testing.B, set ...string) *managed {
 	b.Helper()
+	return startManagedText(b, threeManagers, set...)
+}
+
+func startManagedText(b *testing.B, text string, set ...string) *managed {
+	b.Helper()
 	file := filepath.Join(b.TempDir(), "cluster.yaml")
-	if err := os.WriteFile(file, []byte(threeManagers), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	c, err := configs.LoadCluster(file, configs.Overrides{Set: set})

@@ -117,7 +117,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	}
 	prober := netlayer.NewProber(cfg.peerOptions(log), maxProbes)
 	so := cfg.serverOptions(log)
-	so.Recorder = pt.recorder
+	so.Recorder, so.OnGone = pt.recorder, pt.gone
 	server := netlayer.NewServer(&mux{part: pt, stats: p.stats, holdings: p.holdings, epoch: func() wire.Epoch { return wire.Epoch(epoch.Load()) }, prober: prober, faults: faults}, so)
 	pt.waits = func() waited {
 		w := waited{}.add(server.QueueWait())

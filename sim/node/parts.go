@@ -49,6 +49,7 @@ type part struct {
 	recorder tape.Recorder    // of the node; nil if it is not recorded
 
 	// Of a manager.
+	gone  func(wire.Hello)            // hears that a connection of somebody ended; may be nil
 	run   func(context.Context) error // nil if the part needs no goroutine of its own
 	ready func(context.Context) error
 }
@@ -93,7 +94,7 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 		return nil, errors.Join(fmt.Errorf("manager: %w", err), rec.close())
 	}
 	return &part{
-		recorder: o.Recorder, handler: m.Handler(), run: m.Run, register: func(r registerer) error { return errors.Join(m.RegisterMetrics(r), rec.register(r)) },
+		recorder: o.Recorder, handler: m.Handler(), run: m.Run, gone: m.Disconnected, register: func(r registerer) error { return errors.Join(m.RegisterMetrics(r), rec.register(r)) },
 		health: gmanagers.WriteHealthMetrics,
 		ready: func(ctx context.Context) error {
 			tick := time.NewTicker(readyTick)

@@ -11,9 +11,9 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// usageWindow is over how long utilisation is taken: from one heartbeat to the next. It does not depend on who asks, so
+// usageWindow is over how long utilisation is taken: wire.LoadMS. It does not depend on who asks, so
 // two scrapers do not spoil each other's figures.
-const usageWindow = wire.HeartbeatMS * time.Millisecond
+const usageWindow = wire.LoadMS * time.Millisecond
 
 // sample is what a node has used since its start, as of a moment.
 type sample struct {

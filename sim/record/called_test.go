@@ -161,7 +161,7 @@ func calledScenes() []calledScene {
 			h := membership.ProberHead{Of: wire.GMM, Lease: time.Second, Patience: 2 * time.Second}
 			p := &membership.TapedProber{Prober: h.New()}
 			p.Record(r, p.Prober, membership.ProberTapeKind, &h)
-			silent := []wire.Member{{ID: "m1", Epoch: 1, Addr: "unix:/m1"}}
+			silent := []membership.Doubt{{Member: wire.Member{ID: "m1", Epoch: 1, Addr: "unix:/m1"}, Silent: true}}
 			p.Tick(1, silent, []membership.Witness{{ID: "m2", Addr: "unix:/m2"}}, nil)
 			p.Answered(2, membership.ProbeAnswer{Of: "m1", Round: 1, Answered: true, Text: "refused"}, nil)
 			p.Answered(3, membership.ProbeAnswer{Of: "m1", By: "m2", Round: 1, Answered: true, Text: "refused"}, nil)
@@ -170,7 +170,7 @@ func calledScenes() []calledScene {
 		},
 		head: changed(func(h *membership.ProberHead) { h.Lease = time.Hour }),
 		miss: 3,
-		show: "m1 epoch 1: round 2",
+		show: "m1 epoch 1 since 0s, silent true, broken false: round 2",
 	}, {
 		name: "mover of gsm",
 		play: func(r tape.Recorder) {
@@ -190,7 +190,7 @@ func calledScenes() []calledScene {
 		miss: 3,
 		show: "s1 refused the order",
 	}, {
-		name: "keeper of gmm",
+		name: "rebuilder of gmm",
 		play: func(r tape.Recorder) {
 			d := &redundancy.Taped{Driver: redundancy.New()}
 			d.Record(r, d.Driver, redundancy.TapeKind, &redundancy.TapeHead{Of: wire.GMM})

@@ -309,7 +309,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 	case moves.TapeKind:
 		return newMover(head)
 	case redundancy.TapeKind:
-		return newKeeper(head)
+		return newRebuilder(head)
 	case balance.TapeKind:
 		return newBalancer(head)
 	case handover.GiverTapeKind:

@@ -45,12 +45,12 @@ func newMover(head []byte) (core, error) {
 	return newCalled(fmt.Sprintf("mover of %v", h.Of), moves.New(), nil)
 }
 
-func newKeeper(head []byte) (core, error) {
+func newRebuilder(head []byte) (core, error) {
 	h, err := headed[redundancy.TapeHead](head)
 	if err != nil {
 		return nil, err
 	}
-	return newCalled(fmt.Sprintf("keeper of %v", h.Of), redundancy.New(), nil)
+	return newCalled(fmt.Sprintf("rebuilder of %v", h.Of), redundancy.New(), nil)
 }
 
 func newBalancer(head []byte) (core, error) {

@@ -21,8 +21,10 @@ const (
 	LockBatch = 1024
 	// MaxRequestBytes is how much of a block request is moved at a time.
 	MaxRequestBytes = 1 << 20
-	// closeTimeout bounds the freeing of a process's memory after it has ended.
-	closeTimeout = 5 * time.Second
+	// closeTimeout bounds the end of a process that ran well: the last write-back of its volumes and the freeing of its memory. Each is a
+	// call that is sent again when a message is lost, after netlayer's call_timeout_ms of 5 s. failedTimeout is for one that did not.
+	closeTimeout  = 25 * time.Second
+	failedTimeout = 5 * time.Second
 	// stoppedTimeout is the same for one that was stopped: then its mComponents may be gone, too, and nobody needs its memory
 	// so much as an end.
 	stoppedTimeout = time.Second
@@ -173,8 +175,11 @@ func (j *job) replay(r *Result) (err error) {
 		return err
 	}
 	patience := closeTimeout
-	if j.ctx.Err() != nil {
+	switch {
+	case j.ctx.Err() != nil:
 		patience = stoppedTimeout
+	case err != nil:
+		patience = failedTimeout
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), patience)
 	defer cancel()

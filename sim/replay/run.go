@@ -128,7 +128,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "live", Workload: o.Workload.Name, Cluster: o.ClusterName, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
-		Faults: []report.Fault{}, Lost: []string{},
+		Faults: []report.Fault{}, Lost: []string{}, Failures: []report.Failure{},
 	}
 	defer r.close()
 	if err := r.prepare(ctx); err != nil {
@@ -145,7 +145,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	if r.gm, err = client.New(co); err != nil {
 		return nil, err
 	}
-	before, leaders := r.nodeStats(ctx), r.leaders(ctx)
+	before, leaders, told := r.nodeStats(ctx), r.leaders(ctx), r.told(ctx)
 	for _, v := range r.vnodes {
 		if err := r.place(ctx, v); err != nil {
 			if ctx.Err() != nil {
@@ -179,6 +179,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	r.sum.AddFaults(r.wrong.end(ctx))
 	r.collect(ctx, before, leaders)
 	r.collectMoves(context.WithoutCancel(ctx), began, even)
+	r.collectFailures(context.WithoutCancel(ctx), began, told)
 	r.cleanup(ctx)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
@@ -243,6 +244,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 	want := admission.VNodeSpec{
 		Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines), MemoryBytes: v.v.MemoryBytes,
 		Tenant: v.v.Tenant, Priority: uint8(v.v.Priority), IfFull: ifFull, DeadlineMS: uint32(v.v.QueueDeadlineMS),
+		Memory: v.v.Memory.Policy(),
 	}
 	if v.v.ApartFrom != "" {
 		level, _ := apart.ParseLevel(v.v.ApartLevel)

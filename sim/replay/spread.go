@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// spreadInterval is how often loads are read during a run: each heartbeat once.
-	spreadInterval = wire.HeartbeatMS * time.Millisecond
+	// spreadInterval is how often loads are read during a run: as often as they are measured.
+	spreadInterval = wire.LoadMS * time.Millisecond
 	// maxReadings bounds the readings of a run; when there are more, every second one goes.
 	maxReadings = 4096
 	// spreadTimeout bounds the questions of one reading.

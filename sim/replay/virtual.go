@@ -82,7 +82,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "virtual", Workload: o.Workload.Name, Cluster: o.Cluster.Name, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
-		Faults: []report.Fault{}, Lost: []string{},
+		Faults: []report.Fault{}, Lost: []string{}, Failures: []report.Failure{},
 	}
 	vo := virtualCluster(o)
 	if vo.Placed, err = placedOf(o.Placement); err != nil {
@@ -128,6 +128,9 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	}
 	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
 	r.virtualMoves(c, even)
+	for _, m := range allManagers {
+		r.sum.AddFailures(m, c.History(m), 0)
+	}
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -170,7 +173,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
 			}
 			if o.Placement == nil {
-				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
+				out.Membership = vcluster.Membership{Lease: time.Duration(m.LeaseMS) * time.Millisecond, Probe: time.Duration(m.ProbeMS) * time.Millisecond, Sweep: time.Duration(m.SweepMS) * time.Millisecond}
 			}
 			moveAs(&out, m)
 		case n.Compute != nil:

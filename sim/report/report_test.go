@@ -132,6 +132,8 @@ func TestSchemasAreAsPinned(t *testing.T) {
 			}
 		case t.Kind() == reflect.Slice:
 			walk(path+"[]", t.Elem())
+		case t.Kind() == reflect.Pointer && t.Elem().Kind() != reflect.Struct: // may be null
+			walk(path+"?", t.Elem())
 		case t.Kind() == reflect.Map:
 			walk(path+"{}", t.Elem())
 		default:

@@ -154,8 +154,9 @@ type Summary struct {
 	Failed            []string    `json:"failed"`    // vNodes that did not end well, and why
 	Integrity         []string    `json:"integrity"` // the first wrong pages, described
 	Warnings          []string    `json:"warnings"`
-	Faults            []Fault     `json:"faults"` // what was to go wrong on purpose, in the order in which it did; what never did is last
-	Lost              []string    `json:"lost"`   // what nobody has any more because of faults, by name
+	Faults            []Fault     `json:"faults"`   // what was to go wrong on purpose, in the order in which it did; what never did is last
+	Lost              []string    `json:"lost"`     // what nobody has any more because of faults, by name
+	Failures          []Failure   `json:"failures"` // components that were declared dead, the first first
 	Total             Counters    `json:"total"`
 	VNodes            []VNode     `json:"vnodes"`
 	Components        []Component `json:"components"`

@@ -43,6 +43,7 @@ func WriteTable(w io.Writer, s *Summary) error {
 	b.WriteByte('\n')
 	moved(&b, s)
 	wrong(&b, s)
+	failures(&b, s)
 	modelled(&b, s)
 	for _, part := range []struct {
 		head string

@@ -197,9 +197,10 @@ func (g *managers) ChangeLeader() {
 	for _, k := range managersOf {
 		g.movers[k].depose()
 		if k == wire.GMM {
-			g.keeper.depose()
+			g.rebuilder.depose()
 		}
 	}
+	g.keeper.depose()
 	g.balance.lead()
 	g.balance.arm()
 	g.look()

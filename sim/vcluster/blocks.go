@@ -20,6 +20,9 @@ type blockCache struct {
 	calls map[uint64]*blockCall
 	ops   int    // storage operations under way
 	bytes uint64 // of the requests of processes
+
+	copies   map[wire.VolumeID]*copies     // of volumes that have several
+	attached map[wire.VolumeID]*attachment // of these
 }
 
 // blockCall is a request that waits for its reply.
@@ -30,6 +33,7 @@ type blockCall struct {
 
 func (b *blockCache) init(m *memory) {
 	b.m, b.cache, b.calls = m, buffercache.NewGrowing(m.o.BufferCache), map[uint64]*blockCall{}
+	b.copies, b.attached = map[wire.VolumeID]*copies{}, map[wire.VolumeID]*attachment{}
 }
 
 // slot gives the sectors of a slot of the cache; they grow with the slots that were used.
@@ -45,6 +49,7 @@ func (b *blockCache) event(q *blockCall, do func(call uint64, out []buffercache.
 	b.call++
 	b.calls[b.call] = q
 	b.perform(do(b.call, nil), nil)
+	b.left()
 }
 
 // perform performs effects. fetched is what a ReadStorage brought, for its Fill.
@@ -103,6 +108,18 @@ type storageOp struct {
 
 func (o *storageOp) send() {
 	c, e := o.b.m.c, &o.e
+	if o.many() {
+		if g := o.b.copies[e.Volume]; e.Kind == buffercache.AttachStorage {
+			q := e.Attach
+			q.Epoch = e.Place.Epoch
+			o.b.attachCopies(q, e.ID, o.done)
+		} else if g != nil {
+			g.send(o)
+		} else {
+			c.after(0, func() { o.done(wire.Errorf(wire.KindNotOwner, "volume %d is not attached here any more", e.Volume)) })
+		}
+		return
+	}
 	to := c.node(e.Place.Storage)
 	k := wire.Block{Volume: e.Volume, VolumeEpoch: e.Place.Epoch, Version: e.Version, Offset: e.Block * wire.PageSize}
 	switch e.Kind {
@@ -164,7 +181,7 @@ func blockRequest(c *Cluster, op wire.Op, from, to int32, k wire.Block, data *se
 // then no answer.
 func (o *storageOp) done(err error) {
 	c := o.b.m.c
-	if err != nil {
+	if err != nil && !o.many() { // several copies were asked for as long as that helps
 		kind := wire.KindOf(err)
 		if kind == wire.KindTimeout { // it was lost, which a live connection would make good
 			kind = wire.KindUnavailable
@@ -175,11 +192,12 @@ func (o *storageOp) done(err error) {
 			return
 		}
 	}
-	o.b.ops--
 	if err != nil {
 		err = wire.Errorf(wire.KindOf(err), "volume %d: %v at %s: %v", o.e.Volume, o.e.Kind, o.e.Place.Storage, err)
 	}
+	o.b.ops--
 	o.b.perform(o.b.cache.Done(o.e.ID, err, nil), &o.data)
+	o.b.left()
 }
 
 // What processes ask of the buffer cache of their volumes.

@@ -109,7 +109,8 @@ type Node struct {
 // Managers are the settings of the three managers.
 type Managers struct {
 	GPMPolicy, GMMPolicy, GSMPolicy, CachePolicy string
-	Overcommit                                   uint64 // thousandths, of memory
+	ReplaceAfter                                 time.Duration // how long an sComponent that is dead is waited for before copies are made elsewhere
+	Overcommit                                   uint64        // thousandths, of memory
 	// Settings are the quotas and the threads of a core.
 	Settings admission.Settings
 }
@@ -125,6 +126,7 @@ type Cluster struct {
 
 	nodes     []any // *compute, *memory, *storage, or nil for a manager; by number
 	byID      map[wire.NodeID]int32
+	instances uint64 // of buffer caches that have volumes with several copies
 	compute   []*compute
 	memory    []*memory
 	storage   []*storage

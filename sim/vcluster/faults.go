@@ -69,8 +69,18 @@ type Membership struct {
 	// Lease is after how long without a heartbeat a component is silent: the managers' lease. 0 has nobody send heartbeats, and
 	// everybody always heard.
 	Lease time.Duration
+	// Probe is how long a probe may take; 0 is membership.DefaultProbe.
+	Probe time.Duration
 	// Sweep is how often components are asked for what they hold, to drop what no vNode has there; 0 is never.
 	Sweep time.Duration
+}
+
+// probe is how long a probe may take.
+func (m Membership) probe() time.Duration {
+	if m.Probe == 0 {
+		return membership.DefaultProbe
+	}
+	return m.Probe
 }
 
 // validate reports what is wrong with f, given the roles of the nodes by id.
@@ -111,6 +121,9 @@ func (o *Options) validateFaults() error {
 		if err := membership.CheckLease("membership.lease_ms", l); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := membership.CheckProbe("membership.probe_ms", o.Membership.probe()); err != nil {
+		errs = append(errs, err)
 	}
 	if s := o.Membership.Sweep; s < 0 || s > 0 && o.Membership.Lease == 0 {
 		errs = append(errs, fmt.Errorf("membership.sweep: %v, want 0, or more with membership.lease", s))

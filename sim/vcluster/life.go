@@ -154,6 +154,7 @@ func (c *Cluster) kill(no int32) {
 		y.End()
 	}
 	l.procs = nil
+	c.hangUp(no)
 	err := wire.Errorf(wire.KindUnavailable, "%s was killed", n.ID)
 	switch x := c.nodes[no].(type) {
 	case *compute:
@@ -172,6 +173,25 @@ func (c *Cluster) kill(no int32) {
 	}
 	for _, f := range told {
 		f(err)
+	}
+}
+
+// hangUp has the managers notice that the connections of a component have ended, those that its machine reaches: behind what it sent.
+func (c *Cluster) hangUp(no int32) {
+	if !c.members.on || c.members.all[no] == nil {
+		return
+	}
+	for k, to := range c.gm.members {
+		if c.lives[no].cut+c.lives[to].cut == 0 && c.cuts[pair{no, to}] == 0 {
+			c.clock.Background(c.clock.Now()+2*c.o.Hardware.Link.Latency.Duration(), c.members.broken, uint32(no)|uint32(k)<<16)
+		}
+	}
+}
+
+// onBroken is the moment at which manager who>>16 notices that.
+func (c *Cluster) onBroken(who uint32) {
+	if k := int(who >> 16); !c.lives[c.gm.members[k]].down {
+		c.gm.disconnected(k, c.o.Nodes[who%MaxNodes].ID)
 	}
 }
 
@@ -227,7 +247,7 @@ func (s *storage) again() *storage {
 
 // again is a volume that is read from its files.
 func (v *vol) again(o *Node) *vol {
-	return &vol{core: volume.New(v.core.Meta(), volume.BootID{}), sched: iosched.New(o.FlushQueue), base: v.base, blocks: v.blocks, dirty: v.dirty, bad: v.bad, waiting: map[uint64]flushing{}}
+	return &vol{core: volume.New(v.core.Meta(), volume.BootID{}), sched: iosched.New(o.FlushQueue), base: v.base, blocks: v.blocks, dirty: v.dirty, bad: v.bad, versions: v.versions, waiting: map[uint64]flushing{}}
 }
 
 // isolate cuts a node off from all others, or ends that.

@@ -23,6 +23,8 @@ type members struct {
 	knocks  slab[knock]
 	tick    vtime.Kind
 	look    vtime.Kind
+	doubt   vtime.Kind
+	broken  vtime.Kind // a manager notices that a component's connection has ended
 	arrive  vtime.Kind // of knocks, as are the following
 	back    vtime.Kind
 	lost    vtime.Kind
@@ -74,6 +76,12 @@ func (c *Cluster) enrol() {
 	ms.on = true
 	ms.tick = c.clock.Handle("a heartbeat is due", c.onBeat)
 	ms.look = c.clock.Handle("leaders look who is silent", func(uint32) { c.gm.watchOver() })
+	ms.doubt = c.clock.Handle("leaders look who may have ended", func(uint32) {
+		if c.gm.quorum() {
+			c.gm.doubt()
+		}
+	})
+	ms.broken = c.clock.Handle("a manager notices the end of a connection", func(who uint32) { c.onBroken(who) })
 	ms.arrive = c.clock.Handle("a heartbeat or probe arrives", c.onKnock)
 	ms.back = c.clock.Handle("the answer to a heartbeat or probe arrives", c.onKnockBack)
 	ms.lost = c.clock.Handle("a heartbeat or probe is given up", func(i uint32) { c.knockEnds(i, func(k *knock) { k.failed(false) }) })
@@ -211,6 +219,9 @@ func (m *member) register() {
 	}, func(bool) { m.do(m.core.Registered(0, false)) })
 }
 
+// beatTimeout is how long a manager may take to answer a heartbeat, as live.
+const beatTimeout = 2 * HeartbeatInterval
+
 // beat sends a heartbeat to every manager that owes no answer to an earlier one.
 func (m *member) beat() {
 	c, g := m.c, m.c.gm
@@ -239,7 +250,7 @@ func (m *member) beat() {
 				m.heard()
 			}
 		}
-		c.knock(wire.OpHeartbeat, m.no, to, m.bytes, CallTimeout, func(reply func(int)) {
+		c.knock(wire.OpHeartbeat, m.no, to, m.bytes, beatTimeout, func(reply func(int)) {
 			g.vigil.watches[k].Heard(c.clock.Now(), self, load)
 			standing = g.standing(self)
 			reply(heartbeatRepBytes)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
@@ -82,7 +83,7 @@ func TestHeartbeatsKeepEverybodyAMember(t *testing.T) {
 			}
 		}
 	}
-	if n := c.Events(); n < 30*2*8*3*2 || n > 30*2*8*3*4 {
+	if n := c.Events(); n < 30*4*8*3*2 || n > 30*4*8*3*4 {
 		t.Errorf("%d events for 30 s of 8 components at 3 managers", n)
 	}
 }
@@ -150,14 +151,28 @@ func TestMemoryIsKilledAndStartedAgain(t *testing.T) {
 	if err := failed["m2"]; err == nil || !strings.Contains(err.Error(), "enough") || !stop {
 		t.Errorf("the process at m2 ended with %v", err)
 	}
-	if got := told(c, wire.GMM, "m1"); got != "registered 1, silent 1, dead 1, rejoined 2" {
+	if got := told(c, wire.GMM, "m1"); got != "registered 1, dead 1, fenced 1, rejoined 2" {
 		t.Errorf("m1: %s", got)
 	}
+	noticed(t, c, wire.GMM, "m1", membership.CauseRefused, time.Millisecond) // some round trips
 	if err := balanced(c); err != nil {
 		t.Error(err)
 	}
 	if c.Restarts() != 1 {
 		t.Errorf("%d restarts", c.Restarts())
+	}
+}
+
+// noticed checks why a component was declared dead, and how soon that was and its epoch was over.
+func noticed(t *testing.T, c *Cluster, of wire.Manager, id wire.NodeID, cause membership.Cause, within time.Duration) {
+	t.Helper()
+	for _, e := range c.History(of) {
+		if d, ok := membership.ParseDeath(e.Reason); e.Node == id && e.Kind == events.Dead && (!ok || d.Cause != cause || d.Detect > within) {
+			t.Errorf("%s: %+v, want %v within %v", id, e, cause, within)
+		}
+		if d, ok := membership.ParseFence(e.Reason); e.Node == id && e.Kind == events.Fenced && (!ok || d > within) {
+			t.Errorf("%s: %+v, want it within %v", id, e, within)
+		}
 	}
 }
 
@@ -212,9 +227,10 @@ func TestAComponentOutOfReachIsFenced(t *testing.T) {
 	if !strings.Contains(ends["p1"], "p1 was declared dead under epoch 1 and is fenced") || !strings.Contains(ends["p2"], "enough") {
 		t.Errorf("%v", ends)
 	}
-	if got := told(c, wire.GPM, "p1"); got != "registered 1, silent 1, dead 1, rejoined 2" {
+	if got := told(c, wire.GPM, "p1"); got != "registered 1, silent 1, dead 1, fenced 1, rejoined 2" {
 		t.Errorf("p1: %s", got)
 	}
+	noticed(t, c, wire.GPM, "p1", membership.CauseSilence, 2*time.Second)
 }
 
 // TestSilenceKillsNobody: a component whose way to the leader is cut is reached by others, so it stays, and its process with it; and

@@ -35,6 +35,8 @@ type vigil struct {
 	tidings [wire.GSM + 1]membership.Tidings // of the leader; 0: what GSM is told of mComponents
 	rounds  [wire.GSM + 1]*membership.Rounds // nil if nobody is asked for what it holds
 	gating  bool                             // a command about gates is under way
+	next    [wire.GSM + 1]time.Duration      // when the next member may become silent
+	looks   time.Duration                    // when the leaders look at who may have ended, besides each vigilInterval
 	ended   uint64                           // lost vNodes
 }
 
@@ -65,7 +67,7 @@ func (g *managers) lead() {
 	lease := g.c.o.Membership.Lease
 	for _, k := range groups {
 		w.Lead(k, g.c.clock.Now())
-		g.vigil.probers[k] = membership.NewProber(lease, membership.Patience(lease))
+		g.vigil.probers[k] = membership.NewProber(lease, membership.Patience(g.c.o.Membership.probe()))
 		if every := g.c.o.Membership.Sweep; every > 0 {
 			g.vigil.rounds[k] = membership.NewRounds(every)
 		}
@@ -148,6 +150,18 @@ func (g *managers) watchOver() {
 	if !g.quorum() {
 		return
 	}
+	g.doubt()
+	g.gates()
+	g.keeper.look()
+	g.endLost()
+	for _, k := range groups {
+		g.sweep(k)
+	}
+}
+
+// doubt is one look of the leaders at who may have ended.
+func (g *managers) doubt() {
+	now := g.c.clock.Now()
 	var of [wire.GSM + 1][]membership.Entry
 	for _, k := range groups {
 		of[k] = g.entries(k)
@@ -164,12 +178,32 @@ func (g *managers) watchOver() {
 				}
 			}
 		}
-		g.probe(k, g.vigil.probers[k].Tick(now, s.Silent, s.Witnesses, nil))
+		g.probe(k, g.vigil.probers[k].Tick(now, s.Doubts, s.Witnesses, nil))
+		g.vigil.next[k] = s.Next
 	}
-	g.gates()
-	g.endLost()
+	g.doubtNext()
+}
+
+// doubtNext has the leaders look when the next member becomes silent or a round of questions is over, if that is before their next look.
+func (g *managers) doubtNext() {
+	now := g.c.clock.Now()
+	next := now + vigilInterval
 	for _, k := range groups {
-		g.sweep(k)
+		if at, ok := g.vigil.probers[k].Wake(); ok {
+			next = min(next, at)
+		}
+		next = min(next, g.vigil.next[k])
+	}
+	if next = max(next, now); next < now+vigilInterval && (g.vigil.looks <= now || next < g.vigil.looks) {
+		g.vigil.looks = next
+		g.c.clock.Background(next, g.c.members.doubt, 0)
+	}
+}
+
+// disconnected is told that the connections of a component to a manager have ended.
+func (g *managers) disconnected(manager int, id wire.NodeID) {
+	if g.vigil.watches[manager].Disconnected(g.c.clock.Now(), id) && g.members[manager] == g.leader && g.quorum() {
+		g.doubt()
 	}
 }
 
@@ -182,14 +216,20 @@ func (g *managers) probe(k wire.Manager, out []membership.ProbeEffect) {
 			g.question(e, func(a membership.ProbeAnswer) {
 				if g.vigil.probers[k] == core {
 					g.probe(k, core.Answered(g.c.clock.Now(), a, nil))
+					g.doubtNext()
 				}
 			})
 		case membership.Declare:
-			if g.watch().Alive(k, g.c.clock.Now(), e.Of) {
+			if g.watch().Refutes(k, g.c.clock.Now(), e) {
 				continue // it was heard of meanwhile
 			}
 			silent := g.watch().Silence(g.c.clock.Now(), e.Of)
-			g.member(0, 0, gmm.Request{Op: gmm.OpDead, Member: e.Of, Text: e.Text, SilentMS: uint64(silent.Milliseconds())}, func(wire.Epoch, error) {})
+			g.member(0, 0, gmm.Request{Op: gmm.OpDead, Member: e.Of, Text: e.Reason(), SilentMS: uint64(silent.Milliseconds())}, func(_ wire.Epoch, err error) {
+				if err == nil {
+					text := membership.FenceText(g.c.clock.Now() - e.Since)
+					g.member(0, 0, gmm.Request{Op: gmm.OpNote, Member: e.Of, Note: membership.NoteFenced, Text: text}, func(wire.Epoch, error) {})
+				}
+			})
 		default:
 			g.member(0, 0, gmm.Request{Op: gmm.OpNote, Member: e.Of, Note: e.Kind.Note(), Text: e.Text}, func(wire.Epoch, error) {})
 		}
@@ -198,12 +238,12 @@ func (g *managers) probe(k wire.Manager, out []membership.ProbeEffect) {
 
 // question puts one question about a silent component: to somebody, or the leader tries itself.
 func (g *managers) question(e membership.ProbeEffect, done func(membership.ProbeAnswer)) {
-	c, timeout := g.c, membership.ProbeTimeout(g.c.o.Membership.Lease)
+	c, timeout := g.c, g.c.o.Membership.probe()
 	a := membership.ProbeAnswer{Of: e.Of.ID, By: e.By.ID, Round: e.Round}
 	of := c.node(e.Of.ID)
 	if e.By.ID == "" {
-		c.ping(g.leader, of, timeout, func(alive bool, text string) {
-			a.Answered, a.Alive, a.Text = true, alive, text
+		c.ping(g.leader, of, timeout, func(alive, refused bool, text string) {
+			a.Answered, a.Alive, a.Refused, a.Text = true, alive, refused, text
 			done(a)
 		})
 		return
@@ -211,24 +251,24 @@ func (g *managers) question(e membership.ProbeEffect, done func(membership.Probe
 	by := c.node(e.By.ID)
 	q := wire.ProbeReq{Node: e.Of.ID, Addr: e.Of.Addr, TimeoutMS: uint32(timeout / time.Millisecond)}
 	c.knock(wire.OpProbe, g.leader, by, len(wire.Marshal(q)), membership.QuestionTimeout(timeout), func(reply func(int)) {
-		c.ping(by, of, timeout, func(alive bool, text string) {
-			a.Alive, a.Text = alive, text
-			reply(len(wire.Marshal(wire.ProbeRep{Alive: alive, Text: text})))
+		c.ping(by, of, timeout, func(alive, refused bool, text string) {
+			a.Alive, a.Refused, a.Text = alive, refused, text
+			reply(len(wire.Marshal(wire.ProbeRep{Alive: alive, Text: text, Refused: refused})))
 		})
 	}, func() {
 		a.Answered = true
 		done(a)
 	}, func(refused bool) {
-		a.Alive = false
+		a.Alive, a.Refused = false, false
 		a.Text = fmt.Sprintf("%s: %s", e.By.ID, silence(refused, membership.QuestionTimeout(timeout)))
 		done(a)
 	})
 }
 
 // ping tries to reach a node.
-func (c *Cluster) ping(from, to int32, within time.Duration, done func(alive bool, text string)) {
-	c.knock(wire.OpPing, from, to, 0, within, func(reply func(int)) { reply(0) }, func() { done(true, "") }, func(refused bool) {
-		done(false, fmt.Sprintf("%s: %s", c.o.Nodes[to].ID, silence(refused, within)))
+func (c *Cluster) ping(from, to int32, within time.Duration, done func(alive, refused bool, text string)) {
+	c.knock(wire.OpPing, from, to, 0, within, func(reply func(int)) { reply(0) }, func() { done(true, false, "") }, func(refused bool) {
+		done(false, refused, fmt.Sprintf("%s: %s", c.o.Nodes[to].ID, silence(refused, within)))
 	})
 }
 

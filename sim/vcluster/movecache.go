@@ -109,6 +109,9 @@ func (v *cacheMove) perform(y *vtime.Proc, e cachemove.Effect) error {
 	case cachemove.Reattach:
 		q := v.attach(r.UndoEpoch)
 		q.ClientAddr = ""
+		if len(q.Replicas) > 0 {
+			return wait(y, "the copies of a volume to be attached again", func(done func(error)) { b.attachCopies(q, 0, done) })
+		}
 		to := c.node(q.Storage)
 		_, err := tell(y, c, wire.OpVolumeAttach, v.m.no, to, cachePatience, q, func(q wire.VolumeAttachReq, done func(struct{}, error)) {
 			c.nodes[to].(*storage).attach(q, func(err error) { done(struct{}{}, err) })
@@ -172,6 +175,11 @@ func (v *cacheMove) freeze(y *vtime.Proc) error {
 
 func (v *cacheMove) attach(e wire.Epoch) wire.VolumeAttachReq {
 	q := v.moving.Attach
+	if g := v.m.blocks.copies[q.Volume]; g != nil { // others may have copies by now
+		now := g.core.Request()
+		q.Replicas, q.Config, q.Epoch = now.Replicas, now.Config, e
+		return q
+	}
 	q.Epoch, q.Storage, q.StorageAddr = e, v.moving.Place.Storage, v.moving.Place.Addr
 	return q
 }

@@ -143,8 +143,8 @@ func (n *compute) unknown(pid wire.PID) error {
 	return wire.Errorf(wire.KindNotFound, "process %d does not run at %s", pid, n.o.ID)
 }
 
-// find asks the managers where a volume is until they know of a newer epoch than the one under which it was not found.
-func (v *Volume) find(y *vtime.Proc, old wire.Epoch, deadline time.Duration) bool {
+// find asks the managers where a volume is until they know of a newer epoch than the one under which it was not found, or of other copies.
+func (v *Volume) find(y *vtime.Proc, old wire.Epoch, config uint64, deadline time.Duration) bool {
 	c := v.p.c
 	for c.clock.Now() < deadline {
 		var page membership.Page[gsm.Volume]
@@ -153,8 +153,8 @@ func (v *Volume) find(y *vtime.Proc, old wire.Epoch, deadline time.Duration) boo
 			return false // it was given back
 		}
 		if err == nil {
-			if now := page.Items[0]; now.Epoch > old {
-				v.o.Storage = now.Storage
+			if now := &page.Items[0]; now.Epoch > old || now.Epoch == old && now.Config > config {
+				v.o.known(now)
 				if now.Epoch > v.o.Epoch {
 					v.o.Cache, v.o.Epoch = now.Cache, now.Epoch
 				}

@@ -232,7 +232,7 @@ func (c *Cluster) moves(m *message) int {
 		return wire.PageSize
 	case wire.OpFlush:
 		return wire.PageSize
-	case wire.OpBlockRead, wire.OpBlockWrite:
+	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpReplicaBlockRead, wire.OpReplicaBlockWrite:
 		return wire.PageSize
 	case wire.OpRegionCopy, wire.OpVolumeCopy, wire.OpReplicaWrite:
 		return int(m.full) * wire.PageSize
@@ -252,7 +252,7 @@ func (c *Cluster) service(m *message) units.Picos {
 			return 2 * c.o.Hardware.Processor.Lookup()
 		}
 		return c.o.Hardware.Processor.Lookup()
-	case wire.OpMiss, wire.OpFlush, wire.OpBlockRead, wire.OpBlockWrite:
+	case wire.OpMiss, wire.OpFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpReplicaBlockRead, wire.OpReplicaBlockWrite, wire.OpReplicaVersions:
 		return c.o.Hardware.Processor.Lookup()
 	case wire.OpRegionCopy, wire.OpVolumeCopy, wire.OpReplicaWrite:
 		return units.Picos(m.entries) * c.o.Hardware.Processor.Lookup()

@@ -42,7 +42,7 @@ func (g *managers) toGMMCached(client, seq uint64, q gmm.Request, cached gmm.Cac
 	cmd := gmm.Command{Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GMMPolicy, wire.GMM), Overcommit: g.c.o.Managers.Overcommit, Cached: cached, Request: q}
 	g.logs[wire.GMM].propose(entry{len(cmd.Encode()), func() func() {
 		r := g.gmm.Apply(cmd)
-		g.keeper.wake()
+		g.rebuilder.wake()
 		return func() { done(r, nil) }
 	}, func(err error) { done(gmm.Result{}, err) }})
 }

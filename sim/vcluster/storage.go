@@ -43,9 +43,11 @@ type vol struct {
 	owed    volume.Persist      // a header that must be written
 	waiting map[uint64]flushing
 	last    uint64
-	bad     map[uint64]uint8 // sectors that were corrupted on purpose, by block
-	served  heat.Meter       // block requests, and their bytes
-	bytes   heat.Meter
+	// versions are of the blocks of a volume that has other copies.
+	versions map[uint64]wire.BlockVersion
+	bad      map[uint64]uint8 // sectors that were corrupted on purpose, by block
+	served   heat.Meter       // block requests, and their bytes
+	bytes    heat.Meter
 
 	closed  error        // what requests are answered while it moves
 	running int          // requests

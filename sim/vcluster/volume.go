@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/mcomponent/buffercache"
@@ -20,6 +21,41 @@ type VolumeOptions struct {
 	SizeBytes uint64
 	Storage   wire.NodeID
 	Cache     wire.NodeID
+	// Of a volume with several copies, as admission.Volume has them.
+	Copies   admission.Copies
+	Replicas []wire.VolumeReplica
+	Config   uint64
+}
+
+// VolumeAt is where an admitted volume is, under the name that it has at its sComponents.
+func VolumeAt(v admission.Volume, name string) VolumeOptions {
+	return VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache, Copies: v.Copies, Replicas: v.Replicas, Config: v.Config}
+}
+
+// attach is what a buffer cache is told.
+func (o *VolumeOptions) attach(client string) wire.VolumeAttachReq {
+	v := admission.Volume{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), Copies: o.Copies, Replicas: o.Replicas, Config: o.Config}
+	return v.Attach(client)
+}
+
+// places are the sComponents that have it.
+func (o *VolumeOptions) places() []wire.NodeID {
+	if len(o.Replicas) == 0 {
+		return []wire.NodeID{o.Storage}
+	}
+	var ids []wire.NodeID
+	for _, r := range o.Replicas {
+		ids = append(ids, r.Node)
+	}
+	return ids
+}
+
+// known takes over where a volume is by the books.
+func (o *VolumeOptions) known(now *gsm.Volume) {
+	o.Storage, o.Config, o.Replicas = now.Storage, now.Config, nil
+	for _, r := range now.Replicas {
+		o.Replicas = append(o.Replicas, wire.VolumeReplica{Node: r.Node, Addr: addr(r.Node), Member: r.Member, State: r.State})
+	}
 }
 
 // Volume is a volume as a process uses it. One coroutine uses it at a time.
@@ -29,19 +65,61 @@ type Volume struct {
 	version uint64
 }
 
-// CreateVolume makes a volume at its sComponent. node is whoever asks.
+// CreateVolume makes a volume at its sComponents. node is whoever asks.
 func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
-	to := c.node(o.Storage)
-	q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
-	_, err := controlling(y, c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
-		done(struct{}{}, c.nodes[to].(*storage).create(q))
-	})
-	return err
+	made, errs := 0, []error(nil)
+	for _, id := range o.places() {
+		to := c.node(id)
+		q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
+		_, err := controlling(y, c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
+			done(struct{}{}, c.nodes[to].(*storage).create(q))
+		})
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			made++
+		}
+	}
+	if made >= o.Copies.Enough() { // the managers see to the others
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// deleteCopies deletes a volume at every sComponent that has a copy by the books. What does not run keeps it, and drops it when it is
+// asked what it holds.
+func (c *Cluster) deleteCopies(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
+	var page membership.Page[gsm.Volume]
+	if c.replayed == nil {
+		if err := c.gm.asked(y, c.whoAsks(node), wire.GSM, uint64(o.ID), &page); err != nil {
+			return err
+		}
+	}
+	for i := range page.Items {
+		o.known(&page.Items[i])
+		o.Epoch = page.Items[i].Epoch
+	}
+	var errs []error
+	for _, id := range o.places() {
+		to := c.node(id)
+		_, err := controlling(y, c, wire.OpVolumeDelete, c.whoAsks(node), to, wire.VolumeRef{Volume: o.ID, Epoch: o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+			done(struct{}{}, c.nodes[to].(*storage).remove(q))
+		})
+		switch wire.KindOf(err) {
+		case wire.KindNone, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout:
+		default:
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // DeleteVolume deletes a volume that nobody uses any more. If it is not where it was said to be it has moved, and is deleted where the
 // managers know it.
 func (c *Cluster) DeleteVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions) error {
+	if o.Copies.Replicated() {
+		return c.deleteCopies(y, node, o)
+	}
 	deadline := c.clock.Now() + c.o.BlockPatience
 	for {
 		to := c.node(o.Storage)
@@ -121,7 +199,7 @@ func (v *Volume) attach(y *vtime.Proc, n *compute) error {
 	for {
 		o := v.o
 		to := c.node(o.Cache)
-		q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: addr(o.Storage), ClientAddr: addr(n.o.ID)}
+		q := o.attach(addr(n.o.ID))
 		_, err := controlling(y, c, wire.OpVolumeAttach, n.no, to, q, func(q wire.VolumeAttachReq, done func(struct{}, error)) {
 			c.nodes[to].(*memory).attach(q, func(err error) { done(struct{}{}, err) })
 		})
@@ -133,7 +211,7 @@ func (v *Volume) attach(y *vtime.Proc, n *compute) error {
 		default:
 			return err
 		}
-		if v.o.Epoch == o.Epoch && !v.find(y, o.Epoch, deadline) {
+		if v.o.Epoch == o.Epoch && !v.find(y, o.Epoch, o.Config, deadline) {
 			return err
 		}
 	}
@@ -154,7 +232,7 @@ func (v *Volume) detach(y *vtime.Proc) error {
 		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			p.c.nodes[to].(*memory).detach(q, func(err error) { done(struct{}{}, err) })
 		})
-		if v.o == at {
+		if v.o.Cache == at.Cache && v.o.Epoch == at.Epoch {
 			return err
 		}
 	}

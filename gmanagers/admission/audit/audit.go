@@ -13,6 +13,7 @@ package audit
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/gmm"
@@ -133,7 +134,7 @@ func (a *auditor) vnodes() {
 			switch {
 			case !ok:
 				a.say("gsm", p.PID, "GPM has its volume %d at %s, GSM has none", v.Volume, v.Storage)
-			case w.PID != p.PID || w.Epoch < v.Epoch || w.SizeBytes != v.SizeBytes || w.Epoch == v.Epoch && (w.Storage != v.Storage || w.Cache != v.Cache):
+			case w.PID != p.PID || w.Epoch < v.Epoch || w.SizeBytes != v.SizeBytes || w.Copies != v.Copies || w.Epoch == v.Epoch && (w.Storage != v.Storage && w.Config == v.Config || w.Cache != v.Cache):
 				a.say("gsm", p.PID, "volume %d: GPM has %d bytes at %s, cache %s, epoch %d; GSM has %d bytes of process %d at %s, cache %s, epoch %d",
 					v.Volume, v.SizeBytes, v.Storage, v.Cache, v.Epoch, w.SizeBytes, w.PID, w.Storage, w.Cache, w.Epoch)
 			}
@@ -184,11 +185,18 @@ func (a *auditor) lost() {
 		}
 	}
 	for _, v := range a.b.Volumes {
+		if v.Copies.Replicated() && !v.Whole() {
+			var at []string
+			for _, r := range v.Replicas {
+				at = append(at, fmt.Sprintf("%s (%v)", r.Node, r.State))
+			}
+			a.say("gsm", v.PID, "its volume %d has not all of its %d copies: %s", v.Volume, v.Copies.Replicas, strings.Join(at, ", "))
+		}
 		switch v.Lost {
 		case wire.MoveVolume:
 			a.say("gsm", v.PID, "its volume %d was lost when it moved, and its vNode has not ended", v.Volume)
 		case wire.MoveCache:
-			a.say("gsm", v.PID, "the buffer cache of its volume %d was lost when it moved, and its vNode has not ended", v.Volume)
+			a.say("gsm", v.PID, "the buffer cache of its volume %d was lost with what was not flushed, and its vNode has not ended", v.Volume)
 		}
 	}
 }
@@ -245,7 +253,7 @@ func (a *auditor) sums() {
 	for _, m := range a.b.Storage {
 		var bytes uint64
 		for _, v := range a.b.Volumes {
-			if v.Storage == m.ID {
+			if v.StoredAt(m.ID) {
 				bytes += v.SizeBytes
 			}
 		}
@@ -361,14 +369,18 @@ func (a *auditor) storage(h wire.HoldingsRep) {
 		switch {
 		case a.moving[movelist.Thing{Kind: wire.MoveCache, Volume: r.Volume}] != nil: // its epoch changes
 		case a.onTheMove(movelist.Thing{Kind: wire.MoveVolume, Volume: r.Volume}, h, 0):
-		case !ok || v.Storage != h.Node:
+		case !ok || !v.StoredAt(h.Node):
 			a.say(string(h.Node), 0, "stores volume %d of %d bytes, which GSM does not have there", r.Volume, r.SizeBytes)
+		case v.Copies.Replicated(): // a copy that was away, or fills, has not heard of the present epoch yet
+			if v.SizeBytes != r.SizeBytes || r.Epoch > v.Epoch {
+				a.say(string(h.Node), v.PID, "stores a copy of volume %d of %d bytes under epoch %d, GSM has %d bytes and epoch %d", r.Volume, r.SizeBytes, r.Epoch, v.SizeBytes, v.Epoch)
+			}
 		case v.SizeBytes != r.SizeBytes || r.Epoch > v.Epoch || r.Epoch < v.Epoch && a.attached(v):
 			a.say(string(h.Node), v.PID, "stores volume %d of %d bytes under epoch %d, GSM has %d bytes and epoch %d", r.Volume, r.SizeBytes, r.Epoch, v.SizeBytes, v.Epoch)
 		}
 	}
 	for _, v := range a.b.Volumes {
-		if v.Storage == h.Node && !has[v.Volume] && v.Lost == 0 && a.moving[movelist.Thing{Kind: wire.MoveVolume, Volume: v.Volume}] == nil {
+		if v.StoredAt(h.Node) && !v.Fills(h.Node) && !has[v.Volume] && v.Lost == 0 && a.moving[movelist.Thing{Kind: wire.MoveVolume, Volume: v.Volume}] == nil {
 			a.say(string(h.Node), v.PID, "does not store volume %d of %d bytes, which GSM has there", v.Volume, v.SizeBytes)
 		}
 	}

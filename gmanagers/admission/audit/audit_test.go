@@ -96,7 +96,7 @@ func TestCompare(t *testing.T) {
 		{"lost volume", func(b *audit.Books) { b.Volumes[0].Lost, b.Held[2].Holds = wire.MoveVolume, wire.Holdings{} },
 			"[{gsm 1 its volume 4 was lost when it moved, and its vNode has not ended}]"},
 		{"lost cache", func(b *audit.Books) { b.Volumes[0].Lost = wire.MoveCache },
-			"[{gsm 1 the buffer cache of its volume 4 was lost when it moved, and its vNode has not ended}]"},
+			"[{gsm 1 the buffer cache of its volume 4 was lost with what was not flushed, and its vNode has not ended}]"},
 		{"lost process", func(b *audit.Books) { b.Compute[0].Epoch, b.Held[1].Epoch, b.Held[1].Holds = 2, 2, wire.Holdings{} },
 			"[{gpm 1 is lost with p1 (epoch 1), and its vNode has not ended}]"},
 		{"silence", func(b *audit.Books) { b.Held = b.Held[1:] }, "[{m1 0 does not answer}]"},

@@ -9,8 +9,8 @@ import (
 	"splitkernel/sim/vtime"
 )
 
-// keeper sees to what the books of GMM call not settled while its leader leads: it performs what the core decides, as live.
-type keeper struct {
+// rebuilder sees to what the books of GMM call not settled while its leader leads: it performs what the core decides, as live.
+type rebuilder struct {
 	g *managers
 
 	core  *redundancy.Driver // nil while everything is settled
@@ -30,8 +30,8 @@ type redundantMemory interface {
 	homeRecover(wire.HomeRecoverReq, func(wire.HomeRecoverRep, error))
 }
 
-func (g *managers) newKeeper() *keeper {
-	v := &keeper{g: g}
+func (g *managers) newRebuilder() *rebuilder {
+	v := &rebuilder{g: g}
 	v.step = g.c.clock.Handle("a look at the copies of vRegions", func(uint32) {
 		v.woken = false
 		v.look()
@@ -40,21 +40,21 @@ func (g *managers) newKeeper() *keeper {
 }
 
 // wake has it look at the books at this moment, after what is being done, if they have changed.
-func (v *keeper) wake() {
+func (v *rebuilder) wake() {
 	if v.woken || v.seen == v.news() {
 		return
 	}
 	v.again()
 }
 
-func (v *keeper) again() {
+func (v *rebuilder) again() {
 	v.woken = true
 	v.g.c.clock.Cancel(v.timer)
 	v.g.c.clock.After(0, v.step, 0)
 }
 
 // news changes when the books of copies do, or an address may have. It is zero while there were no copies ever.
-func (v *keeper) news() [2]uint64 {
+func (v *rebuilder) news() [2]uint64 {
 	if v.g.gmm.CopyChanges() == 0 {
 		return [2]uint64{}
 	}
@@ -62,13 +62,13 @@ func (v *keeper) news() [2]uint64 {
 }
 
 // depose ends what the leader of before did: another begins anew with what is in the books.
-func (v *keeper) depose() {
+func (v *rebuilder) depose() {
 	v.core, v.seen, v.queue, v.busy = nil, [2]uint64{}, nil, false
 	v.wake()
 }
 
 // look takes over the books as they are now and does what is due.
-func (v *keeper) look() {
+func (v *rebuilder) look() {
 	g, now := v.g, v.g.c.clock.Now()
 	if seen := v.news(); seen != v.seen {
 		v.seen = seen
@@ -96,7 +96,7 @@ func (v *keeper) look() {
 }
 
 // perform makes the calls that the core wants, and keeps for commit what it wants proposed.
-func (v *keeper) perform(effects []redundancy.Effect) {
+func (v *rebuilder) perform(effects []redundancy.Effect) {
 	core, c := v.core, v.g.c
 	for _, e := range effects {
 		if e.Kind == redundancy.Propose {
@@ -140,7 +140,7 @@ func (v *keeper) perform(effects []redundancy.Effect) {
 }
 
 // commit proposes what waits for it, unless a proposal is under way.
-func (v *keeper) commit() {
+func (v *rebuilder) commit() {
 	if v.busy || len(v.queue) == 0 {
 		return
 	}
