@@ -323,6 +323,10 @@ func (m *memory) ownerExit(pid wire.PID) {
 
 // What processes ask of their home.
 
+func (m *memory) open(q wire.ProcessOpenReq, done func(struct{}, error)) {
+	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.OpenBacked(call, q, out) }, func(e vregion.Effect) { done(struct{}{}, e.Err) })
+}
+
 func (m *memory) mmap(q wire.MmapReq, done func(wire.MmapRep, error)) {
 	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.Mmap(call, q, out) }, func(e vregion.Effect) { done(e.Rep, e.Err) })
 }
