@@ -12,8 +12,8 @@ import (
 // replicas is the redundancy of the vRegions that are served here, and what this component holds for others. It is under Component.mu
 // but for what has a lock of its own.
 type replicas struct {
-	primary *replica.Primary
-	holder  *replica.Holder
+	primary *replica.TapedPrimary
+	holder  *replica.TapedHolder
 	out     []replica.Effect // of the last event, used again for the next
 	waiters []waiter         // by the number that a core knows it under
 	free    []uint64         // of waiters
@@ -36,7 +36,7 @@ type waiter struct {
 func newReplicas(o Options) replicas {
 	ro := o.replica()
 	return replicas{
-		primary: replica.NewPrimary(ro), holder: replica.NewHolder(ro, o.Node, o.RegionBytes), retry: make(chan struct{}, 1),
+		primary: &replica.TapedPrimary{Primary: replica.NewPrimary(ro)}, holder: &replica.TapedHolder{Holder: replica.NewHolder(ro, o.Node, o.RegionBytes)}, retry: make(chan struct{}, 1),
 		links: map[string]*replicaLink{}, ended: make(chan struct{}),
 	}
 }

@@ -388,6 +388,29 @@ func (c *Copies) Keeps() (out []wire.NodeID) {
 	return slices.Compact(out)
 }
 
+// Survives reports whether a part of a process outlives the mComponent that serves it: enough others have everything of it, and of its home.
+func (p *Process) Survives(home bool, region wire.RegionNo) bool {
+	enough := func(c *Copies, home bool) bool { return c != nil && c.inSync() >= p.needs(home) }
+	if !enough(p.Copies, true) || home {
+		return home && enough(p.Copies, true)
+	}
+	i, ok := p.findRegion(region)
+	return ok && enough(p.Regions[i].Copies, false)
+}
+
+// CopiesAt counts the copies of a vRegion of the process that take room at an mComponent.
+func (p *Process) CopiesAt(r Region, id wire.NodeID) (n uint64) {
+	if r.Copies == nil {
+		return 0
+	}
+	for _, h := range r.Copies.Holders {
+		if h.Node == id {
+			n += p.takes(false)
+		}
+	}
+	return n
+}
+
 // checkCopies returns the first broken rule of the copies of a part, and counts holders.
 func (s *State) checkCopies(p *Process, t seat, keeps, owned map[wire.NodeID]uint64) error {
 	c := *t.copies

@@ -356,7 +356,7 @@ func (s *State) learn(p *Process, t seat, ch *redundancy.Change, cmd Command) {
 	next := c.change()
 	switch ch.Verb {
 	case redundancy.Configured:
-		if ch.Config != c.Config || c.Recovering {
+		if ch.Config != c.Config || c.Recovering || ch.Absent && (!t.Home || len(p.Regions) > 0) {
 			return
 		}
 		next.Known = true

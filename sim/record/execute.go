@@ -21,6 +21,8 @@ import (
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
@@ -274,6 +276,12 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newTaker(head)
 	case migrate.GiverTapeKind:
 		return newGiver(head, o)
+	case replica.PrimaryTapeKind:
+		return newPrimary(head)
+	case replica.HolderTapeKind:
+		return newHolder(head)
+	case recovery.TapeKind:
+		return newRecovery(head, o)
 	case cachemove.TapeKind:
 		return newCacheMove(head)
 	case buffercache.TapeKind:

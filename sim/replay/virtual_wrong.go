@@ -155,7 +155,7 @@ func (w *virtualWrongs) hurt(f numbered) (what string, lost []string, err error)
 	what = fmt.Sprintf("%s was started again", id)
 	if runs {
 		if role := w.role(id); role == wire.RoleMemory || role == wire.RoleCompute { // volumes are still on the disk
-			lost = faults.Lost(id, c.Holdings(id))
+			lost = faults.Lost(id, c.Holdings(id), c.Survives)
 		}
 		if err := c.Strike(vcluster.Fault{What: vcluster.Kill, Node: id}); err != nil {
 			return "", nil, err
