@@ -82,8 +82,7 @@ func benchRebuild(b *testing.B, recovered bool) {
 		}
 		cl.must(owner.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
 		if recovered {
-			owner.mu.Lock() // it does not know that it was replaced, as one that is dead
-			owner.mu.Unlock()
+			// It does not know that it was replaced, as one that is dead.
 			cl.must(owner.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1, Owner: true}, nil))
 		}
 		if i == 0 {
