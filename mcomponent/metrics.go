@@ -146,6 +146,17 @@ var exported = []export{
 	counter("buffer_cache_moves_undone_total", "Moves of buffer caches given up; the volume is served here as before.", func(s *Stats) uint64 { return s.CacheMovesUndone }),
 	counter("buffer_cache_moves_lost_total", "Moves of buffer caches after which nobody served the volume.", func(s *Stats) uint64 { return s.CacheMovesLost }),
 	counter("buffer_cache_move_written_bytes_total", "Bytes of blocks written back so that a buffer cache could move.", func(s *Stats) uint64 { return s.CacheMoveBytes }),
+	gauge("copies_volumes", "Volumes with several copies whose buffer cache it is.", func(s *Stats, _ *Options) float64 { return float64(s.CopiedVolumes) }),
+	gauge("copies_behind", "Copies of volumes that cannot be reached or are catching up.", func(s *Stats, _ *Options) float64 { return float64(s.CopiesBehind) }),
+	counter("copies_blocks_repaired_total", "Blocks written to a copy that lacked them or whose own did not fit its checksum.", func(s *Stats) uint64 { return s.Copies.Repaired }),
+	counter("copies_blocks_corrupt_total", "Blocks of copies found whose bytes did not fit their checksums.", func(s *Stats) uint64 { return s.Copies.Corrupt }),
+	counter("copies_blocks_unrepaired_total", "Repairs that found no copy to repair from.", func(s *Stats) uint64 { return s.Copies.Unrepaired }),
+	counter("copies_blocks_scrubbed_total", "Blocks of copies compared with the others.", func(s *Stats) uint64 { return s.Copies.Scrubbed }),
+	counter("copies_scrubs_total", "Scrubs of volumes that ended.", func(s *Stats) uint64 { return s.Copies.Scrubs }),
+	counter("copies_writes_missed_total", "Writes that a copy missed.", func(s *Stats) uint64 { return s.Copies.Missed }),
+	counter("copies_caught_up_total", "Copies that were caught up with by comparing all blocks, or filled.", func(s *Stats) uint64 { return s.Copies.CaughtUp }),
+	counter("copies_write_backs_total", "Reads that wrote back what they returned, as copies differed.", func(s *Stats) uint64 { return s.Copies.WriteBacks }),
+	counter("copies_quorum_waits_total", "Operations that waited for a quorum of copies.", func(s *Stats) uint64 { return s.Copies.Waits }),
 	counter("storage_errors_total", "Requests to sComponents that failed.", func(s *Stats) uint64 { return s.StorageErrors }),
 }
 

@@ -48,7 +48,7 @@ func (g *Group) walkDue(due func(time.Duration)) {
 		due(g.walk.after)
 	}
 	if !g.walk.active && g.opt.ScrubEvery > 0 {
-		due(g.scrubAt)
+		due(max(g.scrubAt, g.walk.after))
 	}
 }
 
