@@ -56,7 +56,7 @@ func TestCopiesAndBufferCachesAreKept(t *testing.T) {
 	dies := func(id wire.NodeID) {
 		t.Helper()
 		w.nodes[id].stop()
-		if err := cl.DeclareDead(within(t), w.nodes[id].member, "the test has stopped it"); err != nil { // fakes are no witnesses
+		if err := cl.DeclareDead(within(t), w.nodes[id].member, "the test has stopped it", 0); err != nil { // fakes are no witnesses
 			t.Fatal(err)
 		}
 	}

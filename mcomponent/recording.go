@@ -7,7 +7,7 @@ import (
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // record begins the tapes of the cores that live as long as the component, if there is a recorder. Nobody knows the component yet.
@@ -39,9 +39,9 @@ func (c *Component) recordCacheMove(g *cachemove.Taped, req wire.MoveReq, dirty 
 }
 
 // replicaCore makes the core that coordinates the copies of a volume, and begins its tape. Nobody knows it yet.
-func (c *Component) replicaCore(req wire.VolumeAttachReq, instance, first uint64) *replica.Taped {
-	h := replica.TapeHead{Node: c.o.Node, Options: c.o.Replica(), Attach: req, Instance: instance, First: first, Now: c.copiesNow()}
-	t := &replica.Taped{Group: h.Make()}
-	t.Record(c.o.Recorder, t.Group, replica.TapeKind, &h)
+func (c *Component) replicaCore(req wire.VolumeAttachReq, instance, first uint64) *quorum.Taped {
+	h := quorum.TapeHead{Node: c.o.Node, Options: c.o.Replica(), Attach: req, Instance: instance, First: first, Now: c.copiesNow()}
+	t := &quorum.Taped{Group: h.Make()}
+	t.Record(c.o.Recorder, t.Group, quorum.TapeKind, &h)
 	return t
 }

@@ -16,6 +16,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
@@ -302,6 +303,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newProber(head)
 	case moves.TapeKind:
 		return newMover(head)
+	case redundancy.TapeKind:
+		return newRebuilder(head)
 	case balance.TapeKind:
 		return newBalancer(head)
 	case handover.GiverTapeKind:
