@@ -16,6 +16,9 @@ type Promise struct {
 	// Patience is how long a process waits for pages and blocks, and CallTimeout after how long a lost message is sent again.
 	Patience, CallTimeout time.Duration
 	Nodes                 []Node
+	// Survives is how many sComponents may be lost at a time without a volume being lost or out of reach: the least of all volumes that are
+	// used. 0 if one of them has no copy elsewhere.
+	Survives int
 }
 
 // Breach is a fault of a list that costs what the promise is about.
@@ -30,7 +33,7 @@ func (b Breach) String() string { return fmt.Sprintf("%q: %s", b.Fault.String(),
 // Breaches are the faults of a list that break the promise.
 func (p *Promise) Breaches(list []Fault) (out []Breach) {
 	for i, f := range list {
-		if cost := p.cost(f, list[i+1:]); cost != "" {
+		if cost := p.cost(f, list[i+1:]); cost != "" && !p.outlived(list, i) {
 			out = append(out, Breach{i, f, cost})
 		}
 	}
