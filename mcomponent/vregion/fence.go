@@ -2,7 +2,6 @@ package vregion
 
 import (
 	"fmt"
-	"slices"
 
 	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
@@ -46,10 +45,9 @@ func (f *fence) add(k fenceKey) {
 func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 	o.fence.why = why
 	o.member.end()
-	forgets := canary.On(canary.ForgetfulFence) && o.moves()
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used {
-			if !forgets || r.life != serving {
+			if !canary.On(canary.ForgetfulFence) || r.epoch == 1 {
 				slots = append(slots, uint32(i))
 			}
 			if r.life != arriving && r.life != holding { // which somebody else serves
@@ -61,11 +59,6 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 		}
 	}
 	return slots
-}
-
-// moves reports whether a vRegion is on its way from here or to here: for a canary.
-func (o *Owners) moves() bool {
-	return slices.ContainsFunc(o.slots, func(r owned) bool { return r.used && r.life != serving })
 }
 
 // fenced returns the error of a vRegion that was lost to a fence; nil if it was not.
