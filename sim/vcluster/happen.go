@@ -63,7 +63,7 @@ func (c *Cluster) hurt(f *faults.Fault) (what string, lost []string, err error) 
 	what = fmt.Sprintf("%s was started again", id)
 	if runs {
 		if role := c.o.Nodes[c.node(id)].Role; role == wire.RoleMemory || role == wire.RoleCompute { // volumes are still on the disk
-			lost = faults.Lost(id, c.Holdings(id))
+			lost = faults.Lost(id, c.Holdings(id), c.Survives)
 		}
 		if err := c.Strike(Fault{What: Kill, Node: id}); err != nil {
 			return "", nil, err
