@@ -47,6 +47,9 @@ func (c *Component) Visitor(o ProcessOptions) *Process {
 	return p
 }
 
+// Fence has the home refuse who ran the process before, also its exit, which would free what the process goes on with.
+func (p *Process) Fence(ctx context.Context) error { return p.openHome(ctx) }
+
 // Depart ends a visit. The volumes stay attached.
 func (p *Process) Depart() {
 	p.stop()

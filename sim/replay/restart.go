@@ -154,6 +154,9 @@ func (v *revival) layout() checkpoint.Layout {
 
 // attach attaches the volumes: whoever ran before writes to them no more.
 func (v *revival) attach(ctx context.Context) error {
+	if err := v.visitor.Fence(ctx); err != nil { // first: who is refused by a volume ends, and must not take the memory along
+		return err
+	}
 	v.volumes = nil
 	for i, w := range v.req.Volumes {
 		vol, err := v.visitor.Attach(ctx, pcomponent.VolumeOptions{ID: w.Volume, Epoch: w.Epoch, SizeBytes: w.SizeBytes, Storage: w.Storage, StorageAddr: w.StorageAddr, Cache: w.Cache, CacheAddr: w.CacheAddr,

@@ -165,6 +165,9 @@ func (v *revival) attach(y *vtime.Proc, s Saver) error {
 		return err
 	}
 	v.p = p
+	if err := p.openHome(y, v.n, o.Epoch, &p.home); err != nil { // first: who is refused by a volume ends, and must not take the memory along
+		return err
+	}
 	volumes := s.Volumes(v.req.Volumes)
 	if len(volumes) < len(v.req.Volumes) {
 		return wire.Errorf(wire.KindNotFound, "process %s: %d of its %d volumes are made", o.Name, len(volumes), len(v.req.Volumes))
