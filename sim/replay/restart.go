@@ -22,7 +22,6 @@ const restartAttempt = 10 * time.Second
 type revival struct {
 	h   *Host
 	req wire.RestartReq
-	job *job // under way, with no trace opened yet
 
 	mu sync.Mutex // guards r
 	r  *checkpoint.TapedRestorer
