@@ -194,6 +194,15 @@ func prepares(steps []admission.Step) bool {
 	return slices.ContainsFunc(steps, func(s admission.Step) bool { return s.Verb == admission.Prepare })
 }
 
+// places reports whether GMM may choose an mComponent when it carries out a request that is no step: of copies, whenever somebody is lost.
+func places(op gmm.Op) bool {
+	switch op {
+	case gmm.OpActivate, gmm.OpNode, gmm.OpBegin, gmm.OpEnd, gmm.OpDead, gmm.OpRegister, gmm.OpCopies:
+		return true
+	}
+	return false
+}
+
 // stamped makes the command of a request: it adds the time, the policy, what is news of members and chance. It returns a request to GPM too,
 // and the member if it is a registration.
 func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
@@ -240,7 +249,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 			registers = &q.Member
 		}
 		m.timeouts(q.Orders)
-		if q.Op == gmm.OpActivate || q.Op == gmm.OpNode || q.Op == gmm.OpBegin || prepares(q.Steps) {
+		if places(q.Op) || prepares(q.Steps) {
 			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GMM); err != nil {
 				return nil, process, nil, err

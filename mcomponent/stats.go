@@ -8,9 +8,11 @@ import (
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // counts are updated without a lock; what the cores count is not counted again.
@@ -55,8 +57,16 @@ type Stats struct {
 	MapErrors, BlockErrors, StorageErrors uint64
 	BlockReadBytes, BlockWriteBytes       uint64
 
+	Primary    replica.Stats       // of the redundancy of what is served here
+	Holder     replica.HolderStats // of what is held for others
+	Recoveries int                 // vRegions that are being recovered
+
 	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
 	CacheMoveBytes                                   uint64 // written back for them
+
+	Copies        quorum.Stats // of volumes with several copies
+	CopiedVolumes int          // such volumes whose buffer cache it is
+	CopiesBehind  int          // copies that cannot be reached or are catching up
 }
 
 // movedCache counts the move of a buffer cache that has ended.
@@ -87,6 +97,12 @@ func (c *Component) Stats() Stats {
 	c.mu.Lock()
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
 	s.Incoming = c.taker.Len()
+	s.Primary, s.Holder = c.replicas.primary.Stats(), c.replicas.holder.Stats()
+	for _, v := range c.recoveries { // a sum: no order
+		if !v.r.Ended() {
+			s.Recoveries++
+		}
+	}
 	c.mu.Unlock()
 	c.homeMu.Lock()
 	s.Home = c.home.Stats()
@@ -95,6 +111,7 @@ func (c *Component) Stats() Stats {
 	c.cacheMu.Lock()
 	s.Blocks = c.cache.Stats()
 	c.cacheMu.Unlock()
+	s.Copies, s.CopiedVolumes, s.CopiesBehind = c.copyStats()
 	return s
 }
 
@@ -132,6 +149,7 @@ func (c *Component) Capacity() wire.Capacity {
 func (c *Component) Counters() []wire.Counter {
 	s := c.Stats()
 	b := &s.Blocks
+	r := &s.Copies
 	l := []wire.Counter{
 		{Name: "activations", Value: float64(s.Home.Activations)},
 		{Name: "asks", Value: float64(s.Home.Asks)},
@@ -153,6 +171,13 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "flushed_bytes", Value: float64(s.Pages.Flushes * wire.PageSize)},
 		{Name: "flushes", Value: float64(s.Pages.Flushes)},
 		{Name: "flushes_old", Value: float64(s.Pages.OldFlushes)},
+		{Name: "held_log_full", Value: float64(s.Holder.Full)},
+		{Name: "held_log_pages", Value: float64(s.Holder.LoggedPages)},
+		{Name: "held_pages", Value: float64(s.Holder.Pages)},
+		{Name: "held_regions", Value: float64(s.Holder.Regions)},
+		{Name: "held_saved", Value: float64(s.Holder.Saved)},
+		{Name: "held_skipped", Value: float64(s.Holder.Skipped)},
+		{Name: "held_writes", Value: float64(s.Holder.Writes)},
 		{Name: "home_calls", Value: float64(s.Home.Calls)},
 		{Name: "home_processes", Value: float64(s.Home.Processes)},
 		{Name: "home_refused_busy", Value: float64(s.HomeRefused)},
@@ -170,7 +195,25 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "refused_not_owner", Value: float64(s.NotOwner)},
 		{Name: "refused_stale", Value: float64(s.Stale)},
 		{Name: "refused_unmapped", Value: float64(s.Unmapped)},
+		{Name: "recovering_regions", Value: float64(s.Recoveries)},
+		{Name: "replica_filled", Value: float64(s.Primary.Filled)},
+		{Name: "replica_lost", Value: float64(s.Primary.Lost)},
+		{Name: "replica_retries", Value: float64(s.Primary.Retries)},
+		{Name: "replica_sent", Value: float64(s.Primary.Sent)},
+		{Name: "replica_unprotected", Value: float64(s.Primary.Unprotected)},
+		{Name: "replicated_regions", Value: float64(s.Primary.Regions)},
 		{Name: "resident_bytes", Value: float64(s.ResidentBytes())},
+		{Name: "copies_behind", Value: float64(s.CopiesBehind)},
+		{Name: "copies_blocks_scrubbed", Value: float64(r.Scrubbed)},
+		{Name: "copies_caught_up", Value: float64(r.CaughtUp)},
+		{Name: "copies_corrupt", Value: float64(r.Corrupt)},
+		{Name: "copies_missed_writes", Value: float64(r.Missed)},
+		{Name: "copies_quorum_waits", Value: float64(r.Waits)},
+		{Name: "copies_repaired", Value: float64(r.Repaired)},
+		{Name: "copies_scrubs", Value: float64(r.Scrubs)},
+		{Name: "copies_unrepaired", Value: float64(r.Unrepaired)},
+		{Name: "copies_volumes", Value: float64(s.CopiedVolumes)},
+		{Name: "copies_write_backs", Value: float64(r.WriteBacks)},
 		{Name: "storage_errors", Value: float64(s.StorageErrors)},
 		{Name: "storage_flushes", Value: float64(b.StorageFlushes)},
 		{Name: "storage_marks", Value: float64(b.Marks)},

@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
@@ -77,6 +78,12 @@ func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End,
 	return err
 }
 
+// EndCopies takes down what became of recoveries and copies. For the managers themselves.
+func (c *Client) EndCopies(ctx context.Context, changes []redundancy.Change) error {
+	_, err := c.gmm(ctx, gmm.Request{Op: gmm.OpCopies, Copies: changes})
+	return err
+}
+
 // Repair changes where copies of volumes and buffer caches are. For the managers themselves.
 func (c *Client) Repair(ctx context.Context, changes []repair.Change) ([]gsm.Repaired, error) {
 	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpRepair, Repairs: changes})
@@ -93,7 +100,8 @@ type Drained struct {
 	Drains bool            `json:"drains"`
 	Left   uint64          `json:"left"` // things that it holds or that are on their way there
 	Things []movelist.Held `json:"things"`
-	Stuck  []string        `json:"stuck"` // why things cannot leave, as it was seen last
+	Copies uint64          `json:"copies"` // of what others serve
+	Stuck  []string        `json:"stuck"`  // why things cannot leave, as it was seen last
 }
 
 // DrainStatus tells what a component still has. It can be removed when nothing is left. Of an mComponent GMM has vRegions
@@ -127,6 +135,8 @@ func (c *Client) DrainStatus(ctx context.Context, role wire.Role, id wire.NodeID
 			d.Things = append(d.Things, t)
 			d.Left += t.Things + t.Arriving
 		}
+		d.Copies += h.Copies
+		d.Left += h.Copies
 		if h.Stuck != "" {
 			d.Stuck = append(d.Stuck, h.Stuck)
 		}
@@ -172,14 +182,30 @@ func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement
 			return p, err
 		}
 		for _, n := range now {
-			v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr = n.Epoch, n.Storage, addrs[n.Storage], n.Cache, n.CacheAddr
-			v.Config, v.Replicas = n.Config, nil
-			for _, r := range n.Replicas {
-				v.Replicas = append(v.Replicas, wire.VolumeReplica{Node: r.Node, Addr: addrs[r.Node], Member: r.Member, State: r.State})
-			}
+			*v = n.Place(func(id wire.NodeID) string { return addrs[id] })
 		}
 	}
 	return p, nil
+}
+
+// VolumeNow tells all of where a volume is, its copies too. Addresses are empty of what is not registered.
+func (c *Client) VolumeNow(ctx context.Context, id wire.VolumeID) (admission.Volume, error) {
+	v, _, err := c.Volume(ctx, id)
+	if err != nil {
+		return admission.Volume{}, err
+	}
+	members, err := c.Members(ctx, wire.GSM)
+	if err != nil {
+		return admission.Volume{}, err
+	}
+	return v.Place(func(id wire.NodeID) string {
+		for _, m := range members {
+			if m.Member.ID == id {
+				return m.Member.Addr
+			}
+		}
+		return ""
+	}), nil
 }
 
 // Volume tells where a volume and its buffer cache are now, and the address of its sComponent, which is empty if that is not

@@ -233,6 +233,15 @@ func (w *Watch) Heeded(now time.Duration, m wire.Member) bool {
 	return ok && now-h.at <= w.lease
 }
 
+// Silence is for how long m was not heard of under its present epoch; 0 if it never was.
+func (w *Watch) Silence(now time.Duration, m wire.Member) time.Duration {
+	h, ok := w.known(m)
+	if !ok {
+		return 0
+	}
+	return now - h.at
+}
+
 // Statuses returns entries with what was heard of their members, in order.
 func (w *Watch) Statuses(group wire.Manager, now time.Duration, entries []Entry) []Status {
 	out, hot := make([]Status, 0, len(entries)), 0

@@ -366,6 +366,14 @@ func (p *Primary) LostPages(slot uint32, n int) []wire.PageNo {
 	return list[:min(len(list), n)]
 }
 
+// LostIn is how many pages of a slot are lost.
+func (p *Primary) LostIn(slot uint32) uint64 {
+	if r := p.regions[slot]; r != nil {
+		return uint64(len(r.lost))
+	}
+	return 0
+}
+
 // Close ends the redundancy of a slot: its vRegion is served elsewhere, or its process has ended. Then drop is true, and the holders are
 // told to forget it.
 func (p *Primary) Close(slot uint32, drop bool, why *wire.Error, out []Effect) []Effect {

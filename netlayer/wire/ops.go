@@ -111,6 +111,7 @@ const (
 	OpHomeBackup    Op = 136 // M→M (home → backup): HomeBackupReq → (empty)
 	OpHomeConfig    Op = 137 // G→M (home): HomeConfig → HomeConfigRep: order and question in one
 	OpHomeRecover   Op = 138 // G→M (backup): HomeRecoverReq → HomeRecoverRep: order and question in one
+	OpReplicaWrites Op = 139 // M→M (owner → holder): ReplicaWrites, entries and pages → (empty), or which were skipped
 )
 
 // opNames is an array because every frame asks it whether its op is known.
@@ -131,7 +132,7 @@ var opNames = [256]string{
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
 	OpReplicaOpen: "replica_open", OpReplicaWrite: "replica_write", OpReplicaRead: "replica_read", OpReplicaDrop: "replica_drop", OpReplicaUnmap: "replica_unmap",
 	OpRegionConfig: "region_config", OpRegionRecover: "region_recover", OpRegionParts: "region_parts",
-	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover",
+	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes",
 	OpStorageAttach: "storage_attach", OpReplicaBlockRead: "replica_block_read", OpReplicaBlockWrite: "replica_block_write", OpReplicaVersions: "replica_versions", OpVolumeConfig: "volume_config",
 }
 

@@ -25,6 +25,7 @@ func TestFaultsAreRefusedBeforeTheStart(t *testing.T) {
 		}
 		call(command, "--out", filepath.Join(dir, "none"), bad).want(t, exitUsage, `bad.yaml: faults[0]: "at 5s kill m9": "m9" is no component`)
 	}
+	call("run", "--out", filepath.Join(dir, "none"), "--fault", "at migrating 2 +1ms pause g1 for 1s").want(t, exitUsage, "when something is migrating is known in virtual time only")
 	empty(t, temp)
 }
 

@@ -41,9 +41,9 @@ type movers struct {
 var moversSerial atomic.Uint64
 
 // ActivateRegion gives vRegion r to component r mod n.
-func (c *movers) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Owner, error) {
+func (c *movers) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Activated, error) {
 	i := int(r) % len(c.m)
-	return wire.Owner{Region: r, Node: memoryID(i), Addr: string(c.addr[i]), Epoch: 1}, nil
+	return wire.Activated{Owner: wire.Owner{Region: r, Node: memoryID(i), Addr: string(c.addr[i]), Epoch: 1}}, nil
 }
 
 func memoryID(i int) wire.NodeID { return wire.NodeID(fmt.Sprintf("m%d", i+1)) }

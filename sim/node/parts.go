@@ -139,13 +139,11 @@ func (w volumes) Home(ctx context.Context, pid wire.PID) (wire.Owner, error) {
 type volumes struct{ gm *client.Client }
 
 func (w volumes) Volume(ctx context.Context, id wire.VolumeID) (o pcomponent.VolumeOptions, err error) {
-	v, addr, err := w.gm.Volume(ctx, id)
+	v, err := w.gm.VolumeNow(ctx, id)
 	if err != nil {
 		return o, err
 	}
-	return pcomponent.VolumeOptions{
-		ID: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: addr, Cache: v.Cache, CacheAddr: v.CacheAddr,
-	}, nil
+	return replay.VolumeOptions(v), nil
 }
 
 // newCompute is a pComponent and the host that drives its processes with traces. It asks GSM for volumes that have moved, and GMM for homes.

@@ -13,6 +13,7 @@ import (
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
@@ -186,6 +187,22 @@ func calledScenes() []calledScene {
 		head: func([]byte) any { return struct{}{} },
 		miss: 3,
 		show: "s1 refused the order",
+	}, {
+		name: "rebuilder of gmm",
+		play: func(r tape.Recorder) {
+			d := &redundancy.Taped{Driver: redundancy.New()}
+			d.Record(r, d.Driver, redundancy.TapeKind, &redundancy.TapeHead{Of: wire.GMM})
+			l := redundancy.Listed{Part: redundancy.Part{PID: 1, Region: 2}, Stage: redundancy.Recover, Node: "m1", Addr: "unix:/m1", Epoch: 4, OldEpoch: 1, Config: 2}
+			d.Sync(1, []redundancy.Listed{l}, nil)
+			d.Answered(2, l.Part, 1, redundancy.Report{State: wire.RecoverServing, Done: 1, Known: 2}, nil, nil)
+			d.Answered(3, l.Part, 2, redundancy.Report{}, nil, nil)
+			d.Tick(4, nil) // nothing is due: no record
+			d.Tick(2*time.Second, nil)
+			d.Answered(2*time.Second, l.Part, 3, redundancy.Report{}, wire.Errorf(wire.KindTimeout, "silent"), nil)
+		},
+		head: func([]byte) any { return struct{}{} },
+		miss: 3,
+		show: "vRegion 2 of process 1: recover at m1",
 	}, {
 		name: "balancer of each volume",
 		play: func(r tape.Recorder) {

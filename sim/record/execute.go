@@ -16,6 +16,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
@@ -27,6 +28,7 @@ import (
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -287,6 +289,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
+	case replica.TapeKind:
+		return newReplicas(head)
 	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)
 	case volumemove.TakerTapeKind:
@@ -299,6 +303,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newProber(head)
 	case moves.TapeKind:
 		return newMover(head)
+	case redundancy.TapeKind:
+		return newRebuilder(head)
 	case balance.TapeKind:
 		return newBalancer(head)
 	case handover.GiverTapeKind:
