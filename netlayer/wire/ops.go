@@ -126,7 +126,7 @@ var opNames = [256]string{
 	OpVolumeDrop: "volume_drop", OpVolumeSwitch: "volume_switch", OpCacheSwitch: "cache_switch",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
-	OpReadmit: "readmit",
+	OpReadmit:     "readmit",
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
