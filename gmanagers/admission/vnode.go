@@ -144,6 +144,9 @@ func (s VNodeSpec) Check() error {
 	for _, f := range MemoryFaults(s.Memory) {
 		return bad("memory.%s: %s", f.Key, f.Text)
 	}
+	if why := NotKept(s.Memory); why != "" {
+		return bad("memory.replication: %s", why)
+	}
 	for i, v := range s.Volumes {
 		if err := v.Apart.Check(fmt.Sprintf("volumes[%d].apart", i)); err != nil {
 			return bad("%v", err)

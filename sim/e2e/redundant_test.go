@@ -11,6 +11,8 @@ import (
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
@@ -123,6 +125,9 @@ func TestMemorySurvivesKill9(t *testing.T) {
 			all.has(t, fault.TapeKind, 1000)
 			all.has(t, pagestore.TapeKind, 1000)
 			all.has(t, vregion.HomeTapeKind, 10)
+			all.has(t, replica.PrimaryTapeKind, 1000)
+			all.has(t, replica.HolderTapeKind, 1000)
+			all.has(t, recovery.TapeKind, 4)
 			if all.killed != len(killed) {
 				t.Errorf("%d tapes without an end, want those of %v", all.killed, killed)
 			}

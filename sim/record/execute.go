@@ -30,7 +30,7 @@ import (
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -297,7 +297,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
-	case replica.TapeKind:
+	case quorum.TapeKind:
 		return newReplicas(head)
 	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)
