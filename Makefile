@@ -5,6 +5,7 @@
 # make scale 2 000 simulated components with 10 000 processes: their memory and processor time
 # make chaos  200 random faults on clusters of real processes, whose runs are recorded: nothing may be lost
 # make fuzz   every fuzz target for FUZZTIME
+# make fuzz-smoke  worlds from seeds, one after the other, for a minute (docs/fuzz.md)
 GO       ?= go
 BIN      := bin/splitkernel
 COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD 2>/dev/null && echo $$c || echo $$c+changes)
@@ -13,6 +14,7 @@ LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
 TESTP    ?= 2
 TIMEOUT  ?= 8m
 FUZZTIME ?= 10s
+FUZZMINUTES ?= 1
 FAULTS   ?= 200
 SEED     ?= 1
 BENCH    ?= .
@@ -29,7 +31,7 @@ EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstM
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce build test lint bench scale chaos fuzz clean
+.PHONY: run reproduce build test lint bench scale chaos fuzz fuzz-smoke clean
 
 run: build
 	$(BIN) run
@@ -68,6 +70,9 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+fuzz-smoke: build
+	$(BIN) fuzz --minutes $(FUZZMINUTES)
 
 clean:
 	rm -rf bin

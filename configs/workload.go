@@ -81,6 +81,88 @@ type VNode struct {
 	Memory Memory
 	// Excache is the process's share of its pComponent's cache.
 	Excache ExCache
+	// Volumes say how volumes of its trace are kept; one that none names has one copy.
+	Volumes []Volume
+}
+
+// Volume says how a volume of a trace is kept.
+type Volume struct {
+	// Name is that of the volume in the trace; empty is every one that no other entry names.
+	Name string
+	// Replicas is how many sComponents hold it.
+	Replicas int
+	// WriteQuorum is for how many of them a write and a flush wait, ReadQuorum for how many a read does; 0 is the least that is safe.
+	WriteQuorum int
+	ReadQuorum  int
+	// Write is WriteBack or WriteThrough.
+	Write string
+}
+
+// How writes are acknowledged.
+const (
+	// WriteBack acknowledges a write in the buffer cache; it is durable after a flush.
+	WriteBack = "back"
+	// WriteThrough acknowledges a write when it is at the sComponents.
+	WriteThrough = "through"
+)
+
+// DefaultVolume has one copy, and writes are acknowledged by the buffer cache.
+func DefaultVolume() Volume { return Volume{Replicas: 1, Write: WriteBack} }
+
+// Copies is v as the managers are asked for it. Quorums that are not given are a majority of writes, and what makes reads meet them.
+func (v Volume) Copies() admission.Copies {
+	n, w, r := v.Replicas, v.WriteQuorum, v.ReadQuorum
+	if w == 0 {
+		w = n/2 + 1
+	}
+	if r == 0 {
+		r = max(n-w+1, 1)
+	}
+	byte := func(n int) uint8 { return uint8(max(0, min(n, math.MaxUint8))) }
+	return admission.Copies{Replicas: byte(n), WriteQuorum: byte(w), ReadQuorum: byte(r), Through: v.Write == WriteThrough}
+}
+
+// CopiesOf is how a volume of the trace is kept.
+func (v *VNode) CopiesOf(name string) admission.Copies {
+	all := admission.Copies{}
+	for i := range v.Volumes {
+		switch e := &v.Volumes[i]; e.Name {
+		case name:
+			return e.Copies()
+		case "":
+			all = e.Copies()
+		}
+	}
+	return all
+}
+
+// validateVolumes reports the faults of how volumes are kept.
+func (v *VNode) validateVolumes(fs *faults, prefix string) {
+	if len(v.Volumes) > admission.MaxVolumes {
+		fs.add(prefix+"volumes", "%d, want at most %d", len(v.Volumes), admission.MaxVolumes)
+	}
+	seen := map[string]bool{}
+	for i := range v.Volumes {
+		e, key := &v.Volumes[i], fmt.Sprintf("%svolumes[%d].", prefix, i)
+		if seen[e.Name] {
+			fs.add(key+"name", "%q is there twice, want each name once", e.Name)
+		}
+		seen[e.Name] = true
+		if e.Write != WriteBack && e.Write != WriteThrough {
+			fs.add(key+"write", "%q, want one of %s, %s", e.Write, WriteBack, WriteThrough)
+		}
+		if e.Replicas < 1 || e.Replicas > admission.MaxReplicas {
+			fs.add(key+"replicas", "%d, want 1 to %d", e.Replicas, admission.MaxReplicas)
+			continue
+		}
+		if e.WriteQuorum < 0 || e.ReadQuorum < 0 {
+			fs.add(key+"write_quorum", "%d and read_quorum: %d, want 0 (the least that is safe) or more", e.WriteQuorum, e.ReadQuorum)
+			continue
+		}
+		for _, f := range e.Copies().Faults() {
+			fs.add(key+f.Key, "%s", f.Text)
+		}
+	}
 }
 
 // ExCache is excache.Options with another way to say the size: a share of what the trace touches.
@@ -124,7 +206,12 @@ func loadVnodes(fs *faults, raw any) []VNode {
 		}
 		m, count := counted(fs, prefix, m, MaxVnodes)
 		v := DefaultVNode()
+		volumes, ok := m["volumes"]
+		delete(m, "volumes")
 		fs.decode(checkSection(fs, prefix, m, reflect.TypeFor[VNode]()), &v)
+		if ok {
+			v.Volumes = loadVolumes(fs, prefix, volumes)
+		}
 		if x, ok := m["excache"].(map[string]any); ok && v.Excache.SharePercent != 0 {
 			if n, given := x["lines"]; given && n != 0 {
 				fs.add(prefix+"excache", "both lines and share_percent, want one of them")
@@ -134,6 +221,27 @@ func loadVnodes(fs *faults, raw any) []VNode {
 		vnodes = append(vnodes, v.times(count)...)
 	}
 	return vnodes
+}
+
+// loadVolumes reads how volumes are kept.
+func loadVolumes(fs *faults, prefix string, raw any) (out []Volume) {
+	list, ok := raw.([]any)
+	if !ok {
+		fs.add(prefix+"volumes", "%s, want a list", show(raw))
+		return nil
+	}
+	for i, e := range list {
+		key := fmt.Sprintf("%svolumes[%d]", prefix, i)
+		m, ok := e.(map[string]any)
+		if !ok {
+			fs.add(key, "%s, want a section of keys", show(e))
+			continue
+		}
+		v := DefaultVolume()
+		fs.decode(checkSection(fs, key+".", m, reflect.TypeFor[Volume]()), &v)
+		out = append(out, v)
+	}
+	return out
 }
 
 func (w *Workload) validate(fs *faults) {
@@ -176,6 +284,7 @@ func (w *Workload) validate(fs *faults) {
 			fs.add(prefix+"repeat", "%d, want at least 1", v.Repeat)
 		}
 		v.validateAdmission(fs, prefix)
+		v.validateVolumes(fs, prefix)
 		v.Excache.validate(fs, prefix+"excache.")
 	}
 }

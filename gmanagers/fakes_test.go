@@ -28,6 +28,8 @@ type fakes struct {
 	hold  bool          // moves stay copying
 	pass  bool          // givers pass on what is not there yet, or any more
 	copy  time.Duration // how long a move copies
+	// unflushed: a buffer cache that died held writes that were not flushed.
+	unflushed bool
 }
 
 // fake is one of them.
@@ -38,6 +40,8 @@ type fake struct {
 	moves  map[wire.MoveID]*fakeMove
 	forgot map[wire.Manager]*wire.Forgotten
 	deaf   bool // it does not answer to moves
+	asked  int              // volume_config
+	told   []wire.SwitchReq // cache_switch
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -164,6 +168,8 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 			return err
 		}
 		return f.begin(q)
+	case wire.OpVolumeAttach, wire.OpVolumeConfig, wire.OpVolumeCreate, wire.OpCacheSwitch:
+		return f.volume(req, rep)
 	}
 	var ref wire.MoveRef
 	if err := wire.Unmarshal(req.Body, &ref); err != nil {
@@ -182,6 +188,43 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		return wire.Errorf(wire.KindNotFound, "no move %d", ref.Move.No)
 	default:
 		rep.SetControl(m.rep)
+	}
+	return nil
+}
+
+// volume serves what the keeper asks. A copy that fills is in sync when it was asked for three times. w.mu is held.
+func (f *fake) volume(req *netlayer.Request, rep *netlayer.Reply) error {
+	switch req.Op {
+	case wire.OpVolumeAttach:
+		var q wire.VolumeAttachReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		if f.w.unflushed {
+			return wire.Errorf(wire.KindFailed, "volume %d: writes were not flushed", q.Volume)
+		}
+		t := movelist.Thing{Kind: wire.MoveCache, Volume: q.Volume}
+		f.holds[t] = q.Epoch
+		f.w.heard(t, q.Epoch)
+	case wire.OpVolumeConfig:
+		var q wire.VolumeConfigReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		f.asked++
+		rep.SetControl(wire.VolumeConfigRep{Config: q.Volume.Config, InSync: f.asked >= 3, Done: 1, Blocks: 1})
+	case wire.OpVolumeCreate:
+		var q wire.VolumeCreateReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		f.holds[movelist.Thing{Kind: wire.MoveVolume, Volume: q.Volume}] = q.Epoch
+	case wire.OpCacheSwitch:
+		var q wire.SwitchReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		f.told = append(f.told, q)
 	}
 	return nil
 }

@@ -54,6 +54,8 @@ func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer
 		return m.heartbeat(host, req, rep)
 	case wire.OpPropose:
 		return m.propose(ctx, host, req, rep)
+	case wire.OpReadmit:
+		return m.readmit(ctx, host, req, rep)
 	case wire.OpQuery:
 		return m.query(ctx, host, req, rep)
 	}
@@ -204,9 +206,12 @@ func places(op gmm.Op) bool {
 // stamped makes the command of a request: it adds the time, the policy, what is news of members and chance. It returns a request to GPM too,
 // and the member if it is a registration.
 func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
-	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
+	stamp := membership.Stamp{NowMS: m.wall().UnixMilli()}
 	switch p.Manager {
 	case wire.GPM:
+		if stamp.ClockMS, err = m.clockMS(host); err != nil {
+			return nil, process, nil, err
+		}
 		q, err := gpm.DecodeRequest(p.Command)
 		if err != nil {
 			return nil, q, nil, err

@@ -159,6 +159,7 @@ func (c *Component) blockFlush(k wire.Block) error {
 func (c *Component) volumeOp(event cacheEvent) error {
 	b := newBlockCall(0, wire.Block{})
 	defer b.free()
+	defer c.pruneGroups() // of a volume that has left
 	return c.cacheOp(b, nil, event)
 }
 
@@ -243,6 +244,14 @@ func (c *Component) prepare(s *storageCall) {
 	case buffercache.ReadStorage:
 		s.call.Op, s.call.Into, s.k.Length = wire.OpBlockRead, s.page[:], wire.PageSize
 	case buffercache.WriteStorage:
+		if e.Copies { // of whose mask there may be holes
+			copy(s.page[:], c.blocks.Page(e.Slot)[:])
+			first := int(e.Slot) * wire.SectorsPerPage
+			if s.call.HavePageCRC = e.Mask == buffercache.All; s.call.HavePageCRC {
+				s.call.PageCRC = wire.JoinSectors(c.sums[first : first+wire.SectorsPerPage])
+			}
+			return
+		}
 		off, n := e.Mask.Range()
 		s.call.Op, s.k.Length = wire.OpBlockWrite, uint32(n)
 		s.k.Offset += uint64(off)
@@ -272,7 +281,12 @@ func (c *Component) storage(s *storageCall) {
 	defer storageCalls.Put(s)
 	e := &s.op
 	began := time.Now()
-	err := c.callStorage(s)
+	var err error
+	if e.Copies {
+		err = c.copiesStorage(s)
+	} else {
+		err = c.callStorage(s)
+	}
 	c.metrics.storage[e.Kind-1].Observe(time.Since(began).Seconds())
 	if err == nil && e.Kind == buffercache.ReadStorage {
 		if s.call.N != wire.PageSize {
@@ -282,7 +296,11 @@ func (c *Component) storage(s *storageCall) {
 		}
 	}
 	if err != nil {
-		err = wire.Errorf(wire.KindOf(err), "volume %d: %v at %s: %v", e.Volume, e.Kind, e.Place.Storage, err)
+		at := string(e.Place.Storage)
+		if e.Copies {
+			at = "its copies"
+		}
+		err = wire.Errorf(wire.KindOf(err), "volume %d: %v at %s: %v", e.Volume, e.Kind, at, err)
 		c.counts.storageErrors.Add(1)
 		c.log.Warn("a storage operation failed", "volume", e.Volume, "operation", e.Kind, "storage", e.Place.Storage, "block", e.Block, "cause", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,8 @@ type Component struct {
 	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
 
+	copies copies
+
 	slotsMu sync.Mutex
 	slots   int                   // block requests that hold a worker of the server
 	slotsOf map[wire.VolumeID]int // of each volume
@@ -106,6 +109,7 @@ func New(o Options) (*Component, error) {
 		home:     &vregion.TapedHome{Home: vregion.NewHome(o.vregion())}, homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
 		peers: map[string]*netlayer.Peer{}, replicas: newReplicas(o), recoveries: map[uint32]*regionRecovery{},
+		copies: copies{groups: map[wire.VolumeID]*group{}, instance: rand.Uint64() | 1},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -155,6 +159,11 @@ func (c *Component) Close(ctx context.Context) error {
 		return nil
 	}
 	err := c.detachAll(ctx)
+	c.copies.mu.Lock()
+	for _, g := range c.copies.groups {
+		c.closeGroup(g, wire.Errorf(wire.KindUnavailable, "%s stops", c.o.Node))
+	}
+	c.copies.mu.Unlock()
 	c.peersMu.Lock()
 	for _, p := range c.peers {
 		p.Close() // fails what is still under way

@@ -127,11 +127,15 @@ func (v *cacheMove) perform(e cachemove.Effect) error {
 		return v.call(v.moving.Attach.ClientAddr, wire.OpCacheSwitch, wire.SwitchReq{Move: r.Move, Volume: r.Volume, Epoch: r.Epoch, To: r.To, ToAddr: r.ToAddr})
 	case cachemove.Leave:
 		c.cacheMu.Lock()
-		defer c.cacheMu.Unlock()
 		c.cache.Leave(r.Volume, r.Epoch)
+		c.cacheMu.Unlock()
+		c.pruneGroups()
 	case cachemove.Reattach:
 		m := v.attach(r.UndoEpoch)
 		m.ClientAddr = ""
+		if len(m.Replicas) > 0 {
+			return c.reattach(m)
+		}
 		return v.call(m.StorageAddr, wire.OpVolumeAttach, m)
 	case cachemove.Thaw:
 		c.cacheMu.Lock()

@@ -142,13 +142,17 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
-		if err := c.blockSlot(m.Volume); err != nil {
+		return c.attach(m)
+	case wire.OpVolumeConfig:
+		var m wire.VolumeConfigReq
+		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
-		defer c.freeBlockSlot(m.Volume)
-		return c.volumeOp(func(k *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
-			return k.Attach(call, m, out)
-		})
+		s, err := c.volumeConfig(m)
+		if err == nil {
+			rep.SetControl(s)
+		}
+		return err
 	case wire.OpVolumeDetach:
 		var m wire.VolumeRef
 		if err := wire.Unmarshal(req.Body, &m); err != nil {

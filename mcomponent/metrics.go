@@ -160,6 +160,17 @@ var exported = []export{
 	counter("held_pages_skipped_total", "Pages of others that a full log has skipped.", func(s *Stats) uint64 { return s.Holder.Skipped }),
 	counter("held_log_full_total", "Pages of others turned away because there was no room.", func(s *Stats) uint64 { return s.Holder.Full }),
 	counter("held_pages_saved_total", "Pages of others that went from logs to backup files.", func(s *Stats) uint64 { return s.Holder.Saved }),
+	gauge("copies_volumes", "Volumes with several copies whose buffer cache it is.", func(s *Stats, _ *Options) float64 { return float64(s.CopiedVolumes) }),
+	gauge("copies_behind", "Copies of volumes that cannot be reached or are catching up.", func(s *Stats, _ *Options) float64 { return float64(s.CopiesBehind) }),
+	counter("copies_blocks_repaired_total", "Blocks written to a copy that lacked them or whose own did not fit its checksum.", func(s *Stats) uint64 { return s.Copies.Repaired }),
+	counter("copies_blocks_corrupt_total", "Blocks of copies found whose bytes did not fit their checksums.", func(s *Stats) uint64 { return s.Copies.Corrupt }),
+	counter("copies_blocks_unrepaired_total", "Repairs that found no copy to repair from.", func(s *Stats) uint64 { return s.Copies.Unrepaired }),
+	counter("copies_blocks_scrubbed_total", "Blocks of copies compared with the others.", func(s *Stats) uint64 { return s.Copies.Scrubbed }),
+	counter("copies_scrubs_total", "Scrubs of volumes that ended.", func(s *Stats) uint64 { return s.Copies.Scrubs }),
+	counter("copies_writes_missed_total", "Writes that a copy missed.", func(s *Stats) uint64 { return s.Copies.Missed }),
+	counter("copies_caught_up_total", "Copies that were caught up with by comparing all blocks, or filled.", func(s *Stats) uint64 { return s.Copies.CaughtUp }),
+	counter("copies_write_backs_total", "Reads that wrote back what they returned, as copies differed.", func(s *Stats) uint64 { return s.Copies.WriteBacks }),
+	counter("copies_quorum_waits_total", "Operations that waited for a quorum of copies.", func(s *Stats) uint64 { return s.Copies.Waits }),
 	counter("storage_errors_total", "Requests to sComponents that failed.", func(s *Stats) uint64 { return s.StorageErrors }),
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
@@ -16,6 +17,7 @@ import (
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // Managers is what an mComponent needs of the managers; gmanagers/client.Client is one.
@@ -62,6 +64,9 @@ type Options struct {
 
 	CacheMove cachemove.Options `mapstructure:"-" yaml:"-"` // of the moves of buffer caches; zero is cachemove.DefaultOptions
 
+	// Copies are the settings of volumes with several copies, but for those below; zero is its DefaultOptions.
+	Copies quorum.Options `mapstructure:"-" yaml:"-"`
+
 	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
 	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
 	// RegionBytes is the size of a vRegion, the same in the whole cluster: a power of two of at least a page.
@@ -98,6 +103,10 @@ type Options struct {
 	RecoveryWindowMessages int `mapstructure:"recovery_window_messages" yaml:"recovery_window_messages"`
 	// StorageTimeoutMS bounds one request to an sComponent, in ms: a slow disk may take seconds for an fdatasync.
 	StorageTimeoutMS int `mapstructure:"storage_timeout_ms" yaml:"storage_timeout_ms"`
+	// ScrubEveryMS is from the end of one comparison of all copies of a volume, bytes and checksums, to the next, in ms; 0: none.
+	ScrubEveryMS int `mapstructure:"scrub_every_ms" yaml:"scrub_every_ms"`
+	// ScrubPauseMS is between two batches of 1024 blocks of it, in ms.
+	ScrubPauseMS int `mapstructure:"scrub_pause_ms" yaml:"scrub_pause_ms"`
 	// Inject are faults on purpose, for tests of the page check. All zero in any real cluster.
 	Inject Inject `mapstructure:"inject" yaml:"inject"`
 }
@@ -117,7 +126,7 @@ func DefaultOptions() Options {
 		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
-		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000,
+		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000, ScrubEveryMS: 600_000, ScrubPauseMS: 100,
 		ReplicaLogBytes: r.LogBytes, ReplicaWindowMessages: 1024, RecoveryWindowMessages: recovery.DefaultOptions().WindowMessages,
 	}
 }
@@ -156,6 +165,8 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("migrate: %w", err))
 	}
 	between("storage_timeout_ms", o.StorageTimeoutMS, 1, 3_600_000)
+	between("scrub_every_ms", o.ScrubEveryMS, 0, 3_600_000_000)
+	between("scrub_pause_ms", o.ScrubPauseMS, 0, 3_600_000)
 	if err := o.cacheMove().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("cache_move: %w", err))
 	}
@@ -190,6 +201,16 @@ func (o Options) replica() replica.Options {
 func (o Options) recovery() recovery.Options {
 	r := recovery.DefaultOptions()
 	r.WindowMessages = o.RecoveryWindowMessages
+	return r
+}
+
+// Replica gives the settings of the core that coordinates copies of volumes.
+func (o Options) Replica() quorum.Options {
+	r := o.Copies
+	if r == (quorum.Options{}) {
+		r = quorum.DefaultOptions()
+	}
+	r.ScrubEvery, r.ScrubPause = time.Duration(o.ScrubEveryMS)*time.Millisecond, time.Duration(o.ScrubPauseMS)*time.Millisecond
 	return r
 }
 

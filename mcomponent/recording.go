@@ -9,6 +9,7 @@ import (
 	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // record begins the tapes of the cores that live as long as the component, if there is a recorder. Nobody knows the component yet.
@@ -49,4 +50,12 @@ func (c *Component) recordCacheMove(g *cachemove.Taped, req wire.MoveReq, dirty 
 	if r := c.o.Recorder; r != nil {
 		g.Record(r.Open(cachemove.TapeKind, wire.Marshal(&cachemove.TapeHead{Node: c.o.Node, Options: c.o.cacheMove(), Move: req, Dirty: dirty})))
 	}
+}
+
+// replicaCore makes the core that coordinates the copies of a volume, and begins its tape. Nobody knows it yet.
+func (c *Component) replicaCore(req wire.VolumeAttachReq, instance, first uint64) *quorum.Taped {
+	h := quorum.TapeHead{Node: c.o.Node, Options: c.o.Replica(), Attach: req, Instance: instance, First: first, Now: c.copiesNow()}
+	t := &quorum.Taped{Group: h.Make()}
+	t.Record(c.o.Recorder, t.Group, quorum.TapeKind, &h)
+	return t
 }

@@ -12,6 +12,7 @@ import (
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // counts are updated without a lock; what the cores count is not counted again.
@@ -62,6 +63,10 @@ type Stats struct {
 
 	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
 	CacheMoveBytes                                   uint64 // written back for them
+
+	Copies        quorum.Stats // of volumes with several copies
+	CopiedVolumes int          // such volumes whose buffer cache it is
+	CopiesBehind  int          // copies that cannot be reached or are catching up
 }
 
 // movedCache counts the move of a buffer cache that has ended.
@@ -106,6 +111,7 @@ func (c *Component) Stats() Stats {
 	c.cacheMu.Lock()
 	s.Blocks = c.cache.Stats()
 	c.cacheMu.Unlock()
+	s.Copies, s.CopiedVolumes, s.CopiesBehind = c.copyStats()
 	return s
 }
 
@@ -143,6 +149,7 @@ func (c *Component) Capacity() wire.Capacity {
 func (c *Component) Counters() []wire.Counter {
 	s := c.Stats()
 	b := &s.Blocks
+	r := &s.Copies
 	l := []wire.Counter{
 		{Name: "activations", Value: float64(s.Home.Activations)},
 		{Name: "asks", Value: float64(s.Home.Asks)},
@@ -196,6 +203,17 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "replica_unprotected", Value: float64(s.Primary.Unprotected)},
 		{Name: "replicated_regions", Value: float64(s.Primary.Regions)},
 		{Name: "resident_bytes", Value: float64(s.ResidentBytes())},
+		{Name: "copies_behind", Value: float64(s.CopiesBehind)},
+		{Name: "copies_blocks_scrubbed", Value: float64(r.Scrubbed)},
+		{Name: "copies_caught_up", Value: float64(r.CaughtUp)},
+		{Name: "copies_corrupt", Value: float64(r.Corrupt)},
+		{Name: "copies_missed_writes", Value: float64(r.Missed)},
+		{Name: "copies_quorum_waits", Value: float64(r.Waits)},
+		{Name: "copies_repaired", Value: float64(r.Repaired)},
+		{Name: "copies_scrubs", Value: float64(r.Scrubs)},
+		{Name: "copies_unrepaired", Value: float64(r.Unrepaired)},
+		{Name: "copies_volumes", Value: float64(s.CopiedVolumes)},
+		{Name: "copies_write_backs", Value: float64(r.WriteBacks)},
 		{Name: "storage_errors", Value: float64(s.StorageErrors)},
 		{Name: "storage_flushes", Value: float64(b.StorageFlushes)},
 		{Name: "storage_marks", Value: float64(b.Marks)},

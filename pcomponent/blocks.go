@@ -52,6 +52,31 @@ type VolumeOptions struct {
 	StorageAddr string
 	Cache       wire.NodeID
 	CacheAddr   string
+	// Of a volume with several copies, else empty: the buffer cache coordinates them.
+	Replicas    []wire.VolumeReplica
+	Config      uint64
+	WriteQuorum uint8
+	ReadQuorum  uint8
+	Through     bool // a write is acknowledged once it is at the sComponents
+}
+
+// Places are the sComponents that have the volume.
+func (o *VolumeOptions) Places() []wire.VolumeReplica {
+	if len(o.Replicas) == 0 {
+		return []wire.VolumeReplica{{Node: o.Storage, Addr: o.StorageAddr, State: wire.ReplicaInSync}}
+	}
+	return o.Replicas
+}
+
+// attach is what a buffer cache is told.
+func (o *VolumeOptions) attach(client string) wire.VolumeAttachReq {
+	q := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, ClientAddr: client, Through: o.Through}
+	if len(o.Replicas) == 0 {
+		q.Storage, q.StorageAddr = o.Storage, o.StorageAddr
+		return q
+	}
+	q.Replicas, q.Config, q.WriteQuorum, q.ReadQuorum = o.Replicas, o.Config, o.WriteQuorum, o.ReadQuorum
+	return q
 }
 
 // Attach makes a volume usable by the process.
@@ -75,7 +100,7 @@ func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) 
 
 // attachAt tells a buffer cache who uses the volume.
 func (v *Volume) attachAt(ctx context.Context, o VolumeOptions) error {
-	req := wire.VolumeAttachReq{Volume: o.ID, Epoch: o.Epoch, SizeBytes: o.SizeBytes, Storage: o.Storage, StorageAddr: o.StorageAddr, ClientAddr: v.p.c.Addr()}
+	req := o.attach(v.p.c.Addr())
 	if err := v.p.c.peer(o.CacheAddr).Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
 		return fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
 	}

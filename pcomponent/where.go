@@ -31,22 +31,22 @@ func (v *Volume) attach(ctx context.Context) error {
 		default:
 			return err
 		}
-		if v.place().epoch == o.Epoch && !v.find(ctx, o.Epoch, deadline) {
+		if v.place().epoch == o.Epoch && !v.find(ctx, o.Epoch, o.Config, deadline) {
 			return err
 		}
 	}
 }
 
-// find asks the managers where the volume is until they know of a newer epoch than the one under which it was not found.
-func (v *Volume) find(ctx context.Context, old wire.Epoch, deadline time.Time) bool {
+// find asks the managers where the volume is until they know of a newer epoch than the one under which it was not found, or of other copies.
+func (v *Volume) find(ctx context.Context, old wire.Epoch, config uint64, deadline time.Time) bool {
 	for v.p.c.o.Managers != nil && ctx.Err() == nil && time.Now().Before(deadline) {
 		now, err := v.p.c.o.Managers.Volume(ctx, v.id)
 		if wire.KindOf(err) == wire.KindNotFound {
 			return false // it was given back
 		}
-		if err == nil && now.Epoch > old {
+		if err == nil && (now.Epoch > old || now.Epoch == old && now.Config > config) {
 			v.mu.Lock()
-			v.opt.Storage, v.opt.StorageAddr = now.Storage, now.StorageAddr
+			v.opt.Storage, v.opt.StorageAddr, v.opt.Replicas, v.opt.Config = now.Storage, now.StorageAddr, now.Replicas, now.Config
 			if now.Epoch > v.at.epoch {
 				v.at = cachePlace{now.Cache, v.p.c.peer(now.CacheAddr), now.Epoch}
 			}

@@ -3,6 +3,7 @@ package pcomponent
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 
 	"splitkernel/netlayer/wire"
@@ -94,7 +95,7 @@ func TestAttachOfAMovedVolume(t *testing.T) {
 	}
 	os[1].mu.Lock()
 	defer os[1].mu.Unlock()
-	if got.Epoch != 3 || got.Storage != "s2" || got.StorageAddr != "inproc:s2" || v.options() != now {
+	if got.Epoch != 3 || got.Storage != "s2" || got.StorageAddr != "inproc:s2" || !reflect.DeepEqual(v.options(), now) {
 		t.Errorf("attached %+v, %+v", got, v.options())
 	}
 }

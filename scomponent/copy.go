@@ -108,33 +108,33 @@ func (c *Component) copyVersions(v *vol, k wire.ReplicaBlock, rep *netlayer.Repl
 	defer blockRooms.Put(r)
 	verify := k.Flags&wire.ReplicaVerify != 0
 	body := make([]byte, 0, n*wire.BlockCopyLen)
-	var all []byte
-	if !verify {
-		all = make([]byte, n*volume.EntryLen)
-		if _, err := v.sums.ReadAt(all, volume.EntryOffset(k.Block)); err != nil {
-			return v.ioError("read of entries", err)
-		}
+	all := make([]byte, n*volume.EntryLen)
+	if _, err := v.sums.ReadAt(all, volume.EntryOffset(k.Block)); err != nil {
+		return v.ioError("read of entries", err)
 	}
+	hole := wire.BlockCopy{Sum: wire.ZeroPageChecksum, State: wire.CopyGood}
 	for i := range n {
-		if !verify {
-			// An entry that was being written may have been read in part: then it is read again below, under its lock.
-			if e, ok := volume.ParseEntry(all[i*volume.EntryLen:]); ok {
-				body = wire.BlockCopy{Version: e.Version, Sum: wire.JoinSectors(e.Sums[:]), State: wire.CopyGood}.Append(body)
-				continue
-			}
+		b := all[i*volume.EntryLen : (i+1)*volume.EntryLen]
+		if [volume.EntryLen]byte(b) == [volume.EntryLen]byte{} { // never written: a volume is mostly holes, and costs nothing there
+			body = hole.Append(body)
+			continue
+		}
+		if e, ok := volume.ParseEntry(b); ok && !verify { // one that was being written may have been read in part: again, under its lock
+			body = wire.BlockCopy{Version: e.Version, Sum: wire.JoinSectors(e.Sums[:]), State: wire.CopyGood}.Append(body)
+			continue
 		}
 		if c.ctx.Err() != nil {
 			return wire.Errorf(wire.KindUnavailable, "%s stops", c.o.Node)
 		}
 		lock := &v.blocks[(k.Block+i)%stripes]
 		lock.RLock()
-		b, err := v.look(k.Block+i, verify, r)
+		found, err := v.look(k.Block+i, verify, r)
 		lock.RUnlock()
 		if err != nil {
 			return err
 		}
-		c.counts.copied(b)
-		body = b.Append(body)
+		c.counts.copied(found)
+		body = found.Append(body)
 	}
 	rep.AppendBody(body)
 	return nil

@@ -182,14 +182,30 @@ func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement
 			return p, err
 		}
 		for _, n := range now {
-			v.Epoch, v.Storage, v.StorageAddr, v.Cache, v.CacheAddr = n.Epoch, n.Storage, addrs[n.Storage], n.Cache, n.CacheAddr
-			v.Config, v.Replicas = n.Config, nil
-			for _, r := range n.Replicas {
-				v.Replicas = append(v.Replicas, wire.VolumeReplica{Node: r.Node, Addr: addrs[r.Node], Member: r.Member, State: r.State})
-			}
+			*v = n.Place(func(id wire.NodeID) string { return addrs[id] })
 		}
 	}
 	return p, nil
+}
+
+// VolumeNow tells all of where a volume is, its copies too. Addresses are empty of what is not registered.
+func (c *Client) VolumeNow(ctx context.Context, id wire.VolumeID) (admission.Volume, error) {
+	v, _, err := c.Volume(ctx, id)
+	if err != nil {
+		return admission.Volume{}, err
+	}
+	members, err := c.Members(ctx, wire.GSM)
+	if err != nil {
+		return admission.Volume{}, err
+	}
+	return v.Place(func(id wire.NodeID) string {
+		for _, m := range members {
+			if m.Member.ID == id {
+				return m.Member.Addr
+			}
+		}
+		return ""
+	}), nil
 }
 
 // Volume tells where a volume and its buffer cache are now, and the address of its sComponent, which is empty if that is not

@@ -367,14 +367,20 @@ func (s *State) placement(id wire.VolumeID) admission.Volume {
 
 // Place says where a volume is.
 func (s *State) Place(v *Volume) admission.Volume {
-	m, _ := s.members.Get(v.Storage)
+	return v.Place(func(id wire.NodeID) string {
+		m, _ := s.members.Get(id)
+		return m.Addr
+	})
+}
+
+// Place says where the volume is; addr gives the addresses of sComponents.
+func (v *Volume) Place(addr func(wire.NodeID) string) admission.Volume {
 	p := admission.Volume{
-		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: m.Addr, Cache: v.Cache, CacheAddr: v.CacheAddr,
+		Volume: v.Volume, Epoch: v.Epoch, SizeBytes: v.SizeBytes, Storage: v.Storage, StorageAddr: addr(v.Storage), Cache: v.Cache, CacheAddr: v.CacheAddr,
 		Copies: v.Copies, Config: v.Config,
 	}
 	for _, r := range v.Replicas {
-		m, _ := s.members.Get(r.Node)
-		p.Replicas = append(p.Replicas, wire.VolumeReplica{Node: r.Node, Addr: m.Addr, Member: r.Member, State: r.State})
+		p.Replicas = append(p.Replicas, wire.VolumeReplica{Node: r.Node, Addr: addr(r.Node), Member: r.Member, State: r.State})
 	}
 	return p
 }

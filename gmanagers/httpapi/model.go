@@ -160,6 +160,15 @@ type VolumeSpec struct {
 	// ApartFrom is a group of volumes of the tenant, that of no vNode.
 	ApartFrom  string `json:"apart_from,omitempty"`
 	ApartLevel string `json:"apart_level,omitempty"`
+	// Replicas is how many sComponents hold it; 0 is 1. The quorums must be such that two writes meet, and a read and a write.
+	Replicas    uint8 `json:"replicas,omitempty"`
+	WriteQuorum uint8 `json:"write_quorum,omitempty"`
+	ReadQuorum  uint8 `json:"read_quorum,omitempty"`
+	Through     bool  `json:"through,omitempty"` // a write is acknowledged when it is at the sComponents
+}
+
+func (v *VolumeSpec) copies() admission.Copies {
+	return admission.Copies{Replicas: v.Replicas, WriteQuorum: v.WriteQuorum, ReadQuorum: v.ReadQuorum, Through: v.Through}
 }
 
 // VNode is a vNode in the books of GPM.
@@ -202,8 +211,21 @@ type Volume struct {
 	StorageAddr string        `json:"storage_addr"`
 	Cache       string        `json:"cache"`
 	CacheAddr   string        `json:"cache_addr"`
-	ApartFrom   string        `json:"apart_from,omitempty"` // its own group
-	ApartLevel  string        `json:"apart_level,omitempty"`
+	// Of a volume with several copies: where they are, under which configuration, and for how many writes and reads wait.
+	Replicas    []VolumeReplica `json:"replicas,omitempty"`
+	Config      uint64          `json:"config,omitempty"`
+	WriteQuorum uint8           `json:"write_quorum,omitempty"`
+	ReadQuorum  uint8           `json:"read_quorum,omitempty"`
+	Through     bool            `json:"through,omitempty"`    // a write is acknowledged when it is at the sComponents
+	ApartFrom   string          `json:"apart_from,omitempty"` // its own group
+	ApartLevel  string          `json:"apart_level,omitempty"`
+}
+
+// VolumeReplica is a copy of a volume.
+type VolumeReplica struct {
+	Node  string `json:"node"`
+	Addr  string `json:"addr"`
+	State string `json:"state"` // in_sync, leaving or filling
 }
 
 // VNodes is the answer of GET /vnodes.
@@ -342,10 +364,17 @@ func vnodeOf(p gpm.Process) VNode {
 }
 
 func volumeOf(w admission.Volume) Volume {
-	return Volume{
+	v := Volume{
 		Volume: w.Volume, Epoch: uint32(w.Epoch), SizeBytes: w.SizeBytes, Storage: string(w.Storage), StorageAddr: w.StorageAddr,
 		Cache: string(w.Cache), CacheAddr: w.CacheAddr,
 	}
+	if v.Through = w.Copies.Through; w.Copies.Replicated() {
+		v.Config, v.WriteQuorum, v.ReadQuorum = w.Config, w.Copies.WriteQuorum, w.Copies.ReadQuorum
+	}
+	for _, r := range w.Replicas {
+		v.Replicas = append(v.Replicas, VolumeReplica{string(r.Node), r.Addr, r.State.String()})
+	}
+	return v
 }
 
 // redundancyOf tells how the memory of a process survives; nil if it does not.

@@ -166,9 +166,11 @@ func (b *volumeBooks) of(p gpm.Process) []Volume {
 			if g.Volume != w.Volume {
 				continue
 			}
-			v.Name, v.Epoch, v.Storage, v.Cache, v.CacheAddr = g.Name, uint32(g.Epoch), string(g.Storage), string(g.Cache), g.CacheAddr
+			was := v.StorageAddr
+			v = volumeOf(g.Place(func(id wire.NodeID) string { return addrOf(b.members, id) }))
+			v.Name = g.Name
 			v.ApartFrom, v.ApartLevel = g.Own.Name()
-			v.StorageAddr = cmp.Or(addrOf(b.members, g.Storage), v.StorageAddr)
+			v.StorageAddr = cmp.Or(v.StorageAddr, was)
 		}
 		out = append(out, v)
 	}
@@ -285,7 +287,7 @@ func (s VNodeSpec) admission() (admission.VNodeSpec, error) {
 		if err != nil {
 			return w, err
 		}
-		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes, Apart: rule})
+		w.Volumes = append(w.Volumes, admission.VolumeSpec{Name: v.Name, SizeBytes: v.SizeBytes, Apart: rule, Copies: v.copies()})
 	}
 	if s.IfFull != "" {
 		var ok bool
@@ -378,11 +380,18 @@ func (q *request) key(spec admission.VNodeSpec) (uint64, error) {
 func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at admission.Placement) error {
 	for i, v := range at.Volumes {
 		req := wire.VolumeCreateReq{Volume: v.Volume, Epoch: v.Epoch, Name: spec.Volumes[i].Name, SizeBytes: v.SizeBytes}
-		err := a.control(ctx, v.StorageAddr, wire.OpVolumeCreate, v.Epoch, &req, nil)
-		if err == nil {
+		there, err := 0, error(nil)
+		for _, at := range v.Places() {
+			cerr := a.control(ctx, at.Addr, wire.OpVolumeCreate, v.Epoch, &req, nil)
+			if cerr == nil {
+				there++
+			} else if err == nil {
+				err = wire.Errorf(wire.KindOf(cerr), "volume %q at %s: %s", req.Name, at.Node, membership.TextOf(cerr))
+			}
+		}
+		if there >= v.Copies.Enough() { // of a copy more the managers see that it is there
 			continue
 		}
-		err = wire.Errorf(wire.KindOf(err), "volume %q at %s: %s", req.Name, v.Storage, membership.TextOf(err))
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
 		made := make([]Volume, i+1)
@@ -404,6 +413,15 @@ func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at ad
 // deleteVolumes removes volumes from their sComponents. What is not there needs no removal.
 func (a *API) deleteVolumes(ctx context.Context, volumes []Volume) (errs []error) {
 	for _, v := range volumes {
+		for _, r := range v.Replicas {
+			err := a.control(ctx, r.Addr, wire.OpVolumeDelete, wire.Epoch(v.Epoch), &wire.VolumeRef{Volume: v.Volume, Epoch: wire.Epoch(v.Epoch)}, nil)
+			if err != nil && !errors.Is(err, wire.ErrNotFound) && !errors.Is(err, wire.ErrUnavailable) { // that drops its copy when it is back
+				errs = append(errs, wire.Errorf(wire.KindOf(err), "volume %d at %s: %s", v.Volume, r.Node, membership.TextOf(err)))
+			}
+		}
+		if len(v.Replicas) > 0 {
+			continue
+		}
 		err := a.deleteVolume(ctx, v.Volume, v.StorageAddr, wire.Epoch(v.Epoch))
 		if err != nil && !errors.Is(err, wire.ErrNotFound) {
 			errs = append(errs, wire.Errorf(wire.KindOf(err), "volume %d at %s: %s", v.Volume, v.Storage, membership.TextOf(err)))

@@ -45,10 +45,11 @@ type Live struct {
 // Stamp is what the proposer knows and the replicas must not ask for themselves: the time, the policy, who was heard of, and
 // chance. Who was heard of is kept by the states, and a stamp tells what changed.
 type Stamp struct {
-	NowMS  int64  // ms since 1970, for listings only
-	Policy string // name of the placement policy
-	Live   []Live // what is news of members, ascending by id; most often nothing
-	Chance uint64 // 64 random bits for the policy; 0 in commands that place nothing
+	NowMS   int64  // ms since 1970 by the clock of the wall, for listings only
+	ClockMS int64  // by the clock of the managers (Clock), by which is decided
+	Policy  string // name of the placement policy
+	Live    []Live // what is news of members, ascending by id; most often nothing
+	Chance  uint64 // 64 random bits for the policy; 0 in commands that place nothing
 }
 
 // heard is the last sign of life of one component.

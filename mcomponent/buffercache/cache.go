@@ -291,7 +291,7 @@ func (c *Cache) write(s uint32, r request, out []Effect) []Effect {
 // begin starts a storage operation.
 func (c *Cache) begin(e Effect, v *volume, slot uint32, out []Effect) []Effect {
 	c.lastID++
-	e.ID, e.Volume, e.Place = c.lastID, v.req.Volume, v.at
+	e.ID, e.Volume, e.Place, e.Copies = c.lastID, v.req.Volume, v.at, v.copies()
 	v.underway++
 	c.inFlight[e.ID] = started{e.Kind, v, slot, e.Mask, e.Version, 0, 0}
 	return append(out, e)

@@ -67,6 +67,7 @@ type Effect struct {
 	Slot    uint32
 	Mask    Mask
 	Version uint64
+	Copies  bool // the volume has several copies: package scomponent/replica does it
 	Attach  wire.VolumeAttachReq
 	Call    uint64
 	Err     error

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -198,6 +199,9 @@ func (s *Store) Put(g uint32, pid wire.PID, page wire.PageNo, c Content) (f Fram
 	}
 	m := &s.frames[f]
 	m.epoch, m.version, m.sum, m.flushed = c.Epoch, c.Version, c.Sum, c.Flushed
+	if canary.On(canary.RetryTwice) {
+		m.version = 0
+	}
 	if !c.Flushed {
 		m.sum = wire.ZeroPageChecksum
 	}

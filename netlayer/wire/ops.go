@@ -75,6 +75,8 @@ const (
 	OpHoldings  Op = 97 // client→P, M, S: HoldingsReq → HoldingsRep
 	OpProbe     Op = 98 // G→P, M, S: ProbeReq → ProbeRep
 
+	OpReadmit Op = 160 // C→G (leader of a group): ReadmitReq → ReadmitRep
+
 	// Moves, of whatever the component holds (MoveKind).
 	OpMoveStart  Op = 100 // G→P, M, S (giver): MoveReq → (empty), at once
 	OpMoveStatus Op = 101 // any→giver: MoveRef → MoveStatusRep
@@ -124,6 +126,7 @@ var opNames = [256]string{
 	OpVolumeDrop: "volume_drop", OpVolumeSwitch: "volume_switch", OpCacheSwitch: "cache_switch",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpReadmit: "readmit",
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",

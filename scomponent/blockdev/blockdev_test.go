@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -164,5 +166,29 @@ func TestAnIllDisk(t *testing.T) {
 	}
 	if slowed, refused := f.Suffered(); slowed != 3 || refused != 2 {
 		t.Errorf("%d slowed, %d refused, want 3 and 2", slowed, refused)
+	}
+}
+
+// TestWhoIsHeldUpGoesOn: once the disk is not slow any more, or is closed.
+func TestWhoIsHeldUpGoesOn(t *testing.T) {
+	for _, end := range []func(f *Faulty){func(f *Faulty) { f.SetIll(Ill{Times: 2}) }, func(f *Faulty) { f.Close() }} {
+		f := NewFaulty(NewMemory())
+		d, err := f.Create("x.img")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.SetIll(Ill{Add: time.Hour})
+		done := make(chan error, 1)
+		go func() { done <- d.Sync() }()
+		for {
+			if slowed, _ := f.Suffered(); slowed > 0 {
+				break
+			}
+			runtime.Gosched()
+		}
+		end(f)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -37,7 +37,7 @@ type Ill struct {
 // atomic load an operation.
 type Faulty struct {
 	Store
-	ill             atomic.Pointer[Ill]
+	ill             atomic.Pointer[sickness]
 	slowed, refused atomic.Uint64
 
 	some   atomic.Bool // there are faults
@@ -45,13 +45,27 @@ type Faulty struct {
 	faults []*armed
 }
 
-// SetIll says what is wrong with the disk from now on.
+// sickness is an Ill that is in force.
+type sickness struct {
+	Ill
+	over chan struct{} // closed when it is not any more: who is held up by it goes on
+}
+
+// SetIll says what is wrong with the disk from now on. Operations that are held up go on at once.
 func (f *Faulty) SetIll(i Ill) {
-	if i == (Ill{}) {
-		f.ill.Store(nil)
-		return
+	var next *sickness
+	if i != (Ill{}) {
+		next = &sickness{i, make(chan struct{})}
 	}
-	f.ill.Store(&i)
+	if was := f.ill.Swap(next); was != nil {
+		close(was.over)
+	}
+}
+
+// Close heals the disk, so that nobody is held up, and closes the store.
+func (f *Faulty) Close() error {
+	f.SetIll(Ill{})
+	return f.Store.Close()
 }
 
 // Suffered is how many operations an ill disk has slowed down, and refused because it was full.
@@ -79,7 +93,12 @@ func (f *Faulty) slow(began time.Time) {
 	}
 	if wait > 0 {
 		f.slowed.Add(1)
-		time.Sleep(wait)
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-i.over:
+		}
 	}
 }
 

@@ -64,6 +64,7 @@ type Group struct {
 	no       uint64 // of the last version
 	now      time.Duration
 	ready    bool  // attached
+	settled  bool  // all that was written under older buffer caches is at enough copies, or nowhere
 	strict   bool  // attached after a buffer cache that left writes which were not synced
 	over     error // fenced or closed
 

@@ -56,8 +56,8 @@ type op struct {
 	id      uint64
 	kind    opKind
 	block   uint64
-	mask    uint8 // of a write: the sectors that the caller has
-	number  uint64
+	mask    uint8             // of a write: the sectors that the caller has
+	number  uint64            // of a mark or flush; of a repair the last version before it
 	version wire.BlockVersion // being put
 	put     bool              // version is set: copies that do not get it miss it
 	phase   phase
@@ -330,7 +330,18 @@ func (g *Group) judgeGather(o *op, out []Effect) []Effect {
 	case o.kind == opWrite || fresh:
 		g.putNew(o)
 		return out
-	case o.kind == opRead && g.agreed(o, v, false), o.kind == opRepair && g.agreed(o, v, true):
+	case o.kind == opRead && g.agreed(o, v, false):
+		has := func(i int) bool {
+			st := &o.seats[i]
+			return st.told && st.have.State == wire.CopyGood && st.have.Version == v
+		}
+		if g.sure(o.block) || g.written(has) {
+			return g.finish(o, nil, out)
+		}
+		if o.under() && g.now < o.hedge {
+			return out // it may be at enough copies
+		}
+	case o.kind == opRepair && g.agreed(o, v, true):
 		return g.finish(o, nil, out)
 	}
 	if o.kind == opRead {
@@ -419,6 +430,15 @@ func (g *Group) agreed(o *op, v wire.BlockVersion, all bool) bool {
 	return true
 }
 
+// sure reports whether a version of a block that r copies agree on was acknowledged, or is at w copies all the same: then no other r
+// copies can tell of an older one later. It is not sure of what a buffer cache that died had begun to write, nor of what failed.
+func (g *Group) sure(block uint64) bool {
+	return g.settled && !slices.ContainsFunc(g.sites, func(s *site) bool {
+		_, missed := s.missed[block]
+		return s.places() && (missed || s.need == needAll)
+	})
+}
+
 // writing reports whether another operation writes the block.
 func (g *Group) writing(o *op) bool {
 	for _, id := range g.order {
@@ -464,8 +484,8 @@ func (g *Group) hopeless(o *op, can func(i int) bool, enough func(func(int) bool
 			kind = k
 		}
 	}
-	if kind == wire.KindNotFound || kind == wire.KindFailed {
-		kind = wire.KindUnavailable // of a copy, not of the volume
+	if kind == wire.KindNotFound || kind == wire.KindFailed || kind == wire.KindNoSpace && o.kind != opWrite {
+		kind = wire.KindUnavailable // of a copy, not of the volume; that a disk is full is the error of who writes, and a reader comes again
 	}
 	return g.finish(o, wire.Errorf(kind, "volume %d: %v: too few copies: %s", g.req.Volume, o.kind, g.missing(o, o.good)), out)
 }

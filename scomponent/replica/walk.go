@@ -48,7 +48,7 @@ func (g *Group) walkDue(due func(time.Duration)) {
 		due(g.walk.after)
 	}
 	if !g.walk.active && g.opt.ScrubEvery > 0 {
-		due(g.scrubAt)
+		due(max(g.scrubAt, g.walk.after))
 	}
 }
 
@@ -231,6 +231,7 @@ func (g *Group) endWalk() {
 		}
 		s.need, s.behind = needNone, false
 	}
+	g.settled = g.settled || g.written(w.on)
 	if w.scrub {
 		g.stats.Scrubs++
 		g.scrubAt = g.now + g.opt.ScrubEvery
@@ -242,7 +243,7 @@ func (g *Group) endWalk() {
 // repair makes all copies of a block the same.
 func (g *Group) repair(block uint64, walks bool, out []Effect) []Effect {
 	g.lastOwn++
-	o := &op{id: Internal + g.lastOwn, kind: opRepair, block: block, phase: phaseGather, walks: walks, seats: make([]seat, len(g.sites)),
+	o := &op{id: Internal + g.lastOwn, kind: opRepair, block: block, number: g.no, phase: phaseGather, walks: walks, seats: make([]seat, len(g.sites)),
 		end: g.now + g.opt.Patience, hedge: g.now + g.opt.Hedge}
 	g.ops[o.id] = o
 	g.order = append(g.order, o.id)
@@ -259,8 +260,8 @@ func (g *Group) repaired(o *op, err error) {
 	}
 	for i, s := range g.sites {
 		done := err == nil && (!o.put && o.seats[i].told || o.seats[i].state == seatGood)
-		if done && !o.put {
-			delete(s.missed, o.block) // it had it
+		if m, ok := s.missed[o.block]; done && ok && !(wire.BlockVersion{Epoch: g.req.Epoch, No: o.number}).Less(m) {
+			delete(s.missed, o.block) // it has what is known of all writes before the repair began, some of which nobody may have
 		}
 		if done {
 			continue

@@ -11,6 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/volume"
 )
@@ -199,8 +201,9 @@ type world struct {
 	nodes   []wire.NodeID
 	cut     map[wire.NodeID]bool
 	faulty  bool // messages are lost, doubled and late
-	g       *Group
-	life    int // of the buffer cache
+	g       *Taped
+	tapes   *tapedtest.Tapes // nil: none
+	life    int              // of the buffer cache
 	req     wire.VolumeAttachReq
 	inst    uint64
 	opID    uint64
@@ -246,7 +249,10 @@ func (w *world) attach() {
 		w.busy[b] = false
 	}
 	w.gen, w.marked, w.broken = 1, false, nil
-	w.g = New(w.opt, w.req, w.inst, 0, w.now)
+	h := TapeHead{Node: "m1", Options: w.opt, Attach: w.req, Instance: w.inst, Now: w.now}
+	if w.g = (&Taped{Group: h.Make()}); w.tapes != nil {
+		w.g.Record(w.tapes, w.g.Group, TapeKind, &h)
+	}
 	w.opID++
 	w.open[w.opID] = &request{kind: opAttach}
 	w.perform(w.g.Attach(w.now, w.opID, nil))
@@ -608,7 +614,7 @@ func (w *world) run(until time.Duration) {
 // copy has everything; and what was flushed survives the loss of every copy that may be lost at once.
 func TestWorld(t *testing.T) {
 	var total Stats
-	fills, caches, lost := 0, 0, 0
+	fills, caches, lost, again := 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		rng := rand.New(rand.NewPCG(seed, 5))
@@ -625,6 +631,9 @@ func TestWorld(t *testing.T) {
 			w.nodes = append(w.nodes, node)
 			w.disks[node] = w.volumeOf(node)
 			w.req.Replicas = append(w.req.Replicas, wire.VolumeReplica{Node: node, Member: 1, State: wire.ReplicaInSync})
+		}
+		if rng.IntN(16) == 0 {
+			w.tapes = &tapedtest.Tapes{}
 		}
 		w.attach()
 		w.faulty = true
@@ -710,13 +719,25 @@ func TestWorld(t *testing.T) {
 		if w.broken != nil || w.reads-was != len(w.is) {
 			t.Fatalf("after the loss of copies %d of %d blocks were read: %v\n%s", w.reads-was, len(w.is), w.broken, w.g.Show())
 		}
+		if w.tapes != nil {
+			again++
+			w.tapes.Again(t, rng, remake)
+		}
 		fills += w.fills
 		caches += w.life - 2
 	})
 	t.Logf("%+v; %d fills, %d buffer caches died, %d copies lost at the end", total, fills, caches, lost)
-	if total.WriteBacks == 0 || total.Repaired == 0 || total.Corrupt == 0 || total.CaughtUp == 0 || total.Missed == 0 || fills == 0 || caches == 0 || lost == 0 {
+	if total.WriteBacks == 0 || total.Repaired == 0 || total.Corrupt == 0 || total.CaughtUp == 0 || total.Missed == 0 || fills == 0 || caches == 0 || lost == 0 || again == 0 {
 		t.Error("the worlds were too kind")
 	}
+}
+
+func remake(_ string, head []byte) (taped.Core, error) {
+	h, err := taped.Read[TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	return h.New()
 }
 
 func sumOf(a, b Stats) Stats {

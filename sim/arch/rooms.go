@@ -16,8 +16,9 @@ const (
 	levelMain       = 6
 )
 
-// vocabularies import nothing of this module: the wire's, that of the flight recorder, and that of the hardware models.
-var vocabularies = []string{"netlayer/wire", "netlayer/tape", "sim/units", "sim/fifo"}
+// vocabularies import nothing of this module: the wire's, that of the flight recorder, those of the
+// hardware models, and the faults that are put in on purpose for tests.
+var vocabularies = []string{"netlayer/wire", "netlayer/tape", "netlayer/canary", "sim/units", "sim/fifo"}
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
@@ -27,7 +28,8 @@ var cores = []string{
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
-	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh", "gmanagers/redundancy",
+	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/repair", "gmanagers/weigh", "gmanagers/redundancy",
+	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh", "gmanagers/redundancy", "gmanagers/repair",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
 	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/launcher"
@@ -52,6 +53,7 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 	}
 	p := promiseOf(c)
 	p.Outlives = w.Outlives()
+	p.Survives = survives(w)
 	breaches := p.Breaches(all)
 	var said []string
 	for _, b := range breaches {
@@ -65,6 +67,21 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 		return usage("the cluster cannot keep its promise through these faults, want others, or --allow-loss:\n%s", strings.Join(said, "\n"))
 	}
 	return nil
+}
+
+// survives is how many sComponents may be lost at a time without a volume of a workload being lost. Whether a trace has volumes is not known
+// yet, so a vNode that does not say how they are kept may have one without a copy.
+func survives(w *configs.Workload) int {
+	least := admission.MaxReplicas
+	for i := range w.Vnodes {
+		v := &w.Vnodes[i]
+		named := v.CopiesOf("").Survives()
+		for _, e := range v.Volumes {
+			named = min(named, e.Copies().Survives())
+		}
+		least = min(least, named)
+	}
+	return least
 }
 
 // promiseOf is what a cluster outlives.

@@ -138,9 +138,27 @@ func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
 				vol.ApartFrom = value
 			case "apart_level":
 				vol.ApartLevel = value
+			case "replicas", "write_quorum", "read_quorum":
+				n, err := strconv.ParseUint(value, 10, 8)
+				if err != nil {
+					return s, usage("--volume %s: %s: %q, want a number", name, key, value)
+				}
+				*map[string]*uint8{"replicas": &vol.Replicas, "write_quorum": &vol.WriteQuorum, "read_quorum": &vol.ReadQuorum}[key] = uint8(n)
+			case "write":
+				if value != configs.WriteBack && value != configs.WriteThrough {
+					return s, usage("--volume %s: write: %q, want %s or %s", name, value, configs.WriteBack, configs.WriteThrough)
+				}
+				vol.Through = value == configs.WriteThrough
 			default:
-				return s, usage("--volume %s: %q, want apart_from=GROUP or apart_level=component or rack", name, one)
+				return s, usage("--volume %s: %q, want apart_from=GROUP, apart_level=component or rack, replicas=N, write_quorum=N, read_quorum=N or write=back or through", name, one)
 			}
+		}
+		quorums := configs.Volume{Replicas: int(max(vol.Replicas, 1)), WriteQuorum: int(vol.WriteQuorum), ReadQuorum: int(vol.ReadQuorum), Write: configs.WriteBack}.Copies()
+		for _, f := range quorums.Faults() {
+			return s, usage("--volume %s: %s: %s", name, f.Key, f.Text)
+		}
+		if quorums.Replicated() {
+			vol.WriteQuorum, vol.ReadQuorum = quorums.WriteQuorum, quorums.ReadQuorum
 		}
 		s.Volumes = append(s.Volumes, vol)
 	}
@@ -208,7 +226,7 @@ func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay
 	}
 	s.Threads = uint32(p.Spec.Threads)
 	for _, vol := range p.Volumes() {
-		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: vol.Name, SizeBytes: vol.SizeBytes})
+		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: vol.Name, SizeBytes: vol.SizeBytes, Through: vol.Copies.Through})
 	}
 	return p, nil
 }
@@ -244,10 +262,14 @@ func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNode
 		Home: wire.Owner{Node: wire.NodeID(d.Home.Node), Addr: d.Home.Addr, Epoch: wire.Epoch(d.Home.Epoch)},
 	}
 	for _, w := range d.Volumes {
-		at.Volumes = append(at.Volumes, replay.VolumeAt{
+		v := replay.VolumeAt{
 			ID: w.Volume, Epoch: wire.Epoch(w.Epoch), SizeBytes: w.SizeBytes, Storage: wire.NodeID(w.Storage), StorageAddr: w.StorageAddr,
-			Cache: wire.NodeID(w.Cache), CacheAddr: w.CacheAddr,
-		})
+			Cache: wire.NodeID(w.Cache), CacheAddr: w.CacheAddr, Config: w.Config, WriteQuorum: w.WriteQuorum, ReadQuorum: w.ReadQuorum, Through: w.Through,
+		}
+		for _, r := range w.Replicas {
+			v.Replicas = append(v.Replicas, wire.VolumeReplica{Node: wire.NodeID(r.Node), Addr: r.Addr, State: states[r.State]})
+		}
+		at.Volumes = append(at.Volumes, v)
 	}
 	net := r.st.Cluster.Netlayer.Peer
 	net.Cluster, net.Token, net.Role, net.Node = r.st.ClusterID, r.st.Cluster.Token, wire.RoleClient, "vnode"
@@ -261,6 +283,11 @@ func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNode
 		return fmt.Errorf("start at %s: %w", d.Node, err)
 	}
 	return nil
+}
+
+// states are those of copies by their names.
+var states = map[string]wire.ReplicaState{
+	wire.ReplicaInSync.String(): wire.ReplicaInSync, wire.ReplicaLeaving.String(): wire.ReplicaLeaving, wire.ReplicaFilling.String(): wire.ReplicaFilling,
 }
 
 func vnodePath(pid wire.PID) string { return "/vnodes/" + strconv.FormatUint(uint64(pid), 10) }
@@ -426,7 +453,20 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		if v.ApartFrom != "" {
 			own = fmt.Sprintf(", apart from group %s by %s", v.ApartFrom, v.ApartLevel)
 		}
-		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)%s", v.Name, configs.FormatBytes(v.SizeBytes), v.Storage, v.Cache, v.Epoch, own)
+		at := v.Storage
+		for i, r := range v.Replicas {
+			if i == 0 {
+				at = fmt.Sprintf("w %d, r %d of", v.WriteQuorum, v.ReadQuorum)
+			}
+			at += " " + r.Node
+			if r.State != wire.ReplicaInSync.String() {
+				at += " (" + r.State + ")"
+			}
+		}
+		if v.Through {
+			own = ", written through" + own
+		}
+		row(fmt.Sprintf("volume %d", v.Volume), "%s, %s at %s, buffer cache %s (epoch %d)%s", v.Name, configs.FormatBytes(v.SizeBytes), at, v.Cache, v.Epoch, own)
 	}
 	switch p := d.Progress; {
 	case d.ProgressError != "":

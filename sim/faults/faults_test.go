@@ -24,6 +24,10 @@ func TestSentences(t *testing.T) {
 		"at 5s partition p1|m1 , m2 for 3000ms":          "at 5s partition p1 | m1,m2 for 3s",
 		"partition p1->m1":                               "partition p1 -> m1",
 		"at 0.05% restart any m":                         "",
+		"at migrating kill m2":                           "",
+		"at recovering 3 kill m2":                        "",
+		"at admitting+2ms lose 1% for 1s":                "at admitting +2ms lose 1% for 1s",
+		"at checkpointing 12 + 1500us restart s1":        "at checkpointing 12 +1500us restart s1",
 		"at 0s pause gpm-leader for 1m30s":               "at 0s pause gpm-leader for 90s",
 		"kill any pcomponent for 1h":                     "kill any p for 1h",
 		"delay 20ms":                                     "",
@@ -70,6 +74,10 @@ func TestSyntaxErrors(t *testing.T) {
 		{"at 101% kill m1", 4, `"101%", want a part of the run`},
 		{"at 0.00001% kill m1", 4, "want a part"},
 		{"at -5s kill m1", 4, `"-5s", want`},
+		{"at idle kill m1", 4, `"idle", want a part of the run from 0% to 100%, or a time since its start, as in 5s, or one of migrating, recovering,`},
+		{"at migrating 0 kill m1", 14, `"0", want for which time, 1 to`},
+		{"at migrating +0s kill m1", 15, `"0s", want a duration, as in 2ms, above 0`},
+		{"at migrating 2", 15, `the end, want one of kill,`},
 		{"at 5 kill m1", 4, `"5", want`},
 		{"at 2000h kill m1", 4, "at most 1000h"},
 		{"at 5s kill", 11, "the end, want a component, as in m2, any m or gpm-leader"},
@@ -282,11 +290,13 @@ func drawnFault(t *rapid.T) Fault {
 		return rapid.SliceOfN(rapid.Custom(func(*rapid.T) Who { return who() }), 1, 4).Draw(t, "side")
 	}
 	f := Fault{Kind: Kind(rapid.IntRange(int(Kill), int(DiskFull)).Draw(t, "kind"))}
-	switch rapid.IntRange(0, 2).Draw(t, "at") {
+	switch rapid.IntRange(0, 3).Draw(t, "at") {
 	case 1:
 		f.At = Moment{Given: true, Progress: true, Share: Share(rapid.Uint32Range(0, uint32(Whole)).Draw(t, "share"))}
 	case 2:
 		f.At = Moment{Given: true, After: time.Duration(rapid.Int64Range(0, int64(MaxDuration)).Draw(t, "after"))}
+	case 3:
+		f.At = Moment{Given: true, Phase: Phase(rapid.IntRange(1, Phases-1).Draw(t, "phase")), Nth: rapid.Uint32Range(0, MaxNth).Draw(t, "nth"), After: time.Duration(rapid.Int64Range(0, int64(MaxDuration)).Draw(t, "later"))}
 	}
 	if f.Kind.Lasts() && rapid.Bool().Draw(t, "lasts") {
 		f.For = time.Duration(rapid.Int64Range(1, int64(MaxDuration)).Draw(t, "for"))

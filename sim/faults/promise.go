@@ -18,6 +18,9 @@ type Promise struct {
 	Nodes                 []Node
 	// Outlives is how many mComponents the memory of every process survives at a time, by copies at others; 0 if one has none.
 	Outlives int
+	// Survives is how many sComponents may be lost at a time without a volume being lost or out of reach: the least of all volumes that are
+	// used. 0 if one of them has no copy elsewhere.
+	Survives int
 }
 
 // Breach is a fault of a list that costs what the promise is about.
@@ -32,7 +35,7 @@ func (b Breach) String() string { return fmt.Sprintf("%q: %s", b.Fault.String(),
 // Breaches are the faults of a list that break the promise.
 func (p *Promise) Breaches(list []Fault) (out []Breach) {
 	for i, f := range list {
-		if cost := p.cost(f, list, i); cost != "" {
+		if cost := p.cost(f, list, i); cost != "" && !p.outlived(list, i) {
 			out = append(out, Breach{i, f, cost})
 		}
 	}
@@ -164,7 +167,7 @@ func (p *Promise) back(f Fault, later []Fault) bool {
 		return !p.outlasts(f.For)
 	}
 	for _, g := range later {
-		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Progress == g.At.Progress &&
+		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Phase == Idle && g.At.Phase == Idle && f.At.Progress == g.At.Progress &&
 			(f.At.Progress || !p.outlasts(max(g.At.After-f.At.After, 1))) {
 			return true
 		}

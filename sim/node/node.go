@@ -15,6 +15,7 @@ import (
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/blockdev"
 )
 
 // maxProbes bounds the probes that a component makes at a time for managers: each holds a worker for up to a lease.
@@ -99,7 +100,9 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err != nil {
 		return err
 	}
-	faults.disk = pt.disk
+	if faults.disk = pt.disk; pt.disk != nil { // a node that stops does not wait for its disk to be slow
+		defer context.AfterFunc(ctx, func() { pt.disk.SetIll(blockdev.Ill{}) })()
+	}
 	if err := mon.registry.Register(faults); err != nil {
 		return errors.Join(fmt.Errorf("register metrics: %w", err), pt.close(ctx))
 	}

@@ -30,6 +30,7 @@ import (
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
+	volumereplica "splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -296,6 +297,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
+	case volumereplica.TapeKind:
+		return newReplicas(head)
 	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)
 	case volumemove.TakerTapeKind:

@@ -5,6 +5,7 @@ import (
 
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
+	"splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -29,6 +30,15 @@ func newIOSched(head []byte) (core, error) {
 	}
 	s, err := h.New()
 	return newCalled(fmt.Sprintf("flushes of volume %d of %s", h.Volume, h.Node), s, err)
+}
+
+func newReplicas(head []byte) (core, error) {
+	h, err := headed[replica.TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	g, err := h.New()
+	return newCalled(fmt.Sprintf("copies of volume %d at %s", h.Attach.Volume, h.Node), g, err)
 }
 
 func newVolumeGiver(head []byte, o *ExecuteOptions) (core, error) {

@@ -130,7 +130,7 @@ func (r *controller) relocate(ctx context.Context) {
 		for _, v := range r.vnodes {
 			for i := range v.volumes {
 				if w := &v.volumes[i]; w.Volume == n.Volume && addrs[n.Storage] != "" {
-					w.Epoch, w.Storage, w.StorageAddr, w.Cache = n.Epoch, n.Storage, addrs[n.Storage], n.Cache
+					*w = n.Place(func(id wire.NodeID) string { return addrs[id] })
 				}
 			}
 		}

@@ -2,6 +2,10 @@ package replay
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"splitkernel/configs"
 	"splitkernel/gmanagers/admission"
@@ -14,6 +18,7 @@ import (
 // Program is the replay of one trace as a process of a vNode that somebody else has admitted, outside of a run.
 type Program struct {
 	Spec Spec // without its place
+	v    *configs.VNode
 	info trace.Info
 }
 
@@ -23,7 +28,10 @@ func NewProgram(ctx context.Context, v *configs.VNode) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Spec: specOf(v, v.Trace, info), info: info}, nil
+	if err := checkVolumes(v, info); err != nil {
+		return nil, err
+	}
+	return &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}, nil
 }
 
 // specOf is what is known of a process before it is placed.
@@ -42,13 +50,44 @@ func specOf(v *configs.VNode, path string, info trace.Info) Spec {
 func (p *Program) Trace() Trace { return Trace{Path: p.Spec.Trace, Info: p.info} }
 
 // Volumes are those that the process needs, in the order in which Start wants them.
-func (p *Program) Volumes() []admission.VolumeSpec { return volumesOf(p.Spec.Name, p.info) }
+func (p *Program) Volumes() []admission.VolumeSpec { return volumesOf(p.v, p.info) }
 
-func volumesOf(name string, info trace.Info) (out []admission.VolumeSpec) {
+func volumesOf(v *configs.VNode, info trace.Info) (out []admission.VolumeSpec) {
 	for _, vol := range info.Volumes {
-		out = append(out, admission.VolumeSpec{Name: name + "-" + vol.Name, SizeBytes: max(vol.SizeBytes, wire.PageSize)})
+		out = append(out, admission.VolumeSpec{Name: v.Name + "-" + vol.Name, SizeBytes: max(vol.SizeBytes, wire.PageSize), Copies: v.CopiesOf(vol.Name)})
 	}
 	return out
+}
+
+// checkVolumes reports entries of a vNode for volumes that its trace has not.
+func checkVolumes(v *configs.VNode, info trace.Info) error {
+	var errs []error
+	for i, e := range v.Volumes {
+		if e.Name == "" || slices.ContainsFunc(info.Volumes, func(have trace.VolumeInfo) bool { return have.Name == e.Name }) {
+			continue
+		}
+		var names []string
+		for _, have := range info.Volumes {
+			names = append(names, have.Name)
+		}
+		want := "one of " + strings.Join(names, ", ")
+		if len(names) == 0 {
+			want = "none: the trace has no block requests"
+		}
+		errs = append(errs, fmt.Errorf("vnodes.%s.volumes[%d].name: %q, want %s", v.Name, i, e.Name, want))
+	}
+	return errors.Join(errs...)
+}
+
+// VolumeOptions is where an admitted volume is, for its process.
+func VolumeOptions(p admission.Volume) pcomponent.VolumeOptions {
+	o := pcomponent.VolumeOptions{
+		ID: p.Volume, Epoch: p.Epoch, SizeBytes: p.SizeBytes, Storage: p.Storage, StorageAddr: p.StorageAddr, Cache: p.Cache, CacheAddr: p.CacheAddr, Through: p.Copies.Through,
+	}
+	if p.Copies.Replicated() {
+		o.Replicas, o.Config, o.WriteQuorum, o.ReadQuorum = p.Replicas, p.Config, p.Copies.WriteQuorum, p.Copies.ReadQuorum
+	}
+	return o
 }
 
 // VolumeAt says where a volume of a process is.

@@ -18,7 +18,6 @@ import (
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
-	"splitkernel/pcomponent"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
@@ -250,7 +249,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 		level, _ := apart.ParseLevel(v.v.ApartLevel)
 		want.Apart = apart.Rule{Group: v.v.ApartFrom, Level: level}
 	}
-	want.Volumes = volumesOf(v.v.Name, v.info)
+	want.Volumes = volumesOf(v.v, v.info)
 	return want
 }
 
@@ -293,12 +292,18 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 		name := v.info.Volumes[i].Name
 		v.volumes, v.names = append(v.volumes, p), append(v.names, name)
 		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: want.Volumes[i].Name, SizeBytes: p.SizeBytes}
-		if err := r.peer(netlayer.Addr(p.StorageAddr)).Control(ctx, wire.OpVolumeCreate, p.Epoch, &req, nil); err != nil {
-			return fmt.Errorf("volume %s at %s: %w", name, p.Storage, err)
+		made, errs := 0, []error(nil)
+		for _, at := range p.Places() {
+			if err := r.peer(netlayer.Addr(at.Addr)).Control(ctx, wire.OpVolumeCreate, p.Epoch, &req, nil); err != nil {
+				errs = append(errs, fmt.Errorf("volume %s at %s: %w", name, at.Node, err))
+			} else {
+				made++
+			}
 		}
-		v.spec.Volumes = append(v.spec.Volumes, pcomponent.VolumeOptions{
-			ID: p.Volume, Epoch: p.Epoch, SizeBytes: p.SizeBytes, Storage: p.Storage, StorageAddr: p.StorageAddr, Cache: p.Cache, CacheAddr: p.CacheAddr,
-		})
+		if made < p.Copies.Enough() { // of a copy more the managers see that it is there
+			return errors.Join(errs...)
+		}
+		v.spec.Volumes = append(v.spec.Volumes, VolumeOptions(p))
 	}
 	return nil
 }
@@ -688,6 +693,9 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 // deleteVolume deletes a volume, after it if it has moved: the managers may learn of that a little later. A sComponent that does
 // not have it is believed only if GSM has it there, too, or not at all: else it would stay where it went.
 func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) error {
+	if v.Copies.Replicated() {
+		return r.deleteCopies(ctx, v)
+	}
 	for {
 		err := r.peer(netlayer.Addr(v.StorageAddr)).Control(ctx, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
 		moved := errors.Is(err, wire.ErrNotOwner) || errors.Is(err, wire.ErrStale) // or its buffer cache has
@@ -710,6 +718,25 @@ func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) erro
 		}
 		v.Epoch, v.Storage, v.StorageAddr = now.Epoch, now.Storage, addr
 	}
+}
+
+// deleteCopies deletes a volume at every sComponent that has a copy by the books. One that does not answer drops its copy when it is back
+// and is asked what it holds.
+func (r *controller) deleteCopies(ctx context.Context, v *admission.Volume) error {
+	now, err := r.gm.VolumeNow(ctx, v.Volume)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, at := range now.Places() {
+		err := r.peer(netlayer.Addr(at.Addr)).Control(ctx, wire.OpVolumeDelete, now.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: now.Epoch}, nil)
+		switch wire.KindOf(err) {
+		case wire.KindNone, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout:
+		default:
+			errs = append(errs, fmt.Errorf("at %s: %w", at.Node, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // relocatePause is the pause before the managers are asked again where a volume went.

@@ -29,6 +29,8 @@ func ReadTraces(ctx context.Context, w *configs.Workload, dir string) ([]Trace, 
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("vnodes.%s.trace: %w", v.Name, err))
+		} else if err := checkVolumes(v, t.Info); err != nil {
+			faults = append(faults, err)
 		}
 		traces = append(traces, t)
 	}

@@ -169,7 +169,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 		case n.Manager != nil:
 			m := n.Manager
 			out.Managers = vcluster.Managers{
-				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000),
+				GPMPolicy: m.GPMPolicy, GMMPolicy: m.GMMPolicy, GSMPolicy: m.GSMPolicy, CachePolicy: m.CachePolicy, Overcommit: uint64(m.Overcommit * 1000), ReplaceAfter: time.Duration(m.ReplaceAfterMS) * time.Millisecond,
 				Settings: admission.Settings{ThreadsPerCore: uint64(m.ThreadsPerCore), Quotas: m.Quotas},
 			}
 			if o.Placement == nil {
@@ -273,7 +273,7 @@ func (p *vprocess) place() error {
 }
 
 func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOptions {
-	return vcluster.VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache}
+	return vcluster.VolumeAt(v, name)
 }
 
 // notice finds out, as who drives a live run does, that the pComponent has gone.

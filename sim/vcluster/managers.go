@@ -229,7 +229,7 @@ func (g *managers) liveOf(m *wire.Member) membership.Live {
 
 // stamp is that of a command; of says whose members it tells of, 0 nobody's.
 func (g *managers) stamp(policy string, of wire.Manager) membership.Stamp {
-	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
+	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), ClockMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
 	if of != 0 {
 		s.Live, s.Chance = g.live(of), g.chance.Uint64()
 	}

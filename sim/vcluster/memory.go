@@ -110,6 +110,7 @@ func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stam
 	if m.c.metered {
 		m.owners.Count(slot)
 	}
+	m.tellServed(pid, page, epoch)
 	return nil
 }
 
@@ -133,6 +134,7 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) (uint32, 
 		}
 	}
 	m.flushes++
+	m.tellServed(pid, f.Page, f.epoch)
 	return slot, nil
 }
 

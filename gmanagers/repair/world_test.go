@@ -1,0 +1,247 @@
+package repair
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/netlayer/wire"
+)
+
+// world is books of some volumes, components that are told, and a keeper whose leader changes. Answers come late, out of order, or never.
+type world struct {
+	t       *rapid.T
+	now     time.Duration
+	k       *Keeper
+	books   map[wire.VolumeID]*booked
+	pending []Effect
+	told    map[wire.VolumeID]wire.Epoch // by the pComponent, the newest
+	filled  map[wire.NodeID]int          // by sComponent, how far its copy is
+}
+
+// booked is a volume in the books, with what is true of it.
+type booked struct {
+	v      Volume
+	config uint64 // that the buffer cache has
+	served wire.Epoch
+	lost   bool // writes died that were not flushed
+	over   bool // and the books say so
+}
+
+// unsettled is what the books say that volumes need.
+func (w *world) unsettled() (out []Volume) {
+	for id := range wire.VolumeID(4) {
+		b := w.books[id]
+		if b == nil || b.over {
+			continue
+		}
+		v := b.v
+		if v.Gone != "" || v.Recached || v.Missing != "" || v.Unconfirmed || len(v.Back) > 0 || v.fills() != nil {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (w *world) sync() {
+	w.take(w.k.Sync(w.now, w.unsettled(), nil))
+	w.take(w.k.Tick(w.now, nil))
+	if err := w.k.CheckInvariants(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) take(out []Effect) { w.pending = append(w.pending, out...) }
+
+// carry out performs an effect and answers it, perhaps.
+func (w *world) carry(e Effect, lost bool) {
+	b := w.books[e.Volume]
+	p := &b.v.Place
+	var rep wire.VolumeConfigRep
+	var err error
+	switch e.Kind {
+	case Propose:
+		err = w.apply(b, e.Change)
+	case Create:
+		if f := b.v.fills(); f == nil || f.Node != e.Node {
+			err = wire.Errorf(wire.KindBusy, "it is not to fill any more")
+		}
+	case Config:
+		q := e.Config.Volume
+		if e.Node != p.Cache || b.v.Gone != "" || q.Epoch != p.Epoch {
+			err = wire.Errorf(wire.KindUnavailable, "%s does not have it", e.Node)
+			break
+		}
+		b.config = max(b.config, q.Config)
+		rep = wire.VolumeConfigRep{Config: b.config}
+		for _, r := range q.Replicas {
+			if r.State == wire.ReplicaFilling && b.config == q.Config {
+				w.filled[r.Node]++
+				rep.InSync = w.filled[r.Node] >= 3
+			}
+		}
+	case Attach:
+		switch {
+		case e.Node != p.Cache:
+			err = wire.Errorf(wire.KindUnavailable, "%s does not run", e.Node)
+		case b.lost:
+			err = wire.Errorf(wire.KindFailed, "writes were not flushed")
+		default:
+			b.served = e.Attach.Epoch
+		}
+	case Tell:
+		if e.Switch.Epoch > b.served && !b.lost { // an older one is late and changes nothing
+			w.t.Fatalf("volume %d: the pComponent is told of epoch %d, served is %d", e.Volume, e.Switch.Epoch, b.served)
+		}
+		w.told[e.Volume] = max(w.told[e.Volume], e.Switch.Epoch)
+	}
+	if lost {
+		return
+	}
+	w.take(w.k.Answered(w.now, e.Volume, e.Call, rep, err, nil))
+}
+
+// apply is what the replicated state does.
+func (w *world) apply(b *booked, c Change) error {
+	p := &b.v.Place
+	stale := wire.Errorf(wire.KindStale, "other books")
+	switch c.Verb {
+	case Replace, Synced, Seen, Confirmed:
+		if c.Config != p.Config {
+			return stale
+		}
+	}
+	switch c.Verb {
+	case Recache, Told, Lose, Confirmed:
+		if c.Epoch != p.Epoch {
+			return stale
+		}
+	}
+	next := slices.Clone(p.Replicas)
+	at := slices.IndexFunc(next, func(r wire.VolumeReplica) bool { return r.Node == c.Node })
+	switch c.Verb {
+	case Replace:
+		if at < 0 || b.v.Missing != c.Node {
+			return stale
+		}
+		fresh := wire.VolumeReplica{Node: wire.NodeID(fmt.Sprintf("t%d-%d", p.Volume, p.Config)), State: wire.ReplicaFilling}
+		if next[at].State == wire.ReplicaFilling {
+			next[at] = fresh
+		} else {
+			next[at].State = wire.ReplicaLeaving
+			next = append(next, fresh)
+		}
+		p.Replicas, p.Config, b.v.Missing, b.v.Dead, b.v.Unconfirmed = next, p.Config+1, "", false, true
+	case Synced:
+		if at < 0 || next[at].State != wire.ReplicaFilling || w.filled[c.Node] < 3 {
+			w.t.Fatalf("volume %d: %s is said to be in sync, it has %d of 3", p.Volume, c.Node, w.filled[c.Node])
+		}
+		next[at].State = wire.ReplicaInSync
+		p.Replicas = slices.DeleteFunc(next, func(r wire.VolumeReplica) bool { return r.State == wire.ReplicaLeaving })
+		p.Config++
+		b.v.Unconfirmed = true
+	case Confirmed:
+		if b.config != p.Config {
+			w.t.Fatalf("volume %d: configuration %d is said to be in force, the buffer cache has %d", p.Volume, p.Config, b.config)
+		}
+		b.v.Unconfirmed = false
+	case Seen:
+		b.v.Back = slices.DeleteFunc(slices.Clone(b.v.Back), func(x Back) bool { return x.Node == c.Node && x.Member == c.Member })
+	case Recache:
+		p.Epoch += 3
+		p.Cache += "x"
+		b.v.Gone, b.v.Recached, b.config = "", true, 0
+	case Told:
+		if b.served != p.Epoch || w.told[p.Volume] != p.Epoch {
+			w.t.Fatalf("volume %d: epoch %d is said to be told, served is %d, the pComponent knows %d", p.Volume, p.Epoch, b.served, w.told[p.Volume])
+		}
+		b.v.Recached = false
+	case Lose:
+		if !b.lost {
+			w.t.Fatalf("volume %d is said to be lost", p.Volume)
+		}
+		b.over = true
+	}
+	return nil
+}
+
+// TestEveryVolumeIsSettled: whatever answers are lost, late or out of order, and however often the leader changes, nothing is said that is not
+// true, and when nothing more goes wrong every volume has what it needs within a bound.
+func TestEveryVolumeIsSettled(t *testing.T) {
+	settled := 0
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{t: t, books: map[wire.VolumeID]*booked{}, told: map[wire.VolumeID]wire.Epoch{}, filled: map[wire.NodeID]int{}}
+		after := time.Duration(rapid.IntRange(0, 3000).Draw(t, "replace after")) * time.Millisecond
+		w.k = New(after)
+		for id := range wire.VolumeID(4) {
+			b := &booked{v: Volume{Client: "p", Place: admission.Volume{Volume: id, Epoch: 1, Cache: "m", Config: 1, Copies: admission.Copies{Replicas: 3, WriteQuorum: 2, ReadQuorum: 2}}}}
+			for i := range 3 {
+				b.v.Place.Replicas = append(b.v.Place.Replicas, wire.VolumeReplica{Node: wire.NodeID(fmt.Sprintf("s%d-%d", id, i)), State: wire.ReplicaInSync})
+			}
+			b.served, b.config = 1, 1
+			w.books[id] = b
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			w.now += time.Duration(rapid.IntRange(0, 700).Draw(t, "ms")) * time.Millisecond
+			b := w.books[wire.VolumeID(rapid.IntRange(0, 3).Draw(t, "volume"))]
+			p := &b.v.Place
+			switch rapid.IntRange(0, 11).Draw(t, "what") {
+			case 0:
+				if b.v.Missing == "" {
+					r := p.Replicas[rapid.IntRange(0, len(p.Replicas)-1).Draw(t, "copy")]
+					if f := b.v.fills(); f != nil {
+						r = *f
+					}
+					b.v.Missing, b.v.Dead, b.v.Why = r.Node, rapid.Bool().Draw(t, "dead"), "it is gone"
+				}
+			case 1:
+				if b.v.Gone == "" && b.served == p.Epoch {
+					b.v.Gone, b.lost = "it is dead", rapid.IntRange(0, 3).Draw(t, "lost") == 0
+				}
+			case 2:
+				b.v.Back = []Back{{p.Replicas[0].Node, wire.Epoch(w.now)}}
+			case 3:
+				w.k = New(after) // another leads
+				w.pending = nil
+			default:
+				if n := len(w.pending); n > 0 {
+					i := rapid.IntRange(0, n-1).Draw(t, "which")
+					e := w.pending[i]
+					w.pending = slices.Delete(w.pending, i, i+1)
+					w.carry(e, rapid.IntRange(0, 4).Draw(t, "answer") == 0)
+				}
+			}
+			w.sync()
+		}
+		end := w.now + time.Minute
+		for len(w.unsettled()) > 0 && w.now < end {
+			for len(w.pending) > 0 {
+				e := w.pending[0]
+				w.pending = w.pending[1:]
+				w.carry(e, false)
+			}
+			w.sync()
+			if len(w.pending) == 0 {
+				next, ok := w.k.Next()
+				if !ok && len(w.unsettled()) > 0 {
+					t.Fatalf("nothing is due, and these are not settled: %+v", w.unsettled())
+				}
+				w.now = max(w.now+time.Millisecond, next)
+			}
+		}
+		if left := w.unsettled(); len(left) > 0 {
+			t.Fatalf("after a minute: %+v", left)
+		}
+		for _, b := range w.books {
+			settled += cmp.Compare(b.v.Place.Config+uint64(b.v.Place.Epoch), 2)
+		}
+	})
+	if settled == 0 {
+		t.Error("nothing was changed: nothing is tested")
+	}
+}
