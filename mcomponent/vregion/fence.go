@@ -47,7 +47,7 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 	o.member.end()
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used {
-			if !canary.On(canary.ForgetfulFence) || r.life == serving {
+			if !canary.On(canary.ForgetfulFence) || r.epoch == 1 {
 				slots = append(slots, uint32(i))
 			}
 			if r.life != arriving && r.life != holding { // which somebody else serves

@@ -21,7 +21,7 @@ const (
 	LastRound        Canary = 4 // what is written to a volume while the last blocks of a round of its copy are under way is not copied again
 	RetryTwice       Canary = 5 // a page that has moved does not know which flush it had last, so that one that is sent again is applied again
 	ZeroAfterMove    Canary = 6 // a process that has moved takes pages that it flushed for untouched ones, and fills them with zeros
-	ForgetfulFence   Canary = 7 // a fence leaves the frames of a vRegion that is on its way elsewhere
+	ForgetfulFence   Canary = 7 // a fence leaves the frames of vRegions that have moved
 	Revive           Canary = 8 // a component that was declared dead is told by its next heartbeat that it is a member
 )
 

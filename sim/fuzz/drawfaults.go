@@ -138,7 +138,7 @@ func (d die) fault(w *World, gentle bool) faults.Fault {
 				f.Part = d.share(0.01, 0.2)
 			}
 		case faults.Reorder:
-			f.By = d.span(10*time.Microsecond, 20*time.Millisecond)
+			f.By = d.span(10*time.Microsecond, 300*time.Millisecond)
 		}
 	case faults.SlowDisk:
 		f.Node = who(d.node(w, wire.RoleStorage))

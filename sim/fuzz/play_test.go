@@ -19,7 +19,7 @@ import (
 // dailySeeds is how many seeds the test of every day plays: it is a look whether all is there. make fuzz-smoke plays thousands.
 func dailySeeds() uint64 {
 	if raceEnabled {
-		return 8
+		return 3
 	}
 	return 120
 }

@@ -22,7 +22,7 @@ import (
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/recovery"
-	"splitkernel/mcomponent/replica"
+	memreplica "splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
@@ -30,7 +30,7 @@ import (
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
-	volumereplica "splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -277,9 +277,9 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newTaker(head)
 	case migrate.GiverTapeKind:
 		return newGiver(head, o)
-	case replica.PrimaryTapeKind:
+	case memreplica.PrimaryTapeKind:
 		return newPrimary(head)
-	case replica.HolderTapeKind:
+	case memreplica.HolderTapeKind:
 		return newHolder(head)
 	case recovery.TapeKind:
 		return newRecovery(head, o)
@@ -297,7 +297,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
-	case volumereplica.TapeKind:
+	case quorum.TapeKind:
 		return newReplicas(head)
 	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)
