@@ -77,6 +77,8 @@ type VNode struct {
 	QueueDeadlineMS int `yaml:"queue_deadline_ms"`
 	// MemoryBytes is reserved for it in whole vRegions, so that its first ones cannot be refused; 0 reserves none.
 	MemoryBytes uint64
+	// Memory is what its memory survives.
+	Memory Memory
 	// Excache is the process's share of its pComponent's cache.
 	Excache ExCache
 	// Volumes say how volumes of its trace are kept; one that none names has one copy.
@@ -178,7 +180,7 @@ func DefaultWorkload() Workload { return Workload{Seed: 1} }
 func DefaultVNode() VNode {
 	return VNode{
 		Order: OrderTrace, Repeat: 1, Tenant: admission.DefaultTenant, Priority: admission.DefaultPriority, IfFull: admission.Refuse.String(),
-		ApartLevel: apart.Component.String(), QueueDeadlineMS: admission.DefaultDeadlineMS, Excache: ExCache{Options: excache.DefaultOptions()},
+		ApartLevel: apart.Component.String(), QueueDeadlineMS: admission.DefaultDeadlineMS, Memory: DefaultMemory(), Excache: ExCache{Options: excache.DefaultOptions()},
 	}
 }
 
@@ -309,6 +311,7 @@ func (v *VNode) validateAdmission(fs *faults, prefix string) {
 	if v.MemoryBytes > math.MaxInt64 {
 		fs.add(prefix+"memory_bytes", "%d, want at most %d", v.MemoryBytes, int64(math.MaxInt64))
 	}
+	v.Memory.validate(fs, prefix+"memory.")
 }
 
 func (x ExCache) validate(fs *faults, prefix string) {

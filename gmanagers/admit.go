@@ -36,17 +36,18 @@ const (
 // driver performs what the cores of admission decide while this process leads: it sends steps and changes in batches and
 // wakes who waits. Lock order: d.mu before m.mu, and before a stale read of the host.
 type driver struct {
-	m        *Managers
-	host     *raftsm.Host
-	client   *client.Client
-	movers   [wire.GSM + 1]*mover
-	vigils   [wire.GSM + 1]*vigil
-	moving   *client.Client // of the movers, as is peers
-	peers    *components
-	keeping  *components        // of the keeper: the movers close theirs when nothing moves
-	ctx      context.Context    // ends with Run
-	settings admission.Settings // what this process says of admissions
-	wg       sync.WaitGroup     // senders
+	m         *Managers
+	host      *raftsm.Host
+	client    *client.Client
+	movers    [wire.GSM + 1]*mover
+	rebuilder *rebuilder
+	vigils    [wire.GSM + 1]*vigil
+	moving    *client.Client // of the movers, as is peers
+	peers     *components
+	keeping   *components        // of the keeper: the movers close theirs when nothing moves
+	ctx       context.Context    // ends with Run
+	settings  admission.Settings // what this process says of admissions
+	wg        sync.WaitGroup     // senders
 
 	// How long the end of a preempted vNode waits for components, and each attempt to end one takes.
 	evictPatience, endTimeout time.Duration
@@ -99,6 +100,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		d.vigils[g] = &vigil{d: d, g: g, wake: make(chan struct{}, 1)}
 		d.movers[g] = newMover(m, host, g, moving, d.peers)
 	}
+	d.rebuilder = newRebuilder(m, host, moving)
 	return d, nil
 }
 
@@ -120,6 +122,7 @@ func (d *driver) run() {
 		loops.Go(func() { d.movers[g].run(d.ctx) })
 		loops.Go(func() { b.run(d.ctx) })
 	}
+	loops.Go(func() { d.rebuilder.run(d.ctx) })
 	kept := newKeeper(d.m, d.host, d.moving, d.keeping)
 	loops.Go(func() { kept.run(d.ctx) })
 	for _, g := range groups {

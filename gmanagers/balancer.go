@@ -152,7 +152,7 @@ func (v *balancer) weigh(s *weigh.Scale, now time.Duration) (components []balanc
 	heard := heardOf{v.m}
 	heat := v.looker.HeatOf(s, heard)
 	if err := v.host.Stale(v.g, func(st raftsm.State) {
-		w = v.looker.Begin(s, now, time.Now().UnixMilli(), st.(weigh.State), caches, heat)
+		w = v.looker.Begin(s, now, v.m.wall().UnixMilli(), st.(weigh.State), caches, heat)
 	}); err != nil {
 		return nil, nil, err
 	}

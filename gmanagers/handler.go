@@ -54,6 +54,8 @@ func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer
 		return m.heartbeat(host, req, rep)
 	case wire.OpPropose:
 		return m.propose(ctx, host, req, rep)
+	case wire.OpReadmit:
+		return m.readmit(ctx, host, req, rep)
 	case wire.OpQuery:
 		return m.query(ctx, host, req, rep)
 	}
@@ -192,12 +194,24 @@ func prepares(steps []admission.Step) bool {
 	return slices.ContainsFunc(steps, func(s admission.Step) bool { return s.Verb == admission.Prepare })
 }
 
+// places reports whether GMM may choose an mComponent when it carries out a request that is no step: of copies, whenever somebody is lost.
+func places(op gmm.Op) bool {
+	switch op {
+	case gmm.OpActivate, gmm.OpNode, gmm.OpBegin, gmm.OpEnd, gmm.OpDead, gmm.OpRegister, gmm.OpCopies:
+		return true
+	}
+	return false
+}
+
 // stamped makes the command of a request: it adds the time, the policy, what is news of members and chance. It returns a request to GPM too,
 // and the member if it is a registration.
 func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.ProposeReq) (command []byte, process gpm.Request, registers *wire.Member, err error) {
-	stamp := membership.Stamp{NowMS: time.Now().UnixMilli()}
+	stamp := membership.Stamp{NowMS: m.wall().UnixMilli()}
 	switch p.Manager {
 	case wire.GPM:
+		if stamp.ClockMS, err = m.clockMS(host); err != nil {
+			return nil, process, nil, err
+		}
 		q, err := gpm.DecodeRequest(p.Command)
 		if err != nil {
 			return nil, q, nil, err
@@ -235,7 +249,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 			registers = &q.Member
 		}
 		m.timeouts(q.Orders)
-		if q.Op == gmm.OpActivate || q.Op == gmm.OpNode || q.Op == gmm.OpBegin || prepares(q.Steps) {
+		if places(q.Op) || prepares(q.Steps) {
 			stamp.Policy, stamp.Chance = m.o.GMMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GMM); err != nil {
 				return nil, process, nil, err

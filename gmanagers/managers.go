@@ -14,6 +14,7 @@ import (
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
+	"splitkernel/gmanagers/internal/ledger"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/weigh"
@@ -38,6 +39,7 @@ type Managers struct {
 	serving context.Context
 	calls   sync.WaitGroup // handlers that use host
 	watch   *membership.Watch
+	clock   membership.Clock                               // of GPM
 	tidings [wire.GSM + 1][wire.GSM + 1]membership.Tidings // by group and by who registers the members
 	leading [wire.GSM + 1]bool
 	terms   [wire.GSM + 1]uint64 // how often this process began to lead
@@ -93,17 +95,43 @@ func New(o Options) (*Managers, error) {
 	}, nil
 }
 
+// wall is the clock of the wall.
+func (m *Managers) wall() time.Time {
+	if m.o.Wall != nil {
+		return m.o.Wall()
+	}
+	return time.Now()
+}
+
+// clockMS is the time by which GPM decides.
+func (m *Managers) clockMS(host *raftsm.Host) (ms int64, err error) {
+	var seen int64
+	if err := host.Stale(wire.GPM, func(s raftsm.State) { seen = s.(*gpm.State).ClockMS() }); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock.Saw(m.now(), seen)
+	return m.clock.Now(m.now()), nil
+}
+
 // now is the time of the watch.
 func (m *Managers) now() time.Duration { return time.Since(m.start) }
 
 // Run runs the replicas until ctx ends. It returns nil then, or why they cannot run, for example that the data folder
-// is in use. It must be called once.
+// is in use, or cannot go on: then the process must end, as not all of its goroutines may. It must be called once.
 func (m *Managers) Run(ctx context.Context) error {
 	links := newLinks(m.o)
 	defer links.close()
+	failed := make(chan error, 1)
 	config := raftsm.Config{
-		Self: m.o.ID, Dir: m.o.DataDir, FS: m.o.FS, Deployment: deployment(m.o.Net.Cluster), Connect: links.connect, Log: m.log, Recorder: m.o.Recorder,
-		OnLeader: m.leaderChanged, RTTMillisecond: uint64(m.o.TickMS), ElectionRTT: uint64(m.o.ElectionTicks),
+		Self: m.o.ID, Readmitted: m.o.Readmitted, Dir: m.o.DataDir, FS: m.o.FS, Deployment: deployment(m.o.Net.Cluster), Connect: links.connect, Log: m.log, Recorder: m.o.Recorder,
+		OnLeader: m.leaderChanged, OnFailure: func(err error) {
+			select {
+			case failed <- err:
+			default: // the first one counts
+			}
+		}, RTTMillisecond: uint64(m.o.TickMS), ElectionRTT: uint64(m.o.ElectionTicks),
 		HeartbeatRTT: uint64(m.o.HeartbeatTicks), SnapshotEntries: uint64(m.o.SnapshotEntries), CompactionOverhead: uint64(m.o.CompactionEntries),
 		Groups: []raftsm.Group{
 			{Manager: wire.GPM, New: func() raftsm.State { return gpm.New() }},
@@ -115,6 +143,10 @@ func (m *Managers) Run(ctx context.Context) error {
 		config.Replicas = append(config.Replicas, raftsm.Replica{Node: p.ID, ID: p.ReplicaID})
 	}
 	host, err := raftsm.Open(config)
+	var damaged *ledger.Damaged
+	if errors.As(err, &damaged) {
+		return fmt.Errorf("manager %s has lost part of its state, and does not serve what is left: %w. %s", m.o.ID, damaged, m.advice())
+	}
 	if err != nil {
 		return fmt.Errorf("manager %s: %w", m.o.ID, err)
 	}
@@ -142,7 +174,11 @@ func (m *Managers) Run(ctx context.Context) error {
 		defer close(driving)
 		driver.run()
 	}()
-	<-ctx.Done()
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-failed:
+	}
 
 	m.mu.Lock()
 	m.host, m.driver = nil, nil
@@ -151,8 +187,19 @@ func (m *Managers) Run(ctx context.Context) error {
 	<-driving
 	m.calls.Wait()
 	links.close() // so that no sender waits for a peer
+	if failure != nil {
+		return fmt.Errorf("manager %s cannot go on: %w", m.o.ID, failure) // what is left of Raft may not end any more: the process will
+	}
 	host.Close()
 	return nil
+}
+
+// advice says what to do about a replica that has lost what it had on its disk.
+func (m *Managers) advice() string {
+	if len(m.o.Peers) == 1 {
+		return "It is the only manager: nobody else knows what it knew, start the cluster anew"
+	}
+	return fmt.Sprintf("The other managers go on without it: `splitkernel node readmit %s` has them take it in again, empty and under a new Raft node id", m.o.ID)
 }
 
 // enter gives the host to a handler, which must call leave. The context ends with Run, too.

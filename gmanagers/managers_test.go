@@ -192,7 +192,7 @@ func TestLeaderEndsWhileActivating(t *testing.T) {
 				if err != nil {
 					t.Errorf("region %d of process %d: %v", r, i+1, err)
 				}
-				owners[i][r] = o
+				owners[i][r] = o.Owner
 				half <- struct{}{}
 			}
 		}()
@@ -230,7 +230,7 @@ func TestLeaderEndsWhileActivating(t *testing.T) {
 	}
 	for i := range owners { // asked again, the same answer
 		o, err := cl.ActivateRegion(ctx, wire.PID(i+1), 0)
-		if err != nil || o != owners[i][0] {
+		if err != nil || o.Owner != owners[i][0] {
 			t.Fatalf("process %d region 0 again: %+v, %v; want %+v", i+1, o, err, owners[i][0])
 		}
 	}
@@ -265,7 +265,7 @@ func TestCrashLosesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			owners[r] = o
+			owners[r] = o.Owner
 		}
 	}
 	activate(20)

@@ -270,7 +270,7 @@ func TestACrashIsDeath(t *testing.T) {
 	if err := cl.Drain(ctx, wire.RoleMemory, "m1"); !errors.Is(err, wire.ErrFailed) || !has(err, "m1 is dead (epoch 1)") {
 		t.Errorf("drain: %v", err)
 	}
-	if err := cl.DeclareDead(ctx, wire.Member{ID: "m1", Role: wire.RoleMemory, Epoch: 7}, "no reason"); !errors.Is(err, wire.ErrStale) {
+	if err := cl.DeclareDead(ctx, wire.Member{ID: "m1", Role: wire.RoleMemory, Epoch: 7}, "no reason", 0); !errors.Is(err, wire.ErrStale) {
 		t.Errorf("dead under an epoch that it never had: %v", err)
 	}
 	until(t, "its heartbeat is answered as fenced", func() bool {

@@ -24,7 +24,7 @@ import (
 type Peer struct {
 	ID        wire.NodeID
 	Addr      netlayer.Addr
-	ReplicaID uint64 // its Raft node id: above 0, never given to another, not even after it is gone
+	ReplicaID uint64 // its Raft node id at the start of the cluster: above 0, never given to another, not even after it is gone
 }
 
 // FS is a file system for Raft's log and snapshots, for tests.
@@ -32,12 +32,15 @@ type FS = raftsm.FS
 
 // Options are the settings of a manager process. Who we are is set by the program; the rest may come from a file.
 type Options struct {
-	ID      wire.NodeID      `mapstructure:"-" yaml:"-"`
-	Peers   []Peer           `mapstructure:"-" yaml:"-"` // every manager process, this one included; the same at each
-	DataDir string           `mapstructure:"-" yaml:"-"` // of this process alone
-	Net     netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
-	Log     *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
-	FS      FS               `mapstructure:"-" yaml:"-"` // nil is the disk
+	ID      wire.NodeID `mapstructure:"-" yaml:"-"`
+	Peers   []Peer      `mapstructure:"-" yaml:"-"` // every manager process, this one included; the same at each
+	DataDir string      `mapstructure:"-" yaml:"-"` // of this process alone
+	// Readmitted is the Raft node id under which this process came into the groups again after it had lost what it had on its disk
+	// (client.Readmit), instead of the one in Peers; 0: it never did.
+	Readmitted uint64           `mapstructure:"-" yaml:"-"`
+	Net        netlayer.Options `mapstructure:"-" yaml:"-"` // identity and bounds of the connections to the other managers
+	Log        *slog.Logger     `mapstructure:"-" yaml:"-"` // nil discards
+	FS         FS               `mapstructure:"-" yaml:"-"` // nil is the disk
 	// Recorder gets what the states of the managers are told; nil is off.
 	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
 	// OnStep, if not nil, is called with the name of each step of an admission, a release or a move that this process
@@ -45,6 +48,9 @@ type Options struct {
 	// follows from that ("prepare gmm answered"); also when an admission or a release is in the log and nobody was asked yet
 	// ("admit logged", "release logged"). It is for tests, which may block in it until ctx ends, or end the process.
 	OnStep func(ctx context.Context, step string) `mapstructure:"-" yaml:"-" json:"-"`
+	// Wall is the clock of the wall, for listings, and for how long something has been where it is when balancing looks; nil is the
+	// machine's. What is decided goes by monotonic clocks (membership.Clock), so tests set it wrong.
+	Wall func() time.Time `mapstructure:"-" yaml:"-" json:"-"`
 	// patience, if not 0, is instead of lost.Patience, evictPatience and the stepTimeout of what they bound, for tests.
 	patience time.Duration
 
@@ -149,6 +155,9 @@ func (o Options) Validate() error {
 			fault("peers[%d].addr: %w", i, err)
 		}
 		ids[p.ID], replicas[p.ReplicaID] = true, true
+	}
+	if replicas[o.Readmitted] {
+		fault("readmitted: %d, want the number of no peer", o.Readmitted)
 	}
 	if o.DataDir == "" {
 		fault("data_dir: empty, want a folder of this process alone")

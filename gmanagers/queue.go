@@ -49,7 +49,8 @@ func (d *driver) configure(ctx context.Context) error {
 
 // serveQueue is what the leader of GPM does for the vNodes that wait.
 func (d *driver) serveQueue() {
-	if !d.leads(wire.GPM) {
+	nowMS, err := d.m.clockMS(d.host) // also while another manager leads
+	if err != nil || !d.leads(wire.GPM) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
@@ -62,7 +63,7 @@ func (d *driver) serveQueue() {
 	var first gpm.Waiting
 	if err := d.host.Stale(wire.GPM, func(s raftsm.State) {
 		st := s.(*gpm.State)
-		due = st.Due(time.Now().UnixMilli())
+		due = st.Due(nowMS)
 		first, preempts = st.Preempting()
 	}); err != nil {
 		return // stopping

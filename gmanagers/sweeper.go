@@ -3,6 +3,7 @@ package gmanagers
 import (
 	"context"
 
+	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/netlayer/wire"
@@ -77,5 +78,34 @@ func (v *sweeper) sweep(c wire.Member) (left bool) {
 		v.d.m.stats.dropped.Add(1)
 		v.d.m.log.Info("dropped what nobody owns", args...)
 	}
-	return len(drops) > membership.MaxSwept
+	return v.sweepCopies(c, held) || len(drops) > membership.MaxSwept
+}
+
+// sweepCopies has an mComponent drop the copies that it keeps of what it holds no copy of any more.
+func (v *sweeper) sweepCopies(c wire.Member, held wire.HoldingsRep) (left bool) {
+	if v.g != wire.GMM || len(held.Holds.Replicas)+len(held.Holds.Backups) == 0 {
+		return false
+	}
+	var copies []wire.ReplicaRef
+	var backups []wire.HomeBackupReq
+	if err := v.d.host.Stale(v.g, func(s raftsm.State) { copies, backups = s.(*gmm.State).StaleCopies(held) }); err != nil {
+		return false
+	}
+	drop := func(op wire.Op, req any, what string, pid wire.PID, region wire.RegionNo) {
+		if err := v.d.peers.call(v.d.ctx, c.Addr, op, req, nil); err != nil {
+			v.d.m.log.Warn("a copy that nobody needs could not be dropped", "component", string(c.ID), "what", what, "pid", uint64(pid), "region", uint64(region), "error", err.Error())
+			return
+		}
+		v.d.m.stats.dropped.Add(1)
+		v.d.m.log.Info("dropped a copy that nobody needs", "component", string(c.ID), "what", what, "pid", uint64(pid), "region", uint64(region))
+	}
+	for i := range copies[:min(len(copies), membership.MaxSwept)] {
+		q := &copies[i]
+		drop(wire.OpReplicaDrop, q, "vRegion", q.PID, q.Region)
+	}
+	for i := range backups[:min(len(backups), membership.MaxSwept)] {
+		q := &backups[i]
+		drop(wire.OpHomeBackup, q, "home", q.Copy.PID, 0)
+	}
+	return len(copies) > membership.MaxSwept || len(backups) > membership.MaxSwept
 }

@@ -8,12 +8,13 @@ import (
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
 // What a leader decides by has a tape for each term of leadership, if Options.Recorder is set; so have the states, below raftsm.
 // Records are made by whoever calls the core, under its lock or as its only goroutine: driver.mu, vigil.mu, mover.run,
-// balancer.run.
+// rebuilder.run, balancer.run.
 
 func (m *Managers) coordinatorCore() *admission.Taped {
 	var b [8]byte
@@ -41,6 +42,12 @@ func (m *Managers) proberCore(g wire.Manager) *membership.TapedProber {
 func (m *Managers) moverCore(g wire.Manager) *moves.Taped {
 	t := &moves.Taped{Mover: moves.New()}
 	t.Record(m.o.Recorder, t.Mover, moves.TapeKind, &moves.TapeHead{Of: g})
+	return t
+}
+
+func (m *Managers) redundancyCore() *redundancy.Taped {
+	t := &redundancy.Taped{Driver: redundancy.New()}
+	t.Record(m.o.Recorder, t.Driver, redundancy.TapeKind, &redundancy.TapeHead{Of: wire.GMM})
 	return t
 }
 

@@ -188,6 +188,7 @@ func (v *vigil) ask(term uint64, e membership.ProbeEffect) {
 func (v *vigil) declare(e membership.ProbeEffect) {
 	m := v.d.m
 	m.mu.Lock()
+	silent := m.watch.Silence(m.now(), e.Of)
 	refuted := m.watch.Refutes(v.g, m.now(), e)
 	m.mu.Unlock()
 	if refuted || !v.d.leads(v.g) {
@@ -195,7 +196,7 @@ func (v *vigil) declare(e membership.ProbeEffect) {
 	}
 	ctx, cancel := context.WithTimeout(v.d.ctx, stepTimeout)
 	defer cancel()
-	if err := v.d.client.DeclareDead(ctx, e.Of, e.Reason()); err != nil {
+	if err := v.d.client.DeclareDead(ctx, e.Of, e.Reason(), silent); err != nil {
 		m.log.Warn("cannot declare a component dead", "component", string(e.Of.ID), "epoch", uint32(e.Of.Epoch), "error", err.Error())
 		return
 	}

@@ -52,6 +52,7 @@ func (c *Component) adopt(req wire.MoveReq) (wire.MoveStatusRep, error) {
 	}
 	if in := c.taker.Adopted(req.Move); in != nil {
 		c.owners.Adopt(in.Slot, in.Mapped, epoch)
+		c.protectAgain(in, epoch)
 	}
 	if _, err := c.owners.Serving(req.PID, req.Region, epoch); err != nil {
 		return lost(err.Error())

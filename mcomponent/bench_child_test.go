@@ -56,8 +56,8 @@ func cpuTime() time.Duration {
 // refuses is managers that place nothing.
 type refuses struct{}
 
-func (refuses) ActivateRegion(context.Context, wire.PID, wire.RegionNo) (wire.Owner, error) {
-	return wire.Owner{}, wire.Errorf(wire.KindNoRoom, "nothing is placed here")
+func (refuses) ActivateRegion(context.Context, wire.PID, wire.RegionNo) (wire.Activated, error) {
+	return wire.Activated{}, wire.Errorf(wire.KindNoRoom, "nothing is placed here")
 }
 
 // runChild is a child. It ends with its standard input, which ends with its parent; each line there is a command, and answered by one.

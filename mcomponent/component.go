@@ -46,6 +46,9 @@ type Component struct {
 	giving map[uint32]*regionMove // by slot
 	unmaps map[uint32]int         // by slot: unmaps that gave the lock up in the middle
 
+	replicas   replicas
+	recoveries map[uint32]*regionRecovery // by slot, until the slot is given up
+
 	homeMu    sync.Mutex
 	home      *vregion.TapedHome
 	homeCalls map[uint64]chan vregion.Effect
@@ -105,7 +108,8 @@ func New(o Options) (*Component, error) {
 		switches: make(chan struct{}, maxHomeSwitches),
 		home:     &vregion.TapedHome{Home: vregion.NewHome(o.vregion())}, homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
-		peers: map[string]*netlayer.Peer{}, copies: copies{groups: map[wire.VolumeID]*group{}, instance: rand.Uint64() | 1},
+		peers: map[string]*netlayer.Peer{}, replicas: newReplicas(o), recoveries: map[uint32]*regionRecovery{},
+		copies: copies{groups: map[wire.VolumeID]*group{}, instance: rand.Uint64() | 1},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -165,6 +169,7 @@ func (c *Component) Close(ctx context.Context) error {
 		p.Close() // fails what is still under way
 	}
 	c.peersMu.Unlock()
+	close(c.replicas.ended)
 	c.wg.Wait()
 	return errors.Join(err, c.pages.Close(), c.blocks.Close())
 }

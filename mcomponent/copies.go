@@ -9,7 +9,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // copies are the groups of the volumes with several copies whose buffer cache is here. What goes to which copy, and when an operation is
@@ -17,10 +17,10 @@ import (
 type copies struct {
 	mu       sync.Mutex // before cacheMu and group.mu, of which nobody holds both
 	groups   map[wire.VolumeID]*group
-	instance uint64        // of this process: no other has it
-	first    uint64        // above all numbers that groups used which are closed
-	past     replica.Stats // of those
-	lastOp   uint64        // of operations that are none of the cache
+	instance uint64       // of this process: no other has it
+	first    uint64       // above all numbers that groups used which are closed
+	past     quorum.Stats // of those
+	lastOp   uint64       // of operations that are none of the cache
 }
 
 // ownOps is where the numbers of operations begin that the cache has not asked for; those of the cache stay below.
@@ -33,9 +33,9 @@ type group struct {
 	epoch wire.Epoch
 
 	mu     sync.Mutex
-	core   *replica.Taped
+	core   *quorum.Taped
 	ops    map[uint64]*copyOp
-	out    []replica.Effect
+	out    []quorum.Effect
 	armed  time.Duration // when run looks at the clock again; 0: not by itself
 	kick   chan struct{} // capacity 1: look earlier
 	closed chan struct{} // once the core is over
@@ -72,7 +72,7 @@ func (b *sharedBlock) free() {
 
 // copyCall is one message to a copy.
 type copyCall struct {
-	e     replica.Effect
+	e     quorum.Effect
 	call  netlayer.Call
 	body  [wire.BlockLen]byte
 	reply [wire.BlockCopyLen]byte
@@ -169,15 +169,15 @@ func (g *group) run() {
 const minTick = time.Millisecond
 
 // perform performs effects. mu is held. came is the message whose answer the core was just told, for its Take.
-func (g *group) perform(out []replica.Effect, came *copyCall) {
+func (g *group) perform(out []quorum.Effect, came *copyCall) {
 	for i := range out {
 		e := &out[i]
 		switch e.Kind {
-		case replica.Take:
+		case quorum.Take:
 			g.op(e.Op).take(e.Mask, came)
-		case replica.Finish:
+		case quorum.Finish:
 			g.ops[e.Op].done <- e.Err
-		case replica.Release:
+		case quorum.Release:
 			if o := g.ops[e.Op]; o != nil {
 				o.block.free()
 				delete(g.ops, e.Op)
@@ -227,27 +227,27 @@ func (o *copyOp) take(mask uint8, came *copyCall) {
 }
 
 // prepare fills in a message.
-func (g *group) prepare(s *copyCall, e *replica.Effect) {
+func (g *group) prepare(s *copyCall, e *quorum.Effect) {
 	s.e = *e
 	s.call.Page, s.call.Into, s.call.HavePageCRC, s.call.Reply = nil, nil, false, s.reply[:0]
 	s.call.Timeout = time.Duration(g.c.o.StorageTimeoutMS) * time.Millisecond
 	k := wire.ReplicaBlock{Volume: g.id, Epoch: g.epoch, Block: e.Block, Version: e.Version, Flags: e.Flags, Count: e.Count}
 	switch e.Kind {
-	case replica.SendAttach:
+	case quorum.SendAttach:
 		s.call.Op, s.call.Body = wire.OpStorageAttach, wire.Marshal(e.Attach)
 		return
-	case replica.SendMark, replica.SendFlush:
+	case quorum.SendMark, quorum.SendFlush:
 		s.call.Op = wire.OpBlockFlush
-		if e.Kind == replica.SendMark {
+		if e.Kind == quorum.SendMark {
 			s.call.Op = wire.OpBlockWrite // of length 0: docs/storage.md
 		}
 		s.call.Body = wire.Block{Volume: g.id, VolumeEpoch: g.epoch, Version: e.Number}.Append(s.body[:0])
 		return
-	case replica.SendRead:
+	case quorum.SendRead:
 		s.call.Op, s.call.Into = wire.OpReplicaBlockRead, s.page[:]
-	case replica.SendVersions:
+	case quorum.SendVersions:
 		s.call.Op, s.call.Reply = wire.OpReplicaVersions, make([]byte, 0, e.Count*wire.BlockCopyLen)
-	case replica.SendWrite:
+	case quorum.SendWrite:
 		b := g.op(e.Op).block
 		if !b.known {
 			b.crc, b.known = wire.Checksum(b.page[:]), true
@@ -260,7 +260,7 @@ func (g *group) prepare(s *copyCall, e *replica.Effect) {
 
 // send sends a message and gives the answer to the core.
 func (g *group) send(s *copyCall) {
-	var a replica.Answer
+	var a quorum.Answer
 	p, err := g.c.peer(s.e.Addr)
 	if err == nil {
 		err = p.Do(&s.call)
@@ -283,21 +283,21 @@ func (g *group) send(s *copyCall) {
 }
 
 // parse reads an answer.
-func (s *copyCall) parse(a *replica.Answer) error {
+func (s *copyCall) parse(a *quorum.Answer) error {
 	bad := func() error {
 		return wire.Errorf(wire.KindInternal, "%s answered %v of block %d with %d bytes and a payload of %d", s.e.To, s.e.Kind, s.e.Block, len(s.call.Reply), s.call.N)
 	}
 	switch s.e.Kind {
-	case replica.SendAttach:
+	case quorum.SendAttach:
 		return wire.Unmarshal(s.call.Reply, &a.Attach)
-	case replica.SendRead:
+	case quorum.SendRead:
 		c, ok := wire.ParseBlockCopy(s.call.Reply)
 		whole := c.State == wire.CopyGood && s.e.Flags&wire.ReplicaNoPage == 0
 		if !ok || len(s.call.Reply) != wire.BlockCopyLen || whole != (s.call.N == wire.PageSize) || whole && s.call.PageCRC != c.Sum {
 			return bad()
 		}
 		a.Copy = c
-	case replica.SendVersions:
+	case quorum.SendVersions:
 		b := s.call.Reply
 		if len(b) != int(s.e.Count)*wire.BlockCopyLen {
 			return bad()
@@ -406,14 +406,14 @@ func (c *Component) volumeConfig(m wire.VolumeConfigReq) (rep wire.VolumeConfigR
 	case req.Epoch > g.epoch:
 		return rep, wire.Errorf(wire.KindNotFound, "volume %d is attached at %s under epoch %d, not %d", req.Volume, c.o.Node, g.epoch, req.Epoch)
 	}
-	c.configure(g, req)
+	c.configureCopies(g, req)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.core.Status(), nil
 }
 
-// configure gives a newer configuration to the cache and to the group.
-func (c *Component) configure(g *group, req wire.VolumeAttachReq) {
+// configureCopies gives a newer configuration to the cache and to the group.
+func (c *Component) configureCopies(g *group, req wire.VolumeAttachReq) {
 	c.cacheMu.Lock()
 	c.cache.Configure(req)
 	c.cacheMu.Unlock()
@@ -436,12 +436,12 @@ func (c *Component) attach(m wire.VolumeAttachReq) error {
 		return k.Attach(call, m, out)
 	})
 	if g := c.groupOf(m.Volume); err == nil && g != nil && len(m.Replicas) > 0 && m.Epoch == g.epoch {
-		c.configure(g, m) // it was attached already, and this may be newer
+		c.configureCopies(g, m) // it was attached already, and this may be newer
 	}
 	return err
 }
 
-func addStats(to *replica.Stats, s replica.Stats) {
+func addStats(to *quorum.Stats, s quorum.Stats) {
 	to.Reads += s.Reads
 	to.Writes += s.Writes
 	to.Flushes += s.Flushes
@@ -457,7 +457,7 @@ func addStats(to *replica.Stats, s replica.Stats) {
 }
 
 // copyStats gives what groups did since the start, those that are closed too; behind is how many copies cannot be reached, or catch up.
-func (c *Component) copyStats() (s replica.Stats, volumes, behind int) {
+func (c *Component) copyStats() (s quorum.Stats, volumes, behind int) {
 	c.copies.mu.Lock()
 	defer c.copies.mu.Unlock()
 	s = c.copies.past

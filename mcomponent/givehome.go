@@ -90,7 +90,7 @@ func (m *homeMove) close() error {
 	for i, p := range parts {
 		q := wire.HomeCopyReq{
 			Move: m.req.Move, Part: uint32(i), Parts: uint32(len(parts)), PID: all.PID, Epoch: all.Epoch, Addr: all.Addr, HeapStart: all.HeapStart, HeapEnd: all.HeapEnd,
-			From: m.c.o.Node, FromAddr: string(m.c.o.Addr), Mapped: p.Mapped, Owners: p.Owners,
+			From: m.c.o.Node, FromAddr: string(m.c.o.Addr), Mapped: p.Mapped, Owners: p.Owners, Configs: p.Configs, Backup: all.Backup,
 		}
 		body := wire.Marshal(q)
 		if err := send(m.to, wire.OpHomeCopy, m.req.Epoch, body, sendTimeout); err != nil {

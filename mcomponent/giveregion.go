@@ -70,6 +70,9 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	if c.giving[m.slot] != nil {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving to %s already", req.Region, req.PID, c.giving[m.slot].req.To)
 	}
+	if v := c.recoveries[m.slot]; v != nil && !v.r.Ended() || len(c.replicas.primary.LostPages(m.slot, 1)) > 0 {
+		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is being recovered, or has lost pages: it stays", req.Region, req.PID)
+	}
 	// Within one process the bytes would be read by this program, which must not happen while it writes them.
 	m.direct = !strings.HasPrefix(req.ToAddr, "inproc:")
 	_, first, pages := c.owners.Bounds(m.slot)
@@ -107,8 +110,13 @@ func (m *regionMove) local(e migrate.Effect) error {
 		c.owners.Freeze(m.slot, m.req.To)
 	case migrate.Thaw:
 		c.owners.Thaw(m.slot, e.Epoch)
+		if cfg := c.replicas.primary.Config(m.slot); cfg.Config > 0 && e.Epoch > cfg.Epoch {
+			cfg.Epoch = e.Epoch // its holders may have heard of the taker
+			c.configure(m.slot, cfg)
+		}
 		m.unhook()
 	case migrate.Lose:
+		c.unprotect(m.slot, false, wire.Errorf(wire.KindFailed, "vRegion %d of process %d was lost on its way", m.req.Region, m.req.PID))
 		c.owners.Lose(m.slot)
 		m.unhook()
 	case migrate.Forget:
@@ -124,6 +132,7 @@ func (m *regionMove) local(e migrate.Effect) error {
 
 // leave frees a vRegion that is not served here any more. The lock is held, and given up between batches.
 func (c *Component) leave(slot uint32, pid wire.PID, region wire.RegionNo, to wire.NodeID, epoch wire.Epoch) {
+	c.unprotect(slot, false, wire.Errorf(wire.KindNotOwner, "%s does not own vRegion %d of process %d any more: ask its home for the owner", c.o.Node, region, pid))
 	c.owners.Leave(slot, to, epoch)
 	for c.store.FreeGroup(slot, freeBatch) == freeBatch {
 		c.mu.Unlock()
@@ -167,14 +176,15 @@ func (m *regionMove) message(e migrate.Effect) error {
 func (m *regionMove) close(e migrate.Effect) error {
 	m.c.mu.Lock()
 	mapped, pages := m.c.owners.Mapped(m.slot), m.c.store.GroupPages(m.slot)
+	cfg := m.c.replicas.primary.Config(m.slot)
 	if m.freed {
-		mapped, pages = nil, 0
+		mapped, pages, cfg = nil, 0, wire.RegionConfig{}
 	}
 	m.c.mu.Unlock()
 	parts := max((len(mapped)+wire.MaxMapEntries-1)/wire.MaxMapEntries, 1)
 	for i := range parts {
 		n := min(len(mapped), wire.MaxMapEntries)
-		q := wire.RegionCopyEndReq{Move: m.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages)}
+		q := wire.RegionCopyEndReq{Move: m.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg}
 		mapped = mapped[n:]
 		if err := send(m.to, wire.OpRegionCopyEnd, m.req.Epoch, wire.Marshal(q), sendTimeout); err != nil {
 			return err

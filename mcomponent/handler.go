@@ -20,6 +20,7 @@ func (handler) Inline(op wire.Op) bool {
 	switch op {
 	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners,
 		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop,
+		wire.OpReplicaOpen, wire.OpReplicaWrite, wire.OpReplicaWrites, wire.OpReplicaRead, wire.OpReplicaUnmap, wire.OpReplicaDrop, wire.OpRegionParts, wire.OpHomeBackup,
 		wire.OpVolumeSwitch: // which must get through when block requests wait for it
 		return true
 	}
@@ -28,10 +29,13 @@ func (handler) Inline(op wire.Op) bool {
 
 // Place gives the frames for pages that come by a move.
 func (h handler) Place(req *netlayer.Request, n int) [][]byte {
-	if req.Op != wire.OpRegionCopy {
-		return nil
+	switch req.Op {
+	case wire.OpRegionCopy:
+		return h.c.placeRegionCopy(req, n)
+	case wire.OpReplicaWrites:
+		return h.c.placeReplicaWrites(req, n)
 	}
-	return h.c.placeRegionCopy(req, n)
+	return nil
 }
 
 // Unplace takes them back.
@@ -48,6 +52,12 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 		return c.miss(req, rep)
 	case wire.OpFlush:
 		return c.flush(req)
+	case wire.OpReplicaWrites:
+		return c.replicaWrites(req, rep)
+	case wire.OpReplicaWrite:
+		return c.replicaWrite(req, rep)
+	case wire.OpReplicaRead:
+		return c.replicaRead(req, rep)
 	case wire.OpRegionCopy:
 		return c.regionCopy(req)
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
@@ -108,13 +118,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 	case wire.OpOwners:
 		return homeCall(c, req, rep, (*vregion.TapedHome).Owners)
 	case wire.OpProcessOpen:
-		var m wire.ProcessOpenReq
-		if err := wire.Unmarshal(req.Body, &m); err != nil {
-			return err
-		}
-		c.homeMu.Lock()
-		defer c.homeMu.Unlock()
-		return c.home.Open(m)
+		return decoded(req, c.openProcess)
 	case wire.OpProcessExit:
 		return c.exit(req)
 	case wire.OpRegionMap:
@@ -128,8 +132,10 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
 			return err
 		}
-		freed, err := c.regionUnmap(m, req.Epoch)
-		rep.SetControl(wire.MunmapRep{Freed: freed})
+		freed, err := c.regionUnmap(m, req.Epoch, func() func(uint64, error) { return laterUnmap(req) })
+		if err == nil {
+			rep.SetControl(wire.MunmapRep{Freed: freed})
+		}
 		return err
 	case wire.OpVolumeAttach:
 		var m wire.VolumeAttachReq
@@ -189,6 +195,24 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		return decoded(req, c.regionServe)
 	case wire.OpRegionDrop:
 		return decoded(req, c.regionDrop)
+	case wire.OpReplicaOpen:
+		return answered(req, rep, func(q wire.ReplicaOpenReq) (wire.ReplicaOpenRep, error) { return c.replicaOpen(q, req.From.Node) })
+	case wire.OpReplicaUnmap:
+		return decoded(req, c.replicaUnmap)
+	case wire.OpReplicaDrop:
+		return decoded(req, c.replicaDrop)
+	case wire.OpRegionConfig:
+		return answered(req, rep, c.regionConfig)
+	case wire.OpRegionRecover:
+		return answered(req, rep, c.recoverRegion)
+	case wire.OpRegionParts:
+		return answered(req, rep, c.regionParts)
+	case wire.OpHomeBackup:
+		return decoded(req, c.homeBackup)
+	case wire.OpHomeConfig:
+		return answered(req, rep, c.homeConfig)
+	case wire.OpHomeRecover:
+		return answered(req, rep, c.homeRecover)
 	case wire.OpHomeCopy:
 		return decoded(req, c.homeCopy)
 	case wire.OpHomeServe:
@@ -206,6 +230,39 @@ func decoded[R any](req *netlayer.Request, serve func(R) error) error {
 		return err
 	}
 	return serve(m)
+}
+
+// answered decodes a request and encodes what it is answered with.
+func answered[Q, R any](req *netlayer.Request, rep *netlayer.Reply, serve func(Q) (R, error)) error {
+	var m Q
+	if err := wire.Unmarshal(req.Body, &m); err != nil {
+		return err
+	}
+	r, err := serve(m)
+	if err == nil {
+		rep.SetControl(r)
+	}
+	return err
+}
+
+// laterUnmap takes the request of an unmap that waits for holders; nil if it cannot be answered later.
+func laterUnmap(req *netlayer.Request) func(freed uint64, err error) {
+	d := req.Defer()
+	if d == nil {
+		return nil
+	}
+	return func(freed uint64, err error) { d.Answer(wire.Marshal(wire.MunmapRep{Freed: freed}), err) }
+}
+
+// openProcess makes this the home of a process, or hears that the process is opened anew: answered when the backup of the home knows it too.
+func (c *Component) openProcess(q wire.ProcessOpenReq) error {
+	if err := c.homeSlot(c.waits, "memory maps wait for GMM or owners"); err != nil {
+		return err
+	}
+	defer func() { <-c.waits }()
+	return c.homeOp(func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect {
+		return h.OpenBacked(call, q, out)
+	}).Err
 }
 
 // homeCall decodes a request of a memory map, gives it to the home and encodes the reply.

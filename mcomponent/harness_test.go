@@ -52,20 +52,20 @@ type member struct {
 }
 
 // ActivateRegion gives region r to component r mod n.
-func (cl *cluster) ActivateRegion(ctx context.Context, _ wire.PID, r wire.RegionNo) (wire.Owner, error) {
+func (cl *cluster) ActivateRegion(ctx context.Context, _ wire.PID, r wire.RegionNo) (wire.Activated, error) {
 	cl.asks.Add(1)
 	if cl.hold != nil {
 		select {
 		case <-cl.hold:
 		case <-ctx.Done():
-			return wire.Owner{}, wire.Errorf(wire.KindTimeout, "%v", context.Cause(ctx))
+			return wire.Activated{}, wire.Errorf(wire.KindTimeout, "%v", context.Cause(ctx))
 		}
 	}
 	if cl.fails.Load() {
-		return wire.Owner{}, wire.Errorf(wire.KindNoRoom, "no mComponent has room")
+		return wire.Activated{}, wire.Errorf(wire.KindNoRoom, "no mComponent has room")
 	}
 	m := cl.m[uint64(r)%uint64(len(cl.m))]
-	return wire.Owner{Region: r, Node: m.o.Node, Addr: string(m.addr), Epoch: 1}, nil
+	return wire.Activated{Owner: wire.Owner{Region: r, Node: m.o.Node, Addr: string(m.addr), Epoch: 1}}, nil
 }
 
 func testOptions() Options {

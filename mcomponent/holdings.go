@@ -6,7 +6,7 @@ import "splitkernel/netlayer/wire"
 // attached here, for audits and for managers that ask who serves what has moved.
 func (c *Component) Holdings() wire.Holdings {
 	c.homeMu.Lock()
-	homes := c.home.Holdings()
+	homes, backups := c.home.Holdings(), c.home.Backups()
 	c.homeMu.Unlock()
 	c.cacheMu.Lock()
 	refs := c.cache.Volumes()
@@ -17,5 +17,5 @@ func (c *Component) Holdings() wire.Holdings {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return wire.Holdings{Homes: homes, Regions: c.owners.Holdings(), Caches: caches}
+	return wire.Holdings{Homes: homes, Regions: c.owners.Holdings(), Caches: caches, Replicas: c.replicas.holder.Holdings(), Backups: backups}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
 
@@ -37,17 +38,23 @@ func (c *Component) performHome(out []vregion.Effect) {
 			c.homeMu.Unlock()
 			reply <- e
 		case e.Attempt == 0 && c.ownsIt(&e):
-			out = c.homeDone(e.ID, c.ownerHere(e), out)
+			if res, done := c.ownerHere(e); done {
+				out = c.homeDone(e.ID, res, out)
+			}
 		default:
 			c.wg.Go(func() {
 				var res vregion.Result
+				done := true
 				switch {
 				case !c.pause(e.Pause()):
 					res.Err = wire.Errorf(wire.KindUnavailable, "%s stops", c.o.Node)
 				case c.ownsIt(&e):
-					res = c.ownerHere(e)
+					res, done = c.ownerHere(e)
 				default:
 					res = c.ownerThere(e)
+				}
+				if !done {
+					return
 				}
 				c.performHome(c.homeDone(e.ID, res, nil))
 			})
@@ -81,17 +88,21 @@ func (c *Component) homeDone(id uint64, res vregion.Result, out []vregion.Effect
 	return c.home.Done(id, res, out)
 }
 
-// ownerHere performs an effect for a vRegion that this mComponent owns.
-func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result) {
+// ownerHere performs an effect for a vRegion that this mComponent owns. It is not done if it waits for holders; then the home is told later.
+func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result, done bool) {
 	switch e.Kind {
 	case vregion.MapAt:
 		res.Err = c.regionMap(e.Map)
 	case vregion.UnmapAt:
-		res.Freed, res.Err = c.regionUnmap(e.Unmap, e.Owner.Epoch)
+		res.Freed, res.Err = c.regionUnmap(e.Unmap, e.Owner.Epoch, func() func(uint64, error) {
+			return func(freed uint64, err error) {
+				c.wg.Go(func() { c.performHome(c.homeDone(e.ID, vregion.Result{Freed: freed, Err: err}, nil)) })
+			}
+		})
 	case vregion.ExitAt:
 		c.ownerExit(e.PID)
 	}
-	return res
+	return res, res.Err != netlayer.ErrDeferred
 }
 
 // ownerThere asks GMM or the owner.
@@ -104,6 +115,10 @@ func (c *Component) ownerThere(e vregion.Effect) (res vregion.Result) {
 		return vregion.Result{Err: err}
 	}
 	switch e.Kind {
+	case vregion.BackupAt:
+		return vregion.Result{Err: c.backUp(e)}
+	case vregion.TellHome:
+		return vregion.Result{Err: send(p, wire.OpHomeSwitch, e.NewHome.Home.Epoch, wire.Marshal(e.NewHome), tellTimeout)}
 	case vregion.TellClient:
 		return vregion.Result{Err: send(p, wire.OpRegionSwitch, e.Switch.Owner.Epoch, wire.Marshal(e.Switch), tellTimeout)}
 	case vregion.MapAt:
@@ -128,7 +143,8 @@ func (c *Component) askOwner(e vregion.Effect) (res vregion.Result) {
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	began := time.Now()
-	res.Owner, res.Err = c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
+	a, err := c.o.Managers.ActivateRegion(ctx, e.PID, e.Region)
+	res.Owner, res.Config, res.Home, res.Err = a.Owner, a.Config, a.Home, err
 	c.metrics.activation.Observe(time.Since(began).Seconds())
 	if res.Err == nil {
 		return res

@@ -10,18 +10,20 @@ import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // Managers is what an mComponent needs of the managers; gmanagers/client.Client is one.
 type Managers interface {
 	// ActivateRegion has GMM choose the owner of a vRegion. Asked again it gives the same. It retries until ctx ends.
-	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Owner, error)
+	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Activated, error)
 }
 
 // MinServerWorkers is how many workers the server of an mComponent needs at least: one for each memory map that may wait
@@ -62,8 +64,8 @@ type Options struct {
 
 	CacheMove cachemove.Options `mapstructure:"-" yaml:"-"` // of the moves of buffer caches; zero is cachemove.DefaultOptions
 
-	// Copies are the settings of volumes with several copies, but for those below; zero is replica.DefaultOptions.
-	Copies replica.Options `mapstructure:"-" yaml:"-"`
+	// Copies are the settings of volumes with several copies, but for those below; zero is its DefaultOptions.
+	Copies quorum.Options `mapstructure:"-" yaml:"-"`
 
 	// MemoryBytes is how many bytes of pages it holds, a multiple of the page size. Memory is taken when pages are used.
 	MemoryBytes uint64 `mapstructure:"memory_bytes" yaml:"memory_bytes"`
@@ -92,6 +94,13 @@ type Options struct {
 	// managers do not answer, and asks again while it has patience. It is longer than most elections, and shorter than the
 	// call_timeout_ms of a pComponent's connections, or that would give up just before it hears why.
 	ActivateTimeoutMS int `mapstructure:"activate_timeout_ms" yaml:"activate_timeout_ms"`
+	// ReplicaLogBytes bounds the pages of all logs that it keeps in its memory for vRegions of others, in bytes, a multiple of the page size. They
+	// are part of memory_bytes. 0 keeps none: every flush to such a log waits for the backup file, or is skipped.
+	ReplicaLogBytes uint64 `mapstructure:"replica_log_bytes" yaml:"replica_log_bytes"`
+	// ReplicaWindowMessages bounds the pages under way to one holder of one vRegion; more wait in order. Those of a fill are at most half of them.
+	ReplicaWindowMessages int `mapstructure:"replica_window_messages" yaml:"replica_window_messages"`
+	// RecoveryWindowMessages bounds the questions for pages, 64 each, that a recovery has under way in the background.
+	RecoveryWindowMessages int `mapstructure:"recovery_window_messages" yaml:"recovery_window_messages"`
 	// StorageTimeoutMS bounds one request to an sComponent, in ms: a slow disk may take seconds for an fdatasync.
 	StorageTimeoutMS int `mapstructure:"storage_timeout_ms" yaml:"storage_timeout_ms"`
 	// ScrubEveryMS is from the end of one comparison of all copies of a volume, bytes and checksums, to the next, in ms; 0: none.
@@ -112,12 +121,13 @@ type Inject struct {
 
 // DefaultOptions returns the defaults: 64 MiB of pages and 16 MiB of blocks, for a cluster on a laptop.
 func DefaultOptions() Options {
-	v, b := vregion.DefaultOptions(), buffercache.DefaultOptions()
+	v, b, r := vregion.DefaultOptions(), buffercache.DefaultOptions(), replica.DefaultOptions()
 	return Options{
 		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
 		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000, ScrubEveryMS: 600_000, ScrubPauseMS: 100,
+		ReplicaLogBytes: r.LogBytes, ReplicaWindowMessages: 1024, RecoveryWindowMessages: recovery.DefaultOptions().WindowMessages,
 	}
 }
 
@@ -148,6 +158,9 @@ func (o Options) Validate() error {
 	between("max_block_waiters", o.MaxBlockWaiters, 1, 1<<16)
 	between("max_volumes", o.MaxVolumes, 1, 1<<16)
 	between("activate_timeout_ms", o.ActivateTimeoutMS, 1, 3_600_000)
+	if err := errors.Join(o.replica().Validate(), o.recovery().Validate()); err != nil {
+		errs = append(errs, err)
+	}
 	if err := o.Migrate.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("migrate: %w", err))
 	}
@@ -179,11 +192,23 @@ func (o Options) cacheMove() cachemove.Options {
 	return o.CacheMove
 }
 
+func (o Options) replica() replica.Options {
+	r := replica.DefaultOptions()
+	r.LogBytes, r.WindowMessages = o.ReplicaLogBytes, o.ReplicaWindowMessages
+	return r
+}
+
+func (o Options) recovery() recovery.Options {
+	r := recovery.DefaultOptions()
+	r.WindowMessages = o.RecoveryWindowMessages
+	return r
+}
+
 // Replica gives the settings of the core that coordinates copies of volumes.
-func (o Options) Replica() replica.Options {
+func (o Options) Replica() quorum.Options {
 	r := o.Copies
-	if r == (replica.Options{}) {
-		r = replica.DefaultOptions()
+	if r == (quorum.Options{}) {
+		r = quorum.DefaultOptions()
 	}
 	r.ScrubEvery, r.ScrubPause = time.Duration(o.ScrubEveryMS)*time.Millisecond, time.Duration(o.ScrubPauseMS)*time.Millisecond
 	return r

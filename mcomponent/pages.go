@@ -25,6 +25,16 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.mu.Unlock()
 		return c.counts.refused(err)
 	}
+	if len(c.recoveries) > 0 {
+		if waits, err := c.recovering(slot, m, req); waits {
+			c.mu.Unlock()
+			return err
+		}
+	}
+	if err := c.replicas.primary.Lost(slot, m.Page); err != nil {
+		c.mu.Unlock()
+		return err
+	}
 	f, sum, act := c.store.Miss(slot, m.PID, m.Page)
 	if act == pagestore.Full {
 		c.mu.Unlock()
@@ -74,22 +84,31 @@ func (c *Component) flush(req *netlayer.Request) error {
 			return nil
 		}
 	}
+	redundant := c.replicas.primary.Redundant(slot)
+	if redundant && c.replicas.primary.Flushing(slot, m.Page, m.ProcessEpoch, m.Version) {
+		c.mu.Unlock()
+		return nil // older than a version that is lost
+	}
 	f, act := c.store.Flush(slot, m.PID, m.Page, m.ProcessEpoch, m.Version, req.PageCRC)
-	switch act {
-	case pagestore.Full:
+	if act == pagestore.Full {
 		c.mu.Unlock()
 		return c.counts.refused(c.outOfMemory())
-	case pagestore.Old:
-		c.mu.Unlock()
-		return nil
 	}
-	c.owners.Count(slot)
 	lock := &c.frames[f%stripes]
-	lock.Lock()
+	if act == pagestore.Apply {
+		c.owners.Count(slot)
+		lock.Lock()
+	}
+	var err error
+	if redundant { // an old one waits as well: what is newer may not be everywhere yet
+		err = c.replicate(slot, m.Page, req)
+	}
 	c.mu.Unlock()
-	*c.pages.Page(f) = arena.Page(req.Page)
-	lock.Unlock()
-	return nil
+	if act == pagestore.Apply {
+		*c.pages.Page(f) = arena.Page(req.Page)
+		lock.Unlock()
+	}
+	return err
 }
 
 func (c *Component) outOfMemory() error {
@@ -112,29 +131,55 @@ const freeBatch = 4096
 func (c *Component) regionMap(req wire.RegionMapReq) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.owners.Map(req)
+	if err := c.owners.Map(req); err != nil || req.Config.Config == 0 {
+		return err
+	}
+	slot, err := c.owners.Serving(req.PID, req.Region, req.RegionEpoch)
+	if err == nil {
+		c.configure(slot, req.Config)
+	}
+	return err
 }
 
 // regionUnmap is the owner's side of an unmapping. From its first step on no page of the range is served, so the pages may
 // be freed in batches.
-// epoch is the one under which the home knows this owner.
-func (c *Component) regionUnmap(req wire.RegionUnmapReq, epoch wire.Epoch) (freed uint64, err error) {
+// epoch is the one under which the home knows this owner. If holders must do the same, later is asked for what is called when they have; it
+// does not wait. Then the error is netlayer.ErrDeferred, or, if later gives nothing, busy: the pages are free, and who asks again waits.
+func (c *Component) regionUnmap(req wire.RegionUnmapReq, epoch wire.Epoch, later func() func(freed uint64, err error)) (freed uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slot, ok, err := c.owners.Unmap(req, epoch)
 	if err != nil || !ok {
 		return 0, err
 	}
+	freed = c.freeRange(slot, req)
+	if _, err := c.owners.Serving(req.PID, req.Region, epoch); err != nil || !c.replicas.primary.Redundant(slot) {
+		return freed, nil
+	}
+	done := later()
+	if done == nil {
+		return freed, wire.Errorf(wire.KindBusy, "%s: too many requests wait for copies of pages: retry", c.o.Node)
+	}
+	c.replicateUnmap(slot, req.Start, req.Length, func(err error) { done(freed, err) })
+	return freed, netlayer.ErrDeferred
+}
+
+// freeRange frees the pages of a range that is unmapped. The lock is held, and given up between batches.
+func (c *Component) freeRange(slot uint32, req wire.RegionUnmapReq) (freed uint64) {
 	first, n := wire.PageNo(req.Start>>wire.PageShift), req.Length>>wire.PageShift
+	if v := c.recoveries[slot]; v != nil && !v.gone {
+		v.r.Unmapped(first, n)
+	}
+	c.replicas.holder.Forgot(slot, first, n) // of what was held of it before it was served here
 	for {
 		k := min(n, freeBatch)
 		freed += c.store.Unmap(slot, req.PID, first, k)
 		first, n = first+wire.PageNo(k), n-k
 		if n == 0 {
-			return freed, nil
+			return freed
 		}
 		if c.store.GroupPages(slot) <= freeBatch { // what is left is found faster by the group than by the range
-			return freed + c.store.Unmap(slot, req.PID, first, n), nil
+			return freed + c.store.Unmap(slot, req.PID, first, n)
 		}
 		c.unmaps[slot]++ // a move waits for this before its last round ends
 		c.mu.Unlock()
@@ -150,7 +195,9 @@ func (c *Component) ownerExit(pid wire.PID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.taker.Exit(pid)
+	c.replicas.holder.Exit(pid)
 	for _, slot := range c.owners.Exit(pid, nil) {
+		c.unprotect(slot, true, wire.Errorf(wire.KindFailed, "process %d has ended", pid))
 		if m := c.giving[slot]; m != nil {
 			m.exited()
 		}

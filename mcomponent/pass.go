@@ -27,4 +27,5 @@ func (c *Component) Registered(epoch wire.Epoch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.owners.Registered(epoch)
+	c.replicas.holder.Registered(epoch)
 }

@@ -8,10 +8,11 @@ import (
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 )
 
 // counts are updated without a lock; what the cores count is not counted again.
@@ -56,12 +57,16 @@ type Stats struct {
 	MapErrors, BlockErrors, StorageErrors uint64
 	BlockReadBytes, BlockWriteBytes       uint64
 
+	Primary    replica.Stats       // of the redundancy of what is served here
+	Holder     replica.HolderStats // of what is held for others
+	Recoveries int                 // vRegions that are being recovered
+
 	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
 	CacheMoveBytes                                   uint64 // written back for them
 
-	Copies        replica.Stats // of volumes with several copies
-	CopiedVolumes int           // such volumes whose buffer cache it is
-	CopiesBehind  int           // copies that cannot be reached or are catching up
+	Copies        quorum.Stats // of volumes with several copies
+	CopiedVolumes int          // such volumes whose buffer cache it is
+	CopiesBehind  int          // copies that cannot be reached or are catching up
 }
 
 // movedCache counts the move of a buffer cache that has ended.
@@ -92,6 +97,12 @@ func (c *Component) Stats() Stats {
 	c.mu.Lock()
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
 	s.Incoming = c.taker.Len()
+	s.Primary, s.Holder = c.replicas.primary.Stats(), c.replicas.holder.Stats()
+	for _, v := range c.recoveries { // a sum: no order
+		if !v.r.Ended() {
+			s.Recoveries++
+		}
+	}
 	c.mu.Unlock()
 	c.homeMu.Lock()
 	s.Home = c.home.Stats()
@@ -160,6 +171,13 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "flushed_bytes", Value: float64(s.Pages.Flushes * wire.PageSize)},
 		{Name: "flushes", Value: float64(s.Pages.Flushes)},
 		{Name: "flushes_old", Value: float64(s.Pages.OldFlushes)},
+		{Name: "held_log_full", Value: float64(s.Holder.Full)},
+		{Name: "held_log_pages", Value: float64(s.Holder.LoggedPages)},
+		{Name: "held_pages", Value: float64(s.Holder.Pages)},
+		{Name: "held_regions", Value: float64(s.Holder.Regions)},
+		{Name: "held_saved", Value: float64(s.Holder.Saved)},
+		{Name: "held_skipped", Value: float64(s.Holder.Skipped)},
+		{Name: "held_writes", Value: float64(s.Holder.Writes)},
 		{Name: "home_calls", Value: float64(s.Home.Calls)},
 		{Name: "home_processes", Value: float64(s.Home.Processes)},
 		{Name: "home_refused_busy", Value: float64(s.HomeRefused)},
@@ -177,6 +195,13 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "refused_not_owner", Value: float64(s.NotOwner)},
 		{Name: "refused_stale", Value: float64(s.Stale)},
 		{Name: "refused_unmapped", Value: float64(s.Unmapped)},
+		{Name: "recovering_regions", Value: float64(s.Recoveries)},
+		{Name: "replica_filled", Value: float64(s.Primary.Filled)},
+		{Name: "replica_lost", Value: float64(s.Primary.Lost)},
+		{Name: "replica_retries", Value: float64(s.Primary.Retries)},
+		{Name: "replica_sent", Value: float64(s.Primary.Sent)},
+		{Name: "replica_unprotected", Value: float64(s.Primary.Unprotected)},
+		{Name: "replicated_regions", Value: float64(s.Primary.Regions)},
 		{Name: "resident_bytes", Value: float64(s.ResidentBytes())},
 		{Name: "copies_behind", Value: float64(s.CopiesBehind)},
 		{Name: "copies_blocks_scrubbed", Value: float64(r.Scrubbed)},

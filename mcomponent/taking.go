@@ -87,6 +87,12 @@ func (c *Component) placeRegionCopy(req *netlayer.Request, n int) [][]byte {
 		placements.Put(p)
 		return nil
 	}
+	return c.place(req, p)
+}
+
+// place gives the memory of frames that were reserved for the pages of a message.
+func (c *Component) place(req *netlayer.Request, p *placement) [][]byte {
+	full := len(p.frames)
 	for at := 0; at < full; { // neighbours are read in one go
 		end := at + 1
 		for end < full && p.frames[end] == p.frames[end-1]+1 {
@@ -196,8 +202,18 @@ func (c *Component) regionServe(m wire.MoveServeReq) error {
 	in, err := c.taker.Serve(m)
 	if in != nil {
 		c.owners.Serve(in.Slot, in.Mapped)
+		c.protectAgain(in, m.Epoch)
 	}
 	return err
+}
+
+// protectAgain goes on with the holders of a vRegion that came here, under the epoch under which it is served: no flush is acknowledged before they have heard
+// of it. The lock is held.
+func (c *Component) protectAgain(in *migrate.Incoming, epoch wire.Epoch) {
+	if cfg := in.Config; cfg.Config > 0 {
+		cfg.Epoch = epoch
+		c.configure(in.Slot, cfg)
+	}
 }
 
 func (c *Component) regionDrop(m wire.MoveRef) error {
@@ -236,7 +252,7 @@ func (c *Component) homeCopy(m wire.HomeCopyReq) error {
 }
 
 func mapOf(in *migrate.Incoming) vregion.Map {
-	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners}
+	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup}
 }
 
 func (c *Component) homeServe(m wire.MoveServeReq) error {

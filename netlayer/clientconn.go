@@ -182,12 +182,18 @@ func (p *Peer) callBack(cn *clientConn) {
 	}
 }
 
+// Abandon ends c with err if it is on its way: whoever waits for it goes on, and what is answered later is dropped. It does not wait.
+func (p *Peer) Abandon(c *Call, err error) { p.abort(c, err) }
+
 // abort ends c with err if it has not completed.
 func (p *Peer) abort(c *Call, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !c.held {
+		return
+	}
 	s := &p.slots[c.id.Slot()]
-	if !c.held || s.call != c {
+	if s.call != c {
 		return
 	}
 	cn := s.cn

@@ -21,9 +21,12 @@
 // Long payloads (wire.Op.MaxPayload) are not copied: a caller writes its own as it starts the call, and a server whose handler is a Placer
 // reads them to where the handler wants them.
 //
+// A handler may also take a request that is served inline and answer it later (Request.Defer), as a flush that waits for its copies.
+//
 // Locks: Peer.mu covers a peer and is never held while reading, writing or dialing. Server.mu, then Server.onceMu.
-// serverConn.wmu is held while writing and taken with no other lock held. Goroutines: one housekeeper per peer, which Close waits for;
-// per server its workers, and one per connection, which Serve waits for.
+// serverConn.wmu is held while writing and taken with no other lock held; laterReplies.mu covers what a connection has deferred, and no
+// other is taken while it is held. Goroutines: one housekeeper per peer, which Close waits for; per server its workers, one per
+// connection, and one more per connection that has deferred a reply, which Serve waits for.
 //
 // Who reads: there is no reader goroutine. A caller that waits reads if nobody does, and delivers what comes to the other
 // callers; when its own reply is there it wakes one of them to read on. A reply to a call that nobody waits for is found

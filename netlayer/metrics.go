@@ -107,6 +107,8 @@ var (
 	descQueueFull    = desc("server_queue_full_total", "Requests that found the queue of the workers full.")
 	descQueued       = desc("server_requests_queued", "Requests that wait for a worker.")
 	descHandedOver   = desc("server_requests_handed_over_total", "Requests that would have waited where they were read and went to a worker.")
+	descDeferred     = desc("server_requests_deferred", "Requests that were served and are answered later.")
+	descDeferredFull = desc("server_requests_deferred_full_total", "Requests that found max_deferred others deferred.")
 	descExpired      = desc("server_requests_expired_total", "Requests whose deadline passed while they waited for a worker.")
 	descReplayed     = desc("server_replies_replayed_total", "Retries that were answered without a second execution.")
 	descErrors       = desc("server_error_replies_total", "Replies that carry an error.")
@@ -121,7 +123,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descFrames, descBytes, descConnects, descDialFailures, descLost, descUnavailable, descTimeouts, descLate, descRetries, descRoomWaits,
 		descWriteStuck, descBadFrames, descInFlight, descInFlightB, descConns, descAccepted, descRefused, descQueueFull, descQueued,
-		descHandedOver, descExpired, descReplayed, descErrors, descCorrupt, descAcceptErrs, descWorkers, descWorkerBusy,
+		descHandedOver, descDeferred, descDeferredFull, descExpired, descReplayed, descErrors, descCorrupt, descAcceptErrs, descWorkers, descWorkerBusy,
 	} {
 		ch <- d
 	}
@@ -167,6 +169,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	count(descQueueFull, s.QueueFull)
 	gauge(descQueued, s.Queued)
 	count(descHandedOver, s.HandedOver)
+	gauge(descDeferred, s.Deferred)
+	count(descDeferredFull, s.DeferredFull)
 	count(descExpired, s.Expired)
 	count(descReplayed, s.Replayed)
 	count(descErrors, s.Errors)
@@ -207,6 +211,8 @@ func (m *Metrics) sumServers() (s ServerStats, refused map[string]uint64) {
 		s.QueueFull += t.QueueFull
 		s.Queued += t.Queued
 		s.HandedOver += t.HandedOver
+		s.Deferred += t.Deferred
+		s.DeferredFull += t.DeferredFull
 		s.Expired += t.Expired
 		s.Replayed += t.Replayed
 		s.Errors += t.Errors

@@ -96,6 +96,8 @@ type ServerOptions struct {
 	Workers int `mapstructure:"workers" yaml:"workers"`
 	// QueueLen bounds the requests that wait for a worker; beyond it they are answered with wire.ErrBusy.
 	QueueLen int `mapstructure:"queue_len" yaml:"queue_len"`
+	// MaxDeferred bounds the requests that are answered later than they are served (Request.Defer).
+	MaxDeferred int `mapstructure:"max_deferred" yaml:"max_deferred"`
 	// MaxConns bounds the connections whose hello was accepted; more are refused.
 	MaxConns int `mapstructure:"max_conns" yaml:"max_conns"`
 	// MaxHandshakes bounds the connections that have not said hello yet, so that strangers cannot take the places of members.
@@ -119,7 +121,7 @@ type ServerOptions struct {
 // DefaultServerOptions gives the settings without an identity.
 func DefaultServerOptions() ServerOptions {
 	return ServerOptions{
-		Workers: 8, QueueLen: 256, MaxConns: 256, MaxHandshakes: 64, HelloTimeoutMS: 3000, FrameTimeoutMS: 3000, WriteTimeoutMS: 3000,
+		Workers: 8, QueueLen: 256, MaxDeferred: 4096, MaxConns: 256, MaxHandshakes: 64, HelloTimeoutMS: 3000, FrameTimeoutMS: 3000, WriteTimeoutMS: 3000,
 		DrainMS: 500, Sessions: 1024, DedupeWindow: 256, DedupeBytes: 1 << 20,
 	}
 }
@@ -130,6 +132,7 @@ func (o ServerOptions) Validate() error {
 	f.identity(o.Cluster, o.Token)
 	f.between("workers", o.Workers, 1, 1024)
 	f.between("queue_len", o.QueueLen, 1, 1<<16)
+	f.between("max_deferred", o.MaxDeferred, 1, 1<<20)
 	f.between("max_conns", o.MaxConns, 1, 1<<16)
 	f.between("max_handshakes", o.MaxHandshakes, 1, 1<<16)
 	f.between("hello_timeout_ms", o.HelloTimeoutMS, 1, maxTimeoutMS)

@@ -21,6 +21,8 @@ type Handler interface {
 	// ctx ends when the server stops, for workers also at the request's deadline. Serve is never called for OpPing, OpHello
 	// and OpMissFlush: the server answers the first two and cuts the last into an OpMiss and an OpFlush.
 	//
+	// A request may also be answered after Serve has returned: see Request.Defer.
+	//
 	// The reply to an at-most-once request is remembered and given to its retries, but for errors of KindBusy and
 	// KindUnavailable: by those a handler says that the request may be executed again.
 	Serve(ctx context.Context, req *Request, rep *Reply) error
@@ -57,6 +59,9 @@ type Request struct {
 
 	MayHandOver bool // it is served inline, and Serve may return ErrWouldWait; never for the halves of a pair
 	Placed      any  // what Place has left here; then Page is empty, and the payload where Place wanted it
+
+	conn    *serverConn // nil if it cannot be deferred
+	frameOp wire.Op     // of the frame: of a half that of the pair
 }
 
 // Reply is built by a handler, in place in the connection's write buffer.

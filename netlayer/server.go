@@ -87,7 +87,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	t.each(func(c *serverConn) { c.nc.SetReadDeadline(longAgo) })
 	drained := time.AfterFunc(ms(s.o.DrainMS), func() {
 		cancel()
-		t.each(func(c *serverConn) { c.nc.Close() })
+		t.each(func(c *serverConn) {
+			t.wg.Add(1)
+			go func() {
+				defer t.wg.Done()
+				c.farewell()
+			}()
+		})
 	})
 	t.wg.Wait()
 	drained.Stop()

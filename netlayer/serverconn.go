@@ -39,6 +39,7 @@ type serverConn struct {
 	writeLimit time.Time // the write deadline that is set
 	late       delayLine // of replies that are late on purpose; of its own lock
 	lateGroup  sync.WaitGroup
+	later      laterReplies // of its own lock
 }
 
 // run is the connection's goroutine.
@@ -64,7 +65,10 @@ func (c *serverConn) run() {
 	c.late.stop()
 	if err != nil && !c.t.closing.Load() {
 		c.nc.Close() // workers need not write to it any more
+	} else {
+		c.later.drain()
 	}
+	c.later.end()
 	c.pending.Wait()
 	c.lateGroup.Wait()
 	c.s.onceMu.Lock()
@@ -460,6 +464,9 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0, MayHandOver: inline && h.Op != wire.OpMissFlush && fr.placed == nil,
 		Placed: fr.placed,
 	}
+	if inline && fr.placed == nil && !req.OneWay && !h.Op.Once() {
+		req.conn, req.frameOp = c, h.Op
+	}
 	if h.Op == wire.OpMissFlush {
 		miss, flushCall, flush, ok := wire.SplitMissFlush(fr.body)
 		if !ok {
@@ -502,11 +509,15 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 	start := len(out)
 	rep.begin(out)
 	err := c.s.h.Serve(ctx, req, rep)
-	if err == ErrWouldWait && req.MayHandOver {
-		out, rep.buf = rep.buf[:start], nil
-		return out, true
-	}
 	if err != nil {
+		if err == ErrDeferred {
+			out, rep.buf = rep.buf[:start], nil
+			return out, false
+		}
+		if err == ErrWouldWait && req.MayHandOver {
+			out, rep.buf = rep.buf[:start], nil
+			return out, true
+		}
 		c.s.stats.errors.Add(1)
 	}
 	out = rep.end(op, req.Call, err)

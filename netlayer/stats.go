@@ -23,15 +23,16 @@ const (
 	KindManager
 	KindRaft
 	KindNode
+	KindReplica // what makes memory and volumes redundant
 	NumOpKinds
 )
 
-var opKindNames = [NumOpKinds]string{"session", "page", "block", "map", "volume", "process", "manager", "raft", "node"}
+var opKindNames = [NumOpKinds]string{"session", "page", "block", "map", "volume", "process", "manager", "raft", "node", "replica"}
 
 func (k OpKind) String() string { return opKindNames[k] }
 
 var opKinds = func() (t [256]OpKind) {
-	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode}
+	byRange := [16]OpKind{1: KindPage, 2: KindMap, 3: KindVolume, 4: KindProcess, 5: KindManager, 6: KindNode, 8: KindReplica, 9: KindReplica}
 	for i := range t {
 		t[i] = byRange[i>>4]
 	}
@@ -148,20 +149,22 @@ func (p *Peer) Stats() PeerStats {
 
 // ServerStats are the counters of a Server since it was made.
 type ServerStats struct {
-	In, Out    [NumOpKinds]Traffic
-	Conns      int    // with an accepted hello, now
-	Accepted   uint64 // hellos accepted
-	Refused    []Refusal
-	QueueFull  uint64 // requests answered with wire.ErrBusy because no place in the queue was left
-	Expired    uint64 // requests whose deadline passed before a worker took them
-	HandedOver uint64 // inline requests that would have waited and went to the workers: see ErrWouldWait
-	Replayed   uint64 // retries answered from memory
-	Errors     uint64 // replies that carry an error
-	Corrupt    uint64 // requests whose payload does not fit its checksum
-	Queued     int    // requests that wait for a worker, now
-	AcceptErrs uint64
-	Workers    int
-	WorkerBusy time.Duration // in which workers had a request, summed over them, waits for others included
+	In, Out      [NumOpKinds]Traffic
+	Conns        int    // with an accepted hello, now
+	Accepted     uint64 // hellos accepted
+	Refused      []Refusal
+	QueueFull    uint64 // requests answered with wire.ErrBusy because no place in the queue was left
+	Expired      uint64 // requests whose deadline passed before a worker took them
+	HandedOver   uint64 // inline requests that would have waited and went to the workers: see ErrWouldWait
+	Deferred     int    // requests that were served and are answered later, now: see Request.Defer
+	DeferredFull uint64 // requests that could not be deferred because max_deferred were
+	Replayed     uint64 // retries answered from memory
+	Errors       uint64 // replies that carry an error
+	Corrupt      uint64 // requests whose payload does not fit its checksum
+	Queued       int    // requests that wait for a worker, now
+	AcceptErrs   uint64
+	Workers      int
+	WorkerBusy   time.Duration // in which workers had a request, summed over them, waits for others included
 }
 
 type traffic struct{ frames, bytes atomic.Uint64 }
@@ -169,6 +172,9 @@ type traffic struct{ frames, bytes atomic.Uint64 }
 type serverStats struct {
 	in, out                                                                         [NumOpKinds]traffic
 	accepted, queueFull, expired, handedOver, replayed, errors, corrupt, acceptErrs atomic.Uint64
+
+	deferred     atomic.Int64
+	deferredFull atomic.Uint64
 
 	refused [64]atomic.Uint64
 	busy    busyTime
@@ -230,6 +236,7 @@ func (s *Server) Stats() ServerStats {
 	r := ServerStats{
 		Accepted: st.accepted.Load(), QueueFull: st.queueFull.Load(), Expired: st.expired.Load(), HandedOver: st.handedOver.Load(), Replayed: st.replayed.Load(),
 		Errors: st.errors.Load(), Corrupt: st.corrupt.Load(), AcceptErrs: st.acceptErrs.Load(), Queued: len(s.queue),
+		Deferred: int(st.deferred.Load()), DeferredFull: st.deferredFull.Load(),
 		Workers: s.o.Workers, WorkerBusy: st.busy.total(),
 	}
 	s.mu.Lock()

@@ -39,6 +39,7 @@ type owner struct {
 	gone    func() error         // asked first by memory maps; with the lock held
 	attach  func(wire.VolumeAttachReq) error
 	open    func(wire.ProcessOpenReq) error
+	silent  chan struct{} // while it is open, misses, flushes and memory maps are not answered
 }
 
 func (o *owner) Inline(op wire.Op) bool {
@@ -46,6 +47,12 @@ func (o *owner) Inline(op wire.Op) bool {
 }
 
 func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	o.mu.Lock()
+	silent := o.silent
+	o.mu.Unlock()
+	if silent != nil {
+		<-silent
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if req.Op >= wire.OpMmap && req.Op <= wire.OpOwners && o.gone != nil {

@@ -21,14 +21,35 @@ func (p *Process) Home() wire.Owner {
 	return at
 }
 
+// goneHome takes the news that the process has another home. News that is not newer changes nothing. The lock is held.
+func (p *Process) goneHome(now wire.Owner, peer *netlayer.Peer) {
+	if now.Epoch <= p.homeAt.Epoch {
+		return
+	}
+	p.homeMoved()
+	p.homeAt, p.home = now, peer
+	p.homeIs, p.homeMoved = context.WithCancel(context.Background())
+}
+
+// attempt puts a request to the home as it is now, until that moves.
+func (p *Process) attempt(ctx context.Context, op wire.Op, req, rep any) (at wire.Owner, err error) {
+	p.mu.Lock()
+	at, peer, is := p.homeAt, p.home, p.homeIs
+	p.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(is, cancel)()
+	return at, peer.Control(ctx, op, p.o.Epoch, req, rep)
+}
+
 // atHome puts a request to the process's home: while the home moves it is busy, and the request is repeated as long as ctx
-// lasts; when it has moved, the request goes to the new one, of which this process was told before the old one forgot it.
+// lasts; when it has moved, the request goes to the new one, of which this process was told before the old one forgot it, or because the
+// old one is dead.
 func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wire.NodeID, err error) {
 	for {
-		at, peer := p.homeNow()
-		err := peer.Control(ctx, op, p.o.Epoch, req, rep)
+		at, err := p.attempt(ctx, op, req, rep)
 		switch wire.KindOf(err) {
-		case wire.KindNotOwner, wire.KindNotFound:
+		case wire.KindNotOwner, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
 			if now, _ := p.homeNow(); now.Epoch > at.Epoch && ctx.Err() == nil {
 				continue
 			}
@@ -53,6 +74,8 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.perform(fault.NoThread, p.core.OwnerMoved(p.now(), m.Owner, nil))
+		p.abandon(m.Owner)
+		p.settle()
 		return nil
 	case wire.OpHomeSwitch:
 		var m wire.HomeSwitchReq
@@ -66,12 +89,26 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		peer := c.peer(m.Home.Addr)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if m.Home.Epoch > p.homeAt.Epoch {
-			p.homeAt, p.home = m.Home, peer
-		}
+		p.goneHome(m.Home, peer)
 		return nil
 	}
 	return wire.Errorf(wire.KindBadRequest, "%s is a pComponent and does not serve %v", c.o.ID, req.Op)
+}
+
+// abandon ends what is on its way to older owners of a vRegion: the core would not take their answers, and if they do not come at all,
+// nobody should wait for a deadline to know. The lock is held.
+func (p *Process) abandon(now wire.Owner) {
+	gone := wire.Errorf(wire.KindUnavailable, "vRegion %d is at %s now, under epoch %d", now.Region, now.Node, now.Epoch)
+	for _, f := range p.active {
+		if f.epoch < now.Epoch && p.core.Region(f.flush.Page) == now.Region && f.failed == nil {
+			f.peer.Abandon(&f.call, gone)
+		}
+	}
+	for _, t := range p.threads {
+		if t.at != nil && t.epoch < now.Epoch && p.core.Region(t.want) == now.Region {
+			t.at.Abandon(&t.miss, gone)
+		}
+	}
 }
 
 // process gives a process that runs here.

@@ -61,6 +61,73 @@ func TestAHomeThatMovedIsFollowed(t *testing.T) {
 	}
 }
 
+// TestASilentOwnerIsLeft: misses, flushes and a memory map are on their way to a component that does not answer, as one that was cut off.
+// As soon as the process hears that another has taken its place they go there, without waiting for a deadline.
+func TestASilentOwnerIsLeft(t *testing.T) {
+	os := startOwners(t, 2)
+	os[0].others = os[:1]
+	const pages = 16
+	p := open(t, os[0], small(8, "list"), 2, nil)
+	mapPages(t, p, 0, pages, false)
+	w := counts{}
+	th := p.Thread(0)
+	th.Begin()
+	for page := range uint64(8) {
+		w.touch(t, th, page, true)
+	}
+	th.End()
+	silent := make(chan struct{})
+	defer close(silent)
+	os[0].mu.Lock()
+	os[0].silent = silent
+	os[0].mu.Unlock()
+	done := make(chan error, 3)
+	for i := range 2 { // each evicts dirty lines, so a miss and a flush are sent in one message
+		go func() {
+			th := p.Thread(i)
+			th.Begin()
+			defer th.End()
+			for page := 8 + uint64(i); page < pages; page += 2 {
+				w.touch(t, th, page, true)
+			}
+			done <- nil
+		}()
+	}
+	mapped := background(t)
+	go func() { done <- p.Map(mapped, 64*wire.PageSize, wire.PageSize, true, true, "test") }()
+	p.mu.Lock()
+	peer := p.home
+	p.mu.Unlock()
+	for end := time.Now().Add(10 * time.Second); peer.Stats().InFlight < 5; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v, want two misses, two flushes and a memory map under way", peer.Stats())
+		}
+	}
+	began := time.Now()
+	to := wire.Owner{Node: os[1].id, Addr: string(os[1].addr), Epoch: 4}
+	if err := p.c.Switched(&netlayer.Request{Op: wire.OpRegionSwitch, Body: wire.Marshal(wire.RegionSwitchReq{PID: 7, Owner: to})}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: to})}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Drain(background(t)); err != nil {
+		t.Error(err)
+	}
+	if n := p.Report().Faults; n.Redirects != 0 {
+		t.Errorf("%+v: nobody had to ask for the owner", n)
+	}
+	if n := peer.Stats().Timeouts; n != 0 {
+		t.Errorf("%d requests waited for their deadline", n)
+	}
+	t.Logf("all went on %v after the news", time.Since(began))
+}
+
 // TestOwnersChangeUnderThreads: vRegions go from owner to owner with their pages while threads fault in them. Answers that were
 // under way are asked for again, and every access finds the last write.
 func TestOwnersChangeUnderThreads(t *testing.T) {

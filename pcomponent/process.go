@@ -24,24 +24,27 @@ type Process struct {
 	frames *arena.Arena
 	opened time.Time
 
-	mu      sync.Mutex // guards everything below and all threads' mail
-	home    *netlayer.Peer
-	homeAt  wire.Owner // it moves: o.Home is where it was first
-	core    fault.Taped
-	threads []*Thread
-	active  []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
-	spare   []*flushCall
-	near    string // the address of the peer asked last
-	nearest *netlayer.Peer
-	asks    []wire.PageNo // vRegions whose owner the steward asks for
-	out     []fault.Effect
-	faults  [len(faultNames)]*hdrhistogram.Histogram
-	blocks  [blockKinds]*hdrhistogram.Histogram
-	observe [len(faultNames)]observer // the component's histograms
-	heapEnd uint64
-	volumes map[wire.VolumeID]*Volume
-	busy    time.Duration // thread time not waiting, of batches that have ended
-	heat    processHeat
+	mu        sync.Mutex // guards everything below and all threads' mail
+	home      *netlayer.Peer
+	homeAt    wire.Owner      // it moves: o.Home is where it was first
+	homeIs    context.Context // ends when it moves
+	homeMoved context.CancelFunc
+	core      fault.Taped
+	threads   []*Thread
+	active    []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
+	spare     []*flushCall
+	near      string // the address of the peer asked last
+	nearest   *netlayer.Peer
+	asks      []wire.PageNo // pages of vRegions whose owner is to be asked for
+	asked     chan struct{} // capacity 1: there are asks
+	out       []fault.Effect
+	faults    [len(faultNames)]*hdrhistogram.Histogram
+	blocks    [blockKinds]*hdrhistogram.Histogram
+	observe   [len(faultNames)]observer // the component's histograms
+	heapEnd   uint64
+	volumes   map[wire.VolumeID]*Volume
+	busy      time.Duration // thread time not waiting, of batches that have ended
+	heat      processHeat
 
 	nBlocks      atomic.Uint64
 	blockRetries atomic.Uint64
@@ -59,12 +62,14 @@ type flushCall struct {
 	peer   *netlayer.Peer
 	call   netlayer.Call
 	body   [wire.FlushLen]byte
-	waited bool // a thread waits in the message layer for it
+	epoch  wire.Epoch // under which its owner was asked
+	waited bool       // a thread waits in the message layer for it
 	failed error
 }
 
 func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.Arena) *Process {
-	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}}
+	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}, asked: make(chan struct{}, 1)}
+	p.homeIs, p.homeMoved = context.WithCancel(context.Background())
 	for k := range p.faults {
 		p.faults[k] = newHistogram()
 	}
@@ -87,9 +92,27 @@ func (p *Process) now() time.Duration { return time.Since(p.opened) }
 // Thread gives thread i. One goroutine drives a thread at a time.
 func (p *Process) Thread(i int) *Thread { return p.threads[i] }
 
-// startSteward starts the goroutine that takes answers nobody waits for, sends again what has paused, and asks for owners.
+// startSteward starts the goroutine that takes answers nobody waits for and sends again what has paused, and the one that asks for
+// owners: a home may be silent, and nothing else should wait for it.
 func (p *Process) startSteward() {
-	p.steward.Add(1)
+	p.steward.Add(2)
+	go func() {
+		defer p.steward.Done()
+		for {
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-p.asked:
+			}
+			p.mu.Lock()
+			asks := p.asks
+			p.asks = nil
+			p.mu.Unlock()
+			for _, page := range asks {
+				p.askOwner(page)
+			}
+		}
+	}()
 	go func() {
 		defer p.steward.Done()
 		tick := time.NewTicker(fault.StewardInterval)
@@ -102,12 +125,7 @@ func (p *Process) startSteward() {
 			}
 			p.mu.Lock()
 			p.settle()
-			asks := p.asks
-			p.asks = nil
 			p.mu.Unlock()
-			for _, page := range asks {
-				p.askOwner(page)
-			}
 		}
 	}()
 }
@@ -175,6 +193,10 @@ func (p *Process) perform(self int, out []fault.Effect) (own fault.Effect) {
 			continue
 		case fault.AskOwner:
 			p.asks = append(p.asks, e.Page)
+			select {
+			case p.asked <- struct{}{}:
+			default:
+			}
 			continue
 		case fault.Damaged:
 			if p.o.OnDamaged != nil {
@@ -213,7 +235,7 @@ func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
 	} else {
 		fc = &flushCall{}
 	}
-	fc.flush, fc.peer, fc.waited, fc.failed = f, p.peer(owner.Addr), false, nil
+	fc.flush, fc.peer, fc.epoch, fc.waited, fc.failed = f, p.peer(owner.Addr), owner.Epoch, false, nil
 	body := wire.Flush{PID: p.o.PID, Page: f.Page, OwnerEpoch: owner.Epoch, ProcessEpoch: p.o.Epoch, Version: f.ID}.Append(fc.body[:0])
 	fc.call.Op, fc.call.Epoch, fc.call.Body, fc.call.Page = wire.OpFlush, p.o.Epoch, body, p.frames.Page(f.Frame)[:]
 	fc.call.Err, fc.call.HavePageCRC = nil, false

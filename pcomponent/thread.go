@@ -26,8 +26,11 @@ type Thread struct {
 	began time.Duration
 	idle  time.Duration // waited since began
 
-	miss netlayer.Call
-	body [wire.MissLen]byte
+	miss  netlayer.Call
+	body  [wire.MissLen]byte
+	at    *netlayer.Peer // where the miss is on its way to, nil if none is
+	want  wire.PageNo    // its page
+	epoch wire.Epoch     // under which its owner was asked
 }
 
 // Begin takes the process's lock for a batch of accesses.
@@ -112,6 +115,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 		fc.waited = true // until it is sent
 	}
 	waited := t.now
+	t.at, t.want, t.epoch = peer, e.Page, e.Owner.Epoch
 	p.mu.Unlock()
 	var err error
 	if fc != nil {
@@ -124,6 +128,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 		err = peer.Wait(&t.miss)
 	}
 	p.mu.Lock()
+	t.at = nil
 	p.core.Run(t.id)
 	t.now = p.now()
 	t.idle += t.now - waited

@@ -85,9 +85,7 @@ func (p *Process) findHome(ctx context.Context, old wire.Epoch) bool {
 		if err == nil && now.Epoch > old {
 			peer := p.c.peer(now.Addr)
 			p.mu.Lock()
-			if now.Epoch > p.homeAt.Epoch {
-				p.homeAt, p.home = now, peer
-			}
+			p.goneHome(now, peer)
 			p.mu.Unlock()
 			return true
 		}

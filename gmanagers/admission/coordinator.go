@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -220,6 +221,10 @@ func (c *Coordinator) next(t *txn, out []Effect) []Effect {
 		t.doing = deciding
 		if t.open.Kind != wire.KindNone {
 			return change(Change{Verb: DecideAbort, PID: pid, Kind: t.open.Kind, Text: t.open.Text, Never: t.never}, out)
+		}
+		if canary.On(canary.UnloggedDecision) {
+			t.doing = committing
+			out = c.ask(t, Step{Verb: Commit, PID: pid}, out)
 		}
 		return change(Change{Verb: DecideCommit, PID: pid, Home: p.Home, Volumes: p.Volumes}, out)
 	case committing:

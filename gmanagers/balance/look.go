@@ -25,6 +25,7 @@ type Component struct {
 	BooksAt                  time.Duration // when its bytes and threads were read, if not At: they come from books, not from a heartbeat
 	Alive                    bool
 	Draining                 bool
+	Kept                     int // things that it has and that nobody moves: copies, which others make elsewhere
 }
 
 // ThingID names what can move.

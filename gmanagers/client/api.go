@@ -165,9 +165,9 @@ func (c *Client) Changes(ctx context.Context, changes []admission.Change) ([]adm
 }
 
 // ActivateRegion has GMM choose the owner of a vRegion of a process that has a home. Asked again it gives the same.
-func (c *Client) ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Owner, error) {
+func (c *Client) ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Activated, error) {
 	r, err := c.gmm(ctx, gmm.Request{Op: gmm.OpActivate, PID: pid, Region: region})
-	return r.Owner, err
+	return r.Activated(), err
 }
 
 // Members returns the components that a manager registered, ascending by id, with what the answering manager heard of

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
@@ -34,8 +35,8 @@ func (c *Client) node(ctx context.Context, role wire.Role, id wire.NodeID, a mem
 }
 
 // DeclareDead has a component declared dead if it is registered under the epoch. For the managers themselves.
-func (c *Client) DeclareDead(ctx context.Context, m wire.Member, why string) error {
-	return c.member(ctx, m, gmm.Request{Op: gmm.OpDead, Text: why})
+func (c *Client) DeclareDead(ctx context.Context, m wire.Member, why string, silent time.Duration) error {
+	return c.member(ctx, m, gmm.Request{Op: gmm.OpDead, Text: why, SilentMS: uint64(silent.Milliseconds())})
 }
 
 // Note has what was seen of a component taken down as an event. For the managers themselves.

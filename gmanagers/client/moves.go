@@ -10,6 +10,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/gmanagers/repair"
 	"splitkernel/netlayer/wire"
 )
@@ -77,6 +78,12 @@ func (c *Client) EndMoves(ctx context.Context, g wire.Manager, ends []moves.End,
 	return err
 }
 
+// EndCopies takes down what became of recoveries and copies. For the managers themselves.
+func (c *Client) EndCopies(ctx context.Context, changes []redundancy.Change) error {
+	_, err := c.gmm(ctx, gmm.Request{Op: gmm.OpCopies, Copies: changes})
+	return err
+}
+
 // Repair changes where copies of volumes and buffer caches are. For the managers themselves.
 func (c *Client) Repair(ctx context.Context, changes []repair.Change) ([]gsm.Repaired, error) {
 	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpRepair, Repairs: changes})
@@ -93,7 +100,8 @@ type Drained struct {
 	Drains bool            `json:"drains"`
 	Left   uint64          `json:"left"` // things that it holds or that are on their way there
 	Things []movelist.Held `json:"things"`
-	Stuck  []string        `json:"stuck"` // why things cannot leave, as it was seen last
+	Copies uint64          `json:"copies"` // of what others serve
+	Stuck  []string        `json:"stuck"`  // why things cannot leave, as it was seen last
 }
 
 // DrainStatus tells what a component still has. It can be removed when nothing is left. Of an mComponent GMM has vRegions
@@ -127,6 +135,8 @@ func (c *Client) DrainStatus(ctx context.Context, role wire.Role, id wire.NodeID
 			d.Things = append(d.Things, t)
 			d.Left += t.Things + t.Arriving
 		}
+		d.Copies += h.Copies
+		d.Left += h.Copies
 		if h.Stuck != "" {
 			d.Stuck = append(d.Stuck, h.Stuck)
 		}

@@ -73,8 +73,9 @@ type Result struct {
 	Owner wire.Owner
 	Votes []admission.Vote // one for each step
 	Begun []movelist.Begun // one for each order
-	// Config, of OpActivate, is who makes the vRegion redundant; zero if nobody.
+	// Config and Home, of OpActivate, are who makes the vRegion redundant, and who backs up the home of its process; zero if nobody.
 	Config wire.RegionConfig
+	Home   wire.HomeConfig
 }
 
 // Err returns the result's error, nil if the command was carried out.
@@ -83,6 +84,11 @@ func (r Result) Err() error {
 		return nil
 	}
 	return &wire.Error{Kind: r.Kind, Text: r.Text}
+}
+
+// Activated is the answer to OpActivate.
+func (r Result) Activated() wire.Activated {
+	return wire.Activated{Owner: r.Owner, Config: r.Config, Home: r.Home}
 }
 
 // failed makes the result of a refused command.

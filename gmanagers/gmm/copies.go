@@ -244,6 +244,7 @@ func (s *State) judge(p *Process) {
 	if s.mentions == nil || p.Memory.Kind == wire.MemoryNone { // asked what if
 		return
 	}
+	s.copyChanges++
 	t := p.homeSeat()
 	open := s.waits(p, &t)
 	for i := 0; i < len(p.Regions) && !open; i++ {
@@ -270,7 +271,6 @@ func (s *State) rejudge(id wire.NodeID) {
 			s.judge(s.processes[i])
 		}
 	}
-	s.copyChanges++
 }
 
 // holders are those of a part as messages have them.
@@ -289,6 +289,18 @@ func (s *State) regionConfig(p *Process, r *Region) (c wire.RegionConfig) {
 		return c
 	}
 	return wire.RegionConfig{PID: p.PID, Region: r.Region, Epoch: r.Epoch, Config: r.Copies.Config, Policy: p.Memory, Holders: s.holders(r.Copies.Holders)}
+}
+
+// homeConfig is who backs up the home of a process; the zero value if nobody should.
+func (s *State) homeConfig(p *Process) (c wire.HomeConfig) {
+	if p.Copies == nil {
+		return c
+	}
+	c = wire.HomeConfig{PID: p.PID, Epoch: p.HomeEpoch, Config: p.Copies.Config}
+	for _, h := range s.holders(p.Copies.Holders) { // there is one at most
+		c.Backup = h
+	}
+	return c
 }
 
 // CopyChanges counts what changed copies, so that who reads them can tell whether he must read them again. It is not replicated.
@@ -376,6 +388,29 @@ func (c *Copies) Keeps() (out []wire.NodeID) {
 	return slices.Compact(out)
 }
 
+// Survives reports whether a part of a process outlives the mComponent that serves it: enough others have everything of it, and of its home.
+func (p *Process) Survives(home bool, region wire.RegionNo) bool {
+	enough := func(c *Copies, home bool) bool { return c != nil && c.inSync() >= p.needs(home) }
+	if !enough(p.Copies, true) || home {
+		return home && enough(p.Copies, true)
+	}
+	i, ok := p.findRegion(region)
+	return ok && enough(p.Regions[i].Copies, false)
+}
+
+// CopiesAt counts the copies of a vRegion of the process that take room at an mComponent.
+func (p *Process) CopiesAt(r Region, id wire.NodeID) (n uint64) {
+	if r.Copies == nil {
+		return 0
+	}
+	for _, h := range r.Copies.Holders {
+		if h.Node == id {
+			n += p.takes(false)
+		}
+	}
+	return n
+}
+
 // checkCopies returns the first broken rule of the copies of a part, and counts holders.
 func (s *State) checkCopies(p *Process, t seat, keeps, owned map[wire.NodeID]uint64) error {
 	c := *t.copies
@@ -397,6 +432,8 @@ func (s *State) checkCopies(p *Process, t seat, keeps, owned map[wire.NodeID]uin
 		return bad("it recovers from epoch %d under epoch %d", c.OldEpoch, *t.epoch)
 	case current && c.Recovering && len(c.Sources) < p.needs(t.Home):
 		return bad("it recovers from %d sources, %d are needed", len(c.Sources), p.needs(t.Home))
+	case t.Home && len(c.Holders) > 1:
+		return bad("it has %d backups", len(c.Holders))
 	case c.Failure != 0 && s.whole(p, &t, c):
 		return bad("it is whole, and belongs to failure %d", c.Failure)
 	}

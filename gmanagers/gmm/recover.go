@@ -267,6 +267,12 @@ func (s *State) fillUp(p *Process, t *seat, next *Copies, cmd Command) (changed 
 		}
 		h := Holder{Node: m.ID, NodeEpoch: m.Epoch, Filling: true, Index: s.index(p, t, next)}
 		s.keep(p, t.Home, h, 1)
+		if t.Home { // it has one backup: the one that leaves hears of nothing any more
+			for _, old := range next.Holders {
+				s.keep(p, true, old, less)
+			}
+			next.Holders = nil
+		}
 		next.Holders, changed = append(next.Holders, h), true
 	}
 }
@@ -350,7 +356,7 @@ func (s *State) learn(p *Process, t seat, ch *redundancy.Change, cmd Command) {
 	next := c.change()
 	switch ch.Verb {
 	case redundancy.Configured:
-		if ch.Config != c.Config || c.Recovering {
+		if ch.Config != c.Config || c.Recovering || ch.Absent && (!t.Home || len(p.Regions) > 0) {
 			return
 		}
 		next.Known = true

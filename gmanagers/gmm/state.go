@@ -231,7 +231,6 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 			s.untold.Tell(p.PID, s.events)
 			s.prepared--
 			s.judge(p)
-			s.copyChanges++
 		}
 		return nil
 	}
@@ -402,7 +401,7 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		return failed(s.lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), r.Node, r.NodeEpoch))
 	}
 	m, _ := s.members.Get(r.Node)
-	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch, Member: r.NodeEpoch}, Config: s.regionConfig(p, &r)}
+	return Result{Owner: wire.Owner{Region: region, Node: m.ID, Addr: m.Addr, Epoch: r.Epoch, Member: r.NodeEpoch}, Config: s.regionConfig(p, &r), Home: s.homeConfig(p)}
 }
 
 // choose returns the mComponent for one more vRegion or home, by which set it asks. What says in an error for what, key is that

@@ -8,6 +8,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -196,4 +197,20 @@ func (s *State) Turn() uint64 { return s.members.Turn() }
 // Avoid returns the components and racks that what has memberships must not come to, ascending.
 func (s *State) Avoid(ms []apart.Member) (nodes []wire.NodeID, racks []string) {
 	return s.apart.Avoid(ms)
+}
+
+// Clients fills in, of homes that are taken over, the epoch of the process and where its pComponent listens, as far as is known here.
+func (s *State) Clients(listed []redundancy.Listed) {
+	for i := range listed {
+		l := &listed[i]
+		if !l.Home || l.Stage != redundancy.Recover {
+			continue
+		}
+		if j, ok := s.find(l.PID); ok {
+			p := s.processes[j]
+			if m, ok := s.members.Get(p.Node); ok && s.members.Current(p.Node, p.NodeEpoch) {
+				l.Process, l.Client = p.Epoch, m.Addr
+			}
+		}
+	}
 }

@@ -32,7 +32,7 @@ type Waiting struct {
 	Ticket    wire.PID            // under which it waits; from the same numbers as process ids
 	Spec      admission.VNodeSpec // complete
 	SinceMS   int64               // ms since 1970 by the clock of the leader that it came to
-	UntilMS   int64               // when it is refused
+	UntilMS   int64               // when it is refused, by the clock of the managers
 	Attempt   wire.PID            // the process that is being admitted for it; 0 none
 	WaitsFrom wire.PID            // the first process id given after it did not fit; 0: its first attempt is under way
 	Passed    uint32              // vNodes that came later and were placed before it, at most MaxBypass
@@ -84,7 +84,7 @@ func (s *State) wait(spec admission.VNodeSpec, cmd Command) Result {
 		s.tellRefused(events.Refused, 0, spec, err, cmd)
 		return failed(err)
 	}
-	w := Waiting{Ticket: s.nextPID, Spec: spec, SinceMS: cmd.Stamp.NowMS, UntilMS: cmd.Stamp.NowMS + int64(spec.DeadlineMS)}
+	w := Waiting{Ticket: s.nextPID, Spec: spec, SinceMS: cmd.Stamp.NowMS, UntilMS: s.clockMS + int64(spec.DeadlineMS)}
 	s.nextPID++
 	i, _ := slices.BinarySearchFunc(s.queue, w, func(a, b Waiting) int { return byTurn(&a, &b) })
 	s.queue = slices.Insert(s.queue, i, w)
@@ -103,7 +103,7 @@ func (s *State) try(i int, cmd Command) (Process, bool) {
 	if w.PauseMS = min(2*w.PauseMS, MaxRetryMS); w.Tried != s.room || w.PauseMS == 0 {
 		w.PauseMS = RetryMS
 	}
-	w.Tried, w.TriedMS = s.room, cmd.Stamp.NowMS
+	w.Tried, w.TriedMS = s.room, s.clockMS
 	if err != nil {
 		own, held := s.held(&w.Spec, w.Ticket)
 		s.setOwn(w, held != nil && own)
@@ -193,10 +193,10 @@ func (s *State) held(spec *admission.VNodeSpec, arrived wire.PID) (own bool, err
 }
 
 // leave takes a vNode out of the queue. Whoever waits behind it may have its turn.
-func (s *State) leave(i int, o Settled, nowMS int64) {
+func (s *State) leave(i int, o Settled) {
 	w := s.queue[i]
 	if w.WaitsFrom != 0 {
-		s.counts.WaitedMS += uint64(max(0, nowMS-w.SinceMS))
+		s.counts.WaitedMS += uint64(s.waited(&w))
 	}
 	o.Ticket = w.Ticket
 	s.settled = append(s.settled, o)
@@ -217,7 +217,7 @@ func (s *State) refuse(i int, kind events.Kind, err error, cmd Command) {
 		s.counts.Cancelled++
 	}
 	s.tellRefused(kind, w.Ticket, w.Spec, err, cmd)
-	s.leave(i, Settled{Kind: wire.KindOf(err), Text: membership.TextOf(err)}, cmd.Stamp.NowMS)
+	s.leave(i, Settled{Kind: wire.KindOf(err), Text: membership.TextOf(err)})
 }
 
 // tellRefused tells that a vNode was refused.
@@ -229,11 +229,11 @@ func (s *State) tellRefused(kind events.Kind, pid wire.PID, spec admission.VNode
 
 // look refuses those whose deadline is over and tries those for which there may be room, in order.
 func (s *State) look(cmd Command) Result {
-	now := cmd.Stamp.NowMS
+	now := s.clockMS
 	for i := 0; i < len(s.queue); i++ {
 		w := &s.queue[i]
 		if w.Attempt == 0 && now >= w.UntilMS {
-			err := wire.Errorf(wire.KindNoRoom, "waited %d ms, its deadline: %s", now-w.SinceMS, w.Text)
+			err := wire.Errorf(wire.KindNoRoom, "waited %d ms, its deadline: %s", s.waited(w), w.Text)
 			s.refuse(i, events.Expired, err, cmd)
 			i--
 		}
@@ -259,7 +259,15 @@ func (s *State) evicting(ticket wire.PID) bool {
 	return slices.ContainsFunc(s.processes, func(p Process) bool { return p.By == ticket && ticket != 0 })
 }
 
-// Due reports whether a look at the queue at a time would do anything.
+// waited is for how long a vNode has waited, in ms.
+func (s *State) waited(w *Waiting) int64 {
+	return max(0, s.clockMS-w.UntilMS+int64(w.Spec.DeadlineMS))
+}
+
+// ClockMS is the time of the last command, by the clock of the managers.
+func (s *State) ClockMS() int64 { return s.clockMS }
+
+// Due reports whether a look at the queue at a time of that clock would do anything.
 func (s *State) Due(nowMS int64) bool {
 	for i := range s.queue {
 		if w := &s.queue[i]; w.Attempt == 0 && nowMS >= w.UntilMS || s.due(w, nowMS) {
@@ -281,7 +289,7 @@ func (s *State) committed(p *Process, nowMS int64) {
 		s.counts.Dequeued++
 		s.events.Append(events.Event{MS: nowMS, Kind: events.Dequeued, PID: w.Ticket, By: p.PID, Node: p.Node})
 	}
-	s.leave(i, Settled{PID: p.PID}, nowMS)
+	s.leave(i, Settled{PID: p.PID})
 }
 
 func (s *State) aborted(p *Process, cmd Command) {

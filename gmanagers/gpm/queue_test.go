@@ -15,9 +15,10 @@ import (
 
 // world drives a state as its leader does, with participants that always vote for.
 type world struct {
-	s   *State
-	seq uint64
-	now int64
+	s    *State
+	seq  uint64
+	now  int64
+	wall int64 // by how much the clock of the wall is wrong
 }
 
 func newWorld(lines uint64) *world {
@@ -28,7 +29,7 @@ func newWorld(lines uint64) *world {
 
 func (w *world) apply(q Request) Result {
 	w.seq++
-	return w.s.Apply(Command{Client: 1, Seq: w.seq, Stamp: membership.Stamp{NowMS: w.now, Policy: "fewest_threads", Live: []membership.Live{{ID: "p1", Epoch: 1}}}, Request: q})
+	return w.s.Apply(Command{Client: 1, Seq: w.seq, Stamp: membership.Stamp{NowMS: w.wall + w.now, ClockMS: w.now, Policy: "fewest_threads", Live: []membership.Live{{ID: "p1", Epoch: 1}}}, Request: q})
 }
 
 // admit admits a vNode if there is room; its process id or ticket are returned.
@@ -323,5 +324,29 @@ func TestRetriesBackOff(t *testing.T) {
 	}
 	if want := []string{"placed_process", "dequeued", "admitted"}; !slices.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
+	}
+}
+
+// TestTheWallDecidesNothing: whoever waits waits for its deadline by the clock of the managers, however the clock of the wall is set
+// meanwhile, and by whichever leader.
+func TestTheWallDecidesNothing(t *testing.T) {
+	const hour = 3_600_000
+	w := newWorld(1)
+	w.admit(admission.VNodeSpec{Name: "all", Threads: 1, ExCacheLines: 1, Priority: 5})
+	spec := waits("late", 1, 5)
+	spec.DeadlineMS = 10_000
+	_, ticket, err := w.admit(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wall := range []int64{0, hour, -hour, hour} {
+		w.wall, w.now = wall, w.now+2_499
+		if w.look(); !w.s.Ticket(ticket).Waiting {
+			t.Fatalf("after %d ms, by a wall that is %d ms off: %+v", w.now, wall, w.s.Ticket(ticket))
+		}
+	}
+	w.now, w.wall = 10_000, -hour
+	if w.look(); w.s.Ticket(ticket).Waiting || !strings.Contains(w.s.Ticket(ticket).Text, "waited 10000 ms, its deadline") {
+		t.Errorf("%+v", w.s.Ticket(ticket))
 	}
 }

@@ -28,6 +28,7 @@ type saved struct {
 	Settings  admission.Settings
 	Room      uint64
 	Counts    Counts
+	ClockMS   int64
 }
 
 // Snapshot returns the state as bytes; equal states give equal bytes.
@@ -39,7 +40,7 @@ func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
 		NextPID: s.nextPID, Members: s.members.Save(), Processes: s.Processes(0), Refused: append([]Refusal{}, s.refused...),
 		Sessions: s.sessions.Save(), Turn: s.turn, Events: s.events.Encode(), Moves: s.moves.Save(),
-		Queue: s.Queue(0), Settled: append([]Settled{}, s.settled...), Settings: s.settings.Sorted(), Room: s.room, Counts: s.counts,
+		Queue: s.Queue(0), Settled: append([]Settled{}, s.settled...), Settings: s.settings.Sorted(), Room: s.room, Counts: s.counts, ClockMS: s.clockMS,
 	}
 	return func() []byte { return codec.Encode(FormatVersion, v) }
 }
@@ -67,7 +68,7 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gpm snapshot: %w", err)
 	}
 	n := &State{members: members, nextPID: v.NextPID, processes: v.Processes, refused: v.Refused, used: map[wire.NodeID]used{}, sessions: sessions, events: log, moves: list, turn: v.Turn,
-		queue: v.Queue, settled: v.Settled, settings: v.Settings, usage: map[string]admission.Amount{}, room: v.Room, counts: v.Counts, apart: apart.New()}
+		queue: v.Queue, settled: v.Settled, settings: v.Settings, usage: map[string]admission.Amount{}, room: v.Room, counts: v.Counts, clockMS: v.ClockMS, apart: apart.New()}
 	for _, p := range n.processes {
 		if p.Phase != admission.Running {
 			n.open++

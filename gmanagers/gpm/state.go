@@ -91,6 +91,7 @@ type State struct {
 	counts    Counts
 	turn      wire.NodeID // the pComponent that round_robin chose last; empty if none
 	sessions  *dedup.Table[Result]
+	clockMS   int64 // the latest of any command
 	events    *events.Log
 	moves     *movelist.List
 	note      events.Event  // why the decision at hand was made so, kept for its memory
@@ -115,6 +116,7 @@ func (s *State) Apply(cmd Command) Result {
 }
 
 func (s *State) apply(cmd Command) Result {
+	s.clockMS = max(s.clockMS, cmd.Stamp.ClockMS)
 	s.members.See(cmd.Stamp.Live, s.refresh)
 	q := cmd.Request
 	switch q.Op {

@@ -161,7 +161,8 @@ func (s *State) moved(m *movelist.Move) {
 	}
 	switch {
 	case m.State == wire.MoveLost:
-		v.Lost = m.Req.Kind
+		// The giver may be alive and end the move under any of its epochs, when nobody asks it any more: sComponents then refuse older ones.
+		v.Lost, v.Epoch = m.Req.Kind, m.Req.UndoEpoch
 	case m.State == wire.MoveUndone:
 		v.Epoch = m.Epoch
 	case cache:

@@ -108,11 +108,11 @@ func lostOf(p gpm.Process, h gmm.Process, home bool, volumes []gsm.Volume, compu
 		lost = append(lost, "process")
 	}
 	if home {
-		if !lives(memories, h.Home, h.NodeEpoch) {
+		if !lives(memories, h.Home, h.NodeEpoch) && h.Copies == nil { // what has copies waits for room, or for the end of its move
 			lost = append(lost, "home")
 		}
 		for _, r := range h.Regions {
-			if !lives(memories, r.Node, r.NodeEpoch) {
+			if !lives(memories, r.Node, r.NodeEpoch) && r.Copies == nil {
 				lost = append(lost, fmt.Sprintf("vregion %d", r.Region))
 			}
 		}
@@ -217,6 +217,7 @@ func (a *API) vnode(q *request) (int, any, error) {
 	if len(homes) == 1 {
 		home = homes[0]
 		d.Regions, d.Reserved = regionsOf(home)
+		d.Memory = redundancyOf(&home)
 		if memories, err = a.o.Client.Members(q.ctx, wire.GMM); err != nil {
 			return 0, nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -256,7 +257,7 @@ func (t *Table) Standing(id wire.NodeID, epoch wire.Epoch) wire.Standing {
 		switch m := t.members[i]; {
 		case m.Epoch < epoch:
 			return wire.StandingUnknown // this replica lags
-		case m.Epoch > epoch || t.marks[i].dead:
+		case m.Epoch > epoch || t.marks[i].dead && !canary.On(canary.Revive):
 			return wire.StandingFenced
 		}
 		return wire.StandingMember

@@ -45,10 +45,11 @@ type Live struct {
 // Stamp is what the proposer knows and the replicas must not ask for themselves: the time, the policy, who was heard of, and
 // chance. Who was heard of is kept by the states, and a stamp tells what changed.
 type Stamp struct {
-	NowMS  int64  // ms since 1970, for listings only
-	Policy string // name of the placement policy
-	Live   []Live // what is news of members, ascending by id; most often nothing
-	Chance uint64 // 64 random bits for the policy; 0 in commands that place nothing
+	NowMS   int64  // ms since 1970 by the clock of the wall, for listings only
+	ClockMS int64  // by the clock of the managers (Clock), by which is decided
+	Policy  string // name of the placement policy
+	Live    []Live // what is news of members, ascending by id; most often nothing
+	Chance  uint64 // 64 random bits for the policy; 0 in commands that place nothing
 }
 
 // heard is the last sign of life of one component.
@@ -230,6 +231,15 @@ func (w *Watch) Alive(group wire.Manager, now time.Duration, m wire.Member) bool
 func (w *Watch) Heeded(now time.Duration, m wire.Member) bool {
 	h, ok := w.known(m)
 	return ok && now-h.at <= w.lease
+}
+
+// Silence is for how long m was not heard of under its present epoch; 0 if it never was.
+func (w *Watch) Silence(now time.Duration, m wire.Member) time.Duration {
+	h, ok := w.known(m)
+	if !ok {
+		return 0
+	}
+	return now - h.at
 }
 
 // Statuses returns entries with what was heard of their members, in order.

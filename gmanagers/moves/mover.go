@@ -251,7 +251,11 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 	case t.phase == polling && err != nil:
 		m.enter(t, now, starting)
 	case t.phase == polling && rep.Move == id && rep.State.Ended():
-		m.finish(t, now, End{State: rep.State, Epoch: rep.Epoch, Bytes: rep.Bytes, DurationUS: rep.DurationUS, PauseUS: rep.PauseUS, Text: rep.Text})
+		e := End{State: rep.State, Epoch: rep.Epoch, Bytes: rep.Bytes, DurationUS: rep.DurationUS, PauseUS: rep.PauseUS, Text: rep.Text}
+		if e.State == wire.MoveLost {
+			e.Epoch = 0 // nobody serves it; a giver tells the epoch at which it stopped to
+		}
+		m.finish(t, now, e)
 	case t.phase == polling:
 		t.polls++
 		t.fails, t.next = 0, now+min(PollPause, FirstPoll<<min(t.polls, 10))

@@ -358,3 +358,18 @@ func TestCallsAreBounded(t *testing.T) {
 		t.Errorf("%d calls in 100 s, want one every %v at last", calls, MaxPause)
 	}
 }
+
+// TestWhatIsLostHasNoEpoch: a giver tells of a move that is lost the epoch at which it stopped to serve; as nobody serves the thing, the end
+// that is proposed has none. A list refuses any other, and then the move would be listed for ever.
+func TestWhatIsLostHasNoEpoch(t *testing.T) {
+	m := New()
+	e := only(t, m.Sync(0, []Listed{listed(1)}, nil), Start, "m1")
+	if out := m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, nil, nil); len(out) != 0 {
+		t.Fatal(out)
+	}
+	e = only(t, m.Tick(FirstPoll, nil), Poll, "m1")
+	e = only(t, m.Answered(FirstPoll, e.Move, e.Call, wire.MoveStatusRep{Move: e.Move, State: wire.MoveLost, Epoch: 5, Bytes: 72, Text: "m2 is silent"}, nil, nil), Propose, "")
+	if want := (End{Move: e.End.Move, State: wire.MoveLost, Bytes: 72, Text: "m2 is silent"}); e.End != want {
+		t.Errorf("%+v, want %+v", e.End, want)
+	}
+}

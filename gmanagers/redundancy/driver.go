@@ -322,6 +322,13 @@ func (d *Driver) Answered(now time.Duration, part Part, call uint64, rep Report,
 // heard takes the answer of a part that waited for it.
 func (d *Driver) heard(now time.Duration, t *tracked, rep Report, err error) {
 	switch {
+	case t.change == nil && t.Home && t.Stage == Configure && (wire.KindOf(err) == wire.KindNotFound || wire.KindOf(err) == wire.KindNotOwner):
+		c := &Change{Verb: Configured, Part: t.Part, Epoch: t.Epoch, Config: t.Config, Absent: true}
+		for _, h := range t.Holders {
+			c.InSync = append(c.InSync, h.Node)
+		}
+		t.change, t.next = c, now // the books may know better; then it is asked again
+		return
 	case err != nil:
 		d.stats.Failed++
 		t.text = cut(err.Error())

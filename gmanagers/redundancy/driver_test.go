@@ -20,7 +20,7 @@ var policies = []wire.MemoryPolicy{
 // TestWorlds: mComponents die, at any step of a recovery too, messages are lost, late and doubled, and leaders change. No write that was
 // acknowledged is lost, unless the books say that its vRegion is, and once faults end everything is whole within a bound.
 func TestWorlds(t *testing.T) {
-	seeds := uint64(40)
+	seeds := uint64(24)
 	if testing.Short() {
 		seeds = 10
 	}
@@ -89,7 +89,7 @@ func TestWorlds(t *testing.T) {
 			lost, recovered = lost+int(f.Lost), recovered+int(f.Served)
 		}
 		kills += w.kills
-		if seed%8 == 0 {
+		if seed%12 == 0 {
 			w.tapes.Again(t, w.rng, func(string, []byte) (taped.Core, error) { return redundancy.New(), nil })
 		}
 		whole++

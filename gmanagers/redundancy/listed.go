@@ -156,11 +156,14 @@ func (v Verb) String() string { return verbNames[min(int(v), len(verbNames)-1)] 
 
 // Change is what is proposed to the books. Each is a compare-and-set on what it names; fields that its verb does not name are zero.
 type Change struct {
-	Verb      Verb
-	Part      Part
-	Epoch     wire.Epoch
-	Config    uint64
-	InSync    []wire.NodeID
+	Verb   Verb
+	Part   Part
+	Epoch  wire.Epoch
+	Config uint64
+	InSync []wire.NodeID
+	// Absent, of Configured of a home, says that nobody has asked for memory there yet: then its backup has all that there is. The home gets
+	// the configuration with its first vRegion.
+	Absent    bool
 	Done      uint64
 	Known     uint64
 	Lost      uint64

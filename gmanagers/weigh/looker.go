@@ -189,6 +189,11 @@ func (l *Looker) Look(s *Scale, now time.Duration, components []balance.Componen
 	for _, d := range plan.Drains {
 		s.left[d.Node] = d.Left
 	}
+	for i := range components {
+		if c := &components[i]; c.Draining && c.Kept > 0 {
+			s.left[c.ID] += c.Kept
+		}
+	}
 	return out
 }
 

@@ -2,6 +2,7 @@ package weigh
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/admission"
@@ -11,6 +12,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -44,6 +46,7 @@ type weighed struct {
 	told                     int    // things
 	rest                     uint64 // size of those that are not told
 	things, bytes, threads   uint64
+	kept                     int // copies
 }
 
 func newWeighing(now time.Duration, nowMS int64, g wire.Manager, kind wire.MoveKind, entries []membership.Entry, list *movelist.List, rates map[wire.NodeID]*rates) *Weighing {
@@ -108,7 +111,7 @@ func (w *Weighing) Finish(known Heard) (components []balance.Component, things [
 		}
 		c := balance.Component{
 			ID: e.Member.ID, Epoch: e.Member.Epoch, Rack: e.Member.Rack, Room: seat.room, Reserved: seat.reserved, Capacity: seat.capacity, Placed: seat.things,
-			Power: w.power(e.Member), At: at, BooksAt: w.now, Alive: known.Alive(w.g, w.now, e.Member), Draining: e.Drain,
+			Power: w.power(e.Member), At: at, BooksAt: w.now, Alive: known.Alive(w.g, w.now, e.Member), Draining: e.Drain, Kept: seat.kept,
 			Load: balance.Load{
 				Ops: opsOf(w.kind, &load), QueueUS: float64(load.QueueDelayUS), BusyCores: load.BusyCores,
 				Bytes: seat.bytes, Threads: seat.threads,
@@ -198,6 +201,9 @@ func weighMemory(w *Weighing, st *gmm.State, overcommit uint64) {
 		room, owned := gmm.Room(e.Member.Capacity.MemoryBytes, max(1, size), overcommit), st.Owned(e.Member.ID)
 		seat.capacity, seat.reserved, seat.room = e.Member.Capacity.MemoryBytes, owned*size, (room-min(room, owned))*size
 		drains[e.Member.ID] = e.Drain
+		if w.kind == wire.MoveRegion {
+			seat.kept = int(st.Kept(e.Member.ID))
+		}
 	}
 	homes, regions := map[wire.PID]bool{}, map[wire.PID]bool{} // that move
 	for t := range w.moving {
@@ -226,8 +232,10 @@ func weighMemory(w *Weighing, st *gmm.State, overcommit uint64) {
 			}
 			if regions[p.PID] {
 				fixed = "vRegions of its process move"
+			} else if err := st.Movable(p, redundancy.Part{PID: p.PID, Home: true}); err != nil && fixed == "" {
+				fixed = membership.TextOf(err)
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID}, Holder: p.Home, Size: size, Fixed: fixed, Apart: ms, Avoid: both(avoid, p.Copies.Keeps()), AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 			return
 		}
 		switch {
@@ -245,9 +253,24 @@ func weighMemory(w *Weighing, st *gmm.State, overcommit uint64) {
 			if why == "" && drains[p.Home] && !drains[r.Node] {
 				why = "the home of its process leaves first"
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: avoid, AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
+			if r.Copies != nil && why == "" {
+				if err := st.Movable(p, redundancy.Part{PID: p.PID, Region: r.Region}); err != nil {
+					why = membership.TextOf(err)
+				}
+			}
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: both(avoid, r.Copies.Keeps()), AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 		}
 	})
+}
+
+// both returns the ids of both, ascending: who has a copy of a thing must not get it, as who has what it is apart from.
+func both(avoid, keeps []wire.NodeID) []wire.NodeID {
+	if len(keeps) == 0 {
+		return avoid
+	}
+	out := append(slices.Clone(avoid), keeps...)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func weighVolumes(w *Weighing, st *gsm.State) {

@@ -423,6 +423,35 @@ func TestAnEpochThatTheStorageRefusesFailsTheVolume(t *testing.T) {
 	}
 }
 
+// TestWhatWasLostInAMoveIsDropped: a volume whose buffer cache was lost on its way elsewhere is not held still any more, so that whoever finds
+// that it is gone can drop it.
+func TestWhatWasLostInAMoveIsDropped(t *testing.T) {
+	c := New(DefaultOptions())
+	out := c.Attach(1, wire.VolumeAttachReq{Volume: 7, Epoch: 1, SizeBytes: wire.PageSize, Storage: "s1"}, nil)
+	c.Done(out[0].ID, nil, nil)
+	c.Freeze(7, wire.Errorf(wire.KindBusy, "it is moving"), nil)
+	answer := func(what string, out []Effect) error {
+		t.Helper()
+		for _, e := range out {
+			if e.Kind == Reply {
+				return e.Err
+			}
+		}
+		t.Fatalf("%s is not answered: %+v", what, out)
+		return nil
+	}
+	if err := answer("a discard", c.Discard(2, 7, 9, nil)); wire.KindOf(err) != wire.KindBusy {
+		t.Errorf("while it moves: %v, want busy", err)
+	}
+	c.Lose(7, wire.Errorf(wire.KindFailed, "it was lost"), nil)
+	if err := answer("a discard", c.Discard(3, 7, 9, nil)); err != nil || len(c.Volumes()) != 0 {
+		t.Errorf("when it is lost: %v, and %v are here", err, c.Volumes())
+	}
+	if err := c.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWritersGoOnWhenTheStorageIsBack: a write-back that failed because the sComponent was away for a while refuses a writer, who tries again
 // and never flushes; what may not pass by itself refuses until a flush.
 func TestWritersGoOnWhenTheStorageIsBack(t *testing.T) {

@@ -107,6 +107,7 @@ func (c *Cache) Leave(id wire.VolumeID, epoch wire.Epoch) {
 func (c *Cache) Lose(id wire.VolumeID, cause error, out []Effect) []Effect {
 	if v := c.volumes[id]; v != nil {
 		out = c.fail(v, cause, out)
+		v.frozen = nil // the move is over: what failed may be detached or dropped
 	}
 	return c.pump(out)
 }

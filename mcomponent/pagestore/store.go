@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"splitkernel/mcomponent/pairindex"
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -50,6 +51,15 @@ func (gr *group) changed(p wire.PageNo) {
 	if gr.changes != nil {
 		gr.changes.Mark(p)
 	}
+}
+
+// sent reports whether a page was taken out of the set of whoever watches: for a canary.
+func (gr *group) sent(p wire.PageNo) bool {
+	if gr.changes == nil {
+		return false
+	}
+	i := p - gr.changes.first
+	return gr.changes.words[i/64]&(1<<(i%64)) == 0
 }
 
 // Stats counts what the store did since its start.
@@ -120,7 +130,9 @@ func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch
 		return f, Old
 	}
 	m.epoch, m.version, m.sum, m.flushed = epoch, version, sum, true
-	s.groups[m.group].changed(page)
+	if !canary.On(canary.FlushInFlight) || !s.groups[m.group].sent(page) {
+		s.groups[m.group].changed(page)
+	}
 	s.stats.Flushes++
 	return f, Apply
 }

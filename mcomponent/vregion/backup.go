@@ -50,6 +50,14 @@ func (h *Home) HomeStatus(pid wire.PID) (wire.HomeConfigRep, error) {
 	return wire.HomeConfigRep{Config: p.backup.Config, InSync: p.backup.Backup.Node != "" && p.backed > 0, Text: p.backWhy}, nil
 }
 
+// OpenBacked is Open that is answered when the backup knows of it too, if there is one.
+func (h *Home) OpenBacked(call uint64, req wire.ProcessOpenReq, out []Effect) []Effect {
+	if err := h.Open(req); err != nil {
+		return h.refuse(call, err, out)
+	}
+	return h.reply(h.procs[req.PID], Effect{Kind: Reply, Call: call, PID: req.PID}, out)
+}
+
 // reply answers a call that has changed the memory map: once the backup knows of it, if there is one.
 func (h *Home) reply(p *process, e Effect, out []Effect) []Effect {
 	if p.backup.Backup.Node == "" || e.Err != nil || h.procs[p.pid] != p {
@@ -266,6 +274,9 @@ func (h *Home) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]E
 	pid, epoch := req.Config.PID, req.Config.Epoch
 	if p := h.procs[pid]; p != nil {
 		if p.homeEpoch == epoch {
+			if p.taking && req.ClientAddr != "" && req.Process >= p.epoch {
+				p.addr = req.ClientAddr
+			}
 			return h.configure(p, req.Config, out), nil
 		}
 		return out, wire.Errorf(wire.KindStale, "this is the home of process %d under epoch %d, not %d", pid, p.homeEpoch, epoch)
@@ -281,7 +292,9 @@ func (h *Home) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]E
 	}
 	m := Map{PID: pid, Epoch: req.Process, Addr: req.ClientAddr}
 	if b := h.backups[pid]; b != nil && b.complete {
-		m = b.m
+		if m = b.m; req.ClientAddr != "" && req.Process > m.Epoch {
+			m.Addr, m.Epoch = req.ClientAddr, req.Process
+		}
 	} else if req.ClientAddr == "" {
 		return out, wire.Errorf(wire.KindNotFound, "%s has no memory map of process %d, and does not know where it runs", req.Self, pid)
 	}
@@ -299,14 +312,19 @@ func (h *Home) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]E
 		Home: wire.Owner{Node: req.Self, Addr: addr, Epoch: epoch, Member: req.Member}}}, nil, p, out), nil
 }
 
-// homeTold takes the answer of the pComponent. One that knows no such process does not run it.
+// homeTold takes the answer of the pComponent. One that knows no such process does not run it, and nobody else does before he has opened it
+// at its home, for which he looks: an opening is answered when the backup has it.
 func (h *Home) homeTold(c outCall, res Result, out []Effect) []Effect {
 	if h.procs[c.p.pid] != c.p {
 		return out
 	}
+	if !c.p.taking {
+		return out // it has come by itself
+	}
 	if res.Err != nil && wire.KindOf(res.Err) != wire.KindNotFound {
 		e := c.e
 		e.Attempt++
+		e.Owner.Addr = c.p.addr
 		c.p.backWhy = res.Err.Error()
 		return h.emit(e, nil, c.p, out)
 	}

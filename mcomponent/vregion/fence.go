@@ -3,6 +3,7 @@ package vregion
 import (
 	"fmt"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -46,7 +47,9 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 	o.member.end()
 	for i := range o.slots {
 		if r := &o.slots[i]; r.used {
-			slots = append(slots, uint32(i))
+			if !canary.On(canary.ForgetfulFence) || r.epoch == 1 {
+				slots = append(slots, uint32(i))
+			}
 			if r.life != arriving && r.life != holding { // which somebody else serves
 				o.fence.add(fenceKey{r.pid, r.region})
 			}

@@ -140,6 +140,11 @@ func (h *Home) Open(req wire.ProcessOpenReq) error {
 	if err := p.refused(); err != nil {
 		return err
 	}
+	if p.taking && req.Epoch >= p.epoch {
+		if p.addr = req.Addr; req.Home == p.homeEpoch { // its pComponent knows of this home
+			p.taking = false
+		}
+	}
 	if err := p.thawed(); err != nil {
 		return err
 	}
@@ -223,7 +228,7 @@ func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect
 		}
 		return append(out, Effect{Kind: Reply, Call: call, PID: req.PID})
 	}
-	if err := p.thawed(); err != nil && !p.lost {
+	if err := p.thawed(); err != nil && !p.lost && !p.taking {
 		return h.refuse(call, err, out)
 	}
 	if err := p.admit(req.Epoch); err != nil {

@@ -58,6 +58,13 @@ func (h *Home) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) []Eff
 	w := req.Owner
 	reg := p.regions[w.Region]
 	switch {
+	case reg == nil && req.If == 0 && !req.Undo:
+		// This home took over and had not heard of it. Who tells has the managers' word for it.
+		reg = &region{owner: w, active: true}
+		p.regions[w.Region] = reg
+		i, _ := slices.BinarySearch(p.active, w.Region)
+		p.active = slices.Insert(p.active, i, w.Region)
+		h.stats.Regions++
 	case reg == nil || !reg.active:
 		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "vRegion %d of process %d is not active", w.Region, req.PID), out)
 	case req.If != 0 && reg.owner.Epoch != req.If && (w.Epoch != reg.owner.Epoch || w.Node != reg.owner.Node):

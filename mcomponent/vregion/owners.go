@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"splitkernel/mcomponent/pairindex"
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/wire"
 )
@@ -79,7 +80,7 @@ func (o *Owners) Check(pid wire.PID, page wire.PageNo, epoch wire.Epoch) (slot u
 		return slot, NotOwner // this mComponent was replaced and has not heard of it
 	case epoch < r.epoch:
 		return slot, Stale
-	case r.life != serving:
+	case r.life != serving && !(canary.On(canary.StaleServe) && r.life == frozen):
 		return slot, r.life.verdict()
 	case !r.tree.Covers(uint64(page) << wire.PageShift):
 		return slot, Unmapped

@@ -59,10 +59,11 @@ const (
 	HomeBackup     HomeInputKind = 22
 	HomeTakeOver   HomeInputKind = 23
 	HomeDropBackup HomeInputKind = 24
+	HomeOpenBacked HomeInputKind = 25
 )
 
 var homeInputNames = []string{"", "open", "mmap", "munmap", "brk", "owners", "exit", "switch", "done", "fence", "registered", "pass", "drop", "freeze", "thaw",
-	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup"}
+	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup", "open_backed"}
 
 func (k HomeInputKind) String() string {
 	if int(k) < len(homeInputNames) {
@@ -104,7 +105,7 @@ type HomeInput struct {
 func (in *HomeInput) String() string {
 	s := in.Kind.String()
 	switch in.Kind {
-	case HomeOpen:
+	case HomeOpen, HomeOpenBacked:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.Open.PID, in.Open.Epoch)
 	case HomeMmap:
 		s += fmt.Sprintf(" pid=%d addr=%#x length=%d", in.Mmap.PID, in.Mmap.Addr, in.Mmap.Length)
@@ -157,7 +158,7 @@ func (in *HomeInput) code(c *tape.Coder) {
 	}
 	tape.Num(c, &in.Call)
 	switch in.Kind {
-	case HomeOpen:
+	case HomeOpen, HomeOpenBacked:
 		tapes.Message(c, &in.Open)
 	case HomeMmap:
 		tapes.Message(c, &in.Mmap)
@@ -233,6 +234,8 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 	switch in.Kind {
 	case HomeOpen:
 		err = h.Open(in.Open)
+	case HomeOpenBacked:
+		out = h.OpenBacked(in.Call, in.Open, nil)
 	case HomeMmap:
 		out = h.Mmap(in.Call, in.Mmap, nil)
 	case HomeMunmap:
@@ -520,4 +523,13 @@ func (h *TapedHome) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect)
 func (h *TapedHome) DropBackup(pid wire.PID, upTo wire.Epoch) {
 	h.Home.DropBackup(pid, upTo)
 	h.plain(HomeDropBackup, pid, upTo, "", nil)
+}
+
+func (h *TapedHome) OpenBacked(call uint64, req wire.ProcessOpenReq, out []Effect) []Effect {
+	n := len(out)
+	if out = h.Home.OpenBacked(call, req, out); h.tape == nil {
+		return out
+	}
+	h.in.Open = req
+	return h.called(HomeOpenBacked, call, n, out)
 }

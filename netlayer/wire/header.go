@@ -27,8 +27,11 @@ const MaxLongPayload = 128 * PageSize
 
 // MaxPayload bounds the payload of a request of the operation, in bytes.
 func (o Op) MaxPayload() int {
-	if o == OpRegionCopy {
+	switch o {
+	case OpRegionCopy:
 		return MaxLongPayload
+	case OpReplicaWrites:
+		return MaxReplicaPages * PageSize
 	}
 	return MaxPayload
 }

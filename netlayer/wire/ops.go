@@ -75,6 +75,8 @@ const (
 	OpHoldings  Op = 97 // client→P, M, S: HoldingsReq → HoldingsRep
 	OpProbe     Op = 98 // G→P, M, S: ProbeReq → ProbeRep
 
+	OpReadmit Op = 160 // C→G (leader of a group): ReadmitReq → ReadmitRep
+
 	// Moves, of whatever the component holds (MoveKind).
 	OpMoveStart  Op = 100 // G→P, M, S (giver): MoveReq → (empty), at once
 	OpMoveStatus Op = 101 // any→giver: MoveRef → MoveStatusRep
@@ -109,6 +111,7 @@ const (
 	OpHomeBackup    Op = 136 // M→M (home → backup): HomeBackupReq → (empty)
 	OpHomeConfig    Op = 137 // G→M (home): HomeConfig → HomeConfigRep: order and question in one
 	OpHomeRecover   Op = 138 // G→M (backup): HomeRecoverReq → HomeRecoverRep: order and question in one
+	OpReplicaWrites Op = 139 // M→M (owner → holder): ReplicaWrites, entries and pages → (empty), or which were skipped
 )
 
 // opNames is an array because every frame asks it whether its op is known.
@@ -123,12 +126,13 @@ var opNames = [256]string{
 	OpVolumeDrop: "volume_drop", OpVolumeSwitch: "volume_switch", OpCacheSwitch: "cache_switch",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
 	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpReadmit: "readmit",
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
 	OpReplicaOpen: "replica_open", OpReplicaWrite: "replica_write", OpReplicaRead: "replica_read", OpReplicaDrop: "replica_drop", OpReplicaUnmap: "replica_unmap",
 	OpRegionConfig: "region_config", OpRegionRecover: "region_recover", OpRegionParts: "region_parts",
-	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover",
+	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes",
 	OpStorageAttach: "storage_attach", OpReplicaBlockRead: "replica_block_read", OpReplicaBlockWrite: "replica_block_write", OpReplicaVersions: "replica_versions", OpVolumeConfig: "volume_config",
 }
 

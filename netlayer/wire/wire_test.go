@@ -43,10 +43,13 @@ var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, 
 	PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil))))
 
 var (
-	regionConfig = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
-	homeConfig   = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
-	replicaWrite = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
-	replicaRead  = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
+	regionConfig     = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
+	homeConfig       = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
+	replicaWrite     = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
+	replicaRead      = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
+	replicaWriteHead = ReplicaWrites{PID: 7, Config: 2, OwnerEpoch: 5, Barrier: 4, Count: 2, Fill: true}
+	// replicaWrites is one page and one that is lost.
+	replicaWrites = PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(replicaWriteHead.Append(nil)))
 	// replicaPages is two pages: a share of eight bytes, and one that is lost.
 	replicaPages = append(PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(
 		ReplicaPages{Next: 0x4036, Count: 2, Bytes: 8, More: true}.Append(nil))), 1, 2, 3, 4, 5, 6, 7, 8)
@@ -108,6 +111,7 @@ var samples = []sample{
 	{op: OpNodeStats, req: NodeStatsReq{}, rep: NodeStatsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Counters: []Counter{{"misses", 10}}}},
 	{op: OpHoldings, req: HoldingsReq{From: HeldAt{List: HeldRegions, ID: 7, Region: 3}, Limit: 3}, rep: HoldingsRep{Node: "m2", Role: RoleMemory, Epoch: 4, Holds: Holdings{Homes: []HeldHome{{PID: 7, Epoch: 2}}, Regions: []HeldRegion{{PID: 7, Region: 3, Epoch: 5}}, Caches: []HeldVolume{{Volume: 9, Epoch: 6, SizeBytes: 4096}}}, Next: HeldAt{List: HeldCaches, ID: 10}}},
 	{op: OpProbe, req: ProbeReq{Node: "m2", Addr: "unix:/run/m2", TimeoutMS: 500}, rep: ProbeRep{Text: "connection refused", Refused: true}},
+	{op: OpReadmit, req: ReadmitReq{Manager: GMM, Node: "g2", ReplicaID: 4}, rep: ReadmitRep{Replicas: []Replica{{1, "g1"}, {3, "g3"}, {4, "g2"}}}},
 	{op: OpFault, req: FaultReq{Seq: 3, Seed: 7, Links: []LinkFault{{To: "m1", Lose: 10_000, Duplicate: 1, Reorder: 2, DelayNS: 20_000_000, JitterNS: 3, LateNS: 5_000_000}}, Disk: DiskFault{Times: 10_000, AddNS: 4, Full: true}},
 		rep: FaultRep{Lost: 1, Delayed: 2, Duplicated: 3, Reordered: 4, Dropped: 5, Slowed: 6, Refused: 7}},
 	{op: OpCorruptBlock, req: CorruptReq{Volume: 3, Block: 17, Seed: 7}, rep: CorruptRep{Volume: 3, Block: 17}},
@@ -124,6 +128,7 @@ var samples = []sample{
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
 	{op: OpReplicaOpen, req: ReplicaOpenReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryErasure, Data: 2, Parity: 1}, Index: 2, Fresh: true, Member: 4}, rep: ReplicaOpenRep{Pages: 9, Lost: 1}},
 	{op: OpReplicaWrite, req: replicaWrite.Append(nil), reqPay: PageSize},
+	{op: OpReplicaWrites, req: replicaWrites, reqPay: PageSize, rep: []byte{0, 1}},
 	{op: OpReplicaRead, req: replicaRead.Append(nil), rep: replicaPages},
 	{op: OpReplicaDrop, req: ReplicaRef{PID: 7, Region: 3, Epoch: 5, Config: 2}},
 	{op: OpReplicaUnmap, req: ReplicaUnmapReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Barrier: 4, Start: 0x7000_0000, Length: 8192}},
@@ -264,6 +269,9 @@ func TestGoldenDecodes(t *testing.T) {
 	if w, ok := ParseReplicaWrite(bodies["replica_write request"]); !ok || w != replicaWrite {
 		t.Errorf("replica_write: %+v", w)
 	}
+	if w, full, ok := ParseReplicaWrites(bodies["replica_writes request"]); !ok || w != replicaWriteHead || full != 1 || CopyEntry(replicaWrites, 1).Page != 0x4035 {
+		t.Errorf("replica_writes: %+v, %d pages", w, full)
+	}
 	if r, ok := ParseReplicaRead(bodies["replica_read request"]); !ok || r != replicaRead {
 		t.Errorf("replica_read: %+v", r)
 	}
@@ -386,6 +394,15 @@ func FuzzHot(f *testing.F) {
 		}
 		if w, ok := ParseReplicaWrite(b); ok && !bytes.Equal(w.Append(nil), b) {
 			t.Fatalf("write %x prints back as %x", b, w.Append(nil))
+		}
+		if w, _, ok := ParseReplicaWrites(b); ok {
+			again := w.Append(nil)
+			for i := range int(w.Count) {
+				again = CopyEntry(b, i).Append(again)
+			}
+			if !bytes.Equal(again, b) {
+				t.Errorf("replica_writes: %x came back as %x", b, again)
+			}
 		}
 		if r, ok := ParseReplicaRead(b); ok && !bytes.Equal(r.Append(nil), b) {
 			t.Fatalf("read %x prints back as %x", b, r.Append(nil))

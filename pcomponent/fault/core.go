@@ -343,8 +343,9 @@ func (c *Core) Fetched(now time.Duration, t int, err *wire.Error, out []Effect) 
 		}
 		panic(fmt.Sprintf("fault: an answer for thread %d in state %d", t, th.state))
 	}
-	if err == nil && c.voided(th.epoch, th.page) {
+	if c.voided(th.epoch, th.page) && (err == nil || err.Kind != wire.KindCorrupt) { // who refused or is gone does not have the page any more
 		c.stats.Retries++
+		th.attempts = 0
 		return c.fetch(t, nil, out)
 	}
 	if err == nil {
@@ -386,6 +387,11 @@ func (c *Core) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Ef
 		if err.Kind == wire.KindCorrupt { // on its way: the frame is as it was, so it is sent again
 			c.stats.Damaged++
 			out = append(out, Effect{Kind: Damaged, Thread: NoThread, Page: f.Page, Owner: c.owners[c.Region(f.Page)], Err: err})
+		}
+		if c.voided(f.epoch, f.Page) {
+			c.stats.Retries++
+			f.attempts = 0
+			return c.send(f, out)
 		}
 		verdict, due := c.judge(now, err, f.Page, f.since, &f.attempts)
 		switch verdict {
@@ -482,40 +488,46 @@ func (c *Core) OwnerKnown(now time.Duration, page wire.PageNo, owner wire.Owner,
 	if err == nil {
 		c.setOwner(owner)
 	}
-	// Either way what waited goes on after a pause: the new owner may not serve yet, and an unanswered question is put again.
-	for t := range c.threads {
-		if th := &c.threads[t]; th.state == waitOwner && c.Region(th.page) == r {
-			th.state, th.due = pausing, now+c.o.backoff(th.attempts)
+	// What was refused by an older owner is sent to this one at once. Else it goes on after a pause: the owner may not serve yet, and an
+	// unanswered question is put again.
+	wake := func(s *state, due *time.Duration, attempts int, late bool) {
+		if *s == waitOwner {
 			c.parked++
+			if *s, *due = pausing, now; !late {
+				*due += c.o.backoff(attempts)
+			}
+		}
+	}
+	for t := range c.threads {
+		if th := &c.threads[t]; c.Region(th.page) == r {
+			wake(&th.state, &th.due, th.attempts, c.voided(th.epoch, th.page))
 		}
 	}
 	for i := range c.flushes {
-		if f := &c.flushes[i]; f.state == waitOwner && c.Region(f.Page) == r {
-			f.state, f.due = pausing, now+c.o.backoff(f.attempts)
-			c.parked++
+		if f := &c.flushes[i]; c.Region(f.Page) == r {
+			wake(&f.state, &f.due, f.attempts, c.voided(f.epoch, f.Page))
 		}
 	}
-	return out
+	return c.Tick(now, out)
 }
 
 // OwnerMoved reports that a vRegion has a new owner, or the same under a newer epoch. When it returns, no answer that was
 // given under an older epoch reaches the process any more: a page that comes under it is fetched again, a flush that is
-// acknowledged under it is sent again (law 5). News that is not newer changes nothing.
+// acknowledged under it is sent again (law 5). News that is not newer changes nothing. What paused is sent to the new owner at once, and
+// what is under way to the older one as soon as that fails: who had it may be dead, and then nobody should wait for more than this news.
 func (c *Core) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []Effect {
 	r := owner.Region
 	if old, ok := c.owners[r]; ok && owner.Epoch <= old.Epoch || c.failed != nil {
 		return out
 	}
 	c.owners[r] = owner
-	// What paused because the vRegion was moving has a new owner to try, which may not serve just yet.
 	wake := func(s *state, due *time.Duration, attempts *int) {
-		soon := now + c.o.backoff(1)
 		switch *s {
 		case waitOwner:
 			c.parked++
-			*s, *due, *attempts = pausing, soon, 0
+			*s, *due, *attempts = pausing, now, 0
 		case pausing:
-			*due, *attempts = min(*due, soon), 0
+			*due, *attempts = now, 0
 		}
 	}
 	for t := range c.threads {
@@ -528,7 +540,7 @@ func (c *Core) OwnerMoved(now time.Duration, owner wire.Owner, out []Effect) []E
 			wake(&f.state, &f.due, &f.attempts)
 		}
 	}
-	return out
+	return c.Tick(now, out)
 }
 
 // voided reports whether an answer that an owner of the page gave under epoch came too late.

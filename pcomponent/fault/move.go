@@ -5,6 +5,7 @@ import (
 	"sort"
 	"time"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 )
@@ -64,7 +65,9 @@ func (c *Core) Import(s State) error {
 		if err := c.within(r); err != nil {
 			return err
 		}
-		c.sent.addRange(r.First, r.Last)
+		if !canary.On(canary.ZeroAfterMove) {
+			c.sent.addRange(r.First, r.Last)
+		}
 	}
 	for _, w := range s.Owners {
 		c.setOwner(w)

@@ -3,6 +3,7 @@ package fault
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
@@ -92,5 +93,72 @@ func TestStateGoesElsewhere(t *testing.T) {
 		if err := newMoveCore(t).Import(bad); wire.KindOf(err) != wire.KindBadRequest {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestNewsOfAnOwnerSendsAtOnce: what an older owner refused, did not answer in time or took with it is sent to the new one as soon as the core
+// knows of both, and the pauses between attempts begin anew there.
+func TestNewsOfAnOwnerSendsAtOnce(t *testing.T) {
+	unavailable, notOwner := wire.Errorf(wire.KindUnavailable, "gone"), wire.Errorf(wire.KindNotOwner, "not mine")
+	old, now := wire.Owner{Region: 0, Node: "m1", Epoch: 1}, wire.Owner{Region: 0, Node: "m2", Epoch: 4}
+	for _, tc := range []struct {
+		name string
+		do   func(c *Core, flush uint64) []Effect // a miss and a flush are under way; what was sent when it returns
+	}{
+		{"failed, then told", func(c *Core, flush uint64) (out []Effect) {
+			for range 5 { // pauses have grown
+				c.Fetched(0, 0, unavailable, nil)
+				c.FlushDone(0, flush, unavailable, nil)
+				c.Tick(time.Hour, nil)
+			}
+			c.Fetched(0, 0, unavailable, nil)
+			c.FlushDone(0, flush, unavailable, nil)
+			return c.OwnerMoved(0, now, nil)
+		}},
+		{"told, then failed", func(c *Core, flush uint64) []Effect {
+			if out := c.OwnerMoved(0, now, nil); len(out) != 0 {
+				t.Errorf("sent while the first is under way: %+v", out)
+			}
+			return c.FlushDone(0, flush, unavailable, c.Fetched(0, 0, notOwner, nil))
+		}},
+		{"asks, then told", func(c *Core, flush uint64) []Effect {
+			c.FlushDone(0, flush, notOwner, c.Fetched(0, 0, notOwner, nil))
+			return c.OwnerMoved(0, now, nil)
+		}},
+		{"asks", func(c *Core, flush uint64) []Effect {
+			c.FlushDone(0, flush, notOwner, c.Fetched(0, 0, notOwner, nil))
+			return c.OwnerKnown(0, 0, now, nil, nil)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := newMoveCore(t)
+			c.Map(0, 63, false, []wire.Owner{old})
+			for page := wire.PageNo(0); page < 16; page++ {
+				c.Fault(0, 0, page, true, nil)
+				c.Fetched(0, 0, nil, nil)
+				c.Finish(0, nil)
+			}
+			begun := c.Fault(0, 0, 16, false, nil)
+			if len(begun) != 1 || begun[0].Kind != Fetch || !begun[0].Piggyback {
+				t.Fatalf("%+v, want a miss with a flush", begun)
+			}
+			out := tc.do(c, begun[0].Flush.ID)
+			sent := map[EffectKind]wire.Owner{}
+			for _, e := range out {
+				sent[e.Kind] = e.Owner
+			}
+			if sent[Fetch] != now || sent[Write] != now {
+				t.Errorf("%+v, want both sent to the new owner", out)
+			}
+			if err := c.CheckInvariants(); err != nil {
+				t.Error(err)
+			}
+			// It does not serve yet: a short pause, as at first.
+			busy := wire.Errorf(wire.KindBusy, "soon")
+			c.Fetched(0, 0, busy, nil)
+			if out := c.Tick(2*c.o.backoff(1), nil); len(out) != 1 || out[0].Kind != Fetch {
+				t.Errorf("after a short pause %+v, want a miss", out)
+			}
+		})
 	}
 }

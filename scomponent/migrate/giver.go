@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -122,7 +123,7 @@ func (g *Giver) Refuse(err error) { g.text, g.state = err.Error(), wire.MoveUndo
 
 // Wrote tells it that a block is about to be written. The driver holds what excludes a reading of that block.
 func (g *Giver) Wrote(block uint64) {
-	if !g.frozen && !g.state.Ended() {
+	if !g.frozen && !g.state.Ended() && !(canary.On(canary.LastRound) && g.todo.n == 0 && len(g.out) > 0) {
 		g.changed.add(block)
 	}
 }

@@ -484,8 +484,8 @@ func (g *Group) hopeless(o *op, can func(i int) bool, enough func(func(int) bool
 			kind = k
 		}
 	}
-	if kind == wire.KindNotFound || kind == wire.KindFailed {
-		kind = wire.KindUnavailable // of a copy, not of the volume
+	if kind == wire.KindNotFound || kind == wire.KindFailed || kind == wire.KindNoSpace && o.kind != opWrite {
+		kind = wire.KindUnavailable // of a copy, not of the volume; that a disk is full is the error of who writes, and a reader comes again
 	}
 	return g.finish(o, wire.Errorf(kind, "volume %d: %v: too few copies: %s", g.req.Volume, o.kind, g.missing(o, o.good)), out)
 }

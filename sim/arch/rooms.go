@@ -16,8 +16,9 @@ const (
 	levelMain       = 6
 )
 
-// vocabularies import nothing of this module: the wire's, that of the flight recorder, and that of the hardware models.
-var vocabularies = []string{"netlayer/wire", "netlayer/tape", "sim/units", "sim/fifo"}
+// vocabularies import nothing of this module: the wire's, that of the flight recorder, those of the
+// hardware models, and the faults that are put in on purpose for tests.
+var vocabularies = []string{"netlayer/wire", "netlayer/tape", "netlayer/canary", "sim/units", "sim/fifo"}
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
@@ -28,6 +29,7 @@ var cores = []string{
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/repair", "gmanagers/weigh", "gmanagers/redundancy",
+	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh", "gmanagers/redundancy", "gmanagers/repair",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
 	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",
@@ -46,7 +48,7 @@ var alsoPure = []string{"netlayer/tape", "sim/vtime", "sim/units", "sim/fifo"}
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
 var shells = []string{
 	"pcomponent", "mcomponent", "scomponent", "gmanagers",
-	"scomponent/blockdev", "gmanagers/internal/raftsm", "gmanagers/httpapi",
+	"scomponent/blockdev", "gmanagers/internal/raftsm", "gmanagers/internal/ledger", "gmanagers/httpapi",
 }
 
 // virtual are the packages of sim that see levels 0 and 1 only, because they are the other world in which cores live.

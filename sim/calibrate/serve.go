@@ -24,8 +24,8 @@ const (
 // itself gives every vRegion to the one mComponent.
 type itself struct{ addr string }
 
-func (m itself) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Owner, error) {
-	return wire.Owner{Region: r, Node: memoryNode, Addr: m.addr, Epoch: 1}, nil
+func (m itself) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Activated, error) {
+	return wire.Activated{Owner: wire.Owner{Region: r, Node: memoryNode, Addr: m.addr, Epoch: 1}}, nil
 }
 
 // Serve is the second process: an mComponent at addr, until alive ends. It writes the address that it got to out, on one line.

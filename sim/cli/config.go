@@ -35,7 +35,10 @@ func (a *app) overrides(f *configFlags) configs.Overrides {
 func (a *app) loadBoth(f *configFlags, workload string) (*configs.Cluster, *configs.Workload, error) {
 	c, cErr := configs.LoadCluster(f.cluster, a.overrides(f))
 	w, wErr := configs.LoadWorkload(workload, a.overrides(f))
-	return c, w, errors.Join(cErr, wErr)
+	if err := errors.Join(cErr, wErr); err != nil {
+		return c, w, err
+	}
+	return c, w, w.Fits(c)
 }
 
 func (a *app) configCommand() *cobra.Command {

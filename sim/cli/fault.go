@@ -32,6 +32,9 @@ func (f *faultFlags) add(cmd *cobra.Command) {
 // addFaults adds the faults of the command line to those of the workload, and says before anything is started which of them cannot be, or
 // cost what the cluster promises to keep. label names the workload.
 func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *configs.Cluster) error {
+	if err := w.Fits(c); err != nil {
+		return usage("%s: %w", label, err)
+	}
 	own := len(w.Faults)
 	list, errs := faults.ParseList("--fault", f.faults)
 	if len(errs) > 0 {
@@ -49,6 +52,7 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 		return usage("%w", err)
 	}
 	p := promiseOf(c)
+	p.Outlives = w.Outlives()
 	p.Survives = survives(w)
 	breaches := p.Breaches(all)
 	var said []string

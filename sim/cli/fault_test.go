@@ -19,12 +19,13 @@ func TestFaultsAreRefusedBeforeTheStart(t *testing.T) {
 			{"at 5s kill m9", `--fault[0]: "at 5s kill m9": "m9" is no component, want one of g1, g2, g3, p1, p2, m1, m2, m3, s1, s2`},
 			{"at 5s slow-disk m1 2x", "slow-disk: m1 is no scomponent, want one of s1, s2"},
 			{"at 5s kill m1", "--allow-loss:\n\"at 5s kill m1\": the memory of m1 is lost with it"},
-			{"at 5s partition p1 | all", "no manager hears p1 for 1.55s"},
+			{"at 5s partition p1 | all", "no manager hears p1 for 1550ms"},
 		} {
 			call(command, "--out", filepath.Join(dir, "none"), "--fault", c.fault).want(t, exitUsage, c.want)
 		}
 		call(command, "--out", filepath.Join(dir, "none"), bad).want(t, exitUsage, `bad.yaml: faults[0]: "at 5s kill m9": "m9" is no component`)
 	}
+	call("run", "--out", filepath.Join(dir, "none"), "--fault", "at migrating 2 +1ms pause g1 for 1s").want(t, exitUsage, "when something is migrating is known in virtual time only")
 	empty(t, temp)
 }
 

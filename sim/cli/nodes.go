@@ -21,7 +21,7 @@ import (
 
 // nodeCommands are what people do with the nodes of a running cluster.
 func (a *app) nodeCommands() []*cobra.Command {
-	return []*cobra.Command{a.nodeListCommand(), a.nodeShowCommand(), a.nodeAddCommand(), a.nodeDrainCommand(), a.nodeUndrainCommand(), a.nodeRemoveCommand()}
+	return []*cobra.Command{a.nodeListCommand(), a.nodeShowCommand(), a.nodeAddCommand(), a.nodeDrainCommand(), a.nodeUndrainCommand(), a.nodeRemoveCommand(), a.nodeReadmitCommand()}
 }
 
 func nodePath(id string) string { return "/nodes/" + url.PathEscape(id) }

@@ -169,7 +169,7 @@ Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 bad usage o
 		},
 	}
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "how to print data: table or json")
-	root.AddCommand(a.runCommand(), a.simulateCommand(), a.calibrateCommand(), a.predictCommand(), a.sweepCommand(), a.compareCommand(), a.reproduceCommand(), a.upCommand(), a.statusCommand(), a.downCommand(), a.auditCommand(), a.vnodeCommand(), a.eventsCommand(), a.moveCommand(), a.faultCommand(), a.chaosCommand(), a.superviseCommand(), a.nodeCommand(),
+	root.AddCommand(a.runCommand(), a.simulateCommand(), a.calibrateCommand(), a.predictCommand(), a.sweepCommand(), a.compareCommand(), a.reproduceCommand(), a.fuzzCommand(), a.upCommand(), a.statusCommand(), a.downCommand(), a.auditCommand(), a.vnodeCommand(), a.eventsCommand(), a.moveCommand(), a.faultCommand(), a.chaosCommand(), a.superviseCommand(), a.nodeCommand(),
 		a.traceCommand(), a.configCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		hasSub := c.HasSubCommands()

@@ -45,8 +45,8 @@ func wireBytes(dirty bool) (request, reply int) {
 // itself gives every vRegion to the one mComponent of the benchmark.
 type itself struct{ addr string }
 
-func (m itself) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Owner, error) {
-	return wire.Owner{Region: r, Node: "m1", Addr: m.addr, Epoch: 1}, nil
+func (m itself) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Activated, error) {
+	return wire.Activated{Owner: wire.Owner{Region: r, Node: "m1", Addr: m.addr, Epoch: 1}}, nil
 }
 
 // counted answers OpNodeStats with the process's allocations and gives everything else to the mComponent.

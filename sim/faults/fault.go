@@ -52,14 +52,44 @@ type Share uint32
 // Whole is 100 %.
 const Whole Share = 1_000_000
 
+// Phase is what a cluster is doing: a moment may be when it begins to.
+type Phase uint8
+
+// The phases. Idle is when none of the others is, and no moment.
+const (
+	Idle          Phase = 0
+	Migrating     Phase = 1 // something moves to another component
+	Recovering    Phase = 2 // a component is dead, or not a member again, or what was lost with it is dealt with
+	Admitting     Phase = 3 // a vNode is being admitted or given back
+	Checkpointing Phase = 4
+)
+
+var phases = [...]string{"idle", "migrating", "recovering", "admitting", "checkpointing"}
+
+// Phases is how many there are, Idle one of them.
+const Phases = len(phases)
+
+func (p Phase) String() string {
+	if int(p) < len(phases) {
+		return phases[p]
+	}
+	return "unknown"
+}
+
 // Moment is when something goes wrong. The zero value is at once.
 type Moment struct {
 	// Share, if Progress, is of the accesses and block requests of the run, of all vNodes together; After is since its start.
 	Share    Share
 	After    time.Duration
 	Progress bool
-	Given    bool
+	// Phase, if not Idle, is what the cluster begins to do then, for the Nth time if that is not 0; After is how much later.
+	Phase Phase
+	Nth   uint32
+	Given bool
 }
+
+// Timed reports whether a moment is a time since the start of the run.
+func (m *Moment) Timed() bool { return !m.Progress && m.Phase == Idle }
 
 // Who names components.
 type Who struct {
@@ -104,9 +134,20 @@ const (
 	MaxTimes    = 1_000_000        // a factor of 1000
 	MaxDelay    = 10 * time.Second // of delay, jitter, reorder and slow-disk: longer than any deadline of the message layer is a loss
 	MaxList     = 4096             // faults of a run
+	MaxNth      = 1_000_000        // of a phase
 	// DefaultBy is how late a reordered message comes at most: some ten times the way of a page on a fast network.
 	DefaultBy = 5 * time.Millisecond
 )
+
+// Names are the components that a fault names, in order.
+func (f *Fault) Names() (ids []wire.NodeID) {
+	for _, w := range f.who() {
+		if w.ID != "" {
+			ids = append(ids, w.ID)
+		}
+	}
+	return ids
+}
 
 // who gives all components that a fault names, in order.
 func (f *Fault) who() []Who {

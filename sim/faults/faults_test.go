@@ -2,6 +2,7 @@ package faults
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,10 @@ func TestSentences(t *testing.T) {
 		"at 5s partition p1|m1 , m2 for 3000ms":          "at 5s partition p1 | m1,m2 for 3s",
 		"partition p1->m1":                               "partition p1 -> m1",
 		"at 0.05% restart any m":                         "",
+		"at migrating kill m2":                           "",
+		"at recovering 3 kill m2":                        "",
+		"at admitting+2ms lose 1% for 1s":                "at admitting +2ms lose 1% for 1s",
+		"at checkpointing 12 + 1500us restart s1":        "at checkpointing 12 +1500us restart s1",
 		"at 0s pause gpm-leader for 1m30s":               "at 0s pause gpm-leader for 90s",
 		"kill any pcomponent for 1h":                     "kill any p for 1h",
 		"delay 20ms":                                     "",
@@ -69,6 +74,10 @@ func TestSyntaxErrors(t *testing.T) {
 		{"at 101% kill m1", 4, `"101%", want a part of the run`},
 		{"at 0.00001% kill m1", 4, "want a part"},
 		{"at -5s kill m1", 4, `"-5s", want`},
+		{"at idle kill m1", 4, `"idle", want a part of the run from 0% to 100%, or a time since its start, as in 5s, or one of migrating, recovering,`},
+		{"at migrating 0 kill m1", 14, `"0", want for which time, 1 to`},
+		{"at migrating +0s kill m1", 15, `"0s", want a duration, as in 2ms, above 0`},
+		{"at migrating 2", 15, `the end, want one of kill,`},
 		{"at 5 kill m1", 4, `"5", want`},
 		{"at 2000h kill m1", 4, "at most 1000h"},
 		{"at 5s kill", 11, "the end, want a component, as in m2, any m or gpm-leader"},
@@ -281,11 +290,13 @@ func drawnFault(t *rapid.T) Fault {
 		return rapid.SliceOfN(rapid.Custom(func(*rapid.T) Who { return who() }), 1, 4).Draw(t, "side")
 	}
 	f := Fault{Kind: Kind(rapid.IntRange(int(Kill), int(DiskFull)).Draw(t, "kind"))}
-	switch rapid.IntRange(0, 2).Draw(t, "at") {
+	switch rapid.IntRange(0, 3).Draw(t, "at") {
 	case 1:
 		f.At = Moment{Given: true, Progress: true, Share: Share(rapid.Uint32Range(0, uint32(Whole)).Draw(t, "share"))}
 	case 2:
 		f.At = Moment{Given: true, After: time.Duration(rapid.Int64Range(0, int64(MaxDuration)).Draw(t, "after"))}
+	case 3:
+		f.At = Moment{Given: true, Phase: Phase(rapid.IntRange(1, Phases-1).Draw(t, "phase")), Nth: rapid.Uint32Range(0, MaxNth).Draw(t, "nth"), After: time.Duration(rapid.Int64Range(0, int64(MaxDuration)).Draw(t, "later"))}
 	}
 	if f.Kind.Lasts() && rapid.Bool().Draw(t, "lasts") {
 		f.For = time.Duration(rapid.Int64Range(1, int64(MaxDuration)).Draw(t, "for"))
@@ -378,4 +389,49 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q prints as %q, which is %#v, %v", text, a, b, err)
 		}
 	})
+}
+
+// TestCopiesKeepThePromise: what every policy survives costs nothing, what comes too close together or takes the last one does.
+func TestCopiesKeepThePromise(t *testing.T) {
+	nodes := []Node{{"m1", wire.RoleMemory}, {"m2", wire.RoleMemory}, {"m3", wire.RoleMemory}, {"p1", wire.RoleCompute}, {"g1", wire.RoleManager}}
+	for _, c := range []struct {
+		outlives int
+		list     []string
+		breaks   []int
+	}{
+		{0, []string{"at 30% kill m1"}, []int{0}},
+		{1, []string{"at 30% kill m1"}, nil},
+		{1, []string{"at 5s restart m1", "at 1m restart m2"}, nil},
+		{1, []string{"at 5s kill m1 for 1s", "at 10s kill m2 for 1s"}, []int{1}},
+		{2, []string{"at 5s kill m1 for 1s", "at 10s kill m2 for 1s"}, nil},
+		{1, []string{"at 10% kill m1", "at 20% kill m2"}, []int{1}},
+		{1, []string{"at 10% kill m1", "at 60% kill m2"}, nil},
+		{1, []string{"at 10% kill m1", "at 5s kill m2"}, []int{1}},
+		{1, []string{"at 5s kill m1", "at 1m kill m2", "at 2m kill m3"}, []int{0, 1, 2}},
+		{1, []string{"at 30% pause m1 for 10s"}, nil},
+		{0, []string{"at 30% pause m1 for 10s"}, []int{0}},
+		{1, []string{"at 30% kill p1"}, []int{0}},
+	} {
+		p := Promise{Lease: 2 * time.Second, Patience: 20 * time.Second, CallTimeout: 5 * time.Second, Nodes: nodes, Outlives: c.outlives}
+		list, errs := ParseList("faults", c.list)
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		var got []int
+		for _, b := range p.Breaches(list) {
+			got = append(got, b.Index)
+		}
+		if !slices.Equal(got, c.breaks) {
+			t.Errorf("%v with copies that outlive %d: breaks %v, want %v", c.list, c.outlives, got, c.breaks)
+		}
+	}
+}
+
+// TestLostKnowsOfCopies: what others have is not lost.
+func TestLostKnowsOfCopies(t *testing.T) {
+	had := wire.Holdings{Homes: []wire.HeldHome{{PID: 1}, {PID: 2}}, Regions: []wire.HeldRegion{{PID: 1, Region: 3}, {PID: 1, Region: 4}, {PID: 2, Region: 3}}}
+	got := Lost("m1", had, func(pid wire.PID, home bool, region wire.RegionNo) bool { return pid == 2 || !home && region == 3 })
+	if want := []string{"the memory map of process 1 at m1", "1 vRegion of process 1 at m1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

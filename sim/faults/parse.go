@@ -160,7 +160,29 @@ func (p *parser) moment() Moment {
 		p.next()
 		return Moment{Share: Share(n), Progress: true, Given: true}
 	}
-	return Moment{After: p.duration0("a part of the run from 0% to 100%, or a time since its start, as in 5s"), Given: true}
+	for ph := Migrating; ph <= Checkpointing; ph++ {
+		if p.take(ph.String()) {
+			return p.phase(ph)
+		}
+	}
+	return Moment{After: p.duration0("a part of the run from 0% to 100%, or a time since its start, as in 5s, or one of " + strings.Join(phases[Migrating:], ", ")), Given: true}
+}
+
+// phase reads the rest of a moment at which the cluster does something: for which time, and how much later.
+func (p *parser) phase(of Phase) Moment {
+	m := Moment{Phase: of, Given: true}
+	if n, err := strconv.ParseUint(p.peek(), 10, 32); err == nil {
+		if n < 1 || n > MaxNth {
+			p.fail(fmt.Sprintf("for which time, 1 to %d", MaxNth))
+			return m
+		}
+		p.next()
+		m.Nth = uint32(n)
+	}
+	if p.take("+") {
+		m.After = p.duration("a duration, as in 2ms")
+	}
+	return m
 }
 
 // duration0 reads a duration that may be 0.
@@ -336,4 +358,13 @@ func (p *parser) block() (v wire.VolumeID, block uint64) {
 	}
 	p.next()
 	return wire.VolumeID(n), block
+}
+
+// ParseShare reads a part of something, as in 1.5%.
+func ParseShare(s string) (Share, error) {
+	n, ok := scaled(s, "%", int64(Whole)/100, int64(Whole))
+	if !ok {
+		return 0, fmt.Errorf("%q, want 0%% to 100%%, as in 1.5%%", s)
+	}
+	return Share(n), nil
 }

@@ -54,10 +54,20 @@ func (f Fault) String() string {
 }
 
 func (m Moment) String() string {
-	if m.Progress {
+	switch {
+	case m.Progress:
 		return m.Share.String()
+	case m.Phase == Idle:
+		return Duration(m.After)
 	}
-	return Duration(m.After)
+	s := m.Phase.String()
+	if m.Nth > 0 {
+		s += " " + strconv.FormatUint(uint64(m.Nth), 10)
+	}
+	if m.After > 0 {
+		s += " +" + Duration(m.After)
+	}
+	return s
 }
 
 func (s Share) String() string { return decimal(uint64(s), 4) + "%" }

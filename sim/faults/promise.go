@@ -8,7 +8,7 @@ import (
 )
 
 // Promise is what a cluster keeps whatever goes wrong for a while: no page and no block that was acknowledged is lost, and every
-// process goes on. Today nothing has a copy elsewhere, so it is kept only through faults that everybody outlives.
+// process goes on. What has no copy elsewhere is kept only through faults that it outlives.
 type Promise struct {
 	// Lease is how long a component may be silent and deaf to probes before it is declared dead, and what it had is lost
 	// (membership.Outlives).
@@ -16,6 +16,8 @@ type Promise struct {
 	// Patience is how long a process waits for pages and blocks, and CallTimeout after how long a lost message is sent again.
 	Patience, CallTimeout time.Duration
 	Nodes                 []Node
+	// Outlives is how many mComponents the memory of every process survives at a time, by copies at others; 0 if one has none.
+	Outlives int
 	// Survives is how many sComponents may be lost at a time without a volume being lost or out of reach: the least of all volumes that are
 	// used. 0 if one of them has no copy elsewhere.
 	Survives int
@@ -33,21 +35,60 @@ func (b Breach) String() string { return fmt.Sprintf("%q: %s", b.Fault.String(),
 // Breaches are the faults of a list that break the promise.
 func (p *Promise) Breaches(list []Fault) (out []Breach) {
 	for i, f := range list {
-		if cost := p.cost(f, list[i+1:]); cost != "" && !p.outlived(list, i) {
+		if cost := p.cost(f, list, i); cost != "" && !p.outlived(list, i) {
 			out = append(out, Breach{i, f, cost})
 		}
 	}
 	return out
 }
 
-// cost says what a fault costs, or nothing. later are those behind it in the list.
-func (p *Promise) cost(f Fault, later []Fault) string {
+// Restores is after how long copies that were lost with an mComponent are counted as made again, when two are to die one after the other.
+const Restores = 15 * time.Second
+
+// memory says what it costs that an mComponent ends: the memory of processes that have no copies at others, or not enough for all that end
+// with it. Of two parts of a run nobody knows how far they are apart: they count as far from a quarter of it on.
+func (p *Promise) memory(f Fault, all []Fault, at int) string {
+	if p.Outlives == 0 {
+		return fmt.Sprintf("the memory of %v is lost with it: not every vRegion has a copy elsewhere", f.Node)
+	}
+	together, others := 1, 0
+	for i, g := range all {
+		role, _ := g.Node.role(p.Nodes)
+		ends := g.Kind == Kill || g.Kind == Restart || g.Kind == Pause && p.silent(g.For)
+		if i == at || role != wire.RoleMemory || !ends || g.Node == f.Node && f.Node.ID != "" {
+			continue
+		}
+		near := g.At.Progress != f.At.Progress // nobody knows
+		if g.At.Progress && f.At.Progress {
+			near = max(g.At.Share, f.At.Share)-min(g.At.Share, f.At.Share) < Whole/4
+		} else if !near {
+			near = (g.At.After - f.At.After).Abs() < Restores
+		}
+		if near && i < at {
+			together++
+		}
+		if g.Kind == Kill && g.For == 0 {
+			others++
+		}
+	}
+	switch {
+	case together > p.Outlives:
+		return fmt.Sprintf("%d mComponents are lost within %v, copies outlive %d", together, Duration(Restores), p.Outlives)
+	case f.Kind == Kill && others+1 >= len(ofRole(p.Nodes, wire.RoleMemory)):
+		return fmt.Sprintf("%v is the last mComponent that is left", f.Node)
+	}
+	return ""
+}
+
+// cost says what the fault of a number in a list costs, or nothing.
+func (p *Promise) cost(f Fault, all []Fault, i int) string {
+	later := all[i+1:]
 	role, _ := f.Node.role(p.Nodes)
 	switch f.Kind {
 	case Kill, Restart:
 		switch role {
 		case wire.RoleMemory:
-			return fmt.Sprintf("the memory of %v is lost with it: no vRegion has a copy elsewhere", f.Node)
+			return p.memory(f, all, i)
 		case wire.RoleCompute:
 			return fmt.Sprintf("the processes of %v end with it: there is no checkpoint from which they could go on", f.Node)
 		case wire.RoleStorage:
@@ -56,6 +97,9 @@ func (p *Promise) cost(f Fault, later []Fault) string {
 			}
 		}
 	case Pause:
+		if role == wire.RoleMemory && p.silent(f.For) && p.Outlives > 0 {
+			return p.memory(f, all, i)
+		}
 		if role != wire.RoleManager && p.silent(f.For) {
 			return fmt.Sprintf("%v is declared dead when nobody reaches it for %v, and what it has is lost", f.Node, Duration(p.Lease))
 		}
@@ -123,7 +167,7 @@ func (p *Promise) back(f Fault, later []Fault) bool {
 		return !p.outlasts(f.For)
 	}
 	for _, g := range later {
-		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Progress == g.At.Progress &&
+		if g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" && f.At.Phase == Idle && g.At.Phase == Idle && f.At.Progress == g.At.Progress &&
 			(f.At.Progress || !p.outlasts(max(g.At.After-f.At.After, 1))) {
 			return true
 		}

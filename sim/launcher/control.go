@@ -62,8 +62,8 @@ type State struct {
 
 // request is what a supervisor is asked.
 type request struct {
-	Op    string          // "state", "stop", "add", "remove", "fault", "faults" or "heal"
-	Node  configs.NewNode // add: what; remove: the id
+	Op    string          // "state", "stop", "add", "remove", "readmit", "fault", "faults" or "heal"
+	Node  configs.NewNode // add: what; remove, readmit: the id
 	Fault string          // fault: what
 	IDs   []int           // heal: which; none is all
 }
@@ -283,6 +283,10 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net
 		ctx, cancel := context.WithTimeout(ctx, growTimeout)
 		defer cancel()
 		r = s.changed(s.cluster.Remove(ctx, q.Node.ID))
+	case "readmit":
+		ctx, cancel := context.WithTimeout(ctx, growTimeout)
+		defer cancel()
+		r = s.changed(s.cluster.Readmit(ctx, q.Node.ID))
 	case "fault":
 		ctx, cancel := context.WithTimeout(ctx, strikeTimeout)
 		defer cancel()
@@ -463,6 +467,13 @@ func AddNode(st *State, n configs.NewNode) (*NodeInfo, error) {
 // RemoveNode has the owner of a cluster stop a component that the managers have removed, and forget it.
 func RemoveNode(st *State, id string) error {
 	r, err := ask(st.Dir, request{Op: "remove", Node: configs.NewNode{ID: id}}, growTimeout+controlTimeout)
+	_, err = r.grown(st, err)
+	return err
+}
+
+// ReadmitNode has the owner of a cluster take in a manager again that has lost what it had on its disk.
+func ReadmitNode(st *State, id string) error {
+	r, err := ask(st.Dir, request{Op: "readmit", Node: configs.NewNode{ID: id}}, growTimeout+controlTimeout)
 	_, err = r.grown(st, err)
 	return err
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"syscall"
 	"time"
 
 	"splitkernel/configs"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/gmm"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/faults"
@@ -406,14 +408,7 @@ func (c *Cluster) clientOptions() netlayer.Options {
 
 // leaders puts who leads now into a fault.
 func (c *Cluster) leaders(ctx context.Context, f faults.Fault) (faults.Fault, error) {
-	o := client.DefaultOptions()
-	o.Net = c.clientOptions()
-	for _, n := range c.Nodes() {
-		if n.Role == wire.RoleManager.String() {
-			o.Managers = append(o.Managers, client.Manager{ID: wire.NodeID(n.ID), Addr: netlayer.Addr(n.Addr)})
-		}
-	}
-	gm, err := client.New(o)
+	gm, err := c.managersClient()
 	if err != nil {
 		return f, err
 	}
@@ -457,7 +452,51 @@ func (c *Cluster) holdings(ctx context.Context, id wire.NodeID) (lost []string) 
 			break
 		}
 	}
-	return faults.Lost(id, all)
+	return faults.Lost(id, all, c.copied(ctx, all))
+}
+
+// copied asks GMM of which memory that a node has others have everything. It knows of none if GMM does not answer.
+func (c *Cluster) copied(ctx context.Context, had wire.Holdings) faults.Copied {
+	pids := map[wire.PID]bool{}
+	for _, h := range had.Homes {
+		pids[h.PID] = true
+	}
+	for _, r := range had.Regions {
+		pids[r.PID] = true
+	}
+	if len(pids) == 0 {
+		return nil
+	}
+	gm, err := c.managersClient()
+	if err != nil {
+		return nil
+	}
+	defer gm.Close()
+	sorted := slices.Sorted(maps.Keys(pids))
+	list, err := gm.RegionsBetween(ctx, sorted[0], sorted[len(sorted)-1])
+	if err != nil {
+		return nil
+	}
+	books := map[wire.PID]*gmm.Process{}
+	for i := range list {
+		books[list[i].PID] = &list[i]
+	}
+	return func(pid wire.PID, home bool, region wire.RegionNo) bool {
+		p := books[pid]
+		return p != nil && p.Survives(home, region)
+	}
+}
+
+// managersClient speaks to the managers of the cluster. The caller closes it.
+func (c *Cluster) managersClient() (*client.Client, error) {
+	o := client.DefaultOptions()
+	o.Net = c.clientOptions()
+	for _, n := range c.Nodes() {
+		if n.Role == wire.RoleManager.String() {
+			o.Managers = append(o.Managers, client.Manager{ID: wire.NodeID(n.ID), Addr: netlayer.Addr(n.Addr)})
+		}
+	}
+	return client.New(o)
 }
 
 // ease has everybody who is paused go on, so that a stop finds processes that can hear it.

@@ -89,6 +89,7 @@ type Cluster struct {
 	killed   map[string]bool
 	stopping bool
 	restarts int
+	replicas uint64 // the last Raft node id that a manager got; 0: those of the start
 
 	struck     []*struck // the first first; at most MaxStruck that have ended
 	lastStruck int
@@ -328,11 +329,18 @@ func (c *Cluster) Restart(ctx context.Context, id string) error {
 	default:
 		return fmt.Errorf("restart node %s: it still runs", id)
 	}
+	return c.startAgain(ctx, id, func(cfg *node.Config) { cfg.Restarted = true })
+}
+
+// startAgain starts a node that has ended, at its old address and with a changed configuration.
+func (c *Cluster) startAgain(ctx context.Context, id string, change func(*node.Config)) error {
+	old := c.child(id)
 	cfg, err := node.ReadConfig(c.configPath(id))
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
-	cfg.Restarted, cfg.Faults = true, c.planned(id)
+	change(cfg)
+	cfg.Faults = c.planned(id)
 	if err := node.WriteConfig(c.configPath(id), cfg); err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}

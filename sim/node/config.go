@@ -34,6 +34,8 @@ type Config struct {
 	Peers     []Peer // every node of the cluster, in the order of the cluster file
 	DataDir   string // exists, private to this node
 	Restarted bool   // it ran before, with this DataDir
+	// Readmitted is the Raft node id under which a manager that had lost its state was taken in again; 0: it has its first one.
+	Readmitted uint64 `json:",omitempty"`
 	// RuntimeDir is the cluster's temporary folder; a process that outlives its launcher removes it.
 	RuntimeDir string
 	// Record is where the node's tape goes; the folder exists. Nil records nothing.

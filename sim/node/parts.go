@@ -79,6 +79,7 @@ func newManager(cfg *Config, log *slog.Logger) (*part, error) {
 	}
 	o := *cfg.Node.Manager
 	o.ID, o.DataDir, o.Log, o.Net = cfg.Node.ID, cfg.DataDir, log, cfg.peerOptions(log)
+	o.Readmitted = cfg.Readmitted
 	for i, m := range cfg.Managers() {
 		o.Peers = append(o.Peers, gmanagers.Peer{ID: m.ID, Addr: netlayer.Addr(m.Addr), ReplicaID: uint64(i + 1)})
 	}
@@ -123,7 +124,7 @@ func hasState(cfg *Config) error {
 		return fmt.Errorf("manager %s: %w", cfg.Node.ID, err)
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("manager %s has lost its state: its folder %s is empty, want it as it was; the other managers go on without it, start the cluster anew to have all", cfg.Node.ID, cfg.DataDir)
+		return fmt.Errorf("manager %s has lost its state: its folder %s is empty, want it as it was; the other managers go on without it. `splitkernel node readmit %s` has them take it in again, empty and under a new Raft node id", cfg.Node.ID, cfg.DataDir, cfg.Node.ID)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"splitkernel/gmanagers/balance"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
 
@@ -42,6 +43,14 @@ func newMover(head []byte) (core, error) {
 		return nil, err
 	}
 	return newCalled(fmt.Sprintf("mover of %v", h.Of), moves.New(), nil)
+}
+
+func newRebuilder(head []byte) (core, error) {
+	h, err := headed[redundancy.TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	return newCalled(fmt.Sprintf("rebuilder of %v", h.Of), redundancy.New(), nil)
 }
 
 func newBalancer(head []byte) (core, error) {

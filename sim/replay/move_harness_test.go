@@ -124,9 +124,9 @@ func (p *pnode) restart() { c, h := p.start(); closeBoth(p.w.t, c, h) }
 func (p *pnode) intercept(h hook) { p.hook.Store(&h) }
 
 // ActivateRegion spreads the vRegions.
-func (w *world) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Owner, error) {
+func (w *world) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (wire.Activated, error) {
 	o := w.m[uint64(r)%uint64(len(w.m))]
-	return wire.Owner{Region: r, Node: o.Node, Addr: o.Addr, Epoch: 1}, nil
+	return wire.Activated{Owner: wire.Owner{Region: r, Node: o.Node, Addr: o.Addr, Epoch: 1}}, nil
 }
 
 func worldNet(role wire.Role, id wire.NodeID) netlayer.Options {

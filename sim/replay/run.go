@@ -243,6 +243,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 	want := admission.VNodeSpec{
 		Name: v.v.Name, Threads: uint32(v.spec.Threads), ExCacheLines: uint64(v.spec.ExCache.Lines), MemoryBytes: v.v.MemoryBytes,
 		Tenant: v.v.Tenant, Priority: uint8(v.v.Priority), IfFull: ifFull, DeadlineMS: uint32(v.v.QueueDeadlineMS),
+		Memory: v.v.Memory.Policy(),
 	}
 	if v.v.ApartFrom != "" {
 		level, _ := apart.ParseLevel(v.v.ApartLevel)

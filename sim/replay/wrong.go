@@ -95,7 +95,7 @@ func (w *wrongs) run(ctx context.Context) {
 func (w *wrongs) due() int {
 	after, share := time.Since(w.began), faults.Share(w.share.Load())
 	return slices.IndexFunc(w.waiting, func(f faults.Fault) bool {
-		return f.At.Progress && f.At.Share <= share || !f.At.Progress && f.At.After <= after
+		return f.At.Progress && f.At.Share <= share || f.At.Timed() && f.At.After <= after
 	})
 }
 

@@ -196,6 +196,9 @@ func (g *managers) ChangeLeader() {
 	g.lead()
 	for _, k := range managersOf {
 		g.movers[k].depose()
+		if k == wire.GMM {
+			g.rebuilder.depose()
+		}
 	}
 	g.keeper.depose()
 	g.balance.lead()

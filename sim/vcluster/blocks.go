@@ -205,6 +205,15 @@ func (o *storageOp) done(err error) {
 func (m *memory) block(op wire.Op, k wire.Block, q *blockCall) {
 	b := &m.blocks
 	b.bytes += uint64(k.Length)
+	if f := m.c.o.Served; f != nil {
+		reply := q.reply
+		q.reply = func(err error) {
+			if err == nil {
+				f(Served{Node: m.o.ID, Thing: wire.MoveCache, Volume: k.Volume, Epoch: k.VolumeEpoch})
+			}
+			reply(err)
+		}
+	}
 	b.event(q, func(call uint64, out []buffercache.Effect) []buffercache.Effect {
 		switch op {
 		case wire.OpBlockRead:

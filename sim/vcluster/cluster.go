@@ -58,6 +58,8 @@ type Options struct {
 	Balance *weigh.Balance
 	// Heard hears of the load of each component when managers look at it; may be nil.
 	Heard func(at time.Duration, id wire.NodeID, role wire.Role, epoch wire.Epoch, load wire.Load)
+	// Served hears of every page and block that a component gives or takes, when it does; may be nil.
+	Served func(Served)
 	// Sizes of the hot messages, in bytes; the zero value is those of the message layer.
 	Sizes Sizes
 	// FlushFirst has a thread wait for the flush of its victim before it fetches or fills the line, as in LegoOS, where the faulting
@@ -145,6 +147,8 @@ type Cluster struct {
 	replayed  *replayed  // of Options.Placed, or nil
 	metered   bool       // somebody balances, so components measure what things bear
 	ordered   []Ordered  // of Options.Orders
+	awaits    []awaited  // of When
+	did       Doing      // when phased looked last
 	pauses    *rand.Rand // before requests are sent again; nil until one is
 
 	msgs     slab[message]
@@ -351,6 +355,9 @@ func (c *Cluster) Go(name string, body func(y *vtime.Proc)) { c.clock.Go(name, b
 func (c *Cluster) Run(until time.Duration) error {
 	return c.clock.Run(vtime.Limits{Until: until})
 }
+
+// Limited is Run with all the limits that a clock has.
+func (c *Cluster) Limited(l vtime.Limits) error { return c.clock.Run(l) }
 
 // Close ends drivers that have not ended.
 func (c *Cluster) Close() { c.clock.Close() }

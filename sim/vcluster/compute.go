@@ -438,7 +438,7 @@ func (p *Process) filled(m *message) {
 		p.frames[m.frame] = m.stamp
 	}
 	p.perform(p.core.Fetched(p.c.clock.Now(), int(m.thread), m.err, p.out[:0]))
-	if m.paired {
+	if m.paired && !m.flush.later {
 		p.acked(m)
 	}
 }

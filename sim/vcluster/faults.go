@@ -236,4 +236,5 @@ func (c *Cluster) suffer(f Fault) {
 	case ChangeLeader:
 		c.gm.ChangeLeader()
 	}
+	c.phased()
 }

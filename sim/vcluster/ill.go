@@ -141,6 +141,12 @@ func (c *Cluster) Soon(f func()) { c.inTime(c.clock.Now(), f) }
 // Later has something done at a moment; it keeps no run going that has ended.
 func (c *Cluster) Later(at time.Duration, f func()) { c.inTime(at, f) }
 
+// Survives reports whether a vRegion, or the home, of a process outlives the mComponent that serves it.
+func (c *Cluster) Survives(pid wire.PID, home bool, region wire.RegionNo) bool {
+	ps := c.gm.gmm.Processes(pid)
+	return len(ps) == 1 && ps[0].Survives(home, region)
+}
+
 // Holdings is what a node has now.
 func (c *Cluster) Holdings(node wire.NodeID) wire.Holdings {
 	no := c.node(node)

@@ -55,12 +55,13 @@ type managers struct {
 	changes uint64 // of the leader
 	led     bool   // a majority can commit
 	// inquired counts the answers of GPM to participants that asked what became of holds that stayed prepared.
-	inquired int
-	vigil    vigil // of who is a member
-	movers   [wire.GSM + 1]*mover
-	keeper   *keeper
-	balance  *balancers
-	readers  map[wire.NodeID]heat.Reader // of the meters of components
+	inquired  int
+	vigil     vigil // of who is a member
+	movers    [wire.GSM + 1]*mover
+	keeper    *keeper
+	rebuilder *rebuilder
+	balance   *balancers
+	readers   map[wire.NodeID]heat.Reader // of the meters of components
 
 	loads   map[wire.NodeID]wire.Load // as of the last heartbeats
 	loadsAt time.Duration
@@ -81,6 +82,7 @@ func newManagers(c *Cluster) (*managers, error) {
 		g.movers[k] = g.newMover(k)
 	}
 	g.keeper = g.newKeeper()
+	g.rebuilder = g.newRebuilder()
 	g.core = admission.NewCoordinator(g.chance.Uint64(), driverPatience)
 	for _, k := range []wire.Manager{wire.GMM, wire.GSM} {
 		g.inquirer[k] = admission.NewInquirer(driverPatience)
@@ -144,6 +146,9 @@ func (c *Cluster) setEpoch(no int32, e wire.Epoch) {
 		n.epoch = e
 		n.owners.Registered(e)
 		n.home.Registered(e)
+		if n.red != nil {
+			n.red.holder.Registered(e)
+		}
 	case *storage:
 		n.epoch = e
 	}
@@ -224,7 +229,7 @@ func (g *managers) liveOf(m *wire.Member) membership.Live {
 
 // stamp is that of a command; of says whose members it tells of, 0 nobody's.
 func (g *managers) stamp(policy string, of wire.Manager) membership.Stamp {
-	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
+	s := membership.Stamp{NowMS: int64(g.c.clock.Now() / time.Millisecond), ClockMS: int64(g.c.clock.Now() / time.Millisecond), Policy: policy}
 	if of != 0 {
 		s.Live, s.Chance = g.live(of), g.chance.Uint64()
 	}

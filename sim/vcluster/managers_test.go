@@ -9,28 +9,9 @@ import (
 	"pgregory.net/rapid"
 
 	"splitkernel/gmanagers/admission"
-	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
 )
-
-// balanced says what is wrong with the books of the managers when nothing is left to do: every vNode has been given back.
-func balanced(c *Cluster) error {
-	g := c.gm
-	for _, err := range []error{g.gpm.CheckInvariants(), g.gmm.CheckInvariants(), g.gsm.CheckInvariants(), g.core.CheckInvariants()} {
-		if err != nil {
-			return err
-		}
-	}
-	b := audit.Books{Processes: g.gpm.Processes(0), Homes: g.gmm.Processes(0), Volumes: g.gsm.Volumes(0), Compute: g.gpm.Members(), Memory: g.gmm.Members(), Storage: g.gsm.Members()}
-	if d := audit.Compare(b); len(d) > 0 {
-		return fmt.Errorf("the books differ: %+v", d)
-	}
-	if len(b.Processes)+len(b.Homes)+len(b.Volumes)+len(g.gmm.Prepared())+len(g.gsm.Prepared())+len(g.tickets)+len(g.waiting)+len(g.gpm.Queue(0)) > 0 {
-		return fmt.Errorf("left: %+v, %+v, %+v, prepared %v and %v, tickets %v, waiting %v, queue %v", b.Processes, b.Homes, b.Volumes, g.gmm.Prepared(), g.gsm.Prepared(), g.tickets, g.waiting, g.gpm.Queue(0))
-	}
-	return nil
-}
 
 // small is a cluster on which few vNodes of eight lines fit.
 func small(p, m, s int) Options {

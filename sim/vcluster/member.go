@@ -292,8 +292,13 @@ func (c *Cluster) fence(no int32, why string) {
 	case *memory:
 		n.home.Fence(why)
 		n.fenceMoves()
-		for _, slot := range n.owners.Fence(why, nil) {
+		slots := n.owners.Fence(why, nil)
+		if n.red != nil {
+			n.red.holder.Fence()
+		}
+		for _, slot := range slots {
 			n.gaveUp(slot)
+			n.red.gone(slot, false, wire.Errorf(wire.KindFailed, "%s", why))
 			n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 			n.owners.Release(slot)
 		}

@@ -50,10 +50,34 @@ func (g *managers) lookAt(k wire.Manager, r *membership.Rounds, m wire.Member) {
 				reply(0)
 			}, func() {}, func(bool) {})
 		}
+		if k == wire.GMM {
+			g.sweepCopies(no, held)
+		}
 		if len(drops) > membership.MaxSwept {
 			r.Again(m.ID)
 		}
 	}, func(bool) {})
+}
+
+// sweepCopies has an mComponent forget copies of what others hold now, or nobody has any more.
+func (g *managers) sweepCopies(no int32, held wire.HoldingsRep) {
+	c := g.c
+	copies, backups := g.gmm.StaleCopies(held)
+	for _, q := range copies[:min(len(copies), membership.MaxSwept)] {
+		c.knock(wire.OpReplicaDrop, g.leader, no, len(wire.Marshal(q)), endTimeout, func(reply func(int)) {
+			c.dropped++
+			c.nodes[no].(*memory).replicaDrop(q, func(struct{}, error) {})
+			reply(0)
+		}, func() {}, func(bool) {})
+	}
+	for _, q := range backups[:min(len(backups), membership.MaxSwept)] {
+		c.knock(wire.OpHomeBackup, g.leader, no, len(wire.Marshal(q)), endTimeout, func(reply func(int)) {
+			c.dropped++
+			m := c.nodes[no].(*memory)
+			_ = m.home.Backup(q, m.o.ID) // what it refuses, as newer, it keeps
+			reply(0)
+		}, func() {}, func(bool) {})
+	}
 }
 
 // leftovers are what the books of a group have nowhere.
@@ -81,6 +105,7 @@ func (c *Cluster) drop(no int32, q wire.DropReq) {
 			n.home.Drop(q.PID, q.UpTo)
 		case wire.MoveRegion:
 			if slot, ok, err := n.owners.Drop(q.PID, q.Region, q.UpTo); ok && err == nil {
+				n.red.gone(slot, true, wire.Errorf(wire.KindNotOwner, "%s", q.Text))
 				n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 				n.owners.Release(slot)
 			}

@@ -223,7 +223,8 @@ func (g *managers) probe(k wire.Manager, out []membership.ProbeEffect) {
 			if g.watch().Refutes(k, g.c.clock.Now(), e) {
 				continue // it was heard of meanwhile
 			}
-			g.member(0, 0, gmm.Request{Op: gmm.OpDead, Member: e.Of, Text: e.Reason()}, func(_ wire.Epoch, err error) {
+			silent := g.watch().Silence(g.c.clock.Now(), e.Of)
+			g.member(0, 0, gmm.Request{Op: gmm.OpDead, Member: e.Of, Text: e.Reason(), SilentMS: uint64(silent.Milliseconds())}, func(_ wire.Epoch, err error) {
 				if err == nil {
 					text := membership.FenceText(g.c.clock.Now() - e.Since)
 					g.member(0, 0, gmm.Request{Op: gmm.OpNote, Member: e.Of, Note: membership.NoteFenced, Text: text}, func(wire.Epoch, error) {})

@@ -26,6 +26,7 @@ type memory struct {
 	blocks blockCache
 	log    replicaLog   // as a secondary
 	moving *memoryMoves // what moves to and from it; nil if nothing did
+	red    *redundant   // nil if nothing is redundant here
 
 	misses, flushes, refused uint64
 	waits                    waits
@@ -51,22 +52,34 @@ func (m *memory) load() wire.Load {
 	}
 }
 
-// page serves a miss, a flush, or both in one message: the miss first, as live.
-func (m *memory) page(q *message) {
-	z := &m.c.o.Sizes
+// page serves a miss, a flush, or both in one message: the miss first, as live. It is answered now, unless it says that it waits.
+func (m *memory) page(i uint32) (waits bool) {
+	z, q := &m.c.o.Sizes, m.c.msgs.at(i)
 	q.back = z.Ack
 	if q.op != wire.OpFlush {
-		if q.err = m.miss(q.p.o.PID, q.page, q.epoch, &q.stamp); q.err == nil {
+		if m.red != nil && m.red.waitsForPage(i) {
+			waits = true
+		} else if q.err = m.miss(q.p.o.PID, q.page, q.epoch, &q.stamp); q.err == nil {
 			q.back = z.Page
 		}
 	}
-	if q.op != wire.OpMiss {
+	if q = m.c.msgs.at(i); q.op != wire.OpMiss {
 		f := &q.flush
-		f.err = m.flush(q.p.o.PID, q.p.o.Epoch, f)
-		if q.op == wire.OpMissFlush {
+		slot, err := m.flush(q.p.o.PID, q.p.o.Epoch, f)
+		f.err = err
+		switch {
+		case err == nil && m.red != nil && m.red.primary.Redundant(slot):
+			if q.op == wire.OpMissFlush {
+				m.red.answerLater(i, slot)
+			} else {
+				waits = true
+				m.red.waitsForCopies(i, slot)
+			}
+		case q.op == wire.OpMissFlush:
 			q.back += z.Ack
 		}
 	}
+	return waits
 }
 
 func (m *memory) refuse(err error) *wire.Error {
@@ -78,6 +91,11 @@ func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stam
 	slot, v := m.owners.Check(pid, page, epoch)
 	if v != vregion.Serve {
 		return m.refuse(m.owners.Error(v, pid, page, epoch))
+	}
+	if m.red != nil {
+		if err := m.red.primary.Lost(slot, page); err != nil {
+			return m.refuse(err)
+		}
 	}
 	f, _, act := m.store.Miss(slot, pid, page)
 	if act == pagestore.Full {
@@ -92,18 +110,23 @@ func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stam
 	if m.c.metered {
 		m.owners.Count(slot)
 	}
+	m.tellServed(pid, page, epoch)
 	return nil
 }
 
-func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) *wire.Error {
+func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) (uint32, *wire.Error) {
 	slot, v := m.owners.Check(pid, f.Page, f.epoch)
 	if v != vregion.Serve {
-		return m.refuse(m.owners.Error(v, pid, f.Page, f.epoch))
+		return 0, m.refuse(m.owners.Error(v, pid, f.Page, f.epoch))
+	}
+	if m.red != nil && m.red.primary.Flushing(slot, f.Page, process, f.ID) {
+		m.flushes++
+		return slot, nil
 	}
 	frame, act := m.store.Flush(slot, pid, f.Page, process, f.ID, 0)
 	switch act {
 	case pagestore.Full:
-		return m.refuse(m.outOfMemory())
+		return 0, m.refuse(m.outOfMemory())
 	case pagestore.Apply:
 		*m.at(frame) = f.stamp
 		if m.c.metered {
@@ -111,7 +134,8 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) *wire.Err
 		}
 	}
 	m.flushes++
-	return nil
+	m.tellServed(pid, f.Page, f.epoch)
+	return slot, nil
 }
 
 // at gives the stamp of a frame.
@@ -145,7 +169,18 @@ func (m *memory) performHome(out []vregion.Effect) {
 			continue
 		}
 		if m.ownsIt(&e) && e.Attempt == 0 {
-			out = m.home.Done(e.ID, m.ownerHere(&e), out)
+			var now *vregion.Result
+			inside := true
+			m.ownerHere(&e, func(r vregion.Result) {
+				if inside {
+					now = &r
+				} else {
+					m.performHome(m.home.Done(e.ID, r, nil))
+				}
+			})
+			if inside = false; now != nil {
+				out = m.home.Done(e.ID, *now, out)
+			}
 			continue
 		}
 		m.c.of(m.no, m.c.clock.Now()+e.Pause(), func() { m.effect(e) })
@@ -160,22 +195,23 @@ func (m *memory) ownsIt(e *vregion.Effect) bool {
 func (m *memory) effect(e vregion.Effect) {
 	done := func(r vregion.Result) { m.performHome(m.home.Done(e.ID, r, nil)) }
 	if m.ownsIt(&e) {
-		done(m.ownerHere(&e))
+		m.ownerHere(&e, done)
 		return
 	}
 	switch e.Kind {
 	case vregion.AskOwner:
-		m.c.gm.activate(m.no, e.PID, e.Region, func(o wire.Owner, err error) { done(vregion.Result{Owner: o, Err: err}) })
+		m.c.gm.activate(m.no, e.PID, e.Region, func(a wire.Activated, err error) {
+			done(vregion.Result{Owner: a.Owner, Config: a.Config, Home: a.Home, Err: err})
+		})
 	case vregion.MapAt:
 		to := m.c.node(e.Owner.Node)
 		control(m.c, wire.OpRegionMap, m.no, to, e.Map, func(q wire.RegionMapReq, reply func(struct{}, error)) {
-			reply(struct{}{}, m.c.nodes[to].(*memory).owners.Map(q))
+			reply(struct{}{}, m.c.nodes[to].(*memory).regionMap(q))
 		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
 	case vregion.UnmapAt:
 		to := m.c.node(e.Owner.Node)
 		control(m.c, wire.OpRegionUnmap, m.no, to, e.Unmap, func(q wire.RegionUnmapReq, reply func(wire.MunmapRep, error)) {
-			n, err := m.c.nodes[to].(*memory).unmap(q, e.Owner.Epoch)
-			reply(wire.MunmapRep{Freed: n}, err)
+			m.c.nodes[to].(*memory).unmap(q, e.Owner.Epoch, func(n uint64, err error) { reply(wire.MunmapRep{Freed: n}, err) })
 		}, func(r wire.MunmapRep, err error) { done(vregion.Result{Freed: r.Freed, Err: atOwner(&e, err)}) })
 	case vregion.ExitAt:
 		to := m.c.node(e.Owner.Node)
@@ -185,6 +221,17 @@ func (m *memory) effect(e vregion.Effect) {
 		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
 	case vregion.TellClient:
 		m.tellClient(&e, done)
+	case vregion.BackupAt:
+		m.backupTo(e, done)
+	case vregion.TellHome:
+		to, err := m.c.nodeAt(e.Owner.Addr)
+		if err != nil {
+			done(vregion.Result{Err: err})
+			return
+		}
+		timed(m.c, wire.OpHomeSwitch, m.no, to, tellPatience, e.NewHome, func(q wire.HomeSwitchReq, reply func(struct{}, error)) {
+			reply(struct{}{}, m.c.nodes[to].(*compute).homeSwitch(q))
+		}, func(_ struct{}, err error) { done(vregion.Result{Err: err}) })
 	default:
 		panic(fmt.Sprintf("vcluster: the home asks for %v", e.Kind))
 	}
@@ -210,24 +257,53 @@ func atOwner(e *vregion.Effect, err error) error {
 }
 
 // ownerHere performs an effect for a vRegion that this mComponent owns.
-func (m *memory) ownerHere(e *vregion.Effect) (r vregion.Result) {
+func (m *memory) ownerHere(e *vregion.Effect, done func(vregion.Result)) {
 	switch e.Kind {
 	case vregion.MapAt:
-		r.Err = m.owners.Map(e.Map)
+		done(vregion.Result{Err: m.regionMap(e.Map)})
 	case vregion.UnmapAt:
-		r.Freed, r.Err = m.unmap(e.Unmap, e.Owner.Epoch)
+		m.unmap(e.Unmap, e.Owner.Epoch, func(freed uint64, err error) { done(vregion.Result{Freed: freed, Err: err}) })
 	case vregion.ExitAt:
 		m.ownerExit(e.PID)
+		done(vregion.Result{})
 	}
-	return r
 }
 
-func (m *memory) unmap(q wire.RegionUnmapReq, epoch wire.Epoch) (uint64, error) {
+// regionMap is the owner's side of a mapping.
+func (m *memory) regionMap(q wire.RegionMapReq) error {
+	err := m.owners.Map(q)
+	if err == nil && q.Config.Config > 0 {
+		slot, _ := m.owners.Serving(q.PID, q.Region, q.RegionEpoch)
+		r := m.redundancy()
+		r.perform(r.primary.Configure(m.c.clock.Now(), slot, q.Config, nil))
+	}
+	return err
+}
+
+// unmap is the owner's side of an unmapping: done when no holder has the pages either.
+func (m *memory) unmap(q wire.RegionUnmapReq, epoch wire.Epoch, done func(uint64, error)) {
 	slot, ok, err := m.owners.Unmap(q, epoch)
 	if err != nil || !ok {
-		return 0, err
+		done(0, err)
+		return
 	}
-	return m.store.Unmap(slot, q.PID, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift), nil
+	first, n := wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift
+	freed := m.store.Unmap(slot, q.PID, first, n)
+	r := m.red
+	if r == nil || !r.primary.Redundant(slot) {
+		done(freed, nil)
+		return
+	}
+	if v := r.recs[thing{q.PID, q.Region}]; v != nil {
+		v.Unmapped(first, n)
+	}
+	r.perform(r.primary.Unmap(m.c.clock.Now(), slot, q.Start, q.Length, r.call(func(err *wire.Error) {
+		if err != nil {
+			done(0, err)
+			return
+		}
+		done(freed, nil)
+	}), nil))
 }
 
 func (m *memory) ownerExit(pid wire.PID) {
@@ -235,14 +311,23 @@ func (m *memory) ownerExit(pid wire.PID) {
 		m.moving.taker.Exit(pid)
 		m.moving.left.Broadcast()
 	}
-	for _, slot := range m.owners.Exit(pid, nil) {
+	slots := m.owners.Exit(pid, nil)
+	if m.red != nil {
+		m.red.holder.Exit(pid)
+	}
+	for _, slot := range slots {
 		m.gaveUp(slot)
+		m.red.gone(slot, true, wire.Errorf(wire.KindFailed, "process %d has ended", pid))
 		m.store.FreeGroup(slot, int(m.o.MemoryBytes/wire.PageSize))
 		m.owners.Release(slot)
 	}
 }
 
 // What processes ask of their home.
+
+func (m *memory) open(q wire.ProcessOpenReq, done func(struct{}, error)) {
+	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.OpenBacked(call, q, out) }, func(e vregion.Effect) { done(struct{}{}, e.Err) })
+}
 
 func (m *memory) mmap(q wire.MmapReq, done func(wire.MmapRep, error)) {
 	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.Mmap(call, q, out) }, func(e vregion.Effect) { done(e.Rep, e.Err) })

@@ -251,6 +251,7 @@ func (g *managers) applied(k wire.Manager) {
 		g.movers[wire.GSM].wake()
 	}
 	g.balance.news()
+	g.c.phased()
 }
 
 // answer answers a query of a manager from its state.

@@ -1,7 +1,6 @@
 package vcluster
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -264,46 +263,6 @@ func TestEachKindMoves(t *testing.T) {
 			t.Logf("%v, %+v", c.Now(), u.p.Core().Stats())
 		})
 	}
-}
-
-// settled says what is left when all vNodes have been given back and nothing is to be done any more.
-func settled(c *Cluster) error {
-	if err := balanced(c); err != nil {
-		return err
-	}
-	for _, k := range managersOf {
-		if n := len(c.gm.state(k).Moves().Moves()); n > 0 {
-			return fmt.Errorf("%v lists %d moves", k, n)
-		}
-	}
-	for _, m := range c.memory {
-		if err := errors.Join(m.owners.CheckInvariants(), m.store.CheckInvariants(), m.home.CheckInvariants(), m.blocks.cache.CheckInvariants()); err != nil {
-			return fmt.Errorf("%s: %w", m.o.ID, err)
-		}
-		if h := m.holdings(); len(h.Homes)+len(h.Regions)+len(h.Caches) > 0 || m.owners.Regions() > 0 || m.store.Stats().Used > 0 {
-			return fmt.Errorf("%s has %+v, %d vRegions and %d pages", m.o.ID, h, m.owners.Regions(), m.store.Stats().Used)
-		}
-		if mv := m.moving; mv != nil && mv.taker.Len()+mv.homeTaker.Len()+len(mv.giving) > 0 {
-			return fmt.Errorf("%s: %d vRegions and %d homes are on their way there, %d vRegions from there", m.o.ID, mv.taker.Len(), mv.homeTaker.Len(), len(mv.giving))
-		}
-	}
-	for _, n := range c.compute {
-		if len(n.procs) > 0 || n.lines > 0 || n.run > 0 || n.moving != nil && len(n.moving.here) > 0 {
-			return fmt.Errorf("%s has %d processes, %d lines and %d threads", n.o.ID, len(n.procs), n.lines, n.run)
-		}
-	}
-	for _, s := range c.storage {
-		if len(s.vols) > 0 || s.reserved > 0 || s.moving != nil && len(s.moving.incoming) > 0 {
-			return fmt.Errorf("%s has %d volumes and %d bytes", s.o.ID, len(s.vols), s.reserved)
-		}
-	}
-	if n := len(c.later.rows) - len(c.later.none); n > 0 {
-		return fmt.Errorf("%d continuations are left", n)
-	}
-	if n := len(c.msgs.rows) - len(c.msgs.none); n > 0 {
-		return fmt.Errorf("%d messages are left", n)
-	}
-	return nil
 }
 
 // slower is how many times fewer accesses are made with the race detector, in the same time.

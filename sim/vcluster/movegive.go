@@ -65,7 +65,11 @@ func (m *memory) holdings() wire.Holdings {
 	for i, r := range refs {
 		caches[i] = wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch}
 	}
-	return wire.Holdings{Homes: m.home.Holdings(), Regions: m.owners.Holdings(), Caches: caches}
+	h := wire.Holdings{Homes: m.home.Holdings(), Regions: m.owners.Holdings(), Caches: caches, Backups: m.home.Backups()}
+	if m.red != nil {
+		h.Replicas = m.red.holder.Holdings()
+	}
+	return h
 }
 
 // passed is the move of what had nothing here: it ended when it was ordered.

@@ -50,6 +50,9 @@ func (m *memory) giveRegion(req wire.MoveReq) (given.Move, error) {
 		return pass(req, m.owners.Pass(req))
 	}
 	slot, err := m.owners.Serving(req.PID, req.Region, req.OldEpoch)
+	if err == nil {
+		err = m.red.stays(req.PID, req.Region, slot)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +111,7 @@ func (v *regionMove) local(e migrate.Effect) error {
 
 // leave frees a vRegion that is not served here any more.
 func (m *memory) leave(slot uint32, to wire.NodeID, epoch wire.Epoch) {
+	m.red.gone(slot, false, wire.Errorf(wire.KindNotOwner, "the vRegion went from %s to %s", m.o.ID, to))
 	m.owners.Leave(slot, to, epoch)
 	m.store.FreeGroup(slot, m.frames())
 	m.owners.Left(slot)
@@ -158,6 +162,10 @@ func (m *memory) switchOwner(q wire.RegionSwitchReq, done func(error)) {
 // close sends the mapped parts, which nobody changes any more, in as many messages as they need.
 func (v *regionMove) close(y *vtime.Proc, e migrate.Effect) error {
 	var mapped []wire.MappedPart
+	var cfg wire.RegionConfig
+	if v.m.red != nil && !v.freed {
+		cfg = v.m.red.primary.Config(v.slot)
+	}
 	pages := 0
 	if !v.freed {
 		mapped, pages = v.m.owners.Mapped(v.slot), v.m.store.GroupPages(v.slot)
@@ -165,7 +173,7 @@ func (v *regionMove) close(y *vtime.Proc, e migrate.Effect) error {
 	parts := max((len(mapped)+wire.MaxMapEntries-1)/wire.MaxMapEntries, 1)
 	for i := range parts {
 		n := min(len(mapped), wire.MaxMapEntries)
-		q := wire.RegionCopyEndReq{Move: v.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages)}
+		q := wire.RegionCopyEndReq{Move: v.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg}
 		mapped = mapped[n:]
 		if err := order(y, v.m.c, wire.OpRegionCopyEnd, v.m.no, v.to, sendPatience, q, v.m.c.nodes[v.to].(*memory).regionCopyEnd); err != nil {
 			return err

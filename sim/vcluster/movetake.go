@@ -32,6 +32,15 @@ func (m *memory) regionCopyOpen(q wire.RegionCopyOpenReq) error {
 	return nil
 }
 
+// takeConfig goes on with the redundancy of a vRegion that has arrived: its holders hear of the new epoch before any flush is acknowledged.
+func (m *memory) takeConfig(in *migrate.Incoming, epoch wire.Epoch) {
+	if cfg := in.Config; cfg.Config > 0 {
+		cfg.Epoch = epoch
+		r := m.redundancy()
+		r.perform(r.primary.Configure(m.c.clock.Now(), in.Slot, cfg, nil))
+	}
+}
+
 // regionCopy stores pages as they are at the giver.
 func (m *memory) regionCopy(head wire.RegionCopy, pages []copied) error {
 	in, err := m.moves().taker.Copy(m.c.clock.Now(), head)
@@ -68,6 +77,7 @@ func (m *memory) regionServe(q wire.MoveServeReq) error {
 	in, err := m.moves().taker.Serve(q)
 	if in != nil {
 		m.owners.Serve(in.Slot, in.Mapped)
+		m.takeConfig(in, in.Epoch)
 	}
 	return err
 }
@@ -208,6 +218,7 @@ func (m *memory) adopt(req wire.MoveReq, done func(wire.MoveStatusRep, error)) {
 			return
 		}
 		if in := t.Adopted(req.Move); in != nil {
+			m.takeConfig(in, epoch)
 			m.owners.Adopt(in.Slot, in.Mapped, epoch)
 		}
 		if _, err := m.owners.Serving(req.PID, req.Region, epoch); err != nil {

@@ -56,7 +56,7 @@ func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch, known *w
 	for {
 		at := *known
 		q := wire.ProcessOpenReq{PID: p.o.PID, Epoch: epoch, Addr: addr(n.o.ID), Home: at.Epoch}
-		_, home, err := atHome(y, p, n.no, known, wire.OpProcessOpen, q, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) { done(struct{}{}, m.home.Open(q)) })
+		_, home, err := atHome(y, p, n.no, known, wire.OpProcessOpen, q, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) { m.open(q, done) })
 		if err == nil {
 			return nil
 		}

@@ -42,6 +42,7 @@ type message struct {
 	silent  bool   // nobody answers it
 	worker  int32  // or its queue, where each worker has one
 	waited  bool   // its worker was given back while it waited for others
+	parked  bool   // of a miss or flush: it waits for other mComponents, and nothing comes for it if its receiver ends
 	refused bool   // it never had one
 	entries uint16 // pages or blocks of a copy that moves, and how many of them have bytes
 	full    uint16
@@ -56,6 +57,7 @@ type flushBody struct {
 	epoch wire.Epoch // of the owner
 	stamp Stamp
 	err   *wire.Error
+	later bool // its answer is a message of its own, as it came with a miss and waits for holders
 }
 
 // Sizes of messages, in bytes with their headers.
@@ -142,7 +144,9 @@ func (c *Cluster) failed(i uint32, err *wire.Error) {
 		c.msgs.free(i)
 		return
 	}
-	m.err, m.flush.err = err, err
+	if m.err = err; !m.flush.later {
+		m.flush.err = err
+	}
 	if m.fail != nil {
 		fail, err := m.fail, m.err
 		c.msgs.free(i)
@@ -230,7 +234,7 @@ func (c *Cluster) moves(m *message) int {
 		return wire.PageSize
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpReplicaBlockRead, wire.OpReplicaBlockWrite:
 		return wire.PageSize
-	case wire.OpRegionCopy, wire.OpVolumeCopy:
+	case wire.OpRegionCopy, wire.OpVolumeCopy, wire.OpReplicaWrite:
 		return int(m.full) * wire.PageSize
 	case opReplica:
 		if n := c.nodes[m.to].(*memory); !n.log.flushing {
@@ -250,7 +254,7 @@ func (c *Cluster) service(m *message) units.Picos {
 		return c.o.Hardware.Processor.Lookup()
 	case wire.OpMiss, wire.OpFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpReplicaBlockRead, wire.OpReplicaBlockWrite, wire.OpReplicaVersions:
 		return c.o.Hardware.Processor.Lookup()
-	case wire.OpRegionCopy, wire.OpVolumeCopy:
+	case wire.OpRegionCopy, wire.OpVolumeCopy, wire.OpReplicaWrite:
 		return units.Picos(m.entries) * c.o.Hardware.Processor.Lookup()
 	}
 	return 0
@@ -263,7 +267,12 @@ func (c *Cluster) onServed(i uint32) {
 	m.ended = c.clock.Now()
 	switch m.op {
 	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush:
-		c.nodes[m.to].(*memory).page(m)
+		if c.nodes[m.to].(*memory).page(i) {
+			m := c.msgs.at(i)
+			m.parked, m.waited = true, true
+			c.freeWorker(m.to, m.worker)
+			return
+		}
 		c.reply(i)
 		return
 	case opGone:

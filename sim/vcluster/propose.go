@@ -42,6 +42,7 @@ func (g *managers) toGMMCached(client, seq uint64, q gmm.Request, cached gmm.Cac
 	cmd := gmm.Command{Client: client, Seq: seq, Stamp: g.stamp(g.c.o.Managers.GMMPolicy, wire.GMM), Overcommit: g.c.o.Managers.Overcommit, Cached: cached, Request: q}
 	g.logs[wire.GMM].propose(entry{len(cmd.Encode()), func() func() {
 		r := g.gmm.Apply(cmd)
+		g.rebuilder.wake()
 		return func() { done(r, nil) }
 	}, func(err error) { done(gmm.Result{}, err) }})
 }
@@ -59,13 +60,20 @@ func (g *managers) toGSM(client, seq uint64, q gsm.Request, done func(gsm.Result
 }
 
 // activate has GMM name the owner of a vRegion, for the home at a node.
-func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Owner, error)) {
+func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done func(wire.Activated, error)) {
 	q := gmm.Request{Op: gmm.OpActivate, PID: pid, Region: region}
 	if r := g.c.replayed; r != nil {
 		g.c.ask(wire.OpPropose, from, g.leader, len(q.Encode()), func(reply func(int, func())) {
-			answered := func() { reply(commandBytes, func() { done(r.owner(pid, region)) }) }
+			answered := func() {
+				reply(commandBytes, func() {
+					o, err := r.owner(pid, region)
+					done(wire.Activated{Owner: o}, err)
+				})
+			}
 			g.logs[wire.GMM].propose(entry{commandBytes, func() func() { return answered }, func(error) { answered() }})
-		}, func(err error) { done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err)) })
+		}, func(err error) {
+			done(wire.Activated{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
+		})
 		return
 	}
 	client, seq, attempt := uint64(0), uint64(0), 0
@@ -77,7 +85,7 @@ func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done
 			}
 			g.toGMM(client, seq, q, func(r gmm.Result, err error) {
 				if err == nil {
-					reply(len(r.Encode()), func() { done(r.Owner, r.Err()) })
+					reply(len(r.Encode()), func() { done(wire.Activated{Owner: r.Owner, Config: r.Config, Home: r.Home}, r.Err()) })
 					return
 				}
 				reply(len(err.Error()), func() {
@@ -85,10 +93,12 @@ func (g *managers) activate(from int32, pid wire.PID, region wire.RegionNo, done
 						try()
 						return
 					}
-					done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
+					done(wire.Activated{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
 				})
 			})
-		}, func(err error) { done(wire.Owner{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err)) })
+		}, func(err error) {
+			done(wire.Activated{}, wire.Errorf(wire.KindUnavailable, "GMM does not answer: %v", err))
+		})
 	}
 	try()
 }

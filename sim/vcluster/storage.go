@@ -225,10 +225,18 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 	}
 	v.count(k)
 	s.bytes += uint64(k.Length)
+	served := func() {
+		if f := s.c.o.Served; f != nil {
+			f(Served{Node: s.o.ID, Thing: wire.MoveVolume, Volume: k.Volume, Epoch: k.VolumeEpoch})
+		}
+	}
 	switch op {
 	case wire.OpBlockRead:
 		s.reads++
 		p, err := v.core.Read(k)
+		if err == nil {
+			served()
+		}
 		s.persist(v, p, func() {
 			if err != nil {
 				q.reply(err)
@@ -256,6 +264,9 @@ func (s *storage) block(op wire.Op, k wire.Block, q *blockCall) {
 			s.writes++
 		}
 		apply, p, err := v.core.Write(k)
+		if err == nil {
+			served()
+		}
 		s.persist(v, p, func() {
 			if err == nil && apply {
 				err = s.noSpace(fmt.Sprintf("volume %d: write of %d bytes at offset %d", k.Volume, k.Length, k.Offset))

@@ -74,6 +74,7 @@ func Compare(b Books) []Difference {
 	a.vnodes()
 	a.participants()
 	a.lost()
+	a.copies()
 	a.sums()
 	if b.Held != nil {
 		a.components()
@@ -169,12 +170,12 @@ func (a *auditor) participants() {
 // lost looks for vNodes that run although something of them is lost. What moves may be at its taker.
 func (a *auditor) lost() {
 	for _, h := range a.b.Homes {
-		if a.moving[movelist.Thing{Kind: wire.MoveHome, PID: h.PID}] == nil && !a.current(a.b.Memory, h.Home, h.NodeEpoch) {
+		if a.moving[movelist.Thing{Kind: wire.MoveHome, PID: h.PID}] == nil && !a.current(a.b.Memory, h.Home, h.NodeEpoch) && h.Copies == nil {
 			a.say("gmm", h.PID, "its home is lost with %s (epoch %d), and its vNode has not ended", h.Home, h.NodeEpoch)
 		}
 		n, first := 0, gmm.Region{}
 		for _, r := range h.Regions {
-			if a.moving[movelist.Thing{Kind: wire.MoveRegion, PID: h.PID, Region: r.Region}] == nil && !a.current(a.b.Memory, r.Node, r.NodeEpoch) {
+			if a.moving[movelist.Thing{Kind: wire.MoveRegion, PID: h.PID, Region: r.Region}] == nil && !a.current(a.b.Memory, r.Node, r.NodeEpoch) && r.Copies == nil {
 				if n++; n == 1 {
 					first = r
 				}
@@ -197,6 +198,60 @@ func (a *auditor) lost() {
 			a.say("gsm", v.PID, "its volume %d was lost when it moved, and its vNode has not ended", v.Volume)
 		case wire.MoveCache:
 			a.say("gsm", v.PID, "the buffer cache of its volume %d was lost with what was not flushed, and its vNode has not ended", v.Volume)
+		}
+	}
+}
+
+// copies looks for memory that does not survive what its policy says, as it is being repaired or has no room, and for holders that are gone.
+func (a *auditor) copies() {
+	for _, h := range a.b.Homes {
+		if h.Memory.Kind == wire.MemoryNone || h.Prepared {
+			continue
+		}
+		look := func(what string, c *gmm.Copies, want int) {
+			if c == nil {
+				return // lost, which is told
+			}
+			inSync := 0
+			for _, x := range c.Holders {
+				if !a.current(a.b.Memory, x.Node, x.NodeEpoch) {
+					a.say("gmm", h.PID, "%s has a copy at %s (epoch %d), which is gone", what, x.Node, x.NodeEpoch)
+				} else if !x.Filling {
+					inSync++
+				}
+			}
+			switch {
+			case c.Recovering:
+				a.say("gmm", h.PID, "%s is being recovered", what)
+			case inSync < want:
+				a.say("gmm", h.PID, "%s has %d copies in sync, its policy wants %d", what, inSync, want)
+			case !c.Known:
+				a.say("gmm", h.PID, "%s has a new configuration of which nobody said yet that it is known", what)
+			}
+		}
+		look("its home", h.Copies, 1)
+		for _, r := range h.Regions {
+			look(fmt.Sprintf("vRegion %d", r.Region), r.Copies, h.Memory.Holders())
+		}
+	}
+}
+
+// kept compares the copies that an mComponent holds with those of the books. One that the books have there and that holds nothing was not
+// written to yet.
+func (a *auditor) kept(h wire.HoldingsRep) {
+	holds := func(c *gmm.Copies) bool {
+		return c != nil && (c.Recovering || !c.Known || slices.ContainsFunc(c.Holders, func(x gmm.Holder) bool { return x.Node == h.Node && x.NodeEpoch == h.Epoch }))
+	}
+	for _, r := range h.Holds.Replicas {
+		p := a.homes[r.PID]
+		i := slices.IndexFunc(p.Regions, func(g gmm.Region) bool { return g.Region == r.Region })
+		if a.moving[movelist.Thing{Kind: wire.MoveRegion, PID: r.PID, Region: r.Region}] == nil && (i < 0 || !holds(p.Regions[i].Copies)) {
+			a.say(string(h.Node), r.PID, "holds a copy of vRegion %d under epoch %d, which GMM does not have there", r.Region, r.Epoch)
+		}
+	}
+	for _, r := range h.Holds.Backups {
+		if a.moving[movelist.Thing{Kind: wire.MoveHome, PID: r.PID}] == nil && !holds(a.homes[r.PID].Copies) {
+			a.say(string(h.Node), r.PID, "is the backup of a home, which GMM does not have there")
 		}
 	}
 }
@@ -233,6 +288,7 @@ func (a *auditor) sums() {
 				if r.Node == m.ID && r.NodeEpoch == m.Epoch {
 					regions++
 				}
+				regions += h.CopiesAt(r, m.ID)
 			}
 			for _, r := range h.Reserved {
 				if r.Node == m.ID && r.NodeEpoch == m.Epoch {
@@ -291,6 +347,7 @@ func (a *auditor) components() {
 					a.say(string(m.ID), 0, "owns %d vRegions of %d bytes, it has room for %d at an overcommit of %g", len(h.Holds.Regions), m.Capacity.RegionBytes, room, float64(a.b.Overcommit)/1000)
 				}
 				a.memory(h)
+				a.kept(h)
 			case m.Role == wire.RoleStorage:
 				a.storage(h)
 			}

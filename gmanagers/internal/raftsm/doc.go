@@ -3,7 +3,7 @@
 // kinds of the wire.
 //
 // It decides nothing about processes, memory or storage, stamps no command and knows no client. A replica that lost
-// what it fsynced must not come back under its old id; this package cannot notice that.
+// what it fsynced must not come back under its old id: package ledger tells if it did, and Readmit of the others gives it a new one.
 //
 // Called by the shell gmanagers only. Goroutines: dragonboat's, and one that takes received snapshot chunks; Close waits
 // for all. Lock order: none of this package's mutexes is held while another is taken, nor while dragonboat is called. That of

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,7 +15,9 @@ import (
 	"github.com/lni/dragonboat/v3/config"
 	"github.com/lni/dragonboat/v3/raftio"
 	sm "github.com/lni/dragonboat/v3/statemachine"
+	"github.com/lni/goutils/vfs"
 
+	"splitkernel/gmanagers/internal/ledger"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
@@ -35,16 +39,22 @@ type Group struct {
 
 // Config says what a Host runs.
 type Config struct {
-	Self       wire.NodeID
-	Replicas   []Replica // all of them, Self included; the same at each
+	Self     wire.NodeID
+	Replicas []Replica // with which the groups began, Self included; the same at each
+	// Readmitted is the number under which Self came into the groups later, by Readmit, instead of the one that it began with; 0: it
+	// has that one.
+	Readmitted uint64
 	Groups     []Group
 	Dir        string // absolute or relative; made if missing
-	FS         FS     // nil: the disk
+	FS         FS     // nil: the disk, with a ledger of what was written: Open fails with a *ledger.Damaged if that is not there
 	Deployment uint64 // messages of another deployment are dropped
 	Connect    func(wire.NodeID) (Sender, error)
 	Log        *slog.Logger
 	Recorder   tape.Recorder                   // gets what the states are told; nil is off
 	OnLeader   func(wire.Manager, wire.NodeID) // a group's leader changed; empty: none is known. Called from one goroutine
+	// OnFailure is called when a replica cannot go on: its disk fails, or Raft finds that its state makes no sense. The process must
+	// end; it is called by whoever noticed, more than once perhaps, and must not wait. May be nil.
+	OnFailure func(error)
 
 	RTTMillisecond     uint64 // the tick, in ms
 	ElectionRTT        uint64 // ticks without a leader until an election
@@ -79,10 +89,12 @@ type Host struct {
 	c     Config
 	nh    *dragonboat.NodeHost
 	t     *transport
+	kept  *ledger.FS // nil unless Config.FS was
+	fail  func(error)
 	stats Stats
-	nodes map[uint64]wire.NodeID
 
 	mu     sync.Mutex
+	nodes  map[uint64]wire.NodeID // by replica
 	groups map[wire.Manager]*group
 
 	closing sync.Once
@@ -98,6 +110,19 @@ type group struct {
 // Open starts or restarts the replica of every group. It returns before a leader is known.
 func Open(c Config) (*Host, error) {
 	h := &Host{c: c, nodes: map[uint64]wire.NodeID{}, groups: map[wire.Manager]*group{}}
+	if c.Readmitted != 0 { // under its old number it is nobody any more
+		c.Replicas = slices.Clone(c.Replicas)
+		for i := range c.Replicas {
+			if c.Replicas[i].Node == c.Self {
+				c.Replicas[i].ID = c.Readmitted
+			}
+		}
+	}
+	h.fail = func(err error) {
+		if c.OnFailure != nil {
+			c.OnFailure(err)
+		}
+	}
 	h.t = newTransport(c.Connect, c.Log, &h.stats)
 	members := map[uint64]dragonboat.Target{}
 	var self uint64
@@ -114,7 +139,21 @@ func Open(c Config) (*Host, error) {
 	for _, g := range c.Groups {
 		h.groups[g.Manager] = &group{}
 	}
+	initial := members
+	if c.Readmitted != 0 {
+		initial = nil // the others tell
+	}
+	if c.FS == nil {
+		kept, err := ledger.Open(c.Dir, h.fail)
+		if err != nil {
+			return nil, fmt.Errorf("raftsm: %w", err)
+		}
+		// Dragonboat knows three file systems; the one that injects errors may be any, and injects none here. With it, workers that panic
+		// end silently, so those who can make them panic tell us before: fail, and raftLog.
+		h.kept, c.FS = kept, vfs.Wrap(kept, calm{})
+	}
 	routeLogs(c.Log)
+	gaveUp.Store(&h.fail)
 	db := config.GetTinyMemLogDBConfig()
 	db.Shards = logShards
 	nh, err := newNodeHost(config.NodeHostConfig{
@@ -134,7 +173,7 @@ func Open(c Config) (*Host, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("raftsm: open %s: %w", c.Dir, err)
+		return nil, fmt.Errorf("raftsm: open %s: %w", c.Dir, errors.Join(err, h.abandon()))
 	}
 	h.nh = nh
 	for _, g := range c.Groups {
@@ -145,7 +184,7 @@ func Open(c Config) (*Host, error) {
 			}
 			return m
 		}
-		err := nh.StartConcurrentCluster(members, false, create, config.Config{
+		err := startCluster(nh, initial, create, config.Config{
 			NodeID: self, ClusterID: uint64(g.Manager), CheckQuorum: true,
 			ElectionRTT: c.ElectionRTT, HeartbeatRTT: c.HeartbeatRTT,
 			SnapshotEntries: c.SnapshotEntries, CompactionOverhead: c.CompactionOverhead,
@@ -160,16 +199,50 @@ func Open(c Config) (*Host, error) {
 
 // newNodeHost turns dragonboat's panics about its directory into errors.
 func newNodeHost(c config.NodeHostConfig) (nh *dragonboat.NodeHost, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	return dragonboat.NewNodeHost(c)
+	defer caught(&err)
+	if nh, err = dragonboat.NewNodeHost(c); nh == nil && err == nil { // it caught a panic of its own
+		err = errors.New("dragonboat gave up; its log says why")
+	}
+	return nh, err
+}
+
+// startCluster starts the replica of a group: without members it joins those who know it. Panics are errors, as above.
+func startCluster(nh *dragonboat.NodeHost, members map[uint64]dragonboat.Target, create sm.CreateConcurrentStateMachineFunc, c config.Config) (err error) {
+	defer caught(&err)
+	return nh.StartConcurrentCluster(members, len(members) == 0, create, c)
+}
+
+// calm injects no errors.
+type calm struct{}
+
+func (calm) MaybeError(vfs.Op) error { return nil }
+
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%v", r)
+	}
 }
 
 // Close stops every group and the NodeHost, once, and waits.
-func (h *Host) Close() { h.closing.Do(h.nh.Stop) }
+func (h *Host) Close() {
+	h.closing.Do(func() {
+		h.nh.Stop()
+		if h.kept == nil {
+			return
+		}
+		if err := h.kept.Close(); err != nil {
+			h.c.Log.Warn("what is in the folder of Raft is not kept account of", "error", err.Error())
+		}
+	})
+}
+
+// abandon lets go of the ledger of a host that did not open.
+func (h *Host) abandon() error {
+	if h.kept == nil {
+		return nil
+	}
+	return h.kept.Abandon()
+}
 
 // Deliver takes a body of OpRaft or OpRaftChunk from another manager; see transport.deliver.
 func (h *Host) Deliver(from wire.NodeID, op wire.Op, body []byte) error {
@@ -185,7 +258,63 @@ func (h *Host) Leader(m wire.Manager) wire.NodeID {
 	if err != nil || !ok {
 		return ""
 	}
-	return h.nodes[id]
+	return h.nodeOf(m, id)
+}
+
+// nodeOf is the manager process of a replica. Those that came into a group later are asked of dragonboat.
+func (h *Host) nodeOf(m wire.Manager, id uint64) wire.NodeID {
+	h.mu.Lock()
+	node, ok := h.nodes[id]
+	h.mu.Unlock()
+	if ok || id == raftio.NoLeader {
+		return node
+	}
+	for _, c := range h.nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ClusterInfoList {
+		if c.ClusterID == uint64(m) && c.Nodes[id] != "" {
+			node = wire.NodeID(c.Nodes[id])
+			h.mu.Lock()
+			h.nodes[id] = node // numbers are given once, in all groups
+			h.mu.Unlock()
+		}
+	}
+	return node
+}
+
+// Readmit has a group take the replicas of a manager process out and one under another number in, of which nothing is known yet. Asked
+// again for the same it does what is left. The process must not run. ctx must have a deadline.
+func (h *Host) Readmit(ctx context.Context, m wire.Manager, node wire.NodeID, id uint64) ([]wire.Replica, error) {
+	ms, err := h.nh.SyncGetClusterMembership(ctx, uint64(m))
+	if err != nil {
+		return nil, translate(m, "membership", err)
+	}
+	if _, gone := ms.Removed[id]; gone {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v: replica %d was taken out: its number is never used again", m, id)
+	}
+	if at, ok := ms.Nodes[id]; ok && at != string(node) {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v: replica %d is %s's, want another number for %s", m, id, at, node)
+	}
+	// Out before in: between the two a majority is one of those that run, and a replica that has nothing yet must not be needed for it.
+	for _, old := range slices.Sorted(maps.Keys(ms.Nodes)) {
+		if ms.Nodes[old] != string(node) || old == id {
+			continue
+		}
+		if err := h.nh.SyncRequestDeleteNode(ctx, uint64(m), old, 0); err != nil {
+			return nil, translate(m, fmt.Sprintf("take replica %d out", old), err)
+		}
+	}
+	if _, ok := ms.Nodes[id]; !ok {
+		if err := h.nh.SyncRequestAddNode(ctx, uint64(m), id, string(node), 0); err != nil {
+			return nil, translate(m, fmt.Sprintf("take replica %d in", id), err)
+		}
+	}
+	if ms, err = h.nh.SyncGetClusterMembership(ctx, uint64(m)); err != nil {
+		return nil, translate(m, "membership", err)
+	}
+	var out []wire.Replica
+	for _, id := range slices.Sorted(maps.Keys(ms.Nodes)) {
+		out = append(out, wire.Replica{ID: id, Node: wire.NodeID(ms.Nodes[id])})
+	}
+	return out, nil
 }
 
 // Status returns a group as known here.
@@ -270,6 +399,6 @@ func (l listener) LeaderUpdated(info raftio.LeaderInfo) {
 	}
 	h.mu.Unlock()
 	if h.c.OnLeader != nil {
-		h.c.OnLeader(m, h.nodes[info.LeaderID])
+		h.c.OnLeader(m, h.nodeOf(m, info.LeaderID))
 	}
 }

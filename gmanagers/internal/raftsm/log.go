@@ -15,6 +15,9 @@ var target atomic.Pointer[slog.Logger]
 
 var logOnce sync.Once
 
+// gaveUp hears why dragonboat panics; of the last Open, as target.
+var gaveUp atomic.Pointer[func(error)]
+
 // routeLogs sends dragonboat's log to l. Its informational lines are debug lines of ours, and its errors are warnings:
 // it calls an unreachable peer an error, which is daily life here.
 func routeLogs(l *slog.Logger) {
@@ -44,5 +47,8 @@ func (r raftLog) Errorf(format string, args ...any)   { r.say(slog.LevelWarn, fo
 // Panicf panics, as dragonboat relies on.
 func (r raftLog) Panicf(format string, args ...any) {
 	r.say(slog.LevelError, format, args)
+	if f := gaveUp.Load(); f != nil {
+		(*f)(fmt.Errorf("raft: "+format, args...))
+	}
 	panic("dragonboat/" + r.name + ": " + fmt.Sprintf(format, args...))
 }

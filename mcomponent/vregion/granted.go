@@ -1,0 +1,13 @@
+package vregion
+
+import (
+	"fmt"
+
+	"splitkernel/netlayer/wire"
+)
+
+// Granted gives the error for a vRegion that was given to this mComponent under an epoch of its membership which is over, or of which it has not
+// heard; 0 is not known.
+func (o *Owners) Granted(pid wire.PID, region wire.RegionNo, member wire.Epoch) error {
+	return o.member.granted(fmt.Sprintf("vRegion %d", region), pid, o.self, member)
+}

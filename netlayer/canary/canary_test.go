@@ -1,0 +1,13 @@
+//go:build !canary
+
+package canary
+
+import "testing"
+
+func TestNothingIsBuilt(t *testing.T) {
+	for c := range Names {
+		if Built || On(c) {
+			t.Errorf("canary %d is in a build without the tag", c)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package fuzz
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/placement"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/policy"
+	"splitkernel/sim/faults"
+	"splitkernel/sim/vcluster"
+)
+
+// firstPage is where the memory of every process begins, and mappedAt its address.
+const (
+	mappedAt  = 1 << 30
+	firstPage = mappedAt >> wire.PageShift
+)
+
+// DefaultWorld is a small cluster in which nothing happens: what a script does not say is as here.
+func DefaultWorld() *World {
+	return &World{
+		Seed: 1, Heal: 4 * time.Second, Managers: 3, Compute: 2, Memory: 2, Storage: 1, Racks: 1, RegionPages: 256, MemoryPages: 1 << 14, CachePages: 256, Workers: 2,
+		GPM: "fewest_threads", GMM: "least_loaded", GSM: "fewest_volumes", Caches: "fewest_volumes", Piggyback: true,
+		Patience: 20 * time.Second, Lease: membership.DefaultLease, Sweep: time.Second, MoveTimeout: 5 * time.Second, Latency: time.Microsecond,
+	}
+}
+
+func defaultProcess() Process {
+	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1}
+}
+
+// die draws for a world.
+type die struct{ *rand.Rand }
+
+func (d die) from(least, most int) int { return least + d.IntN(most-least+1) }
+func (d die) part(percent int) bool    { return d.IntN(100) < percent }
+
+func one[T any](d die, of ...T) T { return of[d.IntN(len(of))] }
+
+// span draws a duration whose magnitude is even: as many between 1 and 10 ms as between 1 and 10 s. It is a whole number of microseconds.
+func (d die) span(least, most time.Duration) time.Duration {
+	lo, hi := math.Log(float64(least)), math.Log(float64(most))
+	return time.Duration(math.Exp(lo + d.Float64()*(hi-lo))).Truncate(time.Microsecond)
+}
+
+// at draws a moment before another, in whole milliseconds.
+func (d die) at(before time.Duration) time.Duration {
+	return time.Duration(d.Int64N(int64(before/time.Millisecond)+1)) * time.Millisecond
+}
+
+func (d die) share(least, most float64) faults.Share {
+	return faults.Share((least + d.Float64()*(most-least)) * float64(faults.Whole) / 100)
+}
+
+// Draw draws a world. In three of five what goes wrong stays within what the cluster promises to outlive, so that every process must end
+// well; in the others anything may.
+func Draw(seed uint64) *World {
+	d := die{rand.New(rand.NewPCG(seed, 0x66757a7a))}
+	w := DefaultWorld()
+	w.Seed, w.Heal = seed, time.Duration(d.from(3000, 9000))*time.Millisecond
+	gentle := d.part(60)
+	w.Managers, w.Compute, w.Memory, w.Storage, w.Racks = one(d, 1, 3, 3, 3, 5), d.from(1, 3), d.from(1, 4), one(d, 0, 1, 1, 2, 3, 4), d.from(1, 2)
+	w.RegionPages, w.CachePages, w.Workers = one(d, 64, 128, 256), one(d, 32, 128, 512), d.from(1, 3)
+	names := placement.Names()
+	w.GPM, w.GMM, w.GSM, w.Caches = one(d, names...), one(d, names...), one(d, names...), one(d, names...)
+	w.Piggyback, w.Balance = d.part(70), d.part(25)
+	w.Lease = one[time.Duration](d, 1000, 1500, 2000, 3000) * time.Millisecond
+	w.Sweep, w.MoveTimeout = one[time.Duration](d, 1, 2, 5)*time.Second, one[time.Duration](d, 20, 200, 5000)*time.Millisecond
+	w.Latency, w.Jitter = one[time.Duration](d, 1, 1, 20, 200)*time.Microsecond, one[time.Duration](d, 0, 0, 5, 100)*time.Microsecond
+	w.Patience = one[time.Duration](d, 20, 30, 60) * time.Second
+	if !gentle {
+		w.Patience = one[time.Duration](d, 500, 1000, 2000, 5000, 20_000) * time.Millisecond
+	}
+	if d.part(30) {
+		w.Lost, w.Unheard, w.Late, w.Twice = d.share(0, 6), d.share(0, 6), d.share(0, 6), d.share(0, 6)
+		w.LeaderChange = one[time.Duration](d, 0, 600, 2000) * time.Millisecond
+	}
+	for i := range d.from(1, 4) {
+		w.Processes = append(w.Processes, d.process(w, i))
+	}
+	if d.part(70) {
+		for range d.from(1, 10) {
+			w.Orders = append(w.Orders, d.order(w))
+		}
+	}
+	if d.part(30) {
+		d.drains(w)
+	}
+	d.faults(w, gentle)
+	return w
+}
+
+func (d die) process(w *World, i int) Process {
+	p := Process{
+		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, policy.Names()...), Mechanism: one(d, excache.Mechanisms()...),
+		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
+		Sectors: 128, WriteQuorum: 1, ReadQuorum: 1,
+	}
+	if d.part(60) {
+		p.Begin = d.at(w.Heal / 2)
+	}
+	if d.part(40) {
+		p.Remaps = d.share(1, 20)
+	}
+	if w.Storage > 0 && d.part(60) {
+		p.Volumes, p.Sectors, p.Blocks = d.from(1, 2), one(d, 32, 128, 512), d.from(1, 6)
+	}
+	if p.Volumes > 0 && d.part(30) { // one that is about its volumes
+		p.Refs, p.Burst, p.Sectors, p.Blocks = d.from(100, 600), d.from(4, 16), one(d, 512, 1024, 2048), d.from(4, 16)
+	}
+	if p.Copies = 1; p.Volumes > 0 && w.Storage > 1 && d.part(60) {
+		p.Copies, p.Through = d.from(2, w.Storage), d.part(40)
+		p.WriteQuorum = d.from(p.Copies/2+1, p.Copies)
+		p.ReadQuorum = d.from(p.Copies-p.WriteQuorum+1, p.Copies)
+	}
+	if d.part(30) {
+		p.MemoryBytes = uint64(p.Pages) * wire.PageSize
+	}
+	return p
+}
+
+// thing draws what may be moved: of a process that may be there.
+func (d die) thing(w *World) movelist.Thing {
+	pid := uint64(d.from(1, len(w.Processes)))
+	k := one(d, wire.MoveRegion, wire.MoveRegion, wire.MoveHome, wire.MoveProcess, wire.MoveVolume, wire.MoveCache)
+	if w.Storage == 0 && (k == wire.MoveVolume || k == wire.MoveCache) {
+		k = wire.MoveRegion
+	}
+	first := mappedAt / wire.PageSize / w.RegionPages
+	return thing(k, pid, uint64(first+d.IntN(700/w.RegionPages+1)))
+}
+
+func (d die) order(w *World) vcluster.Order {
+	o := vcluster.Order{At: d.at(w.Heal), Thing: d.thing(w)}
+	if d.part(20) {
+		if to := d.node(w, map[wire.MoveKind]wire.Role{wire.MoveProcess: wire.RoleCompute, wire.MoveVolume: wire.RoleStorage}[o.Thing.Kind]); to != "" {
+			o.To = to
+		}
+	}
+	return o
+}
+
+// node draws one of a role, an mComponent if none is said.
+func (d die) node(w *World, r wire.Role) wire.NodeID {
+	switch r {
+	case wire.RoleCompute:
+		return wire.NodeID(fmt.Sprint("p", d.from(1, w.Compute)))
+	case wire.RoleStorage:
+		return wire.NodeID(fmt.Sprint("s", d.from(1, w.Storage)))
+	case wire.RoleManager:
+		return wire.NodeID(fmt.Sprint("g", d.from(1, w.Managers)))
+	}
+	return wire.NodeID(fmt.Sprint("m", d.from(1, w.Memory)))
+}
+
+// anyNode draws one, a component mostly.
+func (d die) anyNode(w *World) wire.NodeID {
+	r := one(d, wire.RoleCompute, wire.RoleMemory, wire.RoleMemory, wire.RoleStorage, wire.RoleManager)
+	if r == wire.RoleStorage && w.Storage == 0 {
+		r = wire.RoleMemory
+	}
+	return d.node(w, r)
+}
+
+// drains has components drained for a while.
+func (d die) drains(w *World) {
+	for range d.from(1, 2) {
+		id := d.anyNode(w)
+		if id[0] == 'g' {
+			continue
+		}
+		at := d.at(w.Heal)
+		w.Orders = append(w.Orders, vcluster.Order{At: at, Node: id, Action: membership.Drain}, vcluster.Order{At: min(at+d.span(10*time.Millisecond, 3*time.Second), w.Heal), Node: id, Action: membership.Undrain})
+	}
+}

@@ -1,0 +1,186 @@
+package fuzz
+
+import (
+	"fmt"
+	"time"
+
+	"splitkernel/gmanagers/admission"
+	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/movelist"
+	"splitkernel/gmanagers/weigh"
+	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
+	"splitkernel/sim/faults"
+	"splitkernel/sim/hardware"
+	"splitkernel/sim/units"
+	"splitkernel/sim/vcluster"
+)
+
+// Bounds of a world. A drawn one is well within them; one that somebody wrote must be.
+const (
+	MaxNodes     = 64      // of a role
+	MaxProcesses = 64      // and of their volumes
+	MaxPages     = 1 << 16 // of a process
+	MaxSectors   = 1 << 12 // of a volume
+	MaxRefs      = 1 << 24
+	MaxOrders    = 1024
+	MaxSpan      = 10 * time.Minute // of the part with faults
+)
+
+// World is all that a run is made of. Nothing else decides what happens.
+type World struct {
+	Seed uint64
+	Heal time.Duration // when everything has healed
+
+	// The cluster.
+	Managers, Compute, Memory, Storage, Racks int
+	RegionPages                               int
+	MemoryPages                               int // of an mComponent
+	CachePages                                int // of its buffer cache
+	Workers                                   int
+	GPM, GMM, GSM, Caches                     string // placement policies
+	Piggyback, Balance                        bool
+	Patience, Lease, Sweep, MoveTimeout       time.Duration
+
+	Latency, Jitter            time.Duration // of every link
+	Lost, Unheard, Late, Twice faults.Share  // of the commands of managers, until Heal
+	LeaderChange               time.Duration // the mean time between two; 0 is never
+
+	Processes []Process
+	Orders    []vcluster.Order
+	Faults    []faults.Fault
+}
+
+// Process is a vNode with a process that is drawn reference by reference from the seed and its name.
+type Process struct {
+	Name        string
+	Begin       time.Duration
+	Threads     int
+	Lines       int
+	Policy      string // of replacement
+	Mechanism   string // of eviction
+	Pages       int
+	Refs        int          // of all threads
+	Writes      faults.Share // of them
+	Near        faults.Share // of them that are to an eighth of the pages
+	Think       uint64       // instructions between two
+	Burst       int          // references of a thread before the process rests
+	Remaps      faults.Share // of the bursts, after which a few pages are mapped anew or given back for good
+	Volumes     int
+	Sectors     int // of each
+	Copies      int // sComponents that hold each; 1 is one without quorums
+	WriteQuorum int // of several copies
+	ReadQuorum  int
+	Through     bool // a write waits until it is durable
+	Blocks      int  // requests of blocks after each burst
+	MemoryBytes uint64
+}
+
+// copies are those of the process's volumes.
+func (p *Process) copies() admission.Copies {
+	if p.Copies < 2 {
+		return admission.Copies{Through: p.Through}
+	}
+	return admission.Copies{Replicas: uint8(p.Copies), WriteQuorum: uint8(p.WriteQuorum), ReadQuorum: uint8(p.ReadQuorum), Through: p.Through}
+}
+
+// The nodes of a world, by their role's letter and a number.
+func (w *World) nodes() (out []faults.Node) {
+	for _, r := range []struct {
+		role   wire.Role
+		letter string
+		n      int
+	}{{wire.RoleManager, "g", w.Managers}, {wire.RoleStorage, "s", w.Storage}, {wire.RoleMemory, "m", w.Memory}, {wire.RoleCompute, "p", w.Compute}} {
+		for i := range r.n {
+			out = append(out, faults.Node{ID: wire.NodeID(fmt.Sprint(r.letter, i+1)), Role: r.role})
+		}
+	}
+	return out
+}
+
+// Promise is what every cluster survives, whatever its policies are. What the drawn policies survive beyond it is told by survived, and nowhere
+// else: who plays a world asks only whether the promise was Kept.
+func (w *World) Promise() faults.Promise {
+	return faults.Promise{Lease: min(w.Lease, membership.Outlives(w.Lease, membership.DefaultProbe)), Patience: w.Patience, CallTimeout: vcluster.CallTimeout, Nodes: w.nodes()}
+}
+
+// survived reports whether the policies of a world survive a fault that breaks the promise of a cluster without them: volumes with copies
+// outlive the loss of as many sComponents as their quorums can spare, and a block that changed is read elsewhere. Policies of memory and of
+// checkpoints belong here, too.
+func (w *World) survived(f *faults.Fault) bool {
+	if w.nodesRole(f.Node.ID) != wire.RoleStorage {
+		return false
+	}
+	hit := map[wire.NodeID]bool{}
+	for i := range w.Faults {
+		for _, id := range w.Faults[i].Names() {
+			if w.nodesRole(id) == wire.RoleStorage {
+				hit[id] = true
+			}
+		}
+	}
+	for i := range w.Processes {
+		if p := &w.Processes[i]; p.Volumes > 0 && p.copies().Survives() < len(hit) {
+			return false
+		}
+	}
+	return true
+}
+
+// options are those of the cluster.
+func (w *World) options() vcluster.Options {
+	h := hardware.DefaultOptions()
+	l := &h.Link
+	l.Latency, l.Jitter = units.Of(w.Latency), units.Of(w.Jitter)
+	o := vcluster.Options{
+		Seed: w.Seed, Hardware: h, RegionBytes: uint64(w.RegionPages) * wire.PageSize, Fault: fault.DefaultOptions(), BlockPatience: w.Patience,
+		Managers:    vcluster.Managers{GPMPolicy: w.GPM, GMMPolicy: w.GMM, GSMPolicy: w.GSM, CachePolicy: w.Caches, Overcommit: 4000},
+		Membership:  vcluster.Membership{Lease: w.Lease, Sweep: w.Sweep},
+		MoveTimeout: w.MoveTimeout, Orders: w.Orders,
+	}
+	o.Fault.Piggyback, o.Fault.PatienceMS = w.Piggyback, int(w.Patience/time.Millisecond)
+	share := func(s faults.Share) float64 { return float64(s) / float64(faults.Whole) }
+	o.Raft = vcluster.RaftFaults{Lost: share(w.Lost), Unheard: share(w.Unheard), Late: share(w.Late), Twice: share(w.Twice), LeaderChange: w.LeaderChange, Until: w.Heal}
+	if w.Balance {
+		b := weigh.DefaultBalance()
+		o.Balance = &b
+	}
+	for i, n := range w.nodes() {
+		cache := buffercache.DefaultOptions()
+		cache.Blocks = w.CachePages
+		lines := 0
+		for _, p := range w.Processes {
+			lines += p.Lines
+		}
+		o.Nodes = append(o.Nodes, vcluster.Node{
+			ID: n.ID, Role: n.Role, Rack: fmt.Sprint("rack", i%w.Racks), Cores: 4, ExCacheBytes: uint64(max(lines, 1)) * wire.PageSize,
+			MemoryBytes: uint64(w.MemoryPages) * wire.PageSize, Workers: w.Workers, MaxOwnedRegions: 1 << 12, VRegion: vregion.DefaultOptions(),
+			BufferCache: cache, StorageBytes: 64 << 20, FlushQueue: 256, MaxVolumes: 256,
+		})
+	}
+	return o
+}
+
+// thing of an order, for its text.
+var moveKinds = map[string]wire.MoveKind{
+	"vregion": wire.MoveRegion, "home": wire.MoveHome, "process": wire.MoveProcess, "volume": wire.MoveVolume, "cache": wire.MoveCache,
+}
+
+var actions = map[string]membership.Action{"drain": membership.Drain, "undrain": membership.Undrain}
+
+// thing makes one of a kind.
+func thing(k wire.MoveKind, id, region uint64) movelist.Thing {
+	t := movelist.Thing{Kind: k}
+	switch k {
+	case wire.MoveVolume, wire.MoveCache:
+		t.Volume = wire.VolumeID(id)
+	default:
+		t.PID = wire.PID(id)
+	}
+	if k == wire.MoveRegion {
+		t.Region = wire.RegionNo(region)
+	}
+	return t
+}

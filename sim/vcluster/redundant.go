@@ -1,0 +1,631 @@
+package vcluster
+
+import (
+	"fmt"
+	"time"
+
+	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
+	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/wire"
+	"splitkernel/scomponent/device"
+	"splitkernel/sim/units"
+)
+
+// replicaPatience bounds a message about copies: who does not answer is asked again until the managers name another.
+const replicaPatience = time.Second
+
+// redundant is what makes the vRegions of an mComponent survive it, and what it holds for others.
+type redundant struct {
+	m       *memory
+	primary *replica.Primary
+	holder  *replica.Holder
+	recs    map[thing]*recovery.Recovery
+	order   []thing // of recs, as they began
+	calls   map[uint64]func(*wire.Error)
+	last    uint64
+	files   map[filePage]Stamp // what this one has in backup files
+	at      uint64             // of the device that has them
+	armed   time.Duration      // when it looks again; 0 if it does not
+
+	pulled, waited uint64 // pages that a recovery brought, and misses that waited for one
+}
+
+type thing struct {
+	pid    wire.PID
+	region wire.RegionNo
+}
+
+type filePage struct {
+	pid  wire.PID
+	page wire.PageNo
+}
+
+// redundancy gives it, from when anything is redundant here.
+func (m *memory) redundancy() *redundant {
+	if m.red == nil {
+		o := replica.DefaultOptions()
+		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
+			calls: map[uint64]func(*wire.Error){}, files: map[filePage]Stamp{}}
+		m.red.holder.Registered(m.epoch)
+	}
+	return m.red
+}
+
+// call keeps what is to be done when something has an answer.
+func (r *redundant) call(done func(*wire.Error)) uint64 {
+	r.last++
+	r.calls[r.last] = done
+	return r.last
+}
+
+func (r *redundant) answer(call uint64, err *wire.Error) {
+	done := r.calls[call]
+	delete(r.calls, call)
+	if done != nil {
+		done(err)
+	}
+}
+
+// toPeer sends a message about copies. Whoever was started again since hears no answer.
+func toPeer[Q, R any](r *redundant, op wire.Op, to wire.NodeID, q Q, serve func(m *memory, q Q, done func(R, error)), answer func(R, error)) {
+	c, in := r.m.c, r.m.c.lives[r.m.no].no
+	no, ok := c.byID[to]
+	if !ok {
+		panic(fmt.Sprintf("vcluster: no node %q", to)) // ids come from registered members
+	}
+	timed(c, op, r.m.no, no, replicaPatience, q, func(q Q, done func(R, error)) { serve(c.nodes[no].(*memory), q, done) }, func(got R, err error) {
+		if c.runs(r.m.no, in) {
+			answer(got, err)
+		}
+	})
+}
+
+// perform does what the owner's side wants.
+func (r *redundant) perform(out []replica.Effect) {
+	m, p := r.m, r.primary
+	for i := 0; i < len(out); i++ {
+		e := out[i]
+		answered := func(err error) {
+			r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err)}, nil))
+		}
+		switch e.Kind {
+		case replica.Open:
+			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(_ wire.ReplicaOpenRep, err error) { answered(err) })
+		case replica.Unmap:
+			toPeer(r, wire.OpReplicaUnmap, e.To.Node, e.Unmap, (*memory).replicaUnmap, func(_ struct{}, err error) { answered(err) })
+		case replica.Drop:
+			toPeer(r, wire.OpReplicaDrop, e.To.Node, e.Drop, (*memory).replicaDrop, func(struct{}, error) {})
+		case replica.Send:
+			f, content, ok := m.store.Peek(e.Write.PID, e.Write.Page)
+			switch {
+			case ok && content.Flushed:
+				e.Write.ProcessEpoch, e.Write.Version, e.Write.Sum = content.Epoch, content.Version, content.Sum
+				r.sendPage(e, *m.at(f), 1)
+			case e.Write.Flags&wire.ReplicaLost != 0:
+				r.sendPage(e, Stamp{}, 0)
+			default:
+				out = p.Answered(m.c.clock.Now(), e.ID, replica.Answer{}, out)
+			}
+		case replica.List:
+			out = p.Listed(m.c.clock.Now(), e.Slot, m.store.Pages(e.Slot, nil), out)
+		case replica.Ack:
+			r.answer(e.Waiter, nil)
+		case replica.Fail:
+			r.answer(e.Waiter, e.Err)
+		}
+	}
+	r.arm()
+}
+
+// sendPage sends a page to a holder: the owner reads it from its memory, a worker of the holder looks it up and stores it.
+func (r *redundant) sendPage(e replica.Effect, stamp Stamp, full int) {
+	m, c := r.m, r.m.c
+	to, in := c.node(e.To.Node), c.lives[m.no].no
+	now := c.clock.Now()
+	leaves := now
+	if full > 0 {
+		leaves = c.ports[m.no].dram.Move(now, wire.PageSize)
+	}
+	skipped := false
+	answered := func(err error) {
+		if c.runs(m.no, in) {
+			r.perform(r.primary.Answered(c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: skipped && err == nil}, nil))
+		}
+	}
+	c.of(m.no, leaves, func() {
+		heard := c.heard(wire.OpReplicaWrite, to, replicaPatience, answered)
+		c.sendCopy(wire.OpReplicaWrite, m.no, to, wire.HeaderLen+wire.ReplicaWriteLen+full*wire.PageSize, 1, full, func(done func(error)) {
+			is, err := c.nodes[to].(*memory).replicaWrite(e.Write, stamp)
+			skipped = is
+			done(err)
+		}, func(err error) {
+			if heard() {
+				answered(err)
+			}
+		})
+	})
+}
+
+// arm has it look again when something is due.
+func (r *redundant) arm() {
+	c := r.m.c
+	due, ok := r.primary.Due()
+	sooner := func(at time.Duration, is bool) {
+		if is && (!ok || at < due) {
+			due, ok = at, true
+		}
+	}
+	for _, k := range r.order {
+		sooner(r.recs[k].Due())
+	}
+	if at, more := r.holder.SaveDue(); more && len(c.storage) > 0 {
+		sooner(at, true)
+	}
+	if !ok {
+		return
+	}
+	due = max(due, c.clock.Now())
+	if r.armed != 0 && r.armed <= due {
+		return
+	}
+	r.armed = max(due, 1)
+	c.of(r.m.no, due, func() {
+		if r.m.red != r || r.armed > c.clock.Now() {
+			return
+		}
+		r.armed = 0
+		now := c.clock.Now()
+		r.perform(r.primary.Tick(now, nil))
+		for _, k := range append([]thing(nil), r.order...) {
+			if v := r.recs[k]; v != nil {
+				r.recover(v, v.Tick(now, nil))
+			}
+		}
+		r.save()
+		r.arm()
+	})
+}
+
+// save sends pages of logs to backup files.
+func (r *redundant) save() {
+	m, c := r.m, r.m.c
+	if len(c.storage) == 0 {
+		return
+	}
+	for {
+		s, ok := r.holder.NextSave(c.clock.Now())
+		if !ok {
+			return
+		}
+		f, content, ok := m.store.Peek(s.PID, s.Page)
+		if !ok || content.Version != s.No {
+			panic(fmt.Sprintf("vcluster: %s is to save version %d of page %#x and has %+v", m.o.ID, s.No, uint64(s.Page), content))
+		}
+		stamp, in := *m.at(f), c.lives[m.no].no
+		to := c.storage[int(m.no)%len(c.storage)]
+		at := r.at
+		r.at += wire.PageSize
+		done := func(err error) {
+			if !c.runs(m.no, in) {
+				return
+			}
+			if err == nil {
+				r.files[filePage{s.PID, s.Page}] = stamp
+			}
+			if r.holder.Saved(c.clock.Now(), s, err) {
+				m.store.Remove(s.PID, s.Page)
+			}
+			r.save()
+			r.arm()
+		}
+		heard := c.heard(wire.OpBlockWrite, to.no, CallTimeout, done)
+		c.send(opReplicaFlush, m.no, to.no, wire.HeaderLen+wire.BlockLen+wire.PageSize, func(reply func(int, func())) {
+			to.io(device.Write, at%to.o.StorageBytes, wire.PageSize, func() {
+				to.flush(func() {
+					reply(int(c.o.Sizes.Ack), func() {
+						if heard() {
+							done(nil)
+						}
+					})
+				})
+			})
+		}, func(err error) {
+			if heard() {
+				done(err)
+			}
+		})
+	}
+}
+
+// replicaOpen makes this one a holder.
+func (m *memory) replicaOpen(q wire.ReplicaOpenReq, done func(wire.ReplicaOpenRep, error)) {
+	r := m.redundancy()
+	o, err := r.holder.Open(q)
+	switch {
+	case err != nil:
+	case o.New:
+		var slot uint32
+		if slot, err = m.owners.Hold(q.PID, q.Region, q.Epoch, ""); err == nil {
+			r.holder.Add(q, slot)
+		}
+	case o.Free:
+		m.store.FreeGroup(o.Slot, m.frames())
+	}
+	done(o.Rep, err)
+}
+
+// replicaWrite stores a page for an owner.
+func (m *memory) replicaWrite(w wire.ReplicaWrite, stamp Stamp) (skipped bool, err error) {
+	r := m.redundancy()
+	slot, a, err := r.holder.Write(w, m.store.Free() > 0)
+	switch a {
+	case replica.Store:
+		f, act := m.store.Flush(slot, w.PID, w.Page, w.ProcessEpoch, w.Version, w.Sum)
+		if act != pagestore.Apply {
+			panic(fmt.Sprintf("vcluster: %s is to store page %#x, and the store says %d", m.o.ID, uint64(w.Page), act))
+		}
+		*m.at(f) = stamp
+		r.save()
+	case replica.Skip, replica.Discard:
+		m.store.Remove(w.PID, w.Page)
+	}
+	return a == replica.Skip, err
+}
+
+func (m *memory) replicaUnmap(q wire.ReplicaUnmapReq, done func(struct{}, error)) {
+	slot, ok, err := m.redundancy().holder.Unmap(q)
+	if ok {
+		m.store.Unmap(slot, q.PID, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+	}
+	done(struct{}{}, err)
+}
+
+func (m *memory) replicaDrop(q wire.ReplicaRef, done func(struct{}, error)) {
+	slot, ok, err := m.redundancy().holder.Drop(q)
+	if ok {
+		m.leave(slot, "", 0)
+	}
+	done(struct{}{}, err)
+}
+
+// pagesOf is an answer to a replica_read.
+type pagesOf struct {
+	items  []replica.Item
+	head   wire.ReplicaPages
+	stamps []Stamp
+}
+
+// replicaRead gives pages; done comes when they were read from memory, or from the backup file.
+func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
+	r, c := m.redundancy(), m.c
+	items, head, err := r.holder.Read(q, nil)
+	if err != nil {
+		done(pagesOf{}, err)
+		return
+	}
+	p := pagesOf{items: items, head: head, stamps: make([]Stamp, len(items))}
+	here, saved := 0, 0
+	for i, it := range items {
+		switch {
+		case it.State == wire.PageLost:
+		case it.Saved:
+			saved++
+			p.stamps[i] = r.files[filePage{q.PID, it.Page}]
+		default:
+			here++
+			f, _, ok := m.store.Peek(q.PID, it.Page)
+			if !ok {
+				panic(fmt.Sprintf("vcluster: %s has not page %#x that it holds", m.o.ID, uint64(it.Page)))
+			}
+			p.stamps[i] = *m.at(f)
+		}
+	}
+	at := c.clock.Now() + (units.Picos(len(items)) * c.o.Hardware.Processor.Lookup()).Duration()
+	if here > 0 {
+		at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
+	}
+	c.of(m.no, at, func() {
+		if saved == 0 {
+			done(p, nil)
+			return
+		}
+		to := c.storage[int(m.no)%len(c.storage)]
+		c.send(opReplicaFlush, m.no, to.no, wire.HeaderLen+wire.BlockLen, func(reply func(int, func())) {
+			to.io(device.Read, 0, saved*wire.PageSize, func() {
+				reply(wire.HeaderLen+saved*wire.PageSize, func() { done(p, nil) })
+			})
+		}, func(err error) { done(pagesOf{}, err) })
+	})
+}
+
+// regionConfig takes a configuration of a vRegion that is served here, and says how far it has come.
+func (m *memory) regionConfig(q wire.RegionConfig, done func(wire.RegionConfigRep, error)) {
+	slot, err := m.owners.Serving(q.PID, q.Region, q.Epoch)
+	if err != nil {
+		done(wire.RegionConfigRep{}, err)
+		return
+	}
+	r := m.redundancy()
+	r.perform(r.primary.Configure(m.c.clock.Now(), slot, q, nil))
+	done(r.primary.Status(slot), nil)
+}
+
+// regionRecover makes this one the owner of a vRegion whose owner is lost, and says how far it has come.
+func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRecoverRep, error)) {
+	r, k := m.redundancy(), thing{q.Config.PID, q.Config.Region}
+	if q.Member != 0 && q.Member != m.epoch {
+		done(wire.RegionRecoverRep{}, wire.Errorf(wire.KindStale, "%s is registered under epoch %d, not %d", m.o.ID, m.epoch, q.Member))
+		return
+	}
+	v := r.recs[k]
+	switch {
+	case v != nil && v.Req().Config.Epoch > q.Config.Epoch:
+		done(wire.RegionRecoverRep{}, wire.Errorf(wire.KindStale, "%s recovers vRegion %d of process %d under epoch %d", m.o.ID, k.region, k.pid, v.Req().Config.Epoch))
+		return
+	case v == nil || v.Req().Config.Epoch < q.Config.Epoch:
+		if slot, err := m.owners.Serving(k.pid, k.region, q.Config.Epoch); err == nil { // it was recovered, and that is forgotten here
+			done(wire.RegionRecoverRep{State: wire.RecoverDone, Done: uint64(m.store.GroupPages(slot)), Known: uint64(m.store.GroupPages(slot))}, nil)
+			return
+		}
+		if v != nil {
+			done(wire.RegionRecoverRep{}, wire.Errorf(wire.KindBusy, "%s recovers vRegion %d of process %d for an older order: retry", m.o.ID, k.region, k.pid))
+			return
+		}
+		if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+			done(wire.RegionRecoverRep{}, err)
+			return
+		}
+		slot, err := m.owners.Recover(k.pid, k.region, q.Config.Epoch, "")
+		if err != nil {
+			done(wire.RegionRecoverRep{}, err)
+			return
+		}
+		_, first, pages := m.owners.Bounds(slot)
+		v = recovery.New(recovery.DefaultOptions(), q, slot, first, pages, addr(m.o.ID))
+		r.recs[k] = v
+		r.order = append(r.order, k)
+		r.recover(v, v.Begin(m.c.clock.Now(), nil))
+	}
+	named := r.primary.LostPages(v.Slot(), wire.MaxLostNamed)
+	lost := uint64(len(named))
+	if lost == wire.MaxLostNamed {
+		lost = r.primary.LostIn(v.Slot())
+	}
+	done(v.Status(lost, named), nil)
+}
+
+// recover does what a recovery wants.
+func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
+	m, c := r.m, r.m.c
+	now := c.clock.Now
+	for _, e := range out {
+		answered := func(a recovery.Answer, err error) {
+			a.Err = asWire(err)
+			r.recover(v, v.Answered(now(), e.ID, a, nil))
+		}
+		switch e.Kind {
+		case recovery.Fence:
+			if e.To.Node == m.o.ID { // Promote has done it
+				rep, _ := r.holder.Open(e.Open)
+				c.of(m.no, now(), func() { answered(recovery.Answer{Pages: rep.Rep.Pages}, nil) })
+				continue
+			}
+			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) { answered(recovery.Answer{Pages: rep.Pages}, err) })
+		case recovery.Tell:
+			toPeer(r, wire.OpRegionSwitch, v.Req().Via, e.Switch, func(h *memory, q wire.RegionSwitchReq, done func(struct{}, error)) {
+				h.switchOwner(q, func(err error) { done(struct{}{}, err) })
+			}, func(_ struct{}, err error) { answered(recovery.Answer{}, err) })
+		case recovery.Parts:
+			toPeer(r, wire.OpRegionParts, v.Req().Via, e.Parts, func(h *memory, q wire.RegionPartsReq, done func(wire.RegionPartsRep, error)) { done(h.home.Parts(q)) },
+				func(rep wire.RegionPartsRep, err error) { answered(recovery.Answer{Parts: rep}, err) })
+		case recovery.Serve:
+			m.owners.Serve(v.Slot(), e.Mapped)
+			r.perform(r.primary.Configure(now(), v.Slot(), v.Req().Config, nil))
+		case recovery.Pull:
+			r.pull(v, e, answered)
+		case recovery.Wake:
+			r.answer(e.Waiter, nil)
+		case recovery.Complete:
+			r.holder.Forget(v.Req().Config.PID, v.Req().Config.Region)
+		}
+	}
+	r.arm()
+}
+
+// pull asks a holder for pages and stores them.
+func (r *redundant) pull(v *recovery.Recovery, e recovery.Effect, answered func(recovery.Answer, error)) {
+	m, c, pid := r.m, r.m.c, v.Req().Config.PID
+	in := c.lives[m.no].no
+	came := func(p pagesOf, err error) {
+		if !c.runs(m.no, in) {
+			return
+		}
+		if err != nil {
+			answered(recovery.Answer{}, err)
+			return
+		}
+		stored := 0
+		for i, it := range p.items {
+			if !v.Take(it.Page) {
+				continue
+			}
+			r.pulled++
+			if it.State == wire.PageLost {
+				r.primary.Lose(v.Slot(), it.Page, it.Epoch, it.Version)
+				continue
+			}
+			f, act := m.store.Flush(v.Slot(), pid, it.Page, it.Epoch, it.Version, it.Sum)
+			switch act {
+			case pagestore.Apply:
+				*m.at(f) = p.stamps[i]
+				stored++
+			case pagestore.Full:
+				answered(recovery.Answer{}, m.outOfMemory())
+				return
+			}
+		}
+		at := c.clock.Now()
+		if stored > 0 {
+			at = c.ports[m.no].dram.Move(at, uint64(stored)*wire.PageSize)
+		}
+		c.of(m.no, at, func() { answered(recovery.Answer{Next: p.head.Next, More: p.head.More, Count: len(p.items)}, nil) })
+	}
+	if e.To.Node == m.o.ID {
+		m.replicaRead(e.Read, came)
+		return
+	}
+	to := c.node(e.To.Node)
+	heard := c.heard(wire.OpReplicaRead, to, CallTimeout, func(err error) { came(pagesOf{}, err) })
+	c.send(wire.OpReplicaRead, m.no, to, wire.HeaderLen+wire.ReplicaReadLen, func(reply func(int, func())) {
+		c.nodes[to].(*memory).replicaRead(e.Read, func(p pagesOf, err error) {
+			bytes := wire.HeaderLen + wire.ReplicaHeadLen + len(p.items)*wire.PageEntryLen + len(p.items)*int(p.head.Bytes)
+			if err != nil {
+				bytes = wire.HeaderLen + len(err.Error())
+			}
+			reply(bytes, func() {
+				if heard() {
+					came(p, err)
+				}
+			})
+		})
+	}, func(err error) {
+		if heard() {
+			came(pagesOf{}, err)
+		}
+	})
+}
+
+// gone ends what there is of the redundancy of a slot that is given up here; drop has its holders forget it.
+func (r *redundant) gone(slot uint32, drop bool, why *wire.Error) {
+	if r == nil {
+		return
+	}
+	for i := 0; i < len(r.order); i++ {
+		if k := r.order[i]; r.recs[k].Slot() == slot {
+			v := r.recs[k]
+			delete(r.recs, k)
+			r.order = append(r.order[:i], r.order[i+1:]...)
+			i--
+			r.recover(v, v.Cancel(why.Error(), nil))
+		}
+	}
+	r.perform(r.primary.Close(slot, drop, why, nil))
+}
+
+// arrives reports whether a vRegion is being recovered here, so that it cannot be given away; neither can one with lost pages, of which a taker would not hear.
+func (r *redundant) stays(pid wire.PID, region wire.RegionNo, slot uint32) error {
+	if r == nil {
+		return nil
+	}
+	if v := r.recs[thing{pid, region}]; v != nil && !v.Ended() {
+		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is being recovered at %s: retry", region, pid, r.m.o.ID)
+	}
+	if r.primary.LostIn(slot) > 0 {
+		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d has pages that are lost: it stays until they are written", region, pid)
+	}
+	return nil
+}
+
+// backupTo sends the memory map of a process to the backup of its home, part by part.
+func (m *memory) backupTo(e vregion.Effect, done func(vregion.Result)) {
+	head := e.Backup
+	parts := []wire.HomeCopyReq{head.Copy}
+	if !head.Gone {
+		parts = e.Copy.Messages(wire.HomeCopyReq{From: m.o.ID, FromAddr: addr(m.o.ID)})
+	}
+	var send func(i int)
+	send = func(i int) {
+		q := head
+		q.Copy = parts[i]
+		toPeer(m.redundancy(), wire.OpHomeBackup, e.Owner.Node, q, func(b *memory, q wire.HomeBackupReq, done func(struct{}, error)) {
+			done(struct{}{}, b.home.Backup(q, b.o.ID))
+		}, func(_ struct{}, err error) {
+			if err == nil && i+1 < len(parts) {
+				send(i + 1)
+				return
+			}
+			done(vregion.Result{Err: err})
+		})
+	}
+	send(0)
+}
+
+// homeConfig takes who is the backup of a home, and says how far that has come.
+func (m *memory) homeConfig(q wire.HomeConfig, done func(wire.HomeConfigRep, error)) {
+	out, err := m.home.Configure(q, nil)
+	if err != nil {
+		done(wire.HomeConfigRep{}, err)
+		return
+	}
+	m.performHome(out)
+	done(m.home.HomeStatus(q.PID))
+}
+
+// homeRecover makes this one the home of a process whose home is lost, and says how far that has come.
+func (m *memory) homeRecover(q wire.HomeRecoverReq, done func(wire.HomeRecoverRep, error)) {
+	out, err := m.home.TakeOver(q, addr(m.o.ID), nil)
+	if err != nil {
+		done(wire.HomeRecoverRep{}, err)
+		return
+	}
+	m.performHome(out)
+	done(m.home.HomeRecovered(q.Config.PID, q.Config.Epoch), nil)
+}
+
+// waitsForPage has a miss wait for a page that a recovery has not brought yet.
+func (r *redundant) waitsForPage(i uint32) bool {
+	m, c := r.m, r.m.c
+	if len(r.order) == 0 {
+		return false
+	}
+	q := c.msgs.at(i)
+	pid, page, epoch := q.p.o.PID, q.page, q.epoch
+	v := r.recs[thing{pid, wire.RegionNo(uint64(page) << wire.PageShift / c.o.RegionBytes)}]
+	if v == nil {
+		return false
+	}
+	if _, verdict := m.owners.Check(pid, page, epoch); verdict != vregion.Serve {
+		return false
+	}
+	call := r.call(func(*wire.Error) {
+		q := c.msgs.at(i)
+		if q.err = m.miss(pid, page, epoch, &q.stamp); q.err == nil {
+			q.back += c.o.Sizes.Page - c.o.Sizes.Ack
+		}
+		c.reply(i)
+	})
+	waits, out := v.Miss(c.clock.Now(), page, call, nil)
+	if !waits {
+		delete(r.calls, call)
+		return false
+	}
+	r.waited++
+	c.of(m.no, c.clock.Now(), func() { r.recover(v, out) }) // after the row is parked
+	return true
+}
+
+// waitsForCopies has a flush wait until every holder has its page.
+func (r *redundant) waitsForCopies(i, slot uint32) {
+	c, page := r.m.c, r.m.c.msgs.at(i).flush.Page
+	call := r.call(func(err *wire.Error) {
+		c.msgs.at(i).flush.err = err
+		c.reply(i)
+	})
+	out := r.primary.Write(c.clock.Now(), slot, page, call, nil)
+	c.of(r.m.no, c.clock.Now(), func() { r.perform(out) })
+}
+
+// answerLater gives a flush that came with a miss an answer of its own.
+func (r *redundant) answerLater(i, slot uint32) {
+	c := r.m.c
+	k := c.msgs.take()
+	q := c.msgs.at(i)
+	q.flush.later = true
+	f := q.flush
+	f.later = false
+	*c.msgs.at(k) = message{op: wire.OpFlush, from: q.from, to: q.to, p: q.p, thread: q.thread, page: q.page, flush: f, back: c.o.Sizes.Ack, stage: working, waited: true, parked: true,
+		fromLife: q.fromLife, toLife: q.toLife, sent: q.sent, arrived: q.arrived, queued: q.queued, started: q.started, ended: q.ended}
+	r.waitsForCopies(k, slot)
+}
