@@ -14,6 +14,7 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/apart"
+	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	sentences "splitkernel/sim/faults"
 	"splitkernel/sim/generate"
@@ -75,6 +76,10 @@ type VNode struct {
 	ApartLevel string
 	// QueueDeadlineMS is how long it waits for room, unless it is refused at once.
 	QueueDeadlineMS int `yaml:"queue_deadline_ms"`
+	// Checkpoint says how often the process is saved, so that it goes on elsewhere if its pComponent is lost.
+	Checkpoint Checkpoint
+	// Restart is what becomes of it then if Checkpoint.Every is 0: never, it is ended, or from-beginning.
+	Restart string
 	// MemoryBytes is reserved for it in whole vRegions, so that its first ones cannot be refused; 0 reserves none.
 	MemoryBytes uint64
 	// Memory is what its memory survives.
@@ -165,6 +170,45 @@ func (v *VNode) validateVolumes(fs *faults, prefix string) {
 	}
 }
 
+// Checkpoint says how often a process is saved.
+type Checkpoint struct {
+	// Every is the number of accesses between two checkpoints; 0 makes none. A number of accesses, not a time, so that a live and a
+	// virtual run make them at the same places and have the same counts.
+	Every uint64
+	// RoomBytes is the size of the volume that they are kept in: a half for the last two checkpoints, a half for what the last one needs of the
+	// volumes; 0 sets it by the trace.
+	RoomBytes uint64
+}
+
+// What becomes of a process without checkpoints whose pComponent is lost.
+const (
+	RestartNever     = "never"
+	RestartBeginning = "from-beginning"
+)
+
+// Goes reports whether the process goes on elsewhere if its pComponent is lost.
+func (v *VNode) Goes() bool { return v.Checkpoint.Every > 0 || v.Restart == RestartBeginning }
+
+// CheckpointRoom is the size of the checkpoint volume for a trace that touches so many pages and uses volumes of so many bytes.
+func (v *VNode) CheckpointRoom(pages, volumeBytes uint64) uint64 {
+	room := v.Checkpoint.RoomBytes
+	if room == 0 {
+		// The versions of pages and sectors take 1 to 3 bytes each in a slot, a quarter of the room.
+		room = 4 * (autoSlotBytes + 4*pages + 4*volumeBytes/wire.SectorSize)
+	}
+	return (room + roomUnit - 1) / roomUnit * roomUnit
+}
+
+const (
+	// autoSlotBytes is the least that a slot has if RoomBytes is 0.
+	autoSlotBytes = 4 << 20
+	// roomUnit divides into two slots and a log of whole pages.
+	roomUnit = 4 * wire.PageSize
+	// MaxCheckpointBytes bounds Checkpoint.RoomBytes, MinCheckpointBytes what is not 0.
+	MaxCheckpointBytes = 1 << 40
+	MinCheckpointBytes = 4 << 20
+)
+
 // ExCache is excache.Options with another way to say the size: a share of what the trace touches.
 type ExCache struct {
 	excache.Options `yaml:",squash"`
@@ -179,7 +223,7 @@ func DefaultWorkload() Workload { return Workload{Seed: 1} }
 // DefaultVNode replays in the order of the trace, once, with the ExCache at its defaults.
 func DefaultVNode() VNode {
 	return VNode{
-		Order: OrderTrace, Repeat: 1, Tenant: admission.DefaultTenant, Priority: admission.DefaultPriority, IfFull: admission.Refuse.String(),
+		Order: OrderTrace, Repeat: 1, Tenant: admission.DefaultTenant, Priority: admission.DefaultPriority, IfFull: admission.Refuse.String(), Restart: RestartNever,
 		ApartLevel: apart.Component.String(), QueueDeadlineMS: admission.DefaultDeadlineMS, Memory: DefaultMemory(), Excache: ExCache{Options: excache.DefaultOptions()},
 	}
 }
@@ -283,6 +327,12 @@ func (w *Workload) validate(fs *faults) {
 		if v.Repeat < 1 {
 			fs.add(prefix+"repeat", "%d, want at least 1", v.Repeat)
 		}
+		if n := v.Checkpoint.RoomBytes; n != 0 && (n < MinCheckpointBytes || n > MaxCheckpointBytes) {
+			fs.add(prefix+"checkpoint.room_bytes", "%d, want 0 (set by the trace), or %d to %d", n, uint64(MinCheckpointBytes), uint64(MaxCheckpointBytes))
+		}
+		if v.Restart != RestartNever && v.Restart != RestartBeginning {
+			fs.add(prefix+"restart", "%q, want one of %s, %s", v.Restart, RestartBeginning, RestartNever)
+		}
 		v.validateAdmission(fs, prefix)
 		v.validateVolumes(fs, prefix)
 		v.Excache.validate(fs, prefix+"excache.")
@@ -312,6 +362,9 @@ func (v *VNode) validateAdmission(fs *faults, prefix string) {
 		fs.add(prefix+"memory_bytes", "%d, want at most %d", v.MemoryBytes, int64(math.MaxInt64))
 	}
 	v.Memory.validate(fs, prefix+"memory.")
+	if v.Goes() && v.Memory.Replication != DefaultMemory().Replication {
+		fs.add(prefix+"memory.replication", "%q with checkpoints, want %s: copies of memory do not go back to a checkpoint", v.Memory.Replication, DefaultMemory().Replication)
+	}
 }
 
 func (x ExCache) validate(fs *faults, prefix string) {

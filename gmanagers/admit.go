@@ -14,6 +14,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/lost"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/netlayer/wire"
 )
 
@@ -61,6 +62,8 @@ type driver struct {
 	slots   int                // admissions and releases that wait
 	closed  bool               // no sender is started any more
 	lost    *lost.Ender
+
+	restarts *restart.Driver
 }
 
 // lane is what goes to one group.
@@ -91,7 +94,8 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	}
 	d := &driver{
 		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), keeping: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
-		lost: lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
+		restarts: restart.New(),
+		lost:     lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
 		d.lost, d.evictPatience, d.endTimeout = lost.New(p), p, p
@@ -131,6 +135,7 @@ func (d *driver) run() {
 	}
 	loops.Go(func() { d.every(lookInterval, d.gates) })
 	loops.Go(func() { d.every(lookInterval, d.endLost) })
+	loops.Go(func() { d.every(lookInterval, d.bringBack) })
 	loops.Wait()
 	d.client.Close() // ends the calls on their way
 	d.moving.Close()

@@ -220,7 +220,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		if q.Op == gpm.OpRegister {
 			registers = &q.Member
 		}
-		if q.Op == gpm.OpAdmit || q.Op == gpm.OpQueue || q.Op == gpm.OpPreempt {
+		if q.Op == gpm.OpAdmit || q.Op == gpm.OpQueue || q.Op == gpm.OpPreempt || q.Op == gpm.OpRestart {
 			stamp.Policy, stamp.Chance = m.o.GPMPolicy, rand.Uint64()
 			if stamp.Live, err = m.live(host, wire.GPM); err != nil {
 				return nil, q, nil, err

@@ -18,7 +18,7 @@ type handler struct{ c *Component }
 // Inline is true for what waits for no other component. Block reads and writes are handed over when they would.
 func (handler) Inline(op wire.Op) bool {
 	switch op {
-	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners,
+	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners, wire.OpRegionCut, wire.OpRegionRollback,
 		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop,
 		wire.OpReplicaOpen, wire.OpReplicaWrite, wire.OpReplicaWrites, wire.OpReplicaRead, wire.OpReplicaUnmap, wire.OpReplicaDrop, wire.OpRegionParts, wire.OpHomeBackup,
 		wire.OpVolumeSwitch: // which must get through when block requests wait for it
@@ -137,6 +137,14 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 			rep.SetControl(wire.MunmapRep{Freed: freed})
 		}
 		return err
+	case wire.OpProcessCut:
+		return c.processCut(req)
+	case wire.OpProcessRollback:
+		return c.processRollback(req, rep)
+	case wire.OpRegionCut:
+		return decoded(req, func(m wire.RegionCutReq) error { return c.regionCut(m, req.Epoch) })
+	case wire.OpRegionRollback:
+		return decoded(req, func(m wire.RegionRollbackReq) error { return c.regionRollback(m, req.Epoch) })
 	case wire.OpVolumeAttach:
 		var m wire.VolumeAttachReq
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
@@ -284,9 +292,13 @@ func homeCall[R any](c *Component, req *netlayer.Request, rep *netlayer.Reply, e
 		c.counts.mapErrors.Add(1)
 		return e.Err
 	}
-	if req.Op == wire.OpMunmap {
+	switch req.Op {
+	case wire.OpMunmap:
 		rep.SetControl(wire.MunmapRep{Freed: e.Freed})
-	} else {
+	case wire.OpProcessCut:
+	case wire.OpProcessRollback:
+		rep.SetControl(wire.ProcessRollbackRep{HeapEnd: e.Rep.Addr, Owners: e.Rep.Owners})
+	default:
 		rep.SetControl(e.Rep)
 	}
 	return nil

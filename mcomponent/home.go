@@ -64,7 +64,11 @@ func (c *Component) performHome(out []vregion.Effect) {
 
 // ownsIt reports whether an effect is a request to this component as an owner.
 func (c *Component) ownsIt(e *vregion.Effect) bool {
-	return (e.Kind == vregion.MapAt || e.Kind == vregion.UnmapAt || e.Kind == vregion.ExitAt) && e.Owner.Node == c.o.Node
+	switch e.Kind {
+	case vregion.MapAt, vregion.UnmapAt, vregion.ExitAt, vregion.CutAt, vregion.RollbackAt:
+		return e.Owner.Node == c.o.Node
+	}
+	return false
 }
 
 // pause waits; it is false if the component stops meanwhile.
@@ -101,6 +105,10 @@ func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result, done bool) 
 		})
 	case vregion.ExitAt:
 		c.ownerExit(e.PID)
+	case vregion.CutAt:
+		res.Err = c.regionCut(e.Cut, e.Owner.Epoch)
+	case vregion.RollbackAt:
+		res.Err = c.regionRollback(e.Rollback, e.Owner.Epoch)
 	}
 	return res, res.Err != netlayer.ErrDeferred
 }
@@ -127,6 +135,10 @@ func (c *Component) ownerThere(e vregion.Effect) (res vregion.Result) {
 		var rep wire.MunmapRep
 		err = p.Control(c.ctx, wire.OpRegionUnmap, e.Owner.Epoch, e.Unmap, &rep)
 		res.Freed = rep.Freed
+	case vregion.CutAt:
+		err = p.Control(c.ctx, wire.OpRegionCut, e.Owner.Epoch, e.Cut, nil)
+	case vregion.RollbackAt:
+		err = p.Control(c.ctx, wire.OpRegionRollback, e.Owner.Epoch, e.Rollback, nil)
 	case vregion.ExitAt:
 		err = p.Control(c.ctx, wire.OpProcessExit, e.Owner.Epoch, e.Exit, nil)
 	}

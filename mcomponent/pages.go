@@ -25,6 +25,11 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 		c.mu.Unlock()
 		return c.counts.refused(err)
 	}
+	if c.owners.Superseded(slot, req.Epoch) {
+		err := c.owners.SupersededError(slot, req.Epoch)
+		c.mu.Unlock()
+		return c.counts.refused(err)
+	}
 	if len(c.recoveries) > 0 {
 		if waits, err := c.recovering(slot, m, req); waits {
 			c.mu.Unlock()
@@ -37,8 +42,9 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 	}
 	f, sum, act := c.store.Miss(slot, m.PID, m.Page)
 	if act == pagestore.Full {
+		err := c.outOfMemory()
 		c.mu.Unlock()
-		return c.counts.refused(c.outOfMemory())
+		return c.counts.refused(err)
 	}
 	c.owners.Count(slot)
 	flip := false
@@ -78,6 +84,11 @@ func (c *Component) flush(req *netlayer.Request) error {
 		c.mu.Unlock()
 		return c.counts.refused(err)
 	}
+	if c.owners.Superseded(slot, m.ProcessEpoch) {
+		err := c.owners.SupersededError(slot, m.ProcessEpoch)
+		c.mu.Unlock()
+		return c.counts.refused(err)
+	}
 	if c.o.Inject.DropFlushAt > 0 {
 		if c.seen.DropFlushAt++; c.seen.DropFlushAt == c.o.Inject.DropFlushAt {
 			c.mu.Unlock()
@@ -91,8 +102,9 @@ func (c *Component) flush(req *netlayer.Request) error {
 	}
 	f, act := c.store.Flush(slot, m.PID, m.Page, m.ProcessEpoch, m.Version, req.PageCRC)
 	if act == pagestore.Full {
+		err := c.outOfMemory()
 		c.mu.Unlock()
-		return c.counts.refused(c.outOfMemory())
+		return c.counts.refused(err)
 	}
 	lock := &c.frames[f%stripes]
 	if act == pagestore.Apply {
@@ -111,11 +123,16 @@ func (c *Component) flush(req *netlayer.Request) error {
 	return err
 }
 
+// outOfMemory is the error of who finds no frame. The lock is held.
 func (c *Component) outOfMemory() error {
 	pages := c.o.MemoryBytes / wire.PageSize
 	size, unit := c.o.MemoryBytes>>10, "KiB"
 	if c.o.MemoryBytes%(1<<20) == 0 {
 		size, unit = c.o.MemoryBytes>>20, "MiB"
+	}
+	if kept := c.store.Stats().PreImages; kept > 0 {
+		return wire.Errorf(wire.KindNoMemory, "%s: out of memory: capacity %d %s, all %d pages in use, %d of them as they were at the last checkpoints; give the component more memory_bytes, or have processes make checkpoints more often",
+			c.o.Node, size, unit, pages, kept)
 	}
 	return wire.Errorf(wire.KindNoMemory, "%s: out of memory: capacity %d %s, all %d pages in use; give the component more memory_bytes or the process fewer pages", c.o.Node, size, unit, pages)
 }

@@ -20,6 +20,7 @@ type counts struct {
 	notOwner, stale, unmapped, noMemory   atomic.Uint64
 	mapErrors, blockErrors, storageErrors atomic.Uint64
 	homeRefused, blockRefused             atomic.Uint64
+	pagesRestored                         atomic.Uint64 // by rollbacks
 	blockReadBytes, blockWriteBytes       atomic.Uint64
 
 	cacheMovesDone, cacheMovesUndone, cacheMovesLost, cacheMoveBytes atomic.Uint64
@@ -56,6 +57,7 @@ type Stats struct {
 	NotOwner, Stale, Unmapped, NoMemory   uint64 // misses and flushes refused
 	MapErrors, BlockErrors, StorageErrors uint64
 	BlockReadBytes, BlockWriteBytes       uint64
+	PagesRestored                         uint64 // by rollbacks to checkpoints
 
 	Primary    replica.Stats       // of the redundancy of what is served here
 	Holder     replica.HolderStats // of what is held for others
@@ -89,7 +91,8 @@ func (c *Component) Stats() Stats {
 	n := &c.counts
 	s := Stats{
 		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(), BlockRefused: n.blockRefused.Load(),
-		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
+		PagesRestored: n.pagesRestored.Load(),
+		NotOwner:      n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
 		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
 		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
 		CacheMovesDone: n.cacheMovesDone.Load(), CacheMovesUndone: n.cacheMovesUndone.Load(), CacheMovesLost: n.cacheMovesLost.Load(), CacheMoveBytes: n.cacheMoveBytes.Load(),
@@ -190,7 +193,9 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "owner_switches", Value: float64(s.Home.Switches)},
 		{Name: "owned_regions", Value: float64(s.OwnedRegions)},
 		{Name: "pages_freed", Value: float64(s.Pages.Freed)},
+		{Name: "pages_kept", Value: float64(s.Pages.PreImages)},
 		{Name: "pages_peak", Value: float64(s.Pages.Peak)},
+		{Name: "pages_restored", Value: float64(s.PagesRestored)},
 		{Name: "refused_no_memory", Value: float64(s.NoMemory)},
 		{Name: "refused_not_owner", Value: float64(s.NotOwner)},
 		{Name: "refused_stale", Value: float64(s.Stale)},

@@ -101,6 +101,7 @@ func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) 
 // attachAt tells a buffer cache who uses the volume.
 func (v *Volume) attachAt(ctx context.Context, o VolumeOptions) error {
 	req := o.attach(v.p.c.Addr())
+	req.Process = v.p.Epoch()
 	if err := v.p.c.peer(o.CacheAddr).Control(ctx, wire.OpVolumeAttach, o.Epoch, req, nil); err != nil {
 		return fmt.Errorf("volume %d: attach at %s: %w", o.ID, o.Cache, err)
 	}
@@ -161,7 +162,7 @@ func (p *Process) sortedVolumes() []*Volume {
 func (v *Volume) detach(ctx context.Context) error {
 	for {
 		at := v.place()
-		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch}, nil)
+		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch, Process: v.p.Epoch()}, nil)
 		if v.place() == at || ctx.Err() != nil {
 			return err
 		}
@@ -223,6 +224,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 // start sends one part; b is where a read goes or what a write brings.
 func (v *Volume) start(p *part, op wire.Op, k wire.Block, b []byte) {
 	p.call.Op, p.call.Epoch, p.call.Err, p.call.Page, p.call.Into = op, v.p.o.Epoch, nil, nil, nil
+	k.Process = v.p.o.Epoch
 	p.k, p.retry = k, blockio.Retry{}
 	if op == wire.OpBlockRead {
 		p.call.Into = b

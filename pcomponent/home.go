@@ -76,6 +76,7 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		p.perform(fault.NoThread, p.core.OwnerMoved(p.now(), m.Owner, nil))
 		p.abandon(m.Owner)
 		p.settle()
+		p.moved.Store(true)
 		return nil
 	case wire.OpHomeSwitch:
 		var m wire.HomeSwitchReq
@@ -90,6 +91,7 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.goneHome(m.Home, peer)
+		p.moved.Store(true)
 		return nil
 	}
 	return wire.Errorf(wire.KindBadRequest, "%s is a pComponent and does not serve %v", c.o.ID, req.Op)

@@ -88,6 +88,8 @@ type ProcessOptions struct {
 	RegionBytes uint64
 	// Program says to whoever re-executes a recorded process what made its accesses; the driver's, and not looked at here.
 	Program []byte
+	// Saved says that the process goes on elsewhere from a checkpoint if it is lost here.
+	Saved bool
 	// OnDamaged hears of each page that came with a wrong checksum. It is called with the process's lock held.
 	OnDamaged func(page wire.PageNo, owner wire.NodeID, err error)
 	// OnEvent hears of each fetch and flush, for the history of a page; nil is off. Called with the process's lock held.

@@ -46,6 +46,7 @@ type Process struct {
 	busy      time.Duration // thread time not waiting, of batches that have ended
 	heat      processHeat
 
+	moved        atomic.Bool // since Moved was asked: a vRegion or the home
 	nBlocks      atomic.Uint64
 	blockRetries atomic.Uint64
 	stop         context.CancelFunc

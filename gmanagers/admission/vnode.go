@@ -31,6 +31,7 @@ type VNodeSpec struct {
 	Priority    uint8        // 1, the lowest, to MaxPriority; 0 is DefaultPriority
 	IfFull      IfFull       // what becomes of it if it does not fit
 	DeadlineMS  uint32       // how long it may wait for room, if IfFull is not Refuse; 0 is DefaultDeadlineMS
+	Restart     bool         // it goes on from a checkpoint if its pComponent is lost; the last of its volumes has them
 	Apart       apart.Rule   // its process, home, vRegions, volumes and buffer caches are apart from those of others of the group
 	// Memory is what its memory survives.
 	Memory wire.MemoryPolicy
@@ -137,6 +138,9 @@ func (s VNodeSpec) Check() error {
 		return bad("if_full: %d, want 0 to %d", s.IfFull, Preempt)
 	case s.DeadlineMS > MaxDeadlineMS:
 		return bad("deadline_ms: %d, want 1 to %d, or 0 for %d", s.DeadlineMS, MaxDeadlineMS, DefaultDeadlineMS)
+	}
+	if s.Restart && (len(s.Volumes) == 0 || s.Memory.Kind != wire.MemoryNone) {
+		return bad("restart: want a volume for its checkpoints, and memory without copies, which do not go back to one: %d volumes, %v", len(s.Volumes), s.Memory.Kind)
 	}
 	if err := s.Apart.Check("apart"); err != nil {
 		return bad("%v", err)

@@ -80,6 +80,18 @@ func (c *Client) LookAtQueue(ctx context.Context) error {
 	return err
 }
 
+// Restart has GPM give a process whose pComponent was lost a place at another; epoch is the one that it had. For the managers themselves.
+func (c *Client) Restart(ctx context.Context, pid wire.PID, epoch wire.Epoch) error {
+	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpRestart, PID: pid, Epoch: epoch})
+	return err
+}
+
+// Restarted has GPM take down how a restart ended. For the managers themselves.
+func (c *Client) Restarted(ctx context.Context, pid wire.PID, epoch wire.Epoch, failed bool, text string) error {
+	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpRestarted, PID: pid, Epoch: epoch, Failed: failed, Text: text})
+	return err
+}
+
 // Preempt has GPM end victims for a vNode that waits, or refuse that vNode if there are none. For the managers themselves.
 func (c *Client) Preempt(ctx context.Context, ticket wire.PID, victims []wire.PID) error {
 	_, err := c.gpm(ctx, gpm.Request{Op: gpm.OpPreempt, PID: ticket, Victims: victims})

@@ -57,7 +57,7 @@ const (
 	Lost          Kind = 27 // what Node held is lost; Reason
 	Heard         Kind = 28 // Node is heard of again
 	Drained       Kind = 29 // Node, which drains, has nothing left of what this manager places
-	Stuck         Kind = 30 // Node, which drains, has something that finds no other place; Reason
+	Stuck         Kind = 30 // Node, which drains, has something that finds no other place, or PID, which is to go on from a checkpoint, finds none; Reason
 	ReplicaFills  Kind = 31 // a copy of Volume at Node fills, in place of that at From; Reason, Policy, Candidates
 	ReplicaInSync Kind = 32 // that copy is counted from now on; Amount: ms since the first copy was lost, if none is missing now
 	Unprotected   Kind = 33 // Region of PID, or its home, at Node has too few copies, or cannot be recovered; Reason
@@ -65,6 +65,8 @@ const (
 	FirstAccess   Kind = 35 // all that Node served is served again; Amount: ms since it was declared dead
 	Restored      Kind = 36 // all that Node had is as redundant as before; Amount: ms since it was declared dead
 	Fenced        Kind = 37 // Node's Epoch is over for a majority of managers; Reason says how long that took (membership.FenceText)
+	Restarting    Kind = 38 // PID, which From had, is to go on from its last checkpoint at To; Policy, Candidates, Reason
+	Restarted     Kind = 39 // PID goes on at Node under Epoch, Amount ms after it was found lost; Reason says from where
 )
 
 // kindNames are the names of the kinds, by number.
@@ -72,7 +74,7 @@ var kindNames = [...]string{
 	"none", "registered", "rejoined", "silent", "probed", "dead", "draining", "undrained", "removed", "admitted", "refused", "queued",
 	"dequeued", "expired", "preempted", "released", "placed_process", "placed_home", "placed_vregion", "placed_volume", "placed_cache",
 	"reserved", "move_begun", "move_ended", "rebalanced", "quota_set", "recovered", "lost", "heard", "drained", "stuck", "replica_fills", "replica_in_sync",
-	"unprotected", "recovering", "first_access", "restored", "fenced",
+	"unprotected", "recovering", "first_access", "restored", "fenced", "restarting", "restarted",
 }
 
 func (k Kind) String() string {

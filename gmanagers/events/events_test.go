@@ -137,7 +137,7 @@ func TestText(t *testing.T) {
 	if err != nil || !bytes.Contains(b, []byte(`"Kind":"placed_vregion"`)) || json.Unmarshal(b, &back) != nil || !reflect.DeepEqual(back, e) {
 		t.Errorf("%s, %v", b, err)
 	}
-	if Fenced.String() != "fenced" || int(Fenced) != len(kindNames)-1 {
+	if Restarted.String() != "restarted" || int(Restarted) != len(kindNames)-1 {
 		t.Error("the names of the kinds do not fit their numbers")
 	}
 }

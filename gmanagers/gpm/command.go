@@ -30,6 +30,9 @@ const (
 	OpSettings Op = 11 // Settings; for the managers themselves
 	OpQueue    Op = 12 // → Result.Tried; looks whether there is room for who waits; for the managers themselves
 	OpPreempt  Op = 14 // PID a ticket, Victims; for the managers themselves
+
+	OpRestart   Op = 15 // PID, Epoch → Result.VNode: a place for a process whose pComponent was lost, as a compare-and-set on its epoch
+	OpRestarted Op = 16 // PID, Epoch, Failed, Text: how that ended
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
@@ -47,6 +50,8 @@ type Request struct {
 	Ends     []moves.End        // these and Drops together as many
 	Drops    []uint64           // numbers of moves that their givers have forgotten
 	Settings admission.Settings
+	Epoch    wire.Epoch
+	Failed   bool
 	Victims  []wire.PID // to be ended for a vNode that waits; none: it is refused
 }
 

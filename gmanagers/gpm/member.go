@@ -64,12 +64,12 @@ func (s *State) decided(cmd Command, k events.Kind) {
 }
 
 // Lost returns at most limit of the processes that run by the books and cannot: their pComponent was declared dead or
-// registered again, or they were lost when they moved. One that is on its way to a pComponent that lives may run there.
+// registered again and they do not go on from checkpoints, or they were lost when they moved. One that is on its way to a pComponent that lives may run there.
 // Ascending by PID.
 func (s *State) Lost(limit int) []Process {
 	var out []Process
 	for i := range s.processes {
-		if p := &s.processes[i]; p.Phase == admission.Running && !s.members.Current(p.Node, p.NodeEpoch) && !s.arrives(p.PID) {
+		if p := &s.processes[i]; p.Phase == admission.Running && !p.Restart && !s.members.Current(p.Node, p.NodeEpoch) && !s.arrives(p.PID) {
 			if out = append(out, *p); len(out) == limit {
 				break
 			}

@@ -37,6 +37,8 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	switch {
 	case p.Phase != admission.Running:
 		return nil, wire.Errorf(wire.KindBusy, "process %d is not running: phase %v", p.PID, p.Phase)
+	case p.Restarting:
+		return nil, wire.Errorf(wire.KindBusy, "process %d is being restarted at %s", p.PID, p.Node)
 	case p.NodeEpoch == lostInMove:
 		return nil, wire.Errorf(wire.KindFailed, "process %d is %s", p.PID, s.fate(p))
 	case !s.members.Current(p.Node, p.NodeEpoch):
@@ -114,6 +116,9 @@ func (s *State) moved(m *movelist.Move) {
 
 // fate says how a process was lost.
 func (s *State) fate(p *Process) string {
+	if p.GaveUp != "" {
+		return "lost, and it could not go on from a checkpoint at " + string(p.Node) + ": " + p.GaveUp
+	}
 	if p.NodeEpoch == lostInMove {
 		return "lost when it moved from " + string(p.Node)
 	}

@@ -57,6 +57,12 @@ type Process struct {
 	By           wire.PID // the ticket of the vNode for which it is evicted
 	Never        bool     // aborted, and would be in an empty cluster too: its vNode waits no more
 	Apart        apart.Rule
+	Restart      bool   // it goes on from a checkpoint if its pComponent is lost; the last of its volumes has them
+	Restarting   bool   // it is being brought back at Node
+	LostMS       int64  // when it was found lost, while it is being brought back
+	Restarts     uint32 // that succeeded
+	NoPlace      string // why no pComponent could take it, when that was tried last
+	GaveUp       string // why it does not go on, of one that could have
 }
 
 // Groups are its memberships of groups.
@@ -134,6 +140,10 @@ func (s *State) apply(cmd Command) Result {
 		return s.look(cmd)
 	case OpPreempt:
 		return s.preempt(q.PID, q.Victims, cmd)
+	case OpRestart:
+		return s.restart(q.PID, q.Epoch, cmd)
+	case OpRestarted:
+		return s.restarted(q.PID, q.Epoch, q.Failed, q.Text, cmd)
 	case OpDead:
 		return s.dead(cmd)
 	case OpBegin:
@@ -203,7 +213,7 @@ func (s *State) place(spec admission.VNodeSpec, ticket wire.PID, cmd Command) (P
 		Node: m.ID, NodeEpoch: m.Epoch, PlacedMS: cmd.Stamp.NowMS,
 		Phase: admission.Intent, Coordinator: cmd.Coordinator, Wants: uint32(len(spec.Volumes)),
 		Tenant: spec.Tenant, Priority: spec.Priority, MemoryBytes: spec.MemoryBytes, StorageBytes: spec.StorageBytes(), Ticket: ticket,
-		Apart: spec.Rule(),
+		Apart: spec.Rule(), Restart: spec.Restart,
 	}
 	if ticket == 0 {
 		s.events.Append(s.placedEvent(&p, cmd)) // of one that may wait it is told when it is admitted
@@ -567,6 +577,8 @@ func (s *State) CheckInvariants() error {
 		case p.Phase < admission.Intent || p.Phase > admission.Evicting || p.Phase == admission.Intent && (p.Kind != wire.KindNone || p.Home.Node != "") ||
 			(p.Phase == admission.Committed || p.Phase == admission.Running) && p.Kind != wire.KindNone:
 			return fmt.Errorf("gpm: process %d in phase %d: kind %v, home %q", p.PID, p.Phase, p.Kind, p.Home.Node)
+		case s.checkRestart(&p) != nil:
+			return s.checkRestart(&p)
 		case p.Wants > admission.MaxVolumes || len(p.Text) > maxTextBytes:
 			return fmt.Errorf("gpm: process %d wants %d volumes, text of %d bytes", p.PID, p.Wants, len(p.Text))
 		case p.Apart.CheckQualified() != nil:

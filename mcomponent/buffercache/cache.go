@@ -112,6 +112,8 @@ func (c *Cache) serving(k wire.Block) (*volume, error) {
 		return nil, v.failErr
 	case k.VolumeEpoch < v.req.Epoch:
 		return nil, stale(v, k.VolumeEpoch)
+	case k.Process != 0 && k.Process < v.req.Process:
+		return nil, superseded(v, k.Process)
 	case v.frozen != nil:
 		return nil, v.frozen
 	case k.VolumeEpoch > v.at.Epoch:

@@ -316,6 +316,7 @@ func (r *request) code(w *tape.Coder) {
 	k := &r.k
 	tape.Num(w, &k.Volume)
 	tape.Num(w, &k.VolumeEpoch)
+	tape.Num(w, &k.Process)
 	tape.Num(w, &k.Version)
 	tape.Num(w, &k.Offset)
 	tape.Below(w, &k.Length, wire.PageSize+1)

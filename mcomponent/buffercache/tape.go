@@ -115,6 +115,7 @@ type Last struct {
 	call    uint64
 	volume  wire.VolumeID
 	epoch   wire.Epoch
+	process wire.Epoch
 	sector  uint64 // behind the request before
 	version uint64
 }
@@ -126,7 +127,7 @@ const next = 0x80
 // its neighbour, has 9 bytes.
 func (in *Input) code(c *tape.Coder, l *Last) {
 	head := uint8(in.Kind)
-	if in.Call == l.call+1 && (in.Kind > InFlush || in.Block.Volume == l.volume && in.Block.VolumeEpoch == l.epoch) {
+	if in.Call == l.call+1 && (in.Kind > InFlush || in.Block.Volume == l.volume && in.Block.VolumeEpoch == l.epoch && in.Block.Process == l.process) {
 		head |= next
 	}
 	if tape.Num(c, &head); c.Reads() {
@@ -173,9 +174,10 @@ func (in *Input) block(c *tape.Coder, l *Last, same bool) {
 	if !same {
 		tape.Num(c, &k.Volume)
 		tape.Num(c, &k.VolumeEpoch)
-		l.volume, l.epoch = k.Volume, k.VolumeEpoch
+		tape.Num(c, &k.Process)
+		l.volume, l.epoch, l.process = k.Volume, k.VolumeEpoch, k.Process
 	}
-	k.Volume, k.VolumeEpoch = l.volume, l.epoch
+	k.Volume, k.VolumeEpoch, k.Process = l.volume, l.epoch, l.process
 	sector, sectors := int64(k.Offset/wire.SectorSize-l.sector), k.Length/wire.SectorSize
 	tape.Int(c, &sector)
 	tape.Below(c, &sectors, wire.SectorsPerPage+1)

@@ -100,9 +100,12 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 		i, _ := slices.BinarySearch(c.order, req.Volume)
 		c.order = slices.Insert(c.order, i, req.Volume)
 		v.waiters = append(v.waiters, call)
+		req.Process = 0 // the sComponent knows of no processes
 		return c.begin(Effect{Kind: AttachStorage, Attach: req}, v, none, out)
 	case req.Epoch < v.req.Epoch:
 		return reply(call, stale(v, req.Epoch), out)
+	case req.Process != 0 && req.Process < v.req.Process:
+		return reply(call, superseded(v, req.Process), out)
 	case v.frozen != nil:
 		return reply(call, v.frozen, out)
 	case req.Epoch == v.at.Epoch && v.at != v.placed() && v.at == (Place{req.Epoch, req.Storage, req.StorageAddr}):
@@ -114,6 +117,7 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 		return reply(call, wire.Errorf(wire.KindExists, "volume %d is attached under epoch %d with other properties", req.Volume, req.Epoch), out)
 	case req.Epoch == v.req.Epoch && v.state == attached:
 		v.req.ClientAddr = req.ClientAddr // whoever came last is told of moves
+		v.req.Process = max(v.req.Process, req.Process)
 		v.configure(req)
 		return reply(call, nil, out)
 	case req.Epoch == v.req.Epoch && v.state == attaching:
@@ -133,6 +137,11 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	v.waiters = append(v.waiters, call)
 	v.state = detaching
 	return c.pump(c.flushAll(v, 0, out))
+}
+
+// superseded is the error of a process that goes on elsewhere from a checkpoint.
+func superseded(v *volume, e wire.Epoch) error {
+	return wire.Errorf(wire.KindFailed, "volume %d: its process goes on elsewhere under epoch %d: this is epoch %d", v.req.Volume, v.req.Process, e)
 }
 
 // Configure notes the copies of a volume, if they are newer than what is known: whoever takes the buffer cache over is told.
@@ -164,6 +173,8 @@ func (c *Cache) Detach(call uint64, ref wire.VolumeRef, out []Effect) []Effect {
 		return reply(call, nil, out)
 	case ref.Epoch < v.req.Epoch:
 		return reply(call, stale(v, ref.Epoch), out)
+	case ref.Process != 0 && ref.Process < v.req.Process:
+		return reply(call, superseded(v, ref.Process), out)
 	case v.frozen != nil:
 		return reply(call, v.frozen, out)
 	case v.state == failed:

@@ -37,6 +37,7 @@ type meta struct {
 	used       bool
 	flushed    bool // a flush was applied; without it the page is zeros of no version
 	reserved   bool
+	pre        bool // the page as it was at the checkpoint of its group
 }
 
 // group is the pages of one vRegion of one process.
@@ -44,6 +45,7 @@ type group struct {
 	head    uint32
 	count   uint32
 	changes *Changes // of a watched group
+	cut     *cut     // of a process with checkpoints
 }
 
 // changed tells whoever watches the group.
@@ -73,6 +75,7 @@ type Stats struct {
 	OldFlushes uint64 // acknowledged without effect
 	NoFrame    uint64 // misses and flushes for which no frame was free
 	Freed      uint64 // pages
+	PreImages  int    // of Used: pages as they were at the last checkpoint, which changed since
 }
 
 // Store is the index of the pages. Use one goroutine at a time.
@@ -123,11 +126,21 @@ func (s *Store) Flush(g uint32, pid wire.PID, page wire.PageNo, epoch wire.Epoch
 		if f, ok = s.allocate(g, pid, page); !ok {
 			return 0, Full
 		}
+		ok = false // as it was
 	}
 	m := &s.frames[f]
 	if m.flushed && (epoch < m.epoch || epoch == m.epoch && version <= m.version) {
 		s.stats.OldFlushes++
 		return f, Old
+	}
+	if ok && s.groups[m.group].precious(m) {
+		if s.Free() == 0 {
+			s.stats.NoFrame++
+			return 0, Full
+		}
+		s.keep(f)
+		f, _ = s.allocate(g, pid, page)
+		m = &s.frames[f]
 	}
 	m.epoch, m.version, m.sum, m.flushed = epoch, version, sum, true
 	if !canary.On(canary.FlushInFlight) || !s.groups[m.group].sent(page) {
@@ -197,7 +210,8 @@ func (s *Store) group(g uint32) *group {
 	return &s.groups[g]
 }
 
-func (s *Store) release(f Frame) {
+// unlink takes the page of a frame out of the index and out of its group.
+func (s *Store) unlink(f Frame) {
 	m := &s.frames[f]
 	gr := &s.groups[m.group]
 	if m.prev != none {
@@ -209,8 +223,13 @@ func (s *Store) release(f Frame) {
 		s.frames[m.next].prev = m.prev
 	}
 	gr.count--
-	gr.changed(m.page)
 	s.index.Delete(uint64(m.pid), uint64(m.page))
+}
+
+func (s *Store) release(f Frame) {
+	m := &s.frames[f]
+	s.unlink(f)
+	s.groups[m.group].changed(m.page)
 	s.giveBack(f)
 	s.stats.Used--
 	s.stats.Freed++
@@ -225,7 +244,7 @@ func (s *Store) Unmap(g uint32, pid wire.PID, first wire.PageNo, n uint64) (free
 	if n <= uint64(s.groups[g].count) {
 		for p := first; p < first+wire.PageNo(n); p++ {
 			if f, ok := s.index.Get(uint64(pid), uint64(p)); ok {
-				s.release(f)
+				s.unmap(f)
 				freed++
 			}
 		}
@@ -235,7 +254,7 @@ func (s *Store) Unmap(g uint32, pid wire.PID, first wire.PageNo, n uint64) (free
 		m := &s.frames[f]
 		next := m.next
 		if m.pid == pid && m.page >= first && m.page-first < wire.PageNo(n) {
-			s.release(f)
+			s.unmap(f)
 			freed++
 		}
 		f = next
@@ -243,12 +262,28 @@ func (s *Store) Unmap(g uint32, pid wire.PID, first wire.PageNo, n uint64) (free
 	return freed
 }
 
-// FreeGroup frees at most limit pages of a group and reports how many; fewer than limit means that none is left. The
-// bound lets the caller give up its lock between batches.
+// unmap takes a page away that its process has unmapped: its frame is free, unless a checkpoint has the page.
+func (s *Store) unmap(f Frame) {
+	if m := &s.frames[f]; s.groups[m.group].precious(m) {
+		s.keep(f)
+		return
+	}
+	s.release(f)
+}
+
+// FreeGroup frees at most limit pages of a group, with what it keeps for a checkpoint, and reports how many; fewer than limit means that
+// none is left. The bound lets the caller give up its lock between batches.
 func (s *Store) FreeGroup(g uint32, limit int) (freed int) {
-	for freed < limit && uint64(g) < uint64(len(s.groups)) && s.groups[g].head != none {
-		s.release(s.groups[g].head)
+	if uint64(g) >= uint64(len(s.groups)) {
+		return 0
+	}
+	gr := &s.groups[g]
+	for freed < limit && gr.head != none {
+		s.release(gr.head)
 		freed++
+	}
+	if freed += s.forgetCut(gr, limit-freed); freed < limit {
+		gr.cut = nil
 	}
 	return freed
 }
@@ -272,8 +307,13 @@ func (s *Store) CheckInvariants() error {
 			return fmt.Errorf("pagestore: frame %d holds page %#x of process %d, which the index puts elsewhere", f, m.page, m.pid)
 		}
 	}
-	inGroups := 0
+	inGroups, kept := 0, 0
 	for g, gr := range s.groups {
+		pre, err := s.checkCut(g)
+		if err != nil {
+			return err
+		}
+		kept += pre
 		n, prev := uint32(0), none
 		for f := gr.head; f != none; f = s.frames[f].next {
 			if m := &s.frames[f]; !m.used || m.group != uint32(g) || m.prev != prev {
@@ -299,7 +339,10 @@ func (s *Store) CheckInvariants() error {
 	if reserved != s.out {
 		return fmt.Errorf("pagestore: %d frames are reserved, counted as %d", reserved, s.out)
 	}
-	if used != s.stats.Used || used != s.index.Len() || used != inGroups || used+free+s.out != int(s.fresh) {
+	if kept != s.stats.PreImages {
+		return fmt.Errorf("pagestore: %d pages are kept for checkpoints, counted as %d", kept, s.stats.PreImages)
+	}
+	if used+kept != s.stats.Used || used != s.index.Len() || used != inGroups || used+kept+free+s.out != int(s.fresh) {
 		return fmt.Errorf("pagestore: %d pages used, %d counted, %d indexed, %d in groups, %d free and %d reserved of %d ever used", used, s.stats.Used, s.index.Len(), inGroups, free, s.out, s.fresh)
 	}
 	return nil

@@ -32,9 +32,11 @@ const (
 	InRelease   InputKind = 7
 	InInstall   InputKind = 8
 	InRemove    InputKind = 9
+	InCut       InputKind = 10
+	InRollback  InputKind = 11
 )
 
-var inputNames = []string{"", "miss", "flush", "unmap", "free_group", "put", "reserve", "release", "install", "remove"}
+var inputNames = []string{"", "miss", "flush", "unmap", "free_group", "put", "reserve", "release", "install", "remove", "cut", "rollback"}
 
 func (k InputKind) String() string {
 	if int(k) < len(inputNames) {
@@ -50,7 +52,7 @@ type Input struct {
 	Group   uint32
 	PID     wire.PID
 	Page    wire.PageNo
-	N       uint64 // of unmap: pages; of free_group: the limit; of reserve: how many
+	N       uint64 // of unmap: pages; of free_group: the limit; of reserve: how many; of cut and rollback: the number of the checkpoint
 	Content Content
 	Frames  []Frame // of release: all, of install: one
 	Sum     uint32
@@ -63,6 +65,8 @@ func (in *Input) String() string {
 		return fmt.Sprintf("%v group=%d", in.Kind, in.Group)
 	case InReserve:
 		return fmt.Sprintf("%v frames=%d", in.Kind, in.N)
+	case InCut, InRollback:
+		return fmt.Sprintf("%v group=%d checkpoint=%d epoch=%d version=%d", in.Kind, in.Group, in.N, in.Content.Epoch, in.Content.Version)
 	case InRelease:
 		return fmt.Sprintf("%v frames=%d", in.Kind, len(in.Frames))
 	case InFlush, InPut, InInstall:
@@ -80,10 +84,12 @@ func (in *Input) append(b []byte) []byte {
 		b = u(u(u(b, uint64(in.Group)), uint64(in.PID)), uint64(in.Page))
 	case InRemove:
 		b = u(u(b, uint64(in.PID)), uint64(in.Page))
-	case InFreeGroup:
+	case InFreeGroup, InCut, InRollback:
 		b = u(b, uint64(in.Group))
 	}
 	switch in.Kind {
+	case InCut, InRollback:
+		b = u(u(u(b, in.N), uint64(in.Content.Epoch)), in.Content.Version)
 	case InFlush, InPut, InInstall:
 		c := &in.Content
 		b = tape.AppendBool(u(u(u(b, uint64(c.Epoch)), c.Version), uint64(c.Sum)), c.Flushed)
@@ -109,7 +115,7 @@ func (in *Input) Read(b []byte, capacity, groups int) error {
 		in.Group, in.PID, in.Page = uint32(r.Below(uint64(groups))), wire.PID(r.Uint()), wire.PageNo(r.Uint())
 	case InRemove:
 		in.PID, in.Page = wire.PID(r.Uint()), wire.PageNo(r.Uint())
-	case InFreeGroup:
+	case InFreeGroup, InCut, InRollback:
 		in.Group = uint32(r.Below(uint64(groups)))
 	case InReserve, InRelease:
 	default:
@@ -118,6 +124,8 @@ func (in *Input) Read(b []byte, capacity, groups int) error {
 	switch in.Kind {
 	case InFlush, InPut, InInstall:
 		in.Content = Content{wire.Epoch(r.Below(1 << 32)), r.Uint(), uint32(r.Below(1 << 32)), r.Bool()}
+	case InCut, InRollback:
+		in.N, in.Content = r.Uint(), Content{Epoch: wire.Epoch(r.Below(1 << 32)), Version: r.Uint()}
 	case InUnmap:
 		in.N = r.Uint()
 	case InFreeGroup:
@@ -172,6 +180,10 @@ func (s *Store) Apply(in *Input) uint32 {
 		s.Install(in.Group, in.PID, in.Page, in.Content, in.Frames[0])
 	case InRemove:
 		s.Remove(in.PID, in.Page)
+	case InCut:
+		sum = sum.Uint(uint64(s.Cut(in.Group, in.cut())))
+	case InRollback:
+		sum = sumRollback(s.Rollback(in.Group, in.cut()))
 	}
 	return sum.Word()
 }
@@ -188,6 +200,15 @@ func (s *Store) unreserve(frames []Frame) {
 
 func sumMiss(f Frame, crc uint32, a Action) tape.Sum {
 	return tape.Sum(0).Uint(uint64(f) | uint64(crc)<<32).Uint(uint64(a))
+}
+
+// cut is the checkpoint that a record names.
+func (in *Input) cut() wire.Cut {
+	return wire.Cut{Number: in.N, Epoch: in.Content.Epoch, Version: in.Content.Version}
+}
+
+func sumRollback(restored, freed int, err error) tape.Sum {
+	return tape.Sum(0).Uint(uint64(restored)).Uint(uint64(freed)).Bool(err != nil)
 }
 
 func sumReserve(fs []Frame, ok bool) tape.Sum {
@@ -297,4 +318,22 @@ func (s *Taped) Remove(pid wire.PID, page wire.PageNo) {
 		s.in.PID, s.in.Page = pid, page
 		s.put(InRemove, 0)
 	}
+}
+
+func (s *Taped) Cut(g uint32, at wire.Cut) (dropped int) {
+	dropped = s.Store.Cut(g, at)
+	if s.tape != nil {
+		s.in.Group, s.in.N, s.in.Content = g, at.Number, Content{Epoch: at.Epoch, Version: at.Version}
+		s.put(InCut, tape.Sum(0).Uint(uint64(dropped)))
+	}
+	return dropped
+}
+
+func (s *Taped) Rollback(g uint32, at wire.Cut) (restored, freed int, err error) {
+	restored, freed, err = s.Store.Rollback(g, at)
+	if s.tape != nil {
+		s.in.Group, s.in.N, s.in.Content = g, at.Number, Content{Epoch: at.Epoch, Version: at.Version}
+		s.put(InRollback, sumRollback(restored, freed, err))
+	}
+	return restored, freed, err
 }

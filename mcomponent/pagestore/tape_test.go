@@ -37,7 +37,8 @@ func TestTape(t *testing.T) {
 			g, pid, page := rapid.Uint32Range(0, 2).Draw(t, "group"), wire.PID(1), wire.PageNo(0)
 			page = wire.PageNo(g*8) + wire.PageNo(rapid.IntRange(0, 7).Draw(t, "page"))
 			c := Content{wire.Epoch(rapid.IntRange(1, 2).Draw(t, "epoch")), rapid.Uint64Range(1, 9).Draw(t, "version"), rapid.Uint32().Draw(t, "sum"), rapid.Bool().Draw(t, "flushed")}
-			switch rapid.IntRange(0, 9).Draw(t, "call") {
+			at := wire.Cut{Number: rapid.Uint64Range(0, 4).Draw(t, "number"), Epoch: c.Epoch, Version: c.Version}
+			switch rapid.IntRange(0, 11).Draw(t, "call") {
 			case 0, 1:
 				s.Miss(g, pid, page)
 			case 2, 3:
@@ -63,6 +64,10 @@ func TestTape(t *testing.T) {
 				}
 			case 9:
 				s.Remove(pid, page)
+			case 10:
+				s.Cut(g, at)
+			case 11:
+				_, _, _ = s.Rollback(g, at) // one that is refused is on the tape, too
 			}
 		}
 		make := []func(int) *Store{New, NewGrowing}[rapid.IntRange(0, 1).Draw(t, "growing")]

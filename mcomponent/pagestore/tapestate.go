@@ -24,6 +24,8 @@ const (
 //	frames ever used, reserved; 7 counters; number of groups with pages, and for each its number − that of the one before and its first frame;
 //	number of free frames, and each; each frame ever used:
 //	  bits; if tapeUsed: group, pid and page − those of the page before, epoch, version, checksum, next frame + 1
+//	number of groups with a checkpoint, and for each its number − that of the one before, the checkpoint's number, epoch and version, number
+//	of pages that are kept for it, and for each: frame, pid, page, epoch, version, checksum
 //
 // Numbers have 7 bits a byte, differences are zigzag, what the bits say is left out.
 func (s *Store) AppendState(b []byte) []byte {
@@ -86,7 +88,60 @@ func (s *Store) AppendState(b []byte) []byte {
 		}
 		before = *m
 	}
+	return s.appendCuts(b)
+}
+
+// appendCuts appends what groups keep for checkpoints.
+func (s *Store) appendCuts(b []byte) []byte {
+	u := binary.AppendUvarint
+	groups, last := uint64(0), 0
+	for g := range s.groups {
+		if s.groups[g].cut != nil {
+			groups++
+		}
+	}
+	b = u(b, groups)
+	for g := range s.groups {
+		k := s.groups[g].cut
+		if k == nil {
+			continue
+		}
+		b = u(u(u(u(u(b, uint64(g-last)), k.at.Number), uint64(k.at.Epoch)), k.at.Version), uint64(len(k.kept)))
+		for f := k.head; f != none; f = s.frames[f].next {
+			m := &s.frames[f]
+			b = u(u(u(u(u(u(b, uint64(f)), uint64(m.pid)), uint64(m.page)), uint64(m.epoch)), m.version), uint64(m.sum))
+		}
+		last = g
+	}
 	return b
+}
+
+// restoreCuts reads what appendCuts wrote. Frames that are neither free nor of a page are marked as reserved.
+func (s *Store) restoreCuts(r *tape.Reader, groups int) {
+	g := uint64(0)
+	for n := r.Below(uint64(r.Rest()) + 1); n > 0 && r.Err() == nil; n-- {
+		if g += r.Below(uint64(groups)); g >= uint64(groups) {
+			r.Fail("group %d, want less than %d", g, groups)
+			return
+		}
+		gr := s.group(uint32(g))
+		gr.cut = &cut{at: wire.Cut{Number: r.Uint(), Epoch: wire.Epoch(r.Below(1 << 32)), Version: r.Uint()}, head: none, kept: map[wire.PageNo]uint32{}}
+		last := &gr.cut.head
+		for n := r.Below(uint64(s.fresh) + 1); n > 0; n-- {
+			f := uint32(r.Below(uint64(s.fresh)))
+			if r.Err() != nil || !s.frames[f].reserved {
+				r.Fail("frame %d is kept for a checkpoint, and is something else", f)
+				return
+			}
+			m := &s.frames[f]
+			*m = meta{pid: wire.PID(r.Uint()), page: wire.PageNo(r.Uint()), epoch: wire.Epoch(r.Below(1 << 32)), version: r.Uint(), sum: uint32(r.Below(1 << 32)),
+				group: uint32(g), prev: none, next: none, flushed: true, pre: true}
+			gr.cut.kept[m.page] = f
+			*last, last = f, &m.next
+			s.stats.Used++
+			s.stats.PreImages++
+		}
+	}
 }
 
 // RestoreState makes a store that was just made what another, of so many groups, was when AppendState wrote b. After an error it is of no use.
@@ -173,6 +228,7 @@ func (s *Store) RestoreState(b []byte, groups int) error {
 		s.groups[m.group].count++
 		s.stats.Used++
 	}
+	s.restoreCuts(&r, groups)
 	if err := r.End(); err != nil {
 		return err
 	}

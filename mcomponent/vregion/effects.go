@@ -20,10 +20,13 @@ const (
 	TellClient EffectKind = 6 // send Switch to the pComponent at Owner.Addr
 	BackupAt   EffectKind = 7 // send Backup with Copy, cut into parts, to the backup at Owner
 	TellHome   EffectKind = 8 // send NewHome to the pComponent at Owner.Addr
+
+	CutAt      EffectKind = 9  // send Cut to Owner
+	RollbackAt EffectKind = 10 // send Rollback to Owner
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client", "backup_at", "tell_home"}[min(int(k), 8)]
+	return [...]string{"?", "ask_owner", "map_at", "unmap_at", "exit_at", "reply", "tell_client", "backup_at", "tell_home", "cut_at", "rollback_at", "?"}[min(int(k), 11)]
 }
 
 // Effect is one thing that the driver of Home must do. All but Reply are answered by Home.Done with their ID.
@@ -48,6 +51,9 @@ type Effect struct {
 	Copy   Map // of BackupAt, unless Backup.Gone
 
 	NewHome wire.HomeSwitchReq
+
+	Cut      wire.RegionCutReq
+	Rollback wire.RegionRollbackReq
 
 	Call  uint64 // Reply: as given with the event
 	Rep   wire.MmapRep

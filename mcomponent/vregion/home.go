@@ -71,6 +71,7 @@ type region struct {
 	active  bool
 	config  wire.RegionConfig // that the owner is not known to have heard of; Config 0: none
 	waiters []*operation
+	cutAt   wire.Epoch // of the owner at the last checkpoint; 0 of a vRegion that came later
 }
 
 type process struct {
@@ -92,6 +93,7 @@ type process struct {
 	to        wire.NodeID // where it goes
 	lost      bool        // nobody knows whether it is there
 
+	cut     *homeCut // its last checkpoint; nil if it makes none
 	backup  wire.HomeConfig
 	seq     uint64 // of the newest change
 	backed  uint64 // that the backup has, under this configuration

@@ -13,6 +13,9 @@ const (
 	opMunmap opKind = 2
 	opBrk    opKind = 3
 	opExit   opKind = 4
+
+	opCut      opKind = 5
+	opRollback opKind = 6
 )
 
 // phase is how far an operation has come. It moves on when nothing that it waits for is pending.
@@ -23,6 +26,7 @@ const (
 	clearing phase = 1 // asks for owners and unmaps of what is replaced are outstanding
 	mapping  phase = 2 // requests to the owners are outstanding
 	undoing  phase = 3 // a part failed: what was mapped is unmapped again
+	telling  phase = 4 // of a checkpoint: the owners are told
 )
 
 // operation is one memory-map call from its arrival to its reply.
@@ -34,6 +38,7 @@ type operation struct {
 	choose     bool // mmap with address 0: the range is chosen when the operation starts
 	brk        uint64
 	vma        VMA
+	cut        wire.Cut
 	grows      bool // mmap, and brk upwards
 	inserted   bool // the range is in the tree
 	pending    int  // answers outstanding
@@ -62,7 +67,7 @@ func (h *Home) answered(c outCall, res Result) {
 
 // conflicts reports whether op must wait for o, which arrived earlier.
 func (op *operation) conflicts(o *operation) bool {
-	if op.kind == opExit || o.kind == opExit || op.kind == opBrk && o.kind == opBrk {
+	if op.kind >= opExit || o.kind >= opExit || op.kind == opBrk && o.kind == opBrk {
 		return true
 	}
 	if o.phase == waiting && o.choose {
@@ -134,6 +139,12 @@ func (h *Home) start(p *process, op *operation, out []Effect) []Effect {
 				Exit: wire.ProcessExitReq{PID: p.pid, Epoch: p.epoch, Owner: true}}, op, p, out)
 		}
 		return out
+	case opCut:
+		op.phase = telling
+		return h.cutAll(p, op, out)
+	case opRollback:
+		op.phase = telling
+		return h.rollbackAll(p, op, out)
 	case opBrk:
 		if p.heapStart == 0 {
 			p.heapStart, p.heapEnd = op.brk, op.brk
@@ -288,6 +299,8 @@ func (h *Home) finish(p *process, op *operation, out []Effect) []Effect {
 		if op.grows {
 			e.Rep.Owners = h.owners(p, op.start, op.end)
 		}
+	case opRollback:
+		e.Rep = wire.MmapRep{Addr: p.heapEnd, Owners: h.owners(p, 0, AddressEnd)}
 	case opMmap:
 		e.Rep = wire.MmapRep{Addr: op.start, Owners: h.owners(p, op.start, op.end)}
 	case opExit:

@@ -30,15 +30,16 @@ type Owners struct {
 }
 
 type owned struct {
-	pid    wire.PID
-	region wire.RegionNo
-	epoch  wire.Epoch
-	served heat.Meter // misses and flushes
-	warm   bool       // in Owners.warm
-	tree   Tree
-	used   bool // false for a free slot and between Exit and Release
-	life   life
-	other  wire.NodeID // of a vRegion on its way: where it goes or comes from
+	pid     wire.PID
+	region  wire.RegionNo
+	epoch   wire.Epoch
+	served  heat.Meter // misses and flushes
+	warm    bool       // in Owners.warm
+	tree    Tree
+	used    bool // false for a free slot and between Exit and Release
+	life    life
+	process wire.Epoch  // of the process: what says an older one is refused
+	other   wire.NodeID // of a vRegion on its way: where it goes or comes from
 }
 
 // NewOwners makes the owner role. self names this mComponent in errors; maxSlots bounds the vRegions that it serves.

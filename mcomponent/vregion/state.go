@@ -93,6 +93,7 @@ func (o *Owners) code(c *tape.Coder) {
 		c.Bool(&r.used)
 		tape.Below(c, &r.life, uint64(holding)+1)
 		tape.Text(c, &r.other)
+		tape.Num(c, &r.process)
 	})
 	slot := func(s *uint32) { tape.Below(c, s, uint64(len(o.slots))) }
 	tape.List(c, &o.free, len(o.slots), slot)
@@ -292,11 +293,29 @@ func (p *process) code(c *tape.Coder) {
 		tape.Num(c, &r.e.Freed)
 	})
 	c.Bool(&p.taking)
+	has := p.cut != nil
+	if c.Bool(&has); !has {
+		return
+	}
+	if c.Reads() {
+		p.cut = new(homeCut)
+	}
+	codeCut(c, &p.cut.at)
+	p.cut.tree.code(c)
+	tape.Num(c, &p.cut.heapStart)
+	tape.Num(c, &p.cut.heapEnd)
+}
+
+func codeCut(c *tape.Coder, at *wire.Cut) {
+	tape.Num(c, &at.Number)
+	tape.Num(c, &at.Epoch)
+	tape.Num(c, &at.Version)
 }
 
 func (r *region) code(c *tape.Coder, p *process) {
 	c.Bool(&r.active)
 	codeOwner(c, &r.owner)
+	tape.Num(c, &r.cutAt)
 	tapes.Message(c, &r.config)
 	tape.List(c, &r.waiters, maxListed, func(op **operation) { p.codeRef(c, op) })
 	if slices.Contains(r.waiters, nil) {
@@ -316,8 +335,8 @@ func (p *process) codeRef(c *tape.Coder, op **operation) {
 
 func (op *operation) code(c *tape.Coder) {
 	tape.Num(c, &op.call)
-	tape.Below(c, &op.kind, uint64(opExit)+1)
-	tape.Below(c, &op.phase, uint64(undoing)+1)
+	tape.Below(c, &op.kind, uint64(opRollback)+1)
+	tape.Below(c, &op.phase, uint64(telling)+1)
 	tape.Num(c, &op.start)
 	tape.Num(c, &op.end)
 	c.Bool(&op.choose)
@@ -325,6 +344,7 @@ func (op *operation) code(c *tape.Coder) {
 	op.vma.code(c)
 	c.Bool(&op.grows)
 	c.Bool(&op.inserted)
+	codeCut(c, &op.cut)
 	tape.Below(c, &op.pending, maxListed)
 	tape.Num(c, &op.freed)
 	tapes.Error(c, &op.err)
@@ -343,6 +363,8 @@ func (e *Effect) code(c *tape.Coder) {
 	tapes.Message(c, &e.Switch)
 	tapes.Message(c, &e.Unmap)
 	tapes.Message(c, &e.Exit)
+	tapes.Message(c, &e.Cut)
+	tapes.Message(c, &e.Rollback)
 	tapes.Message(c, &e.Backup) // the map that goes along is on its way, and not sent again
 	tapes.Message(c, &e.NewHome)
 	tape.Num(c, &e.Call)
@@ -369,8 +391,8 @@ func (o *outCall) code(c *tape.Coder, h *Home) {
 		tape.Text(c, &o.p.addr)
 	}
 	o.p.codeRef(c, &o.op)
-	switch tells := o.kind >= TellClient; {
-	case o.kind == Reply || o.kind < AskOwner || o.kind > TellHome, tells != (o.op == nil), !tells && (!here || o.p.regions[o.region] == nil):
+	switch tells := o.kind >= TellClient && o.kind <= TellHome; {
+	case o.kind == Reply || o.kind < AskOwner || o.kind > RollbackAt, tells != (o.op == nil), !tells && (!here || o.p.regions[o.region] == nil):
 		c.Fail("%v of vRegion %d of process %d for nobody", o.kind, o.region, o.e.PID)
 	}
 }
@@ -454,9 +476,9 @@ func (h *Home) Show() string {
 }
 
 func (k opKind) String() string {
-	return [...]string{"?", "mmap", "munmap", "brk", "exit"}[min(int(k), 4)]
+	return [...]string{"?", "mmap", "munmap", "brk", "exit", "cut", "rollback", "?"}[min(int(k), 7)]
 }
 
 func (p phase) String() string {
-	return [...]string{"waiting", "clearing", "mapping", "undoing", "?"}[min(int(p), 4)]
+	return [...]string{"waiting", "clearing", "mapping", "undoing", "telling", "?"}[min(int(p), 5)]
 }

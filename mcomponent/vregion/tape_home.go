@@ -60,10 +60,12 @@ const (
 	HomeTakeOver   HomeInputKind = 23
 	HomeDropBackup HomeInputKind = 24
 	HomeOpenBacked HomeInputKind = 25
+	HomeCut        HomeInputKind = 26
+	HomeRollback   HomeInputKind = 27
 )
 
 var homeInputNames = []string{"", "open", "mmap", "munmap", "brk", "owners", "exit", "switch", "done", "fence", "registered", "pass", "drop", "freeze", "thaw",
-	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup", "open_backed"}
+	"lose", "forget", "arrive", "depart", "install", "heat", "configure", "backup", "take_over", "drop_backup", "open_backed", "cut", "rollback"}
 
 func (k HomeInputKind) String() string {
 	if int(k) < len(homeInputNames) {
@@ -84,6 +86,8 @@ type HomeInput struct {
 	Owners wire.OwnersReq
 	Exit   wire.ProcessExitReq
 	Switch wire.RegionSwitchReq
+	Cut    wire.ProcessCutReq
+	Back   wire.ProcessRollbackReq
 	ID     uint64 // of done
 	Result Result // of done
 	Move   wire.MoveReq
@@ -135,6 +139,10 @@ func (in *HomeInput) String() string {
 		s += fmt.Sprintf(" pid=%d to=%s epoch=%d", in.Move.PID, in.Move.To, in.Move.Epoch)
 	case HomeInstall:
 		s += fmt.Sprintf(" pid=%d epoch=%d", in.Map.PID, in.Epoch)
+	case HomeCut:
+		s += fmt.Sprintf(" pid=%d checkpoint=%d", in.Cut.PID, in.Cut.Cut.Number)
+	case HomeRollback:
+		s += fmt.Sprintf(" pid=%d epoch=%d checkpoint=%d", in.Back.PID, in.Back.Epoch, in.Back.Cut.Number)
 	case HomeConfigure:
 		s += fmt.Sprintf(" pid=%d epoch=%d config=%d backup=%s", in.Config.PID, in.Config.Epoch, in.Config.Config, in.Config.Backup.Node)
 	case HomeBackup:
@@ -172,6 +180,10 @@ func (in *HomeInput) code(c *tape.Coder) {
 		tapes.Message(c, &in.Exit)
 	case HomeSwitch:
 		tapes.Message(c, &in.Switch)
+	case HomeCut:
+		tapes.Message(c, &in.Cut)
+	case HomeRollback:
+		tapes.Message(c, &in.Back)
 	case HomeDone:
 		tape.Num(c, &in.ID)
 		tapes.Message(c, &in.Result.Owner)
@@ -248,6 +260,10 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 		out = h.Exit(in.Call, in.Exit, nil)
 	case HomeSwitch:
 		out = h.Switch(in.Call, in.Switch, nil)
+	case HomeCut:
+		out = h.Cut(in.Call, in.Cut, nil)
+	case HomeRollback:
+		out = h.Rollback(in.Call, in.Back, nil)
 	case HomeDone:
 		out = h.Done(in.ID, in.Result, nil)
 	case HomeFence:
@@ -404,6 +420,24 @@ func (h *TapedHome) Switch(call uint64, req wire.RegionSwitchReq, out []Effect) 
 	}
 	h.in.Switch = req
 	return h.called(HomeSwitch, call, n, out)
+}
+
+func (h *TapedHome) Cut(call uint64, req wire.ProcessCutReq, out []Effect) []Effect {
+	n := len(out)
+	if out = h.Home.Cut(call, req, out); h.tape == nil {
+		return out
+	}
+	h.in.Cut = req
+	return h.called(HomeCut, call, n, out)
+}
+
+func (h *TapedHome) Rollback(call uint64, req wire.ProcessRollbackReq, out []Effect) []Effect {
+	n := len(out)
+	if out = h.Home.Rollback(call, req, out); h.tape == nil {
+		return out
+	}
+	h.in.Back = req
+	return h.called(HomeRollback, call, n, out)
 }
 
 func (h *TapedHome) Done(id uint64, res Result, out []Effect) []Effect {

@@ -64,10 +64,12 @@ const (
 	OwnHeat       OwnersInputKind = 18
 	OwnHold       OwnersInputKind = 19
 	OwnRecover    OwnersInputKind = 20
+	OwnCut        OwnersInputKind = 21
+	OwnRollback   OwnersInputKind = 22
 )
 
 var ownersInputNames = []string{"", "map", "unmap", "exit", "release", "fence", "registered", "pass", "freeze", "thaw", "lose", "leave", "left", "arrive", "serve",
-	"adopt", "drop", "warm", "heat", "hold", "recover"}
+	"adopt", "drop", "warm", "heat", "hold", "recover", "cut", "rollback"}
 
 func (k OwnersInputKind) String() string {
 	if int(k) < len(ownersInputNames) {
@@ -83,6 +85,8 @@ type OwnersInput struct {
 	Map    wire.RegionMapReq
 	Unmap  wire.RegionUnmapReq
 	Move   wire.MoveReq
+	Cut    wire.RegionCutReq
+	Back   wire.RegionRollbackReq
 	PID    wire.PID
 	Region wire.RegionNo
 	Slot   uint32
@@ -114,6 +118,10 @@ func (in *OwnersInput) String() string {
 		return s + fmt.Sprintf(" pid=%d region=%d to=%s epoch=%d", in.Move.PID, in.Move.Region, in.Move.To, in.Move.Epoch)
 	case OwnArrive, OwnDrop, OwnHold, OwnRecover:
 		return s + fmt.Sprintf(" pid=%d region=%d epoch=%d", in.PID, in.Region, in.Epoch)
+	case OwnCut:
+		return s + fmt.Sprintf(" pid=%d region=%d checkpoint=%d", in.Cut.PID, in.Cut.Region, in.Cut.Cut.Number)
+	case OwnRollback:
+		return s + fmt.Sprintf(" pid=%d region=%d process=%d checkpoint=%d", in.Back.PID, in.Back.Region, in.Back.Process, in.Back.Cut.Number)
 	case OwnHeat:
 		return s + fmt.Sprintf(" slots=%d", len(in.Counts))
 	}
@@ -131,6 +139,12 @@ func (in *OwnersInput) code(c *tape.Coder) {
 		tapes.Message(c, &in.Map)
 	case OwnUnmap:
 		tapes.Message(c, &in.Unmap)
+		tape.Num(c, &in.Epoch)
+	case OwnCut:
+		tapes.Message(c, &in.Cut)
+		tape.Num(c, &in.Epoch)
+	case OwnRollback:
+		tapes.Message(c, &in.Back)
 		tape.Num(c, &in.Epoch)
 	case OwnExit:
 		tape.Num(c, &in.PID)
@@ -177,6 +191,10 @@ func (o *Owners) Apply(in *OwnersInput) uint32 {
 		s = tapes.SumError(s, o.Map(in.Map))
 	case OwnUnmap:
 		s = sumUnmap(o.Unmap(in.Unmap, in.Epoch))
+	case OwnCut:
+		s = sumUnmap(o.Cut(in.Cut, in.Epoch))
+	case OwnRollback:
+		s = sumUnmap(o.Rollback(in.Back, in.Epoch))
 	case OwnExit:
 		s = sumSlots(o.Exit(in.PID, nil))
 	case OwnRelease:
@@ -300,6 +318,24 @@ func (o *TapedOwners) Unmap(req wire.RegionUnmapReq, epoch wire.Epoch) (slot uin
 	if o.tape != nil {
 		o.in.Unmap, o.in.Epoch = req, epoch
 		o.put(OwnUnmap, sumUnmap(slot, ok, err))
+	}
+	return slot, ok, err
+}
+
+func (o *TapedOwners) Cut(req wire.RegionCutReq, epoch wire.Epoch) (slot uint32, ok bool, err error) {
+	slot, ok, err = o.Owners.Cut(req, epoch)
+	if o.tape != nil {
+		o.in.Cut, o.in.Epoch = req, epoch
+		o.put(OwnCut, sumUnmap(slot, ok, err))
+	}
+	return slot, ok, err
+}
+
+func (o *TapedOwners) Rollback(req wire.RegionRollbackReq, epoch wire.Epoch) (slot uint32, ok bool, err error) {
+	slot, ok, err = o.Owners.Rollback(req, epoch)
+	if o.tape != nil {
+		o.in.Back, o.in.Epoch = req, epoch
+		o.put(OwnRollback, sumUnmap(slot, ok, err))
 	}
 	return slot, ok, err
 }

@@ -240,8 +240,9 @@ type RegionUnmapReq struct {
 
 // VolumeRef names a volume.
 type VolumeRef struct {
-	Volume VolumeID
-	Epoch  Epoch
+	Volume  VolumeID
+	Epoch   Epoch
+	Process Epoch // of the process that gives it up; 0 is whoever may
 }
 
 // VolumeAttachReq makes an mComponent the buffer cache of a volume.
@@ -252,6 +253,7 @@ type VolumeAttachReq struct {
 	Storage     NodeID
 	StorageAddr string
 	ClientAddr  string // of the pComponent, which is told when the buffer cache changes; empty if it cannot be reached, and M→S
+	Process     Epoch  // of the process: block requests that say an older one are refused from now on; 0 says nothing
 
 	// Of a volume with several copies, which has no Storage; else empty and 0.
 	Replicas    []VolumeReplica
@@ -314,6 +316,7 @@ type HeldProcess struct {
 	PID          PID
 	Epoch        Epoch
 	ExCacheLines uint64
+	Saved        bool // it goes on elsewhere from a checkpoint if it is lost here
 }
 
 // HeldHome is a process at its home.

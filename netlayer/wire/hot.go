@@ -104,8 +104,10 @@ func SplitMissFlush(b []byte) (miss []byte, flushCall uint64, flush []byte, ok b
 //
 //	0        4              8                      16       24       28         32        40
 //	+--------+--------------+----------------------+--------+--------+----------+---------+
-//	| volume | volume epoch | version              | offset | length | reserved | pid     |
+//	| volume | volume epoch | version              | offset | length | process  | pid     |
 //	+--------+--------------+----------------------+--------+--------+----------+---------+
+//
+// The process field is the epoch of the process.
 type Block struct {
 	Volume      VolumeID
 	VolumeEpoch Epoch
@@ -113,6 +115,7 @@ type Block struct {
 	Offset      uint64
 	Length      uint32
 	PID         PID
+	Process     Epoch // of the process; 0 if it cannot be refused: one that never goes on elsewhere from a checkpoint
 }
 
 // Append appends the body to b.
@@ -123,17 +126,17 @@ func (k Block) Append(b []byte) []byte {
 	b = le.AppendUint64(b, k.Version)
 	b = le.AppendUint64(b, k.Offset)
 	b = le.AppendUint32(b, k.Length)
-	b = le.AppendUint32(b, 0)
+	b = le.AppendUint32(b, uint32(k.Process))
 	return le.AppendUint64(b, uint64(k.PID))
 }
 
 // ParseBlock reads a Block and checks its alignment; ok is false if anything is off.
 func ParseBlock(b []byte) (k Block, ok bool) {
-	if len(b) != BlockLen || binary.LittleEndian.Uint32(b[28:]) != 0 {
+	if len(b) != BlockLen {
 		return k, false
 	}
 	le := binary.LittleEndian
-	k = Block{VolumeID(le.Uint32(b)), Epoch(le.Uint32(b[4:])), le.Uint64(b[8:]), le.Uint64(b[16:]), le.Uint32(b[24:]), PID(le.Uint64(b[32:]))}
+	k = Block{VolumeID(le.Uint32(b)), Epoch(le.Uint32(b[4:])), le.Uint64(b[8:]), le.Uint64(b[16:]), le.Uint32(b[24:]), PID(le.Uint64(b[32:])), Epoch(le.Uint32(b[28:]))}
 	if k.Length > PageSize || k.Length%SectorSize != 0 || k.Offset%SectorSize != 0 {
 		return k, false
 	}

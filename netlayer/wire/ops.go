@@ -89,6 +89,13 @@ const (
 	// What nobody owns.
 	OpDrop Op = 119 // G→P, M, S: DropReq → (empty)
 
+	// Checkpoints of processes, and processes that go on from one.
+	OpProcessCut      Op = 152 // P→M (home): ProcessCutReq → (empty), once every owner knows it
+	OpRegionCut       Op = 153 // M→M (home → owner): RegionCutReq → (empty)
+	OpProcessRollback Op = 154 // P→M (home): ProcessRollbackReq → ProcessRollbackRep, once every owner has gone back
+	OpRegionRollback  Op = 155 // M→M (home → owner): RegionRollbackReq → (empty)
+	OpProcessRestart  Op = 156 // G→P: RestartReq → RestartRep, at once: order and poll in one
+
 	// Replicas of volumes.
 	OpStorageAttach     Op = 144 // M→S: StorageAttachReq → StorageAttachRep
 	OpReplicaBlockRead  Op = 145 // M→S: ReplicaBlock → BlockCopy and block
@@ -130,6 +137,7 @@ var opNames = [256]string{
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",
 	OpFault: "fault", OpCorruptBlock: "corrupt_block",
+	OpProcessCut: "process_cut", OpRegionCut: "region_cut", OpProcessRollback: "process_rollback", OpRegionRollback: "region_rollback", OpProcessRestart: "process_restart",
 	OpReplicaOpen: "replica_open", OpReplicaWrite: "replica_write", OpReplicaRead: "replica_read", OpReplicaDrop: "replica_drop", OpReplicaUnmap: "replica_unmap",
 	OpRegionConfig: "region_config", OpRegionRecover: "region_recover", OpRegionParts: "region_parts",
 	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes",

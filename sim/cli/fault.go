@@ -52,6 +52,12 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 		return usage("%w", err)
 	}
 	p := promiseOf(c)
+	p.Known = true
+	for i := range w.Vnodes {
+		if v := &w.Vnodes[i]; !v.Goes() {
+			p.Ends = append(p.Ends, v.Name)
+		}
+	}
 	p.Outlives = w.Outlives()
 	p.Survives = survives(w)
 	breaches := p.Breaches(all)

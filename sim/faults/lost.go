@@ -21,7 +21,9 @@ func Lost(node wire.NodeID, had wire.Holdings, copied Copied) (names []string) {
 		names = append(names, fmt.Sprintf(format, args...)+fmt.Sprintf(" at %s", node))
 	}
 	for _, p := range had.Processes {
-		add("process %d", p.PID)
+		if !p.Saved { // the others go on from a checkpoint
+			add("process %d", p.PID)
+		}
 	}
 	for _, h := range had.Homes {
 		add("the memory map of process %d", h.PID)

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"splitkernel/netlayer/wire"
@@ -21,6 +22,30 @@ type Promise struct {
 	// Survives is how many sComponents may be lost at a time without a volume being lost or out of reach: the least of all volumes that are
 	// used. 0 if one of them has no copy elsewhere.
 	Survives int
+
+	// Ends are the vNodes that end with their pComponent, because they make no checkpoints. Known says that these are all: without, any
+	// may.
+	Ends  []string
+	Known bool
+}
+
+// computeCost says what it costs that a pComponent is lost, or nothing. Which vNodes will be there is not known before they are placed.
+func (p *Promise) computeCost(n Who, why string) string {
+	others := 0
+	for _, o := range p.Nodes {
+		if o.Role == wire.RoleCompute {
+			others++
+		}
+	}
+	switch {
+	case !p.Known:
+		return fmt.Sprintf("the processes of %v end with it%s: there is no checkpoint from which they could go on", n, why)
+	case len(p.Ends) > 0:
+		return fmt.Sprintf("the processes of %v end with it%s: there is no checkpoint from which they could go on (%s)", n, why, strings.Join(p.Ends, ", "))
+	case others < 2:
+		return fmt.Sprintf("the processes of %v%s have no other pComponent at which they could go on", n, why)
+	}
+	return ""
 }
 
 // Breach is a fault of a list that costs what the promise is about.
@@ -90,13 +115,16 @@ func (p *Promise) cost(f Fault, all []Fault, i int) string {
 		case wire.RoleMemory:
 			return p.memory(f, all, i)
 		case wire.RoleCompute:
-			return fmt.Sprintf("the processes of %v end with it: there is no checkpoint from which they could go on", f.Node)
+			return p.computeCost(f.Node, "")
 		case wire.RoleStorage:
 			if f.Kind == Kill && !p.back(f, later) {
 				return fmt.Sprintf("the volumes of %v are out of reach until it is started again, which must be within %v: no volume has a copy elsewhere", f.Node, Duration(p.Patience))
 			}
 		}
 	case Pause:
+		if role == wire.RoleCompute && p.silent(f.For) && p.computeCost(f.Node, "") == "" {
+			return ""
+		}
 		if role == wire.RoleMemory && p.silent(f.For) && p.Outlives > 0 {
 			return p.memory(f, all, i)
 		}
@@ -151,7 +179,7 @@ func (p *Promise) cutOff(f Fault) string {
 		}
 	}
 	for _, n := range p.Nodes {
-		if len(unheard[n.ID]) == managers && managers > 0 && p.silent(f.For) {
+		if len(unheard[n.ID]) == managers && managers > 0 && p.silent(f.For) && !(n.Role == wire.RoleCompute && p.computeCost(Who{ID: n.ID}, "") == "") {
 			return fmt.Sprintf("no manager hears %s for %v: it is declared dead, and what it has is lost", n.ID, Duration(p.Lease))
 		}
 	}

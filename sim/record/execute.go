@@ -26,6 +26,7 @@ import (
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
@@ -315,6 +316,10 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newRebuilder(head)
 	case balance.TapeKind:
 		return newBalancer(head)
+	case checkpoint.KeeperTapeKind:
+		return newKeeper(head)
+	case checkpoint.RestorerTapeKind:
+		return newRestorer(head)
 	case handover.GiverTapeKind:
 		return newProcessGiver(head)
 	case handover.TakerTapeKind:

@@ -14,6 +14,11 @@ func (j *player) block(e *trace.Event) error {
 		return fmt.Errorf("volume %d: %w", e.Volume, errNoVolume)
 	}
 	v := j.volumes[e.Volume]
+	if e.Kind == trace.BlockWrite && e.Length > 0 {
+		if err := j.guard(e.Volume, e.Offset&^(wire.SectorSize-1), e.Offset+e.Length); err != nil {
+			return j.corrupt(err)
+		}
+	}
 	defer func() {
 		if j.requests.Add(1); j.progress != nil {
 			j.progress(1)

@@ -44,6 +44,9 @@ type Host struct {
 	// barred are processes that the managers ended before they were started, the first to be barred first; at most MaxJobs.
 	barred []wire.ProcessStopReq
 
+	revivals map[wire.PID]*revival // processes that were restarted here, or are
+	revived  []wire.PID            // of them, the first first; at most MaxRestarts
+
 	member wire.Epoch // of the pComponent's membership; 0 while that is not known
 	passed []passing  // the first to be passed first; at most MaxJobs
 }
@@ -52,7 +55,7 @@ type Host struct {
 func NewHost(comp *pcomponent.Component, log *slog.Logger) *Host {
 	h := &Host{
 		comp: comp, log: log, o: handover.DefaultOptions(), born: time.Now(), jobs: map[wire.PID]*job{},
-		out: map[wire.MoveID]*outgoing{}, in: map[wire.MoveID]*incoming{}, over: map[wire.MoveID]bool{},
+		out: map[wire.MoveID]*outgoing{}, in: map[wire.MoveID]*incoming{}, over: map[wire.MoveID]bool{}, revivals: map[wire.PID]*revival{},
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
@@ -65,7 +68,7 @@ func (h *Host) Inline(wire.Op) bool { return false }
 func (h *Host) Ops() []wire.Op {
 	return []wire.Op{
 		wire.OpProcessStart, wire.OpProcessStatus, wire.OpProcessStop, wire.OpProcessCopy, wire.OpProcessResume, wire.OpProcessDrop,
-		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget, wire.OpDrop,
+		wire.OpCacheSwitch, wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget, wire.OpDrop, wire.OpProcessRestart,
 	}
 }
 
@@ -114,6 +117,14 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 			return err
 		}
 		answer, err := h.resume(ctx, r)
+		rep.SetControl(&answer)
+		return err
+	case wire.OpProcessRestart:
+		var r wire.RestartReq
+		if err := wire.Unmarshal(req.Body, &r); err != nil {
+			return err
+		}
+		answer, err := h.restart(r)
 		rep.SetControl(&answer)
 		return err
 	case wire.OpMoveStart:

@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/sim/check"
 	"splitkernel/sim/report"
 )
@@ -43,12 +44,17 @@ type job struct {
 	moved  *elsewhere // where the process runs now, if it went
 
 	halt    atomic.Pointer[halt] // somebody asks to stop at the next boundary
+	kept    atomic.Uint64        // checkpoints that are durable
 	reached atomic.Uint64        // place.Batch, for whoever asks meanwhile
 	pin     sync.Mutex           // held while lines are written back for a move; the process is closed after it
 	epoch   wire.Epoch           // under which the process runs here; guarded by Host.mu
 	start   time.Time
 
 	hitsBefore uint64 // at other pComponents
+
+	keepState []byte           // of one that came with checkpoints
+	from      *checkpoint.Head // of one that goes on from a checkpoint
+	restored  *Restored        // the same, for who asks
 
 	// Of the goroutine that replays, and while that stands still of the move:
 	ran    float64 // seconds at other pComponents
@@ -71,7 +77,10 @@ func (j *job) status() Status {
 	j.mu.Lock()
 	r, moved := j.result, j.moved
 	j.mu.Unlock()
-	st := Status{State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
+	st := Status{Checkpoints: j.kept.Load(), State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
+	if j.restored != nil {
+		st.From, st.Epoch = j.restored, j.spec.Epoch
+	}
 	switch {
 	case moved != nil:
 		st.State, st.Node, st.Addr, st.Epoch = StateMoved, moved.node, moved.addr, moved.epoch
@@ -123,6 +132,9 @@ func (j *job) run() {
 		_ = j.src.Close() // it was only read
 		j.src, j.batch = nil, nil
 	}
+	if j.keep != nil {
+		j.keep.core.End()
+	}
 	j.proc.Store(nil)
 	j.mu.Lock()
 	j.result = r
@@ -133,7 +145,7 @@ func (j *job) run() {
 func (j *job) options() pcomponent.ProcessOptions {
 	return pcomponent.ProcessOptions{
 		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, RegionBytes: j.spec.RegionBytes,
-		OnDamaged: j.damaged, OnEvent: j.events.add, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
+		Saved: j.spec.Checkpoints.On, OnDamaged: j.damaged, OnEvent: j.events.add, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
 	}
 }
 
@@ -231,6 +243,48 @@ func (j *job) attach(p *pcomponent.Process) error {
 			return err
 		}
 		j.volumes = append(j.volumes, &volume{blocks: v, sectors: check.NewSectors(o.ID), buf: make([]byte, 0, MaxRequestBytes)})
+	}
+	if !j.spec.Checkpoints.On {
+		return nil
+	}
+	store, err := p.Attach(j.ctx, j.spec.Store)
+	if err != nil {
+		return err
+	}
+	return j.keepBy(p, store, checkpoint.KeeperHead{Epoch: j.spec.Epoch})
+}
+
+// keepBy has the process make checkpoints.
+func (j *job) keepBy(p *pcomponent.Process, store *pcomponent.Volume, head checkpoint.KeeperHead) error {
+	if store == nil {
+		return fmt.Errorf("the checkpoint volume %d is not attached", j.spec.Store.ID)
+	}
+	head.Node, head.PID, head.Options = j.comp.ID(), j.spec.PID, j.spec.Checkpoints.options()
+	core, err := head.New()
+	if err != nil {
+		return err
+	}
+	t := &checkpoint.TapedKeeper{Keeper: core}
+	t.Record(j.comp.Recorder(), core, checkpoint.KeeperTapeKind, &head)
+	born := time.Now()
+	j.keep = &keeping{
+		core: t, layout: j.spec.Checkpoints.Layout(), store: store,
+		now: func() time.Duration { return time.Since(born) + 1 }, epoch: p.Epoch, moved: p.Moved, undo: p.Undrain, failed: asError,
+		pause: func(d time.Duration) {
+			t := time.NewTimer(d)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-j.ctx.Done():
+			}
+		},
+		drain:  func() (uint64, error) { err := p.Drain(j.ctx); return p.LastFlush(), err },
+		export: func() ([]byte, error) { return j.exportState(p, j.ran+time.Since(j.start).Seconds()) },
+		tell:   func(at wire.Cut) error { return p.Cut(j.ctx, at) },
+		made: func(h checkpoint.Head) {
+			j.kept.Store(h.Cut.Number + 1)
+			j.log.Debug("checkpoint", "number", h.Cut.Number, "accesses", h.Done)
+		},
 	}
 	return nil
 }

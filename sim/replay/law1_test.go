@@ -34,8 +34,9 @@ func (w *world) served() (out [][2]uint64) {
 	return out
 }
 
-// wantLaw1 replays a trace live and in virtual time and compares the logical counters field by field.
-func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint64, repeat int) {
+// wantLaw1 replays a trace live and in virtual time, with a checkpoint at every so many accesses if that is not 0, and compares the logical
+// counters field by field.
+func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint64, repeat int, every uint64) {
 	t.Helper()
 	info, err := known(context.Background(), path, "")
 	if err != nil {
@@ -44,14 +45,20 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 	v := configs.DefaultVNode()
 	v.Name, v.Trace, v.Repeat, v.MaxRefs, v.Excache.Options = "one", path, repeat, refs, x
 	w.pid++
+	v.Checkpoint.Every = every
 	s := specOf(&v, path, info)
 	s.PID, s.Epoch, s.RegionBytes, s.Home = w.pid, 1, worldRegion, w.m[0]
 	s.ExCache.Seed++ // as a run with a workload of seed 1 draws
 	s.Volumes = w.volumes(info)
+	all := s.Volumes
+	if every > 0 {
+		w.withStore(&s, s.Checkpoints)
+		all = append(slices.Clone(all), s.Store)
+	}
 	before := w.served()
 	live := w.law.host.Await(s)
 	after := w.served()
-	for _, vol := range s.Volumes {
+	for _, vol := range all {
 		if err := w.control(string(w.s), wire.OpVolumeDelete, &wire.VolumeRef{Volume: vol.ID, Epoch: vol.Epoch}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +74,7 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 	for _, o := range live.Regions {
 		where.Regions = append(where.Regions, report.Region{Number: o.Region, Owner: o.Node, Epoch: o.Epoch})
 	}
-	for _, vol := range s.Volumes {
+	for _, vol := range all {
 		where.Volumes = append(where.Volumes, report.Volume{ID: vol.ID, Storage: vol.Storage, Cache: vol.Cache})
 	}
 	sum, err := RunVirtual(context.Background(), VirtualOptions{
@@ -103,24 +110,25 @@ func TestLaw1Bundled(t *testing.T) {
 	for _, c := range []struct {
 		trace, policy, mechanism string
 		ways, lines              int
+		every                    uint64
 	}{
-		{"wordcount", "lru", excache.MechanismList, 64, 1024},
-		{"sort", "clock", excache.MechanismWriteProtect, 0, 600},
-		{"sqlite", "lru-sweep", excache.MechanismVictim, 64, 1024},
-		{"sort", "fifo", excache.MechanismVictim, 8, 512},
-		{"sqlite", "random", excache.MechanismList, 0, 100},
+		{"wordcount", "lru", excache.MechanismList, 64, 1024, 0},
+		{"sort", "clock", excache.MechanismWriteProtect, 0, 600, 70_000},
+		{"sqlite", "lru-sweep", excache.MechanismVictim, 64, 1024, 0},
+		{"sort", "fifo", excache.MechanismVictim, 8, 512, 0},
+		{"sqlite", "random", excache.MechanismList, 0, 100, 500_000},
 	} {
 		x := excache.DefaultOptions()
 		x.Policy, x.Mechanism, x.Ways, x.Lines = c.policy, c.mechanism, c.ways, c.lines
 		refs := uint64(0)
 		if raceEnabled {
-			refs = 10_000
+			refs, c.every = 10_000, c.every/100
 		}
 		path, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces", c.trace+".skt"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantLaw1(t, w, path, x, refs, 1)
+		wantLaw1(t, w, path, x, refs, 1, c.every)
 	}
 }
 
@@ -144,7 +152,7 @@ func TestLaw1Random(t *testing.T) {
 		if x.Validate() != nil {
 			rt.Skip("no such ExCache")
 		}
-		wantLaw1(t, w, path, x, 0, rapid.IntRange(1, 2).Draw(rt, "repeat"))
+		wantLaw1(t, w, path, x, 0, rapid.IntRange(1, 2).Draw(rt, "repeat"), rapid.SampledFrom([]uint64{0, 0, 17}).Draw(rt, "every"))
 		if t.Failed() {
 			rt.Fatal("live and virtual differ")
 		}

@@ -41,6 +41,11 @@ type player struct {
 	reach    func()                                     // told when a batch was made whole
 	progress func(n uint64)                             // told of accesses and block requests that were made; may be nil
 
+	keep   *keeping     // nil makes no checkpoints
+	issued uint64       // references that were made or handed to threads, of all repetitions
+	lane   accesses     // who makes the accesses of this repetition
+	within *trace.Batch // of which some was made
+
 	at    place
 	maps  mapped
 	src   trace.Source
@@ -103,9 +108,10 @@ func (j *player) once(p memory, last bool) error {
 		j.src, j.batch = nil, nil
 	}()
 	a := j.lanes(p)
+	j.lane = a
 	defer a.close()
 	for {
-		if err := j.boundary(a, j.batch); err != nil {
+		if err := j.rest(a, j.batch); err != nil {
 			return err
 		}
 		b := j.batch
@@ -155,12 +161,13 @@ func (j *player) play(p memory, a accesses, b *trace.Batch, refs []trace.Ref) er
 			end = event.At
 		}
 		for j.at.Ref < end {
-			n, err := a.refs(refs[j.at.Ref:end], b.First+uint64(j.at.Ref))
+			n, err := a.refs(refs[j.at.Ref:j.upTo(end)], b.First+uint64(j.at.Ref))
 			if err != nil {
 				return err
 			}
 			j.at.Ref += n
-			if err := j.boundary(a, b); err != nil {
+			j.issued += uint64(n)
+			if err := j.rest(a, b); err != nil {
 				return err
 			}
 		}
@@ -170,14 +177,23 @@ func (j *player) play(p memory, a accesses, b *trace.Batch, refs []trace.Ref) er
 		if err := a.barrier(); err != nil {
 			return err
 		}
+		j.within = b
 		if err := j.event(p, event, &j.maps); err != nil {
 			return fmt.Errorf("%s: %s: %w", j.spec.Trace, j.where(b.First+uint64(end)), err)
 		}
 		j.at.Event++
-		if err := j.boundary(a, b); err != nil {
+		if err := j.rest(a, b); err != nil {
 			return err
 		}
 	}
+}
+
+// rest is where the process may stand still, and makes the checkpoint that is due.
+func (j *player) rest(a accesses, b *trace.Batch) error {
+	if err := j.boundary(a, b); err != nil {
+		return err
+	}
+	return j.keepUp(a, b)
 }
 
 // event changes the memory map or makes a block request.

@@ -31,7 +31,9 @@ func NewProgram(ctx context.Context, v *configs.VNode) (*Program, error) {
 	if err := checkVolumes(v, info); err != nil {
 		return nil, err
 	}
-	return &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}, nil
+	p := &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}
+	p.Spec.Checkpoints = Checkpoints{} // who admits it reserves nothing for them
+	return p, nil
 }
 
 // specOf is what is known of a process before it is placed.
@@ -40,8 +42,13 @@ func specOf(v *configs.VNode, path string, info trace.Info) Spec {
 	if threads == 0 {
 		threads = max(info.Threads, 1)
 	}
+	var volumes uint64
+	for _, w := range volumesOf(v, info) {
+		volumes += w.SizeBytes
+	}
 	return Spec{
-		Name: v.Name, Trace: path, Format: v.Format, Threads: threads, Spread: v.Threads != 0, Order: v.Order, Repeat: v.Repeat,
+		Checkpoints: Checkpoints{On: v.Goes(), Every: v.Checkpoint.Every, RoomBytes: v.CheckpointRoom(info.FootprintPages, volumes)},
+		Name:        v.Name, Trace: path, Format: v.Format, Threads: threads, Spread: v.Threads != 0, Order: v.Order, Repeat: v.Repeat,
 		MaxRefs: v.MaxRefs, ExCache: v.Excache.Sized(info.FootprintPages),
 	}
 }

@@ -98,6 +98,11 @@ type vnode struct {
 	seen    time.Time // last answer of its pComponent
 	status  Status
 	failed  string
+	before  wire.NodeID // its pComponent that answered last
+
+	restoredAt wire.Epoch // of the last restart that is in restarts
+	restarts   []report.Restart
+
 	pending chan answer // while the managers are asked for it
 }
 
@@ -116,7 +121,8 @@ type controller struct {
 	asking sync.WaitGroup // admissions that may wait
 	sum    *report.Summary
 	start  time.Time
-	wrong  *wrongs // what is to go wrong
+	began  time.Time // when the processes were started
+	wrong  *wrongs   // what is to go wrong
 }
 
 // Run places the vNodes of a workload, replays them and reports. The error is for what kept the run from being made or
@@ -158,6 +164,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		o.OnPlaced()
 	}
 	began := time.Now()
+	r.began = began
 	even, stop := r.watchSpread(ctx)
 	r.wrong = goWrong(ctx, &o, began)
 	for _, v := range r.vnodes {
@@ -250,7 +257,22 @@ func (v *vnode) wanted() admission.VNodeSpec {
 		want.Apart = apart.Rule{Group: v.v.ApartFrom, Level: level}
 	}
 	want.Volumes = volumesOf(v.v, v.info)
+	if v.spec.Checkpoints.On {
+		want.Restart = true
+		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + checkpointsName, SizeBytes: v.spec.Checkpoints.RoomBytes})
+	}
 	return want
+}
+
+// checkpointsName is the name of the volume that has the checkpoints, the last one of a vNode.
+const checkpointsName = "checkpoints"
+
+// volumeName is the name of a volume of the vNode.
+func (v *vnode) volumeName(i int) string {
+	if i == len(v.info.Volumes) {
+		return checkpointsName
+	}
+	return v.info.Volumes[i].Name
 }
 
 // place has the managers admit a vNode and makes its volumes at their sComponents. One that may wait is asked for beside; if
@@ -289,7 +311,7 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = v.place.PID, v.place.Epoch, home.RegionBytes
 	v.spec.Home = wire.Owner{Node: home.Node, Addr: home.Addr, Epoch: home.Epoch}
 	for i, p := range v.place.Volumes {
-		name := v.info.Volumes[i].Name
+		name := v.volumeName(i)
 		v.volumes, v.names = append(v.volumes, p), append(v.names, name)
 		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: want.Volumes[i].Name, SizeBytes: p.SizeBytes}
 		made, errs := 0, []error(nil)
@@ -303,7 +325,11 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 		if made < p.Copies.Enough() { // of a copy more the managers see that it is there
 			return errors.Join(errs...)
 		}
-		v.spec.Volumes = append(v.spec.Volumes, VolumeOptions(p))
+		if i == len(v.info.Volumes) {
+			v.spec.Store = VolumeOptions(p)
+		} else {
+			v.spec.Volumes = append(v.spec.Volumes, VolumeOptions(p))
+		}
 	}
 	return nil
 }
@@ -311,12 +337,16 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 // launch starts a placed vNode.
 func (r *controller) launch(ctx context.Context, v *vnode) {
 	at, err := StartAt(ctx, r.gm, r.peer, v.spec, v.place)
-	if v.place = at; err != nil {
+	v.place = at
+	if k := wire.KindOf(err); v.spec.Checkpoints.On && (k == wire.KindUnavailable || k == wire.KindTimeout) {
+		err = nil // it is brought back, or started anew
+	}
+	if err != nil {
 		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
 		return
 	}
 	v.peer, v.spec.Epoch = r.peer(netlayer.Addr(at.Addr)), at.Epoch
-	v.started, v.seen, v.hosts = true, time.Now(), []wire.NodeID{v.place.Node}
+	v.started, v.seen, v.hosts, v.before = true, time.Now(), []wire.NodeID{v.place.Node}, v.place.Node
 	r.sum.ProcessesStarted++
 	r.o.Log.Info("process started", "process", v.v.Name, "pid", v.spec.PID, "pcomponent", v.place.Node, "home", v.spec.Home.Node)
 }
@@ -439,6 +469,7 @@ func (r *controller) admitted(ctx context.Context) (waiting int) {
 
 // poll asks for one process's progress.
 func (r *controller) poll(ctx context.Context, v *vnode) {
+	all := ctx
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var rep wire.ProcessStatusRep
@@ -450,17 +481,25 @@ func (r *controller) poll(ctx context.Context, v *vnode) {
 	switch {
 	case err == nil && st.State == StateMoved:
 		r.movedTo(v, st.Node, st.Addr, st.Epoch)
+	case err == nil && st.State == StateFailed && r.comesBack(all, v, true):
 	case err == nil:
-		v.status, v.seen = st, time.Now()
+		r.answered(v, st)
 	case errors.Is(err, wire.ErrNotFound):
-		if r.ask(ctx, v) {
+		if v.spec.Checkpoints.On {
+			if r.startAnew(all, v); r.comesBack(all, v, false) {
+				return
+			}
+		} else if r.ask(ctx, v) {
 			return
 		}
-		v.failed = fmt.Sprintf("%s was restarted and no longer runs the process", v.place.Node)
+		v.failed = gone(v)
 	default:
 		patience := NodePatience
 		if wire.KindOf(err) == wire.KindTimeout {
 			patience = SilencePatience
+		}
+		if v.spec.Checkpoints.On && time.Since(v.seen) > silence && r.comesBack(all, v, false) {
+			return
 		}
 		if time.Since(v.seen) > patience && !r.ask(ctx, v) {
 			v.failed = fmt.Sprintf("%s has not answered for %s: %v", v.place.Node, patience, err)
@@ -582,6 +621,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 func (v *vnode) describe() report.VNode {
 	d := report.VNode{
 		Name: v.v.Name, PID: v.spec.PID, State: StateFailed, Error: v.failed, PComponent: v.place.Node, Home: v.spec.Home.Node, Threads: v.spec.Threads, Order: v.spec.Order,
+		Restarts: v.restarts, Checkpoints: v.status.Checkpoints,
 		Policy: v.spec.ExCache.Policy, Mechanism: v.spec.ExCache.Mechanism, Lines: v.spec.ExCache.Lines, Ways: v.spec.ExCache.Ways, Footprint: v.info.FootprintPages,
 	}
 	if res := v.status.Result; res != nil {

@@ -31,6 +31,8 @@ type Spec struct {
 	Home        wire.Owner
 	ExCache     excache.Options
 	Volumes     []pcomponent.VolumeOptions // in the order of the trace's header
+	Checkpoints Checkpoints
+	Store       pcomponent.VolumeOptions // has the checkpoints, if there are any
 }
 
 // validate reports what no process can have.
@@ -59,6 +61,9 @@ type Status struct {
 	Blocks uint64 // block requests made
 	Hits   uint64 // of them
 	Result *Result
+
+	Checkpoints uint64    // that are durable, the beginning included
+	From        *Restored // the checkpoint from which it goes on here, under Epoch; nil of one that began or came here
 
 	// Of a process that moved: where it went.
 	Node  wire.NodeID

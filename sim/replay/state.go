@@ -6,6 +6,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/sim/check"
 )
 
@@ -31,6 +32,7 @@ type luggage struct {
 	Parts    []Part
 	Pages    uint64   // bytes of versions
 	Sectors  []uint64 // the same, by volume in the order of Spec.Volumes
+	Keep     []byte   // of its checkpoints, nil makes none; in a checkpoint of a virtual process its counts
 }
 
 // Span is a mapped range of bytes.
@@ -46,6 +48,14 @@ func (j *job) exportState(p *pcomponent.Process, seconds float64) ([]byte, error
 		Proc: proc, At: j.at, Brk: j.maps.brk, Done: j.done.Load(), Requests: j.requests.Load(), Seconds: seconds, Began: j.began, Late: j.late,
 		Shown: j.shown, Parts: addPart(j.parts, j.part(p)),
 	}
+	if j.keep != nil {
+		s.Keep = j.keep.core.Snapshot(nil)
+	}
+	return j.encodeState(s), nil
+}
+
+// encodeState adds what is mapped and the versions of pages and sectors to a state, and encodes it.
+func (j *player) encodeState(s luggage) []byte {
 	for _, m := range j.maps.ranges {
 		s.Maps = append(s.Maps, Span{m.addr, m.length})
 	}
@@ -60,7 +70,7 @@ func (j *job) exportState(p *pcomponent.Process, seconds float64) ([]byte, error
 	out := make([]byte, 0, 4+len(head)+len(bulk))
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(head)))
 	out = append(out, head...)
-	return append(out, bulk...), nil
+	return append(out, bulk...)
 }
 
 // parseState takes a state apart: what exportState gave.
@@ -113,6 +123,7 @@ func (j *job) importState(s *luggage, bulk []byte) error {
 	j.maps.brk = s.Brk
 	j.at, j.began, j.late, j.shown, j.parts, j.ran = s.At, s.Began, s.Late, s.Shown, s.Parts, s.Seconds
 	j.done.Store(s.Done)
+	j.issued, j.keepState = s.Done, s.Keep
 	j.requests.Store(s.Requests)
 	for i := range s.Parts {
 		j.hitsBefore += s.Parts[i].Counters.Hits
@@ -130,5 +141,9 @@ func (j *job) adopt(p *pcomponent.Process) error {
 		}
 	}
 	j.proc.Store(p)
-	return nil
+	if !j.spec.Checkpoints.On {
+		return nil
+	}
+	head := checkpoint.KeeperHead{Epoch: j.spec.Epoch, From: j.from, State: j.keepState}
+	return j.keepBy(p, p.Volume(j.spec.Store.ID), head)
 }

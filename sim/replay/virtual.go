@@ -12,6 +12,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/gmanagers/admission"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/check"
 	"splitkernel/sim/hardware"
@@ -62,6 +63,13 @@ type vprocess struct {
 	seconds float64
 	err     error
 	result  bool
+
+	store  *vcluster.Volume // of checkpoints
+	beside contents         // what its sectors hold
+	made   uint64           // checkpoints
+	coming *brought         // a checkpoint that has been read
+	next   *brought         // the process goes on as this
+	lostAt time.Duration
 
 	warnings []string // of what could not be given back
 
@@ -150,6 +158,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 	}
 	defer c.Close()
 	alone := vnode{v: v.v, spec: v.spec, info: v.info, path: v.path, total: v.total, digest: v.digest, hosts: []wire.NodeID{}}
+	alone.spec.Checkpoints = Checkpoints{}
 	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, nil)
 	if err := c.Run(0); err != nil {
 		return 0, err
@@ -263,10 +272,21 @@ func (p *vprocess) place() error {
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = place.PID, place.Epoch, place.Home.RegionBytes
 	v.spec.Home = wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}
 	p.spec = v.spec
+	if p.spec.Checkpoints.On {
+		p.beside.sectors = map[uint64][]content{}
+		p.c.Saves(p.spec.PID, p)
+	}
 	for i, vol := range place.Volumes {
-		v.volumes, v.names = append(v.volumes, vol), append(v.names, v.info.Volumes[i].Name)
-		if err := p.c.CreateVolume(p.y, place.Node, p.volumeAt(vol, v.wanted().Volumes[i].Name)); err != nil {
-			return fmt.Errorf("volume %s at %s: %w", v.info.Volumes[i].Name, vol.Storage, err)
+		v.volumes, v.names = append(v.volumes, vol), append(v.names, v.volumeName(i))
+		make := func() error { return p.c.CreateVolume(p.y, place.Node, p.volumeAt(vol, v.wanted().Volumes[i].Name)) }
+		err := make()
+		if err != nil && !p.c.Runs(place.Node) { // it was to ask, and live nobody's death keeps the run from asking
+			if err = make(); wire.KindOf(err) == wire.KindExists {
+				err = nil
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("volume %s at %s: %w", v.volumeName(i), vol.Storage, err)
 		}
 	}
 	return nil
@@ -304,28 +324,57 @@ func (p *vprocess) run() {
 	}
 }
 
-func (p *vprocess) replay() (err error) {
-	p.p, err = p.c.Open(p.y, vcluster.ProcessOptions{
+func (p *vprocess) openOptions() vcluster.ProcessOptions {
+	return vcluster.ProcessOptions{
 		PID: p.spec.PID, Epoch: p.spec.Epoch, Name: p.spec.Name, Node: p.v.place.Node, Home: p.spec.Home, Threads: p.spec.Threads, ExCache: p.excache(), Local: p.local,
 		Carry: p.carry,
-	})
-	if err != nil {
+	}
+}
+
+// begin opens the process and attaches its volumes.
+func (p *vprocess) begin() (err error) {
+	if p.p, err = p.c.Open(p.y, p.openOptions()); err != nil {
 		return err
 	}
-	p.result = true
-	began := p.y.Now()
+	p.result, p.volumes = true, nil
 	for i, vol := range p.v.volumes {
 		v, err := p.p.Attach(p.y, p.volumeAt(vol, p.v.names[i]))
 		if err != nil {
 			return err
 		}
+		if i == len(p.v.info.Volumes) {
+			p.keepBy(v, checkpoint.NewKeeper(p.spec.Checkpoints.options(), p.spec.Epoch))
+			continue
+		}
 		p.volumes = append(p.volumes, &volume{blocks: virtualBlocks{v, p}, sectors: check.NewSectors(vol.Volume), buf: make([]byte, 0, MaxRequestBytes)})
 	}
-	for err == nil && p.at.Repeat < p.spec.Repeat {
-		err = p.once(virtualMemory{p}, p.at.Repeat == p.spec.Repeat-1)
+	return nil
+}
+
+func (p *vprocess) replay() (err error) {
+	began := p.y.Now()
+	err = p.begin()
+	for again := true; again; {
+		for err == nil && p.at.Repeat < p.spec.Repeat {
+			err = p.once(virtualMemory{p}, p.at.Repeat == p.spec.Repeat-1)
+		}
+		if err == nil {
+			err = p.p.Drain(p.y)
+		}
+		if again = err != nil && p.spec.Checkpoints.On && p.awaited(); !again {
+			break
+		}
+		if p.next != nil {
+			err = p.goOn()
+			continue
+		}
+		if p.p != nil {
+			p.p.Abandon()
+		}
+		err = p.begin()
 	}
-	if err == nil {
-		err = p.p.Drain(p.y)
+	if p.p == nil {
+		return err
 	}
 	p.seconds = (p.y.Now() - began).Seconds()
 	if cerr := p.p.Close(p.y); cerr != nil {
@@ -443,6 +492,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model
 		if local[i] > 0 && p.err == nil {
 			d.Slowdown = p.seconds / local[i]
 		}
+		d.Checkpoints = p.made
 		d.Counters = own.counters()
 		s.VNodes = append(s.VNodes, d)
 	}

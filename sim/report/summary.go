@@ -120,8 +120,24 @@ type VNode struct {
 	Late        uint64      `json:"activations_during_run"` // of them, after the first access
 	// Of a virtual run: how long it takes with all memory at hand, and Seconds as a multiple of that.
 	LocalSeconds float64 `json:"local_seconds,omitempty"`
-	Slowdown     float64 `json:"slowdown,omitempty"`
+	// Checkpoints that are durable, the beginning included, and the times it went on from one.
+	Checkpoints uint64    `json:"checkpoints,omitempty"`
+	Restarts    []Restart `json:"process_restarts,omitempty"`
+	Slowdown    float64   `json:"slowdown,omitempty"`
 	Counters
+}
+
+// Restart is a process that went on from a checkpoint, because its pComponent was lost. What is counted of it elsewhere has each access
+// once, as the process of the checkpoint and since made it; what was repeated is counted here and nowhere else.
+type Restart struct {
+	From             wire.NodeID `json:"from"`
+	To               wire.NodeID `json:"to"`
+	Epoch            wire.Epoch  `json:"epoch"` // of the process
+	Checkpoint       uint64      `json:"checkpoint"`
+	LostAtSeconds    float64     `json:"lost_at_seconds"` // when it answered last
+	BackAtSeconds    float64     `json:"back_at_seconds"` // when it answered again
+	AccessesRepeated uint64      `json:"accesses_repeated"`
+	RequestsRepeated uint64      `json:"block_requests_repeated"`
 }
 
 // Component is what one component did for all vNodes.

@@ -41,6 +41,7 @@ func WriteTable(w io.Writer, s *Summary) error {
 	}
 	tw.Flush()
 	b.WriteByte('\n')
+	restarted(&b, s)
 	moved(&b, s)
 	wrong(&b, s)
 	failures(&b, s)

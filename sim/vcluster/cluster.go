@@ -142,10 +142,11 @@ type Cluster struct {
 	full      map[int32]time.Duration // until when devices are full, by node
 	due       int                     // faults, and ends of faults, that are to come
 	restarts  int
-	dropped   uint64     // things that nobody owned
-	members   members    // who sends heartbeats
-	replayed  *replayed  // of Options.Placed, or nil
-	metered   bool       // somebody balances, so components measure what things bear
+	dropped   uint64    // things that nobody owned
+	members   members   // who sends heartbeats
+	replayed  *replayed // of Options.Placed, or nil
+	metered   bool      // somebody balances, so components measure what things bear
+	savers    map[wire.PID]Saver
 	ordered   []Ordered  // of Options.Orders
 	awaits    []awaited  // of When
 	did       Doing      // when phased looked last
@@ -186,7 +187,7 @@ func New(o Options) (*Cluster, error) {
 		b := drainsOnly()
 		o.Balance = &b
 	}
-	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}, cuts: map[pair]int{}}
+	c := &Cluster{o: o, clock: vtime.New(), byID: map[wire.NodeID]int32{}, cuts: map[pair]int{}, savers: map[wire.PID]Saver{}}
 	c.costs = newCosts(&c.o)
 	c.run = c.clock.Handle("continue", func(who uint32) {
 		f := *c.later.at(who)

@@ -29,6 +29,8 @@ type compute struct {
 	slow  units.Ratio // how many times longer they take
 	cores int
 
+	revivals map[wire.PID]*revival // processes that were restarted here, or are
+
 	moving *computeMoves // what moves to and from it; nil if nothing did
 }
 
@@ -102,6 +104,8 @@ type Process struct {
 	waited   time.Duration // of its threads, in faults
 	blocked  time.Duration // in block requests
 	heat     processHeat
+	moved    bool         // since Moved was asked: a vRegion or the home
+	owners   []wire.Owner // of one that is brought back, as its home told
 }
 
 // Thread makes the accesses of one thread.
@@ -156,25 +160,12 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	if err := c.gm.ended[o.PID]; err != nil {
 		return nil, err // ended for another before it began
 	}
-	cache, err := excache.New(o.ExCache)
+	p, err := n.newProcess(o)
 	if err != nil {
-		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
-	}
-	fo := c.o.Fault
-	fo.Threads, fo.RegionBytes = o.Threads, c.o.RegionBytes
-	core, err := fault.New(fo, cache)
-	if err != nil {
-		return nil, fmt.Errorf("process %s: %w", o.Name, err)
+		return nil, err
 	}
 	if room := n.o.ExCacheBytes / wire.PageSize; !o.Local && n.lines+uint64(o.ExCache.Lines) > room {
 		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, o.ExCache.Lines, o.Name, room-n.lines, room)
-	}
-	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, opened: c.clock.Now(), volumes: map[wire.VolumeID]*Volume{}, traps: processor.NewFaults(c.o.Hardware.Processor)}
-	p.idle.Name = "an acknowledgement of a flush"
-	for i := range o.Threads {
-		t := &Thread{p: p, core: core, costs: c.costs, n: n, alone: o.Threads == 1, id: i}
-		t.wake.Name = fmt.Sprintf("a page of process %s, thread %d", o.Name, i)
-		p.threads = append(p.threads, t)
 	}
 	n.lines += uint64(o.ExCache.Lines)
 	n.procs[o.PID] = p
@@ -189,13 +180,38 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 	return p, nil
 }
 
+// newProcess makes a process that nobody knows yet.
+func (n *compute) newProcess(o ProcessOptions) (*Process, error) {
+	c := n.c
+	cache, err := excache.New(o.ExCache)
+	if err != nil {
+		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
+	}
+	fo := c.o.Fault
+	fo.Threads, fo.RegionBytes = o.Threads, c.o.RegionBytes
+	core, err := fault.New(fo, cache)
+	if err != nil {
+		return nil, fmt.Errorf("process %s: %w", o.Name, err)
+	}
+	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, opened: c.clock.Now(), volumes: map[wire.VolumeID]*Volume{}, traps: processor.NewFaults(c.o.Hardware.Processor)}
+	p.idle.Name = "an acknowledgement of a flush"
+	for i := range o.Threads {
+		t := &Thread{p: p, core: core, costs: c.costs, n: n, alone: o.Threads == 1, id: i}
+		t.wake.Name = fmt.Sprintf("a page of process %s, thread %d", o.Name, i)
+		p.threads = append(p.threads, t)
+	}
+	return p, nil
+}
+
 func (p *Process) forget() {
 	p.closed = true
 	if p.halt != nil {
 		p.halt.stopped.Wake()
 	}
 	p.idle.Broadcast()
-	delete(p.n.procs, p.o.PID)
+	if p.n.procs[p.o.PID] == p { // else it goes on here already
+		delete(p.n.procs, p.o.PID)
+	}
 	p.n.lines -= uint64(p.o.ExCache.Lines)
 	p.n.running(-p.o.Threads)
 }

@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/lost"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
 )
@@ -38,6 +39,8 @@ type vigil struct {
 	next    [wire.GSM + 1]time.Duration      // when the next member may become silent
 	looks   time.Duration                    // when the leaders look at who may have ended, besides each vigilInterval
 	ended   uint64                           // lost vNodes
+
+	restarts *restart.Driver
 }
 
 // begin has every manager listen, and their leader look.
@@ -74,6 +77,7 @@ func (g *managers) lead() {
 	}
 	clear(g.vigil.tidings[:])
 	g.vigil.lost, g.vigil.gating = lost.New(lost.Patience), false
+	g.vigil.restarts = restart.New()
 }
 
 // reborn has a manager that was started again know nothing of who was heard.
@@ -154,6 +158,7 @@ func (g *managers) watchOver() {
 	g.gates()
 	g.keeper.look()
 	g.endLost()
+	g.bringBack()
 	for _, k := range groups {
 		g.sweep(k)
 	}

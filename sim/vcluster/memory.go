@@ -59,7 +59,7 @@ func (m *memory) page(i uint32) (waits bool) {
 	if q.op != wire.OpFlush {
 		if m.red != nil && m.red.waitsForPage(i) {
 			waits = true
-		} else if q.err = m.miss(q.p.o.PID, q.page, q.epoch, &q.stamp); q.err == nil {
+		} else if q.err = m.miss(q.p.o.PID, q.p.o.Epoch, q.page, q.epoch, &q.stamp); q.err == nil {
 			q.back = z.Page
 		}
 	}
@@ -87,10 +87,13 @@ func (m *memory) refuse(err error) *wire.Error {
 	return asWire(err)
 }
 
-func (m *memory) miss(pid wire.PID, page wire.PageNo, epoch wire.Epoch, to *Stamp) *wire.Error {
+func (m *memory) miss(pid wire.PID, process wire.Epoch, page wire.PageNo, epoch wire.Epoch, to *Stamp) *wire.Error {
 	slot, v := m.owners.Check(pid, page, epoch)
 	if v != vregion.Serve {
 		return m.refuse(m.owners.Error(v, pid, page, epoch))
+	}
+	if m.owners.Superseded(slot, process) {
+		return m.refuse(m.owners.SupersededError(slot, process))
 	}
 	if m.red != nil {
 		if err := m.red.primary.Lost(slot, page); err != nil {
@@ -122,6 +125,9 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) (uint32, 
 	if m.red != nil && m.red.primary.Flushing(slot, f.Page, process, f.ID) {
 		m.flushes++
 		return slot, nil
+	}
+	if m.owners.Superseded(slot, process) {
+		return 0, m.refuse(m.owners.SupersededError(slot, process))
 	}
 	frame, act := m.store.Flush(slot, pid, f.Page, process, f.ID, 0)
 	switch act {
@@ -188,7 +194,11 @@ func (m *memory) performHome(out []vregion.Effect) {
 }
 
 func (m *memory) ownsIt(e *vregion.Effect) bool {
-	return (e.Kind == vregion.MapAt || e.Kind == vregion.UnmapAt || e.Kind == vregion.ExitAt) && e.Owner.Node == m.o.ID
+	switch e.Kind {
+	case vregion.MapAt, vregion.UnmapAt, vregion.ExitAt, vregion.CutAt, vregion.RollbackAt:
+		return e.Owner.Node == m.o.ID
+	}
+	return false
 }
 
 // effect performs an effect elsewhere, or here after a pause.
@@ -218,6 +228,16 @@ func (m *memory) effect(e vregion.Effect) {
 		control(m.c, wire.OpProcessExit, m.no, to, e.Exit, func(q wire.ProcessExitReq, reply func(struct{}, error)) {
 			m.c.nodes[to].(*memory).ownerExit(q.PID)
 			reply(struct{}{}, nil)
+		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
+	case vregion.CutAt:
+		to := m.c.node(e.Owner.Node)
+		control(m.c, wire.OpRegionCut, m.no, to, e.Cut, func(q wire.RegionCutReq, reply func(struct{}, error)) {
+			reply(struct{}{}, m.c.nodes[to].(*memory).regionCut(q, e.Owner.Epoch))
+		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
+	case vregion.RollbackAt:
+		to := m.c.node(e.Owner.Node)
+		control(m.c, wire.OpRegionRollback, m.no, to, e.Rollback, func(q wire.RegionRollbackReq, reply func(struct{}, error)) {
+			reply(struct{}{}, m.c.nodes[to].(*memory).regionRollback(q, e.Owner.Epoch))
 		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
 	case vregion.TellClient:
 		m.tellClient(&e, done)
@@ -266,6 +286,10 @@ func (m *memory) ownerHere(e *vregion.Effect, done func(vregion.Result)) {
 	case vregion.ExitAt:
 		m.ownerExit(e.PID)
 		done(vregion.Result{})
+	case vregion.CutAt:
+		done(vregion.Result{Err: m.regionCut(e.Cut, e.Owner.Epoch)})
+	case vregion.RollbackAt:
+		done(vregion.Result{Err: m.regionRollback(e.Rollback, e.Owner.Epoch)})
 	}
 }
 
@@ -323,7 +347,33 @@ func (m *memory) ownerExit(pid wire.PID) {
 	}
 }
 
+func (m *memory) regionCut(q wire.RegionCutReq, epoch wire.Epoch) error {
+	slot, ok, err := m.owners.Cut(q, epoch)
+	if ok {
+		m.store.Cut(slot, q.Cut)
+	}
+	return err
+}
+
+func (m *memory) regionRollback(q wire.RegionRollbackReq, epoch wire.Epoch) error {
+	slot, ok, err := m.owners.Rollback(q, epoch)
+	if ok {
+		_, _, err = m.store.Rollback(slot, q.Cut)
+	}
+	return err
+}
+
 // What processes ask of their home.
+
+func (m *memory) processCut(q wire.ProcessCutReq, done func(struct{}, error)) {
+	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.Cut(call, q, out) }, func(e vregion.Effect) { done(struct{}{}, e.Err) })
+}
+
+func (m *memory) processRollback(q wire.ProcessRollbackReq, done func(wire.ProcessRollbackRep, error)) {
+	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.Rollback(call, q, out) }, func(e vregion.Effect) {
+		done(wire.ProcessRollbackRep{HeapEnd: e.Rep.Addr, Owners: e.Rep.Owners}, e.Err)
+	})
+}
 
 func (m *memory) open(q wire.ProcessOpenReq, done func(struct{}, error)) {
 	m.homeOp(func(call uint64, out []vregion.Effect) []vregion.Effect { return m.home.OpenBacked(call, q, out) }, func(e vregion.Effect) { done(struct{}{}, e.Err) })

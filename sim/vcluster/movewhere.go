@@ -104,6 +104,7 @@ func (g *managers) asked(y *vtime.Proc, from int32, k wire.Manager, id uint64, i
 func (n *compute) regionSwitch(q wire.RegionSwitchReq) error {
 	if p := n.procs[q.PID]; p != nil && p.n == n {
 		p.perform(p.core.OwnerMoved(n.c.clock.Now(), q.Owner, p.out[:0]))
+		p.moved = true
 		return nil
 	}
 	if a := n.arrives(q.PID); a != nil {
@@ -125,6 +126,9 @@ func (n *compute) homeSwitch(q wire.HomeSwitchReq) error {
 	}
 	if q.Home.Epoch > known.Epoch {
 		*known = q.Home
+		if p := n.procs[q.PID]; p != nil {
+			p.moved = true
+		}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 func (g *managers) toGPM(client, seq uint64, q gpm.Request, done func(gpm.Result, error)) {
 	cmd := gpm.Command{Client: client, Seq: seq, Stamp: g.stamp("", 0), Request: q}
 	switch q.Op {
-	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt, gpm.OpBegin, gpm.OpNode:
+	case gpm.OpAdmit, gpm.OpQueue, gpm.OpPreempt, gpm.OpBegin, gpm.OpNode, gpm.OpRestart:
 		cmd.Stamp, cmd.Coordinator = g.stamp(g.c.o.Managers.GPMPolicy, wire.GPM), g.core.ID()
 	}
 	g.logs[wire.GPM].propose(entry{len(cmd.Encode()), func() func() {

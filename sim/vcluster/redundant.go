@@ -591,7 +591,7 @@ func (r *redundant) waitsForPage(i uint32) bool {
 	}
 	call := r.call(func(*wire.Error) {
 		q := c.msgs.at(i)
-		if q.err = m.miss(pid, page, epoch, &q.stamp); q.err == nil {
+		if q.err = m.miss(pid, q.p.o.Epoch, page, epoch, &q.stamp); q.err == nil {
 			q.back += c.o.Sizes.Page - c.o.Sizes.Ack
 		}
 		c.reply(i)

@@ -200,6 +200,7 @@ func (v *Volume) attach(y *vtime.Proc, n *compute) error {
 		o := v.o
 		to := c.node(o.Cache)
 		q := o.attach(addr(n.o.ID))
+		q.Process = v.p.o.Epoch
 		_, err := controlling(y, c, wire.OpVolumeAttach, n.no, to, q, func(q wire.VolumeAttachReq, done func(struct{}, error)) {
 			c.nodes[to].(*memory).attach(q, func(err error) { done(struct{}{}, err) })
 		})
@@ -229,7 +230,7 @@ func (v *Volume) detach(y *vtime.Proc) error {
 	for {
 		at := v.o
 		to := p.c.node(at.Cache)
-		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
+		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch, Process: p.o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			p.c.nodes[to].(*memory).detach(q, func(err error) { done(struct{}{}, err) })
 		})
 		if v.o.Cache == at.Cache && v.o.Epoch == at.Epoch {
@@ -319,7 +320,7 @@ func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) er
 // start sends one part.
 func (v *Volume) start(op wire.Op, offset uint64, n int, data *sectors, done func(error)) {
 	p := v.p
-	k := wire.Block{Volume: v.o.ID, VolumeEpoch: v.o.Epoch, Offset: offset, Length: uint32(n), PID: p.o.PID}
+	k := wire.Block{Volume: v.o.ID, VolumeEpoch: v.o.Epoch, Offset: offset, Length: uint32(n), PID: p.o.PID, Process: p.o.Epoch}
 	if op != wire.OpBlockFlush {
 		v.version++
 		k.Version = v.version
