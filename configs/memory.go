@@ -85,6 +85,9 @@ func (m Memory) validate(fs *faults, prefix string) {
 	for _, f := range admission.MemoryFaults(m.Policy()) {
 		fs.add(prefix+f.Key, "%s", f.Text)
 	}
+	if why := admission.NotKept(m.Policy()); why != "" {
+		fs.add(prefix+"replication", "%s", why)
+	}
 }
 
 // Fits reports what a cluster cannot do for the workload: copies of which there are more than it has mComponents.

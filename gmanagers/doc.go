@@ -9,7 +9,7 @@
 // While it leads GPM it also looks after the vNodes that wait for room, and stops those that are ended for others (queue.go).
 //
 // It opens no listener: the composition root puts Handler into the process's one netlayer.Server, beside nothing else
-// that serves OpPropose, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk, OpProbe or OpNodeStats. That server needs at least
+// that serves OpPropose, OpReadmit, OpQuery, OpHeartbeat, OpRaft, OpRaftChunk, OpProbe or OpNodeStats. That server needs at least
 // MinWorkers workers, because each proposal and each admission holds one until it ends.
 //
 // While it leads GPM it also performs what the pure package admission decides, so that a vNode gets its parts of all three

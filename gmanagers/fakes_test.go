@@ -39,7 +39,7 @@ type fake struct {
 	holds  map[movelist.Thing]wire.Epoch
 	moves  map[wire.MoveID]*fakeMove
 	forgot map[wire.Manager]*wire.Forgotten
-	deaf   bool // it does not answer to moves
+	deaf   bool             // it does not answer to moves
 	asked  int              // volume_config
 	told   []wire.SwitchReq // cache_switch
 	cancel context.CancelFunc
@@ -170,6 +170,8 @@ func (f *fake) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		return f.begin(q)
 	case wire.OpVolumeAttach, wire.OpVolumeConfig, wire.OpVolumeCreate, wire.OpCacheSwitch:
 		return f.volume(req, rep)
+	case wire.OpRegionRecover, wire.OpRegionConfig, wire.OpHomeRecover, wire.OpHomeConfig:
+		return f.redundant(req, rep)
 	}
 	var ref wire.MoveRef
 	if err := wire.Unmarshal(req.Body, &ref); err != nil {

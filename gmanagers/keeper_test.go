@@ -68,7 +68,10 @@ func TestCopiesAndBufferCachesAreKept(t *testing.T) {
 	if err := cl.Drain(within(t), wire.RoleStorage, v.Replicas[1].Node); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "another copy is there again", func() bool { b := now(); return b.Whole() && !b.StoredAt(v.Replicas[1].Node) && b.Confirmed == b.Config })
+	until(t, "another copy is there again", func() bool {
+		b := now()
+		return b.Whole() && !b.StoredAt(v.Replicas[1].Node) && b.Confirmed == b.Config
+	})
 	if b := now(); b.Config != 5 || b.Epoch != 1 {
 		t.Errorf("configuration %d, epoch %d; want 5 and 1", b.Config, b.Epoch)
 	}
@@ -79,7 +82,10 @@ func TestCopiesAndBufferCachesAreKept(t *testing.T) {
 		w.unflushed = lost
 		w.mu.Unlock()
 		dies(before.Cache)
-		until(t, "the buffer cache is elsewhere", func() bool { b := now(); return b.Cache != before.Cache && !b.Recached && (b.Lost == wire.MoveCache) == lost })
+		until(t, "the buffer cache is elsewhere", func() bool {
+			b := now()
+			return b.Cache != before.Cache && !b.Recached && (b.Lost == wire.MoveCache) == lost
+		})
 		b := now()
 		w.mu.Lock()
 		told := slices.Clone(w.nodes[p.Node].told)

@@ -154,8 +154,27 @@ func same(known, told string) (string, bool) {
 		return told, true
 	case told == anywhere:
 		return known, true
+	case recached(known, told):
+		return told, true
 	}
 	return known, known == told
+}
+
+// recached reports whether a volume of GSM may have been given another buffer cache between the two, as GSM does by itself when its mComponent
+// has registered again: under an epoch that is 3 higher each time, and the volume is where it was.
+func recached(known, told string) bool {
+	var a, b struct {
+		volume, epoch int
+		rest          string
+	}
+	na, _ := fmt.Sscanf(known, "%d@%d:%s", &a.volume, &a.epoch, &a.rest)
+	nb, _ := fmt.Sscanf(told, "%d@%d:%s", &b.volume, &b.epoch, &b.rest)
+	if na != 3 || nb != 3 {
+		return false
+	}
+	was, _, _ := strings.Cut(a.rest, ":")
+	is, _, _ := strings.Cut(b.rest, ":")
+	return a.volume == b.volume && was == is && b.epoch > a.epoch && (b.epoch-a.epoch)%3 == 0
 }
 
 // with enters the owner of a vRegion, which must be the one that it has, if any.
@@ -259,6 +278,18 @@ func TestModelTellsRightFromWrong(t *testing.T) {
 		"what is freed is not placed again": {
 			[]line{placeAt(1, 2, "m1"), freeAt(3, 4), op(5, 6, asked{verb: place}, answered{refused: wire.KindStale})},
 			[]line{placeAt(1, 2, "m1"), freeAt(3, 4), placeAt(5, 6, "m1")},
+		},
+		"a volume may be given another buffer cache under a newer epoch": {
+			[]line{placeAt(1, 2, "5@1:s1:x1"), lookAt(3, 4, "5@4:s1:x2", ""), lookAt(5, 6, "5@10:s1:x1", "")},
+			[]line{placeAt(1, 2, "5@1:s1:x1"), lookAt(3, 4, "5@4:s1:x2", ""), lookAt(5, 6, "5@1:s1:x1", "")},
+		},
+		"and stays where it is stored": {
+			[]line{placeAt(1, 2, "5@1:s1:x1"), lookAt(3, 4, "5@1:s1:x1", "")},
+			[]line{placeAt(1, 2, "5@1:s1:x1"), lookAt(3, 4, "5@4:s2:x1", "")},
+		},
+		"and has another epoch then": {
+			[]line{placeAt(1, 2, "5@1:s1:x1"), lookAt(3, 4, "5@1:s1:x1", "")},
+			[]line{placeAt(1, 2, "5@1:s1:x1"), lookAt(3, 4, "5@1:s1:x2", "")},
 		},
 		"what was answered is there": {
 			[]line{nothing(1, 3), placeAt(2, 4, "m1")},

@@ -118,13 +118,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 	case wire.OpOwners:
 		return homeCall(c, req, rep, (*vregion.TapedHome).Owners)
 	case wire.OpProcessOpen:
-		var m wire.ProcessOpenReq
-		if err := wire.Unmarshal(req.Body, &m); err != nil {
-			return err
-		}
-		c.homeMu.Lock()
-		defer c.homeMu.Unlock()
-		return c.home.Open(m)
+		return decoded(req, c.openProcess)
 	case wire.OpProcessExit:
 		return c.exit(req)
 	case wire.OpRegionMap:
@@ -258,6 +252,17 @@ func laterUnmap(req *netlayer.Request) func(freed uint64, err error) {
 		return nil
 	}
 	return func(freed uint64, err error) { d.Answer(wire.Marshal(wire.MunmapRep{Freed: freed}), err) }
+}
+
+// openProcess makes this the home of a process, or hears that the process is opened anew: answered when the backup of the home knows it too.
+func (c *Component) openProcess(q wire.ProcessOpenReq) error {
+	if err := c.homeSlot(c.waits, "memory maps wait for GMM or owners"); err != nil {
+		return err
+	}
+	defer func() { <-c.waits }()
+	return c.homeOp(func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect {
+		return h.OpenBacked(call, q, out)
+	}).Err
 }
 
 // homeCall decodes a request of a memory map, gives it to the home and encodes the reply.

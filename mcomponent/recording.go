@@ -5,6 +5,8 @@ import (
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
 	quorum "splitkernel/scomponent/replica"
@@ -21,6 +23,9 @@ func (c *Component) record() {
 	c.home.Record(r.Open(vregion.HomeTapeKind, wire.Marshal(&vregion.HomeTapeHead{Node: node, Options: c.o.vregion()})))
 	c.taker.Record(r.Open(migrate.TakerTapeKind, wire.Marshal(&migrate.TakerTapeHead{Node: node, What: "vRegions", Options: c.o.Migrate})))
 	c.homeTaker.Record(r.Open(migrate.TakerTapeKind, wire.Marshal(&migrate.TakerTapeHead{Node: node, What: "memory maps", Options: c.o.Migrate})))
+	p, h := c.replicas.primary, c.replicas.holder
+	p.Record(r, p.Primary, replica.PrimaryTapeKind, &replica.PrimaryTapeHead{Node: node, Options: c.o.replica()})
+	h.Record(r, h.Holder, replica.HolderTapeKind, &replica.HolderTapeHead{Node: node, RegionBytes: c.o.RegionBytes, Options: c.o.replica()})
 	c.cache.Record(r.Open(buffercache.TapeKind, wire.Marshal(&buffercache.TapeHead{Node: node, Options: c.o.buffercache()})))
 }
 
@@ -29,6 +34,15 @@ func (c *Component) recordGiver(g *migrate.TapedGiver, first wire.PageNo, pages 
 	if r := c.o.Recorder; r != nil {
 		g.Record(r.Open(migrate.GiverTapeKind, wire.Marshal(g.TapeHead(c.o.Node, first, pages))))
 	}
+}
+
+// newRecovery makes the core of a recovery, and begins its tape. The lock is held.
+func (c *Component) newRecovery(h recovery.TapeHead) *recovery.Taped {
+	r := &recovery.Taped{Recovery: recovery.New(h.Options, h.Req, h.Slot, h.First, h.Pages, h.Addr)}
+	if c.o.Recorder != nil {
+		r.Record(c.o.Recorder, r.Recovery, recovery.TapeKind, &h)
+	}
+	return r
 }
 
 // recordCacheMove begins the tape of the move of a buffer cache that holds so many dirty blocks. Nobody knows the move yet.

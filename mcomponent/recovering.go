@@ -17,7 +17,7 @@ import (
 // component; each message has one of its own, of which the core bounds the number. All fields are under Component.mu.
 type regionRecovery struct {
 	c       *Component
-	r       *recovery.Recovery
+	r       *recovery.Taped
 	slot    uint32
 	waiters map[uint64]lateMiss
 	last    uint64 // number of a waiter
@@ -63,7 +63,7 @@ func (c *Component) recoverRegion(q wire.RegionRecoverReq) (wire.RegionRecoverRe
 		return wire.RegionRecoverRep{}, err
 	}
 	_, first, pages := c.owners.Bounds(slot)
-	v := &regionRecovery{c: c, r: recovery.New(c.o.recovery(), q, slot, first, pages, string(c.o.Addr)), slot: slot, waiters: map[uint64]lateMiss{}, wake: make(chan struct{}, 1)}
+	v := &regionRecovery{c: c, r: c.newRecovery(recovery.TapeHead{Options: c.o.recovery(), Req: q, Slot: slot, First: first, Pages: pages, Addr: string(c.o.Addr)}), slot: slot, waiters: map[uint64]lateMiss{}, wake: make(chan struct{}, 1)}
 	c.recoveries[slot] = v
 	v.perform(v.r.Begin(c.now(), nil))
 	c.wg.Go(v.run)

@@ -1,6 +1,7 @@
 package mcomponent
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -81,8 +82,7 @@ func benchRebuild(b *testing.B, recovered bool) {
 		}
 		cl.must(owner.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1}, nil))
 		if recovered {
-			owner.mu.Lock() // it does not know that it was replaced, as one that is dead
-			owner.mu.Unlock()
+			// It does not know that it was replaced, as one that is dead.
 			cl.must(owner.control(wire.OpProcessExit, wire.ProcessExitReq{PID: pid, Epoch: 1, Owner: true}, nil))
 		}
 		if i == 0 {
@@ -98,4 +98,91 @@ func benchRebuild(b *testing.B, recovered bool) {
 		b.ReportMetric(median(v), what)
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkFlushCopies measures flushes of pages of a vRegion with no, one and two copies, over unix sockets, with all components in this process: one at a
+// time, and 64 under way. floor is the same message to a handler that keeps nothing, measured in turns with the first; x/floor the ratio of the medians.
+func BenchmarkFlushCopies(b *testing.B) {
+	for copies := range 3 {
+		b.Run(fmt.Sprint(copies), func(b *testing.B) {
+			dir := b.TempDir()
+			cl := &cluster{t: b, disk: newDisk()}
+			for i := range copies + 1 {
+				id := wire.NodeID(fmt.Sprint("m", i+1))
+				cl.m = append(cl.m, cl.start(id, netlayer.Addr("unix:"+filepath.Join(dir, string(id))), func(o *Options) { *o = benchOptions(64 << 20) }))
+			}
+			_, addr, stop := serve(b, sink{}, wire.RoleMemory, "m9", netlayer.Addr("unix:"+filepath.Join(dir, "sink")))
+			defer stop()
+			raw := netlayer.NewPeer(addr, peerOptions(wire.RoleCompute, "p1"))
+			defer raw.Close()
+			p, owner := newClient(cl), cl.m[0]
+			r := wire.RegionNo(len(cl.m))
+			const pages = 8192
+			p.open(owner, 7, r, pages)
+			g := &gmm{t: b, cl: cl, client: p, pid: 7, region: r, home: owner, cfg: wire.RegionConfig{PID: 7, Region: r, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: uint32(copies)}}}
+			var holders []wire.Holder
+			for _, m := range cl.m[1:] {
+				holders = append(holders, holderOf(m, false))
+			}
+			if copies > 0 {
+				g.protect(owner, holders...)
+			}
+			page, version := filled(7), uint64(0)
+			sum := wire.Checksum(page)
+			first := wire.PageNo(uint64(r) << 30 / wire.PageSize)
+			fill := func(c *netlayer.Call) *netlayer.Call {
+				version++
+				f := wire.Flush{PID: 7, Page: first + wire.PageNo(version*2654435761%pages), OwnerEpoch: 1, ProcessEpoch: 1, Version: version}
+				c.Op, c.Body, c.Page, c.PageCRC, c.HavePageCRC = wire.OpFlush, f.Append(c.Body[:0]), page, sum, true
+				return c
+			}
+			var one netlayer.Call
+			do := func(to *netlayer.Peer, n int) (took []time.Duration) {
+				for range n {
+					began := time.Now()
+					if err := to.Do(fill(&one)); err != nil {
+						b.Fatal(err)
+					}
+					took = append(took, time.Since(began))
+				}
+				return took
+			}
+			do(owner.peer, 4096)
+			do(raw, 4096)
+			var flushes, floor []time.Duration
+			for left := b.N; left > 0; left -= 64 {
+				flushes, floor = append(flushes, do(owner.peer, 64)...), append(floor, do(raw, 64)...)
+			}
+			rate := func(to *netlayer.Peer) float64 {
+				var calls [64]netlayer.Call
+				began := time.Now()
+				for i := range b.N {
+					c := &calls[i%len(calls)]
+					if i >= len(calls) {
+						if err := to.Wait(c); err != nil {
+							b.Fatal(err)
+						}
+					}
+					if err := to.Start(fill(c)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for i := range min(b.N, len(calls)) {
+					if err := to.Wait(&calls[i]); err != nil {
+						b.Fatal(err)
+					}
+				}
+				return float64(b.N) / time.Since(began).Seconds()
+			}
+			many, most := rate(owner.peer), rate(raw)
+			f, fl := quantile(flushes, 0.5), quantile(floor, 0.5)
+			b.ReportMetric(f, "p50-µs")
+			b.ReportMetric(quantile(flushes, 0.99), "p99-µs")
+			b.ReportMetric(fl, "floor-p50-µs")
+			b.ReportMetric(f/fl, "x/floor")
+			b.ReportMetric(many, "flushes/s-64")
+			b.ReportMetric(many/most, "x/floor-64")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }

@@ -62,7 +62,7 @@ func (c *Component) link(addr string) *replicaLink {
 	return l
 }
 
-// put has an effect sent.
+// put has an effect sent, once the link is told that there is something.
 func (l *replicaLink) put(e replica.Effect) error {
 	if l.err != nil {
 		return l.err
@@ -70,7 +70,6 @@ func (l *replicaLink) put(e replica.Effect) error {
 	l.mu.Lock()
 	l.queue = append(l.queue, e)
 	l.mu.Unlock()
-	signal(l.wake)
 	return nil
 }
 

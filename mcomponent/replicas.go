@@ -12,11 +12,13 @@ import (
 // replicas is the redundancy of the vRegions that are served here, and what this component holds for others. It is under Component.mu
 // but for what has a lock of its own.
 type replicas struct {
-	primary *replica.Primary
-	holder  *replica.Holder
+	primary *replica.TapedPrimary
+	holder  *replica.TapedHolder
 	out     []replica.Effect // of the last event, used again for the next
 	waiters []waiter         // by the number that a core knows it under
 	free    []uint64         // of waiters
+	touched []*replicaLink   // that have something to send of which they do not know
+	batch   bool             // more will come: they are told when it has, so that it goes in one message
 	retry   chan struct{}    // capacity 1: a holder did not answer, so there may be a pause to wait for
 	retries bool             // the goroutine that waits for it runs
 
@@ -34,7 +36,7 @@ type waiter struct {
 func newReplicas(o Options) replicas {
 	ro := o.replica()
 	return replicas{
-		primary: replica.NewPrimary(ro), holder: replica.NewHolder(ro, o.Node, o.RegionBytes), retry: make(chan struct{}, 1),
+		primary: &replica.TapedPrimary{Primary: replica.NewPrimary(ro)}, holder: &replica.TapedHolder{Holder: replica.NewHolder(ro, o.Node, o.RegionBytes)}, retry: make(chan struct{}, 1),
 		links: map[string]*replicaLink{}, ended: make(chan struct{}),
 	}
 }
@@ -107,14 +109,31 @@ func (c *Component) performReplicas(out []replica.Effect) {
 		case replica.List:
 			out = r.primary.Listed(c.now(), e.Slot, c.store.Flushes(e.Slot), out)
 		default:
-			if err := c.link(e.To.Addr).put(*e); err != nil && e.Kind != replica.Drop {
+			l := c.link(e.To.Addr)
+			if err := l.put(*e); err == nil {
+				r.touched = append(r.touched, l)
+			} else if e.Kind != replica.Drop {
 				c.noteFailure()
 				out = r.primary.Answered(c.now(), e.ID, replica.Answer{Err: wireError(err)}, out)
 			}
 		}
 	}
+	if !r.batch {
+		r.tell()
+	}
 	clear(out)
 	r.out = out[:0]
+}
+
+// tell has the links send what they were given. The lock is held.
+func (r *replicas) tell() {
+	for i, l := range r.touched {
+		if i == 0 || l != r.touched[i-1] {
+			signal(l.wake)
+		}
+	}
+	clear(r.touched)
+	r.touched = r.touched[:0]
 }
 
 // answeredReplicas gives the core answers of a holder. The lock is not held.
@@ -122,6 +141,11 @@ func (c *Component) answeredReplicas(as []replicaAnswer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &c.replicas
+	r.batch = true
+	defer func() {
+		r.batch = false
+		r.tell()
+	}()
 	for i := range as {
 		a := &as[i]
 		if a.Err != nil {

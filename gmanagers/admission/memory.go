@@ -46,6 +46,14 @@ func MemoryFaults(p wire.MemoryPolicy) (out []MemoryFault) {
 	return out
 }
 
+// NotKept says why no mComponent of this release keeps a policy that the books can have; empty if they do.
+func NotKept(p wire.MemoryPolicy) string {
+	if p.Kind == wire.MemoryErasure {
+		return fmt.Sprintf("%v: no mComponent keeps shares yet, want %v, %v or %v", p.Kind, wire.MemoryLog, wire.MemoryNone, wire.MemorySync)
+	}
+	return ""
+}
+
 // CheckMemory says why no cluster can keep a policy, as an error of wire.KindBadRequest.
 func CheckMemory(p wire.MemoryPolicy) error {
 	var errs []error

@@ -86,7 +86,7 @@ func live(ms []wire.Member) []membership.Live {
 }
 
 func (w *world) stamp(policy string, ms []wire.Member) membership.Stamp {
-	return membership.Stamp{NowMS: int64(w.now), Policy: policy, Live: live(ms)}
+	return membership.Stamp{NowMS: int64(w.now), ClockMS: int64(w.now), Policy: policy, Live: live(ms)}
 }
 
 func (w *world) next() uint64 { w.seq++; return w.seq }

@@ -243,6 +243,28 @@ type VNodeDetail struct {
 	Progress *Progress `json:"progress,omitempty"` // of the process, if one was started and its pComponent tells
 	// ProgressError says why there is no progress, unless no process was started.
 	ProgressError string `json:"progress_error,omitempty"`
+	// Memory is how its memory survives the loss of mComponents; nil if it does not.
+	Memory *Redundancy `json:"memory,omitempty"`
+}
+
+// Redundancy is how the memory of a vNode survives, and how far it is with that.
+type Redundancy struct {
+	Replication string `json:"replication"` // log, sync or erasure
+	Copies      uint32 `json:"copies,omitempty"`
+	LogFull     string `json:"log_full,omitempty"` // block or skip
+	Data        uint32 `json:"data,omitempty"`
+	Parity      uint32 `json:"parity,omitempty"`
+	Backup      string `json:"backup,omitempty"` // of its home
+	Recovering  int    `json:"recovering"`       // home and vRegions that do not have everything again
+	Unprotected int    `json:"unprotected"`      // that have fewer copies in sync than they should
+	PagesDone   uint64 `json:"pages_done"`       // of what is being recovered and copied
+	Pages       uint64 `json:"pages"`
+}
+
+// Copy is what another mComponent has of a vRegion.
+type Copy struct {
+	Node   string `json:"node"`
+	InSync bool   `json:"in_sync"`
 }
 
 // Region is an active vRegion.
@@ -251,6 +273,9 @@ type Region struct {
 	Node      string        `json:"node"` // its owner
 	NodeEpoch uint32        `json:"node_epoch"`
 	Epoch     uint32        `json:"epoch"`
+	Copies    []Copy        `json:"copies,omitempty"`
+	// Recovering says that its owner does not have everything of it again.
+	Recovering bool `json:"recovering,omitempty"`
 }
 
 // Reserve is room for vRegions that is kept for a vNode.
@@ -352,10 +377,56 @@ func volumeOf(w admission.Volume) Volume {
 	return v
 }
 
+// redundancyOf tells how the memory of a process survives; nil if it does not.
+func redundancyOf(p *gmm.Process) *Redundancy {
+	m := p.Memory
+	if m.Kind == wire.MemoryNone {
+		return nil
+	}
+	out := &Redundancy{Replication: m.Kind.String(), Copies: m.Copies, Data: m.Data, Parity: m.Parity, PagesDone: p.Done, Pages: p.Pages}
+	if m.Kind == wire.MemoryLog {
+		if out.LogFull = "skip"; m.LogBlock {
+			out.LogFull = "block"
+		}
+	}
+	count := func(c *gmm.Copies, want int) {
+		switch {
+		case c == nil: // lost, which is told
+		case c.Recovering:
+			out.Recovering++
+			fallthrough
+		default:
+			inSync := 0
+			for _, h := range c.Holders {
+				if !h.Filling {
+					inSync++
+				}
+			}
+			if inSync < want {
+				out.Unprotected++
+			}
+		}
+	}
+	if count(p.Copies, 1); p.Copies != nil && len(p.Copies.Holders) > 0 {
+		out.Backup = string(p.Copies.Holders[0].Node)
+	}
+	for _, r := range p.Regions {
+		count(r.Copies, m.Holders())
+	}
+	return out
+}
+
 func regionsOf(p gmm.Process) (regions []Region, reserved []Reserve) {
 	regions, reserved = []Region{}, []Reserve{}
 	for _, r := range p.Regions {
-		regions = append(regions, Region{r.Region, string(r.Node), uint32(r.NodeEpoch), uint32(r.Epoch)})
+		g := Region{Region: r.Region, Node: string(r.Node), NodeEpoch: uint32(r.NodeEpoch), Epoch: uint32(r.Epoch)}
+		if r.Copies != nil {
+			g.Recovering = r.Copies.Recovering
+			for _, h := range r.Copies.Holders {
+				g.Copies = append(g.Copies, Copy{string(h.Node), !h.Filling})
+			}
+		}
+		regions = append(regions, g)
 	}
 	for _, r := range p.Reserved {
 		reserved = append(reserved, Reserve{string(r.Node), r.Regions})

@@ -217,6 +217,7 @@ func (a *API) vnode(q *request) (int, any, error) {
 	if len(homes) == 1 {
 		home = homes[0]
 		d.Regions, d.Reserved = regionsOf(home)
+		d.Memory = redundancyOf(&home)
 		if memories, err = a.o.Client.Members(q.ctx, wire.GMM); err != nil {
 			return 0, nil, err
 		}

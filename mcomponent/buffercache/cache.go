@@ -150,7 +150,7 @@ func (c *Cache) ReadsNow(k wire.Block) bool {
 // block that is not there.
 func (c *Cache) WritesNow(k wire.Block) bool {
 	v, err := c.serving(k)
-	if err != nil || k.Length == 0 || v.writeErr != nil {
+	if err != nil || k.Length == 0 || v.writeErr != nil && !v.req.Through {
 		return true
 	}
 	s, ok := c.index.Get(uint64(k.Volume), k.Offset/wire.PageSize)
@@ -166,6 +166,9 @@ func (c *Cache) WritesNow(k wire.Block) bool {
 }
 
 func (c *Cache) submit(r request, out []Effect) []Effect {
+	if v := c.volumes[r.k.Volume]; r.write && v != nil && v.req.Through {
+		v.writeErr = nil // its writers hear of each write what became of it, and each new one is another try
+	}
 	blocked, out := c.attempt(r, len(c.waiting) > 0, out)
 	if blocked {
 		if len(c.waiting) >= c.opt.MaxWaiters {
@@ -185,10 +188,7 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		err = wire.Errorf(wire.KindBadRequest, "volume %d: a block request of 0 bytes", r.k.Volume)
 	}
 	if err == nil && r.write && v.writeErr != nil {
-		switch err = v.writeErr; {
-		case v.req.Through: // its writers hear of each write what became of it
-			v.writeErr, err = nil, nil
-		case passes(err):
+		if err = v.writeErr; passes(err) {
 			v.writeErr = nil // who is refused has it tried again, or nobody would who never flushes
 		}
 	}

@@ -48,6 +48,8 @@ type world struct {
 	acked    [testVolumes + 1][testSectors]sector
 	epoch    [testVolumes + 1]wire.Epoch
 	up       [testVolumes + 1]bool
+	through  [testVolumes + 1]bool // writes are acknowledged once they are at the sComponents
+	copies   [testVolumes + 1]bool // there are several
 	calls    map[uint64]*pendingCall
 	ops      []op
 	lastCall uint64
@@ -63,6 +65,7 @@ func newWorld(t *rapid.T, opt Options) *world {
 		w.c = NewGrowing(opt)
 	}
 	for v := wire.VolumeID(1); v <= testVolumes; v++ {
+		w.through[v], w.copies[v] = rapid.Bool().Draw(t, "through"), rapid.Bool().Draw(t, "copies")
 		w.attach(v)
 	}
 	return w
@@ -71,7 +74,12 @@ func newWorld(t *rapid.T, opt Options) *world {
 func (w *world) attach(v wire.VolumeID) {
 	w.epoch[v]++
 	call := w.call(&pendingCall{kind: "attach", k: wire.Block{Volume: v}})
-	w.do(w.c.Attach(call, wire.VolumeAttachReq{Volume: v, Epoch: w.epoch[v], SizeBytes: testBlocks * wire.PageSize, Storage: "s1"}, nil))
+	req := wire.VolumeAttachReq{Volume: v, Epoch: w.epoch[v], SizeBytes: testBlocks * wire.PageSize, Storage: "s1", Through: w.through[v]}
+	if w.copies[v] {
+		req.Storage, req.Config, req.WriteQuorum, req.ReadQuorum = "", 1, 2, 1
+		req.Replicas = []wire.VolumeReplica{{Node: "s1", State: wire.ReplicaInSync}, {Node: "s2", State: wire.ReplicaInSync}}
+	}
+	w.do(w.c.Attach(call, req, nil))
 }
 
 func (w *world) call(p *pendingCall) uint64 {
@@ -104,6 +112,9 @@ func (w *world) do(out []Effect) {
 		case Reply:
 			w.reply(e)
 		case WriteStorage:
+			if _, rest := e.Mask.nextRun(); e.Copies != w.copies[e.Volume] || rest != 0 && !e.Copies {
+				w.t.Fatalf("a write-back of sectors %08b, to several copies %t", e.Mask, e.Copies)
+			}
 			w.ops = append(w.ops, op{e: e, data: w.slots[e.Slot]})
 		default:
 			w.ops = append(w.ops, op{e: e})
@@ -159,6 +170,9 @@ func (w *world) reply(e Effect) {
 		w.each(MaskOf(p.k), func(i int) {
 			a := &w.acked[v][base(p.k)+i]
 			*a = max(*a, p.version)
+			if got := w.store[v].now[base(p.k)+i]; w.through[v] && got < p.version {
+				w.t.Fatalf("a write of %+v was acknowledged with version %d at the sComponents, want %d", p.k, got, p.version)
+			}
 		})
 	case p.kind == "flush" || p.kind == "clean" || p.kind == "detach":
 		for i, a := range p.snapshot {

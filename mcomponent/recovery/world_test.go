@@ -11,6 +11,8 @@ import (
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -31,7 +33,7 @@ type node struct {
 	store   *pagestore.Store
 	primary *replica.Primary
 	holder  *replica.Holder
-	rec     *Recovery
+	rec     *Taped
 	frames  map[pagestore.Frame]uint64
 	file    map[wire.PageNo]uint64
 	slot    uint32
@@ -54,6 +56,7 @@ type world struct {
 	now               time.Duration
 	nodes             []*node
 	net               []packet
+	tapes             tapedtest.Tapes
 	lossy             bool
 	o                 Options
 	ro                replica.Options
@@ -220,7 +223,7 @@ func (w *world) read(h *node, q wire.ReplicaRead) pulled {
 }
 
 // perform does what a recovery wants.
-func (w *world) perform(n *node, r *Recovery, out []Effect) {
+func (w *world) perform(n *node, r *Taped, out []Effect) {
 	for _, e := range out {
 		answered := func(v any, err *wire.Error) {
 			a := Answer{Err: err}
@@ -450,7 +453,8 @@ func (w *world) manage() {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			n.rec = New(w.o, *q, slot, first, pages, "")
+			n.rec = &Taped{Recovery: New(w.o, *q, slot, first, pages, "")}
+			n.rec.Record(&w.tapes, n.rec.Recovery, TapeKind, &TapeHead{w.o, *q, slot, first, pages, ""})
 			w.perform(n, n.rec, n.rec.Begin(w.now, nil))
 		}
 		switch s := n.rec.Status(0, nil); s.State {
@@ -625,6 +629,13 @@ func TestWorlds(t *testing.T) {
 				t.Fatalf("page %d is version %d, %d was acknowledged", p, got, w.acked[p])
 			}
 		}
+		w.tapes.Again(t, w.rng, func(_ string, head []byte) (taped.Core, error) {
+			var h TapeHead
+			if err := wire.Unmarshal(head, &h); err != nil {
+				return nil, err
+			}
+			return h.New()
+		})
 		recovered += w.recovered
 		waited += w.waited
 		came += w.pulled

@@ -188,6 +188,10 @@ const (
 	Discard Action = 4 // free what is stored of the page, and acknowledge: as skipped if it came with bytes
 )
 
+func (a Action) String() string {
+	return [...]string{"?", "old", "store", "skip", "discard"}[min(int(a), 4)]
+}
+
 // find gives the vRegion of a request under a configuration.
 func (h *Holder) find(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, config uint64) (*held, error) {
 	r := h.regions[key{pid, region}]
@@ -480,6 +484,18 @@ func (h *Holder) save(at savePlace) {
 	h.saves = append(h.saves, at)
 }
 
+// underway lists the pages on their way to backup files, in order.
+func (h *Holder) underway() []savePlace {
+	list := make([]savePlace, 0, len(h.saving))
+	for at := range h.saving {
+		list = append(list, at)
+	}
+	slices.SortFunc(list, func(a, b savePlace) int {
+		return cmp.Or(cmp.Compare(a.pid, b.pid), cmp.Compare(a.region, b.region), cmp.Compare(a.page, b.page))
+	})
+	return list
+}
+
 // SaveDue gives when NextSave has something again after a failure; false if there is nothing.
 func (h *Holder) SaveDue() (time.Duration, bool) {
 	return h.saveDue, h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages
@@ -532,7 +548,7 @@ func (h *Holder) CheckInvariants() error {
 			}
 		}
 	}
-	if len(h.slots) != len(h.regions) || logged != h.logged || uint64(logged)*wire.PageSize > h.o.LogBytes || len(h.saving) > h.o.SaveMessages {
+	if len(h.slots) != len(h.regions) || logged != h.logged || uint64(logged)*wire.PageSize > h.o.LogBytes || len(h.saving) > h.o.SaveMessages || h.next > len(h.saves) {
 		return fmt.Errorf("replica: %d slots of %d vRegions, %d pages in logs, counted as %d, at most %d bytes, %d on their way to files",
 			len(h.slots), len(h.regions), logged, h.logged, h.o.LogBytes, len(h.saving))
 	}

@@ -43,17 +43,16 @@ type Stats struct {
 
 // owned is one vRegion.
 type owned struct {
-	slot     uint32
-	cfg      wire.RegionConfig
-	barrier  uint32
-	links    []*link
-	writes   map[wire.PageNo]*write
-	unmaps   []*unmap // in the order of their barriers
-	lost     map[wire.PageNo]version
-	skipped  map[wire.PageNo]uint32 // by link, those that have skipped it
-	deposed  *wire.Error            // a holder knows a newer owner
-	lists    bool                   // pages were asked for
-	finished bool                   // it is no longer here
+	slot    uint32
+	cfg     wire.RegionConfig
+	barrier uint32
+	links   []*link
+	writes  map[wire.PageNo]*write
+	unmaps  []*unmap // in the order of their barriers
+	lost    map[wire.PageNo]version
+	skipped map[wire.PageNo]uint32 // by link, those that have skipped it
+	deposed *wire.Error            // a holder knows a newer owner
+	lists   bool                   // pages were asked for
 }
 
 // link is a holder as its owner sees it.
@@ -63,8 +62,7 @@ type link struct {
 	fresh     bool // it forgets what it has when it is opened
 	opened    bool
 	opening   bool
-	dead      bool // not of the configuration any more
-	out       int  // messages with pages that are under way
+	out       int // messages with pages that are under way
 	queue     []wire.PageNo
 	next      int // in queue
 	filling   bool
@@ -160,7 +158,7 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 			r.lists = r.lists || h.Filling
 			continue
 		}
-		l := *old[from[i]] // what was sent under the older configuration finds the dead one
+		l := *old[from[i]] // what was sent under the older configuration is forgotten
 		l.to, l.opened, l.opening, l.unmapping, l.out, l.waits, l.attempts = h, false, false, false, 0, false, 0
 		l.queue, l.next, l.underFill = nil, 0, 0
 		if l.filling && !h.Filling { // GMM has heard that it is filled, or takes it for filled
@@ -169,7 +167,7 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 		r.links[i] = &l
 	}
 	for i, l := range old {
-		l.dead = true
+		p.forgetSent(l)
 		if !slices.Contains(from, i) {
 			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
 		}
@@ -383,16 +381,24 @@ func (p *Primary) Close(slot uint32, drop bool, why *wire.Error, out []Effect) [
 	}
 	out = p.fail(r, why, out)
 	for _, l := range r.links {
-		l.dead = true
+		p.forgetSent(l)
 		if drop {
 			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: wire.ReplicaRef{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config}})
 		}
 	}
-	r.finished = true
 	delete(p.regions, slot)
 	i, _ := slices.BinarySearch(p.slots, slot)
 	p.slots = slices.Delete(p.slots, i, i+1)
 	return out
+}
+
+// forgetSent forgets what is under way to a link that is no more: answers under an older configuration say nothing.
+func (p *Primary) forgetSent(l *link) {
+	for id, m := range p.sent { // no order: each is deleted
+		if m.l == l {
+			delete(p.sent, id)
+		}
+	}
 }
 
 // fail answers everybody who waits.
@@ -555,9 +561,6 @@ func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect)
 	}
 	delete(p.sent, id)
 	r, l := m.r, m.l
-	if l.dead || r.finished {
-		return out // under an older configuration
-	}
 	i := slices.Index(r.links, l)
 	var w *write
 	switch m.kind {
@@ -711,7 +714,18 @@ func (p *Primary) CheckInvariants() error {
 	}
 	for _, slot := range p.slots {
 		r := p.regions[slot]
+		if len(r.links) != len(r.cfg.Holders) {
+			return fmt.Errorf("replica: slot %d has %d holders of %d", slot, len(r.links), len(r.cfg.Holders))
+		}
+		for _, u := range r.unmaps {
+			if len(u.got) != len(r.links) || !slices.Contains(u.got, false) {
+				return fmt.Errorf("replica: slot %d: unmap %d is outstanding at nobody", slot, u.barrier)
+			}
+		}
 		for page, w := range r.writes {
+			if len(w.got) != len(r.links) {
+				return fmt.Errorf("replica: page %#x of slot %d is known of %d holders", uint64(page), slot, len(w.got))
+			}
 			all := w.gen
 			for i, g := range w.got {
 				all = min(all, g.gen)
@@ -719,7 +733,7 @@ func (p *Primary) CheckInvariants() error {
 					return fmt.Errorf("replica: page %#x of slot %d: %s has flush %d of %d, and nothing is under way", uint64(page), slot, l.to.Node, g.gen, w.gen)
 				}
 			}
-			if len(w.got) != len(r.links) || all == w.gen {
+			if all == w.gen {
 				return fmt.Errorf("replica: page %#x of slot %d is outstanding at nobody", uint64(page), slot)
 			}
 			if !slices.IsSortedFunc(w.waiters, func(a, b waiter) int { return cmp.Compare(a.gen, b.gen) }) || len(w.waiters) > 0 && w.waiters[0].gen <= all {
@@ -738,8 +752,8 @@ func (p *Primary) CheckInvariants() error {
 					under++
 				}
 			}
-			if l.dead || fills != l.underFill || l.out != under || l.out > p.o.WindowMessages || l.filled+l.underFill > len(l.fill) {
-				return fmt.Errorf("replica: slot %d, %s: dead %t, %d of %d fills under way, %d done of %d, %d of %d messages", slot, l.to.Node, l.dead, fills, l.underFill, l.filled, len(l.fill), under, l.out)
+			if fills != l.underFill || l.out != under || l.out > p.o.WindowMessages || l.filled+l.underFill > len(l.fill) || l.next > len(l.queue) {
+				return fmt.Errorf("replica: slot %d, %s: %d of %d fills under way, %d done of %d, %d of %d messages", slot, l.to.Node, fills, l.underFill, l.filled, len(l.fill), under, l.out)
 			}
 		}
 	}

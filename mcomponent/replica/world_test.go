@@ -8,6 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -25,16 +27,18 @@ type content map[wire.PageNo]uint64
 type holder struct {
 	id     wire.NodeID
 	member wire.Epoch
-	*Holder
+	*TapedHolder
 	store, file content
 	saves       []Save
 	room        int
 	down        bool
+	tapes       *tapedtest.Tapes
 }
 
 func (h *holder) restart(o Options) {
 	h.member++
-	h.Holder = NewHolder(o, h.id, pages*wire.PageSize)
+	h.TapedHolder = &TapedHolder{Holder: NewHolder(o, h.id, pages*wire.PageSize)}
+	h.Record(h.tapes, h.Holder, HolderTapeKind, &HolderTapeHead{h.id, pages * wire.PageSize, o})
 	h.Registered(h.member)
 	h.store, h.file, h.saves = content{}, content{}, nil
 }
@@ -49,7 +53,7 @@ func (h *holder) serve(e Effect) (a Answer) {
 	}
 	switch e.Kind {
 	case Open:
-		o, err := h.Holder.Open(e.Open)
+		o, err := h.TapedHolder.Open(e.Open)
 		if err == nil && o.New {
 			h.Add(e.Open, uint32(e.Open.Region))
 		} else if err == nil && o.Free {
@@ -70,7 +74,7 @@ func (h *holder) serve(e Effect) (a Answer) {
 		}
 		return kind(err)
 	case Unmap:
-		_, ok, err := h.Holder.Unmap(e.Unmap)
+		_, ok, err := h.TapedHolder.Unmap(e.Unmap)
 		if ok {
 			for p := range h.store {
 				if at := uint64(p) << wire.PageShift; at >= e.Unmap.Start && at-e.Unmap.Start < e.Unmap.Length {
@@ -80,7 +84,7 @@ func (h *holder) serve(e Effect) (a Answer) {
 		}
 		return kind(err)
 	case Drop:
-		if _, ok, _ := h.Holder.Drop(e.Drop); ok {
+		if _, ok, _ := h.TapedHolder.Drop(e.Drop); ok {
 			h.store = content{}
 		}
 	}
@@ -119,11 +123,12 @@ type world struct {
 	rng     *rand.Rand
 	o       Options
 	now     time.Duration
-	p       *Primary
+	p       *TapedPrimary
+	tapes   tapedtest.Tapes
 	holders []*holder
 	cfg     wire.RegionConfig
 	net     []Effect // may be delivered often and in any order
-	answers []answer
+	answers []reply
 	awaited map[uint64]bool
 	lossy   bool
 
@@ -136,7 +141,7 @@ type world struct {
 	done       int
 }
 
-type answer struct {
+type reply struct {
 	id uint64
 	a  Answer
 }
@@ -365,7 +370,7 @@ func (w *world) unmapping(page wire.PageNo) bool {
 func (w *world) answer(id uint64, a Answer) {
 	if w.awaited[id] {
 		delete(w.awaited, id)
-		w.answers = append(w.answers, answer{id, a})
+		w.answers = append(w.answers, reply{id, a})
 	}
 }
 
@@ -382,9 +387,11 @@ func TestWorlds(t *testing.T) {
 		if w.rng.IntN(2) == 0 {
 			policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1, LogBlock: w.rng.IntN(2) == 0}
 		}
-		w.p = NewPrimary(w.o)
+		w.tapes.Scratch = []string{"sorted"} // made when it is asked for
+		w.p = &TapedPrimary{Primary: NewPrimary(w.o)}
+		w.p.Record(&w.tapes, w.p.Primary, PrimaryTapeKind, &PrimaryTapeHead{"m9", w.o})
 		for i := range 4 {
-			h := &holder{id: wire.NodeID(fmt.Sprintf("m%d", i)), room: pages}
+			h := &holder{id: wire.NodeID(fmt.Sprintf("m%d", i)), room: pages, tapes: &w.tapes}
 			h.restart(w.o)
 			w.holders = append(w.holders, h)
 		}
@@ -428,6 +435,20 @@ func TestWorlds(t *testing.T) {
 			skipped += h.Stats().Skipped
 			saved += h.Stats().Saved
 		}
+		w.tapes.Again(t, w.rng, func(kind string, head []byte) (taped.Core, error) {
+			if kind == PrimaryTapeKind {
+				var h PrimaryTapeHead
+				if err := wire.Unmarshal(head, &h); err != nil {
+					return nil, err
+				}
+				return h.New()
+			}
+			var h HolderTapeHead
+			if err := wire.Unmarshal(head, &h); err != nil {
+				return nil, err
+			}
+			return h.New()
+		})
 		done += w.done
 		filled += w.p.Stats().Filled
 	})

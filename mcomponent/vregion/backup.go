@@ -312,8 +312,8 @@ func (h *Home) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]E
 		Home: wire.Owner{Node: req.Self, Addr: addr, Epoch: epoch, Member: req.Member}}}, nil, p, out), nil
 }
 
-// homeTold takes the answer of the pComponent. One that knows no such process may have run it when the backup heard of it last: where it runs now it
-// looks for its home, and opens it.
+// homeTold takes the answer of the pComponent. One that knows no such process does not run it, and nobody else does before he has opened it
+// at its home, for which he looks: an opening is answered when the backup has it.
 func (h *Home) homeTold(c outCall, res Result, out []Effect) []Effect {
 	if h.procs[c.p.pid] != c.p {
 		return out
@@ -321,7 +321,7 @@ func (h *Home) homeTold(c outCall, res Result, out []Effect) []Effect {
 	if !c.p.taking {
 		return out // it has come by itself
 	}
-	if res.Err != nil {
+	if res.Err != nil && wire.KindOf(res.Err) != wire.KindNotFound {
 		e := c.e
 		e.Attempt++
 		e.Owner.Addr = c.p.addr

@@ -106,7 +106,7 @@ func TestHomeTape(t *testing.T) {
 			length := uint64(rapid.IntRange(1, 20).Draw(t, "pages")) * wire.PageSize
 			call++
 			p := h.procs[pid]
-			switch rapid.IntRange(0, 24).Draw(t, "step") {
+			switch rapid.IntRange(0, 29).Draw(t, "step") {
 			case 0, 1:
 				_ = h.Open(wire.ProcessOpenReq{PID: pid, Epoch: 1, Addr: []string{"", "unix:/p1"}[epoch%2], Home: epoch})
 			case 2, 3:
@@ -170,6 +170,29 @@ func TestHomeTape(t *testing.T) {
 					h.Fence("it was silent")
 				}
 				h.Registered(epoch)
+			case 25, 26:
+				var b wire.Holder
+				if epoch < 3 {
+					b = wire.Holder{Node: "m4", Addr: "unix:/m4", Member: 1}
+				}
+				at := epoch
+				if p != nil && p.homeEpoch != 0 {
+					at = p.homeEpoch
+				}
+				out, _ := h.Configure(wire.HomeConfig{PID: pid, Epoch: at, Config: call, Backup: b}, nil)
+				do(out)
+			case 27:
+				_ = h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: call, Member: epoch, Gone: addr == 0, Copy: wire.HomeCopyReq{PID: pid, Epoch: 1, Parts: 1 + uint32(addr>>wire.PageShift)%2,
+					Owners: []wire.Owner{{Region: 1, Node: "m2", Epoch: 2}}, Mapped: []wire.MappedPart{{Start: testRegion, End: testRegion + wire.PageSize}}}}, "m1")
+			case 28:
+				out, _ := h.TakeOver(wire.HomeRecoverReq{Config: wire.HomeConfig{PID: pid, Epoch: epoch + 3, Config: 1}, Self: "m1", Process: 1, ClientAddr: []string{"", "unix:/p3"}[epoch%2]}, "unix:/m1", nil)
+				do(out)
+			case 29:
+				if epoch == 3 {
+					h.DropBackup(pid, epoch)
+				} else {
+					do(h.OpenBacked(call, wire.ProcessOpenReq{PID: pid, Epoch: 1, Addr: "unix:/p4", Home: epoch}, nil))
+				}
 			}
 			if err := h.CheckInvariants(); err != nil {
 				t.Fatal(err)
@@ -220,7 +243,7 @@ func TestOwnersTape(t *testing.T) {
 			epoch := wire.Epoch(rapid.IntRange(1, 3).Draw(t, "epoch"))
 			start := uint64(region)*testRegion + uint64(rapid.IntRange(0, 7).Draw(t, "page"))*wire.PageSize
 			mapped := []wire.MappedPart{{Start: uint64(region) * testRegion, End: uint64(region)*testRegion + wire.PageSize, Name: "a"}}
-			switch rapid.IntRange(0, 16).Draw(t, "step") {
+			switch rapid.IntRange(0, 18).Draw(t, "step") {
 			case 0, 1, 2:
 				_ = o.Map(wire.RegionMapReq{PID: pid, Region: region, RegionEpoch: epoch, Start: start, Length: wire.PageSize, Anon: true, Member: epoch % 2})
 			case 3:
@@ -275,6 +298,10 @@ func TestOwnersTape(t *testing.T) {
 				if s, ok, err := o.Drop(pid, region, epoch); ok && err == nil {
 					ended = append(ended, s)
 				}
+			case 17:
+				_, _ = o.Hold(pid, region, epoch, "m3")
+			case 18:
+				_, _ = o.Recover(pid, region, epoch+1, "m3")
 			case 16:
 				if s, ok := any(serving); ok {
 					o.Count(s)

@@ -48,7 +48,7 @@ var alsoPure = []string{"netlayer/tape", "sim/vtime", "sim/units", "sim/fifo"}
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
 var shells = []string{
 	"pcomponent", "mcomponent", "scomponent", "gmanagers",
-	"scomponent/blockdev", "gmanagers/internal/raftsm", "gmanagers/httpapi",
+	"scomponent/blockdev", "gmanagers/internal/raftsm", "gmanagers/internal/ledger", "gmanagers/httpapi",
 }
 
 // virtual are the packages of sim that see levels 0 and 1 only, because they are the other world in which cores live.

@@ -190,6 +190,7 @@ func (a *app) chaosRound(ctx context.Context, f *chaosFlags, workload string, no
 		return nil, nil, err
 	}
 	p, chance := promiseOf(c), rand.New(rand.NewPCG(seed, 0x6368616f73))
+	p.Outlives = w.Outlives()
 	for _, x := range faults.Draw(chance, &p, chaosLeast+chance.IntN(chaosMost-chaosLeast+1)) {
 		rf.faults = append(rf.faults, x.String())
 	}

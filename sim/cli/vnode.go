@@ -415,8 +415,35 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 	if d.Home != nil {
 		row("home", "%s (epoch %d), vRegions of %s", d.Home.Node, d.Home.Epoch, configs.FormatBytes(d.Home.RegionBytes))
 	}
+	if m := d.Memory; m != nil {
+		text := m.Replication
+		switch {
+		case m.Data > 0:
+			text += fmt.Sprintf(", %d + %d shares", m.Data, m.Parity)
+		case m.LogFull != "":
+			text += fmt.Sprintf(", %d copies, a full log: %s", m.Copies, m.LogFull)
+		default:
+			text += fmt.Sprintf(", %d copies", m.Copies)
+		}
+		if m.Backup != "" {
+			text += ", home backed up at " + m.Backup
+		}
+		if m.Recovering+m.Unprotected > 0 {
+			text += fmt.Sprintf("; %d recover, %d have too few copies: %d of %d pages", m.Recovering, m.Unprotected, m.PagesDone, m.Pages)
+		}
+		row("redundancy", "%s", text)
+	}
 	for _, g := range d.Regions {
-		row(fmt.Sprintf("vregion %d", g.Region), "%s (epoch %d)", g.Node, g.Epoch)
+		text := ""
+		for _, c := range g.Copies {
+			if text += ", copy " + c.Node; !c.InSync {
+				text += " (fills)"
+			}
+		}
+		if g.Recovering {
+			text += ", recovers"
+		}
+		row(fmt.Sprintf("vregion %d", g.Region), "%s (epoch %d)%s", g.Node, g.Epoch, text)
 	}
 	for _, g := range d.Reserved {
 		row("reserved", "%d vRegions at %s", g.Regions, g.Node)

@@ -28,7 +28,7 @@ func TestCopiesOfAVolume(t *testing.T) {
 			calm = fmt.Sprintf("%+v", logical(s.Total))
 		}
 		sentences := []string{"at 5% disk-full s3 for 200ms", "at 20% kill s2 for 1s"}
-		for at := 40; at <= 80; at += 2 {
+		for at := 30; at <= 90; at++ {
 			sentences = append(sentences, fmt.Sprintf("at %d%% corrupt-block s1", at))
 		}
 		before := c.copiesCounters(t)

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -388,4 +389,49 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q prints as %q, which is %#v, %v", text, a, b, err)
 		}
 	})
+}
+
+// TestCopiesKeepThePromise: what every policy survives costs nothing, what comes too close together or takes the last one does.
+func TestCopiesKeepThePromise(t *testing.T) {
+	nodes := []Node{{"m1", wire.RoleMemory}, {"m2", wire.RoleMemory}, {"m3", wire.RoleMemory}, {"p1", wire.RoleCompute}, {"g1", wire.RoleManager}}
+	for _, c := range []struct {
+		outlives int
+		list     []string
+		breaks   []int
+	}{
+		{0, []string{"at 30% kill m1"}, []int{0}},
+		{1, []string{"at 30% kill m1"}, nil},
+		{1, []string{"at 5s restart m1", "at 1m restart m2"}, nil},
+		{1, []string{"at 5s kill m1 for 1s", "at 10s kill m2 for 1s"}, []int{1}},
+		{2, []string{"at 5s kill m1 for 1s", "at 10s kill m2 for 1s"}, nil},
+		{1, []string{"at 10% kill m1", "at 20% kill m2"}, []int{1}},
+		{1, []string{"at 10% kill m1", "at 60% kill m2"}, nil},
+		{1, []string{"at 10% kill m1", "at 5s kill m2"}, []int{1}},
+		{1, []string{"at 5s kill m1", "at 1m kill m2", "at 2m kill m3"}, []int{0, 1, 2}},
+		{1, []string{"at 30% pause m1 for 10s"}, nil},
+		{0, []string{"at 30% pause m1 for 10s"}, []int{0}},
+		{1, []string{"at 30% kill p1"}, []int{0}},
+	} {
+		p := Promise{Lease: 2 * time.Second, Patience: 20 * time.Second, CallTimeout: 5 * time.Second, Nodes: nodes, Outlives: c.outlives}
+		list, errs := ParseList("faults", c.list)
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		var got []int
+		for _, b := range p.Breaches(list) {
+			got = append(got, b.Index)
+		}
+		if !slices.Equal(got, c.breaks) {
+			t.Errorf("%v with copies that outlive %d: breaks %v, want %v", c.list, c.outlives, got, c.breaks)
+		}
+	}
+}
+
+// TestLostKnowsOfCopies: what others have is not lost.
+func TestLostKnowsOfCopies(t *testing.T) {
+	had := wire.Holdings{Homes: []wire.HeldHome{{PID: 1}, {PID: 2}}, Regions: []wire.HeldRegion{{PID: 1, Region: 3}, {PID: 1, Region: 4}, {PID: 2, Region: 3}}}
+	got := Lost("m1", had, func(pid wire.PID, home bool, region wire.RegionNo) bool { return pid == 2 || !home && region == 3 })
+	if want := []string{"the memory map of process 1 at m1", "1 vRegion of process 1 at m1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

@@ -46,7 +46,7 @@ func (p *Promise) Breaches(list []Fault) (out []Breach) {
 const Restores = 15 * time.Second
 
 // memory says what it costs that an mComponent ends: the memory of processes that have no copies at others, or not enough for all that end
-// with it. Of two moments that are no times nobody knows how far they are apart: they count as far if they differ.
+// with it. Of two parts of a run nobody knows how far they are apart: they count as far from a quarter of it on.
 func (p *Promise) memory(f Fault, all []Fault, at int) string {
 	if p.Outlives == 0 {
 		return fmt.Sprintf("the memory of %v is lost with it: not every vRegion has a copy elsewhere", f.Node)
@@ -58,7 +58,12 @@ func (p *Promise) memory(f Fault, all []Fault, at int) string {
 		if i == at || role != wire.RoleMemory || !ends || g.Node == f.Node && f.Node.ID != "" {
 			continue
 		}
-		near := g.At.Progress == f.At.Progress && (g.At.Progress && g.At.Share == f.At.Share || !g.At.Progress && (g.At.After-f.At.After).Abs() < Restores)
+		near := g.At.Progress != f.At.Progress // nobody knows
+		if g.At.Progress && f.At.Progress {
+			near = max(g.At.Share, f.At.Share)-min(g.At.Share, f.At.Share) < Whole/4
+		} else if !near {
+			near = (g.At.After - f.At.After).Abs() < Restores
+		}
 		if near && i < at {
 			together++
 		}

@@ -11,6 +11,8 @@
 // It also has things go wrong on purpose (Strike, package faults): it kills, stops and starts processes, and tells nodes what to do to
 // their messages and disks. A node that is started again finds the faults of its links in its configuration.
 //
+// A manager that lost what it had on its disk it has the others take in again, under a new Raft node id (Readmit).
+//
 // Goroutines: one per child, which ends with the child, and one per fault that will end; Stop waits for all of them. Lock: Cluster.mu,
 // never held over a wait.
 //

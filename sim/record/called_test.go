@@ -14,6 +14,8 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/gmanagers/redundancy"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
@@ -203,6 +205,74 @@ func calledScenes() []calledScene {
 		head: func([]byte) any { return struct{}{} },
 		miss: 3,
 		show: "vRegion 2 of process 1: recover at m1",
+	}, {
+		name: "copies of the vRegions of m1",
+		play: func(r tape.Recorder) {
+			h := replica.PrimaryTapeHead{Node: "m1", Options: replica.DefaultOptions()}
+			p := &replica.TapedPrimary{Primary: replica.NewPrimary(h.Options)}
+			p.Record(r, p.Primary, replica.PrimaryTapeKind, &h)
+			cfg := wire.RegionConfig{PID: 1, Epoch: 1, Config: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}, Holders: []wire.Holder{{Node: "m2", Filling: true}}}
+			p.Configure(1, 3, cfg, nil)
+			p.Listed(1, 3, []wire.PageNo{5}, nil)
+			p.Write(2, 3, 4, 7, nil)
+			p.Tick(2, nil) // nothing is due: no record
+			p.Answered(3, 1, replica.Answer{}, nil)
+			p.Answered(4, 2, replica.Answer{Err: wire.Errorf(wire.KindTimeout, "silent")}, nil)
+			p.Tick(time.Second, nil)
+			p.Unmap(time.Second, 3, 4<<wire.PageShift, wire.PageSize, 8, nil)
+			p.Lose(3, 6, 1, 9)
+			p.Flushing(3, 6, 1, 8)
+		},
+		head: func([]byte) any { return struct{}{} },
+		miss: 2,
+		show: "m2: open true",
+	}, {
+		name: "what m2 holds for others",
+		play: func(r tape.Recorder) {
+			h := replica.HolderTapeHead{Node: "m2", RegionBytes: 8 * wire.PageSize, Options: replica.DefaultOptions()}
+			x := &replica.TapedHolder{Holder: replica.NewHolder(h.Options, h.Node, h.RegionBytes)}
+			x.Record(r, x.Holder, replica.HolderTapeKind, &h)
+			x.Registered(1)
+			q := wire.ReplicaOpenReq{PID: 1, Epoch: 1, Config: 1, Policy: wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1}, Member: 1}
+			if _, err := x.Open(q); err != nil {
+				panic(err)
+			}
+			x.Add(q, 2)
+			w := wire.ReplicaWrite{PID: 1, Page: 4, OwnerEpoch: 1, ProcessEpoch: 1, Version: 3, Config: 1}
+			for range 2 {
+				if _, _, err := x.Write(w, true); err != nil {
+					panic(err)
+				}
+			}
+			s, _ := x.NextSave(1)
+			x.Saved(2, s, nil)
+			w.OwnerEpoch = 0
+			_, _, _ = x.Write(w, true) // stale
+		},
+		head: changed(func(h *replica.HolderTapeHead) { h.Options.LogBytes = 0 }),
+		miss: 2,
+		show: "vRegion 0 of process 1",
+	}, {
+		name: "recovery of vRegion 0 of process 1 at m3 under epoch 4",
+		play: func(r tape.Recorder) {
+			h := recovery.TapeHead{Options: recovery.DefaultOptions(), Pages: 8, Slot: 2, Addr: "unix:/m3", Req: wire.RegionRecoverReq{Self: "m3", Sources: []wire.Holder{{Node: "m2"}},
+				Config: wire.RegionConfig{PID: 1, Epoch: 4, Config: 2, Policy: wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1}}}}
+			v := &recovery.Taped{Recovery: recovery.New(h.Options, h.Req, h.Slot, h.First, h.Pages, h.Addr)}
+			v.Record(r, v.Recovery, recovery.TapeKind, &h)
+			v.Begin(1, nil)
+			v.Answered(2, 1, recovery.Answer{Err: wire.Errorf(wire.KindTimeout, "silent")}, nil)
+			v.Tick(time.Second, nil)
+			v.Answered(time.Second, 2, recovery.Answer{Pages: 3}, nil)
+			v.Answered(time.Second, 3, recovery.Answer{}, nil)
+			v.Answered(time.Second, 4, recovery.Answer{Parts: wire.RegionPartsRep{Mapped: []wire.MappedPart{{End: wire.PageSize}}}}, nil)
+			v.Miss(time.Second, 3, 9, nil)
+			v.Take(3)
+			v.Unmapped(5, 1)
+			v.Answered(time.Second, 6, recovery.Answer{Next: 4, More: true, Count: 1}, nil)
+		},
+		head: func([]byte) any { return struct{}{} },
+		miss: 2,
+		show: "vRegion 0 of process 1 under epoch 4",
 	}, {
 		name: "balancer of each volume",
 		play: func(r tape.Recorder) {

@@ -21,6 +21,8 @@ import (
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
+	"splitkernel/mcomponent/recovery"
+	memreplica "splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/tape"
@@ -28,7 +30,7 @@ import (
 	"splitkernel/pcomponent/handover"
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -275,6 +277,12 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newTaker(head)
 	case migrate.GiverTapeKind:
 		return newGiver(head, o)
+	case memreplica.PrimaryTapeKind:
+		return newPrimary(head)
+	case memreplica.HolderTapeKind:
+		return newHolder(head)
+	case recovery.TapeKind:
+		return newRecovery(head, o)
 	case cachemove.TapeKind:
 		return newCacheMove(head)
 	case buffercache.TapeKind:
@@ -289,7 +297,7 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newVolume(head, o)
 	case iosched.TapeKind:
 		return newIOSched(head)
-	case replica.TapeKind:
+	case quorum.TapeKind:
 		return newReplicas(head)
 	case volumemove.GiverTapeKind:
 		return newVolumeGiver(head, o)

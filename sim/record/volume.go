@@ -5,7 +5,7 @@ import (
 
 	"splitkernel/scomponent/iosched"
 	volumemove "splitkernel/scomponent/migrate"
-	"splitkernel/scomponent/replica"
+	quorum "splitkernel/scomponent/replica"
 	"splitkernel/scomponent/volume"
 )
 
@@ -33,7 +33,7 @@ func newIOSched(head []byte) (core, error) {
 }
 
 func newReplicas(head []byte) (core, error) {
-	h, err := headed[replica.TapeHead](head)
+	h, err := headed[quorum.TapeHead](head)
 	if err != nil {
 		return nil, err
 	}

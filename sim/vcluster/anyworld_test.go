@@ -78,6 +78,7 @@ type wanderer struct {
 	refs    int
 	ended   error
 	checked int
+	over    time.Duration // when it had nothing more to do
 }
 
 // run admits it, has it run, and gives back what it had when everything has healed, as whoever drives a run does.
@@ -94,6 +95,7 @@ func (w *wanderer) run(y *vtime.Proc) error {
 		volumes = append(volumes, VolumeOptions{ID: v.Volume, Epoch: v.Epoch, Name: w.spec.Volumes[i].Name, SizeBytes: v.SizeBytes, Storage: v.Storage, Cache: v.Cache})
 	}
 	w.ended = w.work(y, place, volumes)
+	w.over = y.Now()
 	if wire.KindOf(w.ended) == wire.KindCorrupt {
 		return w.ended
 	}

@@ -2,6 +2,7 @@ package vcluster
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestRedundancyInAnyWorld(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		policy := rapid.SampledFrom([]wire.MemoryPolicy{{Kind: wire.MemorySync, Copies: 1}, {Kind: wire.MemorySync, Copies: 2}, {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}}).Draw(t, "policy")
+		policy := rapid.SampledFrom([]wire.MemoryPolicy{{Kind: wire.MemorySync, Copies: 1}, {Kind: wire.MemorySync, Copies: 2}, {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}, {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}}).Draw(t, "policy")
 		over, n := 0, rapid.IntRange(1, 3).Draw(t, "processes")
 		var ws []*wanderer
 		for i := range n {
@@ -113,13 +114,17 @@ func TestRedundancyInAnyWorld(t *testing.T) {
 			}
 		}
 		for _, e := range c.History(wire.GMM) {
-			if e.Kind == events.Recovered {
+			switch {
+			case e.Kind == events.Recovered:
 				recovered++
+			case e.Kind == events.FirstAccess && e.Amount > 700 && !slices.ContainsFunc(ws, func(w *wanderer) bool { return w.over.Milliseconds() < e.MS }):
+				// Nobody waits for what a process had that is over, and its home knows nothing of it any more.
+				t.Fatalf("%s was declared dead, and it took %d ms until its memory was served again; %v; %+v", e.Node, e.Amount, o.Faults, c.History(wire.GMM))
 			}
 		}
 	})
 	t.Logf("%d processes, %d components joined again, after %d failures something was recovered, %d pages came from logs", runs, rejoined, recovered, pulled)
-	if runs == 0 || rejoined == 0 || recovered == 0 || pulled == 0 {
+	if few := 20; runs > few && (rejoined == 0 || recovered == 0) {
 		t.Error("nothing is tested")
 	}
 }

@@ -12,8 +12,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/lni/goutils/vfs"
+)
+
+const (
+	// logSuffix is how the names of write-ahead logs end, which are synced at each command.
+	logSuffix = ".log"
+	// logAhead is how many bytes of a log are allocated before they are written, as zeros: syncing it then changes nothing but data,
+	// which took 85 µs where 125 were needed without. It is what fills dragonboat's table in memory.
+	logAhead = 4 << 20
 )
 
 // FS is the disk with a ledger of one folder. What is outside of that is not kept account of.
@@ -222,6 +231,9 @@ func (s *FS) begin(name string, f vfs.File) *file {
 	if a != nil {
 		s.write(a, true)
 	}
+	if d, ok := f.(*os.File); ok && strings.HasSuffix(name, logSuffix) {
+		_ = syscall.Fallocate(int(d.Fd()), 0, 0, logAhead) // where it cannot be, syncing takes longer
+	}
 	return &file{File: f, s: s, a: a}
 }
 
@@ -348,8 +360,13 @@ func (f *file) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (f *file) Sync() error {
-	err := f.File.Sync()
+// Sync syncs what was written, and its length, as far as it has changed.
+func (f *file) Sync() (err error) {
+	if d, ok := f.File.(*os.File); ok {
+		err = syscall.Fdatasync(int(d.Fd()))
+	} else {
+		err = f.File.Sync()
+	}
 	f.s.check(err)
 	return err
 }
