@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -98,7 +97,7 @@ func (w *Workload) Fits(c *Cluster) error {
 			memories++
 		}
 	}
-	var errs []error
+	var list []string
 	for i := range w.Vnodes {
 		v := &w.Vnodes[i]
 		if n := v.Memory.Policy().Holders() + 1; n > 1 && n > memories {
@@ -106,10 +105,13 @@ func (w *Workload) Fits(c *Cluster) error {
 			if v.Memory.Policy().Kind == wire.MemoryErasure {
 				key = "parity"
 			}
-			errs = append(errs, fmt.Errorf("vnodes.%s.memory.%s: replication %s keeps each vRegion at %d mComponents, cluster %s has %d", v.Name, key, v.Memory.Replication, n, c.Name, memories))
+			list = append(list, fmt.Sprintf("vnodes.%s.memory.%s: replication %s keeps each vRegion at %d mComponents, cluster %s has %d", v.Name, key, v.Memory.Replication, n, c.Name, memories))
 		}
 	}
-	return errors.Join(errs...)
+	if len(list) > 0 {
+		return &FaultsError{Faults: list}
+	}
+	return nil
 }
 
 // Outlives is how many mComponents the memory of every vNode survives at a time.

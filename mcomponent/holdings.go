@@ -10,11 +10,11 @@ func (c *Component) Holdings() wire.Holdings {
 	c.homeMu.Unlock()
 	c.cacheMu.Lock()
 	refs := c.cache.Volumes()
-	c.cacheMu.Unlock()
 	caches := make([]wire.HeldVolume, len(refs))
 	for i, r := range refs {
-		caches[i] = wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch}
+		caches[i] = wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch, Unflushed: c.cache.Unflushed(r.Volume)}
 	}
+	c.cacheMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return wire.Holdings{Homes: homes, Regions: c.owners.Holdings(), Caches: caches, Replicas: c.replicas.holder.Holdings(), Backups: backups}

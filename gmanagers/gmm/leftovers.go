@@ -48,7 +48,7 @@ func (s *State) StaleCopies(h wire.HoldingsRep) (copies []wire.ReplicaRef, backu
 	for _, r := range h.Holds.Replicas {
 		config, stale := s.stale(redundancy.Part{PID: r.PID, Region: r.Region}, h.Node, r.Epoch)
 		if stale && r.Config <= config {
-			copies = append(copies, wire.ReplicaRef{PID: r.PID, Region: r.Region, Epoch: r.Epoch, Config: r.Config})
+			copies = append(copies, wire.ReplicaRef(r))
 		}
 	}
 	for _, r := range h.Holds.Backups {

@@ -391,6 +391,12 @@ func (c *Cache) drop(v *volume) {
 	}
 }
 
+// Unflushed reports whether writes of a volume were acknowledged that are not on any disk for sure.
+func (c *Cache) Unflushed(id wire.VolumeID) bool {
+	v := c.volumes[id]
+	return v != nil && !v.req.Through && v.synced < v.written
+}
+
 // Volumes lists the attached volumes by id.
 func (c *Cache) Volumes() []wire.VolumeRef {
 	refs := make([]wire.VolumeRef, len(c.order))

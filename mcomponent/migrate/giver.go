@@ -217,6 +217,8 @@ func (g *Giver) Answered(now time.Duration, id uint64, err *wire.Error, out []Ef
 			return g.drop(now, out)
 		case err.Kind == wire.KindFailed:
 			return g.gone(now, out)
+		case err.Kind == wire.KindNotOwner && now-g.since >= ms(g.o.PatienceMS):
+			return g.drop(now, out) // the home was dropped, since its process has ended: homes do not move while a vRegion of theirs does
 		}
 		return g.later(now, out) // until it is heard: whoever believes in the taker waits for it in vain
 	case dropping:

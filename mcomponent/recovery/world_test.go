@@ -36,7 +36,6 @@ type node struct {
 	rec     *Taped
 	frames  map[pagestore.Frame]uint64
 	file    map[wire.PageNo]uint64
-	slot    uint32
 	waiting map[uint64]func(*wire.Error) // flushes
 	misses  map[uint64]func()            // that wait for a page
 	call    uint64
@@ -602,7 +601,7 @@ func TestWorlds(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.performPrimary(w.owner, w.owner.primary.Configure(0, w.slot(), w.cfg, nil))
-		for range 1500 {
+		for range 1000 {
 			w.step()
 		}
 		w.lossy = false

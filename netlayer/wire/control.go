@@ -345,6 +345,7 @@ type HeldVolume struct {
 	Volume    VolumeID
 	Epoch     Epoch // of the placement under which it was made
 	SizeBytes uint64
+	Unflushed bool // of a buffer cache: writes were acknowledged that die with it
 }
 
 // Holdings is what a component serves; what is on its way to it and is not served yet is not in it. Slices that its role

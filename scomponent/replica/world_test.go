@@ -185,7 +185,6 @@ type request struct {
 	block uint64
 	page  content
 	mask  uint8
-	want  content
 	gen   uint64
 }
 
@@ -219,7 +218,6 @@ type world struct {
 	broken  error
 	reads   int
 	fills   int
-	lossy   int // machines that lost power at once
 }
 
 func (w *world) after(d time.Duration, do func()) {

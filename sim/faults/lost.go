@@ -41,6 +41,9 @@ func Lost(node wire.NodeID, had wire.Holdings, copied Copied) (names []string) {
 		i = j
 	}
 	for _, v := range had.Caches {
+		if !v.Unflushed {
+			continue
+		}
 		add("what was written to volume %d and not flushed,", v.Volume)
 	}
 	return names

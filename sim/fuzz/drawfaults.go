@@ -37,10 +37,8 @@ func (d die) faults(w *World, gentle bool) {
 // whatever comes together.
 func (w *World) Kept() (why string) {
 	p := w.Promise()
-	for _, b := range p.Breaches(w.Faults) {
-		if !w.survived(&b.Fault) {
-			return b.String()
-		}
+	if bs := p.Breaches(w.Faults); len(bs) > 0 {
+		return bs[0].String()
 	}
 	if !w.bearable() {
 		return "faults that overlap may together outlast who waits"
@@ -102,7 +100,7 @@ func (d die) fault(w *World, gentle bool) faults.Fault {
 	}
 	if w.Storage > 0 {
 		kinds = append(kinds, faults.SlowDisk, faults.SlowDisk, faults.DiskFull, faults.DiskFull)
-		if !gentle || w.survived(&faults.Fault{Node: faults.Who{ID: "s1"}}) {
+		if !gentle || w.Promise().Survives > 0 {
 			kinds = append(kinds, faults.CorruptBlock, faults.CorruptBlock, faults.CorruptBlock)
 		}
 	}

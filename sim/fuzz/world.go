@@ -100,33 +100,17 @@ func (w *World) nodes() (out []faults.Node) {
 	return out
 }
 
-// Promise is what every cluster survives, whatever its policies are. What the drawn policies survive beyond it is told by survived, and nowhere
-// else: who plays a world asks only whether the promise was Kept.
+// Promise is what the cluster survives under the drawn policies: copies of volumes outlive as many sComponents as the quorums of all of them can
+// spare. Policies of memory and of checkpoints belong here, too, and nowhere else: who plays a world asks only whether the promise was Kept.
 func (w *World) Promise() faults.Promise {
-	return faults.Promise{Lease: min(w.Lease, membership.Outlives(w.Lease, membership.DefaultProbe)), Patience: w.Patience, CallTimeout: vcluster.CallTimeout, Nodes: w.nodes()}
-}
-
-// survived reports whether the policies of a world survive a fault that breaks the promise of a cluster without them: volumes with copies
-// outlive the loss of as many sComponents as their quorums can spare, and a block that changed is read elsewhere. Policies of memory and of
-// checkpoints belong here, too.
-func (w *World) survived(f *faults.Fault) bool {
-	if w.nodesRole(f.Node.ID) != wire.RoleStorage {
-		return false
-	}
-	hit := map[wire.NodeID]bool{}
-	for i := range w.Faults {
-		for _, id := range w.Faults[i].Names() {
-			if w.nodesRole(id) == wire.RoleStorage {
-				hit[id] = true
-			}
-		}
-	}
+	p := faults.Promise{Lease: min(w.Lease, membership.Outlives(w.Lease, membership.DefaultProbe)), Patience: w.Patience, CallTimeout: vcluster.CallTimeout, Nodes: w.nodes()}
+	found := false
 	for i := range w.Processes {
-		if p := &w.Processes[i]; p.Volumes > 0 && p.copies().Survives() < len(hit) {
-			return false
+		if x := &w.Processes[i]; x.Volumes > 0 && (!found || x.copies().Survives() < p.Survives) {
+			p.Survives, found = x.copies().Survives(), true
 		}
 	}
-	return true
+	return p
 }
 
 // options are those of the cluster.

@@ -215,10 +215,10 @@ func TestCopies(t *testing.T) {
 			rng := rand.New(rand.NewPCG(11, 7))
 			c := newCopiesCluster(t, through)
 			c.must("m1", wire.OpVolumeAttach, c.req)
-			c.work(rng, 300)
+			c.work(rng, 100)
 
 			c.kills["s1"]()
-			c.work(rng, 300)
+			c.work(rng, 100)
 			c.start("s1")
 			c.config(allWell)
 
@@ -234,13 +234,13 @@ func TestCopies(t *testing.T) {
 				c.must("s3", wire.OpCorruptBlock, wire.CorruptReq{Seed: rng.Uint64()})
 			}
 			corrupt := c.counter("copies_corrupt")
-			c.work(rng, 1000)
+			c.work(rng, 500)
 			if c.counter("copies_corrupt") == corrupt || c.counter("copies_repaired") == 0 {
 				t.Error("no rotten block was found and repaired")
 			}
 
 			c.ill["s1"].SetIll(blockdev.Ill{Full: true, FullSuffix: ".img"})
-			c.work(rng, 200)
+			c.work(rng, 80)
 			c.ill["s1"].SetIll(blockdev.Ill{})
 			c.config(allWell)
 
@@ -250,14 +250,14 @@ func TestCopies(t *testing.T) {
 			c.req.Replicas[1].State = wire.ReplicaLeaving
 			c.req.Config++
 			c.config(func(wire.VolumeConfigRep) bool { return true })
-			c.work(rng, 200)
+			c.work(rng, 80)
 			c.config(func(r wire.VolumeConfigRep) bool { return r.InSync })
 			c.req.Replicas = slices.Clone(c.req.Replicas[:3])
 			c.req.Replicas[1] = wire.VolumeReplica{Node: "s4", Addr: c.addr["s4"], Member: 1, State: wire.ReplicaInSync}
 			c.req.Config++
 			c.config(allWell)
 			c.kills["s3"]()
-			c.work(rng, 300)
+			c.work(rng, 100)
 			c.start("s3")
 			c.config(allWell)
 
@@ -270,7 +270,7 @@ func TestCopies(t *testing.T) {
 			c.req.Epoch++
 			c.at = "m2"
 			c.must("m2", wire.OpVolumeAttach, c.req)
-			c.work(rng, 600)
+			c.work(rng, 200)
 			c.config(allWell)
 			if err := c.do("m1", wire.OpBlockFlush, wire.Block{Volume: 7, VolumeEpoch: 1}.Append(nil), nil, nil); through && err == nil {
 				// nothing was written there since: it need not ask anybody

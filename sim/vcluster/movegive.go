@@ -63,7 +63,7 @@ func (m *memory) holdings() wire.Holdings {
 	refs := m.blocks.cache.Volumes()
 	caches := make([]wire.HeldVolume, len(refs))
 	for i, r := range refs {
-		caches[i] = wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch}
+		caches[i] = wire.HeldVolume{Volume: r.Volume, Epoch: r.Epoch, Unflushed: m.blocks.cache.Unflushed(r.Volume)}
 	}
 	h := wire.Holdings{Homes: m.home.Holdings(), Regions: m.owners.Holdings(), Caches: caches, Backups: m.home.Backups()}
 	if m.red != nil {
