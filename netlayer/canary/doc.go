@@ -24,9 +24,3 @@ const (
 	ForgetfulFence   Canary = 7 // a fence leaves the frames of vRegions that have moved
 	Revive           Canary = 8 // a component that was declared dead is told by its next heartbeat that it is a member
 )
-
-// Names are those of the canaries.
-var Names = map[Canary]string{
-	FlushInFlight: "flush lost in flight", StaleServe: "stale serve in switch-over", UnloggedDecision: "decision not logged", LastRound: "last round missed",
-	RetryTwice: "retry applied twice", ZeroAfterMove: "zeros after a move", ForgetfulFence: "fence forgets frames", Revive: "dead node revived",
-}
