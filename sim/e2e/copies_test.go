@@ -21,14 +21,14 @@ func TestCopiesOfAVolume(t *testing.T) {
 		"mcomponent.scrub_every_ms=200", "mcomponent.scrub_pause_ms=1")
 	var calm string
 	for _, write := range []string{"back", "through"} {
-		text := fmt.Sprintf("name: copies\nseed: 1\nvnodes:\n  - {name: db, trace: %s, max_refs: 400000, excache: {share_percent: 25}, volumes: [{replicas: 3, write: %s}]}\n", sqlite, write)
+		text := fmt.Sprintf("name: copies\nseed: 1\nvnodes:\n  - {name: db, trace: %s, max_refs: 400000, repeat: 4, excache: {share_percent: 25}, volumes: [{replicas: 3, write: %s}]}\n", sqlite, write)
 		if calm == "" {
 			s := c.run(workload(t, text), nil)
 			ok(t, s)
 			calm = fmt.Sprintf("%+v", logical(s.Total))
 		}
 		sentences := []string{"at 5% disk-full s3 for 200ms", "at 20% kill s2 for 1s"}
-		for at := 30; at <= 90; at++ {
+		for at := 30; at <= 90; at += 2 {
 			sentences = append(sentences, fmt.Sprintf("at %d%% corrupt-block s1", at))
 		}
 		before := c.copiesCounters(t)

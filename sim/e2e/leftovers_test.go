@@ -96,12 +96,12 @@ func whenItRuns(f func()) func(replay.Progress) {
 	}
 }
 
-// TestPauses stops one node of each role for three seconds: that costs time, and no page and no process.
+// TestPauses stops one node of each role for three seconds, which is within the lease here: that costs time, and no page and no process.
 func TestPauses(t *testing.T) {
 	t.Parallel()
 	const refs = 150_000
 	path := synthetic(t, "w", 1, 512, 0, refs, true)
-	c := start(t, onePonem)
+	c := start(t, onePonem, "manager.lease_ms=3000")
 	for _, node := range []string{"m1", "p1", "s1"} {
 		var wg sync.WaitGroup
 		s := c.run(workload(t, one(t, path, 64, "")), func(o *replay.RunOptions) {

@@ -481,8 +481,9 @@ func (in *incoming) watch() {
 		case <-tick.C:
 		case <-h.ctx.Done():
 		}
+		closing := h.ctx.Err() != nil // looked at once: it may begin meanwhile
 		in.mu.Lock()
-		if h.ctx.Err() != nil {
+		if closing {
 			if was, _ := in.t.Drop("the pComponent closes"); was {
 				in.dispose()
 			}
@@ -517,7 +518,7 @@ func (in *incoming) watch() {
 			h.mu.Unlock()
 			return
 		}
-		if h.ctx.Err() != nil { // it is being opened, which ends soon
+		if closing { // it is being opened, which ends soon
 			<-in.opened
 		}
 	}
