@@ -11,8 +11,8 @@ GO       ?= go
 BIN      := bin/splitkernel
 COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD 2>/dev/null && echo $$c || echo $$c+changes)
 LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
-# Two packages at a time: several start processes of their own, and the machine that this must pass on has two cores.
-TESTP    ?= 2
+# Three packages at a time: the machine that this must pass on has two cores, and several packages start processes of their own and wait for them.
+TESTP    ?= 3
 TIMEOUT  ?= 8m
 FUZZTIME ?= 10s
 FUZZMINUTES ?= 1
@@ -23,9 +23,12 @@ BENCH    ?= .
 # see there (sim/arch holds this list true). All other packages run under it.
 CORES    := \
 	gmanagers/admission/... gmanagers/balance gmanagers/events gmanagers/gmm gmanagers/gpm gmanagers/gsm gmanagers/internal/codec \
-	gmanagers/internal/dedup gmanagers/membership gmanagers/movelist gmanagers/moves gmanagers/placement \
-	mcomponent/buffercache mcomponent/cachemove mcomponent/migrate mcomponent/pagestore mcomponent/pairindex mcomponent/vregion \
-	netlayer/session pcomponent/fault pcomponent/handover pcomponent/policy scomponent/migrate scomponent/volume
+	gmanagers/internal/dedup gmanagers/lost gmanagers/membership gmanagers/movelist gmanagers/moves gmanagers/placement \
+	gmanagers/redundancy gmanagers/repair gmanagers/weigh \
+	mcomponent/buffercache mcomponent/cachemove mcomponent/migrate mcomponent/pagestore mcomponent/pairindex mcomponent/recovery \
+	mcomponent/replica mcomponent/vregion \
+	netlayer/session pcomponent/fault pcomponent/handover pcomponent/policy scomponent/iosched scomponent/migrate scomponent/replica \
+	scomponent/volume
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short.
 EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong
