@@ -31,7 +31,7 @@ CORES    := \
 	scomponent/volume
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short.
-EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong
+EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
@@ -65,7 +65,7 @@ scale:
 	$(GO) test -run '^$$' -bench Thousand -benchtime 1x -timeout 30m ./sim/replay
 
 chaos: build
-	$(BIN) chaos --faults $(FAULTS) --seed $(SEED)
+	$(BIN) chaos programs copies checkpoints --cluster redundant --faults $(FAULTS) --seed $(SEED)
 
 fuzz:
 	@for pkg in $$($(GO) list ./...); do \

@@ -84,18 +84,21 @@ type chaosFlags struct {
 func (a *app) chaosCommand() *cobra.Command {
 	f := chaosFlags{faults: 200, seed: 1, patience: 3 * time.Minute}
 	cmd := &cobra.Command{
-		Use:   "chaos [WORKLOAD]",
+		Use:   "chaos [WORKLOAD...]",
 		Short: "Run a workload on real processes again and again while random faults happen; nothing may be lost",
-		Long: `chaos starts clusters of real processes, one after the other, and has a workload (default: programs) run on each while three to eight
+		Long: `chaos starts clusters of real processes, one after the other, and has a workload (the next of those named; default: programs) run on each while three to eight
 random faults happen, drawn by the seed from those through which the cluster keeps its promise (docs/failures.md): kill -9, SIGSTOP, partitions,
 lost and late messages, slow disks. Every page and block is checked; afterwards the books of the managers must agree with what the components hold.
 Each run is recorded: of one that fails the folder is kept, with the commands that repeat and re-execute it. Exit code 3 after a wrong page, 1 after any other failure.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
 			if f.faults < 1 || f.minutes < 0 || f.patience < time.Second {
 				return usage("--faults %d --minutes %g --patience %v: want at least 1, 0 and 1s", f.faults, f.minutes, f.patience)
 			}
-			return a.chaos(cmd.Context(), &f, workloadArg(args))
+			if len(args) == 0 {
+				args = []string{workloadArg(nil)}
+			}
+			return a.chaos(cmd.Context(), &f, args)
 		}),
 	}
 	f.configFlags.add(cmd)
@@ -107,7 +110,7 @@ Each run is recorded: of one that fails the folder is kept, with the commands th
 	return cmd
 }
 
-func (a *app) chaos(ctx context.Context, f *chaosFlags, workload string) error {
+func (a *app) chaos(ctx context.Context, f *chaosFlags, workloads []string) error {
 	out, err := makeOut(f.out, "chaos")
 	if err != nil {
 		return err
@@ -115,7 +118,7 @@ func (a *app) chaos(ctx context.Context, f *chaosFlags, workload string) error {
 	rep := chaosReport{ByKind: map[string]int{}, Failures: []chaosRound{}, Commit: commit()}
 	began, idle := time.Now(), 0
 	for rep.Faults < f.faults && (f.minutes == 0 || time.Since(began).Minutes() < f.minutes) {
-		r, sum, err := a.chaosRound(ctx, f, workload, rep.Rounds, filepath.Join(out, fmt.Sprintf("seed-%d", f.seed+uint64(rep.Rounds))))
+		r, sum, err := a.chaosRound(ctx, f, workloads[rep.Rounds%len(workloads)], rep.Rounds, filepath.Join(out, fmt.Sprintf("seed-%d", f.seed+uint64(rep.Rounds))))
 		if err != nil {
 			return err
 		}

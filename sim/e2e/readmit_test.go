@@ -192,8 +192,9 @@ func TestADamagedManagerIsTakenInAgain(t *testing.T) {
 // wait; it returns, and what waited is placed, nothing is lost, and the books agree.
 func TestManagersGoAndReturn(t *testing.T) {
 	k := newDeathbed(t, "majority")
-	work := one(t, synthetic(t, "majority", 5, 256, 16, 20_000, true), 64, "")
-	work = strings.Replace(work, "    excache", "    repeat: 200\n    excache", 1)
+	const refs = 20_000
+	work := one(t, synthetic(t, "majority", 5, 256, 16, refs, true), 64, "")
+	work = strings.Replace(work, "    excache", "    repeat: 80\n    excache", 1)
 	before, err := k.admit(quarter)
 	if err != nil {
 		t.Fatal(err)
@@ -215,6 +216,9 @@ func TestManagersGoAndReturn(t *testing.T) {
 	s := k.run(workload(t, work), func(o *replay.RunOptions) {
 		o.Progress = func(p replay.Progress) {
 			done.Store(p.Done)
+			if p.Done <= refs { // it maps memory until then, which needs the managers
+				return
+			}
 			once.Do(func() {
 				kill("g3")
 				p, err := k.admit(quarter)
@@ -256,7 +260,14 @@ func TestManagersGoAndReturn(t *testing.T) {
 			}
 		}
 	})
-	again.Do(func() { t.Error("the run ended before it had gone on without a majority") })
+	again.Do(func() {
+		t.Errorf("the run ended before it had gone on without a majority: %q", s.Failed)
+		for _, id := range []string{"g2", "g3"} { // or nobody would place what waits
+			if err := k.Restart(background(t), id); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	waiting.Wait()
 	ok(t, s)
 	if lateErr != nil {

@@ -18,6 +18,9 @@ import (
 // make checkpoints, are brought back and are brought back again. Every process ends well, with each access counted once, no page and no
 // sector is wrong, and everything is given back.
 func TestVirtualRestarts(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
+	}
 	info := map[string]Trace{}
 	for _, name := range []string{"sort", "sqlite"} {
 		path, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces", name+".skt"))
