@@ -78,7 +78,7 @@ func mustCluster(t *testing.T, over Overrides) *Cluster {
 
 func TestMissingFile(t *testing.T) {
 	_, err := LoadCluster("nowhere.yaml", Overrides{})
-	want := "nowhere.yaml: no such file, want a path or one of the bundled clusters: elastic, laptop, thousand"
+	want := "nowhere.yaml: no such file, want a path or one of the bundled clusters: elastic, laptop, redundant, thousand"
 	if got := faultsOf(t, err); len(got) != 1 || got[0] != want {
 		t.Errorf("faults %q, want %q", got, want)
 	}

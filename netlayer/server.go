@@ -78,7 +78,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	hctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	t := &listening{s: s, ctx: hctx, conns: make(map[*serverConn]struct{})}
-	stop := context.AfterFunc(ctx, func() { l.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		t.closing.Store(true) // before nobody can connect: who sees that may count on it
+		l.Close()
+	})
 	err := t.accept(ctx, l)
 	stop()
 	l.Close()
