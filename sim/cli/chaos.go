@@ -307,24 +307,26 @@ func (a *app) booksAgree(ctx context.Context, name string, t *target) error {
 	}
 	tick := time.NewTicker(booksPause)
 	defer tick.Stop()
+	var differ []string // when the books were read last
 	for {
 		st, err := launcher.Find(name)
 		if err != nil {
 			return err
 		}
 		rep, err := a.audit(ctx, st)
-		if err == nil && len(rep.Differences) == 0 {
-			return nil
+		if err == nil {
+			if differ = differ[:0]; len(rep.Differences) == 0 {
+				return nil
+			}
+			for _, d := range rep.Differences {
+				differ = append(differ, fmt.Sprintf("%s, process %d: %s", d.Where, d.PID, d.Text))
+			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if err == nil {
-				var all []string
-				for _, d := range rep.Differences {
-					all = append(all, fmt.Sprintf("%s, process %d: %s", d.Where, d.PID, d.Text))
-				}
-				err = errors.New(strings.Join(all, "\n"))
+			if len(differ) > 0 { // reading them once more was cut off
+				err = errors.New(strings.Join(differ, "\n"))
 			}
 			return fmt.Errorf("after %v the books still differ: %w", booksPatience, err)
 		}
