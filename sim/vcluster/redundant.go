@@ -46,6 +46,9 @@ type filePage struct {
 func (m *memory) redundancy() *redundant {
 	if m.red == nil {
 		o := replica.DefaultOptions()
+		if m.o.ReplicaLogBytes > 0 {
+			o.LogBytes = m.o.ReplicaLogBytes
+		}
 		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
 			calls: map[uint64]func(*wire.Error){}, files: map[filePage]Stamp{}}
 		m.red.holder.Registered(m.epoch)
