@@ -197,8 +197,8 @@ func (p *player) restored(y *vtime.Proc) error {
 			return err
 		}
 		err := c.Restored(p.place.PID)
-		if err == nil {
-			return nil
+		if err == nil || wire.KindOf(err) == wire.KindFailed {
+			return err // what is lost no process may have looked at
 		}
 		if y.Now() >= deadline {
 			p.g.fail("not redundant", "process %s, %v after everything had healed: %v", p.o.Name, y.Now()-p.g.w.Heal, err)

@@ -139,10 +139,26 @@ func (w *World) Promise() faults.Promise {
 // outlives is how many mComponents may be lost at a time without the memory of a process being lost: what a full log skips is not promised.
 func (w *World) outlives(p *Process) int {
 	m := p.memory()
-	if m.Kind == wire.MemoryLog && !m.LogBlock && w.fills() {
+	switch {
+	case m.Kind == wire.MemoryLog && !m.LogBlock && w.fills():
 		return 0
+	case p.Volumes > 0 && !p.Through:
+		return 0 // what a buffer cache has not written yet is lost with its mComponent
+	case m.Holders() >= w.Memory-w.drained():
+		return 0 // what drains keeps nothing for others
 	}
 	return admission.Survives(m)
+}
+
+// drained is how many mComponents are drained some time.
+func (w *World) drained() int {
+	seen := map[wire.NodeID]bool{}
+	for i := range w.Orders {
+		if o := &w.Orders[i]; o.Node != "" && w.nodesRole(o.Node) == wire.RoleMemory {
+			seen[o.Node] = true
+		}
+	}
+	return len(seen)
 }
 
 // fills reports whether a log may become full.

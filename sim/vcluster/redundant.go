@@ -326,20 +326,22 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		}
 	}
 	at := c.clock.Now() + (units.Picos(len(items)) * c.o.Hardware.Processor.Lookup()).Duration()
-	if here > 0 {
-		at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
-	}
-	c.of(m.no, at, func() {
-		if saved == 0 {
-			done(p, nil)
-			return
+	c.of(m.no, at, func() { // they were found: at the same moment others use the memory
+		if here > 0 {
+			at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
 		}
-		to := c.storage[int(m.no)%len(c.storage)]
-		c.send(opReplicaFlush, m.no, to.no, wire.HeaderLen+wire.BlockLen, func(reply func(int, func())) {
-			to.io(device.Read, 0, saved*wire.PageSize, func() {
-				reply(wire.HeaderLen+saved*wire.PageSize, func() { done(p, nil) })
-			})
-		}, func(err error) { done(pagesOf{}, err) })
+		c.of(m.no, at, func() {
+			if saved == 0 {
+				done(p, nil)
+				return
+			}
+			to := c.storage[int(m.no)%len(c.storage)]
+			c.send(opReplicaFlush, m.no, to.no, wire.HeaderLen+wire.BlockLen, func(reply func(int, func())) {
+				to.io(device.Read, 0, saved*wire.PageSize, func() {
+					reply(wire.HeaderLen+saved*wire.PageSize, func() { done(p, nil) })
+				})
+			}, func(err error) { done(pagesOf{}, err) })
+		})
 	})
 }
 
@@ -512,6 +514,7 @@ func (r *redundant) gone(slot uint32, drop bool, why *wire.Error) {
 			r.order = append(r.order[:i], r.order[i+1:]...)
 			i--
 			r.recover(v, v.Cancel(why.Error(), nil))
+			r.holder.Forget(k.pid, k.region)
 		}
 	}
 	r.perform(r.primary.Close(slot, drop, why, nil))

@@ -10,7 +10,8 @@ import (
 
 // Restored says what of a process does not survive what its policies say, though everybody runs: a home without its backup, a vRegion or a
 // volume that lacks a copy. It does not only believe the books: it looks whether each holder has every page of the owner in its newest version, or the
-// owner counts the page as unprotected. The process must be drained; nil if all is there.
+// owner counts the page as unprotected. The process must be drained. The error is of wire.KindFailed if something is lost, which nobody may have noticed; nil if
+// all is there.
 func (c *Cluster) Restored(pid wire.PID) error {
 	for _, p := range c.gm.gmm.Processes(pid) {
 		if p.Memory.Kind == wire.MemoryNone {
@@ -39,7 +40,7 @@ func (c *Cluster) Restored(pid wire.PID) error {
 func whole(x *gmm.Copies, holders int) error {
 	switch {
 	case x == nil:
-		return errors.New("it has no copies any more")
+		return wire.Errorf(wire.KindFailed, "it is lost: who served it ended when nobody else had everything")
 	case x.Recovering || !x.Known:
 		return fmt.Errorf("it is being recovered (%t), or who serves it does not know its configuration %d", x.Recovering, x.Config)
 	case len(x.Holders) != holders:
