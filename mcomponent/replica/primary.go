@@ -608,6 +608,13 @@ func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect)
 	switch m.kind {
 	case Open:
 		l.opened, l.fresh = true, false
+		if a.Skipped && !l.filling { // which they are only the owner before knew: it gets all again, and says which it has not got
+			l.filling, l.listed, l.fill, l.filled = true, false, nil, 0
+			if !r.lists {
+				r.lists = true
+				out = append(out, Effect{Kind: List, Slot: r.slot})
+			}
+		}
 	case Unmap:
 		for _, u := range r.unmaps {
 			if u.barrier == m.gen {

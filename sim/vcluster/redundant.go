@@ -95,7 +95,9 @@ func (r *redundant) perform(out []replica.Effect) {
 		}
 		switch e.Kind {
 		case replica.Open:
-			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(_ wire.ReplicaOpenRep, err error) { answered(err) })
+			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
+				r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: err == nil && rep.Lost > 0}, nil))
+			})
 		case replica.Unmap:
 			toPeer(r, wire.OpReplicaUnmap, e.To.Node, e.Unmap, (*memory).replicaUnmap, func(_ struct{}, err error) { answered(err) })
 		case replica.Drop:
