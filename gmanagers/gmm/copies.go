@@ -233,7 +233,7 @@ func (s *State) stage(p *Process, t *seat) redundancy.Stage {
 		return redundancy.Recover
 	case !c.Known || c.inSync() < len(c.Holders):
 		return redundancy.Configure
-	case staying < p.wants(t.Home) || staying < len(c.Holders):
+	case staying < p.wants(t.Home) || staying < len(c.Holders) || len(c.Holders) > p.wants(t.Home):
 		return redundancy.Tend
 	}
 	return 0

@@ -50,7 +50,7 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 			if !canary.On(canary.ForgetfulFence) || r.epoch == 1 {
 				slots = append(slots, uint32(i))
 			}
-			if r.life != arriving && r.life != holding { // which somebody else serves
+			if r.life != arriving && r.life != reviving && r.life != holding { // which somebody else serves
 				o.fence.add(fenceKey{r.pid, r.region})
 			}
 			o.index.Delete(uint64(r.pid), uint64(r.region))
