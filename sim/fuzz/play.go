@@ -287,7 +287,6 @@ func (g *game) fail(what, format string, args ...any) {
 		if g.c != nil {
 			at = g.c.Now()
 		}
-		g.debug()
 		g.failure = &Failure{What: what, Text: fmt.Sprintf(format, args...), At: at}
 	}
 }
