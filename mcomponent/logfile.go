@@ -38,7 +38,7 @@ const fileWindow = 64
 // saveLogs has the goroutine look whether there is something to do about logs. The lock is held.
 func (c *Component) saveLogs() {
 	l := &c.replicas.file
-	if _, more := c.replicas.holder.SaveDue(); !more && len(l.full) == 0 {
+	if _, more := c.logsDue(); !more && len(l.full) == 0 {
 		return
 	}
 	if !l.runs {
@@ -46,6 +46,16 @@ func (c *Component) saveLogs() {
 		c.wg.Go(c.runLogs)
 	}
 	signal(l.wake)
+}
+
+// logsDue is when there is something to do about logs. The lock is held.
+func (c *Component) logsDue() (due time.Duration, is bool) {
+	h := c.replicas.holder
+	due, is = h.FileDue()
+	if at, saves := h.SaveDue(); saves && (!is || at < due) {
+		due, is = at, true
+	}
+	return due, is
 }
 
 func (c *Component) runLogs() {
@@ -59,7 +69,7 @@ func (c *Component) runLogs() {
 			c.takeSaves()
 		}
 		c.retryFull()
-		due, more := h.SaveDue()
+		due, more := c.logsDue()
 		if n := len(l.full); n > 0 { // they are answered before their senders give up
 			if at := l.full[0].until; !more || at < due {
 				due, more = at, true

@@ -44,6 +44,7 @@ func (c *Component) readLater(req *netlayer.Request, q wire.ReplicaRead, items [
 
 // savedRead is one page that is read from a file.
 type savedRead struct {
+	peer *netlayer.Peer // nil if it was not asked
 	call netlayer.Call
 	body [wire.BlockLen]byte
 	err  error
@@ -92,7 +93,7 @@ func (c *Component) changed(page wire.PageNo) error {
 }
 
 // readFile reads the pages that are in files. Those of which a file has something else become lost.
-func (c *Component) readFile(q wire.ReplicaRead, items []replica.Item, at func(int) []byte) error {
+func (c *Component) readFile(q wire.ReplicaRead, items []replica.Item, at func(int) []byte) (err error) {
 	h := c.replicas.holder
 	reads := make([]savedRead, len(items))
 	for i := range items {
@@ -103,69 +104,39 @@ func (c *Component) readFile(q wire.ReplicaRead, items []replica.Item, at func(i
 		c.mu.Lock()
 		f, open, ok := h.FileAt(it.File)
 		c.mu.Unlock()
-		var p *netlayer.Peer
-		if p, r.err = c.peer(f.Addr); !ok || r.err != nil || !open {
-			continue // judged below
+		if !ok || !open {
+			continue // which is judged below
+		}
+		if r.peer, r.err = c.peer(f.Addr); r.err != nil {
+			continue
 		}
 		k := wire.Block{Volume: f.Volume, VolumeEpoch: f.Epoch, Offset: uint64(it.Block) * wire.PageSize, Length: wire.PageSize}
 		r.call = netlayer.Call{Op: wire.OpBlockRead, Epoch: f.Epoch, Body: k.Append(r.body[:0]), Into: at(i), Timeout: time.Duration(c.o.StorageTimeoutMS) * time.Millisecond}
-		r.err = p.Start(&r.call)
-		if r.err == nil {
-			defer p.Wait(&r.call) // also if another failed: its bytes are ours until then
+		if r.err = r.peer.Start(&r.call); r.err != nil {
+			r.peer = nil
 		}
 	}
+	for i := range items { // all of them, for until they end their bytes are not ours
+		if r := &reads[i]; r.peer != nil {
+			r.err = r.peer.Wait(&r.call)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.saveLogs() // a file may have to be opened
 	for i := range items {
 		it, r := &items[i], &reads[i]
 		if !it.Saved {
 			continue
 		}
-		c.mu.Lock()
-		f, open, ok := h.FileAt(it.File)
-		if ok && !open {
-			h.Reopen(it.File)
-			c.saveLogs()
+		lost, refused := replica.Judge(h, q, *it, r.peer != nil && r.call.N == wire.PageSize && wire.Checksum(at(i)) == it.Sum, r.err)
+		if refused != nil {
+			return wire.Errorf(wire.KindOf(refused), "%s: %v", c.o.Node, refused)
 		}
-		c.mu.Unlock()
-		switch {
-		case !ok:
-			return c.changed(it.Page)
-		case r.call.Op == 0 && r.err == nil:
-			return wire.Errorf(wire.KindBusy, "%s: its backup file at %s is being opened: retry", c.o.Node, f.Storage)
-		case r.err == nil:
-			p, err := c.peer(f.Addr)
-			if err != nil {
-				return err
-			}
-			r.err = p.Wait(&r.call)
-		}
-		if err := c.judge(q, it, f, r, at(i)); err != nil {
-			return err
+		if lost {
+			c.log.Error("a page of a log is lost: its backup file does not have it", "pid", q.PID, "region", q.Region, "page", uint64(it.Page), "version", it.Version, "volume", it.File, "cause", r.err)
+			it.State, it.Sum, it.Saved = wire.PageLost, 0, false
 		}
 	}
 	return nil
-}
-
-// judge looks at what a file gave for a page.
-func (c *Component) judge(q wire.ReplicaRead, it *replica.Item, f wire.ReplicaFile, r *savedRead, page []byte) error {
-	h := c.replicas.holder
-	switch k := wire.KindOf(r.err); {
-	case r.err == nil && r.call.N == wire.PageSize && wire.Checksum(page) == it.Sum:
-		return nil
-	case r.err == nil || k == wire.KindCorrupt:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if !h.Unread(q.PID, q.Region, *it) {
-			return c.changed(it.Page)
-		}
-		c.log.Error("a page of a log is lost: its backup file does not have it", "pid", q.PID, "region", q.Region, "page", uint64(it.Page), "version", it.Version, "storage", f.Storage, "volume", f.Volume, "cause", r.err)
-		it.State, it.Sum, it.Saved = wire.PageLost, 0, false
-		return nil
-	case k == wire.KindFailed || k == wire.KindNotFound || k == wire.KindStale:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		h.Reopen(it.File)
-		c.saveLogs()
-		return wire.Errorf(wire.KindBusy, "%s: its backup file at %s has to be opened anew: %v: retry", c.o.Node, f.Storage, r.err)
-	}
-	return wire.Errorf(wire.KindUnavailable, "%s: its backup file at %s: %v", c.o.Node, f.Storage, r.err)
 }

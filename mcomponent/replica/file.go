@@ -277,6 +277,32 @@ func (h *Holder) Unread(pid wire.PID, region wire.RegionNo, it Item) bool {
 	return true
 }
 
+// Reader is a Holder whose files are read.
+type Reader interface {
+	FileAt(id wire.VolumeID) (at wire.ReplicaFile, open, ok bool)
+	Reopen(id wire.VolumeID)
+	Unread(pid wire.PID, region wire.RegionNo, it Item) bool
+}
+
+// Judge says what follows from what a file gave for a page that was asked for: an error, fits or not, or nothing, as it is not open. The page is lost, or the
+// question is refused by an error and is to be asked again, or neither.
+func Judge(h Reader, q wire.ReplicaRead, it Item, fits bool, err error) (lost bool, refused error) {
+	at, open, ok := h.FileAt(it.File)
+	switch k := wire.KindOf(err); {
+	case err == nil && fits:
+		return false, nil
+	case !ok:
+	case !open, k == wire.KindFailed, k == wire.KindNotFound, k == wire.KindStale:
+		h.Reopen(it.File)
+		return false, wire.Errorf(wire.KindBusy, "the backup file at %s has to be opened anew: retry", at.Storage)
+	case err != nil && k != wire.KindCorrupt:
+		return false, wire.Errorf(wire.KindUnavailable, "the backup file at %s: %v", at.Storage, err)
+	case h.Unread(q.PID, q.Region, it):
+		return true, nil
+	}
+	return false, wire.Errorf(wire.KindBusy, "page %#x changed while it was read: retry", uint64(it.Page)<<wire.PageShift)
+}
+
 // Save is a page of a log on its way to a backup file.
 type Save struct {
 	PID    wire.PID
@@ -325,11 +351,14 @@ func (h *Holder) NextSave(now time.Duration) (Save, bool) {
 	return Save{}, false
 }
 
-// SaveDue gives when NextFile or NextSave has something, if that is known: after a failure.
+// FileDue gives when NextFile has something; false if it has not.
+func (h *Holder) FileDue() (time.Duration, bool) {
+	_, ok := h.fileStep()
+	return h.files.due, ok
+}
+
+// SaveDue gives when NextSave has something; false if it has not.
 func (h *Holder) SaveDue() (time.Duration, bool) {
-	if _, ok := h.fileStep(); ok {
-		return h.files.due, true
-	}
 	f := h.current()
 	ok := f != nil && f.open && !h.files.doubt && uint64(f.used) < uint64(f.blocks()) && h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages
 	return h.saveDue, ok
