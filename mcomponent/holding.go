@@ -249,7 +249,13 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 	if q.Flags&wire.ReplicaList == 0 && anySaved(items) {
 		return c.readLater(req, q, items, head)
 	}
-	body := head.Append(make([]byte, 0, wire.ReplicaHeadLen+len(items)*(wire.PageEntryLen+int(head.Bytes))))
+	n := wire.ReplicaHeadLen + len(items)*wire.PageEntryLen
+	for i := range items {
+		if items[i].State == wire.PageFull {
+			n += int(head.Bytes)
+		}
+	}
+	body := head.Append(rep.Body(n)[:0])
 	for i := range items {
 		body = items[i].PageEntry.Append(body)
 	}
@@ -274,6 +280,8 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 		}
 		c.mu.Unlock()
 	}
-	rep.SetBody(body)
+	if len(body) != n {
+		panic("mcomponent: an answer to replica_read has another length than its entries say")
+	}
 	return nil
 }
