@@ -145,6 +145,7 @@ func (v *regionRecovery) perform(out []recovery.Effect) {
 		case recovery.Complete:
 			q := v.r.Req()
 			c.replicas.holder.Forget(q.Config.PID, q.Config.Region)
+			c.saveLogs()
 			c.log.Info("recovered a vRegion", "pid", q.Config.PID, "region", q.Config.Region, "epoch", q.Config.Epoch, "pages", v.r.Status(0, nil).Done)
 			signal(v.wake)
 		case recovery.Pull:
@@ -220,8 +221,14 @@ func (v *regionRecovery) pull(e recovery.Effect) {
 	call := pullCalls.Get().(*netlayer.Call)
 	defer pullCalls.Put(call)
 	err := func() error {
-		if e.To.Node == c.o.Node {
-			return wire.Errorf(wire.KindBadRequest, "%s asks itself for pages", c.o.Node)
+		if e.To.Node == c.o.Node { // what is in memory of the log is here; what is in its file comes as from another
+			c.mu.Lock()
+			items, head, err := c.replicas.holder.Read(e.Read, nil)
+			c.mu.Unlock()
+			if err == nil {
+				call.Reply, err = c.heldPages(e.Read, items, head)
+			}
+			return err
 		}
 		p, err := c.peer(e.To.Addr)
 		if err != nil {

@@ -61,6 +61,7 @@ type Stats struct {
 
 	Primary    replica.Stats       // of the redundancy of what is served here
 	Holder     replica.HolderStats // of what is held for others
+	LogBehind  string              // why pages of logs are in memory that ought to be in a backup file
 	Recoveries int                 // vRegions that are being recovered
 
 	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
@@ -101,6 +102,7 @@ func (c *Component) Stats() Stats {
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
 	s.Incoming = c.taker.Len()
 	s.Primary, s.Holder = c.replicas.primary.Stats(), c.replicas.holder.Stats()
+	s.LogBehind = c.replicas.holder.Behind()
 	for _, v := range c.recoveries { // a sum: no order
 		if !v.r.Ended() {
 			s.Recoveries++

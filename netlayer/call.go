@@ -21,7 +21,9 @@ type Call struct {
 	// PageCRC that was given, which the receiver notices.
 	Pages [][]byte
 
-	Reply []byte // the body of the reply, in the capacity that was given
+	// Reply is the body of the reply, in the capacity that was given. If it is longer than a connection reads at once it comes in other memory, which
+	// is the caller's, and what was given is the peer's.
+	Reply []byte
 	Into  []byte // the payload of the reply is put here
 	N     int    // bytes put into Into
 

@@ -166,7 +166,11 @@ func (p *Peer) deliver(cn *clientConn, fr *frame) error {
 	case len(fr.payload) > len(c.Into):
 		err = wire.Errorf(wire.KindInternal, "%v from %s: payload of %d bytes, room for %d", h.Op, p.addr, len(fr.payload), len(c.Into))
 	default:
-		c.Reply = append(c.Reply[:0], fr.body...)
+		if old := c.Reply; cn.in.steal(fr, old) {
+			c.Reply = fr.body
+		} else {
+			c.Reply = append(c.Reply[:0], fr.body...)
+		}
 		c.N = copy(c.Into, fr.payload)
 		c.PageCRC = h.PayloadCRC
 	}

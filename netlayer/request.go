@@ -101,6 +101,18 @@ func (r *Reply) SetBody(b []byte) {
 	r.AppendBody(b)
 }
 
+// Body appends n bytes to the body, for the caller to fill before Serve returns. Their content before is undefined. It must come before
+// Page.
+func (r *Reply) Body(n int) []byte {
+	if r.page >= 0 || n < 0 || r.body+n > wire.MaxBody {
+		panic("netlayer: the body of a reply grows after its page was taken, or is longer than wire.MaxBody")
+	}
+	m := len(r.buf)
+	r.buf = slices.Grow(r.buf, n)[:m+n]
+	r.body += n
+	return r.buf[m : m+n : m+n]
+}
+
 // SetControl sets the body to an encoded control message.
 func (r *Reply) SetControl(v any) { r.SetBody(wire.Marshal(v)) }
 
