@@ -193,7 +193,7 @@ func (v *revival) rollback(y *vtime.Proc, to wire.Cut) error {
 	for {
 		at := p.home
 		err := call(y, p, wire.OpProcessRollback, q, (*memory).processRollback, func(r wire.ProcessRollbackRep) { p.heapEnd, p.owners = r.HeapEnd, r.Owners })
-		if err == nil || wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, v.n, &p.home, at.Epoch, deadline) {
+		if err == nil || wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, v.n.no, &p.home, at.Epoch, deadline) {
 			return err
 		}
 	}
