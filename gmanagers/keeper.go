@@ -28,7 +28,7 @@ type keeper struct {
 	answer chan keeperAnswer
 
 	term    uint64
-	core    *repair.Keeper // nil while this process does not lead
+	core    *repair.Taped // nil while this process does not lead
 	effects []repair.Effect
 	queue   []repair.Effect // to be proposed
 	busy    bool            // a proposal is under way
@@ -37,7 +37,7 @@ type keeper struct {
 
 // keeperAnswer is what came of effects: of one, or of those that were proposed together.
 type keeperAnswer struct {
-	core *repair.Keeper
+	core *repair.Taped
 	e    []repair.Effect
 	rep  wire.VolumeConfigRep
 	errs []error // one for each
@@ -79,6 +79,9 @@ func (v *keeper) step(ctx context.Context) {
 	term := v.m.terms[wire.GSM]
 	v.m.mu.Unlock()
 	if !leads || v.term != term {
+		if v.core != nil {
+			v.core.End()
+		}
 		v.core, v.queue, v.busy = nil, nil, false
 	}
 	if !leads {
@@ -90,7 +93,7 @@ func (v *keeper) step(ctx context.Context) {
 		if err := v.host.Read(barrier, wire.GSM, func(raftsm.State) {}); err != nil {
 			return // again, soon
 		}
-		v.core, v.term = repair.New(ms(v.m.o.ReplaceAfterMS)), term
+		v.core, v.term = v.m.repairCore(), term
 	}
 	list, err := v.list()
 	if err != nil {
