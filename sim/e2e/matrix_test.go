@@ -21,8 +21,11 @@ import (
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
+	"splitkernel/mcomponent/recovery"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/faults"
+	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
 )
@@ -32,7 +35,6 @@ const matrixCluster = `name: matrix
 transport: unix
 region_bytes: 256KiB
 manager: {lease_ms: 1000, sweep_ms: 500, balance: {gpm: {auto: false}, gmm: {auto: false}, gsm: {auto: false}}}
-pcomponent: {fault: {patience_ms: 8000}, block_patience_ms: 8000}
 mcomponent: {memory_bytes: 32MiB, buffer_cache_bytes: 1MiB, replica_log_bytes: 8MiB}
 scomponent: {capacity_bytes: 256MiB}
 nodes:
@@ -59,6 +61,8 @@ const (
 	matrixRefs  = 60_000
 	matrixPages = 256 // four vRegions
 	matrixPause = 40 * time.Millisecond
+	// matrixRecorded is the policy whose runs are recorded and re-executed; TestMemorySurvivesKill9 does that for sync.
+	matrixRecorded = "log"
 	// matrixLanes is how many runs there are at a time: they wait, most of the time.
 	matrixLanes = 4
 )
@@ -68,6 +72,7 @@ const (
 // named, and nothing else fails. Who failed is in the report with the times to detect, to fence, to the first access and to full redundancy; and when all are back, the
 // books agree with what the components hold, which is nothing.
 func TestKillMatrix(t *testing.T) {
+	t.Parallel()
 	lane := make(chan struct{}, matrixLanes)
 	var wg sync.WaitGroup
 	for i, sc := range matrix {
@@ -94,6 +99,8 @@ type matrixRun struct {
 	over   atomic.Bool
 	pid    wire.PID
 	failed []failed
+
+	restarts int // of the process
 }
 
 // failed is a component of which the report must tell.
@@ -133,7 +140,11 @@ func play(t *testing.T, sc scene) {
 		}
 		t.Fatal(err)
 	}
-	c := start(t, matrixCluster)
+	var rec *node.Record
+	if sc.policy == matrixRecorded {
+		rec = &node.Record{Dir: t.TempDir(), Commit: "c", ConfigDigest: "d"}
+	}
+	c := startRecorded(t, program, rec, matrixCluster)
 	k := &matrixRun{cluster: c, policy: sc.policy, cl: c.asks(t), ctx: background(t)}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -165,6 +176,18 @@ func play(t *testing.T, sc scene) {
 	k.over.Store(true)
 	wg.Wait()
 	k.judge(s)
+	if rec == nil {
+		return
+	}
+	if err := c.Stop(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	all := reexecuteAll(t, rec.Dir, w.Vnodes[0].Trace)
+	all.has(t, replica.HolderTapeKind, 100)
+	all.has(t, recovery.TapeKind, 1)
+	if all.killed == 0 {
+		t.Error("no tape ends with a kill")
+	}
 }
 
 // judge checks the report, has all come back that is dead, and looks whether anything is left.
@@ -181,6 +204,14 @@ func (k *matrixRun) judge(s *report.Summary) {
 		}
 	} else if ok(t, s); s.Total.Accesses != matrixRefs || s.Total.PagesChecked != matrixRefs {
 		t.Errorf("%d accesses, %d of them checked, want %d", s.Total.Accesses, s.Total.PagesChecked, matrixRefs)
+	}
+	for _, r := range s.VNodes[0].Restarts {
+		if f := slices.IndexFunc(k.failed, func(f failed) bool { return f.id == string(r.From) }); f < 0 || r.To == r.From && !last.fatal || r.BackAtSeconds < r.LostAtSeconds {
+			t.Errorf("%+v, failed were %+v", r, k.failed)
+		}
+	}
+	if k.restarts != len(s.VNodes[0].Restarts) && !last.fatal {
+		t.Errorf("the process went on elsewhere %d times, the report tells of %+v", k.restarts, s.VNodes[0].Restarts)
 	}
 	for _, f := range k.failed {
 		i := slices.IndexFunc(s.Failures, func(x report.Failure) bool { return string(x.Component) == f.id })
@@ -403,6 +434,11 @@ func (k *matrixRun) fire(x shot) (fatal bool) {
 	}
 	survives, had := k.survives(id)
 	k.failed = append(k.failed, failed{id: id, had: had && survives && x.when != "recovering", fatal: !survives})
+	if p, _, _, err := k.books(); err != nil {
+		t.Fatal(err)
+	} else if string(p.Node) == id && survives {
+		k.restarts++
+	}
 	t.Logf("after %d accesses: %v: %s", k.done.Load(), x, id)
 	before := k.epoch(id)
 	if x.how == "stop" {
@@ -471,6 +507,9 @@ func (k *matrixRun) loseAnother(not string) string {
 		k.t.Fatalf("nobody but %s may be lost: %+v", not, m)
 	}
 	k.failed = append(k.failed, failed{id: victim})
+	if string(p.Node) == victim {
+		k.restarts++
+	}
 	before := k.epoch(victim)
 	if err := k.Kill(victim); err != nil {
 		k.t.Fatal(err)

@@ -259,7 +259,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 	want.Volumes = volumesOf(v.v, v.info)
 	if v.spec.Checkpoints.On {
 		want.Restart = true
-		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + checkpointsName, SizeBytes: v.spec.Checkpoints.RoomBytes})
+		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + checkpointsName, SizeBytes: v.spec.Checkpoints.RoomBytes, Copies: v.v.CopiesOf(checkpointsName)})
 	}
 	return want
 }
