@@ -127,3 +127,39 @@ func TestAFenceOfWhatOthersHave(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoWasHomeMayBeTheBackup: an mComponent that was taken for dead and is a member again takes the memory map of a process whose home it was, from the
+// home that took over, and becomes the home once more when that is lost, too. Of its own epoch, or an older one, it takes none.
+func TestWhoWasHomeMayBeTheBackup(t *testing.T) {
+	h := NewHome(testOptions())
+	h.Registered(1)
+	if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Home: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Configure(wire.HomeConfig{PID: 1, Epoch: 2, Config: 1, Backup: wire.Holder{Node: "m2", Addr: "inproc:m2", Member: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	backup := func(epoch wire.Epoch) error {
+		return h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: 1, Member: 2, Copy: wire.HomeCopyReq{PID: 1, Epoch: 1, Parts: 1}}, "m1")
+	}
+	h.Fence("m1 is fenced")
+	h.Registered(2)
+	if err := backup(2); wire.KindOf(err) != wire.KindStale {
+		t.Fatalf("of the epoch under which it was the home: %v", err)
+	}
+	if err := backup(5); err != nil {
+		t.Fatal(err)
+	}
+	if len(h.Backups()) != 1 || len(h.Holdings()) != 0 {
+		t.Fatalf("backups %+v, homes %+v", h.Backups(), h.Holdings())
+	}
+	if _, err := h.TakeOver(wire.HomeRecoverReq{Self: "m1", Member: 2, Process: 1, ClientAddr: "inproc:p1", Config: wire.HomeConfig{PID: 1, Epoch: 8, Config: 1}}, "inproc:m1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckInvariants(); err != nil {
+		t.Fatal(err)
+	}
+	if p := h.procs[1]; p == nil || p.homeEpoch != 8 || p.fenced != "" {
+		t.Errorf("%+v, want the home under 8", p)
+	}
+}
