@@ -15,6 +15,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/client"
+	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
@@ -144,7 +145,11 @@ func play(t *testing.T, sc scene) {
 	if sc.policy == matrixRecorded {
 		rec = &node.Record{Dir: t.TempDir(), Commit: "c", ConfigDigest: "d"}
 	}
-	c := startRecorded(t, program, rec, matrixCluster)
+	var set []string
+	if sc.policy == "none" { // who waits for what is lost need not wait long
+		set = append(set, "pcomponent.fault.patience_ms=4000")
+	}
+	c := startRecorded(t, program, rec, matrixCluster, set...)
 	k := &matrixRun{cluster: c, policy: sc.policy, cl: c.asks(t), ctx: background(t)}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -451,7 +456,7 @@ func (k *matrixRun) fire(x shot) (fatal bool) {
 			k.soon("managers are off the data path", func() bool { return k.done.Load() > at })
 		}
 	} else {
-		k.until(id+" is declared dead", func() bool { e := k.epoch(id); return e == 0 || e > before })
+		k.fenced(id, before)
 	}
 	if x.how == "stop" {
 		k.signal(id, syscall.SIGCONT)
@@ -514,13 +519,30 @@ func (k *matrixRun) loseAnother(not string) string {
 	if err := k.Kill(victim); err != nil {
 		k.t.Fatal(err)
 	}
-	k.until(victim+" is declared dead", func() bool { e := k.epoch(victim); return e == 0 || e > before })
+	k.fenced(victim, before)
 	return victim
+}
+
+// fenced waits until a majority of managers has the epoch of a component as ended.
+func (k *matrixRun) fenced(id string, epoch wire.Epoch) {
+	k.t.Helper()
+	of := managerOf(id)
+	k.until(id+" is declared dead and fenced", func() bool {
+		list, _, err := k.cl.Events(k.ctx, of, 0, 0)
+		return err == nil && slices.ContainsFunc(list, func(e events.Event) bool {
+			return e.Kind == events.Fenced && string(e.Node) == id && e.Epoch == epoch
+		})
+	})
+}
+
+// managerOf is whose member a component is, 0 if it is a manager.
+func managerOf(id string) wire.Manager {
+	return map[byte]wire.Manager{'p': wire.GPM, 'm': wire.GMM, 's': wire.GSM}[id[0]]
 }
 
 // epoch is that of a component's membership, 0 if it was declared dead.
 func (k *matrixRun) epoch(id string) (epoch wire.Epoch) {
-	of := map[byte]wire.Manager{'p': wire.GPM, 'm': wire.GMM, 's': wire.GSM}[id[0]]
+	of := managerOf(id)
 	if of == 0 {
 		return 0
 	}
