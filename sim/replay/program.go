@@ -65,7 +65,7 @@ func (p *Program) Volumes() []admission.VolumeSpec {
 
 // checkpointVolume is the volume that has the checkpoints of a vNode.
 func checkpointVolume(v *configs.VNode, s *Spec) admission.VolumeSpec {
-	return admission.VolumeSpec{Name: v.Name + "-" + checkpointsName, SizeBytes: s.Checkpoints.RoomBytes}
+	return admission.VolumeSpec{Name: v.Name + "-" + checkpointsName, SizeBytes: s.Checkpoints.RoomBytes, Copies: v.CopiesOf(checkpointsName)}
 }
 
 func volumesOf(v *configs.VNode, info trace.Info) (out []admission.VolumeSpec) {
