@@ -249,6 +249,9 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 	if q.Flags&wire.ReplicaList == 0 && anySaved(items) {
 		return c.readLater(req, q, items, head)
 	}
+	if q.Flags == wire.ReplicaAside && head.Bytes == wire.PageSize {
+		return c.answerAside(q, items, head, rep)
+	}
 	n := wire.ReplicaHeadLen + len(items)*wire.PageEntryLen
 	for i := range items {
 		if items[i].State == wire.PageFull {

@@ -26,6 +26,9 @@ type Call struct {
 	Reply []byte
 	Into  []byte // the payload of the reply is put here
 	N     int    // bytes put into Into
+	// Pieces are where the payload of the reply is put, in order, if there are any, in the place of Into: up to all of them. It is read there from
+	// the connection. While that goes on the call is not ended by its deadline, and somebody must wait for it.
+	Pieces [][]byte
 
 	// PageCRC is the checksum of Page if HavePageCRC, else Start computes it. After completion it is the checksum of the
 	// reply's payload, which was verified.
@@ -77,6 +80,27 @@ func (c *Call) payload() int {
 		n += len(b)
 	}
 	return n
+}
+
+// room is how long the payload of the reply may be.
+func (c *Call) room() int {
+	n := len(c.Into)
+	for _, b := range c.Pieces {
+		n += len(b)
+	}
+	return n
+}
+
+// put takes the payload of the reply.
+func (c *Call) put(payload []byte) {
+	c.N = len(payload)
+	if len(c.Pieces) == 0 {
+		copy(c.Into, payload)
+		return
+	}
+	for _, b := range c.Pieces {
+		payload = payload[copy(b, payload):]
+	}
 }
 
 // pieces gives the payload of the request.
