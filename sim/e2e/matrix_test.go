@@ -25,7 +25,6 @@ import (
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer/wire"
-	"splitkernel/sim/faults"
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
@@ -58,7 +57,7 @@ nodes:
 const (
 	// matrixDelay is added to every message between components until the last failure is over: a process cannot end before, it takes no processor from the
 	// other runs, and admissions, moves, checkpoints and recoveries take so many of them that a failure comes while they are under way.
-	matrixDelay = "delay 1ms"
+	matrixDelay = time.Millisecond
 	matrixRefs  = 60_000
 	matrixPages = 256 // four vRegions
 	matrixPause = 40 * time.Millisecond
@@ -156,19 +155,13 @@ func play(t *testing.T, sc scene) {
 			k.tell()
 		}
 	})
-	delay, err := faults.Parse(matrixDelay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Strike(k.ctx, delay); err != nil {
-		t.Fatal(err)
-	}
+	quick := c.slow(matrixDelay)
 	var wg sync.WaitGroup
 	s := c.run(w, func(o *replay.RunOptions) {
 		o.Progress = func(p replay.Progress) { k.done.Store(p.Done) }
 		o.OnPlaced = func() {
 			wg.Go(func() {
-				defer c.Heal(k.ctx) // of what goes on, the delay
+				defer quick()
 				for i, x := range sc.shots {
 					if k.fire(x) && i < len(sc.shots)-1 {
 						t.Errorf("%v was not survived, want that only of the last", x)
