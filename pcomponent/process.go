@@ -28,6 +28,7 @@ type Process struct {
 	home      *netlayer.Peer
 	homeAt    wire.Owner      // it moves: o.Home is where it was first
 	homeIs    context.Context // ends when it moves
+	disowned  atomic.Bool     // by a fence: what it has at its home is not its own any more
 	homeMoved context.CancelFunc
 	core      fault.Taped
 	threads   []*Thread
@@ -467,8 +468,10 @@ func (p *Process) Close(ctx context.Context) error {
 	p.active = nil
 	p.core.End()
 	p.mu.Unlock()
-	if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
-		errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
+	if !p.disowned.Load() {
+		if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
+			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
+		}
 	}
 	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
 	return errors.Join(append(errs, p.frames.Close())...)

@@ -106,7 +106,7 @@ type matrixRun struct {
 // failed is a component of which the report must tell.
 type failed struct {
 	id    string
-	had   bool // memory that others serve now
+	had   bool // memory that others serve now, if it had not just moved away
 	fatal bool
 }
 
@@ -217,7 +217,7 @@ func (k *matrixRun) judge(s *report.Summary) {
 		case strings.HasPrefix(f.id, "g"), f.fatal && i < 0: // managers are not members; a run may end before what ended it is declared dead
 		case i < 0 || s.Failures[i].Detect == nil || s.Failures[i].Fence == nil:
 			t.Errorf("the report does not tell when %s was found dead and fenced: %+v", f.id, s.Failures)
-		case f.had && (s.Failures[i].Access == nil || s.Failures[i].Redundant == nil):
+		case f.had && s.Failures[i].Others > 0 && (s.Failures[i].Access == nil || s.Failures[i].Redundant == nil):
 			t.Errorf("the report does not tell when what %s had was served and redundant again: %+v", f.id, s.Failures[i])
 		}
 	}
@@ -429,6 +429,9 @@ func (k *matrixRun) fire(x shot) (fatal bool) {
 		if x.who == "pcomponent" && first == id { // the process is on its way to another
 			id, _ = k.who(x)
 		}
+	}
+	if x.when == "migrating" && x.who == "pcomponent" { // it may have moved before we came to it
+		id, _ = k.who(x)
 	}
 	survives, had := k.survives(id)
 	k.failed = append(k.failed, failed{id: id, had: had && survives && x.when != "recovering", fatal: !survives})
