@@ -51,7 +51,7 @@ func (o *Owners) Fence(why string, copied func(slot uint32) bool, slots []uint32
 			if !canary.On(canary.ForgetfulFence) || r.epoch == 1 {
 				slots = append(slots, uint32(i))
 			}
-			if r.life != arriving && r.life != holding && (copied == nil || !copied(uint32(i))) { // which somebody else serves
+			if r.life != arriving && r.life != reviving && r.life != holding && (copied == nil || !copied(uint32(i))) { // which somebody else serves
 				o.fence.add(fenceKey{r.pid, r.region})
 			}
 			o.index.Delete(uint64(r.pid), uint64(r.region))
