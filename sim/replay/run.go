@@ -260,7 +260,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 	want.Volumes = volumesOf(v.v, v.info)
 	if v.spec.Checkpoints.On {
 		want.Restart = true
-		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + checkpointsName, SizeBytes: v.spec.Checkpoints.RoomBytes})
+		want.Volumes = append(want.Volumes, checkpointVolume(v.v, &v.spec))
 	}
 	return want
 }
