@@ -272,9 +272,13 @@ func (m *replicaCall) answers(as []replicaAnswer) []replicaAnswer {
 	if err == nil && m.pages && len(m.call.Reply) != 0 && len(m.call.Reply) != len(m.ids) {
 		err = wire.Errorf(wire.KindBadRequest, "an answer to %d pages tells of %d", len(m.ids), len(m.call.Reply))
 	}
+	var opened wire.ReplicaOpenRep
+	if err == nil && m.call.Op == wire.OpReplicaOpen {
+		err = wire.Unmarshal(m.call.Reply, &opened)
+	}
 	for i, id := range m.ids {
-		a := replica.Answer{Err: wireError(err)}
-		a.Skipped = err == nil && m.pages && i < len(m.call.Reply) && m.call.Reply[i] != 0
+		a := replica.Answer{Err: wireError(err), Skipped: err == nil && opened.Lost > 0}
+		a.Skipped = a.Skipped || err == nil && m.pages && i < len(m.call.Reply) && m.call.Reply[i] != 0
 		as = append(as, replicaAnswer{id, a})
 	}
 	return as

@@ -94,6 +94,8 @@ func (c *Component) unprotect(slot uint32, drop bool, why *wire.Error) {
 	if v := c.recoveries[slot]; v != nil {
 		v.cancel(why.Text)
 		delete(c.recoveries, slot)
+		cfg := v.r.Req().Config
+		c.replicas.holder.Forget(cfg.PID, cfg.Region) // the slot is another's from now on
 	}
 	r := &c.replicas
 	c.performReplicas(r.primary.Close(slot, drop, why, r.out[:0]))

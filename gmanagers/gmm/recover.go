@@ -307,6 +307,13 @@ func (s *State) tend(p *Process, t seat, cmd Command) {
 			}
 		}
 		next.Holders = slices.DeleteFunc(next.Holders, func(h Holder) bool { return s.drains(h.Node) })
+		for i := len(next.Holders) - 1; i > 0 && len(next.Holders) > p.wants(t.Home) && next.inSync() == len(next.Holders); i-- {
+			h := next.Holders[i]
+			if slices.ContainsFunc(next.Holders[:i], func(o Holder) bool { return o.Index == h.Index }) { // it came for one whose drain has ended since
+				s.keep(p, t.Home, h, less)
+				next.Holders, changed = slices.Delete(next.Holders, i, i+1), true
+			}
+		}
 	}
 	if !changed {
 		return

@@ -37,5 +37,5 @@ type Effect struct {
 // Answer is what came back for a message.
 type Answer struct {
 	Err     *wire.Error
-	Skipped bool // of a Send: a full log did not take it
+	Skipped bool // of a Send: a full log did not take it; of an Open: the holder has pages of which it knows only the version
 }

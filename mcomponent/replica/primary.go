@@ -417,12 +417,19 @@ func (p *Primary) fail(r *owned, why *wire.Error, out []Effect) []Effect {
 	return out
 }
 
-// Config gives the configuration of a slot; its Config is 0 if it has none.
+// Config gives the configuration of a slot, to whoever owns it next; its Config is 0 if it has none. A holder that was filled here is not called Filling any more:
+// GMM may have heard that it has everything, and the next owner would have it forget that and begin anew.
 func (p *Primary) Config(slot uint32) wire.RegionConfig {
-	if r := p.regions[slot]; r != nil {
-		return r.cfg
+	r := p.regions[slot]
+	if r == nil {
+		return wire.RegionConfig{}
 	}
-	return wire.RegionConfig{}
+	cfg := r.cfg
+	cfg.Holders = slices.Clone(cfg.Holders)
+	for i, l := range r.links {
+		cfg.Holders[i].Filling = l.filling && !l.full()
+	}
+	return cfg
 }
 
 // Status says how far the owner has come with the configuration of a slot.
@@ -451,8 +458,11 @@ func (p *Primary) Status(slot uint32) wire.RegionConfigRep {
 }
 
 func (l *link) inSync() bool {
-	return l.opened && (!l.filling || l.listed && l.filled == len(l.fill))
+	return l.opened && (!l.filling || l.full())
 }
+
+// full reports whether a link that is filled has everything.
+func (l *link) full() bool { return l.listed && l.filled == len(l.fill) }
 
 // pump sends what may be sent.
 func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
@@ -598,6 +608,13 @@ func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect)
 	switch m.kind {
 	case Open:
 		l.opened, l.fresh = true, false
+		if a.Skipped && !l.filling { // which they are only the owner before knew: it gets all again, and says which it has not got
+			l.filling, l.listed, l.fill, l.filled = true, false, nil, 0
+			if !r.lists {
+				r.lists = true
+				out = append(out, Effect{Kind: List, Slot: r.slot})
+			}
+		}
 	case Unmap:
 		for _, u := range r.unmaps {
 			if u.barrier == m.gen {

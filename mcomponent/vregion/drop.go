@@ -30,7 +30,7 @@ func (o *Owners) Drop(pid wire.PID, region wire.RegionNo, upTo wire.Epoch) (slot
 	switch {
 	case r.epoch > upTo:
 		return 0, false, wire.Errorf(wire.KindStale, "%s owns vRegion %d of process %d under epoch %d, newer than %d", o.self, region, pid, r.epoch, upTo)
-	case r.life != serving && r.life != lost:
+	case r.life != serving && r.life != lost && r.life != reviving:
 		return 0, false, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is on its way at %s: retry", region, pid, o.self)
 	}
 	o.index.Delete(uint64(pid), uint64(region))

@@ -15,12 +15,16 @@ func (o *Owners) Hold(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, owne
 func (o *Owners) Recover(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, from wire.NodeID) (uint32, error) {
 	slot, ok := o.index.Get(uint64(pid), uint64(region))
 	if !ok || o.slots[slot].life != holding {
-		return o.Arrive(pid, region, epoch, from)
+		slot, err := o.Arrive(pid, region, epoch, from)
+		if err == nil {
+			o.slots[slot].life = reviving
+		}
+		return slot, err
 	}
 	r := &o.slots[slot]
 	if epoch < r.epoch {
 		return 0, wire.Errorf(wire.KindStale, "%s holds vRegion %d of process %d of an owner under epoch %d, newer than %d", o.self, region, pid, r.epoch, epoch)
 	}
-	r.life, r.epoch, r.other = arriving, epoch, from
+	r.life, r.epoch, r.other = reviving, epoch, from
 	return slot, nil
 }

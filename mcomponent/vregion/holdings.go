@@ -20,7 +20,8 @@ func (h *Home) Holdings() []wire.HeldHome {
 	return out
 }
 
-// Holdings returns the vRegions that are served here, ascending by process and vRegion: none that is on its way here or away.
+// Holdings returns the vRegions that are served here, ascending by process and vRegion: none that is on its way here or away. Those that are
+// being recovered here are among them: the books have them here, and once these give them up nobody else would have them dropped.
 func (o *Owners) Holdings() []wire.HeldRegion {
 	out := make([]wire.HeldRegion, 0, o.Regions())
 	for i := range o.slots {

@@ -14,11 +14,12 @@ const (
 	leaving  life = 3 // its pages are being freed
 	lost     life = 4 // nobody knows whether it is served elsewhere
 	holding  life = 5 // served elsewhere: what is here makes it survive its owner
+	reviving life = 6 // its owner is lost: it will be served here when this one knows what is mapped
 )
 
 func (l life) verdict() Verdict {
 	switch l {
-	case frozen, arriving:
+	case frozen, arriving, reviving:
 		return Moving
 	case lost:
 		return Lost
@@ -44,6 +45,8 @@ func (o *Owners) underway(slot uint32) error {
 		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving from %s to %s: retry", r.region, r.pid, o.self, r.other)
 	case arriving:
 		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving from %s to %s: retry", r.region, r.pid, r.other, o.self)
+	case reviving:
+		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is being recovered at %s: retry", r.region, r.pid, o.self)
 	case holding:
 		return wire.Errorf(wire.KindNotOwner, "%s does not own vRegion %d of process %d, it holds it for %s: ask its home for the owner", o.self, r.region, r.pid, r.other)
 	case leaving:

@@ -91,7 +91,7 @@ func (o *Owners) code(c *tape.Coder) {
 		c.Bool(&r.warm)
 		r.tree.code(c)
 		c.Bool(&r.used)
-		tape.Below(c, &r.life, uint64(holding)+1)
+		tape.Below(c, &r.life, uint64(reviving)+1)
 		tape.Text(c, &r.other)
 		tape.Num(c, &r.process)
 	})
@@ -448,7 +448,7 @@ func (o *Owners) Show() string {
 const maxShown = 1000
 
 func (l life) String() string {
-	return [...]string{"served", "frozen", "arriving", "leaving", "lost", "held", "?"}[min(int(l), 6)]
+	return [...]string{"served", "frozen", "arriving", "leaving", "lost", "held", "being recovered", "?"}[min(int(l), 7)]
 }
 
 // Show describes the home for people: each process, and its operations.

@@ -25,14 +25,14 @@ const (
 // DefaultWorld is a small cluster in which nothing happens: what a script does not say is as here.
 func DefaultWorld() *World {
 	return &World{
-		Seed: 1, Heal: 4 * time.Second, Managers: 3, Compute: 2, Memory: 2, Storage: 1, Racks: 1, RegionPages: 256, MemoryPages: 1 << 14, CachePages: 256, Workers: 2,
+		Seed: 1, Heal: 4 * time.Second, Managers: 3, Compute: 2, Memory: 2, Storage: 1, Racks: 1, RegionPages: 256, MemoryPages: 1 << 14, CachePages: 256, LogPages: 1 << 14, Workers: 2,
 		GPM: "fewest_threads", GMM: "least_loaded", GSM: "fewest_volumes", Caches: "fewest_volumes", Piggyback: true,
 		Patience: 20 * time.Second, Lease: membership.DefaultLease, Sweep: time.Second, MoveTimeout: 5 * time.Second, Latency: time.Microsecond,
 	}
 }
 
 func defaultProcess() Process {
-	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1}
+	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1}
 }
 
 // die draws for a world.
@@ -84,6 +84,7 @@ func Draw(seed uint64) *World {
 	for i := range d.from(1, 4) {
 		w.Processes = append(w.Processes, d.process(w, i))
 	}
+	d.survival(w)
 	if d.part(70) {
 		for range d.from(1, 10) {
 			w.Orders = append(w.Orders, d.order(w))
@@ -100,7 +101,7 @@ func (d die) process(w *World, i int) Process {
 	p := Process{
 		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, policy.Names()...), Mechanism: one(d, excache.Mechanisms()...),
 		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
-		Sectors: 128, WriteQuorum: 1, ReadQuorum: 1,
+		Sectors: 128, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1,
 	}
 	if d.part(60) {
 		p.Begin = d.at(w.Heal / 2)
@@ -123,6 +124,31 @@ func (d die) process(w *World, i int) Process {
 		p.MemoryBytes = uint64(p.Pages) * wire.PageSize
 	}
 	return p
+}
+
+// survival draws what the memory of processes survives: in half of the worlds that of all of them, so that mComponents may be killed without a loss.
+func (d die) survival(w *World) {
+	if w.Memory < 2 {
+		return
+	}
+	all := d.part(50)
+	if all && w.Memory < 3 && d.part(50) {
+		w.Memory = 3
+	}
+	if d.part(25) {
+		w.LogPages = d.from(4, 300)
+	}
+	for i := range w.Processes {
+		p := &w.Processes[i]
+		if !all && !d.part(40) {
+			continue
+		}
+		p.Replication, p.MemoryCopies = one(d, "sync", "sync", "log"), d.from(1, min(2, w.Memory-1))
+		if p.Replication == "log" {
+			p.MemoryCopies = 1 // a recovery from several logs waits for ever when one of them is lost meanwhile (docs/fuzz.md)
+		}
+		p.LogBlock = p.Replication == "log" && w.Storage > 0 && d.part(50) // without an sComponent a full log stays full
+	}
 }
 
 // thing draws what may be moved: of a process that may be there.

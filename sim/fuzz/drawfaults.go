@@ -32,6 +32,9 @@ func (d die) faults(w *World, gentle bool) {
 	}
 }
 
+// noticed is how long it takes, at most, until a component that is dead is known to be and what it had is served elsewhere.
+const noticed = 3 * time.Second
+
 // Kept says why a world may cost what the cluster promises to keep, or nothing: then every process must end well. A breach is told of each
 // fault alone, and here they overlap, so that beyond it nobody may be out of reach for a lease in all, nor anybody's patience end,
 // whatever comes together.
@@ -48,26 +51,36 @@ func (w *World) Kept() (why string) {
 
 // bearable reports whether a world bears all its faults together.
 func (w *World) bearable() bool {
-	away, silent := time.Duration(0), time.Duration(0)
+	var away, silent, headless time.Duration
+	lost, lease := false, w.Promise().Lease
 	for _, g := range w.Faults {
-		switch g.Kind {
-		case faults.Pause, faults.Partition:
+		role := w.nodesRole(g.Node.ID)
+		ends := g.Kind == faults.Kill || g.Kind == faults.Restart || g.Kind == faults.Pause && g.For >= lease
+		switch {
+		case ends && role == wire.RoleMemory: // whoever has a copy takes over
+			away += w.Lease + noticed
+			lost = true
+		case g.Kind == faults.Kill && (role == wire.RoleManager || g.Node.Leader != 0):
+			headless += g.For
+			if g.For == 0 {
+				headless += w.Heal
+			}
+		case g.Kind == faults.Pause, g.Kind == faults.Partition:
 			silent += g.For
 			away += g.For + 500*time.Millisecond // the answer to what was sent before it may be lost
-		case faults.Kill, faults.Restart:
-			if w.nodesRole(g.Node.ID) == wire.RoleStorage {
-				away += g.For + 500*time.Millisecond
-			}
-		case faults.Lose:
+		case g.Kind == faults.Kill && role == wire.RoleStorage, g.Kind == faults.Restart && role == wire.RoleStorage:
+			away += g.For + 500*time.Millisecond
+		case g.Kind == faults.Lose:
 			if g.Part > faults.Whole/500 {
 				return false
 			}
 			away += 10 * time.Second
-		case faults.Delay:
-			if g.By+g.Jitter > 20*time.Millisecond { // Jitter has no bound
-				return false
-			}
+		case g.Kind == faults.Delay && g.By+g.Jitter > 20*time.Millisecond: // Jitter has no bound
+			return false
 		}
+	}
+	if lost {
+		away += headless // nobody takes over without managers
 	}
 	return silent < w.Lease-600*time.Millisecond && away < w.Patience-5*time.Second
 }

@@ -86,7 +86,7 @@ func (p *player) run(y *vtime.Proc) {
 func (p *player) live(y *vtime.Proc) (err error) {
 	c := p.g.c
 	y.Sleep(p.o.Begin)
-	spec := admission.VNodeSpec{Name: p.o.Name, Threads: uint32(p.o.Threads), ExCacheLines: uint64(p.o.Lines), MemoryBytes: p.o.MemoryBytes}
+	spec := admission.VNodeSpec{Name: p.o.Name, Threads: uint32(p.o.Threads), ExCacheLines: uint64(p.o.Lines), MemoryBytes: p.o.MemoryBytes, Memory: p.o.memory()}
 	for i := range p.o.Volumes {
 		spec.Volumes = append(spec.Volumes, admission.VolumeSpec{Name: fmt.Sprint(p.o.Name, i), SizeBytes: uint64(p.o.Sectors) * wire.SectorSize, Copies: p.o.copies()})
 	}
@@ -183,7 +183,33 @@ func (p *player) work(y *vtime.Proc) error {
 	if err := p.p.Drain(y); err != nil {
 		return err
 	}
-	return p.verify(y) // what was sent again late must not have put an old page over a new one
+	if err := p.verify(y); err != nil { // what was sent again late must not have put an old page over a new one
+		return err
+	}
+	return p.restored(y)
+}
+
+// restored waits until everything of the process survives again what it is to survive.
+func (p *player) restored(y *vtime.Proc) error {
+	c := p.g.c
+	for deadline := max(p.g.w.Heal, y.Now()) + settleMost/2; ; {
+		if err := p.p.Drain(y); err != nil {
+			return err
+		}
+		err := c.Restored(p.place.PID)
+		if err == nil || wire.KindOf(err) == wire.KindFailed {
+			return err // what is lost no process may have looked at
+		}
+		if y.Now() >= deadline {
+			p.g.fail("not redundant", "process %s, %v after everything had healed: %v", p.o.Name, y.Now()-p.g.w.Heal, err)
+			return p.g.failed()
+		}
+		for again := y.Now() + pause; y.Now() < again; {
+			if err := p.doze(y, again); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // burst has every thread make so many references.

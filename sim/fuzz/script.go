@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/placement"
@@ -110,7 +112,7 @@ func (w *World) blocks() []block {
 		{"cluster", []field{
 			number("managers", &w.Managers, 1, MaxNodes), number("compute", &w.Compute, 1, MaxNodes), number("memory", &w.Memory, 1, MaxNodes), number("storage", &w.Storage, 0, MaxNodes),
 			number("racks", &w.Racks, 1, MaxNodes), number("region_pages", &w.RegionPages, 1, MaxPages), number("memory_pages", &w.MemoryPages, 1, 1<<20),
-			number("cache_pages", &w.CachePages, 1, 1<<16), number("workers", &w.Workers, 1, 64),
+			number("cache_pages", &w.CachePages, 1, 1<<16), number("log_pages", &w.LogPages, 1, 1<<20), number("workers", &w.Workers, 1, 64),
 		}},
 		{"policies", []field{
 			word("gpm", &w.GPM, names), word("gmm", &w.GMM, names), word("gsm", &w.GSM, names), word("caches", &w.Caches, names),
@@ -141,6 +143,7 @@ func (p *Process) fields() []field {
 		number("volumes", &p.Volumes, 0, 8), number("sectors", &p.Sectors, 1, MaxSectors), number("blocks", &p.Blocks, 0, 1024),
 		number("copies", &p.Copies, 1, 16), number("write_quorum", &p.WriteQuorum, 1, 16), number("read_quorum", &p.ReadQuorum, 1, 16), flag("through", &p.Through),
 		number("memory_bytes", &p.MemoryBytes, 0, 1<<40),
+		word("replication", &p.Replication, slices.Sorted(maps.Keys(replications))), number("memory_copies", &p.MemoryCopies, 1, admission.MaxCopies), flag("log_block", &p.LogBlock),
 	}
 }
 
@@ -325,6 +328,8 @@ func (w *World) check() error {
 			errs = append(errs, fmt.Errorf("process %s: %w", p.Name, err))
 		}
 		add(p.Volumes > 0 && w.Storage == 0, "process %s has volumes, but there is no storage", p.Name)
+		add(p.memory().Holders() >= w.Memory, "process %s: its memory is to be at %d mComponents, there are %d", p.Name, p.memory().Holders()+1, w.Memory)
+		add(p.LogBlock && p.Replication == "log" && w.Storage == 0, "process %s waits for a full log, which has no sComponent for its file", p.Name)
 		seen[p.Name] = true
 	}
 	nodes := w.nodes()

@@ -39,6 +39,7 @@ type World struct {
 	RegionPages                               int
 	MemoryPages                               int // of an mComponent
 	CachePages                                int // of its buffer cache
+	LogPages                                  int // of the logs of memory that it keeps for others
 	Workers                                   int
 	GPM, GMM, GSM, Caches                     string // placement policies
 	Piggyback, Balance                        bool
@@ -76,6 +77,23 @@ type Process struct {
 	Through     bool // a write waits until it is durable
 	Blocks      int  // requests of blocks after each burst
 	MemoryBytes uint64
+
+	Replication  string // of its memory: none, sync, log
+	MemoryCopies int    // mComponents that have each vRegion beside the one that serves it
+	LogBlock     bool   // a full log has the process wait
+}
+
+// replications are what a process's memory may survive by, and their names in a script. Erasure comes to them when mComponents keep shares.
+var replications = map[string]wire.MemoryKind{"none": wire.MemoryNone, "sync": wire.MemorySync, "log": wire.MemoryLog}
+
+// memory is what the process's memory survives by.
+func (p *Process) memory() wire.MemoryPolicy {
+	m := wire.MemoryPolicy{Kind: replications[p.Replication]}
+	if m.Kind != wire.MemoryNone {
+		m.Copies = uint32(p.MemoryCopies)
+		m.LogBlock = m.Kind == wire.MemoryLog && p.LogBlock
+	}
+	return m
 }
 
 // copies are those of the process's volumes.
@@ -110,7 +128,48 @@ func (w *World) Promise() faults.Promise {
 			p.Survives, found = x.copies().Survives(), true
 		}
 	}
+	for i := range w.Processes {
+		if n := w.outlives(&w.Processes[i]); i == 0 || n < p.Outlives {
+			p.Outlives = n
+		}
+	}
 	return p
+}
+
+// outlives is how many mComponents may be lost at a time without the memory of a process being lost: what a full log skips is not promised.
+func (w *World) outlives(p *Process) int {
+	m := p.memory()
+	switch {
+	case m.Kind == wire.MemoryLog && !m.LogBlock && w.fills():
+		return 0
+	case p.Volumes > 0 && !p.Through:
+		return 0 // what a buffer cache has not written yet is lost with its mComponent
+	case m.Holders() >= w.Memory-w.drained():
+		return 0 // what drains keeps nothing for others
+	}
+	return admission.Survives(m)
+}
+
+// drained is how many mComponents are drained some time.
+func (w *World) drained() int {
+	seen := map[wire.NodeID]bool{}
+	for i := range w.Orders {
+		if o := &w.Orders[i]; o.Node != "" && w.nodesRole(o.Node) == wire.RoleMemory {
+			seen[o.Node] = true
+		}
+	}
+	return len(seen)
+}
+
+// fills reports whether a log may become full.
+func (w *World) fills() bool {
+	pages := 0
+	for i := range w.Processes {
+		if p := &w.Processes[i]; p.memory().Kind == wire.MemoryLog {
+			pages += p.Pages
+		}
+	}
+	return pages > w.LogPages
 }
 
 // options are those of the cluster.
@@ -140,7 +199,7 @@ func (w *World) options() vcluster.Options {
 		}
 		o.Nodes = append(o.Nodes, vcluster.Node{
 			ID: n.ID, Role: n.Role, Rack: fmt.Sprint("rack", i%w.Racks), Cores: 4, ExCacheBytes: uint64(max(lines, 1)) * wire.PageSize,
-			MemoryBytes: uint64(w.MemoryPages) * wire.PageSize, Workers: w.Workers, MaxOwnedRegions: 1 << 12, VRegion: vregion.DefaultOptions(),
+			MemoryBytes: uint64(w.MemoryPages) * wire.PageSize, Workers: w.Workers, MaxOwnedRegions: 1 << 12, ReplicaLogBytes: uint64(w.LogPages) * wire.PageSize, VRegion: vregion.DefaultOptions(),
 			BufferCache: cache, StorageBytes: 64 << 20, FlushQueue: 256, MaxVolumes: 256,
 		})
 	}

@@ -91,6 +91,7 @@ type Node struct {
 	MemoryBytes     uint64 // of an mComponent
 	Workers         int    // of an mComponent or an sComponent
 	MaxOwnedRegions int
+	ReplicaLogBytes uint64 // of an mComponent, for all logs that it keeps for others; 0 is the default
 	VRegion         vregion.Options
 	BufferCache     buffercache.Options
 

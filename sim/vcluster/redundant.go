@@ -40,6 +40,9 @@ type thing struct {
 func (m *memory) redundancy() *redundant {
 	if m.red == nil {
 		o := replica.DefaultOptions()
+		if m.o.ReplicaLogBytes > 0 {
+			o.LogBytes = m.o.ReplicaLogBytes
+		}
 		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
 			calls: map[uint64]func(*wire.Error){}}
 		m.red.holder.Registered(m.epoch)
@@ -86,7 +89,9 @@ func (r *redundant) perform(out []replica.Effect) {
 		}
 		switch e.Kind {
 		case replica.Open:
-			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(_ wire.ReplicaOpenRep, err error) { answered(err) })
+			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
+				r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: err == nil && rep.Lost > 0}, nil))
+			})
 		case replica.Unmap:
 			toPeer(r, wire.OpReplicaUnmap, e.To.Node, e.Unmap, (*memory).replicaUnmap, func(_ struct{}, err error) { answered(err) })
 		case replica.Drop:
@@ -268,12 +273,10 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		return
 	}
 	p := pagesOf{items: items, head: head, stamps: make([]Stamp, len(items))}
-	here, saved := 0, 0
+	here := 0
 	for i, it := range items {
 		switch {
-		case it.State == wire.PageLost:
-		case it.Saved:
-			saved++
+		case it.State == wire.PageLost, it.Saved:
 		default:
 			here++
 			f, _, ok := m.store.Peek(q.PID, it.Page)
@@ -284,15 +287,11 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		}
 	}
 	at := c.clock.Now() + (units.Picos(len(items)) * c.o.Hardware.Processor.Lookup()).Duration()
-	if here > 0 {
-		at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
-	}
-	c.of(m.no, at, func() {
-		if saved == 0 {
-			done(p, nil)
-			return
+	c.of(m.no, at, func() { // they were found: at the same moment others use the memory
+		if here > 0 {
+			at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
 		}
-		r.readFile(q, p, done)
+		c.of(m.no, at, func() { r.readFile(q, p, done) })
 	})
 }
 
@@ -465,6 +464,7 @@ func (r *redundant) gone(slot uint32, drop bool, why *wire.Error) {
 			r.order = append(r.order[:i], r.order[i+1:]...)
 			i--
 			r.recover(v, v.Cancel(why.Error(), nil))
+			r.holder.Forget(k.pid, k.region)
 		}
 	}
 	r.perform(r.primary.Close(slot, drop, why, nil))

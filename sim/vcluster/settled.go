@@ -41,6 +41,9 @@ func (c *Cluster) CheckInvariants() error {
 		if err := errors.Join(m.owners.CheckInvariants(), m.store.CheckInvariants(), m.home.CheckInvariants(), m.blocks.cache.CheckInvariants()); err != nil {
 			return fmt.Errorf("%s: %w", m.o.ID, err)
 		}
+		if err := m.red.checkInvariants(); err != nil {
+			return fmt.Errorf("%s: %w", m.o.ID, err)
+		}
 		if used := m.store.Stats().Used; used > m.frames() || m.owners.Regions() > m.o.MaxOwnedRegions {
 			return fmt.Errorf("%s: %d of %d pages, %d of %d vRegions", m.o.ID, used, m.frames(), m.owners.Regions(), m.o.MaxOwnedRegions)
 		}
@@ -100,7 +103,7 @@ func settled(c *Cluster) error {
 		if err := errors.Join(m.owners.CheckInvariants(), m.store.CheckInvariants(), m.home.CheckInvariants(), m.blocks.cache.CheckInvariants()); err != nil {
 			return fmt.Errorf("%s: %w", m.o.ID, err)
 		}
-		if h := m.holdings(); len(h.Homes)+len(h.Regions)+len(h.Caches) > 0 || m.owners.Regions() > 0 || m.store.Stats().Used > 0 {
+		if h := m.holdings(); len(h.Homes)+len(h.Regions)+len(h.Caches)+len(h.Replicas)+len(h.Backups) > 0 || m.owners.Regions() > 0 || m.store.Stats().Used > 0 {
 			return fmt.Errorf("%s has %+v, %d vRegions and %d pages", m.o.ID, h, m.owners.Regions(), m.store.Stats().Used)
 		}
 		if mv := m.moving; mv != nil && mv.taker.Len()+mv.homeTaker.Len()+len(mv.giving) > 0 {

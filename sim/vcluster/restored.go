@@ -1,0 +1,121 @@
+package vcluster
+
+import (
+	"errors"
+	"fmt"
+
+	"splitkernel/gmanagers/gmm"
+	"splitkernel/netlayer/wire"
+)
+
+// Restored says what of a process does not survive what its policies say, though everybody runs: a home without its backup, a vRegion or a
+// volume that lacks a copy. It does not only believe the books: it looks whether each holder has every page of the owner in its newest version, or the
+// owner counts the page as unprotected. The process must be drained. The error is of wire.KindFailed if something is lost, which nobody may have noticed; nil if
+// all is there.
+func (c *Cluster) Restored(pid wire.PID) error {
+	for _, p := range c.gm.gmm.Processes(pid) {
+		if p.Memory.Kind == wire.MemoryNone {
+			continue
+		}
+		if err := whole(p.Copies, 1); err != nil {
+			return fmt.Errorf("the home of process %d at %s: %w", pid, p.Home, err)
+		}
+		for i := range p.Regions {
+			if err := c.regionRestored(&p, &p.Regions[i]); err != nil {
+				return fmt.Errorf("vRegion %d of process %d at %s: %w", p.Regions[i].Region, pid, p.Regions[i].Node, err)
+			}
+		}
+	}
+	for _, u := range c.gm.gsm.Unsettled(c.gm.gmm.Entries(), c.gm.gpm.AddrOf) {
+		for _, v := range c.gm.gsm.Volumes(u.Place.Volume) {
+			if v.PID == pid {
+				return fmt.Errorf("volume %d of process %d needs something: %+v", v.Volume, pid, u)
+			}
+		}
+	}
+	return nil
+}
+
+// whole says what the books lack of something that is to have so many holders.
+func whole(x *gmm.Copies, holders int) error {
+	switch {
+	case x == nil:
+		return wire.Errorf(wire.KindFailed, "it is lost: who served it ended when nobody else had everything")
+	case x.Recovering || !x.Known:
+		return fmt.Errorf("it is being recovered (%t), or who serves it does not know its configuration %d", x.Recovering, x.Config)
+	case len(x.Holders) != holders:
+		return fmt.Errorf("it has the holders %+v, want %d", x.Holders, holders)
+	}
+	for _, h := range x.Holders {
+		if h.Filling {
+			return fmt.Errorf("%s is being filled", h.Node)
+		}
+	}
+	return nil
+}
+
+// regionRestored compares a vRegion with its holders, page by page.
+func (c *Cluster) regionRestored(p *gmm.Process, r *gmm.Region) error {
+	if err := whole(r.Copies, p.Memory.Holders()); err != nil {
+		return err
+	}
+	m := c.nodes[c.node(r.Node)].(*memory)
+	slot, err := m.owners.Serving(p.PID, r.Region, r.Epoch)
+	if err != nil {
+		return err
+	}
+	if m.red == nil {
+		return errors.New("its owner keeps no copies")
+	}
+	bare, why := uint64(0), ""
+	for _, page := range m.store.Pages(slot, nil) {
+		_, has, ok := m.store.Peek(p.PID, page)
+		if !ok || !has.Flushed {
+			continue
+		}
+		for _, h := range r.Copies.Holders {
+			held := c.nodes[c.node(h.Node)].(*memory).red
+			if held == nil {
+				return fmt.Errorf("%s holds nothing", h.Node)
+			}
+			q := wire.ReplicaRead{PID: p.PID, Region: r.Region, OwnerEpoch: r.Epoch, Config: r.Copies.Config, Page: page, Count: 1, Flags: wire.ReplicaExact | wire.ReplicaList}
+			items, _, err := held.holder.Read(q, nil)
+			if err != nil {
+				return err
+			}
+			if len(items) == 1 && items[0].State != wire.PageLost && items[0].Epoch == has.Epoch && items[0].Version == has.Version {
+				continue
+			}
+			bare++
+			why = fmt.Sprintf("page %#x, of which its owner has version %d of epoch %d: %s has %+v", uint64(page), has.Version, has.Epoch, h.Node, items)
+			break
+		}
+	}
+	if said := m.red.primary.Status(slot).Unprotected; bare > said {
+		return fmt.Errorf("%d pages are protected that are not, %d are counted as unprotected: %s", bare-said, said, why)
+	}
+	return nil
+}
+
+// checkInvariants looks at everything that makes memory survive.
+func (r *redundant) checkInvariants() error {
+	if r == nil {
+		return nil
+	}
+	errs := []error{r.primary.CheckInvariants(), r.holder.CheckInvariants()}
+	for _, k := range r.order {
+		errs = append(errs, r.recs[k].CheckInvariants())
+	}
+	return errors.Join(errs...)
+}
+
+// Unprotected is how many pages are without a copy now because a full log skipped them, as their owners say, and how many were skipped in all.
+func (c *Cluster) Unprotected() (now int, skipped uint64) {
+	for _, m := range c.memory {
+		if m.red != nil {
+			s := m.red.primary.Stats()
+			now, skipped = now+s.Unprotected, skipped+s.Skipped
+		}
+	}
+	return now, skipped
+}
