@@ -34,6 +34,10 @@ CORES    := \
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short.
 EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts
+# What takes longest begins first, so that it does not run alone in the end.
+LONG     := sim/e2e sim/replay sim/cli gmanagers
+# A program under the race detector waits a second at its end for goroutines that still run. Packages with goroutines are checked to leave none.
+RACE     := GORACE=atexit_sleep_ms=0
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
@@ -49,7 +53,7 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 test: lint
-	$(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%))")
+	$(RACE) $(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(LONG:%=./%) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%) $(LONG:%=./%))")
 	$(GO) test -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
 	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
 

@@ -35,17 +35,12 @@ func DefaultMemory() Memory {
 	return Memory{Replication: wire.MemoryNone.String(), Copies: 1, LogFull: LogBlock, Data: 2, Parity: 1}
 }
 
-// memoryKinds are the kinds by name.
-var memoryKinds = map[string]wire.MemoryKind{
-	wire.MemoryNone.String(): wire.MemoryNone, wire.MemoryLog.String(): wire.MemoryLog,
-	wire.MemorySync.String(): wire.MemorySync, wire.MemoryErasure.String(): wire.MemoryErasure,
-}
-
 // Policy is m as the managers are asked for it. It is validated.
 func (m Memory) Policy() wire.MemoryPolicy {
 	number := func(n int) uint32 { return uint32(max(0, min(n, math.MaxInt32))) }
-	p := wire.MemoryPolicy{Kind: memoryKinds[m.Replication]}
-	switch p.Kind {
+	kind, _ := admission.ParseMemoryKind(m.Replication)
+	p := wire.MemoryPolicy{Kind: kind}
+	switch kind {
 	case wire.MemoryLog:
 		p.Copies, p.LogBlock = number(m.Copies), m.LogFull == LogBlock
 	case wire.MemorySync:
@@ -58,7 +53,7 @@ func (m Memory) Policy() wire.MemoryPolicy {
 
 // validate reports what is wrong, and what is set that the kind does not have.
 func (m Memory) validate(fs *faults, prefix string) {
-	kind, ok := memoryKinds[m.Replication]
+	kind, ok := admission.ParseMemoryKind(m.Replication)
 	if !ok {
 		fs.add(prefix+"replication", "%q, want one of %v, %v, %v, %v", m.Replication, wire.MemoryErasure, wire.MemoryLog, wire.MemoryNone, wire.MemorySync)
 		return

@@ -62,7 +62,8 @@ type driver struct {
 	closed  bool               // no sender is started any more
 	lost    *lost.Ender
 
-	restarts *restart.Driver
+	restarts   *restart.Taped // nil before the first look
+	restartsOf uint64         // its term
 }
 
 // lane is what goes to one group.
@@ -93,8 +94,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	}
 	d := &driver{
 		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
-		restarts: restart.New(),
-		lost:     lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
+		lost: lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
 		d.lost, d.evictPatience, d.endTimeout = lost.New(p), p, p

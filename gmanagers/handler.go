@@ -272,7 +272,7 @@ func (m *Managers) stamped(ctx context.Context, host *raftsm.Host, p wire.Propos
 		registers = &q.Member
 	}
 	m.timeouts(q.Orders)
-	if q.Op == gsm.OpBegin || q.Op == gsm.OpRepair || prepares(q.Steps) {
+	if q.Op == gsm.OpBegin || q.Op == gsm.OpRepair || q.Op == gsm.OpFile || prepares(q.Steps) {
 		stamp.Policy, c.CachePolicy, stamp.Chance = m.o.GSMPolicy, m.o.CachePolicy, rand.Uint64()
 		if stamp.Live, err = m.live(host, wire.GSM); err != nil {
 			return nil, process, nil, err

@@ -22,7 +22,7 @@ const keeperInterval = 250 * time.Millisecond
 type keeper struct {
 	*leading[repair.Effect, wire.VolumeConfigRep]
 	client *client.Client
-	core   *repair.Keeper
+	core   *repair.Taped
 }
 
 func newKeeper(m *Managers, host *raftsm.Host, c *client.Client) *keeper {
@@ -32,11 +32,11 @@ func newKeeper(m *Managers, host *raftsm.Host, c *client.Client) *keeper {
 }
 
 func (v *keeper) begin() ticker[repair.Effect] {
-	v.core = repair.New(ms(v.m.o.ReplaceAfterMS))
+	v.core = v.m.repairCore()
 	return v.core
 }
 
-func (v *keeper) end() { v.core = nil }
+func (v *keeper) end() { v.core.End() }
 
 func (v *keeper) books(_ context.Context, out []repair.Effect) ([]repair.Effect, error) {
 	list, err := v.list()

@@ -18,15 +18,11 @@ func (d *driver) bringBack() {
 	if !d.leads(wire.GPM) {
 		return
 	}
-	var stranded []gpm.Process
-	current := map[wire.NodeID]wire.Epoch{}
+	var stranded []restart.Stranded
 	err := d.host.Stale(wire.GPM, func(s raftsm.State) {
 		g := s.(*gpm.State)
-		stranded = g.Stranded(restart.MaxUnder)
-		for _, p := range stranded {
-			if g.Current(p.Node, p.NodeEpoch) {
-				current[p.Node] = p.NodeEpoch
-			}
+		for _, p := range g.Stranded(restart.MaxUnder) {
+			stranded = append(stranded, restart.Stranded{Process: p, Current: g.Current(p.Node, p.NodeEpoch)})
 		}
 	})
 	if err != nil {
@@ -37,13 +33,26 @@ func (d *driver) bringBack() {
 	if d.closed {
 		return
 	}
-	for _, e := range d.restarts.Look(stranded, func(id wire.NodeID, epoch wire.Epoch) bool { return epoch != 0 && current[id] == epoch }) {
-		d.wg.Go(func() { d.restartBy(e) })
+	core := d.restartsNow()
+	for _, e := range core.Look(stranded) {
+		d.wg.Go(func() { d.restartBy(core, e) })
 	}
 }
 
-// restartBy performs an effect of the driver of restarts, and what follows from it.
-func (d *driver) restartBy(e restart.Effect) {
+// restartsNow returns the driver of restarts of the present term of leadership: what was begun in one before is in the books. d.mu is held.
+func (d *driver) restartsNow() *restart.Taped {
+	d.current()
+	if d.restarts == nil || d.restartsOf != d.term {
+		if d.restarts != nil {
+			d.restarts.End()
+		}
+		d.restarts, d.restartsOf = d.m.restartCore(), d.term
+	}
+	return d.restarts
+}
+
+// restartBy performs an effect of a driver of restarts, and what follows from it while that is the present one.
+func (d *driver) restartBy(core *restart.Taped, e restart.Effect) {
 	for more := []restart.Effect{e}; len(more) > 0; {
 		e := more[0]
 		var o restart.Outcome
@@ -59,7 +68,9 @@ func (d *driver) restartBy(e restart.Effect) {
 			d.paused(restart.RetryInterval)
 		}
 		d.mu.Lock()
-		more = d.restarts.Done(e, o)
+		if more = nil; core == d.restarts {
+			more = core.Done(e.Process.PID, e.Call, o)
+		}
 		d.mu.Unlock()
 	}
 }

@@ -9,12 +9,14 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/gmanagers/redundancy"
+	"splitkernel/gmanagers/repair"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/netlayer/wire"
 )
 
 // What a leader decides by has a tape for each term of leadership, if Options.Recorder is set; so have the states, below raftsm.
 // Records are made by whoever calls the core, under its lock or as its only goroutine: driver.mu, vigil.mu, mover.run,
-// rebuilder.run, balancer.run.
+// rebuilder.run, keeper.run, balancer.run.
 
 func (m *Managers) coordinatorCore() *admission.Taped {
 	var b [8]byte
@@ -48,6 +50,19 @@ func (m *Managers) moverCore(g wire.Manager) *moves.Taped {
 func (m *Managers) redundancyCore() *redundancy.Taped {
 	t := &redundancy.Taped{Driver: redundancy.New()}
 	t.Record(m.o.Recorder, t.Driver, redundancy.TapeKind, &redundancy.TapeHead{Of: wire.GMM})
+	return t
+}
+
+func (m *Managers) restartCore() *restart.Taped {
+	t := &restart.Taped{Driver: restart.New()}
+	t.Record(m.o.Recorder, t.Driver, restart.TapeKind, &restart.TapeHead{Of: wire.GPM})
+	return t
+}
+
+func (m *Managers) repairCore() *repair.Taped {
+	head := repair.TapeHead{Of: wire.GSM, ReplaceAfter: ms(m.o.ReplaceAfterMS)}
+	t := &repair.Taped{Keeper: head.New()}
+	t.Record(m.o.Recorder, t.Keeper, repair.TapeKind, &head)
 	return t
 }
 

@@ -60,6 +60,11 @@ func (refuses) ActivateRegion(context.Context, wire.PID, wire.RegionNo) (wire.Ac
 	return wire.Activated{}, wire.Errorf(wire.KindNoRoom, "nothing is placed here")
 }
 
+// BackupFile gives none.
+func (refuses) BackupFile(context.Context, wire.FileReq) (f wire.ReplicaFile, err error) {
+	return f, wire.Errorf(wire.KindNoRoom, "there are no sComponents")
+}
+
 // runChild is a child. It ends with its standard input, which ends with its parent; each line there is a command, and answered by one.
 func runChild(env string) error {
 	var role, dir string

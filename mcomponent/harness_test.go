@@ -41,6 +41,7 @@ type cluster struct {
 	asks  atomic.Int64
 	hold  chan struct{} // not nil: asks wait until it is closed
 	fails atomic.Bool   // asks are refused
+	files atomic.Int64  // backup files that are given
 }
 
 type member struct {
@@ -66,6 +67,29 @@ func (cl *cluster) ActivateRegion(ctx context.Context, _ wire.PID, r wire.Region
 	}
 	m := cl.m[uint64(r)%uint64(len(cl.m))]
 	return wire.Activated{Owner: wire.Owner{Region: r, Node: m.o.Node, Addr: string(m.addr), Epoch: 1}}, nil
+}
+
+// BackupFile gives each mComponent one file at the disk.
+func (cl *cluster) BackupFile(_ context.Context, q wire.FileReq) (f wire.ReplicaFile, err error) {
+	if cl.fails.Load() {
+		return f, wire.Errorf(wire.KindNoRoom, "no sComponent has room")
+	}
+	if q.Drop != 0 {
+		cl.files.Add(-1)
+		return f, nil
+	}
+	id := wire.VolumeID(0)
+	fmt.Sscanf(string(q.Holder), "m%d", &id)
+	if cl.disk.volume(id+1000) == nil {
+		cl.files.Add(1)
+	}
+	return wire.ReplicaFile{Volume: id + 1000, Epoch: 1, SizeBytes: q.SizeBytes, Storage: "s1", Addr: string(cl.disk.addr)}, nil
+}
+
+func (d *disk) volume(id wire.VolumeID) *diskVolume {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.vols[id]
 }
 
 func testOptions() Options {
@@ -209,7 +233,11 @@ func newDisk() *disk { return &disk{vols: map[wire.VolumeID]*diskVolume{}} }
 func (d *disk) create(id wire.VolumeID, size int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.vols[id] = &diskVolume{volume.New(volume.Meta{ID: id, Name: "v", SizeBytes: uint64(size)}, volume.BootID{}), make([]byte, size), make([]byte, size)}
+	d.vols[id] = newDiskVolume(id, size)
+}
+
+func newDiskVolume(id wire.VolumeID, size int) *diskVolume {
+	return &diskVolume{volume.New(volume.Meta{ID: id, Name: "v", SizeBytes: uint64(size)}, volume.BootID{}), make([]byte, size), make([]byte, size)}
 }
 
 func (d *disk) Inline(wire.Op) bool { return false }
@@ -225,11 +253,28 @@ func (d *disk) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Rep
 		_, err := d.vols[m.Volume].core.Attach(m)
 		return err
 	}
+	switch req.Op {
+	case wire.OpVolumeCreate:
+		return decoded(req, func(m wire.VolumeCreateReq) error {
+			if d.vols[m.Volume] == nil {
+				d.vols[m.Volume] = newDiskVolume(m.Volume, int(m.SizeBytes))
+			}
+			return nil
+		})
+	case wire.OpVolumeDelete:
+		return decoded(req, func(m wire.VolumeRef) error {
+			delete(d.vols, m.Volume)
+			return nil
+		})
+	}
 	k, ok := wire.ParseBlock(req.Body)
 	if !ok {
 		return wire.ErrBadRequest
 	}
 	v := d.vols[k.Volume]
+	if v == nil {
+		return wire.Errorf(wire.KindNotFound, "volume %d is not here", k.Volume)
+	}
 	switch req.Op {
 	case wire.OpBlockRead:
 		d.reads++

@@ -1,6 +1,8 @@
 package mcomponent
 
 import (
+	"bytes"
+
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer"
@@ -40,7 +42,18 @@ func (c *Component) replicaWrite(req *netlayer.Request, rep *netlayer.Reply) err
 	defer c.workers.leave()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	skipped, _, err := c.hold(w, req.Page, nil)
+	defer c.saveLogs()
+	skipped, _, act, err := c.hold(w, req.Page, nil)
+	if act == replica.Wait {
+		page := bytes.Clone(req.Page)
+		return c.waitForRoom(req, 1, err, func() ([]byte, error) {
+			skipped, _, _, err := c.hold(w, page, nil)
+			if skipped {
+				return wire.ReplicaSkipped, err
+			}
+			return nil, err
+		})
+	}
 	if skipped {
 		rep.AppendBody(wire.ReplicaSkipped)
 	}
@@ -49,21 +62,21 @@ func (c *Component) replicaWrite(req *netlayer.Request, rep *netlayer.Reply) err
 
 // hold takes one page: from its bytes, or from a frame that was reserved and has them. used says that the frame is the page's now. The
 // lock is held.
-func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame) (skipped, used bool, err error) {
+func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame) (skipped, used bool, act replica.Action, err error) {
 	room := from != nil || c.store.Free() > 0
 	slot, act, err := c.replicas.holder.Write(w, room)
 	if err != nil {
-		return false, false, err
+		return false, false, act, err
 	}
 	switch act {
 	case replica.Skip, replica.Discard:
 		c.store.Remove(w.PID, w.Page)
-		return act == replica.Skip, false, nil
+		return act == replica.Skip, false, act, nil
 	case replica.Store:
 		content := pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true}
 		if from != nil {
 			c.store.Install(slot, w.PID, w.Page, content, *from)
-			return false, true, nil
+			return false, true, act, nil
 		}
 		f, ok := c.store.Put(slot, w.PID, w.Page, content)
 		if !ok {
@@ -74,7 +87,7 @@ func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame
 		*c.pages.Page(f) = arena.Page(page)
 		lock.Unlock()
 	}
-	return false, false, nil
+	return false, false, act, nil
 }
 
 // replicaWrites takes several pages. The lock is given up after each copyBatch of them.
@@ -86,56 +99,91 @@ func (c *Component) replicaWrites(req *netlayer.Request, rep *netlayer.Reply) er
 	}
 	c.workers.enter()
 	defer c.workers.leave()
-	var skips [wire.MaxReplicaPages]byte
-	skipped := false
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, kept := 0, 0 // pages of the payload that were looked at, and of them those whose frame was not used
+	defer c.saveLogs()
+	in := incoming{w: w, body: req.Body, pages: req.Page}
 	if p != nil {
+		in.frames = p.frames
 		defer func() {
-			kept += copy(p.frames[kept:], p.frames[at:])
-			p.frames = p.frames[:kept]
+			in.kept += copy(p.frames[in.kept:], p.frames[in.at:])
+			p.frames = p.frames[:in.kept]
 			c.unplace(p, 0)
 		}()
 	}
-	for i := range int(w.Count) {
-		if i%copyBatch == 0 && i > 0 {
+	act, err := c.holdPages(&in)
+	if act == replica.Wait && p == nil { // what is here already is found again as old
+		later := incoming{w: w, body: bytes.Clone(req.Body), pages: bytes.Clone(req.Page), i: in.i, at: in.at, skips: in.skips, skipped: in.skipped}
+		return c.waitForRoom(req, full, err, func() ([]byte, error) {
+			_, err := c.holdPages(&later)
+			return later.answer(), err
+		})
+	}
+	rep.AppendBody(in.answer())
+	return err
+}
+
+// incoming is a message of pages of which some are taken.
+type incoming struct {
+	w       wire.ReplicaWrites
+	body    []byte
+	pages   []byte            // the payload, unless it is in frames
+	frames  []pagestore.Frame // those that are not used are moved to the front
+	i       int               // entries that were looked at
+	at      int               // and pages
+	kept    int               // frames that are not used
+	skips   [wire.MaxReplicaPages]byte
+	skipped bool
+}
+
+// answer tells which pages were skipped, if any were.
+func (in *incoming) answer() []byte {
+	if !in.skipped {
+		return nil
+	}
+	return in.skips[:in.w.Count]
+}
+
+// holdPages takes the pages of a message from the one on that in.i says, up to one that cannot be taken. The lock is held, and given up
+// after each copyBatch of them.
+func (c *Component) holdPages(in *incoming) (act replica.Action, err error) {
+	w := &in.w
+	for first := in.i; in.i < int(w.Count); in.i++ {
+		i := in.i
+		if i%copyBatch == 0 && i > first {
 			c.mu.Unlock()
 			c.mu.Lock()
 		}
-		e := wire.CopyEntry(req.Body, i)
+		e := wire.CopyEntry(in.body, i)
 		one := wire.ReplicaWrite{PID: w.PID, Page: e.Page, OwnerEpoch: w.OwnerEpoch, ProcessEpoch: e.Epoch, Version: e.Version, Config: w.Config, Barrier: w.Barrier, Sum: e.Sum}
 		if e.State == wire.PageLost {
 			one.Flags = wire.ReplicaLost
 		}
 		var skip, used bool
-		var err error
 		switch {
 		case e.State == wire.PageLost:
-			skip, _, err = c.hold(one, nil, nil)
-		case p != nil:
-			f := p.frames[at]
-			at++
-			if skip, used, err = c.hold(one, nil, &f); !used {
-				p.frames[kept] = f
-				kept++
+			skip, _, _, err = c.hold(one, nil, nil)
+		case in.frames != nil:
+			f := in.frames[in.at]
+			in.at++
+			if skip, used, act, err = c.hold(one, nil, &f); !used {
+				in.frames[in.kept] = f
+				in.kept++
 			}
 		default:
-			page := req.Page[at*wire.PageSize:]
-			at++
-			skip, _, err = c.hold(one, page[:wire.PageSize], nil)
+			page := in.pages[in.at*wire.PageSize:]
+			if skip, _, act, err = c.hold(one, page[:wire.PageSize], nil); err == nil {
+				in.at++
+			}
 		}
 		if err != nil {
-			return err
+			return act, err
 		}
 		if skip {
-			skips[i], skipped = 1, true
+			in.skips[i], in.skipped = 1, true
 		}
 	}
-	if skipped {
-		rep.AppendBody(skips[:w.Count])
-	}
-	return nil
+	return 0, nil
 }
 
 // placeReplicaWrites gives the frames for a message of pages, if there are enough. Otherwise they are copied, or refused one by one.
@@ -147,7 +195,8 @@ func (c *Component) placeReplicaWrites(req *netlayer.Request, n int) [][]byte {
 	c.mu.Lock()
 	p := placements.Get().(*placement)
 	p.frames = p.buf[:full]
-	ok = c.store.Free() >= int(w.Count) && c.store.Reserve(p.frames)
+	// Who waits for room in a log must not have frames meanwhile.
+	ok = c.store.Free() >= int(w.Count) && c.replicas.holder.Fits(w.PID, wire.CopyEntry(req.Body, 0).Page, int(w.Count)) && c.store.Reserve(p.frames)
 	c.mu.Unlock()
 	if !ok {
 		placements.Put(p)
@@ -164,6 +213,7 @@ func (c *Component) replicaUnmap(q wire.ReplicaUnmapReq) error {
 	if err != nil || !ok {
 		return err
 	}
+	c.saveLogs()
 	// At once, for a page that is written after the answer must stay.
 	c.store.Unmap(slot, q.PID, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
 	return nil
@@ -178,6 +228,7 @@ func (c *Component) replicaDrop(ref wire.ReplicaRef) error {
 		return err
 	}
 	c.leave(slot, ref.PID, ref.Region, "", 0)
+	c.saveLogs()
 	return nil
 }
 
@@ -195,7 +246,19 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 	if err != nil {
 		return err
 	}
-	body := head.Append(make([]byte, 0, wire.ReplicaHeadLen+len(items)*(wire.PageEntryLen+int(head.Bytes))))
+	if q.Flags&wire.ReplicaList == 0 && anySaved(items) {
+		return c.readLater(req, q, items, head)
+	}
+	if q.Flags == wire.ReplicaAside && head.Bytes == wire.PageSize {
+		return c.answerAside(q, items, head, rep)
+	}
+	n := wire.ReplicaHeadLen + len(items)*wire.PageEntryLen
+	for i := range items {
+		if items[i].State == wire.PageFull {
+			n += int(head.Bytes)
+		}
+	}
+	body := head.Append(rep.Body(n)[:0])
 	for i := range items {
 		body = items[i].PageEntry.Append(body)
 	}
@@ -214,12 +277,14 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 			f, content, ok := c.store.Peek(q.PID, it.Page)
 			if !ok || content.Epoch != it.Epoch || content.Version != it.Version {
 				c.mu.Unlock()
-				return wire.Errorf(wire.KindBusy, "%s: page %#x changed while it was read: retry", c.o.Node, uint64(it.Page)<<wire.PageShift)
+				return c.changed(it.Page)
 			}
 			body = c.appendPage(f, body)
 		}
 		c.mu.Unlock()
 	}
-	rep.SetBody(body)
+	if len(body) != n {
+		panic("mcomponent: an answer to replica_read has another length than its entries say")
+	}
 	return nil
 }

@@ -160,6 +160,15 @@ var exported = []export{
 	counter("held_pages_skipped_total", "Pages of others that a full log has skipped.", func(s *Stats) uint64 { return s.Holder.Skipped }),
 	counter("held_log_full_total", "Pages of others turned away because there was no room.", func(s *Stats) uint64 { return s.Holder.Full }),
 	counter("held_pages_saved_total", "Pages of others that went from logs to backup files.", func(s *Stats) uint64 { return s.Holder.Saved }),
+	counter("held_save_errors_total", "Pages of logs that could not be written to a backup file and are tried again.", func(s *Stats) uint64 { return s.Holder.SaveErrors }),
+	counter("held_file_pages_lost_total", "Pages of logs of which the backup file does not have what was written.", func(s *Stats) uint64 { return s.Holder.Unread }),
+	gauge("held_file_pages", "Pages of others in backup files.", func(s *Stats, _ *Options) float64 { return float64(s.Holder.FilePages) }),
+	gauge("held_log_behind", "1 while pages of logs stay in memory because their backup file cannot be used or is full, else 0.", func(s *Stats, _ *Options) float64 {
+		if s.LogBehind != "" {
+			return 1
+		}
+		return 0
+	}),
 	gauge("copies_volumes", "Volumes with several copies whose buffer cache it is.", func(s *Stats, _ *Options) float64 { return float64(s.CopiedVolumes) }),
 	gauge("copies_behind", "Copies of volumes that cannot be reached or are catching up.", func(s *Stats, _ *Options) float64 { return float64(s.CopiesBehind) }),
 	counter("copies_blocks_repaired_total", "Blocks written to a copy that lacked them or whose own did not fit its checksum.", func(s *Stats) uint64 { return s.Copies.Repaired }),

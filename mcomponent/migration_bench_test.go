@@ -122,7 +122,7 @@ const (
 // benchOptions are those of giver and taker.
 func benchOptions(size uint64) Options {
 	o := testOptions()
-	o.MemoryBytes, o.RegionBytes, o.MaxOutstanding, o.ReplicaLogBytes = size+64<<20, 1<<30, 64, size+64<<20
+	o.MemoryBytes, o.RegionBytes, o.MaxOutstanding, o.ReplicaLogBytes, o.ReplicaFileBytes = size+64<<20, 1<<30, 64, size+64<<20, 0
 	return o
 }
 

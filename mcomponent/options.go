@@ -24,6 +24,8 @@ import (
 type Managers interface {
 	// ActivateRegion has GMM choose the owner of a vRegion. Asked again it gives the same. It retries until ctx ends.
 	ActivateRegion(ctx context.Context, pid wire.PID, region wire.RegionNo) (wire.Activated, error)
+	// BackupFile has GSM give the backup file of its logs, or takes it back. Asked again it gives the same, unless that cannot be used any more.
+	BackupFile(ctx context.Context, q wire.FileReq) (wire.ReplicaFile, error)
 }
 
 // MinServerWorkers is how many workers the server of an mComponent needs at least: one for each memory map that may wait
@@ -97,6 +99,9 @@ type Options struct {
 	// ReplicaLogBytes bounds the pages of all logs that it keeps in its memory for vRegions of others, in bytes, a multiple of the page size. They
 	// are part of memory_bytes. 0 keeps none: every flush to such a log waits for the backup file, or is skipped.
 	ReplicaLogBytes uint64 `mapstructure:"replica_log_bytes" yaml:"replica_log_bytes"`
+	// ReplicaFileBytes is how large a backup file GSM is asked for, in bytes, a multiple of the page size: what logs have beside replica_log_bytes. There may be
+	// less: no file takes more than an eighth of an sComponent. 0 asks for none.
+	ReplicaFileBytes uint64 `mapstructure:"replica_file_bytes" yaml:"replica_file_bytes"`
 	// ReplicaWindowMessages bounds the pages under way to one holder of one vRegion; more wait in order. Those of a fill are at most half of them.
 	ReplicaWindowMessages int `mapstructure:"replica_window_messages" yaml:"replica_window_messages"`
 	// RecoveryWindowMessages bounds the questions for pages, 64 each, that a recovery has under way in the background.
@@ -127,7 +132,7 @@ func DefaultOptions() Options {
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
 		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000, ScrubEveryMS: 600_000, ScrubPauseMS: 100,
-		ReplicaLogBytes: r.LogBytes, ReplicaWindowMessages: 1024, RecoveryWindowMessages: recovery.DefaultOptions().WindowMessages,
+		ReplicaLogBytes: r.LogBytes, ReplicaFileBytes: r.FileBytes, ReplicaWindowMessages: 1024, RecoveryWindowMessages: recovery.DefaultOptions().WindowMessages,
 	}
 }
 
@@ -194,7 +199,7 @@ func (o Options) cacheMove() cachemove.Options {
 
 func (o Options) replica() replica.Options {
 	r := replica.DefaultOptions()
-	r.LogBytes, r.WindowMessages = o.ReplicaLogBytes, o.ReplicaWindowMessages
+	r.LogBytes, r.FileBytes, r.WindowMessages = o.ReplicaLogBytes, o.ReplicaFileBytes, o.ReplicaWindowMessages
 	return r
 }
 

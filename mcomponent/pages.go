@@ -224,4 +224,5 @@ func (c *Component) ownerExit(pid wire.PID) {
 		}
 		c.owners.Release(slot)
 	}
+	c.saveLogs() // there may be none any more
 }

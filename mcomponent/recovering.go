@@ -145,6 +145,7 @@ func (v *regionRecovery) perform(out []recovery.Effect) {
 		case recovery.Complete:
 			q := v.r.Req()
 			c.replicas.holder.Forget(q.Config.PID, q.Config.Region)
+			c.saveLogs()
 			c.log.Info("recovered a vRegion", "pid", q.Config.PID, "region", q.Config.Region, "epoch", q.Config.Epoch, "pages", v.r.Status(0, nil).Done)
 			signal(v.wake)
 		case recovery.Pull:
@@ -219,22 +220,41 @@ func (v *regionRecovery) pull(e recovery.Effect) {
 	c := v.c
 	call := pullCalls.Get().(*netlayer.Call)
 	defer pullCalls.Put(call)
+	frames := c.reserve(e)
 	err := func() error {
-		if e.To.Node == c.o.Node {
-			return wire.Errorf(wire.KindBadRequest, "%s asks itself for pages", c.o.Node)
+		if e.To.Node == c.o.Node { // what is in memory of the log is here; what is in its file comes as from another
+			c.mu.Lock()
+			items, head, err := c.replicas.holder.Read(e.Read, nil)
+			c.mu.Unlock()
+			if err == nil {
+				call.Reply, err = c.heldPages(e.Read, items, head)
+			}
+			return err
 		}
 		p, err := c.peer(e.To.Addr)
 		if err != nil {
 			return err
 		}
 		*call = netlayer.Call{Op: wire.OpReplicaRead, Epoch: e.Read.OwnerEpoch, Body: e.Read.Append(call.Body[:0]), Reply: call.Reply[:0], Timeout: sendTimeout}
+		if frames != nil {
+			q := e.Read
+			q.Flags |= wire.ReplicaAside
+			call.Body, call.Pieces = q.Append(call.Body[:0]), frames.pieces
+		}
 		return p.Do(call)
 	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := recovery.Answer{Err: wireError(err)}
-	if err == nil {
+	switch {
+	case err != nil:
+	case frames != nil && call.N > 0:
+		a = v.takeAside(e, call.Reply, frames, call.N)
+	default:
 		a = v.take(e, call.Reply)
+	}
+	if call.Pieces = nil; frames != nil {
+		c.unplace(frames, 0)
 	}
 	v.answered(e.ID, a)
 }
@@ -243,7 +263,7 @@ func (v *regionRecovery) pull(e recovery.Effect) {
 func (v *regionRecovery) take(e recovery.Effect, body []byte) (a recovery.Answer) {
 	c := v.c
 	head, pages, ok := wire.ParseReplicaPages(body)
-	if !ok || head.Bytes != wire.PageSize {
+	if !ok || head.Bytes != wire.PageSize && len(pages) > 0 {
 		return recovery.Answer{Err: wire.Errorf(wire.KindBadRequest, "%s answered with what are no pages", e.To.Node)}
 	}
 	pid := v.r.Req().Config.PID
@@ -258,6 +278,9 @@ func (v *regionRecovery) take(e recovery.Effect, body []byte) (a recovery.Answer
 		entry := wire.CopyEntry(body, i)
 		var page []byte
 		if entry.State == wire.PageFull {
+			if len(pages) < wire.PageSize {
+				return recovery.Answer{Err: wire.Errorf(wire.KindBadRequest, "%s answered with fewer pages than it names", e.To.Node)}
+			}
 			page, pages = pages[:wire.PageSize], pages[wire.PageSize:]
 		}
 		_, content, have := c.store.Peek(pid, entry.Page)

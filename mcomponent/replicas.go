@@ -21,6 +21,7 @@ type replicas struct {
 	batch   bool             // more will come: they are told when it has, so that it goes in one message
 	retry   chan struct{}    // capacity 1: a holder did not answer, so there may be a pause to wait for
 	retries bool             // the goroutine that waits for it runs
+	file    logFile
 
 	linksMu sync.Mutex
 	links   map[string]*replicaLink // by address
@@ -37,6 +38,7 @@ func newReplicas(o Options) replicas {
 	ro := o.replica()
 	return replicas{
 		primary: &replica.TapedPrimary{Primary: replica.NewPrimary(ro)}, holder: &replica.TapedHolder{Holder: replica.NewHolder(ro, o.Node, o.RegionBytes)}, retry: make(chan struct{}, 1),
+		file:  logFile{wake: make(chan struct{}, 1), batch: make([]savedPage, 0, ro.SaveMessages), reading: make(chan struct{}, maxFileReads)},
 		links: map[string]*replicaLink{}, ended: make(chan struct{}),
 	}
 }

@@ -61,6 +61,7 @@ type Stats struct {
 
 	Primary    replica.Stats       // of the redundancy of what is served here
 	Holder     replica.HolderStats // of what is held for others
+	LogBehind  string              // why pages of logs are in memory that ought to be in a backup file
 	Recoveries int                 // vRegions that are being recovered
 
 	CacheMovesDone, CacheMovesUndone, CacheMovesLost uint64 // moves of buffer caches given away, by how they ended
@@ -101,6 +102,7 @@ func (c *Component) Stats() Stats {
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
 	s.Incoming = c.taker.Len()
 	s.Primary, s.Holder = c.replicas.primary.Stats(), c.replicas.holder.Stats()
+	s.LogBehind = c.replicas.holder.Behind()
 	for _, v := range c.recoveries { // a sum: no order
 		if !v.r.Ended() {
 			s.Recoveries++
@@ -174,10 +176,13 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "flushed_bytes", Value: float64(s.Pages.Flushes * wire.PageSize)},
 		{Name: "flushes", Value: float64(s.Pages.Flushes)},
 		{Name: "flushes_old", Value: float64(s.Pages.OldFlushes)},
+		{Name: "held_file_pages", Value: float64(s.Holder.FilePages)},
+		{Name: "held_file_pages_lost", Value: float64(s.Holder.Unread)},
 		{Name: "held_log_full", Value: float64(s.Holder.Full)},
 		{Name: "held_log_pages", Value: float64(s.Holder.LoggedPages)},
 		{Name: "held_pages", Value: float64(s.Holder.Pages)},
 		{Name: "held_regions", Value: float64(s.Holder.Regions)},
+		{Name: "held_save_errors", Value: float64(s.Holder.SaveErrors)},
 		{Name: "held_saved", Value: float64(s.Holder.Saved)},
 		{Name: "held_skipped", Value: float64(s.Holder.Skipped)},
 		{Name: "held_writes", Value: float64(s.Holder.Writes)},

@@ -104,7 +104,9 @@ func (c *Component) place(req *netlayer.Request, p *placement) [][]byte {
 	for _, f := range p.frames {
 		c.settle(f)
 	}
-	req.Placed = p
+	if req != nil {
+		req.Placed = p
+	}
 	return p.pieces
 }
 

@@ -21,9 +21,14 @@ type Call struct {
 	// PageCRC that was given, which the receiver notices.
 	Pages [][]byte
 
-	Reply []byte // the body of the reply, in the capacity that was given
+	// Reply is the body of the reply, in the capacity that was given. If it is longer than a connection reads at once it comes in other memory, which
+	// is the caller's, and what was given is the peer's.
+	Reply []byte
 	Into  []byte // the payload of the reply is put here
 	N     int    // bytes put into Into
+	// Pieces are where the payload of the reply is put, in order, if there are any, in the place of Into: up to all of them. It is read there from
+	// the connection. While that goes on the call is not ended by its deadline, and somebody must wait for it.
+	Pieces [][]byte
 
 	// PageCRC is the checksum of Page if HavePageCRC, else Start computes it. After completion it is the checksum of the
 	// reply's payload, which was verified.
@@ -75,6 +80,27 @@ func (c *Call) payload() int {
 		n += len(b)
 	}
 	return n
+}
+
+// room is how long the payload of the reply may be.
+func (c *Call) room() int {
+	n := len(c.Into)
+	for _, b := range c.Pieces {
+		n += len(b)
+	}
+	return n
+}
+
+// put takes the payload of the reply.
+func (c *Call) put(payload []byte) {
+	c.N = len(payload)
+	if len(c.Pieces) == 0 {
+		copy(c.Into, payload)
+		return
+	}
+	for _, b := range c.Pieces {
+		payload = payload[copy(b, payload):]
+	}
 }
 
 // pieces gives the payload of the request.

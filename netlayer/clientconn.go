@@ -36,6 +36,7 @@ type clientConn struct {
 	leader      *Call         // for whom is read; nil is the housekeeper or somebody who waits for room
 	leaderLimit time.Duration // when the reader must be called back
 	calledBack  bool          // the read deadline was set to the past for that
+	ahead       int           // bytes to read at most, as then a long payload may follow; 0 is all that there is room for
 	forRoom     bool          // the reader waits for room
 	parked      int32         // the newest follower
 }
@@ -85,31 +86,41 @@ func (p *Peer) suffer(cn *clientConn, n int) {
 func (p *Peer) read(cn *clientConn, c *Call, limit time.Duration) {
 	cn.reading, cn.leader, cn.leaderLimit = true, c, limit
 	buf := cn.in.space()
+	if cn.ahead > 0 {
+		buf = buf[:min(len(buf), cn.ahead)]
+		cn.ahead = 0
+	}
 	p.mu.Unlock()
-	n, err := cn.nc.Read(buf)
-	p.received(cn, n, err)
+	n, err := 0, error(nil)
+	if len(buf) > 0 { // else a long payload has begun
+		n, err = cn.nc.Read(buf)
+	}
+	p.received(cn, n, err, true)
 }
 
 // pollRead reads what is there without waiting.
 func (p *Peer) pollRead(cn *clientConn) {
-	cn.reading, cn.leader, cn.leaderLimit = true, nil, forever
 	for {
 		buf := cn.in.space()
+		if len(buf) == 0 {
+			return // the rest of a long payload is for who waits for it
+		}
+		cn.reading, cn.leader, cn.leaderLimit = true, nil, forever
 		p.mu.Unlock()
 		n, err := cn.poll.tryRead(buf)
 		full := n == len(buf)
-		p.received(cn, n, err)
+		p.received(cn, n, err, false)
 		if !full || cn.err != nil {
 			return
 		}
-		cn.reading = true
 	}
 }
 
 const forever = time.Duration(1<<63 - 1)
 
-// received takes n bytes that were read and the error of the read. The mutex is not held before and held after.
-func (p *Peer) received(cn *clientConn, n int, err error) {
+// received takes n bytes that were read and the error of the read. If it may wait it reads the rest of a long payload that has begun. The mutex is not
+// held before and held after.
+func (p *Peer) received(cn *clientConn, n int, err error, wait bool) {
 	cn.in.filled(n)
 	var bad error
 	for more := n > 0; more && bad == nil; {
@@ -124,6 +135,9 @@ func (p *Peer) received(cn *clientConn, n int, err error) {
 			}
 		}
 		p.mu.Unlock()
+	}
+	if bad == nil && err == nil && wait {
+		bad, err = p.takeLong(cn)
 	}
 	p.mu.Lock()
 	p.stats.reads++
@@ -163,11 +177,15 @@ func (p *Peer) deliver(cn *clientConn, fr *frame) error {
 		err = &wire.Error{Kind: max(h.Status, wire.KindInternal), Text: string(fr.body)}
 	case fr.corrupt:
 		err = wire.Errorf(wire.KindCorrupt, "%v from %s: the payload of %d bytes does not fit its checksum %#08x", h.Op, p.addr, len(fr.payload), h.PayloadCRC)
-	case len(fr.payload) > len(c.Into):
-		err = wire.Errorf(wire.KindInternal, "%v from %s: payload of %d bytes, room for %d", h.Op, p.addr, len(fr.payload), len(c.Into))
+	case len(fr.payload) > c.room():
+		err = wire.Errorf(wire.KindInternal, "%v from %s: payload of %d bytes, room for %d", h.Op, p.addr, len(fr.payload), c.room())
 	default:
-		c.Reply = append(c.Reply[:0], fr.body...)
-		c.N = copy(c.Into, fr.payload)
+		if old := c.Reply; cn.in.steal(fr, old) {
+			c.Reply = fr.body
+		} else {
+			c.Reply = append(c.Reply[:0], fr.body...)
+		}
+		c.put(fr.payload)
 		c.PageCRC = h.PayloadCRC
 	}
 	p.complete(int32(i), err)
@@ -197,6 +215,9 @@ func (p *Peer) abort(c *Call, err error) {
 		return
 	}
 	cn := s.cn
+	if s.filling {
+		return // it ends when its payload is there
+	}
 	p.complete(int32(c.id.Slot()), err)
 	if cn.leader == c {
 		p.callBack(cn)

@@ -65,7 +65,9 @@ func (p *Peer) dial(ctx context.Context) (*clientConn, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &clientConn{nc: nc, poll: newPoller(nc), in: newFrameReader(readBuffer, wire.MaxBody), peer: peer, parked: none}, nil
+	in := newFrameReader(readBuffer, wire.MaxBody)
+	in.places = true
+	return &clientConn{nc: nc, poll: newPoller(nc), in: in, peer: peer, parked: none}, nil
 }
 
 func (p *Peer) hello(nc io.ReadWriter) (peer wire.Hello, err error) {

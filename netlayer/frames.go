@@ -31,6 +31,7 @@ type frameReader struct {
 	buf     []byte
 	r, w    int // buf[r:w] was read and not parsed
 	usual   []byte
+	large   []byte // for the next frame that does not fit into the usual one; nil if there is none, and at most keepBuffer
 	maxBody uint32
 	places  bool // payloads that do not fit into the buffer are asked for by long
 	frames  [batch]frame
@@ -44,6 +45,9 @@ func newFrameReader(size int, maxBody uint32) *frameReader {
 // space gives room for the next read. Frames that were parsed before are invalid from now on.
 func (f *frameReader) space() []byte {
 	if f.r == f.w {
+		if len(f.buf) > len(f.usual) {
+			f.keep(f.buf)
+		}
 		f.buf, f.r, f.w = f.usual, 0, 0
 	} else if f.r > 0 && len(f.buf)-f.w < len(f.buf)/2 {
 		f.w = copy(f.buf, f.buf[f.r:f.w])
@@ -93,9 +97,31 @@ func (f *frameReader) next() ([]frame, error) {
 
 // grow makes a buffer for a frame of n bytes. Frames that were parsed before keep pointing into the old one.
 func (f *frameReader) grow(n int) {
-	b := make([]byte, n)
+	b := f.large
+	if f.large = nil; cap(b) < n {
+		b = make([]byte, n)
+	}
+	b = b[:n] // nothing behind the frame is read into it: see steal
 	f.w = copy(b, f.buf[f.r:f.w])
 	f.r, f.buf = 0, b
+}
+
+// keep has a buffer used for the next frame that does not fit into the usual one.
+func (f *frameReader) keep(b []byte) {
+	if cap(b) <= keepBuffer && cap(b) > max(cap(f.large), len(f.usual)) {
+		f.large = b[:cap(b)]
+	}
+}
+
+// steal reports whether the body of a frame that was parsed last lies in a buffer of its own, which then is the caller's. The reader
+// gets another for it.
+func (f *frameReader) steal(fr *frame, other []byte) bool {
+	if len(f.buf) == len(f.usual) || f.r != f.w || wire.HeaderLen+len(fr.body)+len(fr.payload) != len(f.buf) {
+		return false
+	}
+	f.buf, f.r, f.w = f.usual, 0, 0
+	f.keep(other)
+	return true
 }
 
 // isLong reports whether the payload of a frame is to be placed elsewhere, as the frame does not fit into the buffer.

@@ -81,7 +81,7 @@ func (p *Peer) housekeep() {
 // expire ends the calls whose deadline has passed.
 func (p *Peer) expire(now time.Duration) {
 	for i := range p.slots {
-		if s := &p.slots[i]; s.call != nil && s.deadline <= now {
+		if s := &p.slots[i]; s.call != nil && s.deadline <= now && !s.filling {
 			p.stats.timeouts++
 			p.complete(int32(i), wire.Errorf(wire.KindTimeout, "%v to %s: no reply before the deadline", s.call.Op, p.addr))
 		}

@@ -69,6 +69,7 @@ type slot struct {
 	woken      bool // a token was sent and not taken yet: the slot must not be given away before
 	prev, next int32
 	wake       chan struct{}
+	filling    bool // the payload of its reply is being read: it is ended by who reads
 }
 
 const none = int32(-1)
@@ -475,7 +476,7 @@ func (p *Peer) fail(cn *clientConn, cause error) {
 	p.stats.lost++
 	failed := 0
 	for i := range p.slots {
-		if s := &p.slots[i]; s.call != nil && s.cn == cn {
+		if s := &p.slots[i]; s.call != nil && s.cn == cn && !s.filling { // whose memory is still written to
 			p.complete(int32(i), cn.err)
 			failed++
 		}

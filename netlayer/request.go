@@ -71,12 +71,13 @@ type Reply struct {
 	body  int // bytes
 	page  int // bytes, -1 while there is no page
 	crc   uint32
-	known bool // crc was given
+	known bool     // crc was given
+	pages [][]byte // the payload, which is written from where it is
 }
 
 func (r *Reply) begin(buf []byte) {
 	r.buf, r.start = append(buf, zeroHeader[:]...), len(buf)
-	r.body, r.page, r.crc, r.known = 0, -1, 0, false
+	r.body, r.page, r.crc, r.known, r.pages = 0, -1, 0, false, nil
 }
 
 var zeroHeader [wire.HeaderLen]byte
@@ -101,6 +102,18 @@ func (r *Reply) SetBody(b []byte) {
 	r.AppendBody(b)
 }
 
+// Body appends n bytes to the body, for the caller to fill before Serve returns. Their content before is undefined. It must come before
+// Page.
+func (r *Reply) Body(n int) []byte {
+	if r.page >= 0 || n < 0 || r.body+n > wire.MaxBody {
+		panic("netlayer: the body of a reply grows after its page was taken, or is longer than wire.MaxBody")
+	}
+	m := len(r.buf)
+	r.buf = slices.Grow(r.buf, n)[:m+n]
+	r.body += n
+	return r.buf[m : m+n : m+n]
+}
+
 // SetControl sets the body to an encoded control message.
 func (r *Reply) SetControl(v any) { r.SetBody(wire.Marshal(v)) }
 
@@ -116,6 +129,19 @@ func (r *Reply) Page(n int) []byte {
 	return r.buf[m : m+n : m+n]
 }
 
+// Pages makes pieces the payload, with the checksum of all of them, at most as many bytes as the operation carries. They are written from where they
+// are, after Serve has returned: what changes until then does not fit the checksum, which the reader notices. It is called at most once, after the body.
+func (r *Reply) Pages(pieces [][]byte, crc uint32) {
+	if r.page >= 0 {
+		panic("netlayer: the payload of a reply is given twice")
+	}
+	r.page = 0
+	for _, b := range pieces {
+		r.page += len(b)
+	}
+	r.pages, r.crc, r.known = pieces, crc, true
+}
+
 // SetPageCRC gives the checksum that is kept with the page, so that it is not computed again, and so that the reader
 // notices if the page changed while it lay here.
 func (r *Reply) SetPageCRC(crc uint32) { r.crc, r.known = crc, true }
@@ -123,7 +149,7 @@ func (r *Reply) SetPageCRC(crc uint32) { r.crc, r.known = crc, true }
 // end completes the frame and gives the buffer back. With an error the frame carries that instead.
 func (r *Reply) end(op wire.Op, call uint64, err error) []byte {
 	if err != nil {
-		r.buf = errorFrame(r.buf[:r.start], op, call, err)
+		r.buf, r.pages = errorFrame(r.buf[:r.start], op, call, err), nil
 		return r.buf
 	}
 	body := r.buf[r.start+wire.HeaderLen:]

@@ -36,8 +36,10 @@ type serverConn struct {
 	readLimit time.Time // the read deadline that is set, for the rest of a frame; zero if there is none
 
 	wmu        sync.Mutex
-	writeLimit time.Time // the write deadline that is set
-	late       delayLine // of replies that are late on purpose; of its own lock
+	writeLimit time.Time   // the write deadline that is set
+	all        [][]byte    // of a frame with a long payload
+	rest       net.Buffers // of all, to be written
+	late       delayLine   // of replies that are late on purpose; of its own lock
 	lateGroup  sync.WaitGroup
 	later      laterReplies // of its own lock
 }
@@ -273,12 +275,13 @@ func (c *serverConn) write(b []byte) error {
 
 // writeNow writes whole frames. The write deadline is renewed when a quarter of it has passed, because setting it costs as
 // much as a small request.
-func (c *serverConn) writeNow(b []byte) error {
+// pieces are the payload of the last frame, if it is not behind its body.
+func (c *serverConn) writeNow(b []byte, pieces ...[]byte) error {
 	var out tally
 	for rest := b; len(rest) > 0; {
 		n := wire.FrameLen(rest)
 		out.add(wire.Op(rest[3]), n)
-		rest = rest[n:]
+		rest = rest[min(n, len(rest)):]
 	}
 	c.wmu.Lock()
 	now, limit := time.Now(), ms(c.s.o.WriteTimeoutMS)
@@ -286,7 +289,15 @@ func (c *serverConn) writeNow(b []byte) error {
 		c.writeLimit = now.Add(limit)
 		c.nc.SetWriteDeadline(c.writeLimit)
 	}
-	_, err := c.nc.Write(b)
+	var err error
+	if len(pieces) == 0 {
+		_, err = c.nc.Write(b)
+	} else {
+		c.all = append(append(c.all[:0], b), pieces...)
+		c.rest = c.all // which WriteTo shortens
+		_, err = c.rest.WriteTo(c.nc)
+		clear(c.all)
+	}
 	if err != nil {
 		c.nc.Close() // part of a frame may have been written
 		c.writeLimit = now.Add(limit)
@@ -521,7 +532,18 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 		c.s.stats.errors.Add(1)
 	}
 	out = rep.end(op, req.Call, err)
-	rep.buf = nil
+	pages := rep.pages
+	rep.buf, rep.pages = nil, nil
+	switch f := c.s.o.Faults; {
+	case len(pages) == 0 || req.OneWay:
+	case op.Once() || f.active() && f.touches(c.hello.Node, c.hello.Role):
+		for _, b := range pages {
+			out = append(out, b...)
+		}
+	default:
+		_ = c.writeNow(out, pages...) // a failure closes the connection, which is noticed when it is read
+		out = out[:0]
+	}
 	if req.OneWay {
 		if err != nil {
 			c.s.log.Debug("a request without reply failed", "from", c.name(), "op", req.Op, "error", err)

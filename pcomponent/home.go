@@ -2,6 +2,7 @@ package pcomponent
 
 import (
 	"context"
+	"time"
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -32,22 +33,26 @@ func (p *Process) goneHome(now wire.Owner, peer *netlayer.Peer) {
 }
 
 // attempt puts a request to the home as it is now, until that moves.
-func (p *Process) attempt(ctx context.Context, op wire.Op, req, rep any) (at wire.Owner, err error) {
+func (p *Process) attempt(ctx context.Context, op wire.Op, req, rep any) (at wire.Owner, is context.Context, err error) {
 	p.mu.Lock()
 	at, peer, is := p.homeAt, p.home, p.homeIs
 	p.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(is, cancel)()
-	return at, peer.Control(ctx, op, p.o.Epoch, req, rep)
+	return at, is, peer.Control(ctx, op, p.o.Epoch, req, rep)
 }
 
 // atHome puts a request to the process's home: while the home moves it is busy, and the request is repeated as long as ctx
 // lasts; when it has moved, the request goes to the new one, of which this process was told before the old one forgot it, or because the
-// old one is dead.
+// old one is dead. One that was taken for dead and lives says that it is not the home any more; its backup may not have said yet that it is, so
+// that is waited for.
 func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wire.NodeID, err error) {
 	for {
-		at, err := p.attempt(ctx, op, req, rep)
+		at, is, err := p.attempt(ctx, op, req, rep)
+		if wire.KindOf(err) == wire.KindNotOwner {
+			p.awaitHome(ctx, is)
+		}
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
 			if now, _ := p.homeNow(); now.Epoch > at.Epoch && ctx.Err() == nil {
@@ -55,6 +60,17 @@ func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wi
 			}
 		}
 		return at.Node, err
+	}
+}
+
+// awaitHome waits until the home has moved on, for as long as a process waits for anything.
+func (p *Process) awaitHome(ctx, is context.Context) {
+	limit := time.NewTimer(time.Duration(p.c.o.Fault.PatienceMS) * time.Millisecond)
+	defer limit.Stop()
+	select {
+	case <-is.Done():
+	case <-limit.C:
+	case <-ctx.Done():
 	}
 }
 

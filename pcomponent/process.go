@@ -449,6 +449,18 @@ func (p *Process) Stop(err *wire.Error) {
 // Close ends the process: its volumes are detached, its memory at the mComponents is freed, and its own. The caller has
 // ended its threads. Dirty lines are not written back: Drain does that.
 func (p *Process) Close(ctx context.Context) error {
+	return p.end(ctx, func([]error) bool { return true })
+}
+
+// Retire is Close, but the memory at the mComponents stays: if the pComponent is lost before somebody has the result of the process, it can
+// still go on from a checkpoint. Who has the result has the home free the memory (process_exit). With wrote a volume that cannot be detached
+// makes the process a failed one, which does not go on, and whose memory is freed.
+func (p *Process) Retire(ctx context.Context, wrote bool) error {
+	return p.end(ctx, func(errs []error) bool { return wrote && len(errs) > 0 })
+}
+
+// end ends the process, and frees its memory at the mComponents if exits says so of the errors of its volumes.
+func (p *Process) end(ctx context.Context, exits func([]error) bool) error {
 	p.Stop(wire.Errorf(wire.KindFailed, "process %s has ended", p.o.Name))
 	p.stop()
 	p.steward.Wait()
@@ -467,8 +479,10 @@ func (p *Process) Close(ctx context.Context) error {
 	p.active = nil
 	p.core.End()
 	p.mu.Unlock()
-	if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
-		errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
+	if exits(errs) {
+		if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
+			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
+		}
 	}
 	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
 	return errors.Join(append(errs, p.frames.Close())...)

@@ -46,6 +46,16 @@ func MemoryFaults(p wire.MemoryPolicy) (out []MemoryFault) {
 	return out
 }
 
+// ParseMemoryKind reads the name of a kind of policy.
+func ParseMemoryKind(name string) (wire.MemoryKind, bool) {
+	for _, k := range []wire.MemoryKind{wire.MemoryNone, wire.MemoryLog, wire.MemorySync, wire.MemoryErasure} {
+		if k.String() == name {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
 // NotKept says why no mComponent of this release keeps a policy that the books can have; empty if they do.
 func NotKept(p wire.MemoryPolicy) string {
 	if p.Kind == wire.MemoryErasure {

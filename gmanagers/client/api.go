@@ -170,6 +170,21 @@ func (c *Client) ActivateRegion(ctx context.Context, pid wire.PID, region wire.R
 	return r.Activated(), err
 }
 
+// BackupFile has GSM give an mComponent the backup file of its logs, or takes one back.
+func (c *Client) BackupFile(ctx context.Context, q wire.FileReq) (wire.ReplicaFile, error) {
+	r, err := c.gsm(ctx, gsm.Request{Op: gsm.OpFile, File: q})
+	return r.File, err
+}
+
+// Files returns the backup files that GSM has given, ascending by volume.
+func (c *Client) Files(ctx context.Context) (files []gsm.File, err error) {
+	b, err := c.query(ctx, wire.GSM, membership.Query{Kind: gsm.QueryFiles}.Encode())
+	if err == nil {
+		err = membership.DecodeAnswer(b, &files)
+	}
+	return files, err
+}
+
 // Members returns the components that a manager registered, ascending by id, with what the answering manager heard of
 // them.
 func (c *Client) Members(ctx context.Context, m wire.Manager) ([]membership.Status, error) {
@@ -248,6 +263,8 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 	b.Processes, perr = c.Processes(ctx)
 	b.Homes, herr = c.Regions(ctx, 0)
 	b.Volumes, verr = c.Volumes(ctx)
+	var ferr error
+	b.Files, ferr = c.Files(ctx)
 	answer, rerr := c.query(ctx, wire.GMM, membership.Query{Kind: gmm.QueryRatio}.Encode())
 	if rerr == nil {
 		var r gmm.Ratio
@@ -259,7 +276,7 @@ func (c *Client) Books(ctx context.Context) (b audit.Books, err error) {
 		err = errors.Join(err, merr)
 		b.Moves = append(b.Moves, list...)
 	}
-	return b, errors.Join(err, perr, herr, verr, rerr)
+	return b, errors.Join(err, perr, herr, verr, ferr, rerr)
 }
 
 // Events returns the decisions of a manager after number since, ascending, at most limit of them and events.MaxPage; limit 0

@@ -388,14 +388,39 @@ func (c *Copies) Keeps() (out []wire.NodeID) {
 	return slices.Compact(out)
 }
 
-// Survives reports whether a part of a process outlives the mComponent that serves it: enough others have everything of it, and of its home.
+// Survives reports whether a part of a process outlives the mComponent that serves it: enough others have everything of it, and, if that is the
+// home, of the home.
 func (p *Process) Survives(home bool, region wire.RegionNo) bool {
-	enough := func(c *Copies, home bool) bool { return c != nil && c.inSync() >= p.needs(home) }
-	if !enough(p.Copies, true) || home {
-		return home && enough(p.Copies, true)
+	serves := p.Home
+	if i, ok := p.findRegion(region); ok && !home {
+		serves = p.Regions[i].Node
+	}
+	return p.Outlives(home, region, func(id wire.NodeID) bool { return id == serves })
+}
+
+// Outlives is Survives without others that go, too.
+func (p *Process) Outlives(home bool, region wire.RegionNo, goes func(wire.NodeID) bool) bool {
+	enough := func(c *Copies, owner wire.NodeID, home bool) bool {
+		if c == nil {
+			return false
+		}
+		var have []wire.NodeID
+		for _, h := range slices.Concat(c.Holders, c.Sources) {
+			if !h.Filling && h.Node != owner && !goes(h.Node) && !slices.Contains(have, h.Node) {
+				have = append(have, h.Node)
+			}
+		}
+		return len(have) >= p.needs(home)
+	}
+	if home {
+		return enough(p.Copies, p.Home, true)
+	}
+	// The home survives if it does not go, or its backup does not.
+	if goes(p.Home) && !enough(p.Copies, p.Home, true) {
+		return false
 	}
 	i, ok := p.findRegion(region)
-	return ok && enough(p.Regions[i].Copies, false)
+	return ok && enough(p.Regions[i].Copies, p.Regions[i].Node, false)
 }
 
 // CopiesAt counts the copies of a vRegion of the process that take room at an mComponent.

@@ -28,6 +28,7 @@ const (
 	OpNote     Op = 13 // Member.ID, Member.Epoch, Note, Text: what was seen of a member, for the events
 	OpGates    Op = 12 // Gates → Result.Cached
 	OpRepair   Op = 14 // Repairs → Result.Repaired
+	OpFile     Op = 15 // File → Result.File
 )
 
 // Request is what a client asks. Fields that Op does not name are zero.
@@ -45,6 +46,7 @@ type Request struct {
 	Drops  []uint64         // numbers of moves that their givers have forgotten
 	// Repairs change where copies of volumes and their buffer caches are: at most MaxRepairs.
 	Repairs []repair.Change
+	File    wire.FileReq // of the logs of an mComponent
 }
 
 // Command is a request as replicated: the proposer added who asks, its stamp and the candidates for buffer caches.
@@ -68,6 +70,7 @@ type Result struct {
 	Cached   []Cached
 	Begun    []movelist.Begun // one for each order
 	Repaired []Repaired       // one for each repair
+	File     wire.ReplicaFile
 }
 
 // Err returns the result's error, nil if the command was carried out.

@@ -23,6 +23,7 @@ func (s *State) Leftovers(h wire.HoldingsRep) (out []wire.DropReq) {
 		q := wire.DropReq{Kind: wire.MoveVolume, Volume: r.Volume, UpTo: r.Epoch, Member: h.Epoch, Text: "its vNode is gone"}
 		switch {
 		case uint64(r.Volume) >= s.next || moves(r.Volume):
+		case s.filedAt(r.Volume, h.Node):
 		case !ok:
 			out = append(out, q)
 		case s.volumes[i].Copies.Replicated():

@@ -53,6 +53,7 @@ func (s *State) node(cmd Command) Result {
 	changed, err := s.members.Act(q.Member.ID, q.Action, func() string {
 		var has membership.Owned
 		has.Add(s.stored[q.Member.ID], "volume", "volumes")
+		has.Add(s.filed[q.Member.ID], "backup file", "backup files")
 		if len(has) > 0 {
 			has[0] += fmt.Sprintf(" of %d bytes", s.reserved[q.Member.ID])
 		}
@@ -116,6 +117,9 @@ func (s *State) setGates(gates []Gate) Result {
 			s.gates = slices.Insert(s.gates, i, g)
 		}
 		s.refreshCache(g.ID)
+		if g.Until != UntilOpened {
+			s.dropFiles(g.ID, g.Until)
+		}
 		c := Cached{Volumes: s.cached[g.ID]}
 		if i, ok := s.findGate(g.ID); ok {
 			c.Turn = s.gates[i].Turn

@@ -65,7 +65,9 @@ type State struct {
 	members     *membership.Table
 	next        uint64                       // the next volume id; 2^32 if all are used up
 	volumes     []Volume                     // ascending by Volume
-	reserved    map[wire.NodeID]uint64       // derived: bytes of the volumes at an sComponent; only looked up
+	files       []File                       // ascending by Volume
+	filed       map[wire.NodeID]uint64       // derived: files at an sComponent; only looked up
+	reserved    map[wire.NodeID]uint64       // derived: bytes of the volumes and files at an sComponent; only looked up
 	stored      map[wire.NodeID]uint64       // derived: volumes at an sComponent; only looked up
 	cached      map[wire.NodeID]uint64       // derived: volumes of a buffer cache; only looked up
 	of          map[wire.PID][]wire.VolumeID // derived: the volumes of a vNode, ascending; only looked up
@@ -97,12 +99,16 @@ func New() *State {
 func (s *State) derive() {
 	s.reserved, s.stored, s.cached = map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}, map[wire.NodeID]uint64{}
 	s.of = map[wire.PID][]wire.VolumeID{}
+	s.filed = map[wire.NodeID]uint64{}
 	s.apart, s.apartCaches = apart.New(), apart.New()
 	s.set, s.cacheSet = placement.Set{}, placement.Set{}
 	for i := range s.volumes {
 		v := &s.volumes[i]
 		s.count(v, 1)
 		s.of[v.PID] = append(s.of[v.PID], v.Volume)
+	}
+	for _, f := range s.files {
+		s.countFile(f, 1)
 	}
 	list := s.moves.Moves()
 	for i := range list {
@@ -228,6 +234,8 @@ func (s *State) apply(cmd Command) Result {
 		return s.setGates(q.Gates)
 	case OpRepair:
 		return s.repair(cmd)
+	case OpFile:
+		return s.file(cmd)
 	}
 	return failed(wire.Errorf(wire.KindBadRequest, "gsm operation %d, which there is not", q.Op))
 }
@@ -569,7 +577,7 @@ func (s *State) CheckInvariants() error {
 	if n := max(len(s.storageTurn), len(s.cacheTurn)); n > membership.MaxIDBytes {
 		return fmt.Errorf("gsm: a last turn was that of an id of %d bytes, at most %d", n, membership.MaxIDBytes)
 	}
-	if err := s.checkGates(); err != nil {
+	if err := errors.Join(s.checkGates(), s.checkFiles()); err != nil {
 		return err
 	}
 	for i, v := range s.volumes {
@@ -615,7 +623,7 @@ func (s *State) CheckInvariants() error {
 		return fmt.Errorf("gsm: counts volumes of %d vNodes, has them of %d", len(s.of), len(was.of))
 	}
 	for _, m := range s.members.Members() {
-		if s.reserved[m.ID] != was.reserved[m.ID] || s.stored[m.ID] != was.stored[m.ID] {
+		if s.reserved[m.ID] != was.reserved[m.ID] || s.stored[m.ID] != was.stored[m.ID] || s.filed[m.ID] != was.filed[m.ID] {
 			return fmt.Errorf("gsm: %q counts %d volumes of %d bytes, has %d of %d", m.ID, s.stored[m.ID], s.reserved[m.ID], was.stored[m.ID], was.reserved[m.ID])
 		}
 	}

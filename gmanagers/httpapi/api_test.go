@@ -126,6 +126,20 @@ func TestTheLifeOfAVNode(t *testing.T) {
 	c.refused(0, "GET", at, "", http.StatusNotFound, "not_found", "(there is none)")
 	c.refused(0, "DELETE", at, "", http.StatusNotFound, "not_found")
 
+	var kept httpapi.VNode
+	var found httpapi.VNodeDetail
+	c.ok(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1, "memory": {"replication": "log", "log_full": "skip"}}`, http.StatusCreated, &kept)
+	c.ok(0, "GET", fmt.Sprintf("/vnodes/%d", kept.PID), "", http.StatusOK, &found)
+	if m := found.Memory; m == nil || m.Replication != "log" || m.Copies != 1 || m.LogFull != "skip" || m.Backup == "" || m.Backup == kept.Home.Node {
+		t.Errorf("memory %+v, asked for a log of one copy that skips; home at %+v", found.Memory, kept.Home)
+	}
+	c.ok(0, "DELETE", fmt.Sprintf("/vnodes/%d", kept.PID), "", http.StatusOK, nil)
+	c.ok(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1, "restart": true, "volumes": [{"size_bytes": 4096}]}`, http.StatusCreated, &kept)
+	if ps, err := c.gm.Process(within(t), kept.PID); err != nil || len(ps) != 1 || !ps[0].Restart {
+		t.Errorf("%+v, %v: want one that goes on from a checkpoint", ps, err)
+	}
+	c.ok(0, "DELETE", fmt.Sprintf("/vnodes/%d", kept.PID), "", http.StatusOK, nil)
+
 	var st httpapi.Status
 	c.ok(0, "GET", "/status", "", http.StatusOK, &st)
 	if st.Node != "g1" || len(st.Managers) != 3 || len(st.Managers[0].Replicas) != 3 || len(st.Nodes) != 7 || len(st.Warnings) != 0 {
@@ -427,6 +441,14 @@ func TestBadRequests(t *testing.T) {
 	c.refused(0, "POST", "/vnodes", `{"threads": "x"}`, bad, "bad_request", "threads: string is not an integer")
 	c.refused(0, "POST", "/moves", `{"kind": "process", "pid": 1, "to": "m1"}`, bad, "bad_request", "to: m1 is no pComponent, want one of p1")
 	c.refused(0, "POST", "/vnodes", `{"threads": 0, "excache_lines": 1}`, bad, "bad_request", "threads: 0, want at least 1")
+	for _, x := range [][2]string{
+		{`{"replication": "perhaps"}`, `memory.replication: "perhaps", want one of erasure, log, none, sync`}, {`{"replication": "sync", "copies": 8}`, "memory.copies: 8, want 1 to 7"},
+		{`{"replication": "none", "copies": 1}`, "memory.copies: 1 with replication none"}, {`{"replication": "sync", "log_full": "skip"}`, "memory.log_full: skip with replication sync"},
+		{`{"replication": "log", "log_full": "never"}`, `memory.log_full: "never", want block or skip`}, {`{"replication": "log", "data": 1}`, "memory.data: 1"}, {`{"copies": 1}`, "memory.replication"},
+	} {
+		c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1, "memory": `+x[0]+`}`, bad, "bad_request", x[1])
+	}
+	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1, "restart": true}`, bad, "bad_request", "restart: want a volume for its checkpoints")
 	c.refused(0, "POST", "/vnodes", `{"threads": 1, "excache_lines": 1} {}`, bad, "bad_request", "more follows")
 	c.refused(0, "POST", "/vnodes", `{`, bad, "bad_request")
 	c.refused(0, "POST", "/vnodes", `{"name": "`+strings.Repeat("x", httpapi.MaxBodyBytes)+`"}`, http.StatusRequestEntityTooLarge, "too_large")

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -151,6 +152,51 @@ type VNodeSpec struct {
 	DeadlineMS   uint32       `json:"deadline_ms,omitempty"` // how long it may wait for room; 0 is a minute
 	ApartFrom    string       `json:"apart_from,omitempty"`  // a group of the tenant: it shares nothing with the others of it
 	ApartLevel   string       `json:"apart_level,omitempty"` // component or rack; empty is component
+	Memory       *MemorySpec  `json:"memory,omitempty"`      // what its memory survives; nil is nothing
+	// Restart has its process go on from a checkpoint if its pComponent is lost. The process makes them, in the last of the volumes.
+	Restart bool `json:"restart,omitempty"`
+}
+
+// MemorySpec is what the memory of a vNode survives.
+type MemorySpec struct {
+	Replication string `json:"replication"`        // none, log, sync or erasure
+	Copies      uint32 `json:"copies,omitempty"`   // of log and sync, at other mComponents; 0 is 1
+	LogFull     string `json:"log_full,omitempty"` // of log: block or skip; empty is block
+	Data        uint32 `json:"data,omitempty"`     // of erasure: 0 is 2
+	Parity      uint32 `json:"parity,omitempty"`   // of erasure: 0 is 1
+}
+
+// Check says why no cluster can keep it.
+func (m *MemorySpec) Check() error {
+	p, err := m.policy()
+	if err == nil {
+		err = admission.CheckMemory(p)
+	}
+	return err
+}
+
+// policy is m as the managers are asked for it.
+func (m *MemorySpec) policy() (p wire.MemoryPolicy, err error) {
+	if m == nil {
+		return p, nil
+	}
+	kind, ok := admission.ParseMemoryKind(m.Replication)
+	switch {
+	case !ok:
+		return p, badRequest("memory.replication: %.100q, want one of %v, %v, %v, %v", m.Replication, wire.MemoryErasure, wire.MemoryLog, wire.MemoryNone, wire.MemorySync)
+	case m.LogFull != "" && m.LogFull != "block" && m.LogFull != "skip":
+		return p, badRequest("memory.log_full: %.100q, want block or skip", m.LogFull)
+	case m.LogFull != "" && kind != wire.MemoryLog:
+		return p, badRequest("memory.log_full: %s with replication %v, which has no log", m.LogFull, kind)
+	}
+	p = wire.MemoryPolicy{Kind: kind, Copies: m.Copies, Data: m.Data, Parity: m.Parity, LogBlock: kind == wire.MemoryLog && m.LogFull != "skip"}
+	switch kind {
+	case wire.MemoryLog, wire.MemorySync:
+		p.Copies = max(p.Copies, 1)
+	case wire.MemoryErasure:
+		p.Data, p.Parity = cmp.Or(p.Data, 2), cmp.Or(p.Parity, 1)
+	}
+	return p, nil // whether the numbers can be is checked with the rest
 }
 
 // VolumeSpec is a volume that a vNode asks for.

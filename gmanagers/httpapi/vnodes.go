@@ -276,9 +276,12 @@ func (a *API) progress(ctx context.Context, p gpm.Process, addr string) (*Progre
 func (s VNodeSpec) admission() (admission.VNodeSpec, error) {
 	w := admission.VNodeSpec{
 		Name: s.Name, Threads: s.Threads, ExCacheLines: s.ExCacheLines, MemoryBytes: s.MemoryBytes,
-		Tenant: s.Tenant, Priority: s.Priority, DeadlineMS: s.DeadlineMS,
+		Tenant: s.Tenant, Priority: s.Priority, DeadlineMS: s.DeadlineMS, Restart: s.Restart,
 	}
 	var err error
+	if w.Memory, err = s.Memory.policy(); err != nil {
+		return w, err
+	}
 	if w.Apart, err = apart.Parse(s.ApartFrom, s.ApartLevel, "apart_level"); err != nil {
 		return w, err
 	}

@@ -128,6 +128,7 @@ type Keeper struct {
 	volumes []*kept // ascending by id
 	calls   int
 	numbers uint64
+	touched uint64 // how often something was due: what did not count changed nothing
 }
 
 // New returns a keeper that waits so long for an sComponent that is dead.
@@ -197,6 +198,7 @@ func (k *Keeper) Tick(now time.Duration, out []Effect) []Effect {
 		if v.call != 0 && now >= v.until {
 			v.call = 0
 			k.calls--
+			k.touched++
 			v.again(now)
 		}
 	}
@@ -225,6 +227,7 @@ func (k *Keeper) run(now time.Duration, out []Effect) []Effect {
 		if k.calls >= MaxCalls {
 			break
 		}
+		k.touched++
 		e, ok := k.step(now, v)
 		if !ok {
 			continue // v.next says when

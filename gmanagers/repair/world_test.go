@@ -3,6 +3,7 @@ package repair
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"splitkernel/gmanagers/admission"
+	"splitkernel/netlayer/taped"
+	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
 )
 
@@ -17,7 +20,9 @@ import (
 type world struct {
 	t       *rapid.T
 	now     time.Duration
-	k       *Keeper
+	k       *Taped
+	after   time.Duration
+	tapes   tapedtest.Tapes
 	books   map[wire.VolumeID]*booked
 	pending []Effect
 	told    map[wire.VolumeID]wire.Epoch // by the pComponent, the newest
@@ -46,6 +51,21 @@ func (w *world) unsettled() (out []Volume) {
 		}
 	}
 	return out
+}
+
+// lead has another keeper lead; what the one before waits for is never answered.
+func (w *world) lead() {
+	head := TapeHead{Of: wire.GSM, ReplaceAfter: w.after}
+	w.k = &Taped{Keeper: head.New()}
+	w.k.Record(&w.tapes, w.k.Keeper, TapeKind, &head)
+	w.pending = nil
+}
+
+// remade is a keeper of its head.
+func remade(_ string, head []byte) (taped.Core, error) {
+	var h TapeHead
+	err := wire.Unmarshal(head, &h)
+	return h.New(), err
 }
 
 func (w *world) sync() {
@@ -176,8 +196,8 @@ func TestEveryVolumeIsSettled(t *testing.T) {
 	settled := 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, books: map[wire.VolumeID]*booked{}, told: map[wire.VolumeID]wire.Epoch{}, filled: map[wire.NodeID]int{}}
-		after := time.Duration(rapid.IntRange(0, 3000).Draw(t, "replace after")) * time.Millisecond
-		w.k = New(after)
+		w.after = time.Duration(rapid.IntRange(0, 3000).Draw(t, "replace after")) * time.Millisecond
+		w.lead()
 		for id := range wire.VolumeID(4) {
 			b := &booked{v: Volume{Client: "p", Place: admission.Volume{Volume: id, Epoch: 1, Cache: "m", Config: 1, Copies: admission.Copies{Replicas: 3, WriteQuorum: 2, ReadQuorum: 2}}}}
 			for i := range 3 {
@@ -206,8 +226,7 @@ func TestEveryVolumeIsSettled(t *testing.T) {
 			case 2:
 				b.v.Back = []Back{{p.Replicas[0].Node, wire.Epoch(w.now)}}
 			case 3:
-				w.k = New(after) // another leads
-				w.pending = nil
+				w.lead()
 			default:
 				if n := len(w.pending); n > 0 {
 					i := rapid.IntRange(0, n-1).Draw(t, "which")
@@ -237,6 +256,7 @@ func TestEveryVolumeIsSettled(t *testing.T) {
 		if left := w.unsettled(); len(left) > 0 {
 			t.Fatalf("after a minute: %+v", left)
 		}
+		w.tapes.Again(t, rand.New(rand.NewPCG(uint64(w.now), uint64(w.tapes.Records()))), remade)
 		for _, b := range w.books {
 			settled += cmp.Compare(b.v.Place.Config+uint64(b.v.Place.Epoch), 2)
 		}

@@ -5,7 +5,7 @@
 // It sends nothing and changes no book; GPM's books say who is to be restarted, so another leader goes on where one ended. Pure: no
 // goroutines, no locks, no clock, no I/O. Called by the leader of GPM, live (package gmanagers) and in virtual time.
 //
-//	for _, e := range driver.Look(now, gpm.Stranded(n), gpm.Current) {   // a few times a second, while it leads
+//	for _, e := range driver.Look(stranded) {   // a few times a second, while it leads; each leader has a driver of its own
 //		go perform(e)
 //	}
 //	perform(e): wait for e.After; do what e says; for each of driver.Done(e, outcome): perform
@@ -13,6 +13,8 @@ package restart
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/gmm"
@@ -40,9 +42,19 @@ const (
 	Report Kind = 3 // propose how it ended (gpm.OpRestarted): Err
 )
 
+var kindNames = []string{"none", "place", "order", "report"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("effect %d", uint8(k))
+}
+
 // Effect is one thing to do, After a pause.
 type Effect struct {
 	Kind    Kind
+	Call    uint64 // numbers effects: an answer to another than the last of its process is late, and nothing
 	After   time.Duration
 	Process gpm.Process
 	Failed  bool // of Report
@@ -55,51 +67,69 @@ type Outcome struct {
 	Rep wire.RestartRep
 }
 
+// Stranded is a process that does not run, by the books.
+type Stranded struct {
+	Process gpm.Process
+	Current bool // its pComponent lives, as when the process was placed there
+}
+
 // Driver says what a leader of GPM does. Make one with New; it is not safe for concurrent use.
 type Driver struct {
-	under map[wire.PID]bool // looked up, never ranged over
+	under   map[wire.PID]Effect // what is done for a process; ranged over in order only
+	numbers uint64
 }
 
 // New makes the driver of a leader.
-func New() *Driver { return &Driver{under: map[wire.PID]bool{}} }
+func New() *Driver { return &Driver{under: map[wire.PID]Effect{}} }
 
 // Look takes the processes that are stranded now, and returns what begins.
-func (d *Driver) Look(stranded []gpm.Process, current func(wire.NodeID, wire.Epoch) bool) (out []Effect) {
-	for _, p := range stranded {
+func (d *Driver) Look(stranded []Stranded) (out []Effect) {
+	for i := range stranded {
+		s := &stranded[i]
 		if len(d.under) >= MaxUnder {
 			break
 		}
-		if d.under[p.PID] {
+		if _, ok := d.under[s.Process.PID]; ok {
 			continue
 		}
-		d.under[p.PID] = true
 		kind := Place
-		if p.Restarting && current(p.Node, p.NodeEpoch) {
+		if s.Process.Restarting && s.Current {
 			kind = Order
 		}
-		out = append(out, Effect{Kind: kind, Process: p})
+		out = append(out, d.begin(Effect{Kind: kind, Process: s.Process}))
 	}
 	return out
 }
 
+// begin numbers an effect, which is what is done for its process from now on.
+func (d *Driver) begin(e Effect) Effect {
+	d.numbers++
+	e.Call = d.numbers
+	d.under[e.Process.PID] = e
+	return e
+}
+
 // Done takes what came of an effect, and returns what follows. Nothing follows when the books have to be looked at again.
-func (d *Driver) Done(e Effect, o Outcome) []Effect {
+func (d *Driver) Done(pid wire.PID, call uint64, o Outcome) []Effect {
+	e, ok := d.under[pid]
 	switch {
+	case !ok || e.Call != call:
+		return nil // late: something else is done for it, or nothing
 	case e.Kind == Order && o.Err == nil && o.Rep.State == wire.RestartUnder:
 		e.After = PollInterval
-		return []Effect{e}
+		return []Effect{d.begin(e)}
 	case e.Kind == Order && o.Err == nil:
 		e.Kind, e.After, e.Failed = Report, 0, o.Rep.State == wire.RestartFailed
 		switch e.Text = o.Rep.Text; o.Rep.State {
 		case wire.RestartRunning:
 			e.Text = fmt.Sprintf("from checkpoint %d, of %d accesses", o.Rep.Cut.Number, o.Rep.Done)
-		case wire.RestartUnder, wire.RestartEmpty, wire.RestartFailed:
+		case wire.RestartEmpty, wire.RestartFailed:
 		default:
 			e.Failed, e.Text = true, fmt.Sprintf("%s answers with state %d", e.Process.Node, o.Rep.State)
 		}
-		return []Effect{e}
+		return []Effect{d.begin(e)}
 	}
-	delete(d.under, e.Process.PID)
+	delete(d.under, pid)
 	return nil
 }
 
@@ -138,6 +168,11 @@ func Request(p gpm.Process, homes []gmm.Process, volumes []gsm.Volume, addr func
 func (d *Driver) CheckInvariants() error {
 	if len(d.under) > MaxUnder {
 		return fmt.Errorf("restart: %d processes are looked after at a time, at most %d", len(d.under), MaxUnder)
+	}
+	for _, pid := range slices.Sorted(maps.Keys(d.under)) {
+		if e := d.under[pid]; e.Process.PID != pid || e.Call == 0 || e.Call > d.numbers || e.Kind < Place || e.Kind > Report {
+			return fmt.Errorf("restart: process %d waits for call %d of process %d, %v; the last call was %d", pid, e.Call, e.Process.PID, e.Kind, d.numbers)
+		}
 	}
 	return nil
 }

@@ -527,7 +527,7 @@ func TestMoves(t *testing.T) {
 					w.to = newNode("t", o)
 					w.tapes = append(w.tapes, w.to.tape)
 				case "fenced taker":
-					for _, s := range w.to.owners.Fence("fenced", nil) {
+					for _, s := range w.to.owners.Fence("fenced", nil, nil) {
 						w.to.store.FreeGroup(s, 1<<20)
 						w.to.owners.Release(s)
 					}

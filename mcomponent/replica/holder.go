@@ -23,6 +23,7 @@ type Holder struct {
 	saving  map[savePlace]bool // on their way to the file; a page that comes back waits until the older write has ended
 	saveDue time.Duration      // after a failure
 	fails   int
+	files   files
 	now     wire.Epoch // of the membership; 0: none that counts
 	past    wire.Epoch // the newest that is over
 	stats   HolderStats
@@ -38,6 +39,9 @@ type HolderStats struct {
 	Skipped     uint64 // by a full log
 	Full        uint64 // turned away until there is room
 	Saved       uint64 // pages that went to backup files
+	FilePages   int    // in backup files now
+	SaveErrors  uint64 // pages that could not be written to a backup file, and will be tried again
+	Unread      uint64 // pages of which what a backup file gave was not what was written: they are lost, by name
 	Stale       uint64 // of an older configuration or barrier
 }
 
@@ -59,6 +63,8 @@ type entry struct {
 	version
 	sum   uint32
 	where where
+	file  wire.VolumeID // of a saved one: where it is
+	block uint32
 }
 
 // held is one vRegion.
@@ -92,7 +98,7 @@ func NewHolder(o Options, self wire.NodeID, regionBytes uint64) *Holder {
 // Stats returns the counts.
 func (h *Holder) Stats() HolderStats {
 	s := h.stats
-	s.Regions, s.LoggedPages = len(h.regions), h.logged
+	s.Regions, s.LoggedPages, s.FilePages = len(h.regions), h.logged, h.filePages()
 	for _, r := range h.regions { // a sum: no order
 		s.Pages += len(r.pages)
 	}
@@ -174,6 +180,7 @@ func (h *Holder) clear(r *held) {
 		if r.policy.Kind == wire.MemoryLog && e.where == stored {
 			h.logged--
 		}
+		h.release(e)
 	}
 	r.pages, r.sorted = map[wire.PageNo]*entry{}, nil
 }
@@ -187,10 +194,11 @@ const (
 	Store   Action = 2 // store it in the slot's group, and acknowledge
 	Skip    Action = 3 // acknowledge as skipped
 	Discard Action = 4 // free what is stored of the page, and acknowledge: as skipped if it came with bytes
+	Wait    Action = 5 // with an error: a log is full, and has room when pages of it are in the backup file; whoever can waits for that
 )
 
 func (a Action) String() string {
-	return [...]string{"?", "old", "store", "skip", "discard"}[min(int(a), 4)]
+	return [...]string{"?", "old", "store", "skip", "discard", "wait"}[min(int(a), 5)]
 }
 
 // find gives the vRegion of a request under a configuration.
@@ -233,16 +241,21 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 		if !here && (!room || isLog && uint64(h.logged+1)*wire.PageSize > h.o.LogBytes) {
 			if !isLog || r.policy.LogBlock {
 				h.stats.Full++
-				return 0, 0, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d; give the component more memory_bytes or replica_log_bytes: retry", h.self, r.region, r.pid)
+				if isLog {
+					a = Wait
+				}
+				return 0, a, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d; give the component more memory_bytes or replica_log_bytes: retry", h.self, r.region, r.pid)
 			}
 			h.stats.Skipped++
 			if canary.On(canary.SilentSkip) && e != nil {
 				return r.slot, Old, nil
 			}
+			h.release(e)
 			r.put(w.Page, e, entry{version: v, where: lost})
 			return r.slot, Skip, nil
 		}
 		h.stats.Writes++
+		h.release(e)
 		r.put(w.Page, e, entry{version: v, sum: w.Sum, where: stored})
 		if isLog && !here {
 			h.logged++
@@ -253,6 +266,7 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	if here && isLog {
 		h.logged--
 	}
+	h.release(e)
 	r.put(w.Page, e, entry{version: v, where: lost})
 	return r.slot, Discard, nil
 }
@@ -296,6 +310,7 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 		if r.policy.Kind == wire.MemoryLog && e.where == stored {
 			h.logged--
 		}
+		h.release(e)
 		delete(r.pages, page)
 		gone++
 	}
@@ -307,7 +322,9 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 // Item is one page of an answer to a replica_read.
 type Item struct {
 	wire.PageEntry
-	Saved bool // its bytes are in the backup file only
+	Saved bool // its bytes are in a backup file only
+	File  wire.VolumeID
+	Block uint32
 }
 
 // Read lists the pages that are asked for. A new owner reads under the configuration under which it has opened this holder.
@@ -321,7 +338,7 @@ func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.Rep
 	}
 	if q.Flags&wire.ReplicaExact != 0 {
 		if e := r.pages[q.Page]; e != nil {
-			items = append(items, e.item(q.Page))
+			items = append(items, h.item(e, q.Page))
 			head.Count = 1
 		}
 		head.Next = q.Page + 1
@@ -333,17 +350,20 @@ func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.Rep
 	i, _ := slices.BinarySearch(r.sorted, q.Page)
 	n := min(len(r.sorted)-i, int(q.Count))
 	for _, page := range r.sorted[i : i+n] {
-		items = append(items, r.pages[page].item(page))
+		items = append(items, h.item(r.pages[page], page))
 		head.Next = page + 1
 	}
 	head.Count, head.More = uint32(n), i+n < len(r.sorted)
 	return items, head, nil
 }
 
-func (e *entry) item(page wire.PageNo) Item {
-	it := Item{PageEntry: wire.PageEntry{Page: page, State: wire.PageFull, Epoch: e.epoch, Version: e.version.version, Sum: e.sum}, Saved: e.where == saved}
-	if e.where == lost {
+func (h *Holder) item(e *entry, page wire.PageNo) Item {
+	it := Item{PageEntry: wire.PageEntry{Page: page, State: wire.PageFull, Epoch: e.epoch, Version: e.version.version, Sum: e.sum}}
+	switch {
+	case e.where == lost || e.where == saved && h.broken(e.file):
 		it.State, it.Sum = wire.PageLost, 0
+	case e.where == saved:
+		it.Saved, it.File, it.Block = true, e.file, e.block
 	}
 	return it
 }
@@ -391,8 +411,7 @@ func (h *Holder) Promote(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, c
 // Forget drops what Promote has left. The slot stays the owner's.
 func (h *Holder) Forget(pid wire.PID, region wire.RegionNo) {
 	if r := h.regions[key{pid, region}]; r != nil && r.promoted {
-		delete(h.regions, r.key)
-		delete(h.slots, r.slot)
+		h.exit(r)
 	}
 }
 
@@ -407,6 +426,9 @@ func (h *Holder) Exit(pid wire.PID) {
 
 func (h *Holder) exit(r *held) {
 	if r.promoted {
+		for _, e := range r.pages { // in no order: blocks are all alike
+			h.release(e)
+		}
 		delete(h.regions, r.key)
 		delete(h.slots, r.slot)
 		return
@@ -420,6 +442,7 @@ func (h *Holder) Fence() {
 	for _, r := range h.sorted() {
 		h.exit(r)
 	}
+	h.forgetFiles()
 }
 
 func (h *Holder) sorted() []*held {
@@ -442,36 +465,6 @@ func (h *Holder) Holdings() []wire.HeldReplica {
 	return out
 }
 
-// Save is a page of a log on its way to the backup file.
-type Save struct {
-	PID    wire.PID
-	Region wire.RegionNo
-	Slot   uint32
-	Page   wire.PageNo
-	Epoch  wire.Epoch
-	No     uint64 // version
-	Sum    uint32
-}
-
-// NextSave gives the next page to write to a backup file; what the store has of it then is what is written.
-func (h *Holder) NextSave(now time.Duration) (Save, bool) {
-	for h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages && now >= h.saveDue {
-		at := h.saves[h.next]
-		if h.next++; h.next == len(h.saves) {
-			h.saves, h.next = h.saves[:0], 0
-		}
-		r := h.regions[at.key]
-		if r == nil || r.promoted || h.saving[at] { // Saved comes back to it
-			continue
-		}
-		if e := r.pages[at.page]; e != nil && e.where == stored {
-			h.saving[at] = true
-			return Save{at.pid, at.region, r.slot, at.page, e.epoch, e.version.version, e.sum}, true
-		}
-	}
-	return Save{}, false
-}
-
 // save puts a page into the queue. Of those that were unmapped meanwhile it holds no more than of those that the log has room for.
 func (h *Holder) save(at savePlace) {
 	if room := 2 * (h.logged + 16); len(h.saves) >= room {
@@ -486,51 +479,6 @@ func (h *Holder) save(at savePlace) {
 		h.saves, h.next = kept, 0
 	}
 	h.saves = append(h.saves, at)
-}
-
-// underway lists the pages on their way to backup files, in order.
-func (h *Holder) underway() []savePlace {
-	list := make([]savePlace, 0, len(h.saving))
-	for at := range h.saving {
-		list = append(list, at)
-	}
-	slices.SortFunc(list, func(a, b savePlace) int {
-		return cmp.Or(cmp.Compare(a.pid, b.pid), cmp.Compare(a.region, b.region), cmp.Compare(a.page, b.page))
-	})
-	return list
-}
-
-// SaveDue gives when NextSave has something again after a failure; false if there is nothing.
-func (h *Holder) SaveDue() (time.Duration, bool) {
-	return h.saveDue, h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages
-}
-
-// Saved reports that a page is in the backup file, or why not; free says that its frame is not needed any more.
-func (h *Holder) Saved(now time.Duration, s Save, err error) (free bool) {
-	at := savePlace{key{s.PID, s.Region}, s.Page}
-	delete(h.saving, at)
-	if err != nil {
-		h.fails++
-		h.saveDue = now + h.o.pause(h.fails)
-	} else {
-		h.fails, h.saveDue = 0, 0
-	}
-	r := h.regions[at.key]
-	if r == nil || r.promoted {
-		return false
-	}
-	e := r.pages[s.Page]
-	if e == nil || e.where != stored {
-		return false // it is gone
-	}
-	if err != nil || e.version != (version{s.Epoch, s.No}) || r.slot != s.Slot {
-		h.save(at)
-		return false
-	}
-	e.where = saved
-	h.logged--
-	h.stats.Saved++
-	return true
 }
 
 // CheckInvariants reports a broken one, for tests.
@@ -556,5 +504,5 @@ func (h *Holder) CheckInvariants() error {
 		return fmt.Errorf("replica: %d slots of %d vRegions, %d pages in logs, counted as %d, at most %d bytes, %d on their way to files",
 			len(h.slots), len(h.regions), logged, h.logged, h.o.LogBytes, len(h.saving))
 	}
-	return nil
+	return h.checkFiles()
 }

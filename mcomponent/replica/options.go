@@ -19,13 +19,16 @@ type Options struct {
 	// LogBytes bounds the pages in the memory of all logs that this mComponent keeps for others, in bytes. 0 keeps none: every flush
 	// waits or is skipped.
 	LogBytes uint64 `yaml:"replica_log_bytes"`
-	// SaveMessages bounds the pages that are on their way to backup files.
+	// FileBytes is how large a backup file is asked for, in bytes: what the logs that this mComponent keeps for others may have beside
+	// LogBytes. 0 asks for none: what a log has is in memory.
+	FileBytes uint64 `yaml:"replica_file_bytes"`
+	// SaveMessages bounds the pages that are on their way to backup files, which become durable together.
 	SaveMessages int `yaml:"replica_save_messages"`
 }
 
 // DefaultOptions returns the defaults.
 func DefaultOptions() Options {
-	return Options{WindowMessages: 64, RetryMS: 2, MaxRetryMS: 200, LogBytes: 64 << 20, SaveMessages: 16}
+	return Options{WindowMessages: 64, RetryMS: 2, MaxRetryMS: 200, LogBytes: 64 << 20, FileBytes: 1 << 30, SaveMessages: 256}
 }
 
 // Validate returns every fault, by key.
@@ -43,8 +46,14 @@ func (o Options) Validate() error {
 	if o.LogBytes%wire.PageSize != 0 {
 		errs = append(errs, fmt.Errorf("replica_log_bytes: %d, want a multiple of %d", o.LogBytes, wire.PageSize))
 	}
+	if o.FileBytes%wire.PageSize != 0 || o.FileBytes > MaxFileBytes {
+		errs = append(errs, fmt.Errorf("replica_file_bytes: %d, want a multiple of %d of at most %d", o.FileBytes, wire.PageSize, uint64(MaxFileBytes)))
+	}
 	return errors.Join(errs...)
 }
+
+// MaxFileBytes bounds a backup file.
+const MaxFileBytes = 1 << 42
 
 func (o Options) pause(attempts int) time.Duration {
 	d := o.RetryMS

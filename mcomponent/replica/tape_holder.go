@@ -44,25 +44,52 @@ const (
 	inHeldFence   uint8 = 11
 	inNextSave    uint8 = 12
 	inSaved       uint8 = 13
-	lastHeldInput       = inSaved
+	inNextFile    uint8 = 14
+	inFileDone    uint8 = 15
+	inReopen      uint8 = 16
+	inUnread      uint8 = 17
+	lastHeldInput       = inUnread
 )
 
-var holderInputNames = [...]string{"", "registered", "open", "add", "write", "unmap", "forgot", "drop", "promote", "forget", "exit", "fence", "next_save", "saved"}
+var holderInputNames = [...]string{"", "registered", "open", "add", "write", "unmap", "forgot", "drop", "promote", "forget", "exit", "fence", "next_save", "saved", "next_file", "file_done", "reopen", "unread"}
 
 // holderInput is one call of Holder. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type holderInput struct {
-	Now    time.Duration
-	Open   wire.ReplicaOpenReq
-	Slot   uint32
-	Write  wire.ReplicaWrite
-	Room   bool
-	Unmap  wire.ReplicaUnmapReq
-	Page   wire.PageNo
-	N      uint64
-	Ref    wire.ReplicaRef // of drop and promote; of exit and forget its PID and Region
-	Epoch  wire.Epoch      // of registered
-	Save   Save
-	Failed bool // of saved
+	Now   time.Duration
+	Open  wire.ReplicaOpenReq
+	Slot  uint32
+	Write wire.ReplicaWrite
+	Room  bool
+	Unmap wire.ReplicaUnmapReq
+	Page  wire.PageNo
+	N     uint64
+	Ref   wire.ReplicaRef // of drop and promote; of exit and forget its PID and Region
+	Epoch wire.Epoch      // of registered
+	Save  Save
+	Kind  wire.Kind // of saved and file_done: of the error
+	Text  string    // of it
+	Step  FileStep
+	File  wire.ReplicaFile // of file_done; of reopen its Volume
+	Item  Item
+}
+
+// outcome is the error of saved and file_done.
+func (in *holderInput) outcome() error {
+	if in.Kind == wire.KindNone {
+		return nil
+	}
+	return &wire.Error{Kind: in.Kind, Text: in.Text}
+}
+
+// outcomeOf is an error on the tape: its kind and its text.
+func outcomeOf(err error) (wire.Kind, string) {
+	if err == nil {
+		return wire.KindNone, ""
+	}
+	if e, ok := err.(*wire.Error); ok {
+		return e.Kind, e.Text
+	}
+	return wire.KindOf(err), err.Error()
 }
 
 var _ taped.Core = (*Holder)(nil)
@@ -139,15 +166,28 @@ func (h *Holder) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		a = given(nil, &s)
 		a.Sum = a.Sum.Bool(ok)
 	case inSaved:
-		a.Sum = a.Sum.Bool(h.Saved(in.Now, in.Save, failedAs(in.Failed)))
+		a.Sum = a.Sum.Bool(h.Saved(in.Now, in.Save, in.outcome()))
+	case inNextFile:
+		s, ok := h.NextFile(in.Now)
+		a = given(nil, &s)
+		a.Sum = a.Sum.Bool(ok)
+	case inFileDone:
+		if err := h.checkDone(in.Step, in.File, in.outcome()); err != nil {
+			return a, what, err
+		}
+		h.FileDone(in.Now, in.Step, in.File, in.outcome())
+	case inReopen:
+		h.Reopen(in.File.Volume)
+	case inUnread:
+		a.Sum = a.Sum.Bool(h.Unread(in.Ref.PID, in.Ref.Region, in.Item))
 	}
 	return a, what, nil
 }
 
-// failedAs is an error of which only that it is one matters.
-func failedAs(is bool) error {
-	if is {
-		return wire.ErrUnavailable
+// checkDone says why a tape cannot be right, whose step is not the one under way.
+func (h *Holder) checkDone(s FileStep, got wire.ReplicaFile, err error) error {
+	if s.No == h.files.step && (s.Kind == OpenFile && h.file(s.At.Volume) == nil || s.Kind == AskFile && err == nil && got.SizeBytes > MaxFileBytes) {
+		return fmt.Errorf("step %v of file %d, which is not here, or one of %d bytes", s.Kind, s.At.Volume, got.SizeBytes)
 	}
 	return nil
 }
@@ -180,6 +220,8 @@ func (h *Holder) code(x *taped.Codec) {
 			e.version.code(x)
 			taped.Uint(x, &e.sum)
 			taped.Within(x, &e.where, lost)
+			taped.Uint(x, &e.file)
+			taped.Uint(x, &e.block)
 		})
 		x.Bool(&r.promoted)
 		if x.Reads() {
@@ -205,9 +247,35 @@ func (h *Holder) code(x *taped.Codec) {
 	}
 	taped.Int(x, &h.saveDue)
 	taped.Within(x, &h.fails, maxTapePages)
+	h.files.code(x)
 	taped.Uint(x, &h.now)
 	taped.Uint(x, &h.past)
 	x.Message(&h.stats)
+}
+
+func (s *files) code(x *taped.Codec) {
+	taped.List(x, &s.list, maxTapeSlots, func(x *taped.Codec, v **file) {
+		if x.Reads() {
+			*v = &file{}
+		}
+		f := *v
+		x.Message(&f.at)
+		x.Bool(&f.open)
+		x.Bool(&f.reopen)
+		x.Bool(&f.left)
+		x.Bool(&f.broken)
+		taped.List(x, &f.taken, maxTapePages, func(x *taped.Codec, w *uint64) { taped.Uint(x, w) })
+		taped.Within(x, &f.used, maxTapePages)
+		taped.Uint(x, &f.low)
+	})
+	taped.Uint(x, &s.step)
+	taped.Uint(x, &s.last)
+	taped.Int(x, &s.due)
+	taped.Within(x, &s.fails, maxTapePages)
+	x.Bool(&s.doubt)
+	taped.Uint(x, &s.bad)
+	taped.Uint(x, &s.seq)
+	taped.Text(x, &s.why)
 }
 
 // Snapshot implements taped.Core.
@@ -319,7 +387,40 @@ func (t *TapedHolder) Saved(now time.Duration, s Save, err error) (free bool) {
 	if free = t.Holder.Saved(now, s, err); t.On() {
 		var a taped.Answer
 		a.Sum = a.Sum.Bool(free)
-		t.put(inSaved, a, holderInput{Now: now, Save: s, Failed: err != nil})
+		kind, text := outcomeOf(err)
+		t.put(inSaved, a, holderInput{Now: now, Save: s, Kind: kind, Text: text})
 	}
 	return free
+}
+
+// NextFile is recorded if it gives a step: else it changes nothing.
+func (t *TapedHolder) NextFile(now time.Duration) (FileStep, bool) {
+	s, ok := t.Holder.NextFile(now)
+	if t.On() && ok {
+		a := given(nil, &s)
+		a.Sum = a.Sum.Bool(ok)
+		t.put(inNextFile, a, holderInput{Now: now})
+	}
+	return s, ok
+}
+
+func (t *TapedHolder) FileDone(now time.Duration, s FileStep, got wire.ReplicaFile, err error) {
+	t.Holder.FileDone(now, s, got, err)
+	kind, text := outcomeOf(err)
+	t.put(inFileDone, taped.Answer{}, holderInput{Now: now, Step: s, File: got, Kind: kind, Text: text})
+}
+
+func (t *TapedHolder) Reopen(id wire.VolumeID) {
+	t.Holder.Reopen(id)
+	t.put(inReopen, taped.Answer{}, holderInput{File: wire.ReplicaFile{Volume: id}})
+}
+
+func (t *TapedHolder) Unread(pid wire.PID, region wire.RegionNo, it Item) bool {
+	lost := t.Holder.Unread(pid, region, it)
+	if t.On() {
+		var a taped.Answer
+		a.Sum = a.Sum.Bool(lost)
+		t.put(inUnread, a, holderInput{Ref: wire.ReplicaRef{PID: pid, Region: region}, Item: it})
+	}
+	return lost
 }

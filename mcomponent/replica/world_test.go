@@ -28,11 +28,13 @@ type holder struct {
 	id     wire.NodeID
 	member wire.Epoch
 	*TapedHolder
-	store, file content
-	saves       []Save
-	room        int
-	down        bool
-	tapes       *tapedtest.Tapes
+	store content
+	disks *disks
+	saves []Save
+	step  *FileStep // under way
+	room  int
+	down  bool
+	tapes *tapedtest.Tapes
 }
 
 func (h *holder) restart(o Options) {
@@ -42,7 +44,7 @@ func (h *holder) restart(o Options) {
 		h.Record(h.tapes, h.Holder, HolderTapeKind, &HolderTapeHead{h.id, pages * wire.PageSize, o})
 	}
 	h.Registered(h.member)
-	h.store, h.file, h.saves = content{}, content{}, nil
+	h.store, h.saves, h.step = content{}, nil, nil
 }
 
 // serve executes a message as a shell does.
@@ -107,12 +109,12 @@ func (h *holder) version(t *rapid.T, page wire.PageNo) (v uint64, lost bool) {
 		if it.State == wire.PageLost {
 			return it.Version, true
 		}
-		from := h.store
+		got := h.store[page]
 		if it.Saved {
-			from = h.file
+			got = h.disks.volumes[it.File].blocks[it.Block]
 		}
-		if from[page] != it.Version {
-			t.Fatalf("%s: page %d is to be version %d, and its bytes (saved %t) are of %d", h.id, page, it.Version, it.Saved, from[page])
+		if got != it.Version {
+			t.Fatalf("%s: page %d is to be version %d, and its bytes (saved %t) are of %d", h.id, page, it.Version, it.Saved, got)
 		}
 		v = it.Version
 	}
@@ -135,6 +137,7 @@ type world struct {
 	awaited map[uint64]bool
 	lossy   bool
 
+	disks      disks
 	pages      content // at the owner
 	next, call uint64
 	sent       map[uint64]flushed // by call
@@ -328,23 +331,7 @@ func (w *world) step() {
 		w.perform(w.p.Answered(w.now, a.id, a.a, nil))
 	case n == 26:
 		h := w.holders[w.rng.IntN(len(w.holders))]
-		if s, ok := h.NextSave(w.now); ok {
-			h.saves = append(h.saves, s)
-		}
-		if len(h.saves) > 0 {
-			i := w.rng.IntN(len(h.saves))
-			s := h.saves[i]
-			h.saves = append(h.saves[:i], h.saves[i+1:]...)
-			var err error
-			if w.lossy && w.rng.IntN(4) == 0 {
-				err = wire.Errorf(wire.KindUnavailable, "no file")
-			} else if v, ok := h.store[s.Page]; ok {
-				h.file[s.Page] = v
-			}
-			if h.Saved(w.now, s, err) {
-				delete(h.store, s.Page)
-			}
-		}
+		w.save(h)
 	case n == 27 && w.lossy && w.rng.IntN(6) == 0:
 		h := w.holders[w.rng.IntN(len(w.holders))]
 		if w.rng.IntN(2) == 0 {
@@ -386,6 +373,8 @@ func TestWorlds(t *testing.T) {
 			pages: content{}, sent: map[uint64]flushed{}, unmaps: map[uint64]wire.PageNo{}, acked: content{}, busy: map[wire.PageNo]bool{}}
 		w.o.WindowMessages = 2 + w.rng.IntN(6)
 		w.o.LogBytes = uint64(4+w.rng.IntN(pages)) * wire.PageSize
+		w.o.FileBytes = uint64(pages+w.rng.IntN(pages)) * wire.PageSize
+		w.disks.volumes = map[wire.VolumeID]*disk{}
 		policy := wire.MemoryPolicy{Kind: wire.MemorySync, Copies: uint32(1 + w.rng.IntN(2))}
 		if w.rng.IntN(2) == 0 {
 			policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1, LogBlock: w.rng.IntN(2) == 0}
@@ -396,7 +385,7 @@ func TestWorlds(t *testing.T) {
 			w.p.Record(&w.tapes, w.p.Primary, PrimaryTapeKind, &PrimaryTapeHead{"m9", w.o})
 		}
 		for i := range 4 {
-			h := &holder{id: wire.NodeID(fmt.Sprintf("m%d", i)), room: pages}
+			h := &holder{id: wire.NodeID(fmt.Sprintf("m%d", i)), room: pages, disks: &w.disks}
 			if w.taped {
 				h.tapes = &w.tapes
 			}

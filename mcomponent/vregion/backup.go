@@ -208,6 +208,9 @@ func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
 	if e, ok := h.taken.stones[pid]; ok && req.HomeEpoch < e {
 		return wire.Errorf(wire.KindStale, "the home of process %d was lost under epoch %d: there is another under %d", pid, req.HomeEpoch, e)
 	}
+	if err := h.bequeath(pid, req.HomeEpoch); err != nil {
+		return err
+	}
 	if _, ok := h.procs[pid]; ok {
 		return wire.Errorf(wire.KindStale, "%s is the home of process %d", self, pid)
 	}
@@ -249,6 +252,15 @@ func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
 	return nil
 }
 
+// bequeath forgets a process whose home this was until it was taken for dead, when there is another under a newer epoch: whoever was home once
+// may be the backup again.
+func (h *Home) bequeath(pid wire.PID, to wire.Epoch) error {
+	if p := h.procs[pid]; p == nil || p.fenced == "" || p.exited || p.homeEpoch >= to {
+		return nil
+	}
+	return h.Drop(pid, to-1)
+}
+
 // Backups lists the processes of whose homes this is the backup, ascending.
 func (h *Home) Backups() []wire.HeldHome {
 	out := make([]wire.HeldHome, 0, len(h.backups))
@@ -272,6 +284,9 @@ func (h *Home) DropBackup(pid wire.PID, upTo wire.Epoch) {
 // order again changes nothing; HomeRecovered says how far it has come.
 func (h *Home) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]Effect, error) {
 	pid, epoch := req.Config.PID, req.Config.Epoch
+	if err := h.bequeath(pid, epoch); err != nil {
+		return out, err
+	}
 	if p := h.procs[pid]; p != nil {
 		if p.homeEpoch == epoch {
 			if p.taking && req.ClientAddr != "" && req.Process >= p.epoch {

@@ -41,8 +41,9 @@ func (f *fence) add(k fenceKey) {
 
 // Fence stops serving all vRegions, because the managers have given them up, and appends their slots in ascending order.
 // Their pages must be freed before Release. Until its process ends here, who asks for one is told why it is lost, and it
-// is never mapped here again.
-func (o *Owners) Fence(why string, slots []uint32) []uint32 {
+// is never mapped here again; but for one of which others have copies (copied, by slot; nil is none): somebody serves it, or soon does, and its process
+// asks for the owner again.
+func (o *Owners) Fence(why string, copied func(slot uint32) bool, slots []uint32) []uint32 {
 	o.fence.why = why
 	o.member.end()
 	for i := range o.slots {
@@ -50,7 +51,7 @@ func (o *Owners) Fence(why string, slots []uint32) []uint32 {
 			if !canary.On(canary.ForgetfulFence) || r.epoch == 1 {
 				slots = append(slots, uint32(i))
 			}
-			if r.life != arriving && r.life != reviving && r.life != holding { // which somebody else serves
+			if r.life != arriving && r.life != reviving && r.life != holding && (copied == nil || !copied(uint32(i))) { // which somebody else serves
 				o.fence.add(fenceKey{r.pid, r.region})
 			}
 			o.index.Delete(uint64(r.pid), uint64(r.region))
@@ -86,7 +87,8 @@ func (f *fence) forget(pid wire.PID) {
 }
 
 // Fence ends the home role for all processes that live here, because the managers have given their homes up: from now on
-// each is refused everything but its exit, which still reaches its owners. What is under way ends by itself.
+// each is refused everything but its exit, which still reaches its owners: as not here, if it has a backup, for that is its home now or soon is.
+// What is under way ends by itself.
 func (h *Home) Fence(why string) {
 	h.member.end()
 	h.backups = map[wire.PID]*backupMap{}
@@ -101,6 +103,9 @@ func (h *Home) Fence(why string) {
 func (p *process) refused() error {
 	if p.fenced == "" {
 		return nil
+	}
+	if p.backup.Backup.Node != "" {
+		return wire.Errorf(wire.KindNotOwner, "the home of process %d is elsewhere, or will be: %s", p.pid, p.fenced)
 	}
 	return wire.Errorf(wire.KindFailed, "the home of process %d is lost: %s", p.pid, p.fenced)
 }

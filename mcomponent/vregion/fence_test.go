@@ -30,7 +30,7 @@ func TestAFenceAtAnyMoment(t *testing.T) {
 			if i == at { // m1 is home and owner
 				w.fenced = "m1"
 				lost = w.owners["m1"].Holdings()
-				for _, s := range w.owners["m1"].Fence("m1 is fenced", nil) {
+				for _, s := range w.owners["m1"].Fence("m1 is fenced", nil, nil) {
 					w.owners["m1"].Release(s)
 				}
 				w.home.Fence("m1 is fenced")
@@ -89,5 +89,77 @@ func TestFencedVRegionsAreBounded(t *testing.T) {
 	f.forget(1)
 	if f.lost(1, 100) || !f.lost(2, 5) || len(f.order) != 1 {
 		t.Error("forgetting a process")
+	}
+}
+
+// TestAFenceOfWhatOthersHave: who comes for a vRegion of which others have copies, or for a home that has a backup, is to ask who serves it now;
+// and is told that the rest is lost.
+func TestAFenceOfWhatOthersHave(t *testing.T) {
+	o := NewOwners(testOptions(), "m1", 4)
+	o.Registered(1)
+	for r := range wire.RegionNo(2) {
+		if err := o.Map(wire.RegionMapReq{PID: 1, Region: 1 + r, Start: uint64(1+r) * testRegion, Length: wire.PageSize, RegionEpoch: 1, Member: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Fence("m1 is fenced", func(slot uint32) bool { return slot == 1 }, nil)
+	for region, want := range map[wire.RegionNo]wire.Kind{1: wire.KindFailed, 2: wire.KindNotOwner} {
+		page := wire.PageNo(uint64(region) * testRegion >> wire.PageShift)
+		if _, v := o.Check(1, page, 1); wire.KindOf(o.Error(v, 1, page, 1)) != want {
+			t.Errorf("vRegion %d: %v, want %v", region, o.Error(v, 1, page, 1), want)
+		}
+	}
+
+	h := NewHome(testOptions())
+	h.Registered(1)
+	for pid := range wire.PID(2) {
+		if err := h.Open(wire.ProcessOpenReq{PID: 1 + pid, Epoch: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Configure(wire.HomeConfig{PID: 2, Config: 1, Backup: wire.Holder{Node: "m2", Addr: "inproc:m2", Member: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Fence("m1 is fenced")
+	for pid, want := range map[wire.PID]wire.Kind{1: wire.KindFailed, 2: wire.KindNotOwner} {
+		if err := h.procs[pid].refused(); wire.KindOf(err) != want {
+			t.Errorf("process %d: %v, want %v", pid, err, want)
+		}
+	}
+}
+
+// TestWhoWasHomeMayBeTheBackup: an mComponent that was taken for dead and is a member again takes the memory map of a process whose home it was, from the
+// home that took over, and becomes the home once more when that is lost, too. Of its own epoch, or an older one, it takes none.
+func TestWhoWasHomeMayBeTheBackup(t *testing.T) {
+	h := NewHome(testOptions())
+	h.Registered(1)
+	if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Home: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Configure(wire.HomeConfig{PID: 1, Epoch: 2, Config: 1, Backup: wire.Holder{Node: "m2", Addr: "inproc:m2", Member: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	backup := func(epoch wire.Epoch) error {
+		return h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: 1, Member: 2, Copy: wire.HomeCopyReq{PID: 1, Epoch: 1, Parts: 1}}, "m1")
+	}
+	h.Fence("m1 is fenced")
+	h.Registered(2)
+	if err := backup(2); wire.KindOf(err) != wire.KindStale {
+		t.Fatalf("of the epoch under which it was the home: %v", err)
+	}
+	if err := backup(5); err != nil {
+		t.Fatal(err)
+	}
+	if len(h.Backups()) != 1 || len(h.Holdings()) != 0 {
+		t.Fatalf("backups %+v, homes %+v", h.Backups(), h.Holdings())
+	}
+	if _, err := h.TakeOver(wire.HomeRecoverReq{Self: "m1", Member: 2, Process: 1, ClientAddr: "inproc:p1", Config: wire.HomeConfig{PID: 1, Epoch: 8, Config: 1}}, "inproc:m1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckInvariants(); err != nil {
+		t.Fatal(err)
+	}
+	if p := h.procs[1]; p == nil || p.homeEpoch != 8 || p.fenced != "" {
+		t.Errorf("%+v, want the home under 8", p)
 	}
 }

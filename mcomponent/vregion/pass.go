@@ -19,12 +19,15 @@ func (r *registration) end() {
 	r.now, r.past = 0, max(r.past, r.now)
 }
 
+// over reports whether what was granted under an epoch is lost to this mComponent.
+func (r *registration) over(epoch wire.Epoch) bool { return epoch != 0 && epoch <= r.past }
+
 // granted checks a grant under epoch; 0 is not known and passes.
 func (r *registration) granted(what string, pid wire.PID, self wire.NodeID, epoch wire.Epoch) error {
 	switch {
 	case epoch == 0 || epoch == r.now:
 		return nil
-	case epoch <= r.past:
+	case r.over(epoch):
 		return wire.Errorf(wire.KindFailed, "%s of process %d was given to %s under epoch %d of its membership, which is over: it is lost", what, pid, self, epoch)
 	}
 	return wire.Errorf(wire.KindBusy, "%s of process %d was given to %s under epoch %d of its membership, of which it has not heard: retry", what, pid, self, epoch)

@@ -149,7 +149,7 @@ func (w *granted) end(r wire.RegionNo) {
 }
 
 func (w *granted) fence(n wire.NodeID) {
-	for _, s := range w.owners[n].Fence("fenced", nil) {
+	for _, s := range w.owners[n].Fence("fenced", nil, nil) {
 		w.owners[n].Release(s)
 	}
 	w.epochs[n]++

@@ -3,6 +3,7 @@ package vregion
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"splitkernel/mcomponent/tapes"
@@ -93,6 +94,7 @@ type OwnersInput struct {
 	Epoch  wire.Epoch
 	Node   wire.NodeID // where it goes or where it comes from
 	Why    string      // of a fence
+	Copied []uint32    // of a fence: the slots of which others have copies, ascending
 	Mapped []wire.MappedPart
 	Since  time.Duration // of heat
 	Counts []uint64      // of heat: what was counted for each slot that is read
@@ -150,6 +152,7 @@ func (in *OwnersInput) code(c *tape.Coder) {
 		tape.Num(c, &in.PID)
 	case OwnFence:
 		tape.Text(c, &in.Why)
+		tape.List(c, &in.Copied, maxTapeSlots, func(s *uint32) { tape.Below(c, s, maxTapeSlots) })
 	case OwnRegistered:
 		tape.Num(c, &in.Epoch)
 	case OwnPass:
@@ -200,7 +203,7 @@ func (o *Owners) Apply(in *OwnersInput) uint32 {
 	case OwnRelease:
 		o.Release(in.Slot)
 	case OwnFence:
-		s = sumSlots(o.Fence(in.Why, nil))
+		s = sumSlots(o.Fence(in.Why, func(slot uint32) bool { return slices.Contains(in.Copied, slot) }, nil))
 	case OwnRegistered:
 		o.Registered(in.Epoch)
 	case OwnPass:
@@ -350,11 +353,18 @@ func (o *TapedOwners) Exit(pid wire.PID, slots []uint32) []uint32 {
 	return slots
 }
 
-func (o *TapedOwners) Fence(why string, slots []uint32) []uint32 {
+func (o *TapedOwners) Fence(why string, copied func(slot uint32) bool, slots []uint32) []uint32 {
 	n := len(slots)
-	slots = o.Owners.Fence(why, slots)
+	var asked []uint32
+	slots = o.Owners.Fence(why, func(slot uint32) bool {
+		is := copied != nil && copied(slot)
+		if is {
+			asked = append(asked, slot)
+		}
+		return is
+	}, slots)
 	if o.tape != nil {
-		o.in.Why = why
+		o.in.Why, o.in.Copied = why, asked
 		o.put(OwnFence, sumSlots(slots[n:]))
 	}
 	return slots

@@ -252,7 +252,7 @@ func TestOwnersTape(t *testing.T) {
 				ended = o.Exit(pid, ended)
 			case 5:
 				if epoch == 3 {
-					ended = o.Fence("it was silent", ended)
+					ended = o.Fence("it was silent", nil, ended)
 				}
 				o.Registered(epoch)
 			case 6, 7:

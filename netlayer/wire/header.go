@@ -25,12 +25,12 @@ const MaxPayload = PageSize
 // MaxLongPayload bounds the payload of a frame that carries many pages, in bytes.
 const MaxLongPayload = 128 * PageSize
 
-// MaxPayload bounds the payload of a request of the operation, in bytes.
+// MaxPayload bounds the payload of a request of the operation, and of its reply, in bytes.
 func (o Op) MaxPayload() int {
 	switch o {
 	case OpRegionCopy:
 		return MaxLongPayload
-	case OpReplicaWrites:
+	case OpReplicaWrites, OpReplicaRead:
 		return MaxReplicaPages * PageSize
 	}
 	return MaxPayload

@@ -24,7 +24,7 @@ const (
 	OpBrk         Op = 34 // P→M (home): BrkReq → MmapRep
 	OpOwners      Op = 35 // P→M (home): OwnersReq → MmapRep
 	OpProcessOpen Op = 36 // P→M (home): ProcessOpenReq → (empty)
-	OpProcessExit Op = 37 // P→M (home), M→M (owner): ProcessExitReq → (empty)
+	OpProcessExit Op = 37 // P→M (home), M→M (owner), client→M, G→M: ProcessExitReq → (empty)
 	OpRegionMap   Op = 38 // M→M (home → owner): RegionMapReq → (empty)
 	OpRegionUnmap Op = 39 // M→M (home → owner): RegionUnmapReq → MunmapRep
 

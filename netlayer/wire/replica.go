@@ -299,6 +299,7 @@ var ReplicaSkipped = []byte{1}
 const (
 	ReplicaExact uint32 = 1 // only the page itself
 	ReplicaList  uint32 = 2 // entries without bytes, at most MaxReplicaListed
+	ReplicaAside uint32 = 8 // pages may come as the payload of the answer, behind each other; then its Bytes is 0
 )
 
 // ReplicaRead asks a holder for the pages that it has from one on, at most Count.
@@ -342,7 +343,7 @@ func ParseReplicaRead(b []byte) (r ReplicaRead, ok bool) {
 	if r.Flags&ReplicaList != 0 {
 		most = MaxReplicaListed
 	}
-	return r, r.Count > 0 && r.Count <= most && r.Flags&^(ReplicaExact|ReplicaList) == 0
+	return r, r.Count > 0 && r.Count <= most && r.Flags&^(ReplicaExact|ReplicaList|ReplicaAside) == 0
 }
 
 // PageLost is the state of a page of which only the version is known. Only in a ReplicaPages.

@@ -28,6 +28,11 @@ func (m itself) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (
 	return wire.Activated{Owner: wire.Owner{Region: r, Node: memoryNode, Addr: m.addr, Epoch: 1}}, nil
 }
 
+// BackupFile gives none.
+func (itself) BackupFile(context.Context, wire.FileReq) (f wire.ReplicaFile, err error) {
+	return f, wire.Errorf(wire.KindNoRoom, "there are no sComponents")
+}
+
 // Serve is the second process: an mComponent at addr, until alive ends. It writes the address that it got to out, on one line.
 func Serve(ctx context.Context, addr string, alive io.Reader, out io.Writer) error {
 	l, err := netlayer.Listen(netlayer.Addr(addr))

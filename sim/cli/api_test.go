@@ -53,7 +53,10 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		t.Errorf("created %+v", v)
 	}
 	trace := filepath.Join(filepath.Dir(sample(t)), "pages.txt")
-	w := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "3", "--on", "blue", "-o", "json"))
+	w := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "3", "--checkpoint-every", "64", "--on", "blue", "-o", "json"))
+	if len(w.Volumes) != 1 || w.Volumes[0].Name != "pages-checkpoints" {
+		t.Errorf("created %+v, want a volume for its checkpoints", w)
+	}
 	var d httpapi.VNodeDetail
 	waitFor(t, "the process has ended", func() bool {
 		d = printed[httpapi.VNodeDetail](t, call("vnode", "show", fmt.Sprint(w.PID), "-o", "json"))
@@ -108,7 +111,17 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		{exitUsage, "vnode create --threads 5000", "want 1 to 1024"},
 		{exitUsage, "vnode create --trace nowhere.skt", "nowhere.skt"},
 		{exitUsage, "vnode create --repeat 2", "want --trace"},
-		{exitUsage, "vnode create --trace x --volume a=1MiB", "want one of them"},
+		{exitUsage, "vnode create --trace x --volume a=1MiB", "its size is that of the trace"},
+		{exitUsage, "vnode create --trace " + trace + " --volume a,replicas=3", "want none: the trace has no block requests"},
+		{exitUsage, "vnode create --trace x --volume a,apart_from=b", "want replicas=N"},
+		{exitUsage, "vnode create --checkpoint-every 5", "want --trace"},
+		{exitUsage, "vnode create --replication perhaps", "want one of erasure, log, none, sync"},
+		{exitUsage, "vnode create --replication sync,copies=0", "want a number above 0"},
+		{exitUsage, "vnode create --replication sync,copies=9", "memory.copies: 9, want 1 to 7"},
+		{exitUsage, "vnode create --replication none,copies=1", "memory.copies: 1 with replication none"},
+		{exitUsage, "vnode create --replication log,log_full=never", "want block or skip"},
+		{exitUsage, "vnode create --replication sync,size=3", "want copies=N"},
+		{exitFailed, "vnode create --replication sync", "no room"},
 		{exitUsage, "vnode nonsense", `unknown command "nonsense"`},
 		{exitFailed, "node show m7", `no component "m7", want one of: p1, m1, s1`},
 		{exitUsage, "node add", "--role is missing"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,20 +75,13 @@ func quorum(ctx context.Context, gm *client.Client) error {
 func (a *app) audit(ctx context.Context, st *launcher.State) (*auditReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
-	net := st.Cluster.Netlayer.Peer
-	net.Cluster, net.Token, net.Role, net.Node = st.ClusterID, st.Cluster.Token, wire.RoleClient, "audit"
-	net.Log = slog.New(slog.DiscardHandler) // who does not answer is told in the report
-	o := client.DefaultOptions()
-	o.Net = net
 	var components []netlayer.Addr // also those that no manager knows
 	for _, n := range st.Nodes {
-		if n.Role == wire.RoleManager.String() {
-			o.Managers = append(o.Managers, client.Manager{ID: wire.NodeID(n.ID), Addr: netlayer.Addr(n.Addr)})
-		} else {
+		if n.Role != wire.RoleManager.String() {
 			components = append(components, netlayer.Addr(n.Addr))
 		}
 	}
-	gm, err := client.New(o)
+	gm, net, err := managersOf(st, "audit")
 	if err != nil {
 		return nil, err
 	}

@@ -52,17 +52,21 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 		return usage("%w", err)
 	}
 	p := promiseTo(w, c)
-	breaches := p.Breaches(all)
+	return a.allowed(p.Breaches(all), w.AllowLoss, "these faults")
+}
+
+// allowed says what faults cost; without allowance that is an error.
+func (a *app) allowed(breaches []faults.Breach, allowLoss bool, which string) error {
 	var said []string
 	for _, b := range breaches {
 		said = append(said, b.String())
 	}
 	switch {
 	case len(breaches) == 0:
-	case w.AllowLoss:
+	case allowLoss:
 		a.say("loss is allowed:\n%s", strings.Join(said, "\n"))
 	default:
-		return usage("the cluster cannot keep its promise through these faults, want others, or --allow-loss:\n%s", strings.Join(said, "\n"))
+		return usage("the cluster cannot keep its promise through %s, want others, or --allow-loss:\n%s", which, strings.Join(said, "\n"))
 	}
 	return nil
 }
@@ -122,19 +126,21 @@ func struck(s launcher.Struck, err error) (replay.Struck, error) {
 
 func (a *app) faultCommand() *cobra.Command {
 	var on string
+	var allowLoss bool
 	cmd := &cobra.Command{
 		Use:   "fault FAULT",
 		Short: "Have something go wrong in a running cluster; list what does; heal it",
 		Long: `fault has something go wrong at once in a cluster that "up" or "run" has started: 'kill m2', 'pause p1 for 1s',
 'partition p1 | m1,m2 for 3s', 'lose 1%', 'slow-disk s1 10x' (docs/failures.md has the language). It ends after its duration, or with
-"fault heal". What it costs that has no copy elsewhere is said.`,
+"fault heal". What it would cost of what the cluster promises to keep is said, by the books of the managers, and it does not happen
+without --allow-loss.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("%d arguments, want one fault in quotes, as in 'kill m2'", len(args))
 			}
 			return nil
 		},
-		RunE: runs(func(_ *cobra.Command, args []string) error {
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
 			f, err := faults.Parse(args[0])
 			if err != nil {
 				return usage("%w", err)
@@ -151,9 +157,12 @@ func (a *app) faultCommand() *cobra.Command {
 				return usage("%w", err)
 			}
 			f = faults.Resolve(f, nodes, faults.Stream(uint64(time.Now().UnixNano()), 0))
-			p := promiseOf(st.Cluster)
-			for _, b := range p.Breaches([]faults.Fault{f}) {
-				a.say("%v", b)
+			breaches, err := a.foretell(cmd.Context(), st, f)
+			if err != nil {
+				return err
+			}
+			if err := a.allowed(breaches, allowLoss, "this fault"); err != nil {
+				return err
 			}
 			s, err := launcher.StrikeAt(st, f)
 			if err != nil {
@@ -203,6 +212,7 @@ func (a *app) faultCommand() *cobra.Command {
 			return a.printStruck(healed, healed)
 		}),
 	}
+	cmd.Flags().BoolVar(&allowLoss, "allow-loss", false, "let it cost what the cluster promises to keep")
 	for _, c := range []*cobra.Command{cmd, list, heal} {
 		onFlag(c, &on)
 	}

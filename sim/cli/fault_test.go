@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"splitkernel/gmanagers/httpapi"
 	"splitkernel/sim/launcher"
 )
 
@@ -59,15 +61,27 @@ func TestFaultsByHand(t *testing.T) {
 	if pause.Ended != nil || !strings.Contains(pause.What, "m1 (process ") {
 		t.Errorf("%+v", pause)
 	}
+	v := printed[httpapi.VNode](t, call("vnode", "create", "--name", "web", "--volume", "disk=64KiB", "-o", "json"))
+	for fault, want := range map[string]string{
+		"kill m1":                     `memory is lost with m1, for no other mComponent has it: the home of vNode web (1); what was written to volumes and not flushed is lost with m1: volume 1 (disk) of vNode web (1)`,
+		"kill s1":                     "volumes are out of reach without s1: volume 1 (disk) of vNode web (1)",
+		"pause p1 for 3s":             "processes end with p1, for there is no checkpoint from which they could go on: web (1)",
+		"partition p1 | gpm-leader":   "processes end with p1",
+		"partition p1 | m1 for 30s":   "processes whose pages or blocks are on the other side give up after 20s",
+		"corrupt-block s1 random":     "what the block of s1 held is lost, for too few other sComponents have it: volume 1 (disk)",
+		"partition all | m1 for 1.6s": "memory is lost with m1",
+	} {
+		call("fault", fault).want(t, exitUsage, "the cluster cannot keep its promise through this fault", want, "--allow-loss")
+	}
+	if all := list("list"); len(all) != 1 {
+		t.Errorf("after what was refused: %+v", all)
+	}
+	call("vnode", "delete", fmt.Sprint(v.PID)).want(t, exitOK)
 	partition, full := strike("partition p1 | gpm-leader"), strike("disk-full any s")
 	if partition.Fault != "partition p1 | gpm-leader" || full.Fault != "disk-full s1" {
 		t.Errorf("%+v, %+v", partition, full)
 	}
-	killed := call("fault", "kill m1", "-o", "json")
-	killed.want(t, exitOK)
-	if !strings.Contains(killed.stderr, "the memory of m1 is lost with it") {
-		t.Errorf("nobody says what it costs: %s", killed.stderr)
-	}
+	strike("kill m1") // which has nothing
 	call("fault", "pause m1").want(t, exitFailed, "m1 does not run")
 	waitFor(t, "the pause is over", func() bool { return list("list")[0].Ended != nil })
 	if healed := list("heal"); len(healed) != 3 || healed[0].Fault != "kill m1" || healed[2].ID != partition.ID {

@@ -38,10 +38,13 @@ type vnodeFlags struct {
 	threads         int
 	excache, memory string
 	volumes         []string
+	replication     string
+	every           uint64
 	tenant, ifFull  string
 	apart, level    string
 	priority        uint8
 	deadline        time.Duration
+	kept            []keptVolume // of the trace
 	trace, format   string
 	order           string
 	repeat          int
@@ -65,7 +68,8 @@ the resources are held. Either way the vNode stays until "vnode delete".`,
 	fl.IntVar(&f.threads, "threads", 0, "threads (default: 1, or those of the trace)")
 	fl.StringVar(&f.excache, "excache", "", "share of the pComponent's ExCache, as in 4MiB (default: "+configs.FormatBytes(defaultExCache())+")")
 	fl.StringVar(&f.memory, "memory", "", "memory to reserve, as in 16MiB, in whole vRegions (default: none; vRegions are then activated as far as there is room)")
-	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB, and after it ,apart_from=GROUP and ,apart_level=component or rack: apart from other volumes of the group; may be repeated")
+	fl.StringVar(&f.replication, "replication", "", "what its memory survives: none, or log, sync or erasure and after it ,copies=N ,log_full=block or skip, ,data=N ,parity=N, as in sync,copies=2 (default: none)")
+	fl.StringArrayVar(&f.volumes, "volume", nil, "volume as NAME=SIZE, as in disk=1GiB, and after it ,replicas=N ,write_quorum=N ,read_quorum=N ,write=back or through, ,apart_from=GROUP and ,apart_level=component or rack: apart from other volumes of the group; may be repeated. With --trace NAME alone: how that volume of the trace is kept")
 	fl.StringVar(&f.tenant, "tenant", "", "whose quota it counts against")
 	fl.Uint8Var(&f.priority, "priority", 0, "1, the lowest, to 9 (default: 5)")
 	fl.StringVar(&f.ifFull, "if-full", "refuse", "what becomes of it if it does not fit: refuse, queue or preempt")
@@ -77,6 +81,7 @@ the resources are held. Either way the vNode stays until "vnode delete".`,
 	fl.StringVar(&f.order, "order", configs.OrderTrace, "order of the replay: trace or threads")
 	fl.IntVar(&f.repeat, "repeat", 1, "how often to replay the trace")
 	fl.Uint64Var(&f.maxRefs, "max-refs", 0, "end each repetition after so many references (default: all)")
+	fl.Uint64Var(&f.every, "checkpoint-every", 0, "accesses between two checkpoints, from which the process goes on elsewhere if its pComponent is lost (default: none)")
 	return cmd
 }
 
@@ -93,10 +98,8 @@ func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
 		return s, usage("--queue-deadline: %s, want 1ms to %s", f.deadline, httpapi.MaxWait)
 	case f.threads < 0 || f.threads > configs.MaxThreads:
 		return s, usage("--threads: %d, want 1 to %d", f.threads, configs.MaxThreads)
-	case f.trace != "" && len(f.volumes) > 0:
-		return s, usage("--trace and --volume: the volumes are those of the trace, want one of them")
-	case f.trace == "" && (f.format != "" || f.repeat != 1 || f.maxRefs != 0 || f.order != configs.OrderTrace):
-		return s, usage("--format, --order, --repeat and --max-refs are of a trace, want --trace, too")
+	case f.trace == "" && (f.format != "" || f.repeat != 1 || f.maxRefs != 0 || f.order != configs.OrderTrace || f.every != 0):
+		return s, usage("--format, --order, --repeat, --max-refs and --checkpoint-every are of a trace, want --trace, too")
 	case f.order != configs.OrderTrace && f.order != configs.OrderThreads:
 		return s, usage("--order: %q, want one of %s, %s", f.order, configs.OrderThreads, configs.OrderTrace)
 	case f.repeat < 1:
@@ -119,50 +122,113 @@ func (f *vnodeFlags) spec() (s httpapi.VNodeSpec, err error) {
 			return s, usage("--memory: %w", err)
 		}
 	}
-	for _, v := range f.volumes {
-		name, size, ok := strings.Cut(v, "=")
-		if !ok || name == "" {
-			return s, usage("--volume: %q, want NAME=SIZE, as in disk=1GiB", v)
-		}
-		size, more, _ := strings.Cut(size, ",")
-		n, err := configs.ParseBytes(size)
+	if s.Memory, err = memoryFlag(f.replication); err != nil {
+		return s, err
+	}
+	for _, text := range f.volumes {
+		v, err := volumeFlag(text, f.trace != "")
 		if err != nil {
-			return s, usage("--volume %s: %w", name, err)
+			return s, err
 		}
-		vol := httpapi.VolumeSpec{Name: name, SizeBytes: n}
-		for more != "" {
-			var one string
-			one, more, _ = strings.Cut(more, ",")
-			switch key, value, _ := strings.Cut(one, "="); key {
-			case "apart_from":
-				vol.ApartFrom = value
-			case "apart_level":
-				vol.ApartLevel = value
-			case "replicas", "write_quorum", "read_quorum":
-				n, err := strconv.ParseUint(value, 10, 8)
-				if err != nil {
-					return s, usage("--volume %s: %s: %q, want a number", name, key, value)
-				}
-				*map[string]*uint8{"replicas": &vol.Replicas, "write_quorum": &vol.WriteQuorum, "read_quorum": &vol.ReadQuorum}[key] = uint8(n)
-			case "write":
-				if value != configs.WriteBack && value != configs.WriteThrough {
-					return s, usage("--volume %s: write: %q, want %s or %s", name, value, configs.WriteBack, configs.WriteThrough)
-				}
-				vol.Through = value == configs.WriteThrough
-			default:
-				return s, usage("--volume %s: %q, want apart_from=GROUP, apart_level=component or rack, replicas=N, write_quorum=N, read_quorum=N or write=back or through", name, one)
-			}
+		if f.trace != "" {
+			f.kept = append(f.kept, v)
+		} else {
+			s.Volumes = append(s.Volumes, v.VolumeSpec)
 		}
-		quorums := configs.Volume{Replicas: int(max(vol.Replicas, 1)), WriteQuorum: int(vol.WriteQuorum), ReadQuorum: int(vol.ReadQuorum), Write: configs.WriteBack}.Copies()
-		for _, f := range quorums.Faults() {
-			return s, usage("--volume %s: %s: %s", name, f.Key, f.Text)
-		}
-		if quorums.Replicated() {
-			vol.WriteQuorum, vol.ReadQuorum = quorums.WriteQuorum, quorums.ReadQuorum
-		}
-		s.Volumes = append(s.Volumes, vol)
 	}
 	return s, nil
+}
+
+// memoryFlag reads what the memory of a vNode survives; nil if nothing is said.
+func memoryFlag(text string) (*httpapi.MemorySpec, error) {
+	if text == "" {
+		return nil, nil
+	}
+	kind, more, _ := strings.Cut(text, ",")
+	m := &httpapi.MemorySpec{Replication: kind}
+	numbers := map[string]*uint32{"copies": &m.Copies, "data": &m.Data, "parity": &m.Parity}
+	for more != "" {
+		var one string
+		one, more, _ = strings.Cut(more, ",")
+		key, value, _ := strings.Cut(one, "=")
+		if n := numbers[key]; n != nil {
+			x, err := strconv.ParseUint(value, 10, 8)
+			if err != nil || x == 0 {
+				return nil, usage("--replication %s: %s: %q, want a number above 0", kind, key, value)
+			}
+			*n = uint32(x)
+		} else if key == "log_full" {
+			m.LogFull = value
+		} else {
+			return nil, usage("--replication %s: %q, want copies=N, log_full=block or skip, data=N or parity=N", kind, one)
+		}
+	}
+	if err := m.Check(); err != nil {
+		return nil, usage("--replication: %w", err)
+	}
+	return m, nil
+}
+
+// keptVolume is a volume of the command line: one to be made, or, by its name, one of a trace.
+type keptVolume struct {
+	httpapi.VolumeSpec
+	copies configs.Volume
+}
+
+// volumeFlag reads one volume. Those of a trace have their sizes.
+func volumeFlag(text string, ofTrace bool) (out keptVolume, err error) {
+	head, more, _ := strings.Cut(text, ",")
+	name, size, ok := strings.Cut(head, "=")
+	switch {
+	case ofTrace && ok:
+		return out, usage("--volume %s: its size is that of the trace, want NAME,replicas=N, as in disk,replicas=3", name)
+	case !ofTrace && (!ok || name == ""):
+		return out, usage("--volume: %q, want NAME=SIZE, as in disk=1GiB", text)
+	}
+	vol := &out.VolumeSpec
+	vol.Name = name
+	if !ofTrace {
+		if vol.SizeBytes, err = configs.ParseBytes(size); err != nil {
+			return out, usage("--volume %s: %w", name, err)
+		}
+	}
+	for more != "" {
+		var one string
+		one, more, _ = strings.Cut(more, ",")
+		switch key, value, _ := strings.Cut(one, "="); {
+		case key == "apart_from" && !ofTrace:
+			vol.ApartFrom = value
+		case key == "apart_level" && !ofTrace:
+			vol.ApartLevel = value
+		case key == "replicas" || key == "write_quorum" || key == "read_quorum":
+			n, err := strconv.ParseUint(value, 10, 8)
+			if err != nil {
+				return out, usage("--volume %s: %s: %q, want a number", name, key, value)
+			}
+			*map[string]*uint8{"replicas": &vol.Replicas, "write_quorum": &vol.WriteQuorum, "read_quorum": &vol.ReadQuorum}[key] = uint8(n)
+		case key == "write":
+			if value != configs.WriteBack && value != configs.WriteThrough {
+				return out, usage("--volume %s: write: %q, want %s or %s", name, value, configs.WriteBack, configs.WriteThrough)
+			}
+			vol.Through = value == configs.WriteThrough
+		case ofTrace:
+			return out, usage("--volume %s: %q, want replicas=N, write_quorum=N, read_quorum=N or write=back or through", name, one)
+		default:
+			return out, usage("--volume %s: %q, want apart_from=GROUP, apart_level=component or rack, replicas=N, write_quorum=N, read_quorum=N or write=back or through", name, one)
+		}
+	}
+	out.copies = configs.Volume{Name: name, Replicas: int(max(vol.Replicas, 1)), WriteQuorum: int(vol.WriteQuorum), ReadQuorum: int(vol.ReadQuorum), Write: configs.WriteBack}
+	if vol.Through {
+		out.copies.Write = configs.WriteThrough
+	}
+	quorums := out.copies.Copies()
+	for _, f := range quorums.Faults() {
+		return out, usage("--volume %s: %s: %s", name, f.Key, f.Text)
+	}
+	if quorums.Replicated() {
+		vol.WriteQuorum, vol.ReadQuorum = quorums.WriteQuorum, quorums.ReadQuorum
+	}
+	return out, nil
 }
 
 func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
@@ -210,6 +276,10 @@ func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay
 		s.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
 	v.Name, v.Trace, v.Format, v.Threads, v.Order, v.Repeat, v.MaxRefs = s.Name, path, f.format, f.threads, f.order, f.repeat, f.maxRefs
+	v.Checkpoint.Every = f.every
+	for _, w := range f.kept {
+		v.Volumes = append(v.Volumes, w.copies)
+	}
 	v.Excache.Lines = int(s.ExCacheLines)
 	if v.Excache.Ways > 0 && v.Excache.Lines%v.Excache.Ways != 0 || v.Excache.Lines < v.Excache.Ways {
 		v.Excache.Ways = 0 // what does not divide into sets is fully associative
@@ -224,9 +294,14 @@ func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay
 		}
 		return nil, usage("--trace: %w", err)
 	}
+	s.Restart = p.Spec.Checkpoints.On
 	s.Threads = uint32(p.Spec.Threads)
 	for _, vol := range p.Volumes() {
-		s.Volumes = append(s.Volumes, httpapi.VolumeSpec{Name: vol.Name, SizeBytes: vol.SizeBytes, Through: vol.Copies.Through})
+		w := httpapi.VolumeSpec{Name: vol.Name, SizeBytes: vol.SizeBytes, Through: vol.Copies.Through}
+		if c := vol.Copies; c.Replicated() {
+			w.Replicas, w.WriteQuorum, w.ReadQuorum = c.Replicas, c.WriteQuorum, c.ReadQuorum
+		}
+		s.Volumes = append(s.Volumes, w)
 	}
 	return p, nil
 }

@@ -49,6 +49,11 @@ func (m itself) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (
 	return wire.Activated{Owner: wire.Owner{Region: r, Node: "m1", Addr: m.addr, Epoch: 1}}, nil
 }
 
+// BackupFile gives none.
+func (itself) BackupFile(context.Context, wire.FileReq) (f wire.ReplicaFile, err error) {
+	return f, wire.Errorf(wire.KindNoRoom, "there are no sComponents")
+}
+
 // counted answers OpNodeStats with the process's allocations and gives everything else to the mComponent.
 type countedHandler struct{ netlayer.Handler }
 

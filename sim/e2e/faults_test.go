@@ -188,26 +188,3 @@ func TestMechanismsAgree(t *testing.T) {
 		}
 	}
 }
-
-// TestMemoryComponentDies: a killed mComponent loses its memory, so its process must fail by name and not see a wrong page.
-func TestMemoryComponentDies(t *testing.T) {
-	t.Parallel()
-	path := synthetic(t, "dies", 7, 2048, 0, 100_000, false)
-	c := start(t, onePonem, "pcomponent.fault.patience_ms=1000")
-	var once sync.Once
-	// It would go on for hours, so that it still runs when m1 is killed.
-	s := c.run(workload(t, one(t, path, 128, ""), "workload.vnodes.one.repeat=100000"), func(o *replay.RunOptions) {
-		o.Progress = func(p replay.Progress) {
-			if p.Done > 0 {
-				once.Do(func() {
-					if err := c.Kill("m1"); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-		}
-	})
-	if s.ExitCode() != 1 || len(s.Failed) != 1 || !strings.Contains(s.Failed[0], "m1 did not answer") {
-		t.Fatalf("exit code %d: %q, integrity %q", s.ExitCode(), s.Failed, s.Integrity)
-	}
-}

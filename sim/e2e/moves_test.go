@@ -47,6 +47,11 @@ func (c *movers) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) 
 	return wire.Activated{Owner: wire.Owner{Region: r, Node: memoryID(i), Addr: string(c.addr[i]), Epoch: 1}}, nil
 }
 
+// BackupFile gives none.
+func (*movers) BackupFile(context.Context, wire.FileReq) (f wire.ReplicaFile, err error) {
+	return f, wire.Errorf(wire.KindNoRoom, "there are no sComponents")
+}
+
 func memoryID(i int) wire.NodeID { return wire.NodeID(fmt.Sprintf("m%d", i+1)) }
 
 // switched is the handler of a pComponent that replays nothing.

@@ -49,7 +49,6 @@ func TestMemorySurvivesKill9(t *testing.T) {
 		victims  []string
 	}{
 		{"{replication: sync}", 300_000, []string{"home", "owner", "holder"}},
-		{"{replication: log, log_full: skip}", 100_000, []string{"owner"}},
 	} {
 		t.Run(tc.memory, func(t *testing.T) {
 			const refs = 50_000

@@ -17,7 +17,7 @@ const (
 	drawDelay = 5 * time.Millisecond // the longest delay: a run of a hundred thousand misses has to end
 )
 
-// Draw draws n faults that a promise is kept through, each at a part of the run, in the order of their moments. A promise that is kept through
+// Draw draws n faults that a promise is kept through, after which a majority of managers is left, for else a process that asks for more memory waits in vain; each at a part of the run, in the order of their moments. A promise that is kept through
 // few kinds gives fewer. The same chance and promise give the same faults.
 //
 // What lasts and silences somebody is short beside the lease, unless the promise is kept however long it lasts: several of them may come
@@ -28,7 +28,7 @@ func Draw(chance *rand.Rand, p *Promise, n int) (list []Fault) {
 			f := p.draw(chance)
 			at, _ := slices.BinarySearchFunc(list, f, func(a, b Fault) int { return int(a.At.Share) - int(b.At.Share) })
 			with := slices.Insert(slices.Clone(list), at, f)
-			if Check(f, p.Nodes) == nil && len(p.Breaches(with)) == 0 && !p.refuses(with) {
+			if Check(f, p.Nodes) == nil && len(p.Breaches(with)) == 0 && !p.refuses(with) && p.unled(with) < 0 {
 				list = with
 				break
 			}

@@ -28,6 +28,78 @@ type Promise struct {
 	// may.
 	Ends  []string
 	Known bool
+
+	// Held is what the managers' books have at each component that a fault takes, which happens now (Takes). It says what is lost, instead
+	// of Outlives, Survives and Ends. Nil if nobody asked.
+	Held map[wire.NodeID]Held
+	// Idle says that the books have no vNode at all.
+	Idle bool
+}
+
+// Held is what only one component has, when those that a fault takes are gone.
+type Held struct {
+	Runs   []string // vNodes whose process is there
+	Ends   []string // of them, those that cannot go on elsewhere
+	Memory []string // vRegions and homes that no other mComponent has
+	Cached []string // volumes whose writes that were not flushed are in its buffer cache only
+	Stored []string // volumes of which too few sComponents are left
+}
+
+// MaxNamed bounds the things that a cost names.
+const MaxNamed = 8
+
+func named(list []string) string {
+	text := strings.Join(list[:min(len(list), MaxNamed)], ", ")
+	if n := len(list) - MaxNamed; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// held says what it costs that a component goes, by the books.
+func (p *Promise) held(id wire.NodeID) string {
+	h := p.Held[id]
+	others := 0
+	for _, n := range p.Nodes {
+		if _, goes := p.Held[n.ID]; n.Role == wire.RoleCompute && !goes {
+			others++
+		}
+	}
+	var costs []string
+	add := func(list []string, format string) {
+		if len(list) > 0 {
+			costs = append(costs, fmt.Sprintf(format, id)+": "+named(list))
+		}
+	}
+	add(h.Ends, "processes end with %s, for there is no checkpoint from which they could go on")
+	if len(h.Ends) == 0 && others == 0 {
+		add(h.Runs, "processes of %s have no other pComponent at which they could go on")
+	}
+	add(h.Memory, "memory is lost with %s, for no other mComponent has it")
+	add(h.Cached, "what was written to volumes and not flushed is lost with %s")
+	add(h.Stored, "volumes are out of reach without %s")
+	return strings.Join(costs, "; ")
+}
+
+// Takes are the components that a fault ends, cuts off or stops for so long that they are taken for dead, or of which a block changes. The fault
+// names components: see Resolve and Leads.
+func (p *Promise) Takes(f Fault) (out []wire.NodeID) {
+	role, _ := f.Node.role(p.Nodes)
+	switch {
+	case role == wire.RoleManager:
+	case f.Kind == Kill, f.Kind == CorruptBlock, f.Kind == Restart && role != wire.RoleStorage, f.Kind == Pause && p.silent(f.For):
+		if f.Kind == Kill && role == wire.RoleStorage && p.back(f, nil) {
+			return nil
+		}
+		if f.Node.ID != "" {
+			out = append(out, f.Node.ID)
+		}
+	case f.Kind == Partition, f.Kind == Lose && f.Part == Whole:
+		if p.silent(f.For) {
+			return p.unheard(f)
+		}
+	}
+	return out
 }
 
 // computeCost says what it costs that a pComponent is lost, or nothing. Which vNodes will be there is not known before they are placed.
@@ -62,6 +134,12 @@ func (b Breach) String() string { return fmt.Sprintf("%q: %s", b.Fault.String(),
 func (p *Promise) Breaches(list []Fault) (out []Breach) {
 	unled := p.unled(list)
 	for i, f := range list {
+		if p.Held != nil {
+			if cost := p.costByBooks(f); cost != "" {
+				out = append(out, Breach{i, f, cost})
+			}
+			continue
+		}
 		cost := p.cost(f, list, i)
 		if cost != "" && p.outlived(list, i) {
 			cost = ""
@@ -204,18 +282,60 @@ func (p *Promise) silent(d time.Duration) bool { return d == 0 || d >= p.Lease }
 // outlasts reports whether somebody who waits gives up before a fault ends: the last message that is lost is sent again after its deadline.
 func (p *Promise) outlasts(d time.Duration) bool { return d == 0 || d+p.CallTimeout >= p.Patience }
 
-// cutOff says what it costs that nothing comes from one side to the other.
-func (p *Promise) cutOff(f Fault) string {
-	roles := map[wire.NodeID]wire.Role{"": wire.RoleManager} // whoever leads
-	managers := 0
-	for _, n := range p.Nodes {
-		roles[n.ID] = n.Role
-		if n.Role == wire.RoleManager {
-			managers++
+// costByBooks says what a fault costs that happens now.
+func (p *Promise) costByBooks(f Fault) string {
+	if f.Kind == CorruptBlock {
+		if stored := p.Held[f.Node.ID].Stored; len(stored) > 0 {
+			return fmt.Sprintf("what the block of %v held is lost, for too few other sComponents have it: %s", f.Node, named(stored))
+		}
+		return ""
+	}
+	var costs []string
+	takes := p.Takes(f)
+	for _, id := range takes {
+		if cost := p.held(id); cost != "" {
+			costs = append(costs, cost)
 		}
 	}
-	unheard := map[wire.NodeID]map[wire.NodeID]bool{} // by component: the managers that do not hear it
-	data := false
+	switch {
+	case len(costs) > 0:
+		return strings.Join(costs, "; ")
+	case p.Idle:
+		return ""
+	case f.Kind == Partition, f.Kind == Lose && f.Part == Whole:
+		if _, data := p.crosses(f, takes); data && p.outlasts(f.For) {
+			return p.givesUp()
+		}
+	case f.Kind == Delay:
+		return p.cost(f, []Fault{f}, 0)
+	}
+	return ""
+}
+
+// givesUp is what becomes of processes that are cut off from what they use.
+func (p *Promise) givesUp() string {
+	return fmt.Sprintf("processes whose pages or blocks are on the other side give up after %v", Duration(p.Patience))
+}
+
+// unheard are the components that no manager hears any more.
+func (p *Promise) unheard(f Fault) (out []wire.NodeID) {
+	unheard, _ := p.crosses(f, nil)
+	managers := len(ofRole(p.Nodes, wire.RoleManager))
+	for _, n := range p.Nodes {
+		if len(unheard[n.ID]) == managers && managers > 0 {
+			out = append(out, n.ID)
+		}
+	}
+	return out
+}
+
+// crosses says which managers do not hear which components, and whether pages or blocks cannot pass between others than those that are gone.
+func (p *Promise) crosses(f Fault, gone []wire.NodeID) (unheard map[wire.NodeID]map[wire.NodeID]bool, data bool) {
+	roles := map[wire.NodeID]wire.Role{"": wire.RoleManager} // whoever leads
+	for _, n := range p.Nodes {
+		roles[n.ID] = n.Role
+	}
+	unheard = map[wire.NodeID]map[wire.NodeID]bool{}
 	for _, pair := range f.Pairs(p.Nodes) {
 		from, to := roles[pair.From], roles[pair.To]
 		switch {
@@ -225,17 +345,23 @@ func (p *Promise) cutOff(f Fault) string {
 				unheard[pair.From] = map[wire.NodeID]bool{}
 			}
 			unheard[pair.From][pair.To] = true
-		case from != wire.RoleManager:
+		case from != wire.RoleManager && !slices.Contains(gone, pair.From) && !slices.Contains(gone, pair.To):
 			data = true
 		}
 	}
-	for _, n := range p.Nodes {
-		if len(unheard[n.ID]) == managers && managers > 0 && p.silent(f.For) && !(n.Role == wire.RoleCompute && p.computeCost(Who{ID: n.ID}, "") == "") {
-			return fmt.Sprintf("no manager hears %s for %v: it is declared dead, and what it has is lost", n.ID, Duration(p.Lease))
+	return unheard, data
+}
+
+// cutOff says what it costs that nothing comes from one side to the other.
+func (p *Promise) cutOff(f Fault) string {
+	for _, id := range p.unheard(f) {
+		role, _ := (Who{ID: id}).role(p.Nodes)
+		if p.silent(f.For) && !(role == wire.RoleCompute && p.computeCost(Who{ID: id}, "") == "") {
+			return fmt.Sprintf("no manager hears %s for %v: it is declared dead, and what it has is lost", id, Duration(p.Lease))
 		}
 	}
-	if data && p.outlasts(f.For) {
-		return fmt.Sprintf("processes whose pages or blocks are on the other side give up after %v", Duration(p.Patience))
+	if _, data := p.crosses(f, nil); data && p.outlasts(f.For) {
+		return p.givesUp()
 	}
 	return ""
 }

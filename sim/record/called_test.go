@@ -11,9 +11,12 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/gmanagers/balance"
+	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/gmanagers/redundancy"
+	"splitkernel/gmanagers/repair"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer/session"
@@ -205,6 +208,44 @@ func calledScenes() []calledScene {
 		head: func([]byte) any { return struct{}{} },
 		miss: 3,
 		show: "vRegion 2 of process 1: recover at m1",
+	}, {
+		name: "restarts of gpm",
+		play: func(r tape.Recorder) {
+			d := &restart.Taped{Driver: restart.New()}
+			d.Record(r, d.Driver, restart.TapeKind, &restart.TapeHead{Of: wire.GPM})
+			p := gpm.Process{PID: 7, Epoch: 1, Node: "p1", NodeEpoch: 1, Restart: true}
+			d.Look([]restart.Stranded{{Process: p}})
+			d.Look([]restart.Stranded{{Process: p}}) // nothing begins: no record
+			d.Done(7, 1, restart.Outcome{})
+			p.Epoch, p.Node, p.Restarting = 4, "p2", true
+			d.Look([]restart.Stranded{{Process: p, Current: true}})
+			d.Done(7, 2, restart.Outcome{Rep: wire.RestartRep{State: wire.RestartUnder}})
+			d.Done(7, 3, restart.Outcome{Err: wire.Errorf(wire.KindTimeout, "silent")})
+			d.Look([]restart.Stranded{{Process: p, Current: true}})
+			d.Done(7, 4, restart.Outcome{Rep: wire.RestartRep{State: wire.RestartRunning, Done: 300}})
+		},
+		head: func([]byte) any { return struct{}{} },
+		miss: 3,
+		show: "process 7 at p2, epoch 4: report, call 5, from checkpoint 0, of 300 accesses",
+	}, {
+		name: "keeper of gsm",
+		play: func(r tape.Recorder) {
+			h := repair.TapeHead{Of: wire.GSM, ReplaceAfter: time.Second}
+			k := &repair.Taped{Keeper: h.New()}
+			k.Record(r, k.Keeper, repair.TapeKind, &h)
+			v := repair.Volume{Place: admission.Volume{Volume: 3, Epoch: 1, Cache: "m1", CacheAddr: "unix:/m1", Config: 1}, Unconfirmed: true}
+			dead := repair.Volume{Place: admission.Volume{Volume: 5, Epoch: 1, Cache: "m1", Config: 1}, Missing: "s1", Why: "it is dead", Dead: true}
+			k.Sync(1, []repair.Volume{v, dead}, nil)
+			k.Sync(2, []repair.Volume{v, dead}, nil) // the same, and nothing is due: no record
+			k.Answered(3, 3, 1, wire.VolumeConfigRep{}, wire.Errorf(wire.KindTimeout, "silent"), nil)
+			k.Tick(4, nil) // nothing is due: no record
+			k.Tick(time.Second/2, nil)
+			k.Answered(time.Second/2, 3, 2, wire.VolumeConfigRep{Config: 1}, nil, nil)
+			k.Tick(time.Second+1, nil)
+		},
+		head: changed(func(h *repair.TapeHead) { h.ReplaceAfter = time.Minute }),
+		miss: 3,
+		show: "s1 is missing, propose, call 4",
 	}, {
 		name: "copies of the vRegions of m1",
 		play: func(r tape.Recorder) {

@@ -17,6 +17,8 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/gmanagers/redundancy"
+	"splitkernel/gmanagers/repair"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/mcomponent/migrate"
@@ -314,6 +316,10 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newMover(head)
 	case redundancy.TapeKind:
 		return newRebuilder(head)
+	case restart.TapeKind:
+		return newBringer(head)
+	case repair.TapeKind:
+		return newRepairer(head)
 	case balance.TapeKind:
 		return newBalancer(head)
 	case checkpoint.KeeperTapeKind:

@@ -8,6 +8,8 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/gmanagers/redundancy"
+	"splitkernel/gmanagers/repair"
+	"splitkernel/gmanagers/restart"
 	"splitkernel/netlayer/wire"
 )
 
@@ -51,6 +53,22 @@ func newRebuilder(head []byte) (core, error) {
 		return nil, err
 	}
 	return newCalled(fmt.Sprintf("rebuilder of %v", h.Of), redundancy.New(), nil)
+}
+
+func newBringer(head []byte) (core, error) {
+	h, err := headed[restart.TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	return newCalled(fmt.Sprintf("restarts of %v", h.Of), restart.New(), nil)
+}
+
+func newRepairer(head []byte) (core, error) {
+	h, err := headed[repair.TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	return newCalled(fmt.Sprintf("keeper of %v", h.Of), h.New(), nil)
 }
 
 func newBalancer(head []byte) (core, error) {

@@ -115,7 +115,7 @@ func playMemory(t testing.TB, r tape.Recorder) {
 	must(err)
 	_ = owners.Pass(wire.MoveReq{PID: 7, To: "m2", Epoch: 3, FromMember: 1})
 	_ = owners.Map(wire.RegionMapReq{PID: 7, RegionEpoch: 1, Length: 8 << 12})
-	owners.Fence("it was silent", nil)
+	owners.Fence("it was silent", nil, nil)
 	_ = owners.Map(wire.RegionMapReq{PID: 1, RegionEpoch: 5, Length: 8 << 12})
 
 	mo, id := migrate.DefaultOptions(), wire.MoveID{Manager: wire.GMM, No: 1}

@@ -195,7 +195,11 @@ func (j *job) replay(r *Result) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), patience)
 	defer cancel()
-	if cerr := p.Close(ctx); cerr != nil {
+	end := p.Close
+	if err == nil && j.spec.Checkpoints.On && j.ctx.Err() == nil {
+		end = func(ctx context.Context) error { return p.Retire(ctx, j.blocks.writes > 0) }
+	}
+	if cerr := end(ctx); cerr != nil {
 		j.log.Warn("process closed with errors", "error", cerr)
 		if err == nil && j.blocks.writes > 0 {
 			err = cerr // a volume that could not be written back is lost data

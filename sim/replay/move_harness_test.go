@@ -129,6 +129,11 @@ func (w *world) ActivateRegion(_ context.Context, _ wire.PID, r wire.RegionNo) (
 	return wire.Activated{Owner: wire.Owner{Region: r, Node: o.Node, Addr: o.Addr, Epoch: 1}}, nil
 }
 
+// BackupFile gives none.
+func (*world) BackupFile(context.Context, wire.FileReq) (f wire.ReplicaFile, err error) {
+	return f, wire.Errorf(wire.KindNoRoom, "there are no sComponents")
+}
+
 func worldNet(role wire.Role, id wire.NodeID) netlayer.Options {
 	o := netlayer.DefaultOptions()
 	o.Cluster, o.Role, o.Node = "test", role, id

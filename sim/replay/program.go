@@ -31,9 +31,7 @@ func NewProgram(ctx context.Context, v *configs.VNode) (*Program, error) {
 	if err := checkVolumes(v, info); err != nil {
 		return nil, err
 	}
-	p := &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}
-	p.Spec.Checkpoints = Checkpoints{} // who admits it reserves nothing for them
-	return p, nil
+	return &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}, nil
 }
 
 // specOf is what is known of a process before it is placed.
@@ -56,8 +54,19 @@ func specOf(v *configs.VNode, path string, info trace.Info) Spec {
 // Trace is what VirtualOptions wants of the trace.
 func (p *Program) Trace() Trace { return Trace{Path: p.Spec.Trace, Info: p.info} }
 
-// Volumes are those that the process needs, in the order in which Start wants them.
-func (p *Program) Volumes() []admission.VolumeSpec { return volumesOf(p.v, p.info) }
+// Volumes are those that the process needs, in the order in which Start wants them: the last has its checkpoints, if it makes any.
+func (p *Program) Volumes() []admission.VolumeSpec {
+	out := volumesOf(p.v, p.info)
+	if p.Spec.Checkpoints.On {
+		out = append(out, checkpointVolume(p.v, &p.Spec))
+	}
+	return out
+}
+
+// checkpointVolume is the volume that has the checkpoints of a vNode.
+func checkpointVolume(v *configs.VNode, s *Spec) admission.VolumeSpec {
+	return admission.VolumeSpec{Name: v.Name + "-" + checkpointsName, SizeBytes: s.Checkpoints.RoomBytes, Copies: v.CopiesOf(checkpointsName)}
+}
 
 func volumesOf(v *configs.VNode, info trace.Info) (out []admission.VolumeSpec) {
 	for _, vol := range info.Volumes {
@@ -113,5 +122,8 @@ type Place struct {
 func (p *Program) Start(ctx context.Context, at *netlayer.Peer, place Place) error {
 	s := p.Spec
 	s.PID, s.Epoch, s.RegionBytes, s.Home, s.Volumes = place.PID, place.Epoch, place.RegionBytes, place.Home, place.Volumes
+	if last := len(s.Volumes) - 1; s.Checkpoints.On {
+		s.Volumes, s.Store = s.Volumes[:last:last], s.Volumes[last]
+	}
 	return at.Control(ctx, wire.OpProcessStart, s.Epoch, &wire.ProcessStartReq{PID: s.PID, Spec: wire.Marshal(&s)}, nil)
 }

@@ -102,3 +102,39 @@ func TestRestart(t *testing.T) {
 		})
 	}
 }
+
+// TestRestartAfterItsEnd has a process end, and its pComponent with it, before anybody has asked for the result: it goes on from its last
+// checkpoint elsewhere and ends once more, with the same result. Its memory is kept until it is told to be freed.
+func TestRestartAfterItsEnd(t *testing.T) {
+	w := newWorld(t)
+	p1, p2 := w.node("p1", ""), w.node("p2", "")
+	change := func(s *Spec) { s.MaxRefs, s.ExCache.Lines = 30_000, 128 }
+	undisturbed, _ := w.spec("sqlite", change)
+	want := p1.host.Await(undisturbed)
+	s, _ := w.spec("sqlite", change)
+	w.withStore(&s, Checkpoints{On: true, Every: 8_000, RoomBytes: 16 << 20})
+	wantSame(t, p1.host.Await(s), want)
+	pages := func() (n uint64) {
+		for _, m := range w.owning {
+			n += m.Load().ResidentBytes
+		}
+		return n
+	}
+	if pages() == 0 {
+		t.Fatal("nothing is kept of its memory")
+	}
+	p1.stop()
+	epoch := s.Epoch + 3
+	if rep := w.restartAt(p2, restartReq(&s, epoch)); rep.State != wire.RestartRunning || rep.Done == 0 {
+		t.Fatalf("restart: %+v", rep)
+	}
+	res := w.result(string(p2.addr), s.PID)
+	res.Late = want.Late
+	wantSame(t, res, want)
+	if err := w.control(w.m[0].Addr, wire.OpProcessExit, &wire.ProcessExitReq{PID: s.PID, Epoch: epoch}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := pages(); n != 0 {
+		t.Errorf("%d bytes are kept of a process that nobody needs any more", n)
+	}
+}

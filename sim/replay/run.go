@@ -99,6 +99,7 @@ type vnode struct {
 	status  Status
 	failed  string
 	before  wire.NodeID // its pComponent that answered last
+	freed   bool        // its memory, of one that has ended and goes on from checkpoints
 
 	restoredAt wire.Epoch // of the last restart that is in restarts
 	restarts   []report.Restart
@@ -259,7 +260,7 @@ func (v *vnode) wanted() admission.VNodeSpec {
 	want.Volumes = volumesOf(v.v, v.info)
 	if v.spec.Checkpoints.On {
 		want.Restart = true
-		want.Volumes = append(want.Volumes, admission.VolumeSpec{Name: v.v.Name + "-" + checkpointsName, SizeBytes: v.spec.Checkpoints.RoomBytes})
+		want.Volumes = append(want.Volumes, checkpointVolume(v.v, &v.spec))
 	}
 	return want
 }
@@ -371,6 +372,11 @@ func (r *controller) follow(ctx context.Context) {
 			}
 			if v.running() {
 				running++
+			}
+			if v.holds() {
+				if err := r.free(context.WithoutCancel(ctx), v); err != nil {
+					r.o.Log.Debug("memory of a process that has ended", "process", v.v.Name, "error", err)
+				}
 			}
 		}
 		if want := r.wrong.interval(r.far()); want != interval {
@@ -717,6 +723,11 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 	r.relocate(ctx)
 	silent := map[wire.NodeID]bool{}
 	for _, v := range vnodes {
+		if v.holds() {
+			if err := r.free(ctx, v); !try("free the memory of "+v.v.Name, err) && ctx.Err() != nil {
+				return
+			}
+		}
 		for i := range v.volumes {
 			err := r.deleteVolume(ctx, &v.volumes[i], silent)
 			if !errors.Is(err, wire.ErrNotFound) && !try("delete volume "+v.names[i], err) {

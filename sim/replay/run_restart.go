@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"splitkernel/gmanagers/gpm"
+	"splitkernel/gmanagers/lost"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/report"
 )
@@ -119,4 +121,45 @@ func (r *controller) answered(v *vnode, st Status) {
 // gone says why a process failed of which its pComponent does not know.
 func gone(v *vnode) string {
 	return fmt.Sprintf("%s was restarted and no longer runs the process", v.place.Node)
+}
+
+// holds reports whether a process has ended and its memory is kept: until its result is here its pComponent may be lost, and then it goes
+// on from its last checkpoint and ends once more.
+func (v *vnode) holds() bool {
+	return v.spec.Checkpoints.On && v.status.State == StateDone && v.status.Result != nil && !v.freed
+}
+
+// free has the memory freed of a process whose result is here. What fails is tried again.
+func (r *controller) free(ctx context.Context, v *vnode) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	ps, err := r.gm.Process(ctx, v.spec.PID)
+	if err != nil {
+		return err
+	}
+	homes, err := r.gm.Regions(ctx, v.spec.PID)
+	if err != nil {
+		return err
+	}
+	members, err := r.gm.Members(ctx, wire.GMM)
+	if err != nil {
+		return err
+	}
+	addrs := map[wire.NodeID]string{}
+	for _, m := range members {
+		if m.State != membership.Dead {
+			addrs[m.Member.ID] = m.Member.Addr
+		}
+	}
+	p := gpm.Process{PID: v.spec.PID, Epoch: v.spec.Epoch}
+	if len(ps) == 1 { // under a newer epoch if its pComponent was lost since
+		p.Epoch = max(p.Epoch, ps[0].Epoch)
+	}
+	for _, c := range lost.Calls(p, homes, nil, func(id wire.NodeID) bool { return addrs[id] != "" }) {
+		if err := r.peer(netlayer.Addr(addrs[c.Node])).Control(ctx, c.Op, p.Epoch, c.Req, nil); err != nil && !errors.Is(err, wire.ErrNotFound) {
+			return fmt.Errorf("%v at %s: %w", c.Op, c.Node, err)
+		}
+	}
+	v.freed = true
+	return nil
 }

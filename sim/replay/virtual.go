@@ -64,6 +64,7 @@ type vprocess struct {
 	seconds float64
 	err     error
 	result  bool
+	retired bool // it has ended, and its memory is yet to be freed
 
 	store  *vcluster.Volume // of checkpoints
 	beside saves.Contents   // what its sectors hold
@@ -312,7 +313,11 @@ func (p *vprocess) notice() error {
 // run replays the trace and gives back what the vNode took.
 func (p *vprocess) run() {
 	p.err = p.replay()
-	if p.p != nil && p.p.Killed() {
+	if p.retired {
+		if err := p.p.Exit(p.y); err != nil {
+			p.warnings = append(p.warnings, err.Error())
+		}
+	} else if p.p != nil && p.p.Killed() {
 		p.err = p.notice()
 	}
 	for i, vol := range p.v.volumes {
@@ -362,6 +367,12 @@ func (p *vprocess) replay() (err error) {
 		if err == nil {
 			err = p.p.Drain(p.y)
 		}
+		if err == nil && p.spec.Checkpoints.On {
+			p.seconds = (p.y.Now() - began).Seconds()
+			if err = p.retire(); err == nil {
+				return nil
+			}
+		}
 		if again = err != nil && p.spec.Checkpoints.On && p.awaited(); !again {
 			break
 		}
@@ -383,6 +394,17 @@ func (p *vprocess) replay() (err error) {
 		if err == nil && p.blocks.writes > 0 {
 			err = cerr // a volume that could not be written back is lost data
 		}
+	}
+	return err
+}
+
+// retire ends a process that goes on from checkpoints, and has all its accesses behind it. Until that is done it may be brought back, from
+// its last one; from then on the run has what it wants of it, and frees its memory.
+func (p *vprocess) retire() error {
+	err := p.p.Retire(p.y)
+	if p.retired = err == nil || !p.p.Killed() && p.blocks.writes == 0; p.retired && err != nil {
+		p.warnings = append(p.warnings, fmt.Sprintf("process %s closed with errors: %v", p.spec.Name, err))
+		return nil // a volume that could not be written back is lost data, but nothing was written
 	}
 	return err
 }

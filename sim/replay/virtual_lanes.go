@@ -167,9 +167,14 @@ func (s *virtualThreads) barrier() error {
 	return s.err
 }
 
+// close returns when the threads make no access any more: one that sleeps when another fails still has hits before it, and what the pages
+// must hold may then be that of a checkpoint already.
 func (s *virtualThreads) close() {
 	s.ended = true
 	for _, l := range s.lanes {
 		l.work.Broadcast()
+	}
+	for s.busy > 0 {
+		s.p.y.Wait(&s.idle)
 	}
 }

@@ -114,6 +114,10 @@ func (p *vprocess) Revert(y *vtime.Proc, q *vcluster.Process) error {
 func (p *vprocess) State() fault.State { return p.coming.state.Proc.Core }
 
 func (p *vprocess) Opened(q *vcluster.Process) {
+	if p.retired { // it had ended before it was lost: nobody drives it
+		q.Abandon()
+		return
+	}
 	p.next, p.coming.as, p.coming.at = p.coming, q, q.Now()
 	p.coming = nil
 	if p.p != nil { // it may go on where nobody hears it, and is refused everywhere

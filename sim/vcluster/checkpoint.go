@@ -201,7 +201,7 @@ func (v *revival) rollback(y *vtime.Proc, to wire.Cut) error {
 	for {
 		at := p.home
 		err := call(y, p, wire.OpProcessRollback, q, (*memory).processRollback, func(r wire.ProcessRollbackRep) { p.heapEnd, p.owners = r.HeapEnd, r.Owners })
-		if err == nil || wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, v.n, &p.home, at.Epoch, deadline) {
+		if err == nil || wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, v.n.no, &p.home, at.Epoch, deadline) {
 			return err
 		}
 	}
@@ -231,7 +231,11 @@ func (v *revival) open(y *vtime.Proc, s Saver) error {
 
 // bringBack has processes go on from checkpoints whose pComponent was lost.
 func (g *managers) bringBack() {
-	for _, e := range g.vigil.restarts.Look(g.gpm.Stranded(restart.MaxUnder), g.gpm.Current) {
+	var stranded []restart.Stranded
+	for _, p := range g.gpm.Stranded(restart.MaxUnder) {
+		stranded = append(stranded, restart.Stranded{Process: p, Current: g.gpm.Current(p.Node, p.NodeEpoch)})
+	}
+	for _, e := range g.vigil.restarts.Look(stranded) {
 		g.restartBy(g.vigil.restarts, e)
 	}
 }
@@ -246,7 +250,7 @@ func (g *managers) restartBy(d *restart.Driver, e restart.Effect) {
 			if o.Err != nil {
 				y.Sleep(restart.RetryInterval)
 			}
-			more = d.Done(e, o)
+			more = d.Done(e.Process.PID, e.Call, o)
 		}
 	})
 }

@@ -99,6 +99,7 @@ type Process struct {
 	standing *halt                    // for which it stood still last
 	halt     *halt                    // it is to stand still for a move
 	closed   bool
+	forgot   bool   // forget was called
 	past     []Part // at pComponents where it was before
 	opened   time.Duration
 	waited   time.Duration // of its threads, in faults
@@ -204,7 +205,10 @@ func (n *compute) newProcess(o ProcessOptions) (*Process, error) {
 }
 
 func (p *Process) forget() {
-	p.closed = true
+	if p.forgot {
+		return
+	}
+	p.closed, p.forgot = true, true
 	if p.halt != nil {
 		p.halt.stopped.Wake()
 	}

@@ -292,13 +292,17 @@ func (c *Cluster) fence(no int32, why string) {
 	case *memory:
 		n.home.Fence(why)
 		n.fenceMoves()
-		slots := n.owners.Fence(why, nil)
+		var copied func(uint32) bool
+		if n.red != nil {
+			copied = n.red.primary.Redundant
+		}
+		slots := n.owners.Fence(why, copied, nil)
 		if n.red != nil {
 			n.red.holder.Fence()
 		}
 		for _, slot := range slots {
 			n.gaveUp(slot)
-			n.red.gone(slot, false, wire.Errorf(wire.KindFailed, "%s", why))
+			n.red.gone(slot, false, wire.Errorf(wire.KindNotOwner, "%s has lost everything that it served: %s", n.o.ID, why))
 			n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 			n.owners.Release(slot)
 		}

@@ -144,7 +144,7 @@ func (c *Cluster) held(no int32) wire.HoldingsRep {
 func (c *Cluster) Audit() []audit.Difference {
 	g := c.gm
 	b := audit.Books{
-		Processes: g.gpm.Processes(0), Homes: g.gmm.Processes(0), Volumes: g.gsm.Volumes(0), Compute: g.gpm.Members(), Memory: g.gmm.Members(), Storage: g.gsm.Members(),
+		Processes: g.gpm.Processes(0), Homes: g.gmm.Processes(0), Volumes: g.gsm.Volumes(0), Files: g.gsm.Files(), Compute: g.gpm.Members(), Memory: g.gmm.Members(), Storage: g.gsm.Members(),
 		Held: []wire.HoldingsRep{},
 	}
 	for _, k := range groups {

@@ -338,6 +338,7 @@ func (m *memory) ownerExit(pid wire.PID) {
 	slots := m.owners.Exit(pid, nil)
 	if m.red != nil {
 		m.red.holder.Exit(pid)
+		m.red.arm()
 	}
 	for _, slot := range slots {
 		m.gaveUp(slot)

@@ -60,7 +60,7 @@ func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch, known *w
 		if err == nil {
 			return nil
 		}
-		if wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, n, known, at.Epoch, deadline) {
+		if wire.KindOf(err) != wire.KindNotOwner || !p.findHome(y, n.no, known, at.Epoch, deadline) {
 			return fmt.Errorf("process %s: its home %s: %w", p.o.Name, home, err)
 		}
 	}
@@ -68,13 +68,13 @@ func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch, known *w
 
 // findHome asks the managers for the home until they know of a newer epoch than the one under which it was turned away, or somebody has
 // told it meanwhile.
-func (p *Process) findHome(y *vtime.Proc, n *compute, known *wire.Owner, old wire.Epoch, deadline time.Duration) bool {
+func (p *Process) findHome(y *vtime.Proc, from int32, known *wire.Owner, old wire.Epoch, deadline time.Duration) bool {
 	for p.c.clock.Now() < deadline {
 		if known.Epoch > old {
 			return true
 		}
 		var page membership.Page[gmm.Process]
-		err := p.c.gm.asked(y, n.no, wire.GMM, uint64(p.o.PID), &page)
+		err := p.c.gm.asked(y, from, wire.GMM, uint64(p.o.PID), &page)
 		if err == nil && len(page.Items) == 0 {
 			return false // it was given back
 		}

@@ -108,7 +108,53 @@ func (p *Process) Err() error { return p.core.Err() }
 
 // Close ends the process: its volumes are detached and its memory is freed. Dirty lines are not written back: Drain does that.
 func (p *Process) Close(y *vtime.Proc) error {
-	var errs []error
+	errs := p.detach(y)
+	if !p.o.Local && p.gone == nil {
+		err := call(y, p, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, (*memory).exit, func(struct{}) {})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, p.home.Node, err))
+		}
+	}
+	p.forget()
+	return errors.Join(errs...)
+}
+
+// Retire is Close, but the memory at the mComponents stays: if the pComponent is lost meanwhile, the process can still go on from a
+// checkpoint. Exit frees it.
+func (p *Process) Retire(y *vtime.Proc) error {
+	errs := p.detach(y)
+	p.forget()
+	return errors.Join(errs...)
+}
+
+// Exit has the home free the memory of a process that retired, whether its pComponent lives or not.
+func (p *Process) Exit(y *vtime.Proc) error {
+	deadline := y.Now() + mapPatience
+	for {
+		q := wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}
+		if at, _, ok := p.c.Place(p.o.PID); ok {
+			q.Epoch = max(q.Epoch, at.Epoch) // its pComponent was lost since, and the managers have begun to bring it back
+		}
+		at, from := p.home, p.c.whoAsks(p.o.Node)
+		to := p.c.node(at.Node)
+		_, err := controlling(y, p.c, wire.OpProcessExit, from, to, q, func(q wire.ProcessExitReq, done func(struct{}, error)) { p.c.nodes[to].(*memory).exit(q, done) })
+		again := false
+		switch wire.KindOf(err) {
+		case wire.KindNotOwner:
+			again = p.findHome(y, p.c.whoAsks(p.o.Node), &p.home, at.Epoch, deadline)
+		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
+			again = y.Now() < deadline
+		}
+		if err == nil {
+			return nil
+		} else if !again {
+			return fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, at.Node, err)
+		}
+	}
+}
+
+// detach ends what the process does and gives its volumes up.
+func (p *Process) detach(y *vtime.Proc) (errs []error) {
 	p.closed = true // it does not move any more
 	if p.halt != nil {
 		p.halt.stopped.Wake()
@@ -126,12 +172,5 @@ func (p *Process) Close(y *vtime.Proc) error {
 	for p.core.OldestFlush() != 0 && p.core.Err() == nil {
 		y.Wait(&p.idle)
 	}
-	if !p.o.Local && p.gone == nil {
-		err := call(y, p, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, (*memory).exit, func(struct{}) {})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, p.home.Node, err))
-		}
-	}
-	p.forget()
-	return errors.Join(errs...)
+	return errs
 }

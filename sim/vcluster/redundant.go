@@ -9,7 +9,6 @@ import (
 	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
-	"splitkernel/scomponent/device"
 	"splitkernel/sim/units"
 )
 
@@ -25,9 +24,9 @@ type redundant struct {
 	order   []thing // of recs, as they began
 	calls   map[uint64]func(*wire.Error)
 	last    uint64
-	files   map[filePage]Stamp // what this one has in backup files
-	at      uint64             // of the device that has them
-	armed   time.Duration      // when it looks again; 0 if it does not
+	saving  bool          // pages of logs are on their way to a file
+	full    []fullWrite   // that wait for room in a log, as they came
+	armed   time.Duration // when it looks again; 0 if it does not
 
 	pulled, waited uint64 // pages that a recovery brought, and misses that waited for one
 }
@@ -35,11 +34,6 @@ type redundant struct {
 type thing struct {
 	pid    wire.PID
 	region wire.RegionNo
-}
-
-type filePage struct {
-	pid  wire.PID
-	page wire.PageNo
 }
 
 // redundancy gives it, from when anything is redundant here.
@@ -50,7 +44,7 @@ func (m *memory) redundancy() *redundant {
 			o.LogBytes = m.o.ReplicaLogBytes
 		}
 		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
-			calls: map[uint64]func(*wire.Error){}, files: map[filePage]Stamp{}}
+			calls: map[uint64]func(*wire.Error){}}
 		m.red.holder.Registered(m.epoch)
 	}
 	return m.red
@@ -142,9 +136,10 @@ func (r *redundant) sendPage(e replica.Effect, stamp Stamp, full int) {
 	c.of(m.no, leaves, func() {
 		heard := c.heard(wire.OpReplicaWrite, to, replicaPatience, answered)
 		c.sendCopy(wire.OpReplicaWrite, m.no, to, wire.HeaderLen+wire.ReplicaWriteLen+full*wire.PageSize, 1, full, func(done func(error)) {
-			is, err := c.nodes[to].(*memory).replicaWrite(e.Write, stamp)
-			skipped = is
-			done(err)
+			c.nodes[to].(*memory).replicaWrite(e.Write, stamp, func(is bool, err error) {
+				skipped = is
+				done(err)
+			})
 		}, func(err error) {
 			if heard() {
 				answered(err)
@@ -165,8 +160,14 @@ func (r *redundant) arm() {
 	for _, k := range r.order {
 		sooner(r.recs[k].Due())
 	}
-	if at, more := r.holder.SaveDue(); more && len(c.storage) > 0 {
-		sooner(at, true)
+	if len(c.storage) > 0 {
+		sooner(r.holder.FileDue())
+		if !r.saving {
+			sooner(r.holder.SaveDue())
+		}
+	}
+	if len(r.full) > 0 {
+		sooner(r.full[0].until, true)
 	}
 	if !ok {
 		return
@@ -188,60 +189,10 @@ func (r *redundant) arm() {
 				r.recover(v, v.Tick(now, nil))
 			}
 		}
+		r.retryFull()
 		r.save()
 		r.arm()
 	})
-}
-
-// save sends pages of logs to backup files.
-func (r *redundant) save() {
-	m, c := r.m, r.m.c
-	if len(c.storage) == 0 {
-		return
-	}
-	for {
-		s, ok := r.holder.NextSave(c.clock.Now())
-		if !ok {
-			return
-		}
-		f, content, ok := m.store.Peek(s.PID, s.Page)
-		if !ok || content.Version != s.No {
-			panic(fmt.Sprintf("vcluster: %s is to save version %d of page %#x and has %+v", m.o.ID, s.No, uint64(s.Page), content))
-		}
-		stamp, in := *m.at(f), c.lives[m.no].no
-		to := c.storage[int(m.no)%len(c.storage)]
-		at := r.at
-		r.at += wire.PageSize
-		done := func(err error) {
-			if !c.runs(m.no, in) {
-				return
-			}
-			if err == nil {
-				r.files[filePage{s.PID, s.Page}] = stamp
-			}
-			if r.holder.Saved(c.clock.Now(), s, err) {
-				m.store.Remove(s.PID, s.Page)
-			}
-			r.save()
-			r.arm()
-		}
-		heard := c.heard(wire.OpBlockWrite, to.no, CallTimeout, done)
-		c.send(opReplicaFlush, m.no, to.no, wire.HeaderLen+wire.BlockLen+wire.PageSize, func(reply func(int, func())) {
-			to.io(device.Write, at%to.o.StorageBytes, wire.PageSize, func() {
-				to.flush(func() {
-					reply(int(c.o.Sizes.Ack), func() {
-						if heard() {
-							done(nil)
-						}
-					})
-				})
-			})
-		}, func(err error) {
-			if heard() {
-				done(err)
-			}
-		})
-	}
 }
 
 // replicaOpen makes this one a holder.
@@ -261,11 +212,20 @@ func (m *memory) replicaOpen(q wire.ReplicaOpenReq, done func(wire.ReplicaOpenRe
 	done(o.Rep, err)
 }
 
-// replicaWrite stores a page for an owner.
-func (m *memory) replicaWrite(w wire.ReplicaWrite, stamp Stamp) (skipped bool, err error) {
+// replicaWrite stores a page for an owner, at once or when there is room.
+func (m *memory) replicaWrite(w wire.ReplicaWrite, stamp Stamp, done func(skipped bool, err error)) {
+	skipped, act, err := m.replicaStore(w, stamp)
+	if act == replica.Wait && len(m.c.storage) > 0 {
+		m.red.waitForRoom(w, stamp, done)
+		return
+	}
+	done(skipped, err)
+}
+
+func (m *memory) replicaStore(w wire.ReplicaWrite, stamp Stamp) (skipped bool, act replica.Action, err error) {
 	r := m.redundancy()
-	slot, a, err := r.holder.Write(w, m.store.Free() > 0)
-	switch a {
+	slot, act, err := r.holder.Write(w, m.store.Free() > 0)
+	switch act {
 	case replica.Store:
 		f, act := m.store.Flush(slot, w.PID, w.Page, w.ProcessEpoch, w.Version, w.Sum)
 		if act != pagestore.Apply {
@@ -276,13 +236,14 @@ func (m *memory) replicaWrite(w wire.ReplicaWrite, stamp Stamp) (skipped bool, e
 	case replica.Skip, replica.Discard:
 		m.store.Remove(w.PID, w.Page)
 	}
-	return a == replica.Skip, err
+	return act == replica.Skip, act, err
 }
 
 func (m *memory) replicaUnmap(q wire.ReplicaUnmapReq, done func(struct{}, error)) {
 	slot, ok, err := m.redundancy().holder.Unmap(q)
 	if ok {
 		m.store.Unmap(slot, q.PID, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+		m.red.arm()
 	}
 	done(struct{}{}, err)
 }
@@ -291,6 +252,7 @@ func (m *memory) replicaDrop(q wire.ReplicaRef, done func(struct{}, error)) {
 	slot, ok, err := m.redundancy().holder.Drop(q)
 	if ok {
 		m.leave(slot, "", 0)
+		m.red.arm()
 	}
 	done(struct{}{}, err)
 }
@@ -311,13 +273,10 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		return
 	}
 	p := pagesOf{items: items, head: head, stamps: make([]Stamp, len(items))}
-	here, saved := 0, 0
+	here := 0
 	for i, it := range items {
 		switch {
-		case it.State == wire.PageLost:
-		case it.Saved:
-			saved++
-			p.stamps[i] = r.files[filePage{q.PID, it.Page}]
+		case it.State == wire.PageLost, it.Saved:
 		default:
 			here++
 			f, _, ok := m.store.Peek(q.PID, it.Page)
@@ -332,18 +291,7 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		if here > 0 {
 			at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
 		}
-		c.of(m.no, at, func() {
-			if saved == 0 {
-				done(p, nil)
-				return
-			}
-			to := c.storage[int(m.no)%len(c.storage)]
-			c.send(opReplicaFlush, m.no, to.no, wire.HeaderLen+wire.BlockLen, func(reply func(int, func())) {
-				to.io(device.Read, 0, saved*wire.PageSize, func() {
-					reply(wire.HeaderLen+saved*wire.PageSize, func() { done(p, nil) })
-				})
-			}, func(err error) { done(pagesOf{}, err) })
-		})
+		c.of(m.no, at, func() { r.readFile(q, p, done) })
 	})
 }
 

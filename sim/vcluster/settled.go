@@ -79,7 +79,7 @@ func balanced(c *Cluster) error {
 			return err
 		}
 	}
-	b := audit.Books{Processes: g.gpm.Processes(0), Homes: g.gmm.Processes(0), Volumes: g.gsm.Volumes(0), Compute: g.gpm.Members(), Memory: g.gmm.Members(), Storage: g.gsm.Members()}
+	b := audit.Books{Processes: g.gpm.Processes(0), Homes: g.gmm.Processes(0), Volumes: g.gsm.Volumes(0), Files: g.gsm.Files(), Compute: g.gpm.Members(), Memory: g.gmm.Members(), Storage: g.gsm.Members()}
 	if d := audit.Compare(b); len(d) > 0 {
 		return fmt.Errorf("the books differ: %+v", d)
 	}

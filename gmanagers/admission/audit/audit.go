@@ -28,6 +28,7 @@ type Books struct {
 	Processes                []gpm.Process      // all of GPM, ascending
 	Homes                    []gmm.Process      // all of GMM, ascending
 	Volumes                  []gsm.Volume       // all of GSM, ascending
+	Files                    []gsm.File         // backup files of logs
 	Compute, Memory, Storage []wire.Member      // as registered
 	Moves                    []movelist.Move    // of all three; those that have ended say nothing
 	Dead                     []wire.NodeID      // of them, declared dead
@@ -313,6 +314,11 @@ func (a *auditor) sums() {
 				bytes += v.SizeBytes
 			}
 		}
+		for _, f := range a.b.Files {
+			if f.Storage == m.ID {
+				bytes += f.SizeBytes
+			}
+		}
 		if bytes > m.Capacity.StorageBytes {
 			a.say("gsm", 0, "%s: volumes take %d bytes of %d", m.ID, bytes, m.Capacity.StorageBytes)
 		}
@@ -426,6 +432,9 @@ func (a *auditor) storage(h wire.HoldingsRep) {
 		switch {
 		case a.moving[movelist.Thing{Kind: wire.MoveCache, Volume: r.Volume}] != nil: // its epoch changes
 		case a.onTheMove(movelist.Thing{Kind: wire.MoveVolume, Volume: r.Volume}, h, 0):
+		case slices.ContainsFunc(a.b.Files, func(f gsm.File) bool {
+			return f.Volume == r.Volume && f.Storage == h.Node && f.SizeBytes == r.SizeBytes
+		}):
 		case !ok || !v.StoredAt(h.Node):
 			a.say(string(h.Node), 0, "stores volume %d of %d bytes, which GSM does not have there", r.Volume, r.SizeBytes)
 		case v.Copies.Replicated(): // a copy that was away, or fills, has not heard of the present epoch yet
