@@ -31,6 +31,7 @@ type Holder struct {
 type HolderStats struct {
 	Regions     int    // now
 	Pages       int    // now
+	Kept        int    // pages as they were at the last checkpoints, of those that changed since
 	LoggedPages int    // in the memory of logs now
 	Writes      uint64 // taken
 	Old         uint64 // not newer than what was there
@@ -58,6 +59,7 @@ type entry struct {
 	version
 	sum   uint32
 	where where
+	half  bool // of a saved one: in which of the page's two places
 }
 
 // held is one vRegion.
@@ -70,8 +72,10 @@ type held struct {
 	index    uint32
 	slot     uint32
 	pages    map[wire.PageNo]*entry
-	sorted   []wire.PageNo // of pages; nil if not known
-	promoted bool          // this mComponent owns the vRegion now: nothing is added
+	sorted   []wire.PageNo          // of pages; nil if not known
+	promoted bool                   // this mComponent owns the vRegion now: nothing is added
+	kept     wire.CutState          // the last checkpoint of its process
+	pre      map[wire.PageNo]*entry // pages as they were then, of those that changed since
 }
 
 type savePlace struct {
@@ -94,6 +98,7 @@ func (h *Holder) Stats() HolderStats {
 	s.Regions, s.LoggedPages = len(h.regions), h.logged
 	for _, r := range h.regions { // a sum: no order
 		s.Pages += len(r.pages)
+		s.Kept += len(r.pre)
 	}
 	return s
 }
@@ -131,6 +136,7 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 	}
 	o = Opening{Slot: r.slot}
 	if req.Epoch == r.epoch && req.Config == r.config {
+		h.cutAt(r, req.Kept)
 		o.Rep = r.rep()
 		return o, nil // again
 	}
@@ -140,20 +146,22 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 	r.epoch, r.config, r.barrier, r.policy, r.index = req.Epoch, req.Config, 0, req.Policy, req.Index
 	if req.Fresh {
 		h.clear(r)
+		r.kept = wire.CutState{}
 		o.Free = true
 	}
+	h.cutAt(r, req.Kept)
 	o.Rep = r.rep()
 	return o, nil
 }
 
 // Add makes a holder of what Open said is new, in the slot that it got.
 func (h *Holder) Add(req wire.ReplicaOpenReq, slot uint32) {
-	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: map[wire.PageNo]*entry{}}
+	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: map[wire.PageNo]*entry{}, pre: map[wire.PageNo]*entry{}, kept: req.Kept}
 	h.regions[r.key], h.slots[slot] = r, r
 }
 
 func (r *held) rep() wire.ReplicaOpenRep {
-	rep := wire.ReplicaOpenRep{Pages: uint64(len(r.pages))}
+	rep := wire.ReplicaOpenRep{Pages: uint64(len(r.pages)), Kept: r.kept}
 	for _, e := range r.pages { // a sum: no order
 		if e.where == lost {
 			rep.Lost++
@@ -174,7 +182,8 @@ func (h *Holder) clear(r *held) {
 			h.logged--
 		}
 	}
-	r.pages, r.sorted = map[wire.PageNo]*entry{}, nil
+	h.dropKept(r)
+	r.pages = map[wire.PageNo]*entry{}
 }
 
 // Action says what the driver does with a page that came.
@@ -184,12 +193,14 @@ type Action uint8
 const (
 	Old     Action = 1 // acknowledge
 	Store   Action = 2 // store it in the slot's group, and acknowledge
-	Skip    Action = 3 // acknowledge as skipped
+	Skip    Action = 3 // as Aside, and acknowledge as skipped; nothing is stored of one that is kept
 	Discard Action = 4 // free what is stored of the page, and acknowledge: as skipped if it came with bytes
+	Keep    Action = 5 // have the slot's group keep it for its checkpoint, and acknowledge
+	Aside   Action = 6 // have the slot's group keep what is stored of the page, and acknowledge
 )
 
 func (a Action) String() string {
-	return [...]string{"?", "old", "store", "skip", "discard"}[min(int(a), 4)]
+	return [...]string{"?", "old", "store", "skip", "discard", "keep", "aside"}[min(int(a), 6)]
 }
 
 // find gives the vRegion of a request under a configuration.
@@ -219,6 +230,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 		h.stats.Stale++
 		return 0, 0, wire.Errorf(wire.KindStale, "%s: barrier %d of vRegion %d of process %d is over, want %d", h.self, w.Barrier, r.region, r.pid, r.barrier)
 	}
+	if w.Pre != 0 {
+		return h.writeKept(r, w, room)
+	}
 	e := r.pages[w.Page]
 	v := version{w.ProcessEpoch, w.Version}
 	skipped := e != nil && e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 // there may be room now
@@ -227,19 +241,26 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 		return r.slot, Old, nil
 	}
 	isLog := r.policy.Kind == wire.MemoryLog
-	here := e != nil && e.where == stored
+	keeps := r.covers(w.Page, e) && !r.kept.Cut.Covers(v.epoch, v.version)
+	here := e != nil && e.where == stored && !keeps // and is overwritten
+	set := func(to entry) {
+		if keeps {
+			r.keep(w.Page, e)
+		}
+		r.put(w.Page, e, to)
+	}
 	if w.Flags&wire.ReplicaLost == 0 {
 		if !here && (!room || isLog && uint64(h.logged+1)*wire.PageSize > h.o.LogBytes) {
 			if !isLog || r.policy.LogBlock {
 				h.stats.Full++
-				return 0, 0, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d; give the component more memory_bytes or replica_log_bytes: retry", h.self, r.region, r.pid)
+				return 0, 0, h.noRoom(r)
 			}
 			h.stats.Skipped++
-			r.put(w.Page, e, entry{version: v, where: lost})
+			set(entry{version: v, where: lost})
 			return r.slot, Skip, nil
 		}
 		h.stats.Writes++
-		r.put(w.Page, e, entry{version: v, sum: w.Sum, where: stored})
+		set(entry{version: v, sum: w.Sum, where: stored})
 		if isLog && !here {
 			h.logged++
 			h.save(savePlace{r.key, w.Page})
@@ -249,7 +270,10 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	if here && isLog {
 		h.logged--
 	}
-	r.put(w.Page, e, entry{version: v, where: lost})
+	set(entry{version: v, where: lost})
+	if keeps {
+		return r.slot, Aside, nil
+	}
 	return r.slot, Discard, nil
 }
 
@@ -289,7 +313,9 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 		if page < first || uint64(page-first) >= n {
 			continue
 		}
-		if r.policy.Kind == wire.MemoryLog && e.where == stored {
+		if r.covers(page, e) {
+			r.keep(page, e)
+		} else if h.inLog(r, e) {
 			h.logged--
 		}
 		delete(r.pages, page)
@@ -304,6 +330,7 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 type Item struct {
 	wire.PageEntry
 	Saved bool // its bytes are in the backup file only
+	Half  bool // and there in the second half
 }
 
 // Read lists the pages that are asked for. A new owner reads under the configuration under which it has opened this holder.
@@ -316,28 +343,64 @@ func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.Rep
 		head.Bytes = uint32(r.policy.ShareBytes())
 	}
 	if q.Flags&wire.ReplicaExact != 0 {
-		if e := r.pages[q.Page]; e != nil {
-			items = append(items, e.item(q.Page))
-			head.Count = 1
-		}
+		items = r.items(q.Page, items)
+		head.Count = uint32(len(items))
 		head.Next = q.Page + 1
 		return items, head, nil
 	}
 	if r.sorted == nil {
-		r.sorted = sortedPages(r.pages)
+		r.sorted = r.known()
 	}
 	i, _ := slices.BinarySearch(r.sorted, q.Page)
-	n := min(len(r.sorted)-i, int(q.Count))
-	for _, page := range r.sorted[i : i+n] {
-		items = append(items, r.pages[page].item(page))
+	for n := 0; i < len(r.sorted); i++ {
+		page := r.sorted[i]
+		if n += r.count(page); n > int(q.Count) && len(items) > 0 {
+			break
+		}
+		items = r.items(page, items)
 		head.Next = page + 1
 	}
-	head.Count, head.More = uint32(n), i+n < len(r.sorted)
+	head.Count, head.More = uint32(len(items)), i < len(r.sorted)
 	return items, head, nil
 }
 
+// known lists the pages of which there is something, ascending.
+func (r *held) known() []wire.PageNo {
+	list := sortedPages(r.pages)
+	if len(r.pre) > 0 {
+		list = append(list, sortedPages(r.pre)...)
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	return list
+}
+
+// count is how many items of a page there are.
+func (r *held) count(page wire.PageNo) (n int) {
+	if r.pages[page] != nil {
+		n++
+	}
+	if r.pre[page] != nil {
+		n++
+	}
+	return n
+}
+
+// items gives a page as it is, and as it was at the last checkpoint if that is another.
+func (r *held) items(page wire.PageNo, list []Item) []Item {
+	if e := r.pages[page]; e != nil {
+		list = append(list, e.item(page))
+	}
+	if e := r.pre[page]; e != nil {
+		it := e.item(page)
+		it.Pre = r.kept.Cut.Pre()
+		list = append(list, it)
+	}
+	return list
+}
+
 func (e *entry) item(page wire.PageNo) Item {
-	it := Item{PageEntry: wire.PageEntry{Page: page, State: wire.PageFull, Epoch: e.epoch, Version: e.version.version, Sum: e.sum}, Saved: e.where == saved}
+	it := Item{PageEntry: wire.PageEntry{Page: page, State: wire.PageFull, Epoch: e.epoch, Version: e.version.version, Sum: e.sum}, Saved: e.where == saved, Half: e.where == saved && e.half}
 	if e.where == lost {
 		it.State, it.Sum = wire.PageLost, 0
 	}
@@ -374,9 +437,11 @@ func (h *Holder) Promote(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, c
 		return 0, false, h.stale(r, epoch, config)
 	}
 	if !r.promoted && r.policy.Kind == wire.MemoryLog {
-		for _, e := range r.pages { // a sum: no order
-			if e.where == stored {
-				h.logged-- // they are pages of an owner
+		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
+			for _, e := range list { // a sum: no order
+				if e.where == stored {
+					h.logged-- // they are pages of an owner
+				}
 			}
 		}
 	}
@@ -447,6 +512,8 @@ type Save struct {
 	Epoch  wire.Epoch
 	No     uint64 // version
 	Sum    uint32
+	Pre    bool // as it was at the last checkpoint: the store keeps it
+	Half   bool // it goes to the second half of the file, by Place
 }
 
 // NextSave gives the next page to write to a backup file; what the store has of it then is what is written.
@@ -460,9 +527,9 @@ func (h *Holder) NextSave(now time.Duration) (Save, bool) {
 		if r == nil || r.promoted || h.saving[at] { // Saved comes back to it
 			continue
 		}
-		if e := r.pages[at.page]; e != nil && e.where == stored {
+		if e, pre, half := r.toSave(at.page); e != nil {
 			h.saving[at] = true
-			return Save{at.pid, at.region, r.slot, at.page, e.epoch, e.version.version, e.sum}, true
+			return Save{at.pid, at.region, r.slot, at.page, e.epoch, e.version.version, e.sum, pre, half}, true
 		}
 	}
 	return Save{}, false
@@ -474,7 +541,7 @@ func (h *Holder) save(at savePlace) {
 		seen := map[savePlace]bool{}
 		kept := h.saves[:0]
 		for _, x := range h.saves[h.next:] {
-			if r := h.regions[x.key]; r != nil && r.pages[x.page] != nil && r.pages[x.page].where == stored && !seen[x] {
+			if e, _, _ := h.regions[x.key].toSave(x.page); e != nil && !seen[x] {
 				seen[x] = true
 				kept = append(kept, x)
 			}
@@ -501,8 +568,9 @@ func (h *Holder) SaveDue() (time.Duration, bool) {
 	return h.saveDue, h.next < len(h.saves) && len(h.saving) < h.o.SaveMessages
 }
 
-// Saved reports that a page is in the backup file, or why not; free says that its frame is not needed any more.
-func (h *Holder) Saved(now time.Duration, s Save, err error) (free bool) {
+// Saved reports that a page is in the backup file, or why not; free says that its frame is not needed any more, and kept that it is the one that the store
+// keeps for the checkpoint.
+func (h *Holder) Saved(now time.Duration, s Save, err error) (free, kept bool) {
 	at := savePlace{key{s.PID, s.Region}, s.Page}
 	delete(h.saving, at)
 	if err != nil {
@@ -513,26 +581,34 @@ func (h *Holder) Saved(now time.Duration, s Save, err error) (free bool) {
 	}
 	r := h.regions[at.key]
 	if r == nil || r.promoted {
-		return false
+		return false, false
 	}
-	e := r.pages[s.Page]
-	if e == nil || e.where != stored {
-		return false // it is gone
+	// It may have changed since, and be kept now.
+	e, kept := r.pages[s.Page], false
+	if was := r.pre[s.Page]; was != nil && was.version == (version{s.Epoch, s.No}) {
+		e, kept = was, true
 	}
-	if err != nil || e.version != (version{s.Epoch, s.No}) || r.slot != s.Slot {
+	good := err == nil && e != nil && e.where == stored && e.version == (version{s.Epoch, s.No}) && r.slot == s.Slot
+	if good {
+		e.where, e.half = saved, s.Half
+		h.logged--
+		h.stats.Saved++
+	}
+	if more, _, _ := r.toSave(s.Page); more != nil {
 		h.save(at)
-		return false
 	}
-	e.where = saved
-	h.logged--
-	h.stats.Saved++
-	return true
+	return good, good && kept
 }
 
 // CheckInvariants reports a broken one, for tests.
 func (h *Holder) CheckInvariants() error {
 	logged := 0
 	for _, r := range h.sorted() {
+		kept, err := h.checkKept(r)
+		if err != nil {
+			return err
+		}
+		logged += kept
 		if h.slots[r.slot] != r {
 			return fmt.Errorf("replica: slot %d is not that of vRegion %d of process %d", r.slot, r.region, r.pid)
 		}

@@ -44,10 +44,12 @@ const (
 	inHeldFence   uint8 = 11
 	inNextSave    uint8 = 12
 	inSaved       uint8 = 13
-	lastHeldInput       = inSaved
+	inHeldCut     uint8 = 14
+	inOwn         uint8 = 15
+	lastHeldInput       = inOwn
 )
 
-var holderInputNames = [...]string{"", "registered", "open", "add", "write", "unmap", "forgot", "drop", "promote", "forget", "exit", "fence", "next_save", "saved"}
+var holderInputNames = [...]string{"", "registered", "open", "add", "write", "unmap", "forgot", "drop", "promote", "forget", "exit", "fence", "next_save", "saved", "cut", "own"}
 
 // holderInput is one call of Holder. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type holderInput struct {
@@ -63,6 +65,9 @@ type holderInput struct {
 	Epoch  wire.Epoch      // of registered
 	Save   Save
 	Failed bool // of saved
+	Cut    wire.ReplicaCutReq
+	Kept   wire.CutState // of own
+	Back   bool          // of own
 }
 
 var _ taped.Core = (*Holder)(nil)
@@ -139,7 +144,13 @@ func (h *Holder) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		a = given(nil, &s)
 		a.Sum = a.Sum.Bool(ok)
 	case inSaved:
-		a.Sum = a.Sum.Bool(h.Saved(in.Now, in.Save, failedAs(in.Failed)))
+		free, kept := h.Saved(in.Now, in.Save, failedAs(in.Failed))
+		a.Sum = a.Sum.Bool(free).Bool(kept)
+	case inHeldCut:
+		slot, ok, err := h.Cut(in.Cut)
+		a = given(err, &slotIs{slot, ok, 0})
+	case inOwn:
+		h.Own(in.Slot, in.Kept, in.Back)
 	}
 	return a, what, nil
 }
@@ -157,6 +168,17 @@ func (k *key) code(x *taped.Codec) {
 	taped.Uint(x, &k.region)
 }
 
+func codeEntry(x *taped.Codec, v **entry) {
+	if x.Reads() {
+		*v = &entry{}
+	}
+	e := *v
+	e.version.code(x)
+	taped.Uint(x, &e.sum)
+	taped.Within(x, &e.where, lost)
+	x.Bool(&e.half)
+}
+
 // code is the state in a snapshot.
 func (h *Holder) code(x *taped.Codec) {
 	list := h.sorted()
@@ -172,16 +194,10 @@ func (h *Holder) code(x *taped.Codec) {
 		x.Message(&r.policy)
 		taped.Uint(x, &r.index)
 		taped.Uint(x, &r.slot)
-		taped.Map(x, &r.pages, maxTapePages, page, func(x *taped.Codec, v **entry) {
-			if x.Reads() {
-				*v = &entry{}
-			}
-			e := *v
-			e.version.code(x)
-			taped.Uint(x, &e.sum)
-			taped.Within(x, &e.where, lost)
-		})
+		taped.Map(x, &r.pages, maxTapePages, page, codeEntry)
 		x.Bool(&r.promoted)
+		x.Message(&r.kept)
+		taped.Map(x, &r.pre, maxTapePages, page, codeEntry)
 		if x.Reads() {
 			h.regions[r.key], h.slots[r.slot] = r, r
 		}
@@ -315,11 +331,26 @@ func (t *TapedHolder) NextSave(now time.Duration) (Save, bool) {
 	return s, ok
 }
 
-func (t *TapedHolder) Saved(now time.Duration, s Save, err error) (free bool) {
-	if free = t.Holder.Saved(now, s, err); t.On() {
+func (t *TapedHolder) Saved(now time.Duration, s Save, err error) (free, kept bool) {
+	if free, kept = t.Holder.Saved(now, s, err); t.On() {
 		var a taped.Answer
-		a.Sum = a.Sum.Bool(free)
+		a.Sum = a.Sum.Bool(free).Bool(kept)
 		t.put(inSaved, a, holderInput{Now: now, Save: s, Failed: err != nil})
 	}
-	return free
+	return free, kept
+}
+
+func (t *TapedHolder) Cut(req wire.ReplicaCutReq) (slot uint32, ok bool, err error) {
+	if slot, ok, err = t.Holder.Cut(req); t.On() {
+		t.put(inHeldCut, given(err, &slotIs{slot, ok, 0}), holderInput{Cut: req})
+	}
+	return slot, ok, err
+}
+
+// Own is recorded if anything of the slot is held: else it changes nothing.
+func (t *TapedHolder) Own(slot uint32, at wire.CutState, back bool) {
+	t.Holder.Own(slot, at, back)
+	if t.slots[slot] != nil {
+		t.put(inOwn, taped.Answer{}, holderInput{Slot: slot, Kept: at, Back: back})
+	}
 }
