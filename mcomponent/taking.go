@@ -252,7 +252,7 @@ func (c *Component) homeCopy(m wire.HomeCopyReq) error {
 }
 
 func mapOf(in *migrate.Incoming) vregion.Map {
-	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup}
+	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup, Kept: in.KeptMap}
 }
 
 func (c *Component) homeServe(m wire.MoveServeReq) error {

@@ -553,8 +553,7 @@ func (r *owned) nextPage(i int, l *link, fills int) (wire.PageNo, bool) {
 		g := &w.got[i]
 		switch {
 		case g.fill:
-			// A page stands in the list once, so this cannot be.
-			panic(fmt.Sprintf("replica: page %#x fills %s twice", uint64(page), l.to.Node))
+			l.filled++ // it stands in the list twice, as it was unmapped since, and what was sent after that is on its way
 		case g.out != 0 || g.queued || g.gen < w.gen:
 			g.fill = true // it is on its way, as it was flushed since
 			l.underFill++

@@ -28,6 +28,12 @@ type HomeCut struct {
 	Mapped    []MappedPart // as it was
 }
 
+// After is the checkpoint as it is known after a part of it that came behind another.
+func (k HomeCut) After(before HomeCut) HomeCut {
+	k.Mapped = append(before.Mapped, k.Mapped...)
+	return k
+}
+
 // ReplicaCutReq tells a holder of a checkpoint, or has it go back to one. It raises the barrier as an unmap does: what was sent before is refused
 // as stale when it comes later.
 type ReplicaCutReq struct {

@@ -94,7 +94,7 @@ func (m *memory) regionDrop(q wire.MoveRef) error {
 func (m *memory) dropIncoming(in *migrate.Incoming) { m.leave(in.Slot, "", 0) }
 
 func mapOf(in *migrate.Incoming) vregion.Map {
-	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup}
+	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup, Kept: in.KeptMap}
 }
 
 func (m *memory) homeCopy(q wire.HomeCopyReq) error {
