@@ -352,15 +352,12 @@ func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.Rep
 		r.sorted = r.known()
 	}
 	i, _ := slices.BinarySearch(r.sorted, q.Page)
-	for n := 0; i < len(r.sorted); i++ {
-		page := r.sorted[i]
-		if n += r.count(page); n > int(q.Count) && len(items) > 0 {
-			break
-		}
+	n := min(len(r.sorted)-i, int(q.Count)) // whoever asks counts on it that as many pages from the first on are told of
+	for _, page := range r.sorted[i : i+n] {
 		items = r.items(page, items)
 		head.Next = page + 1
 	}
-	head.Count, head.More = uint32(len(items)), i < len(r.sorted)
+	head.Count, head.More = uint32(len(items)), i+n < len(r.sorted)
 	return items, head, nil
 }
 
@@ -373,17 +370,6 @@ func (r *held) known() []wire.PageNo {
 		list = slices.Compact(list)
 	}
 	return list
-}
-
-// count is how many items of a page there are.
-func (r *held) count(page wire.PageNo) (n int) {
-	if r.pages[page] != nil {
-		n++
-	}
-	if r.pre[page] != nil {
-		n++
-	}
-	return n
 }
 
 // items gives a page as it is, and as it was at the last checkpoint if that is another.

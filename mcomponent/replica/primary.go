@@ -554,6 +554,7 @@ func (r *owned) nextPage(i int, l *link, fills int) (wire.PageNo, bool) {
 		switch {
 		case g.fill:
 			l.filled++ // it stands in the list twice, as it was unmapped since, and what was sent after that is on its way
+			continue
 		case g.out != 0 || g.queued || g.gen < w.gen:
 			g.fill = true // it is on its way, as it was flushed since
 			l.underFill++

@@ -169,6 +169,11 @@ func (o *Owners) Rollback(req wire.RegionRollbackReq, epoch wire.Epoch) (slot ui
 	return slot, true, nil
 }
 
+// SlotOf gives the slot of a vRegion that is here, whatever it does.
+func (o *Owners) SlotOf(pid wire.PID, region wire.RegionNo) (uint32, bool) {
+	return o.index.Get(uint64(pid), uint64(region))
+}
+
 // Process is the newest epoch of the process of a vRegion of which this owner knows, 0 for none: whoever takes it over must refuse older ones, too.
 func (o *Owners) Process(slot uint32) wire.Epoch { return o.slots[slot].process }
 

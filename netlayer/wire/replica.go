@@ -352,7 +352,7 @@ func ParseReplicaRead(b []byte) (r ReplicaRead, ok bool) {
 // PageLost is the state of a page of which only the version is known. Only in a ReplicaPages.
 const PageLost PageState = 4
 
-// ReplicaPages is the answer to a ReplicaRead: the head, Count entries as those of a RegionCopy, and Bytes bytes for each entry in
+// ReplicaPages is the answer to a ReplicaRead: the head, Count entries, two of a page that changed since the last checkpoint, as those of a RegionCopy, and Bytes bytes for each entry in
 // state PageFull, in the order of the entries. The bytes are in the body.
 //
 //	0      8       12      16      20         32
@@ -388,7 +388,7 @@ func ParseReplicaPages(b []byte) (p ReplicaPages, pages []byte, ok bool) {
 		return p, nil, false
 	}
 	p = ReplicaPages{PageNo(le.Uint64(b)), le.Uint32(b[8:]), le.Uint32(b[12:]), le.Uint32(b[16:]) == 1}
-	if p.Count > MaxReplicaListed || p.Bytes > PageSize || len(b) < ReplicaHeadLen+int(p.Count)*PageEntryLen {
+	if p.Count > 2*MaxReplicaListed || p.Bytes > PageSize || len(b) < ReplicaHeadLen+int(p.Count)*PageEntryLen {
 		return p, nil, false
 	}
 	full := 0
