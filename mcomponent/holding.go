@@ -23,9 +23,13 @@ func (c *Component) replicaOpen(q wire.ReplicaOpenReq, from wire.NodeID) (rep wi
 			return rep, err
 		}
 		h.Add(q, slot)
+		o.Slot = slot
 	case o.Free:
 		for c.store.FreeGroup(o.Slot, freeBatch) == freeBatch { // at once: what comes next would be freed with it
 		}
+	}
+	if k := h.Kept(o.Slot); k.Known {
+		c.store.Cut(o.Slot, k.Cut)
 	}
 	return o.Rep, nil
 }
@@ -50,15 +54,26 @@ func (c *Component) replicaWrite(req *netlayer.Request, rep *netlayer.Reply) err
 // hold takes one page: from its bytes, or from a frame that was reserved and has them. used says that the frame is the page's now. The
 // lock is held.
 func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame) (skipped, used bool, err error) {
-	room := from != nil || c.store.Free() > 0
+	room := from != nil && w.Pre == 0 || c.store.Free() > 0
 	slot, act, err := c.replicas.holder.Write(w, room)
 	if err != nil {
 		return false, false, err
 	}
 	switch act {
-	case replica.Skip, replica.Discard:
+	case replica.Discard:
 		c.store.Remove(w.PID, w.Page)
-		return act == replica.Skip, false, nil
+	case replica.Skip, replica.Aside:
+		if w.Pre == 0 {
+			c.store.Unmap(slot, w.PID, w.Page, 1)
+			return act == replica.Skip, false, nil
+		}
+	case replica.Keep:
+		if from != nil {
+			page = c.pages.Page(*from)[:]
+		}
+		if err := c.keepPage(slot, w.PID, wire.PageEntry{Page: w.Page, Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum}, w.Pre, page); err != nil {
+			panic("mcomponent: a page that is to be kept finds no frame, though there was room")
+		}
 	case replica.Store:
 		content := pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true}
 		if from != nil {
@@ -104,7 +119,7 @@ func (c *Component) replicaWrites(req *netlayer.Request, rep *netlayer.Reply) er
 			c.mu.Lock()
 		}
 		e := wire.CopyEntry(req.Body, i)
-		one := wire.ReplicaWrite{PID: w.PID, Page: e.Page, OwnerEpoch: w.OwnerEpoch, ProcessEpoch: e.Epoch, Version: e.Version, Config: w.Config, Barrier: w.Barrier, Sum: e.Sum}
+		one := wire.ReplicaWrite{PID: w.PID, Page: e.Page, OwnerEpoch: w.OwnerEpoch, ProcessEpoch: e.Epoch, Version: e.Version, Config: w.Config, Barrier: w.Barrier, Sum: e.Sum, Pre: e.Pre}
 		if e.State == wire.PageLost {
 			one.Flags = wire.ReplicaLost
 		}
@@ -212,6 +227,10 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 				continue
 			}
 			f, content, ok := c.store.Peek(q.PID, it.Page)
+			if it.Pre != 0 {
+				slot, _ := c.owners.SlotOf(q.PID, q.Region)
+				f, content, _, ok = c.store.PeekKept(slot, it.Page)
+			}
 			if !ok || content.Epoch != it.Epoch || content.Version != it.Version {
 				c.mu.Unlock()
 				return wire.Errorf(wire.KindBusy, "%s: page %#x changed while it was read: retry", c.o.Node, uint64(it.Page)<<wire.PageShift)

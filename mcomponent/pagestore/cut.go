@@ -147,6 +147,11 @@ func (s *Store) PeekKept(g uint32, page wire.PageNo) (f Frame, c Content, mark u
 	return f, Content{m.epoch, m.version, m.sum, true}, k.at.Pre(), true
 }
 
+// Keeping reports whether a group keeps anything for its checkpoint.
+func (s *Store) Keeping(g uint32) bool {
+	return uint64(g) < uint64(len(s.groups)) && s.groups[g].cut != nil && s.groups[g].cut.head != none
+}
+
 // Keeps lists the pages that a group keeps for its checkpoint, in no order that means anything.
 func (s *Store) Keeps(g uint32) []wire.PageNo {
 	if uint64(g) >= uint64(len(s.groups)) || s.groups[g].cut == nil {

@@ -85,6 +85,7 @@ type world struct {
 	then      map[wire.PageNo]uint64
 	cutting   bool // it is saved, and not everybody has heard
 	goingBack bool
+	asked     uint64
 	order2    uint64 // counts checkpoints and ways back: what is late of one is void
 	unmapping map[wire.PageNo]uint64
 	wiped     map[wire.PageNo]uint64 // versions up to this were unmapped
@@ -822,6 +823,7 @@ func (w *world) back() {
 
 // tell is the home, which tells the owner until that has answered.
 func (w *world) tell(back bool) {
+	w.order2++ // who asks again waits for the answer to that
 	o, no, at, epoch := w.home, w.order2, w.cut, w.epoch
 	from := w.nodes[len(w.nodes)-1]
 	w.send(from, o.Node, func(n *node) any {
@@ -869,14 +871,15 @@ func (w *world) tell(back bool) {
 // unmap has a page unmapped, and mapped again at once; it is asked for until it is answered.
 func (w *world) unmap(page wire.PageNo, begin bool) {
 	if begin && w.pending[page] == 0 && w.unmapping[page] == 0 {
-		w.order2++
-		w.unmapping[page] = w.order2
+		w.unmapping[page] = 1
 	}
 	for page := first; page < first+pages; page++ {
-		no, o := w.unmapping[page], w.home
-		if no == 0 {
+		if w.unmapping[page] == 0 {
 			continue
 		}
+		w.asked++ // who asks again waits for the answer to that
+		no, o := w.asked, w.home
+		w.unmapping[page] = no
 		upTo := w.next
 		w.send(w.nodes[len(w.nodes)-1], o.Node, func(n *node) any {
 			if w.unmapping[page] != no {

@@ -41,6 +41,7 @@ type RegionCopyEndReq struct {
 	Pages  uint64       // that the giver holds: the taker compares
 	Config RegionConfig // who makes it redundant, which the taker goes on with under its own epoch
 	Kept   CutState     // the last checkpoint, of which the taker has the pages that changed since as they were
+	Keeps  uint64       // how many these are at least
 }
 
 // MoveServeReq tells a taker that everybody knows it: it serves under Epoch from now on.
