@@ -71,7 +71,7 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	if c.giving[m.slot] != nil {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving to %s already", req.Region, req.PID, c.giving[m.slot].req.To)
 	}
-	if v := c.recoveries[m.slot]; v != nil && !v.r.Ended() || len(c.replicas.primary.LostPages(m.slot, 1)) > 0 {
+	if v := c.recoveries[m.slot]; v != nil && !v.r.Ended() || len(c.replicas.primary.LostPages(m.slot, 1)) > 0 || c.replicas.primary.KeepsLost(m.slot) {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is being recovered, or has lost pages: it stays", req.Region, req.PID)
 	}
 	// Within one process the bytes would be read by this program, which must not happen while it writes them.

@@ -86,6 +86,8 @@ type world struct {
 	cutting   bool // it is saved, and not everybody has heard
 	goingBack bool
 	asked     uint64
+	askAt     map[wire.PageNo]time.Duration
+	tellAt    time.Duration
 	order2    uint64 // counts checkpoints and ways back: what is late of one is void
 	unmapping map[wire.PageNo]uint64
 	wiped     map[wire.PageNo]uint64 // versions up to this were unmapped
@@ -709,7 +711,7 @@ func TestWorlds(t *testing.T) {
 	recovered, waited, came, reads, backs, kept := 0, 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)), o: DefaultOptions(), ro: replica.DefaultOptions(), lossy: true,
-			epoch: 1, unmapping: map[wire.PageNo]uint64{}, wiped: map[wire.PageNo]uint64{}, pending: map[wire.PageNo]uint64{}, acked: map[wire.PageNo]uint64{}, lost: map[wire.PageNo]bool{}}
+			epoch: 1, askAt: map[wire.PageNo]time.Duration{}, unmapping: map[wire.PageNo]uint64{}, wiped: map[wire.PageNo]uint64{}, pending: map[wire.PageNo]uint64{}, acked: map[wire.PageNo]uint64{}, lost: map[wire.PageNo]bool{}}
 		w.o.WindowMessages, w.o.BatchPages, w.o.UrgentMessages = 1+w.rng.IntN(3), 1+w.rng.IntN(6), 1+w.rng.IntN(3)
 		w.ro.LogBytes = uint64(pages/2) * wire.PageSize
 		w.policy = wire.MemoryPolicy{Kind: wire.MemorySync, Copies: uint32(1 + w.rng.IntN(2))}
@@ -805,24 +807,31 @@ func (w *world) checkpoints() {
 		w.tell(false)
 	case w.lossy && len(w.pending)+len(w.unmapping) == 0 && w.rng.IntN(2) == 0:
 		w.order2++
-		w.cutting = true
+		w.cutting, w.tellAt = true, 0
 		w.cut = wire.Cut{Number: w.cut.Number + 1, Epoch: w.epoch, Version: w.next}
 		w.then = maps.Clone(w.acked)
 	}
 }
+
+// patience is how long the home waits for an answer.
+const patience = 100 * time.Millisecond
 
 // back is a process that is lost and goes on from its last checkpoint, of which the owner may not have heard.
 func (w *world) back() {
 	w.backs++
 	w.order2++
 	w.epoch += 3
-	w.goingBack, w.cutting = true, false
+	w.goingBack, w.cutting, w.tellAt = true, false, 0
 	w.acked = maps.Clone(w.then)
 	w.pending, w.unmapping, w.wiped = map[wire.PageNo]uint64{}, map[wire.PageNo]uint64{}, map[wire.PageNo]uint64{}
 }
 
 // tell is the home, which tells the owner until that has answered.
 func (w *world) tell(back bool) {
+	if w.now < w.tellAt {
+		return
+	}
+	w.tellAt = w.now + patience
 	w.order2++ // who asks again waits for the answer to that
 	o, no, at, epoch := w.home, w.order2, w.cut, w.epoch
 	from := w.nodes[len(w.nodes)-1]
@@ -871,12 +880,16 @@ func (w *world) tell(back bool) {
 // unmap has a page unmapped, and mapped again at once; it is asked for until it is answered.
 func (w *world) unmap(page wire.PageNo, begin bool) {
 	if begin && w.pending[page] == 0 && w.unmapping[page] == 0 {
-		w.unmapping[page] = 1
+		w.unmapping[page], w.askAt[page] = 1, 0
 	}
 	for page := first; page < first+pages; page++ {
 		if w.unmapping[page] == 0 {
 			continue
 		}
+		if w.now < w.askAt[page] {
+			continue
+		}
+		w.askAt[page] = w.now + patience
 		w.asked++ // who asks again waits for the answer to that
 		no, o := w.asked, w.home
 		w.unmapping[page] = no

@@ -300,6 +300,12 @@ func (p *Primary) KeptLost(slot uint32, page wire.PageNo) (epoch wire.Epoch, v u
 	return 0, 0, false
 }
 
+// KeepsLost reports whether of any page as it was at the last checkpoint only the version is known.
+func (p *Primary) KeepsLost(slot uint32) bool {
+	r := p.regions[slot]
+	return r != nil && len(r.preLost) > 0
+}
+
 // refill has holders that are filled be sent again what is not known to have come of pages that are unmapped: they may be in a checkpoint, and then be kept.
 func (r *owned) refill(pages []wire.PageNo) {
 	for i, l := range r.links {
