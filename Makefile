@@ -19,16 +19,18 @@ FUZZMINUTES ?= 1
 FAULTS   ?= 200
 SEED     ?= 1
 BENCH    ?= .
-# Pure cores: they and their tests have no goroutine, so the race detector, which slows them three to ten times, has nothing to
-# see there (sim/arch holds this list true). All other packages run under it.
+# Pure cores and the virtual world in which they live: they and their tests have no goroutine, so the race detector, which slows them
+# three to ten times, has nothing to see there (sim/arch holds this list true). All other packages run under it.
 CORES    := \
-	gmanagers/admission/... gmanagers/balance gmanagers/events gmanagers/gmm gmanagers/gpm gmanagers/gsm gmanagers/internal/codec \
-	gmanagers/internal/dedup gmanagers/lost gmanagers/membership gmanagers/movelist gmanagers/moves gmanagers/placement \
-	gmanagers/redundancy gmanagers/repair gmanagers/weigh \
+	gmanagers/admission/... gmanagers/apart gmanagers/balance gmanagers/events gmanagers/gmm gmanagers/gpm gmanagers/gsm gmanagers/internal/codec \
+	gmanagers/internal/dedup gmanagers/internal/statetest gmanagers/lost gmanagers/membership gmanagers/movelist gmanagers/moves gmanagers/placement \
+	gmanagers/redundancy gmanagers/repair gmanagers/restart gmanagers/weigh \
 	mcomponent/buffercache mcomponent/cachemove mcomponent/migrate mcomponent/pagestore mcomponent/pairindex mcomponent/recovery \
-	mcomponent/replica mcomponent/vregion \
-	netlayer/session pcomponent/fault pcomponent/handover pcomponent/policy scomponent/iosched scomponent/migrate scomponent/replica \
-	scomponent/volume
+	mcomponent/replica mcomponent/tapes mcomponent/vregion \
+	netlayer/given netlayer/heat netlayer/link netlayer/session netlayer/tape netlayer/taped \
+	pcomponent/blockio pcomponent/fault pcomponent/handover pcomponent/policy \
+	scomponent/device scomponent/iosched scomponent/migrate scomponent/replica scomponent/volume \
+	sim/faults sim/fifo sim/generate sim/hardware/... sim/units sim/vcluster sim/vtime
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short.
 EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts

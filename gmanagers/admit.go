@@ -43,9 +43,8 @@ type driver struct {
 	movers    [wire.GSM + 1]*mover
 	rebuilder *rebuilder
 	vigils    [wire.GSM + 1]*vigil
-	moving    *client.Client // of the movers, as is peers
-	peers     *components
-	keeping   *components        // of the keeper: the movers close theirs when nothing moves
+	moving    *client.Client     // of what moves and repairs
+	peers     *components        // of the sweepers
 	ctx       context.Context    // ends with Run
 	settings  admission.Settings // what this process says of admissions
 	wg        sync.WaitGroup     // senders
@@ -93,7 +92,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
 	d := &driver{
-		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), keeping: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
+		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
 		restarts: restart.New(),
 		lost:     lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
@@ -102,7 +101,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 	}
 	for _, g := range groups {
 		d.vigils[g] = &vigil{d: d, g: g, wake: make(chan struct{}, 1)}
-		d.movers[g] = newMover(m, host, g, moving, d.peers)
+		d.movers[g] = newMover(m, host, g, moving)
 	}
 	d.rebuilder = newRebuilder(m, host, moving)
 	return d, nil
@@ -127,7 +126,7 @@ func (d *driver) run() {
 		loops.Go(func() { b.run(d.ctx) })
 	}
 	loops.Go(func() { d.rebuilder.run(d.ctx) })
-	kept := newKeeper(d.m, d.host, d.moving, d.keeping)
+	kept := newKeeper(d.m, d.host, d.moving)
 	loops.Go(func() { kept.run(d.ctx) })
 	for _, g := range groups {
 		s := &sweeper{d: d, g: g}
@@ -140,7 +139,6 @@ func (d *driver) run() {
 	d.client.Close() // ends the calls on their way
 	d.moving.Close()
 	d.peers.close()
-	d.keeping.close()
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()

@@ -3,7 +3,6 @@ package gmanagers
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"splitkernel/gmanagers/client"
@@ -18,90 +17,36 @@ import (
 // keeperInterval is how often GSM's leader looks which volumes need something.
 const keeperInterval = 250 * time.Millisecond
 
-// keeper looks after copies of volumes and buffer caches while this process leads GSM: it performs what the pure package repair
-// decides. One goroutine owns it; the calls, at most repair.MaxCalls, have one each and hand their answers to it.
+// keeper looks after copies of volumes and buffer caches while this process leads GSM: it performs what the pure package repair decides.
+// Of calls at most repair.MaxCalls are under way.
 type keeper struct {
-	m      *Managers
-	host   *raftsm.Host
+	*leading[repair.Effect, wire.VolumeConfigRep]
 	client *client.Client
-	peers  *components
-	answer chan keeperAnswer
-
-	term    uint64
-	core    *repair.Keeper // nil while this process does not lead
-	effects []repair.Effect
-	queue   []repair.Effect // to be proposed
-	busy    bool            // a proposal is under way
-	calls   sync.WaitGroup
+	core   *repair.Keeper
 }
 
-// keeperAnswer is what came of effects: of one, or of those that were proposed together.
-type keeperAnswer struct {
-	core *repair.Keeper
-	e    []repair.Effect
-	rep  wire.VolumeConfigRep
-	errs []error // one for each
+func newKeeper(m *Managers, host *raftsm.Host, c *client.Client) *keeper {
+	v := &keeper{client: c}
+	v.leading = newLeading(m, host, wire.GSM, keeperInterval, gsm.MaxRepairs, v)
+	return v
 }
 
-func newKeeper(m *Managers, host *raftsm.Host, c *client.Client, peers *components) *keeper {
-	return &keeper{m: m, host: host, client: c, peers: peers, answer: make(chan keeperAnswer)}
+func (v *keeper) begin() ticker[repair.Effect] {
+	v.core = repair.New(ms(v.m.o.ReplaceAfterMS))
+	return v.core
 }
 
-// run looks after the volumes until ctx ends; then it waits for the calls.
-func (v *keeper) run(ctx context.Context) {
-	defer v.calls.Wait()
-	timer := time.NewTimer(keeperInterval)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case a := <-v.answer:
-			v.answered(ctx, a)
-		case <-timer.C:
-		}
-		v.step(ctx)
-		wait := keeperInterval
-		if v.core != nil {
-			if next, ok := v.core.Next(); ok {
-				wait = min(wait, max(0, next-v.m.now()))
-			}
-		}
-		timer.Reset(wait)
-	}
-}
+func (v *keeper) end() { v.core = nil }
 
-// step takes over which volumes need something now, and does what is due.
-func (v *keeper) step(ctx context.Context) {
-	leads := v.host.Leader(wire.GSM) == v.m.o.ID
-	v.m.mu.Lock()
-	v.m.lead(wire.GSM, leads)
-	term := v.m.terms[wire.GSM]
-	v.m.mu.Unlock()
-	if !leads || v.term != term {
-		v.core, v.queue, v.busy = nil, nil, false
-	}
-	if !leads {
-		return
-	}
-	if v.core == nil {
-		barrier, cancel := context.WithTimeout(ctx, barrierTimeout)
-		defer cancel()
-		if err := v.host.Read(barrier, wire.GSM, func(raftsm.State) {}); err != nil {
-			return // again, soon
-		}
-		v.core, v.term = repair.New(ms(v.m.o.ReplaceAfterMS)), term
-	}
+func (v *keeper) books(_ context.Context, out []repair.Effect) ([]repair.Effect, error) {
 	list, err := v.list()
 	if err != nil {
-		return // stopping
+		return nil, err
 	}
-	v.perform(ctx, v.core.Sync(v.m.now(), list, v.effects[:0]))
 	if len(list) == 0 {
 		v.peers.keep(nil)
 	}
-	v.perform(ctx, v.core.Tick(v.m.now(), v.effects[:0]))
-	v.commit(ctx)
+	return v.core.Sync(v.m.now(), list, out), nil
 }
 
 // list reads which volumes need something. The replicas of GMM and GPM here may lag: then it is seen later.
@@ -125,32 +70,8 @@ func (v *keeper) list() (list []repair.Volume, err error) {
 	})
 }
 
-// perform makes the calls that the core wants, and keeps for commit what it wants proposed.
-func (v *keeper) perform(ctx context.Context, effects []repair.Effect) {
-	v.effects = effects[:0]
-	for _, e := range effects {
-		if e.Kind == repair.Propose {
-			v.queue = append(v.queue, e)
-			continue
-		}
-		a := keeperAnswer{core: v.core, e: []repair.Effect{e}}
-		v.calls.Go(func() {
-			var err error
-			a.rep, err = v.call(ctx, &e)
-			a.errs = []error{err}
-			v.hand(ctx, a)
-		})
-	}
-}
+func (v *keeper) proposed(e *repair.Effect) bool { return e.Kind == repair.Propose }
 
-func (v *keeper) hand(ctx context.Context, a keeperAnswer) {
-	select {
-	case v.answer <- a:
-	case <-ctx.Done():
-	}
-}
-
-// call performs one effect.
 func (v *keeper) call(ctx context.Context, e *repair.Effect) (rep wire.VolumeConfigRep, err error) {
 	switch e.Kind {
 	case repair.Create:
@@ -165,46 +86,24 @@ func (v *keeper) call(ctx context.Context, e *repair.Effect) (rep wire.VolumeCon
 	return rep, err
 }
 
-// commit proposes what waits for it, unless a proposal is under way.
-func (v *keeper) commit(ctx context.Context) {
-	if v.busy || len(v.queue) == 0 {
-		return
+func (v *keeper) propose(ctx context.Context, effects []repair.Effect) []error {
+	changes := make([]repair.Change, 0, len(effects))
+	for _, e := range effects {
+		changes = append(changes, e.Change)
 	}
-	n := min(len(v.queue), gsm.MaxRepairs)
-	a := keeperAnswer{core: v.core, e: slices.Clone(v.queue[:n])}
-	v.queue = slices.Delete(v.queue, 0, n)
-	v.busy = true
-	v.calls.Go(func() {
-		changes := make([]repair.Change, 0, n)
-		for _, e := range a.e {
-			changes = append(changes, e.Change)
+	done, err := v.client.Repair(ctx, changes)
+	errs := slices.Repeat([]error{err}, len(effects))
+	for i := range min(len(done), len(errs)) {
+		if err == nil {
+			errs[i] = done[i].Err()
 		}
-		ctx, cancel := context.WithTimeout(ctx, endTimeout)
-		defer cancel()
-		done, err := v.client.Repair(ctx, changes)
-		for i := range a.e {
-			if err == nil && i < len(done) {
-				a.errs = append(a.errs, done[i].Err())
-			} else {
-				a.errs = append(a.errs, err)
-			}
-		}
-		v.hand(ctx, a)
-	})
+	}
+	return errs
 }
 
-// answered hands answers to the core that asked; those of an older term have nobody to hear them.
-func (v *keeper) answered(ctx context.Context, a keeperAnswer) {
-	if a.core != v.core || v.core == nil {
-		return
+func (v *keeper) answered(e *repair.Effect, rep wire.VolumeConfigRep, err error, out []repair.Effect) []repair.Effect {
+	if err != nil {
+		v.m.log.Debug("a repair does not go on for now", "volume", uint64(e.Volume), "step", e.Kind.String(), "change", e.Change.Verb.String(), "error", err.Error())
 	}
-	for i, e := range a.e {
-		if e.Kind == repair.Propose {
-			v.busy = false
-		}
-		if err := a.errs[i]; err != nil {
-			v.m.log.Debug("a repair does not go on for now", "volume", uint64(e.Volume), "step", e.Kind.String(), "change", e.Change.Verb.String(), "error", err.Error())
-		}
-		v.perform(ctx, v.core.Answered(v.m.now(), e.Volume, e.Call, a.rep, a.errs[i], v.effects[:0]))
-	}
+	return v.core.Answered(v.m.now(), e.Volume, e.Call, rep, err, out)
 }

@@ -58,6 +58,17 @@ func (v *Volume) in(state wire.ReplicaState) int {
 // Whole reports whether every copy that a volume is to have is there and no other is being made.
 func (v *Volume) Whole() bool { return v.BrokenMS == 0 && v.in(wire.ReplicaFilling) < 0 }
 
+// KeptWithout reports whether a volume has copies that are counted in quorums at others than an sComponent, and as many as a read asks for.
+func (v *Volume) KeptWithout(id wire.NodeID) bool {
+	n := 0
+	for _, r := range v.Replicas {
+		if r.Node != id && r.State != wire.ReplicaFilling {
+			n++
+		}
+	}
+	return n > 0 && n >= int(v.Copies.ReadQuorum)
+}
+
 // refreshStores brings the candidates that hold a volume in line with the books.
 func (s *State) refreshStores(v *Volume) {
 	for _, id := range v.Stores() {

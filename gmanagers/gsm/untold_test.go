@@ -1,6 +1,7 @@
 package gsm
 
 import (
+	"slices"
 	"testing"
 
 	"splitkernel/gmanagers/admission"
@@ -26,4 +27,25 @@ func TestAttemptsInVainAreNoEvents(t *testing.T) {
 		Events: func(s *State) *events.Log { return s.events },
 		Told:   []events.Kind{events.PlacedVolume, events.PlacedCache, events.Released},
 	})
+}
+
+// TestKeptWithout: what one copy holds is lost with it only if too few others are left to be read.
+func TestKeptWithout(t *testing.T) {
+	three := Volume{Copies: admission.Copies{Replicas: 3, WriteQuorum: 2, ReadQuorum: 2}, Replicas: []Replica{{Node: "s1"}, {Node: "s2"}, {Node: "s3"}}}
+	for i := range three.Replicas {
+		three.Replicas[i].State = wire.ReplicaInSync
+	}
+	joint := three
+	joint.Replicas = append(slices.Clone(three.Replicas), Replica{Node: "s4", State: wire.ReplicaFilling})
+	all := three
+	all.Copies.ReadQuorum = 3
+	for _, c := range []struct {
+		v    Volume
+		id   wire.NodeID
+		want bool
+	}{{three, "s2", true}, {joint, "s4", true}, {all, "s1", false}, {Volume{Storage: "s1"}, "s1", false}} {
+		if got := c.v.KeptWithout(c.id); got != c.want {
+			t.Errorf("%+v without %s: %v", c.v, c.id, got)
+		}
+	}
 }

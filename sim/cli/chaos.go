@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/netlayer/wire"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/launcher"
 	"splitkernel/sim/report"
@@ -57,12 +59,16 @@ type chaosRound struct {
 	Error   string   `json:"error,omitempty"`
 	Folder  string   `json:"folder,omitempty"` // report, logs and record; of a round that was ok it is deleted
 	Repeat  string   `json:"repeat,omitempty"`
+
+	happened []faults.Fault
+	roles    map[wire.NodeID]wire.Role // of the components of its cluster
 }
 
 // chaosReport is what chaos found.
 type chaosReport struct {
 	Faults     int            `json:"faults"`
 	ByKind     map[string]int `json:"faults_by_kind"`
+	ByTarget   map[string]int `json:"faults_by_target"` // "kill mcomponent": those that are of one component
 	Rounds     int            `json:"rounds"`
 	Seconds    float64        `json:"seconds"`
 	WrongPages uint64         `json:"wrong_pages"`
@@ -115,7 +121,7 @@ func (a *app) chaos(ctx context.Context, f *chaosFlags, workloads []string) erro
 	if err != nil {
 		return err
 	}
-	rep := chaosReport{ByKind: map[string]int{}, Failures: []chaosRound{}, Commit: commit()}
+	rep := chaosReport{ByKind: map[string]int{}, ByTarget: map[string]int{}, Failures: []chaosRound{}, Commit: commit()}
 	began, idle := time.Now(), 0
 	for rep.Faults < f.faults && (f.minutes == 0 || time.Since(began).Minutes() < f.minutes) {
 		r, sum, err := a.chaosRound(ctx, f, workloads[rep.Rounds%len(workloads)], rep.Rounds, filepath.Join(out, fmt.Sprintf("seed-%d", f.seed+uint64(rep.Rounds))))
@@ -127,13 +133,10 @@ func (a *app) chaos(ctx context.Context, f *chaosFlags, workloads []string) erro
 		if sum != nil {
 			rep.WrongPages += sum.Total.IntegrityErrors
 			rep.Lost += len(sum.Lost)
-			for _, x := range sum.Faults {
-				if x.State == report.FaultDone {
-					parsed, err := faults.Parse(x.Fault)
-					if err != nil {
-						return err
-					}
-					rep.ByKind[parsed.Kind.String()]++
+			for _, x := range r.happened {
+				rep.ByKind[x.Kind.String()]++
+				if role, ok := r.roles[x.Node.ID]; ok {
+					rep.ByTarget[x.Kind.String()+" "+role.String()]++
 				}
 			}
 		}
@@ -172,14 +175,14 @@ func (a *app) chaos(ctx context.Context, f *chaosFlags, workloads []string) erro
 func (r *chaosReport) table(w io.Writer) {
 	fmt.Fprintf(w, "faults\trounds\tseconds\twrong pages\tlost\thangs\tfailed rounds\n")
 	fmt.Fprintf(w, "%d\t%d\t%.0f\t%d\t%d\t%d\t%d\n\n", r.Faults, r.Rounds, r.Seconds, r.WrongPages, r.Lost, r.Hangs, len(r.Failures))
-	fmt.Fprintln(w, "fault\ttimes")
-	kinds := make([]string, 0, len(r.ByKind))
-	for k := range r.ByKind {
-		kinds = append(kinds, k)
-	}
-	slices.Sort(kinds)
-	for _, k := range kinds {
-		fmt.Fprintf(w, "%s\t%d\n", k, r.ByKind[k])
+	for _, x := range []struct {
+		name   string
+		counts map[string]int
+	}{{"fault", r.ByKind}, {"of which", r.ByTarget}} {
+		fmt.Fprintf(w, "%s\ttimes\n", x.name)
+		for _, k := range slices.Sorted(maps.Keys(x.counts)) {
+			fmt.Fprintf(w, "%s\t%d\n", k, x.counts[k])
+		}
 	}
 }
 
@@ -192,8 +195,7 @@ func (a *app) chaosRound(ctx context.Context, f *chaosFlags, workload string, no
 	if err != nil {
 		return nil, nil, err
 	}
-	p, chance := promiseOf(c), rand.New(rand.NewPCG(seed, 0x6368616f73))
-	p.Outlives = w.Outlives()
+	p, chance := promiseTo(w, c), rand.New(rand.NewPCG(seed, 0x6368616f73))
 	for _, x := range faults.Draw(chance, &p, chaosLeast+chance.IntN(chaosMost-chaosLeast+1)) {
 		rf.faults = append(rf.faults, x.String())
 	}
@@ -204,6 +206,10 @@ func (a *app) chaosRound(ctx context.Context, f *chaosFlags, workload string, no
 		return nil, nil, err
 	}
 	r := &chaosRound{Round: no, Seed: seed, Faults: w.Faults, Outcome: chaosOK, Folder: rf.out, Repeat: rf.again(workload)}
+	r.roles = map[wire.NodeID]wire.Role{}
+	for _, n := range p.Nodes {
+		r.roles[n.ID] = n.Role
+	}
 	began := time.Now()
 	sum, err := a.chaosRun(ctx, rf, c, w, f.patience, r)
 	r.Seconds = time.Since(began).Seconds()
@@ -212,9 +218,15 @@ func (a *app) chaosRound(ctx context.Context, f *chaosFlags, workload string, no
 	}
 	if sum != nil {
 		for _, x := range sum.Faults {
-			if x.State == report.FaultDone {
-				r.Done++
+			if x.State != report.FaultDone {
+				continue
 			}
+			f, err := faults.Parse(x.Fault)
+			if err != nil {
+				return nil, nil, err
+			}
+			r.Done++
+			r.happened = append(r.happened, f)
 		}
 	}
 	switch {
@@ -295,24 +307,26 @@ func (a *app) booksAgree(ctx context.Context, name string, t *target) error {
 	}
 	tick := time.NewTicker(booksPause)
 	defer tick.Stop()
+	var differ []string // when the books were read last
 	for {
 		st, err := launcher.Find(name)
 		if err != nil {
 			return err
 		}
 		rep, err := a.audit(ctx, st)
-		if err == nil && len(rep.Differences) == 0 {
-			return nil
+		if err == nil {
+			if differ = differ[:0]; len(rep.Differences) == 0 {
+				return nil
+			}
+			for _, d := range rep.Differences {
+				differ = append(differ, fmt.Sprintf("%s, process %d: %s", d.Where, d.PID, d.Text))
+			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if err == nil {
-				var all []string
-				for _, d := range rep.Differences {
-					all = append(all, fmt.Sprintf("%s, process %d: %s", d.Where, d.PID, d.Text))
-				}
-				err = errors.New(strings.Join(all, "\n"))
+			if len(differ) > 0 { // reading them once more was cut off
+				err = errors.New(strings.Join(differ, "\n"))
 			}
 			return fmt.Errorf("after %v the books still differ: %w", booksPatience, err)
 		}

@@ -51,15 +51,7 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 	if err := errors.Join(faults.CheckList(label+": faults", all[:own], nodes), faults.CheckList("--fault", all[own:], nodes)); err != nil {
 		return usage("%w", err)
 	}
-	p := promiseOf(c)
-	p.Known = true
-	for i := range w.Vnodes {
-		if v := &w.Vnodes[i]; !v.Goes() {
-			p.Ends = append(p.Ends, v.Name)
-		}
-	}
-	p.Outlives = w.Outlives()
-	p.Survives = survives(w)
+	p := promiseTo(w, c)
 	breaches := p.Breaches(all)
 	var said []string
 	for _, b := range breaches {
@@ -88,6 +80,19 @@ func survives(w *configs.Workload) int {
 		least = min(least, named)
 	}
 	return least
+}
+
+// promiseTo is what a workload on a cluster outlives.
+func promiseTo(w *configs.Workload, c *configs.Cluster) faults.Promise {
+	p := promiseOf(c)
+	p.Known = true
+	for i := range w.Vnodes {
+		if v := &w.Vnodes[i]; !v.Goes() {
+			p.Ends = append(p.Ends, v.Name)
+		}
+	}
+	p.Outlives, p.Survives = w.Outlives(), survives(w)
+	return p
 }
 
 // promiseOf is what a cluster outlives.

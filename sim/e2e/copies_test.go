@@ -35,6 +35,9 @@ func TestCopiesOfAVolume(t *testing.T) {
 		s := c.run(failing(t, text, sentences...), c.strikes)
 		ok(t, s)
 		happened(t, s, len(sentences))
+		if len(s.Lost) > 0 {
+			t.Errorf("%s: what others have is said to be lost: %q", write, s.Lost)
+		}
 		if got := fmt.Sprintf("%+v", logical(s.Total)); got != calm {
 			t.Errorf("%s: counters differ from an undisturbed run:\n%s\n%s", write, got, calm)
 		}

@@ -45,8 +45,18 @@ func (p *Promise) stores(f Fault, later []Fault) []Who {
 			return f.Link.B
 		}
 	case !storage(one):
-	case f.Kind == CorruptBlock, f.Kind == Kill && !p.back(f, later), f.Kind == Pause && p.silent(f.For):
+	case f.Kind == CorruptBlock, f.Kind == DiskFull, f.Kind == Kill && !p.back(f, later), f.Kind == Pause && p.silent(f.For):
 		return one
 	}
 	return nil
+}
+
+// refuses reports whether a full disk of a list comes to whoever writes as an error, because too few other copies take what it does not.
+func (p *Promise) refuses(list []Fault) bool {
+	for i, f := range list {
+		if f.Kind == DiskFull && !p.outlived(list, i) {
+			return true
+		}
+	}
+	return false
 }

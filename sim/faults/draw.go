@@ -28,7 +28,7 @@ func Draw(chance *rand.Rand, p *Promise, n int) (list []Fault) {
 			f := p.draw(chance)
 			at, _ := slices.BinarySearchFunc(list, f, func(a, b Fault) int { return int(a.At.Share) - int(b.At.Share) })
 			with := slices.Insert(slices.Clone(list), at, f)
-			if Check(f, p.Nodes) == nil && len(p.Breaches(with)) == 0 {
+			if Check(f, p.Nodes) == nil && len(p.Breaches(with)) == 0 && !p.refuses(with) {
 				list = with
 				break
 			}
@@ -37,20 +37,46 @@ func Draw(chance *rand.Rand, p *Promise, n int) (list []Fault) {
 	return list
 }
 
-// draw draws a fault, whether the promise is kept through it or not.
-func (p *Promise) draw(chance *rand.Rand) Fault {
-	kinds := []Kind{Kill, Restart, Pause, Partition, Delay, Lose, Duplicate, Reorder}
-	storage := len(ofRole(p.Nodes, wire.RoleStorage)) > 0
-	if storage {
-		kinds = append(kinds, SlowDisk, CorruptBlock)
+// drawn is how often each kind comes, of all: what ends somebody as often as everything else, for that is what copies and checkpoints are for. The
+// last three need an sComponent, the last one copies of volumes: without, it is an error to whoever writes.
+var drawn = []struct {
+	kind  Kind
+	share int
+}{
+	{Kill, 6}, {Restart, 3}, {Pause, 4}, {Partition, 3}, {Delay, 2}, {Lose, 2}, {Duplicate, 1}, {Reorder, 1}, {SlowDisk, 2}, {CorruptBlock, 2}, {DiskFull, 1},
+}
+
+// drawKind draws what happens.
+func (p *Promise) drawKind(chance *rand.Rand) Kind {
+	list := drawn
+	switch {
+	case len(ofRole(p.Nodes, wire.RoleStorage)) == 0:
+		list = drawn[:8]
+	case p.Survives == 0:
+		list = drawn[:10]
 	}
-	f := Fault{Kind: kinds[chance.IntN(len(kinds))]}
+	all := 0
+	for _, d := range list {
+		all += d.share
+	}
+	n := chance.IntN(all)
+	for _, d := range list {
+		if n -= d.share; n < 0 {
+			return d.kind
+		}
+	}
+	panic("faults: shares do not add up")
+}
+
+// draw draws a fault, whether the promise is kept or not.
+func (p *Promise) draw(chance *rand.Rand) Fault {
+	f := Fault{Kind: p.drawKind(chance)}
 	f.At = Moment{Share: drawFrom + Share(chance.Uint32N(uint32(drawTo-drawFrom)))/100*100, Progress: true, Given: true}
 	long := func(most time.Duration) time.Duration {
 		d := drawMin + time.Duration(chance.Int64N(int64(max(most-drawMin, 1))))
 		return max(d.Round(time.Millisecond), drawMin)
 	}
-	one := func() Who { return Who{ID: p.Nodes[chance.IntN(len(p.Nodes))].ID} }
+	one := func() Who { return p.drawNode(chance) }
 	short := long(p.Lease / 4)
 	switch f.Kind {
 	case Kill:
@@ -72,6 +98,8 @@ func (p *Promise) draw(chance *rand.Rand) Fault {
 		}
 	case CorruptBlock:
 		f.Node = p.drawOf(chance, wire.RoleStorage)
+	case DiskFull:
+		f.Node, f.For = p.drawOf(chance, wire.RoleStorage), short
 	default:
 		f.For = short
 		p.drawLink(chance, &f)
@@ -87,6 +115,17 @@ func (p *Promise) draw(chance *rand.Rand) Fault {
 		}
 	}
 	return f
+}
+
+// drawNode draws a component: first its role, so that three of one are not hit less often than thirteen of another.
+func (p *Promise) drawNode(chance *rand.Rand) Who {
+	var roles []wire.Role
+	for _, n := range p.Nodes {
+		if !slices.Contains(roles, n.Role) {
+			roles = append(roles, n.Role)
+		}
+	}
+	return p.drawOf(chance, roles[chance.IntN(len(roles))])
 }
 
 func (p *Promise) drawOf(chance *rand.Rand, r wire.Role) Who {

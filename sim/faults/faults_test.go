@@ -411,6 +411,11 @@ func TestCopiesKeepThePromise(t *testing.T) {
 		{1, []string{"at 30% pause m1 for 10s"}, nil},
 		{0, []string{"at 30% pause m1 for 10s"}, []int{0}},
 		{1, []string{"at 30% kill p1"}, []int{0}},
+		{1, []string{"at 10% kill g1", "at 30% kill m1"}, []int{1}}, // the only manager
+		{1, []string{"at 30% kill m1 for 1s", "at 80% kill g1"}, []int{0}},
+		{1, []string{"at 10% kill g1", "at 20% restart g1", "at 30% kill m1"}, nil},
+		{1, []string{"at 10% kill g1 for 3s", "at 30% kill m1"}, nil},
+		{1, []string{"at 10% kill g1", "at 30% pause m1 for 1s"}, nil},
 	} {
 		p := Promise{Lease: 2 * time.Second, Patience: 20 * time.Second, CallTimeout: 5 * time.Second, Nodes: nodes, Outlives: c.outlives}
 		list, errs := ParseList("faults", c.list)

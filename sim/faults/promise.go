@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,12 +60,47 @@ func (b Breach) String() string { return fmt.Sprintf("%q: %s", b.Fault.String(),
 
 // Breaches are the faults of a list that break the promise.
 func (p *Promise) Breaches(list []Fault) (out []Breach) {
+	unled := p.unled(list)
 	for i, f := range list {
-		if cost := p.cost(f, list, i); cost != "" && !p.outlived(list, i) {
+		cost := p.cost(f, list, i)
+		if cost != "" && p.outlived(list, i) {
+			cost = ""
+		}
+		if cost == "" && unled >= 0 && p.needsManagers(f) {
+			cost = fmt.Sprintf("nobody says who goes on with what %v had: %q leaves no majority of the managers for good", f.Node, list[unled].String())
+		}
+		if cost != "" {
 			out = append(out, Breach{i, f, cost})
 		}
 	}
 	return out
+}
+
+// unled is the fault of a list, of whatever moment, after which no majority of the managers is left and none comes back, or -1.
+func (p *Promise) unled(list []Fault) int {
+	managers, gone := len(ofRole(p.Nodes, wire.RoleManager)), map[Who]bool{}
+	for i, f := range list {
+		if role, _ := f.Node.role(p.Nodes); role != wire.RoleManager || f.Kind != Kill || f.For > 0 {
+			continue
+		}
+		again := func(g Fault) bool { return g.Kind == Restart && g.Node == f.Node && f.Node.ID != "" }
+		if slices.ContainsFunc(list[i+1:], again) {
+			continue
+		}
+		if gone[f.Node] = true; 2*(managers-len(gone)) <= managers {
+			return i
+		}
+	}
+	return -1
+}
+
+// needsManagers reports whether a fault takes what others can go on with only when the managers have said so.
+func (p *Promise) needsManagers(f Fault) bool {
+	role, _ := f.Node.role(p.Nodes)
+	if role != wire.RoleMemory && role != wire.RoleCompute {
+		return false
+	}
+	return f.Kind == Kill || f.Kind == Restart || f.Kind == Pause && p.silent(f.For)
 }
 
 // Restores is after how long copies that were lost with an mComponent are counted as made again, when two are to die one after the other.
@@ -105,6 +141,18 @@ func (p *Promise) memory(f Fault, all []Fault, at int) string {
 	return ""
 }
 
+// lastOf reports whether nobody of the role of whom a fault kills for good is left but those that others of the list kill, too.
+func (p *Promise) lastOf(f Fault, all []Fault, at int) bool {
+	role, _ := f.Node.role(p.Nodes)
+	gone := map[Who]bool{f.Node: true}
+	for _, g := range all[:at] {
+		if r, _ := g.Node.role(p.Nodes); r == role && g.Kind == Kill && g.For == 0 {
+			gone[g.Node] = true
+		}
+	}
+	return f.For == 0 && len(gone) >= len(ofRole(p.Nodes, role))
+}
+
 // cost says what the fault of a number in a list costs, or nothing.
 func (p *Promise) cost(f Fault, all []Fault, i int) string {
 	later := all[i+1:]
@@ -115,7 +163,10 @@ func (p *Promise) cost(f Fault, all []Fault, i int) string {
 		case wire.RoleMemory:
 			return p.memory(f, all, i)
 		case wire.RoleCompute:
-			return p.computeCost(f.Node, "")
+			if cost := p.computeCost(f.Node, ""); cost != "" || f.Kind == Restart || !p.lastOf(f, all, i) {
+				return cost
+			}
+			return fmt.Sprintf("%v is the last pComponent that is left", f.Node)
 		case wire.RoleStorage:
 			if f.Kind == Kill && !p.back(f, later) {
 				return fmt.Sprintf("the volumes of %v are out of reach until it is started again, which must be within %v: no volume has a copy elsewhere", f.Node, Duration(p.Patience))

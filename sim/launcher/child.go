@@ -37,7 +37,9 @@ type child struct {
 	ready chan struct{} // closed when the node reported that it serves
 	done  chan struct{} // closed when the process has ended and err is set
 
-	quiet bool // under Cluster.mu: its end is no death, for it joins or leaves
+	// Under Cluster.mu.
+	quiet  bool // its end is no death, for it joins or leaves
+	killed bool // by us: who is started again at once is another child, and this one may not have been taken down yet
 
 	metrics string // set before ready is closed
 	failure string // what the node itself said before it ended; read after done

@@ -386,8 +386,23 @@ func (c *Cluster) corrupt(ctx context.Context, s *struck) error {
 		return err
 	}
 	s.What = fmt.Sprintf("a byte of block %d of volume %d at %s was changed", rep.Block, rep.Volume, f.Node.ID)
-	s.Lost = []string{fmt.Sprintf("block %d of volume %d at %s", rep.Block, rep.Volume, f.Node.ID)}
+	if !c.elsewhere(ctx, rep.Volume, f.Node.ID) {
+		s.Lost = []string{fmt.Sprintf("block %d of volume %d at %s", rep.Block, rep.Volume, f.Node.ID)}
+	}
 	return nil
+}
+
+// elsewhere asks GSM whether a volume has another copy than that at a node. It knows of none if GSM does not answer.
+func (c *Cluster) elsewhere(ctx context.Context, id wire.VolumeID, node wire.NodeID) bool {
+	gm, err := c.managersClient()
+	if err != nil {
+		return false
+	}
+	defer gm.Close()
+	ctx, cancel := context.WithTimeout(ctx, faultTimeout)
+	defer cancel()
+	v, _, err := gm.Volume(ctx, id)
+	return err == nil && v.KeptWithout(node)
 }
 
 // tell sends a control message to a node as a client of the cluster.

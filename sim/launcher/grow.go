@@ -142,7 +142,6 @@ func (c *Cluster) forget(id string) error {
 	c.cluster = c.cluster.WithoutNode(id)
 	delete(c.children, id)
 	delete(c.addrs, id)
-	delete(c.killed, id)
 	c.mu.Unlock()
 	err := errors.Join(os.RemoveAll(c.dataPath(id)), os.RemoveAll(c.configPath(id)))
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {

@@ -86,7 +86,6 @@ type Cluster struct {
 	addrs    map[string]string // by node id
 	used     map[string]bool   // ids of all nodes that there ever were
 	children map[string]*child
-	killed   map[string]bool
 	stopping bool
 	restarts int
 	replicas uint64 // the last Raft node id that a manager got; 0: those of the start
@@ -122,7 +121,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	c := &Cluster{
 		opts: opts, id: newClusterID(opts.Cluster.Name), runtime: dir, cluster: opts.Cluster, addrs: map[string]string{},
 		deaths: make(chan Death, maxDeaths), changing: make(chan struct{}, 1), quit: make(chan struct{}), striking: make(chan struct{}, 1),
-		used: map[string]bool{}, children: map[string]*child{}, killed: map[string]bool{},
+		used: map[string]bool{}, children: map[string]*child{},
 	}
 	c.life, c.endLife = context.WithCancel(context.Background())
 	for _, n := range opts.Cluster.Nodes {
@@ -242,7 +241,7 @@ func (c *Cluster) child(id string) *child {
 // ended is called once by the watcher of every child.
 func (c *Cluster) ended(ch *child) {
 	c.mu.Lock()
-	stopping, killed := c.stopping || ch.quiet, c.killed[ch.node.ID]
+	stopping, killed := c.stopping || ch.quiet, ch.killed
 	c.mu.Unlock()
 	if stopping {
 		return
@@ -311,7 +310,7 @@ func (c *Cluster) Kill(id string) error {
 		return fmt.Errorf("kill node %s: no such node", id)
 	}
 	c.mu.Lock()
-	c.killed[id] = true
+	ch.killed = true
 	c.mu.Unlock()
 	ch.signal(syscall.SIGKILL)
 	<-ch.done
@@ -354,7 +353,6 @@ func (c *Cluster) startAgain(ctx context.Context, id string, change func(*node.C
 		listener.Close()
 		return fmt.Errorf("restart node %s: the cluster is being stopped", id)
 	}
-	delete(c.killed, id)
 	ch, err := c.spawn(old.node, listener)
 	if err == nil {
 		c.children[id] = ch

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -474,6 +475,22 @@ func TestUnexpectedDeathIsReported(t *testing.T) {
 	}
 	stop(t, cl)
 	empty(t, dir)
+}
+
+// TestAKilledNodeIsNotSaidToHaveDied: whoever is killed by us and started again at once is told of as killed, however late its end is taken down.
+func TestAKilledNodeIsNotSaidToHaveDied(t *testing.T) {
+	c := &Cluster{children: map[string]*child{}, deaths: make(chan Death, 1), opts: Options{Log: slog.New(slog.DiscardHandler)}}
+	first := exec.Command("true")
+	if err := first.Run(); err != nil {
+		t.Fatal(err)
+	}
+	old := &child{cmd: first, killed: true}
+	old.node.ID = "s1"
+	c.children["s1"] = &child{node: old.node} // it has been started again
+	c.ended(old)
+	if d := <-c.deaths; d.ID != "s1" || !d.Killed {
+		t.Errorf("%+v, want s1 killed by us", d)
+	}
 }
 
 func TestStuckChildIsKilled(t *testing.T) {

@@ -706,15 +706,19 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	try := func(what string, err error) bool {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			r.warn("%s: %v", what, err)
 		}
-		return err == nil && ctx.Err() == nil
+		return err == nil
 	}
 	r.relocate(ctx)
+	silent := map[wire.NodeID]bool{}
 	for _, v := range vnodes {
 		for i := range v.volumes {
-			err := r.deleteVolume(ctx, &v.volumes[i])
+			err := r.deleteVolume(ctx, &v.volumes[i], silent)
 			if !errors.Is(err, wire.ErrNotFound) && !try("delete volume "+v.names[i], err) {
 				return
 			}
@@ -731,10 +735,10 @@ func (r *controller) giveBack(ctx context.Context, vnodes []*vnode) {
 }
 
 // deleteVolume deletes a volume, after it if it has moved: the managers may learn of that a little later. A sComponent that does
-// not have it is believed only if GSM has it there, too, or not at all: else it would stay where it went.
-func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) error {
+// not have it is believed only if GSM has it there, too, or not at all: else it would stay where it went. silent is of deleteCopies.
+func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume, silent map[wire.NodeID]bool) error {
 	if v.Copies.Replicated() {
-		return r.deleteCopies(ctx, v)
+		return r.deleteCopies(ctx, v, silent)
 	}
 	for {
 		err := r.peer(netlayer.Addr(v.StorageAddr)).Control(ctx, wire.OpVolumeDelete, v.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: v.Epoch}, nil)
@@ -761,23 +765,34 @@ func (r *controller) deleteVolume(ctx context.Context, v *admission.Volume) erro
 }
 
 // deleteCopies deletes a volume at every sComponent that has a copy by the books. One that does not answer drops its copy when it is back
-// and is asked what it holds.
-func (r *controller) deleteCopies(ctx context.Context, v *admission.Volume) error {
+// and is asked what it holds: it is silent, and not waited for again, for the time is short in which everything must be given back.
+func (r *controller) deleteCopies(ctx context.Context, v *admission.Volume, silent map[wire.NodeID]bool) error {
 	now, err := r.gm.VolumeNow(ctx, v.Volume)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, at := range now.Places() {
-		err := r.peer(netlayer.Addr(at.Addr)).Control(ctx, wire.OpVolumeDelete, now.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: now.Epoch}, nil)
+		if silent[at.Node] {
+			continue
+		}
+		once, cancel := context.WithTimeout(ctx, deleteTimeout)
+		err := r.peer(netlayer.Addr(at.Addr)).Control(once, wire.OpVolumeDelete, now.Epoch, &wire.VolumeRef{Volume: v.Volume, Epoch: now.Epoch}, nil)
+		cancel()
 		switch wire.KindOf(err) {
-		case wire.KindNone, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout:
+		case wire.KindNone, wire.KindNotFound:
+		case wire.KindUnavailable, wire.KindTimeout:
+			silent[at.Node] = true
 		default:
 			errs = append(errs, fmt.Errorf("at %s: %w", at.Node, err))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// deleteTimeout is how long an sComponent may take to delete a copy before it is left to drop it by itself. With three copies of which one is
+// silent, the rest of CleanupTimeout is for everything else.
+const deleteTimeout = 2 * time.Second
 
 // relocatePause is the pause before the managers are asked again where a volume went.
 const relocatePause = 50 * time.Millisecond

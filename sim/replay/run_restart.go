@@ -77,16 +77,21 @@ func current(es []membership.Status, p *gpm.Process) bool {
 	return false
 }
 
-// startAnew starts a process that its pComponent does not know: it was lost before it began, and there is no checkpoint.
+// startAnew starts a process that its pComponent does not know: it was lost before it began, and there is no checkpoint. One that was
+// seen at work has one, and is brought back by the managers; they may not have heard yet that its pComponent ended and is back already.
 func (r *controller) startAnew(ctx context.Context, v *vnode) {
+	if v.status.Done > 0 || v.restoredAt > 0 || time.Since(v.seen) < silence {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	ps, err := r.gm.Processes(ctx)
-	if err != nil {
+	es, merr := r.gm.Members(ctx, wire.GPM)
+	if err != nil || merr != nil {
 		return
 	}
 	for _, p := range ps {
-		if p.PID != v.spec.PID || p.Restarting || p.Epoch != v.place.Epoch || p.Node != v.place.Node {
+		if p.PID != v.spec.PID || p.Restarting || p.Epoch != v.place.Epoch || p.Node != v.place.Node || !current(es, &p) {
 			continue
 		}
 		at, err := StartAt(ctx, r.gm, r.peer, v.spec, v.place)

@@ -42,7 +42,11 @@ func (c *Cluster) Happen(f faults.Fault, nodes []faults.Node, chance *rand.Rand)
 		if err != nil {
 			return "", nil, err
 		}
-		return fmt.Sprintf("a byte of block %d of volume %d at %s was changed", block, v, id), []string{fmt.Sprintf("block %d of volume %d at %s", block, v, id)}, nil
+		var lost []string
+		if vs := c.gm.gsm.Volumes(v); len(vs) != 1 || !vs[0].KeptWithout(id) {
+			lost = []string{fmt.Sprintf("block %d of volume %d at %s", block, v, id)}
+		}
+		return fmt.Sprintf("a byte of block %d of volume %d at %s was changed", block, v, id), lost, nil
 	}
 	var pairs [][2]wire.NodeID
 	for _, p := range f.Pairs(nodes) {

@@ -7,7 +7,6 @@ import (
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
 	"splitkernel/netlayer/wire"
-	"splitkernel/sim/vtime"
 )
 
 // componentPatience bounds a call of a manager to a component, as live.
@@ -15,16 +14,16 @@ const componentPatience = 5 * time.Second
 
 // mover looks after the moves of one group while its leader leads: it performs what the core decides, as live.
 type mover struct {
-	g *managers
-	k wire.Manager
-
+	*leading[moves.Effect, moveAnswer]
+	k      wire.Manager
 	core   *moves.Mover // nil before the first move
 	listed []moves.Listed
-	queue  []moves.Effect // to be proposed, of core
-	busy   bool           // a proposal is under way
-	woken  bool
-	timer  vtime.Timer
-	step   vtime.Kind
+}
+
+// moveAnswer is what a call answers.
+type moveAnswer struct {
+	rep  wire.MoveStatusRep
+	held moves.Held // of Look
 }
 
 // giver is a component that gives things away, as managers call it.
@@ -37,135 +36,88 @@ type giver interface {
 }
 
 func (g *managers) newMover(k wire.Manager) *mover {
-	v := &mover{g: g, k: k}
-	v.step = g.c.clock.Handle("a look at the moves of "+k.String(), func(uint32) {
-		v.woken = false
-		v.look()
-	})
+	v := &mover{k: k}
+	v.leading = newLeading(g, "a look at the moves of "+k.String(), movelist.MaxBatch, false, v)
 	return v
 }
 
-// wake has it look at its list at this moment, after what is being done.
-func (v *mover) wake() {
-	if v.woken || v.core == nil && len(v.g.state(v.k).Moves().Moves()) == 0 {
-		return
+func (v *mover) list() []movelist.Move { return v.g.state(v.k).Moves().Moves() }
+
+func (v *mover) stirred() bool { return v.core != nil || len(v.list()) > 0 }
+
+func (v *mover) end() { v.core, v.listed = nil, nil }
+
+func (v *mover) books(now time.Duration) (ticker[moves.Effect], []moves.Effect, bool) {
+	list := v.list()
+	if len(list) == 0 {
+		return nil, nil, false
 	}
-	v.woken = true
-	v.g.c.clock.Cancel(v.timer)
-	v.g.c.clock.After(0, v.step, 0)
-}
-
-// depose ends what the leader of before did: another begins anew with what is in the list.
-func (v *mover) depose() {
-	v.core, v.listed, v.queue, v.busy = nil, nil, nil, false
-	v.wake()
-}
-
-// look takes over the list as it is now and does what is due.
-func (v *mover) look() {
-	g, now := v.g, v.g.c.clock.Now()
 	if v.core == nil {
 		v.core = moves.New()
 	}
-	list := g.state(v.k).Moves().Moves()
-	var listed []moves.Listed
-	if len(list) > 0 {
-		listed = movelist.Listed(list, g.state(v.k).Entries(), g.gmm.Entries())
+	listed := movelist.Listed(list, v.g.state(v.k).Entries(), v.g.gmm.Entries())
+	if slices.Equal(listed, v.listed) {
+		return v.core, nil, true
 	}
-	if !slices.Equal(listed, v.listed) {
-		v.listed = listed
-		v.perform(v.core.Sync(now, listed, nil))
-	}
-	v.perform(v.core.Tick(now, nil))
-	v.commit()
-	if len(list) == 0 { // the next begins anew
-		v.core, v.queue, v.busy = nil, nil, false
-		return
-	}
-	if next, ok := v.core.Next(); ok && !v.woken {
-		g.c.clock.Cancel(v.timer)
-		v.timer = g.c.clock.Timer(max(next, now), v.step, 0)
-	}
+	v.listed = listed
+	return v.core, v.core.Sync(now, listed, nil), true
 }
 
-// perform makes the calls that the core wants, and keeps for commit what it wants proposed.
-func (v *mover) perform(effects []moves.Effect) {
-	core, c := v.core, v.g.c
-	for _, e := range effects {
-		if e.Kind == moves.Propose || e.Kind == moves.Drop {
-			v.queue = append(v.queue, e)
-			continue
-		}
-		answered := func(rep wire.MoveStatusRep, err error) {
-			if v.core == core {
-				v.perform(core.Answered(c.clock.Now(), e.Move, e.Call, rep, err, nil))
-				v.wake()
+func (v *mover) proposed(e *moves.Effect) bool {
+	return e.Kind == moves.Propose || e.Kind == moves.Drop
+}
+
+func (v *mover) call(e *moves.Effect, done func(moveAnswer, error)) {
+	c := v.g.c
+	from, to := v.g.leader, c.node(e.Node)
+	at := c.nodes[to].(giver) // managers do not move
+	ended := func(_ struct{}, err error) { done(moveAnswer{}, err) }
+	told := func(rep wire.MoveStatusRep, err error) { done(moveAnswer{rep: rep}, err) }
+	switch e.Kind {
+	case moves.Start:
+		timed(c, wire.OpMoveStart, from, to, componentPatience, e.Req, func(q wire.MoveReq, done func(struct{}, error)) { done(struct{}{}, at.moveStart(q)) }, ended)
+	case moves.Poll:
+		timed(c, wire.OpMoveStatus, from, to, componentPatience, wire.MoveRef{Move: e.Move}, func(q wire.MoveRef, done func(wire.MoveStatusRep, error)) { done(at.moveStatus(q)) }, told)
+	case moves.Forget:
+		timed(c, wire.OpMoveForget, from, to, componentPatience, wire.MoveRef{Move: e.Move}, func(q wire.MoveRef, done func(struct{}, error)) { done(struct{}{}, at.moveForget(q)) }, ended)
+	case moves.Adopt:
+		timed(c, wire.OpMoveAdopt, from, to, componentPatience, e.Req, func(q wire.MoveReq, done func(wire.MoveStatusRep, error)) {
+			m, ok := at.(*memory)
+			if !ok {
+				done(wire.MoveStatusRep{}, wire.Errorf(wire.KindBadRequest, "%s adopts nothing", e.Node))
+				return
 			}
-		}
-		from, to := v.g.leader, c.node(e.Node)
-		at := c.nodes[to].(giver) // managers do not move
-		switch e.Kind {
-		case moves.Start:
-			timed(c, wire.OpMoveStart, from, to, componentPatience, e.Req, func(q wire.MoveReq, done func(struct{}, error)) { done(struct{}{}, at.moveStart(q)) },
-				func(_ struct{}, err error) { answered(wire.MoveStatusRep{}, err) })
-		case moves.Poll:
-			timed(c, wire.OpMoveStatus, from, to, componentPatience, wire.MoveRef{Move: e.Move}, func(q wire.MoveRef, done func(wire.MoveStatusRep, error)) { done(at.moveStatus(q)) }, answered)
-		case moves.Forget:
-			timed(c, wire.OpMoveForget, from, to, componentPatience, wire.MoveRef{Move: e.Move}, func(q wire.MoveRef, done func(struct{}, error)) { done(struct{}{}, at.moveForget(q)) },
-				func(_ struct{}, err error) { answered(wire.MoveStatusRep{}, err) })
-		case moves.Adopt:
-			timed(c, wire.OpMoveAdopt, from, to, componentPatience, e.Req, func(q wire.MoveReq, done func(wire.MoveStatusRep, error)) {
-				m, ok := at.(*memory)
-				if !ok {
-					done(wire.MoveStatusRep{}, wire.Errorf(wire.KindBadRequest, "%s adopts nothing", e.Node))
-					return
-				}
-				m.adopt(q, done)
-			}, answered)
-		case moves.Look:
-			timed(c, wire.OpHoldings, from, to, componentPatience, wire.HoldingsReq{From: moves.PlaceOf(e.Req), Limit: 1}, func(q wire.HoldingsReq, done func(wire.HoldingsRep, error)) {
-				all := at.holdings()
-				page, next := all.Page(q.From, q.Limit)
-				done(wire.HoldingsRep{Node: e.Node, Role: c.o.Nodes[to].Role, Epoch: at.member(), Holds: page, Next: next}, nil)
-			}, func(rep wire.HoldingsRep, err error) {
-				held := moves.HeldOf(e.Req, rep.Holds)
-				held.Member = rep.Epoch
-				if v.core == core {
-					v.perform(core.Seen(c.clock.Now(), e.Move, e.Call, held, err, nil))
-					v.wake()
-				}
-			})
-		}
+			m.adopt(q, done)
+		}, told)
+	case moves.Look:
+		timed(c, wire.OpHoldings, from, to, componentPatience, wire.HoldingsReq{From: moves.PlaceOf(e.Req), Limit: 1}, func(q wire.HoldingsReq, done func(wire.HoldingsRep, error)) {
+			all := at.holdings()
+			page, next := all.Page(q.From, q.Limit)
+			done(wire.HoldingsRep{Node: e.Node, Role: c.o.Nodes[to].Role, Epoch: at.member(), Holds: page, Next: next}, nil)
+		}, func(rep wire.HoldingsRep, err error) {
+			held := moves.HeldOf(e.Req, rep.Holds)
+			held.Member = rep.Epoch
+			done(moveAnswer{held: held}, err)
+		})
 	}
 }
 
-// commit proposes what waits for it, unless a proposal is under way.
-func (v *mover) commit() {
-	if v.busy || len(v.queue) == 0 {
-		return
-	}
-	n := min(len(v.queue), movelist.MaxBatch)
-	proposed := slices.Clone(v.queue[:n])
-	v.queue = slices.Delete(v.queue, 0, n)
-	v.busy = true
+func (v *mover) propose(effects []moves.Effect, done func([]error)) {
 	var ends []moves.End
 	var drops []uint64
-	for _, e := range proposed {
-		if e.Kind == moves.Propose {
+	for i := range effects {
+		if e := &effects[i]; e.Kind == moves.Propose {
 			ends = append(ends, e.End)
 		} else {
 			drops = append(drops, e.Move.No)
 		}
 	}
-	core := v.core
-	v.g.end(v.k, ends, drops, func(err error) {
-		if v.core != core {
-			return
-		}
-		v.busy = false
-		for _, e := range proposed {
-			v.perform(core.Answered(v.g.c.clock.Now(), e.Move, e.Call, wire.MoveStatusRep{}, err, nil))
-		}
-		v.wake()
-	})
+	v.g.end(v.k, ends, drops, func(err error) { done(slices.Repeat([]error{err}, len(effects))) })
+}
+
+func (v *mover) answered(now time.Duration, e *moves.Effect, a moveAnswer, err error) []moves.Effect {
+	if e.Kind == moves.Look {
+		return v.core.Seen(now, e.Move, e.Call, a.held, err, nil)
+	}
+	return v.core.Answered(now, e.Move, e.Call, a.rep, err, nil)
 }
