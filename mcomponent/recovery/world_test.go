@@ -835,10 +835,12 @@ func (w *world) tell(back bool) {
 	w.order2++ // who asks again waits for the answer to that
 	o, no, at, epoch := w.home, w.order2, w.cut, w.epoch
 	from := w.nodes[len(w.nodes)-1]
+	once := false // a connection doubles nothing that was answered
 	w.send(from, o.Node, func(n *node) any {
-		if no != w.order2 || !w.cutting && !w.goingBack {
+		if once || no != w.order2 || !w.cutting && !w.goingBack {
 			return nil
 		}
+		once = true
 		var slot uint32
 		var ok bool
 		var err error
@@ -893,11 +895,12 @@ func (w *world) unmap(page wire.PageNo, begin bool) {
 		w.asked++ // who asks again waits for the answer to that
 		no, o := w.asked, w.home
 		w.unmapping[page] = no
-		upTo := w.next
+		upTo, once := w.next, false
 		w.send(w.nodes[len(w.nodes)-1], o.Node, func(n *node) any {
-			if w.unmapping[page] != no {
+			if once || w.unmapping[page] != no {
 				return nil
 			}
+			once = true
 			at := uint64(page) << wire.PageShift
 			slot, ok, err := n.owners.Unmap(wire.RegionUnmapReq{PID: pid, Region: region, Start: at, Length: wire.PageSize}, o.Epoch)
 			if err != nil || !ok {
