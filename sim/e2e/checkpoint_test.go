@@ -69,7 +69,7 @@ func TestKillMemoryAndProcess(t *testing.T) {
 						}
 						victim := ""
 						for _, r := range p.Regions {
-							if r.Node != p.Home && r.Node != vs[0].CacheNode { // which keeps writes that have no copy
+							if r.Node != p.Home && r.Node != vs[0].Cache { // which keeps writes that have no copy
 								victim = string(r.Node)
 							}
 						}
