@@ -77,7 +77,7 @@ var samples = []sample{
 	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
 	{op: OpRegionCopyOpen, req: RegionCopyOpenReq{Move: MoveID{GMM, 9}, Round: 1, PID: 7, Region: 3, Epoch: 6, Pages: 2, From: "m1", FromAddr: "unix:/run/m1"}},
 	{op: OpRegionCopy, req: regionCopy, reqPay: PageSize},
-	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2, Kept: CutState{true, Cut{3, 2, 99}, 5}}},
+	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2, Kept: CutState{true, Cut{3, 2, 99}, 5}, Keeps: 1}},
 	{op: OpRegionServe, req: MoveServeReq{Move: MoveID{GMM, 9}, Epoch: 6}},
 	{op: OpRegionDrop, req: MoveRef{MoveID{GMM, 9}}},
 	{op: OpRegionSwitch, req: RegionSwitchReq{PID: 7, Owner: owner}},
