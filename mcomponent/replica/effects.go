@@ -14,10 +14,12 @@ const (
 	List  EffectKind = 5 // the pages of the slot are wanted, by Listed
 	Ack   EffectKind = 6 // what Waiter waits for is done
 	Fail  EffectKind = 7 // it will not be, because of Err
+	// Settled says, of an owner that has no pages, that every holder has its share of Write.Page: it is not needed here any more.
+	Settled EffectKind = 8
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail"}[min(int(k), 7)]
+	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail", "settled"}[min(int(k), 8)]
 }
 
 // Effect is one thing that the driver must do. Only the fields of its kind are set.

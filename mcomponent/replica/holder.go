@@ -76,8 +76,9 @@ type held struct {
 	index    uint32
 	slot     uint32
 	pages    map[wire.PageNo]*entry
-	sorted   []wire.PageNo // of pages; nil if not known
-	promoted bool          // this mComponent owns the vRegion now: nothing is added
+	lines    map[wire.PageNo]uint32 // of shares: pages by line
+	sorted   []wire.PageNo          // of pages; nil if not known
+	promoted bool                   // this mComponent owns the vRegion now: nothing is added
 }
 
 type savePlace struct {
@@ -181,7 +182,7 @@ func (h *Holder) clear(r *held) {
 		}
 		h.release(e)
 	}
-	r.pages, r.sorted = map[wire.PageNo]*entry{}, nil
+	r.pages, r.lines, r.sorted = map[wire.PageNo]*entry{}, nil, nil
 }
 
 // Action says what the driver does with a page that came.
@@ -236,6 +237,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	}
 	isLog := r.policy.Kind == wire.MemoryLog
 	here := e != nil && e.where == stored
+	if !here && r.lines[h.line(r, w.Page)] > 0 {
+		here = true // its line is there
+	}
 	if w.Flags&wire.ReplicaLost == 0 {
 		if !here && (!room || isLog && uint64(h.logged+1)*wire.PageSize > h.o.LogBytes) {
 			if !isLog || r.policy.LogBlock {
@@ -251,6 +255,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 			return r.slot, Skip, nil
 		}
 		h.stats.Writes++
+		if e == nil {
+			h.count(r, w.Page, 1)
+		}
 		h.release(e)
 		r.put(w.Page, e, entry{version: v, sum: w.Sum, where: stored})
 		if isLog && !here {
@@ -308,6 +315,7 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 		}
 		h.release(e)
 		delete(r.pages, page)
+		h.count(r, page, ^uint32(0))
 		gone++
 	}
 	if gone > 0 {
@@ -483,6 +491,13 @@ func (h *Holder) CheckInvariants() error {
 	for _, r := range h.sorted() {
 		if h.slots[r.slot] != r {
 			return fmt.Errorf("replica: slot %d is not that of vRegion %d of process %d", r.slot, r.region, r.pid)
+		}
+		inLines := uint32(0)
+		for _, n := range r.lines {
+			inLines += n
+		}
+		if r.together() > 1 && int(inLines) != len(r.pages) {
+			return fmt.Errorf("replica: vRegion %d of process %d has %d pages, %d of them in lines", r.region, r.pid, len(r.pages), inLines)
 		}
 		for page, e := range r.pages {
 			if uint64(page)>>h.shift != uint64(r.region) {

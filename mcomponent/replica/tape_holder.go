@@ -226,6 +226,9 @@ func (h *Holder) code(x *taped.Codec) {
 		x.Bool(&r.promoted)
 		if x.Reads() {
 			h.regions[r.key], h.slots[r.slot] = r, r
+			for p := range r.pages { // each is counted: no order
+				h.count(r, p, 1)
+			}
 		}
 	})
 	if x.Reads() && len(list) != len(h.regions) {
