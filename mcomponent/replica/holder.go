@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/netlayer/canary"
 	"splitkernel/netlayer/wire"
 )
 
@@ -250,6 +251,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 				return 0, a, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d; give the component more memory_bytes or replica_log_bytes: retry", h.self, r.region, r.pid)
 			}
 			h.stats.Skipped++
+			if canary.On(canary.SilentSkip) && e != nil {
+				return r.slot, Old, nil
+			}
 			h.release(e)
 			r.put(w.Page, e, entry{version: v, where: lost})
 			return r.slot, Skip, nil

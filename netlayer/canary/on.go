@@ -16,5 +16,5 @@ func Switch(c Canary) { on = c }
 // Names are those of the canaries.
 var Names = map[Canary]string{
 	FlushInFlight: "flush lost in flight", StaleServe: "stale serve in switch-over", UnloggedDecision: "decision not logged", LastRound: "last round missed",
-	RetryTwice: "retry applied twice", ZeroAfterMove: "zeros after a move", ForgetfulFence: "fence forgets frames", Revive: "dead node revived",
+	RetryTwice: "retry applied twice", ZeroAfterMove: "zeros after a move", ForgetfulFence: "fence forgets frames", Revive: "dead node revived", SilentSkip: "skip not said", StaleHolder: "stale copy in sync",
 }

@@ -23,7 +23,12 @@ type chunk struct {
 type Pages struct {
 	chunks map[uint64]*chunk
 	near   [cachedChunks]*chunk
+	above  uint64
 }
+
+// Above has every write from now on make a version above this one. After a process has gone back, what it wrote in the life before must not pass for what it
+// writes in this one, whose versions would be the same.
+func (p *Pages) Above(version uint64) { p.above = version }
 
 // NewPages makes the table of a process that has written nothing.
 func NewPages() *Pages { return &Pages{chunks: map[uint64]*chunk{}} }
@@ -61,7 +66,7 @@ func (p *Pages) Write(page uint64, b *[wire.PageSize]byte) bool {
 func (p *Pages) WriteStamp(page uint64, s *Stamp) bool {
 	v := p.at(page, true)
 	ok := matches(s, page, *v)
-	*v++
+	*v = max(*v, p.above) + 1
 	binary.LittleEndian.PutUint64(s[:], page)
 	binary.LittleEndian.PutUint64(s[8:], *v)
 	return ok

@@ -27,7 +27,7 @@ func (s *Sectors) Stamp(offset uint64, b []byte) {
 	for i := 0; i < len(b); i += wire.SectorSize {
 		sector := (offset + uint64(i)) / wire.SectorSize
 		v := s.pages.at(sector, true)
-		*v++
+		*v = max(*v, s.pages.above) + 1
 		binary.LittleEndian.PutUint64(b[i:], s.id(sector))
 		binary.LittleEndian.PutUint64(b[i+8:], *v)
 	}
@@ -47,3 +47,6 @@ func (s *Sectors) Verify(offset uint64, b []byte) string {
 	}
 	return ""
 }
+
+// Above is Pages.Above for the sectors.
+func (s *Sectors) Above(version uint64) { s.pages.Above(version) }

@@ -148,6 +148,8 @@ func (a *app) fuzzed(r *fuzz.Report) error {
 		fmt.Fprintf(w, "cluster seconds\t%.1f, in %.1f s on %d cores\n", r.ClusterSeconds, r.WallSeconds, r.Jobs)
 		fmt.Fprintf(w, "processes\t%d ended well, %d were lost by name to what no cluster outlives\n", r.Ended, r.Lost)
 		fmt.Fprintf(w, "moves\t%d\n", r.Moved)
+		fmt.Fprintf(w, "restarts\t%d of processes, from checkpoints\n", r.Restarts)
+		fmt.Fprintf(w, "skipped\t%d pages, by full logs\n", r.Skipped)
 		if r.Digest != "" {
 			fmt.Fprintf(w, "digest\t%s\n", r.Digest)
 		}
@@ -160,6 +162,13 @@ func (a *app) fuzzed(r *fuzz.Report) error {
 			fmt.Fprint(w, k)
 			for p := range faults.Phases {
 				fmt.Fprintf(w, "\t%d", r.Coverage[k.String()][faults.Phase(p).String()])
+			}
+			fmt.Fprintln(w)
+		}
+		if len(r.Thin) > 0 {
+			fmt.Fprintf(w, "\nbelow %d", fuzz.CoverageWanted)
+			for _, c := range r.Thin {
+				fmt.Fprintf(w, "\t%s %s %d", c.Fault, c.Phase, c.Times)
 			}
 			fmt.Fprintln(w)
 		}

@@ -101,7 +101,7 @@ func (d die) process(w *World, i int) Process {
 	p := Process{
 		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, policy.Names()...), Mechanism: one(d, excache.Mechanisms()...),
 		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
-		Sectors: 128, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1,
+		Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1,
 	}
 	if d.part(60) {
 		p.Begin = d.at(w.Heal / 2)
@@ -115,24 +115,19 @@ func (d die) process(w *World, i int) Process {
 	if p.Volumes > 0 && d.part(30) { // one that is about its volumes
 		p.Refs, p.Burst, p.Sectors, p.Blocks = d.from(100, 600), d.from(4, 16), one(d, 512, 1024, 2048), d.from(4, 16)
 	}
-	if p.Copies = 1; p.Volumes > 0 && w.Storage > 1 && d.part(60) {
-		p.Copies, p.Through = d.from(2, w.Storage), d.part(40)
-		p.WriteQuorum = d.from(p.Copies/2+1, p.Copies)
-		p.ReadQuorum = d.from(p.Copies-p.WriteQuorum+1, p.Copies)
-	}
 	if d.part(30) {
 		p.MemoryBytes = uint64(p.Pages) * wire.PageSize
 	}
 	return p
 }
 
-// survival draws what the memory of processes survives: in half of the worlds that of all of them, so that mComponents may be killed without a loss.
+// survival draws what processes survive. In many worlds it is the same for all of them, so that components may be killed without a loss.
 func (d die) survival(w *World) {
-	if w.Memory < 2 {
-		return
+	copies, checkpoints := d.part(40), d.part(25) // of all
+	if checkpoints = checkpoints && !(copies && !both) && w.Storage > 0; checkpoints && w.Compute == 1 && d.part(80) {
+		w.Compute = 2
 	}
-	all := d.part(50)
-	if all && w.Memory < 3 && d.part(50) {
+	if copies && w.Memory < 3 && d.part(60) {
 		w.Memory = 3
 	}
 	if d.part(25) {
@@ -140,15 +135,32 @@ func (d die) survival(w *World) {
 	}
 	for i := range w.Processes {
 		p := &w.Processes[i]
-		if !all && !d.part(40) {
-			continue
+		if w.Memory > 1 && !(checkpoints && !both) && (copies || d.part(25)) {
+			d.copies(w, p)
 		}
-		p.Replication, p.MemoryCopies = one(d, "sync", "sync", "log"), d.from(1, min(2, w.Memory-1))
-		if p.Replication == "log" {
-			p.MemoryCopies = 1 // a recovery from several logs waits for ever when one of them is lost meanwhile (docs/fuzz.md)
+		if w.Storage > 0 && (p.Replication == "none" || both) && (checkpoints || d.part(20)) {
+			p.Checkpoint = d.from(50, 3000)
 		}
-		p.LogBlock = p.Replication == "log" && w.Storage > 0 && d.part(50) // without an sComponent a full log stays full
+		if p.Volumes+p.Checkpoint > 0 && w.Storage > 1 && d.part(60) {
+			d.quorums(w, p)
+		}
 	}
+}
+
+// copies draws what of a process's memory others have.
+func (d die) copies(w *World, p *Process) {
+	p.Replication, p.MemoryCopies = one(d, "sync", "sync", "log"), d.from(1, min(2, w.Memory-1))
+	if p.Replication == "log" {
+		p.MemoryCopies = 1                       // a recovery from several logs waits for ever when one of them is lost meanwhile (docs/fuzz.md)
+		p.LogBlock = w.Storage > 0 && d.part(50) // without an sComponent a full log stays full
+	}
+}
+
+// quorums draws the copies of a process's volumes.
+func (d die) quorums(w *World, p *Process) {
+	p.Copies, p.Through = d.from(2, w.Storage), d.part(50)
+	p.WriteQuorum = d.from(p.Copies/2+1, p.Copies)
+	p.ReadQuorum = d.from(p.Copies-p.WriteQuorum+1, p.Copies)
 }
 
 // thing draws what may be moved: of a process that may be there.

@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"slices"
 	"time"
 
 	"splitkernel/netlayer/wire"
@@ -43,10 +44,32 @@ func (w *World) Kept() (why string) {
 	if bs := p.Breaches(w.Faults); len(bs) > 0 {
 		return bs[0].String()
 	}
+	if w.strands() {
+		return "a process cannot go on from a checkpoint of which something has moved meanwhile, or that found a full disk"
+	}
 	if !w.bearable() {
 		return "faults that overlap may together outlast who waits"
 	}
 	return ""
+}
+
+// strands reports whether a pComponent may be lost while what its processes go back to has moved: what is kept does not move along, so that they
+// cannot go on until they have made another checkpoint. One that cannot be saved because a disk is full ends its process.
+func (w *World) strands() bool {
+	saves := slices.ContainsFunc(w.Processes, func(p Process) bool { return p.Checkpoint > 0 })
+	if saves && slices.ContainsFunc(w.Faults, func(f faults.Fault) bool { return f.Kind == faults.DiskFull }) {
+		return true
+	}
+	if len(w.Orders) == 0 && !w.Balance {
+		return false
+	}
+	lease := w.Promise().Lease
+	for _, f := range w.Faults {
+		if ends := f.Kind == faults.Kill || f.Kind == faults.Restart || f.Kind == faults.Pause && f.For >= lease; ends && w.nodesRole(f.Node.ID) == wire.RoleCompute {
+			return true
+		}
+	}
+	return false
 }
 
 // bearable reports whether a world bears all its faults together.
@@ -60,6 +83,7 @@ func (w *World) bearable() bool {
 		case ends && role == wire.RoleMemory: // whoever has a copy takes over
 			away += w.Lease + noticed
 			lost = true
+		case ends && role == wire.RoleCompute: // its processes go on elsewhere; who else waits for it does not exist
 		case g.Kind == faults.Kill && (role == wire.RoleManager || g.Node.Leader != 0):
 			headless += g.For
 			if g.For == 0 {
@@ -98,12 +122,19 @@ func (w *World) nodesRole(id wire.NodeID) wire.Role {
 func (d die) fault(w *World, gentle bool) faults.Fault {
 	f := faults.Fault{At: faults.Moment{Given: true, After: d.at(w.Heal)}}
 	if d.part(60) {
-		f.At = faults.Moment{Given: true, Phase: one(d, faults.Migrating, faults.Migrating, faults.Migrating, faults.Recovering, faults.Recovering, faults.Admitting)}
-		if n := d.from(0, 4); n > 1 {
+		phases, most, late := []faults.Phase{faults.Migrating, faults.Migrating, faults.Migrating, faults.Recovering, faults.Recovering, faults.Admitting}, 4, 200*time.Millisecond
+		if slices.ContainsFunc(w.Processes, func(p Process) bool { return p.Checkpoint > 0 }) {
+			phases = append(phases, faults.Checkpointing, faults.Checkpointing, faults.Checkpointing, faults.Checkpointing)
+		}
+		f.At = faults.Moment{Given: true, Phase: one(d, phases...)}
+		if f.At.Phase == faults.Checkpointing { // there are many, each is over in a moment
+			most, late = 12, 2*time.Millisecond
+		}
+		if n := d.from(0, most); n > 1 {
 			f.At.Nth = uint32(n)
 		}
 		if d.part(70) {
-			f.At.After = d.span(time.Microsecond, 200*time.Millisecond)
+			f.At.After = d.span(time.Microsecond, late)
 		}
 	}
 	who := func(id wire.NodeID) faults.Who { return faults.Who{ID: id} }

@@ -53,6 +53,8 @@ type Outcome struct {
 	Events     uint64
 	Coverage   Coverage
 	Moved      uint64   // things
+	Skipped    uint64   // pages, by full logs
+	Restarts   uint64   // of processes, from checkpoints
 	Ended      int      // processes that ended well
 	Lost       []string // how the others ended
 }
@@ -69,6 +71,7 @@ type game struct {
 	operations uint64
 	coverage   Coverage
 	struck     []string
+	restarts   uint64 // of processes, from checkpoints
 }
 
 // Play plays a world to its end, or to the first thing that does not hold.
@@ -104,6 +107,8 @@ func Play(w *World) (out *Outcome) {
 	g.c = c
 	g.run()
 	out.Failure, out.Digest, out.Operations, out.Cluster, out.Events, out.Coverage = g.failure, c.Digest(), g.operations, c.Now(), c.Events(), g.coverage
+	out.Restarts = g.restarts
+	_, out.Skipped = c.Unprotected()
 	for _, m := range c.Moves() {
 		if m.State == wire.MoveDone {
 			out.Moved++

@@ -8,6 +8,7 @@ import (
 
 	"splitkernel/gmanagers/admission"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/checkpoint"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/sim/check"
 	"splitkernel/sim/faults"
@@ -32,7 +33,7 @@ type player struct {
 	lanes []*lane
 	busy  int // lanes that work
 	idle  vtime.Signal
-	stop  bool
+	keep  *keeping // its checkpoints; nil if it makes none
 
 	pages   *check.Pages
 	volumes []*disk
@@ -48,6 +49,7 @@ type player struct {
 type lane struct {
 	t    *vcluster.Thread
 	left int
+	stop bool
 	work vtime.Signal
 }
 
@@ -62,6 +64,9 @@ func newPlayer(g *game, o Process) *player {
 	h := fnv.New64a()
 	h.Write([]byte(o.Name))
 	p := &player{g: g, o: o, rand: rand.New(rand.NewPCG(g.w.Seed, h.Sum64())), pages: check.NewPages()}
+	if o.Checkpoint > 0 {
+		p.keep = &keeping{player: p, layout: checkpoint.LayoutOf(checkpoint.MinBytes)}
+	}
 	p.idle.Name = "the threads of process " + o.Name
 	return p
 }
@@ -69,10 +74,7 @@ func newPlayer(g *game, o Process) *player {
 // run is the life of a vNode, to the end of what it had.
 func (p *player) run(y *vtime.Proc) {
 	p.err = p.live(y)
-	for _, l := range p.lanes {
-		p.stop = true
-		l.work.Broadcast()
-	}
+	p.dismiss()
 	if d := p.g.w.Heal - y.Now(); d > 0 {
 		y.Sleep(d)
 	}
@@ -82,6 +84,15 @@ func (p *player) run(y *vtime.Proc) {
 	p.over = true
 }
 
+// dismiss ends the threads.
+func (p *player) dismiss() {
+	for _, l := range p.lanes {
+		l.stop = true
+		l.work.Broadcast()
+	}
+	p.lanes = nil
+}
+
 // live admits the vNode, has its process run, and closes it.
 func (p *player) live(y *vtime.Proc) (err error) {
 	c := p.g.c
@@ -89,6 +100,10 @@ func (p *player) live(y *vtime.Proc) (err error) {
 	spec := admission.VNodeSpec{Name: p.o.Name, Threads: uint32(p.o.Threads), ExCacheLines: uint64(p.o.Lines), MemoryBytes: p.o.MemoryBytes, Memory: p.o.memory()}
 	for i := range p.o.Volumes {
 		spec.Volumes = append(spec.Volumes, admission.VolumeSpec{Name: fmt.Sprint(p.o.Name, i), SizeBytes: uint64(p.o.Sectors) * wire.SectorSize, Copies: p.o.copies()})
+	}
+	if p.keep != nil {
+		spec.Restart = true
+		spec.Volumes = append(spec.Volumes, admission.VolumeSpec{Name: p.o.Name + "-checkpoints", SizeBytes: p.keep.layout.Bytes(), Copies: p.o.copies()})
 	}
 	for i := 0; ; i++ {
 		if p.place, err = c.Admit(y, spec); err == nil || i == tries || wire.KindOf(err) != wire.KindNoRoom {
@@ -104,42 +119,90 @@ func (p *player) live(y *vtime.Proc) (err error) {
 			p.g.copied[v.Volume] = true
 		}
 	}
+	if p.keep != nil {
+		c.Saves(p.place.PID, p.keep)
+	}
 	for _, o := range p.open {
-		if err := c.CreateVolume(y, p.place.Node, o); err != nil {
+		err := c.CreateVolume(y, p.place.Node, o)
+		if err != nil && p.keep != nil && !c.Runs(p.place.Node) { // it was to ask; whoever drives a run asks again
+			if err = c.CreateVolume(y, p.place.Node, o); wire.KindOf(err) == wire.KindExists {
+				err = nil
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("volume %d: %w", o.ID, err)
 		}
 	}
-	e := excache.DefaultOptions()
-	e.Lines, e.Ways, e.Policy, e.Mechanism, e.SweepEvery = p.o.Lines, 0, p.o.Policy, p.o.Mechanism, 64
-	e.FlushFrames = min(e.FlushFrames, p.o.Lines)
-	p.p, err = c.Open(y, vcluster.ProcessOptions{
-		PID: p.place.PID, Epoch: p.place.Epoch, Name: p.o.Name, Node: p.place.Node, Threads: p.o.Threads, ExCache: e,
-		Home: wire.Owner{Node: p.place.Home.Node, Addr: p.place.Home.Addr, Epoch: p.place.Home.Epoch},
-	})
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
+	for again := true; again; again = err != nil && p.keep.awaited(y) {
+		if err = p.again(y); err != nil && p.keep != nil {
+			p.dismiss()
+		}
 	}
-	defer func() {
+	if p.p != nil {
 		if cerr := p.p.Close(y); err == nil && cerr != nil {
 			err = fmt.Errorf("close: %w", cerr)
 		}
-	}()
+	}
+	return err
+}
+
+// again has the process begin, or go on from a checkpoint, and run to its end.
+func (p *player) again(y *vtime.Proc) (err error) {
+	left := p.o.Refs
+	p.err, p.volumes = nil, nil
+	if p.keep != nil && p.keep.next != nil {
+		left, err = p.keep.goOn()
+	} else {
+		err = p.begin(y)
+	}
+	if err != nil {
+		return err
+	}
+	p.began = true
+	return p.work(y, left)
+}
+
+func (p *player) openOptions() vcluster.ProcessOptions {
+	e := excache.DefaultOptions()
+	e.Lines, e.Ways, e.Policy, e.Mechanism, e.SweepEvery = p.o.Lines, 0, p.o.Policy, p.o.Mechanism, 64
+	e.FlushFrames = min(e.FlushFrames, p.o.Lines)
+	return vcluster.ProcessOptions{
+		PID: p.place.PID, Epoch: p.place.Epoch, Name: p.o.Name, Node: p.place.Node, Threads: p.o.Threads, ExCache: e,
+		Home: wire.Owner{Node: p.place.Home.Node, Addr: p.place.Home.Addr, Epoch: p.place.Home.Epoch},
+	}
+}
+
+// begin opens the process, maps its memory and attaches its volumes.
+func (p *player) begin(y *vtime.Proc) (err error) {
+	if p.p != nil {
+		p.p.Abandon()
+		p.p = nil
+	}
+	p.pages = check.NewPages()
+	p.pages.Above(p.g.operations)
+	if p.p, err = p.g.c.Open(y, p.openOptions()); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
 	if err := p.p.Map(y, mappedAt, uint64(p.o.Pages)*wire.PageSize, true, true, ""); err != nil {
 		return fmt.Errorf("map: %w", err)
 	}
-	for _, o := range p.open {
+	for i, o := range p.open {
 		v, err := p.p.Attach(y, o)
 		if err != nil {
 			return fmt.Errorf("attach: %w", err)
 		}
+		if i == p.o.Volumes {
+			p.keep.store, p.keep.core, p.keep.issued = v, checkpoint.NewKeeper(p.keep.options(), p.place.Epoch), 0
+			continue
+		}
 		p.volumes = append(p.volumes, &disk{v, check.NewSectors(o.ID), map[uint64]bool{}})
 	}
-	p.began = true
-	return p.work(y)
+	return nil
 }
 
 // work makes the references, rests between bursts, and when everything has healed looks once more at everything.
-func (p *player) work(y *vtime.Proc) error {
+func (p *player) work(y *vtime.Proc, left int) error {
+	p.busy = 0
 	for i := range p.o.Threads {
 		l := &lane{t: p.p.Thread(i)}
 		l.work.Name = fmt.Sprintf("references for thread %d of process %s", i, p.o.Name)
@@ -149,14 +212,21 @@ func (p *player) work(y *vtime.Proc) error {
 		}
 	}
 	p.lanes[0].t.Begin(y)
-	for left := p.o.Refs; left > 0; {
+	for left > 0 {
+		if err := p.keep.up(y, left); err != nil {
+			return err
+		}
 		n := min(p.o.Burst, max(left/len(p.lanes), 1))
+		if k := p.keep; k != nil {
+			n = min(n, int(max(k.core.Left(k.issued)/uint64(len(p.lanes)), 1)))
+			k.issued += uint64(n * len(p.lanes))
+		}
 		left -= n * len(p.lanes)
 		if err := p.burst(y, n); err != nil {
 			return err
 		}
 		for range p.o.Blocks {
-			if err := p.block(y); err != nil {
+			if err := p.block(y, left); err != nil {
 				return err
 			}
 		}
@@ -234,10 +304,10 @@ func (p *player) burst(y *vtime.Proc, n int) error {
 func (p *player) serve(y *vtime.Proc, l *lane) {
 	l.t.Begin(y)
 	for {
-		for l.left == 0 && !p.stop {
+		for l.left == 0 && !l.stop {
 			y.Wait(&l.work)
 		}
-		if p.stop {
+		if l.stop {
 			return
 		}
 		if err := p.access(l, l.left); err != nil && p.err == nil {
@@ -308,11 +378,12 @@ func (p *player) remap(y *vtime.Proc) error {
 }
 
 // block reads, writes or flushes some sectors.
-func (p *player) block(y *vtime.Proc) error {
+func (p *player) block(y *vtime.Proc, left int) error {
 	if len(p.volumes) == 0 {
 		return nil
 	}
-	d := p.volumes[p.rand.IntN(len(p.volumes))]
+	no := p.rand.IntN(len(p.volumes))
+	d := p.volumes[no]
 	first := uint64(p.rand.IntN(p.o.Sectors))
 	n := min(uint64(1+p.rand.IntN(12)), uint64(p.o.Sectors)-first)
 	switch what := p.rand.IntN(10); {
@@ -323,6 +394,9 @@ func (p *player) block(y *vtime.Proc) error {
 		}
 		return nil
 	case what < 7:
+		if err := p.keep.guard(y, no, first, n, left); err != nil {
+			return err
+		}
 		b := make([]byte, n*wire.SectorSize)
 		d.want.Stamp(first*wire.SectorSize, b)
 		p.g.operations += n

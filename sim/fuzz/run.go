@@ -53,10 +53,23 @@ type Report struct {
 	Jobs           int            `json:"jobs"`
 	CoreSeconds    float64        `json:"core_seconds"` // of processors, with what collects garbage
 	PerCore        float64        `json:"operations_per_second_and_core"`
-	Coverage       map[string]Row `json:"coverage"` // by fault
+	Coverage       map[string]Row `json:"coverage"`              // by fault
+	Thin           []Cell         `json:"coverage_below_wanted"` // the faults and phases that came together less often than CoverageWanted
+	Skipped        uint64         `json:"pages_skipped"`         // by full logs of memory
+	Restarts       uint64         `json:"processes_restarted"`   // from checkpoints
 	FailedSeeds    []FailedSeed   `json:"failed_seeds"`
 	Digest         string         `json:"digest,omitempty"` // of one world: the same seed gives the same
 	coverage       Coverage
+}
+
+// CoverageWanted is how often each kind of fault must happen in each phase in the run before a release.
+const CoverageWanted = 100
+
+// Cell is a kind of fault in a phase.
+type Cell struct {
+	Fault string `json:"fault"`
+	Phase string `json:"phase"`
+	Times uint64 `json:"times"`
 }
 
 // Row is how often a fault happened in each phase.
@@ -83,6 +96,8 @@ func (r *Report) Add(seed uint64, out *Outcome) {
 	r.Ended += uint64(out.Ended)
 	r.Lost += uint64(len(out.Lost))
 	r.Moved += out.Moved
+	r.Skipped += out.Skipped
+	r.Restarts += out.Restarts
 	r.coverage.Add(&out.Coverage)
 	if r.Digest = ""; r.Seeds == 1 {
 		r.Digest = fmt.Sprintf("%016x", out.Digest)
@@ -99,11 +114,14 @@ func (r *Report) finish(wall time.Duration) {
 	if r.CoreSeconds > 0 {
 		r.PerCore = float64(r.Operations) / r.CoreSeconds
 	}
-	r.Coverage = map[string]Row{}
+	r.Coverage, r.Thin = map[string]Row{}, []Cell{}
 	for k := faults.Kill; k <= faults.DiskFull; k++ {
 		row := Row{}
 		for p := range faults.Phases {
-			row[faults.Phase(p).String()] = r.coverage[k][p]
+			n := r.coverage[k][p]
+			if row[faults.Phase(p).String()] = n; n < CoverageWanted {
+				r.Thin = append(r.Thin, Cell{k.String(), faults.Phase(p).String(), n})
+			}
 		}
 		r.Coverage[k.String()] = row
 	}

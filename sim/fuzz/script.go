@@ -143,7 +143,7 @@ func (p *Process) fields() []field {
 		number("volumes", &p.Volumes, 0, 8), number("sectors", &p.Sectors, 1, MaxSectors), number("blocks", &p.Blocks, 0, 1024),
 		number("copies", &p.Copies, 1, 16), number("write_quorum", &p.WriteQuorum, 1, 16), number("read_quorum", &p.ReadQuorum, 1, 16), flag("through", &p.Through),
 		number("memory_bytes", &p.MemoryBytes, 0, 1<<40),
-		word("replication", &p.Replication, slices.Sorted(maps.Keys(replications))), number("memory_copies", &p.MemoryCopies, 1, admission.MaxCopies), flag("log_block", &p.LogBlock),
+		word("replication", &p.Replication, slices.Sorted(maps.Keys(replications))), number("memory_copies", &p.MemoryCopies, 1, admission.MaxCopies), flag("log_block", &p.LogBlock), number("checkpoint", &p.Checkpoint, 0, MaxRefs),
 	}
 }
 
@@ -327,7 +327,8 @@ func (w *World) check() error {
 		if err := p.copies().Check(); err != nil {
 			errs = append(errs, fmt.Errorf("process %s: %w", p.Name, err))
 		}
-		add(p.Volumes > 0 && w.Storage == 0, "process %s has volumes, but there is no storage", p.Name)
+		add((p.Volumes > 0 || p.Checkpoint > 0) && w.Storage == 0, "process %s has volumes, but there is no storage", p.Name)
+		add(!both && p.Checkpoint > 0 && p.memory().Kind != wire.MemoryNone, "process %s makes checkpoints, to which copies of memory do not go back", p.Name)
 		add(p.memory().Holders() >= w.Memory, "process %s: its memory is to be at %d mComponents, there are %d", p.Name, p.memory().Holders()+1, w.Memory)
 		add(p.LogBlock && p.Replication == "log" && w.Storage == 0, "process %s waits for a full log, which has no sComponent for its file", p.Name)
 		seen[p.Name] = true

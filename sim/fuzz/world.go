@@ -81,10 +81,15 @@ type Process struct {
 	Replication  string // of its memory: none, sync, log
 	MemoryCopies int    // mComponents that have each vRegion beside the one that serves it
 	LogBlock     bool   // a full log has the process wait
+
+	Checkpoint int // references between two checkpoints; 0 makes none
 }
 
 // replications are what a process's memory may survive by, and their names in a script. Erasure comes to them when mComponents keep shares.
 var replications = map[string]wire.MemoryKind{"none": wire.MemoryNone, "sync": wire.MemorySync, "log": wire.MemoryLog}
+
+// both says whether the memory of a process may have copies and go back to a checkpoint.
+const both = false
 
 // memory is what the process's memory survives by.
 func (p *Process) memory() wire.MemoryPolicy {
@@ -123,8 +128,12 @@ func (w *World) nodes() (out []faults.Node) {
 func (w *World) Promise() faults.Promise {
 	p := faults.Promise{Lease: min(w.Lease, membership.Outlives(w.Lease, membership.DefaultProbe)), Patience: w.Patience, CallTimeout: vcluster.CallTimeout, Nodes: w.nodes()}
 	found := false
+	p.Known = true
 	for i := range w.Processes {
-		if x := &w.Processes[i]; x.Volumes > 0 && (!found || x.copies().Survives() < p.Survives) {
+		if w.Processes[i].Checkpoint == 0 {
+			p.Ends = append(p.Ends, w.Processes[i].Name)
+		}
+		if x := &w.Processes[i]; (x.Volumes > 0 || x.Checkpoint > 0) && (!found || x.copies().Survives() < p.Survives) {
 			p.Survives, found = x.copies().Survives(), true
 		}
 	}
@@ -142,7 +151,7 @@ func (w *World) outlives(p *Process) int {
 	switch {
 	case m.Kind == wire.MemoryLog && !m.LogBlock && w.fills():
 		return 0
-	case p.Volumes > 0 && !p.Through:
+	case (p.Volumes > 0 || p.Checkpoint > 0) && !p.Through:
 		return 0 // what a buffer cache has not written yet is lost with its mComponent
 	case m.Holders() >= w.Memory-w.drained():
 		return 0 // what drains keeps nothing for others

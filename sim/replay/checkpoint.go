@@ -7,6 +7,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/checkpoint"
+	"splitkernel/sim/saves"
 	"splitkernel/sim/trace"
 )
 
@@ -43,6 +44,7 @@ type keeping struct {
 	moved  func() bool // something that the last checkpoint needs did not stay where it was
 	failed func(error) *wire.Error
 	made   func(checkpoint.Head) // told of each checkpoint; may be nil
+	making func(on bool)         // the same, when one begins and ends
 }
 
 // saved is the body of a checkpoint.
@@ -80,35 +82,15 @@ func (j *player) keepUp(a accesses, b *trace.Batch) error {
 	if j.at.Sum = 0; b != nil && j.at.within() {
 		j.at.Sum = batchSum(b)
 	}
-	for {
-		e := k.core.Next(k.now(), j.issued)
-		var o checkpoint.Outcome
-		var err error
-		switch e.Kind {
-		case checkpoint.Go:
-			if e.Err != nil {
-				return e.Err
+	sync := func() (err error) {
+		for _, v := range j.volumes {
+			if err == nil && j.blocks.writes > 0 {
+				err = v.Flush(j.ctx)
 			}
-			k.undo()
-			return nil
-		case checkpoint.Pause:
-			k.pause(e.Until - k.now())
-		case checkpoint.Drain:
-			o.Version, err = k.drain()
-		case checkpoint.Sync:
-			for _, v := range j.volumes {
-				if err == nil && j.blocks.writes > 0 {
-					err = v.Flush(j.ctx)
-				}
-			}
-		case checkpoint.Save:
-			err = j.save(e.Cut)
-		case checkpoint.Tell:
-			err = k.tell(e.Cut)
 		}
-		o.Err = k.failed(err)
-		k.core.Step(k.now(), j.issued, o)
+		return err
 	}
+	return saves.Make(k.core, saves.Steps{Now: k.now, Pause: k.pause, Drain: k.drain, Undo: k.undo, Sync: sync, Save: j.save, Tell: k.tell, Failed: k.failed, Making: k.making}, j.issued)
 }
 
 // save writes a checkpoint into its slot and flushes it.
@@ -119,41 +101,11 @@ func (j *player) save(at wire.Cut) error {
 		return err
 	}
 	h := checkpoint.Head{PID: j.spec.PID, Cut: at, Done: j.issued}
-	b, err := k.layout.EncodeSlot(h, wire.Marshal(&saved{j.spec, state}))
-	if err == nil {
-		err = writeAll(j.ctx, k.store, k.layout.Slot(at.Number), b)
-	}
-	if err == nil {
-		err = k.store.Flush(j.ctx)
-	}
+	err = saves.Write(j.ctx, k.store, k.layout, h, wire.Marshal(&saved{j.spec, state}))
 	if err == nil && k.made != nil {
 		k.made(h)
 	}
 	return err
-}
-
-// writeAll writes in requests of at most MaxRequestBytes.
-func writeAll(ctx context.Context, to blocks, at uint64, b []byte) error {
-	for len(b) > 0 {
-		n := min(len(b), MaxRequestBytes)
-		if err := to.Write(ctx, at, b[:n]); err != nil {
-			return err
-		}
-		at, b = at+uint64(n), b[n:]
-	}
-	return nil
-}
-
-// readAll is the same for a read.
-func readAll(ctx context.Context, from blocks, at uint64, b []byte) error {
-	for len(b) > 0 {
-		n := min(len(b), MaxRequestBytes)
-		if err := from.Read(ctx, at, b[:n]); err != nil {
-			return err
-		}
-		at, b = at+uint64(n), b[n:]
-	}
-	return nil
 }
 
 // guard keeps what a write of [start, end) of a volume will change, if the last checkpoint has it and it was not kept since.
@@ -162,108 +114,16 @@ func (j *player) guard(volume uint32, start, end uint64) error {
 	if k == nil || start == end {
 		return nil
 	}
-	for {
-		g, err := k.core.Guard(volume, start/wire.PageSize, (end-1)/wire.PageSize)
-		if err != nil {
-			return err
-		}
-		if g.First {
-			if err := j.keepUp(j.lane, j.within); err != nil {
-				return err
-			}
-			continue
-		}
-		at := k.layout.Log() + g.At
-		for _, u := range g.Undo {
-			if need := u.Bytes(); uint64(cap(k.buf)) < need {
-				k.buf = make([]byte, need)
-			}
-			b := k.buf[:u.Bytes()]
-			clear(b)
-			if err := j.volumes[volume].Read(j.ctx, u.Sector*wire.SectorSize, b[checkpoint.HeadBytes:]); err != nil {
-				return err
-			}
-			checkpoint.EncodeUndo(u, b)
-			if err := k.store.Write(j.ctx, at, b); err != nil {
-				return err
-			}
-			at += uint64(len(b))
-		}
-		if len(g.Undo) == 0 {
-			return nil
-		}
-		return k.store.Flush(j.ctx) // before the write that could reach the disk first
-	}
+	return saves.Guard(j.ctx, k.core, k.layout, k.store, j.volumes[volume], volume, start, end, &k.buf, func() error { return j.keepUp(j.lane, j.within) })
 }
 
 // readCheckpoint reads the newest whole checkpoint of a checkpoint volume; false if there is none.
 func readCheckpoint(ctx context.Context, store blocks, l checkpoint.Layout) (h checkpoint.Head, s saved, ok bool, err error) {
-	for slot := range uint64(2) {
-		head := make([]byte, checkpoint.HeadBytes)
-		if err := store.Read(ctx, l.Slot(slot), head); err != nil {
-			return h, s, false, err
-		}
-		got, is := l.ParseHead(head)
-		if !is || ok && got.Cut.Number < h.Cut.Number {
-			continue
-		}
-		body := make([]byte, (got.Body+wire.SectorSize-1)/wire.SectorSize*wire.SectorSize)
-		if err := readAll(ctx, store, l.Slot(slot)+checkpoint.HeadBytes, body); err != nil {
-			return h, s, false, err
-		}
-		if body = body[:got.Body]; !got.Holds(body) {
-			continue // it was torn
-		}
-		var is2 saved
-		if err := wire.Unmarshal(body, &is2); err != nil {
-			return h, s, false, err
-		}
-		h, s, ok = got, is2, true
+	h, body, ok, err := saves.Read(ctx, store, l)
+	if ok {
+		err = wire.Unmarshal(body, &s)
 	}
-	return h, s, ok, nil
-}
-
-// revert writes back what the log of a checkpoint kept, and flushes the volumes.
-func revert(ctx context.Context, store blocks, l checkpoint.Layout, h checkpoint.Head, volumes []blocks) (sectors uint64, err error) {
-	head := make([]byte, checkpoint.HeadBytes)
-	var epoch wire.Epoch
-	touched := make([]bool, len(volumes))
-	for at, no := l.Log(), uint32(0); at+checkpoint.HeadBytes <= l.Bytes(); no++ {
-		if err := store.Read(ctx, at, head); err != nil {
-			return sectors, err
-		}
-		u, sum, ok := checkpoint.ParseUndo(head)
-		if no == 0 {
-			epoch = u.Epoch
-		}
-		if !ok || u.Number != h.Cut.Number || u.No != no || u.Epoch != epoch || at+u.Bytes() > l.Bytes() {
-			break
-		}
-		if int(u.Volume) >= len(volumes) {
-			return sectors, wire.Errorf(wire.KindCorrupt, "record %d of the checkpoint's log is about volume %d of %d", no, u.Volume, len(volumes))
-		}
-		b := make([]byte, u.Bytes()-checkpoint.HeadBytes)
-		if err := store.Read(ctx, at+checkpoint.HeadBytes, b); err != nil {
-			return sectors, err
-		}
-		if checkpoint.UndoSum(b) != sum {
-			break // it was torn: the write that it guards was never begun
-		}
-		if err := volumes[u.Volume].Write(ctx, u.Sector*wire.SectorSize, b); err != nil {
-			return sectors, err
-		}
-		touched[u.Volume] = true
-		sectors += uint64(u.Sectors)
-		at += u.Bytes()
-	}
-	for i, v := range volumes {
-		if touched[i] {
-			if err := v.Flush(ctx); err != nil {
-				return sectors, err
-			}
-		}
-	}
-	return sectors, nil
+	return h, s, ok && err == nil, err
 }
 
 // goTo opens the trace at the place of a checkpoint.

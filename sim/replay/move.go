@@ -9,6 +9,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/handover"
+	"splitkernel/sim/saves"
 	"splitkernel/sim/trace"
 )
 
@@ -262,22 +263,7 @@ func (m *outgoing) release(verdict error) {
 }
 
 // asError gives err as the core wants it.
-func asError(err error) *wire.Error {
-	if err == nil {
-		return nil
-	}
-	var e *wire.Error
-	if e, ok := err.(*wire.Error); ok {
-		return e
-	}
-	if errors.As(err, &e) {
-		return &wire.Error{Kind: e.Kind, Text: err.Error()}
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return wire.Errorf(wire.KindTimeout, "%v", err)
-	}
-	return wire.Errorf(wire.KindInternal, "%v", err)
-}
+func asError(err error) *wire.Error { return saves.AsError(err) }
 
 // perform does what the core wants.
 func (m *outgoing) perform(e handover.Effect) (o handover.Outcome) {

@@ -10,6 +10,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/check"
+	"splitkernel/sim/saves"
 	"splitkernel/sim/trace"
 )
 
@@ -23,11 +24,7 @@ type memory interface {
 }
 
 // blocks is a volume that a trace drives.
-type blocks interface {
-	Read(ctx context.Context, offset uint64, b []byte) error
-	Write(ctx context.Context, offset uint64, b []byte) error
-	Flush(ctx context.Context) error
-}
+type blocks = saves.Blocks
 
 // player makes what a trace says, on either engine, and checks what comes back. It is used by one goroutine; the counters of
 // accesses with whatever lock orders these.

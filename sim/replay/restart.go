@@ -10,6 +10,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/checkpoint"
+	"splitkernel/sim/saves"
 )
 
 // MaxRestarts bounds the restarts of processes that a Host remembers after their end.
@@ -138,7 +139,7 @@ func (v *revival) perform(e checkpoint.Restoring) (o checkpoint.Restored) {
 	case checkpoint.Rollback:
 		v.home, v.memory, err = v.visitor.Rollback(ctx, e.Cut)
 	case checkpoint.Revert:
-		_, err = revert(ctx, v.store, v.layout(), v.head, v.volumes)
+		_, err = saves.Revert(ctx, v.store, v.layout(), v.head, v.volumes)
 	case checkpoint.Open:
 		err = v.open(ctx)
 	}

@@ -17,6 +17,7 @@ import (
 	"splitkernel/sim/check"
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/report"
+	"splitkernel/sim/saves"
 	"splitkernel/sim/trace"
 	"splitkernel/sim/vcluster"
 	"splitkernel/sim/vtime"
@@ -66,7 +67,7 @@ type vprocess struct {
 	retired bool // it has ended, and its memory is yet to be freed
 
 	store  *vcluster.Volume // of checkpoints
-	beside contents         // what its sectors hold
+	beside saves.Contents   // what its sectors hold
 	made   uint64           // checkpoints
 	coming *brought         // a checkpoint that has been read
 	next   *brought         // the process goes on as this
@@ -274,7 +275,7 @@ func (p *vprocess) place() error {
 	v.spec.Home = wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}
 	p.spec = v.spec
 	if p.spec.Checkpoints.On {
-		p.beside.sectors = map[uint64][]content{}
+		p.beside = saves.Contents{}
 		p.c.Saves(p.spec.PID, p)
 	}
 	for i, vol := range place.Volumes {

@@ -11,90 +11,10 @@ import (
 	"splitkernel/pcomponent/fault"
 	"splitkernel/sim/check"
 	"splitkernel/sim/report"
+	"splitkernel/sim/saves"
 	"splitkernel/sim/vcluster"
 	"splitkernel/sim/vtime"
 )
-
-// whole is a volume whose sectors keep all their bytes, though the model has 16 of each: a sector's stamp names its bytes, which lie beside.
-// What is lost, torn or old in the model is so here.
-type whole struct {
-	v      *vcluster.Volume
-	y      func() *vtime.Proc
-	beside *contents
-}
-
-// contents are what sectors of a volume held last, by number: as many as may be read still. The one before may be, if a write is lost.
-type contents struct {
-	sectors map[uint64][]content
-	next    uint64
-}
-
-type content struct {
-	name  uint64
-	bytes [wire.SectorSize]byte
-}
-
-// versionsKept is how many writes back a sector may be read.
-const versionsKept = 4
-
-func (w whole) Write(_ context.Context, offset uint64, b []byte) error {
-	stamps := make([]byte, len(b))
-	for i := 0; i < len(b); i += wire.SectorSize {
-		n := (offset + uint64(i)) / wire.SectorSize
-		w.beside.next++
-		c := content{name: w.beside.next}
-		copy(c.bytes[:], b[i:])
-		old := w.beside.sectors[n]
-		if len(old) >= versionsKept {
-			old = append(old[:0], old[1:]...)
-		}
-		w.beside.sectors[n] = append(old, c)
-		putNumber(stamps[i:], n+1)
-		putNumber(stamps[i+8:], c.name)
-	}
-	return w.v.Write(w.y(), offset, stamps)
-}
-
-func (w whole) Read(_ context.Context, offset uint64, b []byte) error {
-	clear(b)
-	if err := w.v.Read(w.y(), offset, b); err != nil {
-		return err
-	}
-	for i := 0; i < len(b); i += wire.SectorSize {
-		n, name := (offset+uint64(i))/wire.SectorSize, number(b[i+8:])
-		if at := number(b[i:]); at == 0 && name == 0 {
-			continue // never written
-		} else if at != n+1 {
-			return wire.Errorf(wire.KindCorrupt, "sector %d of a checkpoint volume holds that of %d", n, at-1)
-		}
-		found := false
-		for _, c := range w.beside.sectors[n] {
-			if found = c.name == name; found {
-				copy(b[i:i+wire.SectorSize], c.bytes[:])
-				break
-			}
-		}
-		if !found {
-			return wire.Errorf(wire.KindCorrupt, "sector %d of a checkpoint volume holds what was overwritten %d writes ago", n, versionsKept)
-		}
-	}
-	return nil
-}
-
-func (w whole) Flush(context.Context) error { return w.v.Flush(w.y()) }
-
-func putNumber(b []byte, n uint64) {
-	for i := range 8 {
-		b[i] = byte(n >> (8 * i))
-	}
-}
-
-func number(b []byte) (n uint64) {
-	for i := range 8 {
-		n |= uint64(b[i]) << (8 * i)
-	}
-	return n
-}
 
 // driven is a volume from whichever coroutine uses it.
 type driven struct {
@@ -126,11 +46,12 @@ func (p *vprocess) counts() counts {
 func (p *vprocess) keepBy(v *vcluster.Volume, core *checkpoint.Keeper) {
 	p.store = v
 	p.keep = &keeping{
-		core: &checkpoint.TapedKeeper{Keeper: core}, layout: p.spec.Checkpoints.Layout(), store: whole{v, func() *vtime.Proc { return p.y }, &p.beside},
+		core: &checkpoint.TapedKeeper{Keeper: core}, layout: p.spec.Checkpoints.Layout(), store: saves.Whole{Volume: v, Proc: func() *vtime.Proc { return p.y }, Beside: &p.beside},
 		now: func() time.Duration { return p.y.Now() + 1 }, pause: func(d time.Duration) { p.y.Sleep(d) },
 		epoch: func() wire.Epoch { return p.p.Epoch() }, moved: func() bool { return p.p.Moved() }, undo: func() { p.p.Undrain() }, failed: asError,
 		drain:  func() (uint64, error) { err := p.p.Drain(p.y); return p.p.LastFlush(), err },
 		export: p.exportState,
+		making: p.c.Saving,
 		tell:   func(at wire.Cut) error { return p.p.Cut(p.y, at) },
 		made:   func(h checkpoint.Head) { p.made = h.Cut.Number + 1 },
 	}
@@ -164,8 +85,8 @@ func (p *vprocess) Volumes(vs []wire.RestartVolume) (out []vcluster.VolumeOption
 	return out
 }
 
-func (p *vprocess) storeOf(y *vtime.Proc, q *vcluster.Process) whole {
-	return whole{q.Volume(p.v.volumes[len(p.v.volumes)-1].Volume), func() *vtime.Proc { return y }, &p.beside}
+func (p *vprocess) storeOf(y *vtime.Proc, q *vcluster.Process) saves.Whole {
+	return saves.Whole{Volume: q.Volume(p.v.volumes[len(p.v.volumes)-1].Volume), Proc: func() *vtime.Proc { return y }, Beside: &p.beside}
 }
 
 func (p *vprocess) Read(y *vtime.Proc, q *vcluster.Process) (at wire.Cut, done uint64, found bool, err error) {
@@ -186,7 +107,7 @@ func (p *vprocess) Revert(y *vtime.Proc, q *vcluster.Process) error {
 	for i := range p.v.info.Volumes {
 		volumes = append(volumes, driven{q.Volume(p.v.volumes[i].Volume), y})
 	}
-	_, err := revert(p.ctx, p.storeOf(y, q), p.spec.Checkpoints.Layout(), p.coming.head, volumes)
+	_, err := saves.Revert(p.ctx, p.storeOf(y, q), p.spec.Checkpoints.Layout(), p.coming.head, volumes)
 	return err
 }
 
@@ -217,6 +138,9 @@ type brought struct {
 func (p *vprocess) awaited() bool {
 	lost := p.y.Now()
 	p.lostAt = lost
+	if p.p != nil {
+		p.p.Abandon() // it may go on at the same pComponent, which waits for the end of what ran there before
+	}
 	for p.y.Now()-lost < RestartPatience {
 		if p.next != nil {
 			return true

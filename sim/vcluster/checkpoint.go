@@ -34,6 +34,14 @@ type Saver interface {
 // Saves has a process make checkpoints; s drives it.
 func (c *Cluster) Saves(pid wire.PID, s Saver) { c.savers[pid] = s }
 
+// Saving says that a checkpoint is being made, or was: that is a phase.
+func (c *Cluster) Saving(on bool) {
+	if c.saving--; on {
+		c.saving += 2
+	}
+	c.phased()
+}
+
 // LastFlush is the version of the last flush.
 func (p *Process) LastFlush() uint64 { return p.core.Cache().LastFlush() }
 

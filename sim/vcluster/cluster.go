@@ -148,6 +148,7 @@ type Cluster struct {
 	replayed  *replayed // of Options.Placed, or nil
 	metered   bool      // somebody balances, so components measure what things bear
 	savers    map[wire.PID]Saver
+	saving    int        // checkpoints that are being made
 	ordered   []Ordered  // of Options.Orders
 	awaits    []awaited  // of When
 	did       Doing      // when phased looked last

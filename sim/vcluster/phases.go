@@ -10,8 +10,8 @@ import (
 // Doing is what a cluster does now, by phase.
 type Doing [faults.Phases]bool
 
-// Doing tells what the cluster does now: what the books of the managers say, and which components are not members that should be. It
-// is Idle if it does nothing else. There are no checkpoints, so nobody makes one.
+// Doing tells what the cluster does now: what the books of the managers say, which components are not members that should be, and whether a
+// checkpoint is being made. It is Idle if it does nothing else.
 func (c *Cluster) Doing() (d Doing) {
 	g := c.gm
 	for _, k := range managersOf {
@@ -25,6 +25,7 @@ func (c *Cluster) Doing() (d Doing) {
 		d[faults.Admitting] = true
 	}
 	d[faults.Recovering] = c.recovering()
+	d[faults.Checkpointing] = c.saving > 0
 	d[faults.Idle] = d == Doing{}
 	return d
 }
@@ -73,7 +74,7 @@ func (c *Cluster) due1(w *awaited) bool {
 	return true
 }
 
-// phased looks whether a phase has begun that somebody waits for. All begin with a command of a manager, or with a fault.
+// phased looks whether a phase has begun that somebody waits for. All begin with a command of a manager, with a fault, or with a checkpoint.
 func (c *Cluster) phased() {
 	if len(c.awaits) == 0 {
 		return
