@@ -39,6 +39,7 @@ type owner struct {
 	gone    func() error         // asked first by memory maps; with the lock held
 	attach  func(wire.VolumeAttachReq) error
 	open    func(wire.ProcessOpenReq) error
+	exits   atomic.Int64
 	silent  chan struct{} // while it is open, misses, flushes and memory maps are not answered
 }
 
@@ -174,7 +175,9 @@ func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Re
 		if o.open != nil {
 			return o.open(q)
 		}
-	case wire.OpProcessExit, wire.OpVolumeDetach:
+	case wire.OpProcessExit:
+		o.exits.Add(1)
+	case wire.OpVolumeDetach:
 	default:
 		return wire.ErrBadRequest
 	}

@@ -21,6 +21,12 @@ func TestFence(t *testing.T) {
 	if !errors.Is(err, wire.ErrFailed) || !strings.Contains(err.Error(), "p1 was declared dead under epoch 3") {
 		t.Fatal(err)
 	}
+	if err := p.Close(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	if n := os[0].exits.Load(); n != 0 {
+		t.Errorf("a process that was fenced ended at its home, where it may have to go on from a checkpoint: %d exits", n)
+	}
 	o := p.o
 	o.PID++
 	q, err := p.c.Open(background(t), o)
@@ -32,7 +38,7 @@ func TestFence(t *testing.T) {
 	th.Begin()
 	_, err = th.Access(3, false)
 	th.End()
-	if err = errors.Join(err, q.Close(background(t))); err != nil {
-		t.Error(err)
+	if err = errors.Join(err, q.Close(background(t))); err != nil || os[0].exits.Load() != 1 {
+		t.Errorf("%v, %d exits", err, os[0].exits.Load())
 	}
 }

@@ -45,12 +45,13 @@ func (p *Process) attempt(ctx context.Context, op wire.Op, req, rep any) (at wir
 
 // atHome puts a request to the process's home: while the home moves it is busy, and the request is repeated as long as ctx
 // lasts; when it has moved, the request goes to the new one, of which this process was told before the old one forgot it, or because the
-// old one is dead. One that was taken for dead and lives says that it is not the home any more; its backup may not have said yet that it is, so
-// that is waited for.
+// old one is dead. One that was taken for dead and lives says that it is not the home any more, one that was started again at once knows of no
+// process; the backup may not have said yet that it is the home, so that is waited for. Who opens a process asks the managers for its home,
+// and who ends one has nothing to wait for.
 func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wire.NodeID, err error) {
 	for {
 		at, is, err := p.attempt(ctx, op, req, rep)
-		if wire.KindOf(err) == wire.KindNotOwner {
+		if kind := wire.KindOf(err); (kind == wire.KindNotOwner || kind == wire.KindNotFound) && op != wire.OpProcessExit && op != wire.OpProcessOpen {
 			p.awaitHome(ctx, is)
 		}
 		switch wire.KindOf(err) {

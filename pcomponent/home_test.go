@@ -38,39 +38,43 @@ func TestAHomeThatMovedIsFollowed(t *testing.T) {
 	if asked != 3 {
 		t.Errorf("the old home was asked %d times", asked)
 	}
-	// A home that was taken for dead turns the process away before its backup has told of itself: that is waited for.
-	asked, os[0].gone = 0, nil
-	back := wire.Owner{Node: os[0].id, Addr: string(os[0].addr), Epoch: 2}
-	os[1].gone = func() error {
-		if asked++; asked == 1 {
-			time.AfterFunc(10*time.Millisecond, func() {
-				if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: back})}); err != nil {
-					t.Error(err)
-				}
-			})
+	// A home that was taken for dead, or was started again, turns the process away before its backup has told of itself: that is waited for.
+	for i, kind := range []wire.Kind{wire.KindNotOwner, wire.KindNotFound} {
+		from, at := os[1-i], os[i]
+		back := wire.Owner{Node: at.id, Addr: string(at.addr), Epoch: to.Epoch + 1}
+		asked, at.gone = 0, nil
+		from.gone = func() error {
+			if asked++; asked == 1 {
+				time.AfterFunc(10*time.Millisecond, func() {
+					if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: back})}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			return wire.Errorf(kind, "the home is elsewhere, or will be")
 		}
-		return wire.Errorf(wire.KindNotOwner, "the home is elsewhere, or will be")
+		if err := p.Map(background(t), uint64(80+i)*wire.PageSize, wire.PageSize, true, true, "test"); err != nil || asked != 1 {
+			t.Fatalf("%v: %v, asked %d times", kind, err, asked)
+		}
+		to = back
 	}
-	if err := p.Map(background(t), 80*wire.PageSize, wire.PageSize, true, true, "test"); err != nil || asked != 1 {
-		t.Fatalf("%v, asked %d times", err, asked)
-	}
-	to = back
+	os[0].gone, os[1].gone = nil, nil
 
 	// Older news changes nothing; a home that turns a process away without news fails the request, in time.
-	old := wire.Owner{Node: os[1].id, Addr: string(os[1].addr), Epoch: 1}
+	old := wire.Owner{Node: os[0].id, Addr: string(os[0].addr), Epoch: 1}
 	if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: old})}); err != nil {
 		t.Fatal(err)
 	}
 	if at, _ := p.homeNow(); at != to {
 		t.Errorf("the home is %+v", at)
 	}
-	os[0].gone = func() error { return wire.Errorf(wire.KindNotOwner, "moved again") }
+	os[1].gone = func() error { return wire.Errorf(wire.KindNotOwner, "moved again") }
 	brief, cancel := context.WithTimeout(background(t), 50*time.Millisecond)
 	defer cancel()
 	if err := p.Unmap(brief, 64*wire.PageSize, wire.PageSize); !errors.Is(err, wire.ErrNotOwner) {
 		t.Errorf("munmap at a home that is none: %v", err)
 	}
-	os[0].gone = nil
+	os[1].gone = nil
 	for _, op := range []wire.Op{wire.OpHomeSwitch, wire.OpRegionSwitch} {
 		body := wire.Marshal(wire.HomeSwitchReq{PID: 8, Home: to})
 		if op == wire.OpRegionSwitch {

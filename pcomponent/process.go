@@ -28,6 +28,7 @@ type Process struct {
 	home      *netlayer.Peer
 	homeAt    wire.Owner      // it moves: o.Home is where it was first
 	homeIs    context.Context // ends when it moves
+	disowned  atomic.Bool     // by a fence: what it has at its home is not its own any more
 	homeMoved context.CancelFunc
 	core      fault.Taped
 	threads   []*Thread
@@ -479,7 +480,7 @@ func (p *Process) end(ctx context.Context, exits func([]error) bool) error {
 	p.active = nil
 	p.core.End()
 	p.mu.Unlock()
-	if exits(errs) {
+	if exits(errs) && !p.disowned.Load() {
 		if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
 			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
 		}

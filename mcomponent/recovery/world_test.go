@@ -548,7 +548,13 @@ func (w *world) step() {
 		w.manage()
 	case n == 36:
 		for _, n := range w.nodes {
-			if s, ok := n.holder.NextSave(w.now); ok && !n.down {
+			if n.down {
+				continue
+			}
+			if s, ok := n.holder.NextFile(w.now); ok { // of GSM and the sComponents there is only what works
+				n.holder.FileDone(w.now, s, wire.ReplicaFile{Volume: 1, SizeBytes: 64 * wire.PageSize}, nil)
+			}
+			if s, ok := n.holder.NextSave(w.now); ok {
 				if f, _, ok := n.store.Peek(pid, s.Page); ok {
 					n.file[s.Page] = n.frames[f]
 				}

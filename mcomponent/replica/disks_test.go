@@ -12,7 +12,6 @@ type disks struct {
 	volumes map[wire.VolumeID]*disk
 	books   map[wire.NodeID]wire.VolumeID // the file that a holder writes to
 	last    wire.VolumeID
-	gone    int // files that were left
 }
 
 // disk is one file.

@@ -102,6 +102,10 @@ func (h *Home) again(c outCall, res Result) bool {
 	switch wire.KindOf(res.Err) {
 	case wire.KindBusy, wire.KindNotOwner, wire.KindStale:
 		return true
+	case wire.KindFailed:
+		// Lost to an owner that was taken for dead and is back. If others have copies, who becomes the owner tells this home so; GMM is not asked, for
+		// the new owner may not have heard of it, and would begin the vRegion anew.
+		return c.kind == MapAt && c.p.backup.Backup.Node != ""
 	}
 	return false
 }

@@ -137,11 +137,8 @@ func (o *Owners) Map(req wire.RegionMapReq) error {
 		if err := o.fenced(req.PID, req.Region); err != nil {
 			return err
 		}
-		if o.member.over(req.Member) { // it may have been under way since before a fence; GMM tells the home who has it now, or that it is lost
-			return wire.Errorf(wire.KindNotOwner, "vRegion %d of process %d was given to %s under epoch %d of its membership, which is over", req.Region, req.PID, o.self, req.Member)
-		}
 		if err := o.member.granted(fmt.Sprintf("vRegion %d", req.Region), req.PID, o.self, req.Member); err != nil {
-			return err
+			return err // it may have been under way since before a fence
 		}
 		if err := o.gone(req.PID, req.Region, req.RegionEpoch); err != nil {
 			return err

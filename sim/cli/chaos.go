@@ -117,6 +117,18 @@ Each run is recorded: of one that fails the folder is kept, with the commands th
 }
 
 func (a *app) chaos(ctx context.Context, f *chaosFlags, workloads []string) error {
+	for _, workload := range workloads { // before the first round
+		w, c, err := a.loadRun(&runFlags{configFlags: f.configFlags}, workload)
+		if err == nil {
+			err = a.addFaults(&faultFlags{}, workload, w, c)
+		}
+		if err == nil {
+			err = momentsLive(w)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	out, err := makeOut(f.out, "chaos")
 	if err != nil {
 		return err

@@ -47,12 +47,32 @@ func (a *app) addFaults(f *faultFlags, label string, w *configs.Workload, c *con
 		return usage("%d faults, want at most %d", len(w.Faults), faults.MaxList)
 	}
 	w.AllowLoss = w.AllowLoss || f.allowLoss
+	breaches, err := breachesOf(label, own, w, c)
+	if err != nil {
+		return err
+	}
+	return a.allowed(breaches, w.AllowLoss, "these faults")
+}
+
+// breachesOf says which faults of a workload cost what the cluster promises to keep. The first own of them are those of its file. The error is of
+// those that cannot be.
+func breachesOf(label string, own int, w *configs.Workload, c *configs.Cluster) ([]faults.Breach, error) {
 	nodes, all := launcher.FaultNodes(c), w.WhatFails()
 	if err := errors.Join(faults.CheckList(label+": faults", all[:own], nodes), faults.CheckList("--fault", all[own:], nodes)); err != nil {
-		return usage("%w", err)
+		return nil, usage("%w", err)
 	}
 	p := promiseTo(w, c)
-	return a.allowed(p.Breaches(all), w.AllowLoss, "these faults")
+	return p.Breaches(all), nil
+}
+
+// momentsLive refuses moments that a live run cannot know.
+func momentsLive(w *configs.Workload) error {
+	for _, x := range w.WhatFails() {
+		if x.At.Phase != faults.Idle { // moves and admissions are over in milliseconds, and a live run looks at moments every 10 ms
+			return usage("%q: when something is %v is known in virtual time only, want a part of the run or a time, or `splitkernel simulate`", x.String(), x.At.Phase)
+		}
+	}
+	return nil
 }
 
 // allowed says what faults cost; without allowance that is an error.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +27,19 @@ func TestFaultsAreRefusedBeforeTheStart(t *testing.T) {
 			call(command, "--out", filepath.Join(dir, "none"), "--fault", c.fault).want(t, exitUsage, c.want)
 		}
 		call(command, "--out", filepath.Join(dir, "none"), bad).want(t, exitUsage, `bad.yaml: faults[0]: "at 5s kill m9": "m9" is no component`)
+	}
+	loss := write(t, dir, "loss.yaml", "name: loss\nfaults: [at 50% kill m1]\nvnodes:\n  - {name: a, trace: 'generator:zipf?pages=10&refs=10'}\n")
+	call("chaos", "--out", filepath.Join(dir, "none"), "programs", bad).want(t, exitUsage, `bad.yaml: faults[0]: "at 5s kill m9": "m9" is no component`) // before the round of the first
+	call("chaos", "--out", filepath.Join(dir, "none"), loss).want(t, exitUsage, `--allow-loss:
+"at 50% kill m1": the memory of m1 is lost with it`)
+	for _, engine := range []string{"virtual", "live"} {
+		for workload, want := range map[string]string{bad: `bad: faults[0]: "at 5s kill m9": "m9" is no component`, loss: `"at 50% kill m1": the memory of m1 is lost with it`} {
+			sweep := write(t, dir, "s.yaml", "name: s\nengine: "+engine+"\nworkload: "+workload+"\n")
+			call("sweep", "--out", filepath.Join(dir, "none"), sweep).want(t, exitUsage, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "none")); err == nil {
+		t.Error("a folder was made for what was refused")
 	}
 	call("run", "--out", filepath.Join(dir, "none"), "--fault", "at migrating 2 +1ms pause g1 for 1s").want(t, exitUsage, "when something is migrating is known in virtual time only")
 	empty(t, temp)

@@ -133,10 +133,8 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 		if err := a.addFaults(&f.faultFlags, workload, w, known); err != nil {
 			return err
 		}
-		for _, x := range w.WhatFails() {
-			if x.At.Phase != faults.Idle { // moves and admissions are over in milliseconds, and a live run looks at moments every 10 ms
-				return usage("%q: when something is %v is known in virtual time only, want a part of the run or a time, or `splitkernel simulate`", x.String(), x.At.Phase)
-			}
+		if err := momentsLive(w); err != nil {
+			return err
 		}
 	}
 	var traces []replay.Trace // before anything is started, except of those that come with the program

@@ -77,6 +77,9 @@ func (a *app) sweep(ctx context.Context, cmd *cobra.Command, f *sweepFlags, file
 	if err != nil {
 		return err
 	}
+	if err := a.sweepFaults(plan); err != nil {
+		return err
+	}
 	var t *experiment.Table
 	if f.merge {
 		if len(dirs) == 0 {
@@ -208,6 +211,28 @@ func (p *sweepProgress) line(r experiment.Progress, now time.Time) string {
 		text += fmt.Sprintf(", %s left", left.Round(time.Second))
 	}
 	return text
+}
+
+// sweepFaults says before anything is started which faults of the workloads cannot be in a cluster of theirs, or cost what it promises to keep.
+func (a *app) sweepFaults(p *experiment.Plan) error {
+	said := map[string]bool{} // what is allowed is said once, not for each run
+	for i := range p.Runs {
+		r := &p.Runs[i]
+		breaches, err := breachesOf(r.Workload.Name, len(r.Workload.Faults), r.Workload, r.Cluster)
+		if err == nil && r.Hardware == nil {
+			err = momentsLive(r.Workload)
+		}
+		if err != nil {
+			return err
+		}
+		if text := fmt.Sprint(breaches); !r.Workload.AllowLoss || !said[text] {
+			said[text] = true
+			if err := a.allowed(breaches, r.Workload.AllowLoss, "these faults"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // printSweep prints the table: for programs all of it, for people what matters most, means over seeds.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"splitkernel/configs"
 	"splitkernel/gmanagers/admission"
@@ -59,13 +60,15 @@ func TestDrainUnderLoad(t *testing.T) {
 	c := start(t, twoOfEach)
 	cl := c.managersOf()
 	ctx := background(t)
-	w := workload(t, one(t, synthetic(t, "drained", 1, 40*64, 0, 1_200_000, true), 256, ""))
+	w := workload(t, one(t, synthetic(t, "drained", 1, 40*64, 0, 200_000, true), 256, ""))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	var home wire.NodeID
+	quick := c.slow(500 * time.Microsecond)
 	s := c.run(w, func(o *replay.RunOptions) {
 		o.OnPlaced = func() {
 			wg.Go(func() {
+				defer quick()
 				eventually(t, "the process has vRegions at both mComponents", func() bool {
 					homes, err := cl.Regions(ctx, 0)
 					if err != nil || len(homes) != 1 {

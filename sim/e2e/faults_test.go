@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
@@ -86,13 +87,14 @@ func TestManagerDiesWhileActivationsWait(t *testing.T) {
 // TestAllManagersDie kills every manager after the process has all its memory: it must finish, with nothing changed.
 func TestAllManagersDie(t *testing.T) {
 	t.Parallel()
-	path := synthetic(t, "long", 2, 4*256, 0, 400_000, false)
+	path := synthetic(t, "long", 2, 4*256, 0, 100_000, false)
 	text := one(t, path, 256, "")
 	c := start(t, "laptop")
 	undisturbed := c.run(workload(t, text), nil)
 	ok(t, undisturbed)
 	var once sync.Once
 	var atKill atomic.Uint64
+	end := c.slow(time.Millisecond)
 	s := c.run(workload(t, text), func(o *replay.RunOptions) {
 		o.Progress = func(p replay.Progress) {
 			if p.Done > 0 {
@@ -103,6 +105,7 @@ func TestAllManagersDie(t *testing.T) {
 						}
 					}
 					atKill.Store(p.Done)
+					end()
 				})
 			}
 		}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +20,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/sim/faults"
 	"splitkernel/sim/launcher"
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
@@ -57,7 +61,29 @@ func build(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		return 1
 	}
+	flag.Parse()
+	if many := flag.Lookup("test.parallel"); many.Value.String() == many.DefValue { // else somebody wants so many
+		flag.Set("test.parallel", strconv.Itoa(waiting*runtime.GOMAXPROCS(0)))
+	}
 	return m.Run()
+}
+
+// waiting is how many tests that may run beside others do so on each processor: they wait for elections, leases and deadlines more than they work.
+const waiting = 2
+
+// slow adds a delay to every message between components, until what it returns is called: a process goes on, hardly, and takes no processor, and is not
+// at its end before what a test does to it.
+func (c *cluster) slow(by time.Duration) (end func()) {
+	c.t.Helper()
+	s, err := c.Strike(background(c.t), faults.Fault{Kind: faults.Delay, By: by})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return func() {
+		if _, err := c.Heal(background(c.t), s.ID); err != nil {
+			c.t.Error(err)
+		}
+	}
 }
 
 // deadline bounds every test that starts a cluster.

@@ -24,7 +24,7 @@ import (
 const redundant = `name: redundant
 transport: unix
 region_bytes: 256KiB
-mcomponent: {memory_bytes: 32MiB}
+mcomponent: {memory_bytes: 32MiB, replica_log_bytes: 128KiB} # of 2048 pages most are in backup files
 manager: {balance: {gpm: {auto: false}, gmm: {auto: false}, gsm: {auto: false}}}
 nodes:
   - {id: g1, role: manager}
@@ -49,6 +49,7 @@ func TestMemorySurvivesKill9(t *testing.T) {
 		victims  []string
 	}{
 		{"{replication: sync}", 300_000, []string{"home", "owner", "holder"}},
+		{"{replication: log, log_full: block}", 100_000, []string{"owner"}},
 	} {
 		t.Run(tc.memory, func(t *testing.T) {
 			const refs = 50_000

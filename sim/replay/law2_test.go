@@ -15,6 +15,9 @@ import (
 // TestLaw2 is law 2: two virtual runs of a seed are the same byte by byte, also with another number of processors, and another
 // seed is another run.
 func TestLaw2(t *testing.T) {
+	if raceEnabled {
+		t.Skip("virtual time is one goroutine, and TestVirtualRunOfPrograms has what is around it: make test runs this without -race")
+	}
 	cluster, err := configs.LoadCluster("laptop", configs.Overrides{})
 	if err != nil {
 		t.Fatal(err)

@@ -138,6 +138,9 @@ type brought struct {
 func (p *vprocess) awaited() bool {
 	lost := p.y.Now()
 	p.lostAt = lost
+	if p.p != nil {
+		p.p.Abandon() // it may go on at the same pComponent, which waits for the end of what ran there before
+	}
 	for p.y.Now()-lost < RestartPatience {
 		if p.next != nil {
 			return true

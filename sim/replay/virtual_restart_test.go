@@ -113,6 +113,35 @@ func threeComputes(t *testing.T) (*configs.Cluster, map[string]Trace) {
 	return cluster, info
 }
 
+// TestVirtualRestartWhereItWas has a process brought back at the pComponent that it was cut off with, since no other runs: what it was before
+// makes room.
+func TestVirtualRestartWhereItWas(t *testing.T) {
+	cluster, info := threeComputes(t)
+	v := configs.DefaultVNode()
+	v.Name, v.Trace, v.MaxRefs, v.Excache.Lines, v.Excache.Ways = "sort", info["sort"].Path, 6_000, 64, 0
+	v.Checkpoint.Every = 300
+	run := func(faults ...vcluster.Fault) report.VNode {
+		sum, err := RunVirtual(context.Background(), VirtualOptions{
+			Workload: &configs.Workload{Name: "here", Seed: 7, Vnodes: []configs.VNode{v}}, Cluster: cluster, Hardware: hardware.DefaultOptions(), Traces: []Trace{info["sort"]}, Faults: faults,
+		})
+		if err != nil || len(sum.Failed) > 0 || sum.Total.IntegrityErrors > 0 || sum.Total.Accesses != v.MaxRefs {
+			t.Fatalf("%v: failed: %v, wrong: %v, %d accesses", err, sum.Failed, sum.Integrity, sum.Total.Accesses)
+		}
+		return sum.VNodes[0]
+	}
+	whole := run()
+	at := whole.PComponent
+	faults := []vcluster.Fault{{At: time.Duration(whole.Seconds * float64(time.Second) / 2), What: vcluster.Partition, Node: at, For: 4 * time.Second}}
+	for _, n := range []wire.NodeID{"p1", "p2", "p3"} {
+		if n != at {
+			faults = append(faults, vcluster.Fault{At: time.Microsecond, What: vcluster.Kill, Node: n})
+		}
+	}
+	if got := run(faults...); len(got.Restarts) != 1 || got.Restarts[0].To != at || got.Restarts[0].BackAtSeconds > 10 {
+		t.Errorf("restarts %+v, want one at %s within a few seconds", got.Restarts, at)
+	}
+}
+
 // TestVirtualRestartsAtTheEnd has the pComponent of a process die, and come back a moment later, at each of many moments around its end: its
 // accesses are made, and it gives its volumes up. It ends well, once or twice, and nothing of it is left.
 func TestVirtualRestartsAtTheEnd(t *testing.T) {
