@@ -362,8 +362,8 @@ func (v *VNode) validateAdmission(fs *faults, prefix string) {
 		fs.add(prefix+"memory_bytes", "%d, want at most %d", v.MemoryBytes, int64(math.MaxInt64))
 	}
 	v.Memory.validate(fs, prefix+"memory.")
-	if v.Goes() && v.Memory.Replication != DefaultMemory().Replication {
-		fs.add(prefix+"memory.replication", "%q with checkpoints, want %s: copies of memory do not go back to a checkpoint", v.Memory.Replication, DefaultMemory().Replication)
+	if v.Goes() && v.Memory.Policy().Kind == wire.MemoryErasure {
+		fs.add(prefix+"memory.replication", "%q with checkpoints, want none, log or sync: shares of memory do not go back to a checkpoint", v.Memory.Replication)
 	}
 }
 

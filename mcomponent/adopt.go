@@ -53,6 +53,7 @@ func (c *Component) adopt(req wire.MoveReq) (wire.MoveStatusRep, error) {
 	if in := c.taker.Adopted(req.Move); in != nil {
 		c.owners.Adopt(in.Slot, in.Mapped, epoch)
 		c.protectAgain(in, epoch)
+		c.goOn(in.Slot, in.PID, in.Region, epoch, in.Kept)
 	}
 	if _, err := c.owners.Serving(req.PID, req.Region, epoch); err != nil {
 		return lost(err.Error())

@@ -86,12 +86,7 @@ func (m *homeMove) close() error {
 	m.c.homeMu.Lock()
 	all := m.c.home.Export(m.req.PID)
 	m.c.homeMu.Unlock()
-	parts := all.Cut()
-	for i, p := range parts {
-		q := wire.HomeCopyReq{
-			Move: m.req.Move, Part: uint32(i), Parts: uint32(len(parts)), PID: all.PID, Epoch: all.Epoch, Addr: all.Addr, HeapStart: all.HeapStart, HeapEnd: all.HeapEnd,
-			From: m.c.o.Node, FromAddr: string(m.c.o.Addr), Mapped: p.Mapped, Owners: p.Owners, Configs: p.Configs, Backup: all.Backup,
-		}
+	for _, q := range all.Messages(wire.HomeCopyReq{Move: m.req.Move, From: m.c.o.Node, FromAddr: string(m.c.o.Addr)}) {
 		body := wire.Marshal(q)
 		if err := send(m.to, wire.OpHomeCopy, m.req.Epoch, body, sendTimeout); err != nil {
 			return err

@@ -21,7 +21,7 @@ type regionMove struct {
 	spare  []*copyMessage
 	buf    []byte // room for a full message: one for all, which stays in the processor's cache, as Start writes it
 
-	looked [copyBatch]looked
+	looked [2 * copyBatch]looked // a page may be there twice: as it is, and as it was at the last checkpoint
 	taken  [copyBatch]wire.PageNo
 	direct bool            // the kernel reads the pages where they are
 	pieces [][]byte        // of a message that is sent so
@@ -35,6 +35,7 @@ type looked struct {
 	frame   pagestore.Frame
 	content pagestore.Content
 	have    bool
+	mark    uint32 // as it was at this checkpoint
 }
 
 // copyMessage is a message of pages that is under way.
@@ -70,7 +71,7 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	if c.giving[m.slot] != nil {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is moving to %s already", req.Region, req.PID, c.giving[m.slot].req.To)
 	}
-	if v := c.recoveries[m.slot]; v != nil && !v.r.Ended() || len(c.replicas.primary.LostPages(m.slot, 1)) > 0 {
+	if v := c.recoveries[m.slot]; v != nil && !v.r.Ended() || len(c.replicas.primary.LostPages(m.slot, 1)) > 0 || c.replicas.primary.KeepsLost(m.slot) {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d is being recovered, or has lost pages: it stays", req.Region, req.PID)
 	}
 	// Within one process the bytes would be read by this program, which must not happen while it writes them.
@@ -149,7 +150,7 @@ func (m *regionMove) message(e migrate.Effect) error {
 	switch e.Kind {
 	case migrate.Open:
 		c.mu.Lock()
-		pages := c.store.GroupPages(m.slot)
+		pages := c.store.GroupPages(m.slot) + len(c.store.Keeps(m.slot))
 		c.mu.Unlock()
 		return send(m.to, wire.OpRegionCopyOpen, r.Epoch, wire.Marshal(wire.RegionCopyOpenReq{
 			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr)}), sendTimeout)
@@ -176,15 +177,15 @@ func (m *regionMove) message(e migrate.Effect) error {
 func (m *regionMove) close(e migrate.Effect) error {
 	m.c.mu.Lock()
 	mapped, pages := m.c.owners.Mapped(m.slot), m.c.store.GroupPages(m.slot)
-	cfg := m.c.replicas.primary.Config(m.slot)
+	cfg, kept, keeps := m.c.replicas.primary.Config(m.slot), m.c.kept(m.slot), len(m.c.store.Keeps(m.slot))
 	if m.freed {
-		mapped, pages, cfg = nil, 0, wire.RegionConfig{}
+		mapped, pages, cfg, kept, keeps = nil, 0, wire.RegionConfig{}, wire.CutState{}, 0
 	}
 	m.c.mu.Unlock()
 	parts := max((len(mapped)+wire.MaxMapEntries-1)/wire.MaxMapEntries, 1)
 	for i := range parts {
 		n := min(len(mapped), wire.MaxMapEntries)
-		q := wire.RegionCopyEndReq{Move: m.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg}
+		q := wire.RegionCopyEndReq{Move: m.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg, Kept: kept, Keeps: uint64(keeps)}
 		mapped = mapped[n:]
 		if err := send(m.to, wire.OpRegionCopyEnd, m.req.Epoch, wire.Marshal(q), sendTimeout); err != nil {
 			return err
@@ -199,8 +200,8 @@ const copyBatch = 8
 
 // copy fills a message with pages as they are, and sends it.
 func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effect {
-	batch := m.c.o.Migrate.BatchPages
-	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen // where the pages begin
+	batch := min(2*m.c.o.Migrate.BatchPages, wire.MaxCopyPages) // entries; the giver counts pages
+	full := wire.RegionCopyHeadLen + batch*wire.PageEntryLen    // where the pages begin
 	if m.buf == nil {
 		m.buf = make([]byte, full+batch*wire.PageSize)
 	}
@@ -210,7 +211,11 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 	m.c.mu.Lock()
 	n, bytes := 0, 0
 	for !m.freed {
-		k := m.lookUp(e.ID)
+		per := 1 // entries of a page at most
+		if m.c.store.Keeping(m.slot) {
+			per = 2
+		}
+		pagesTaken, k := m.lookUp(e.ID, min(copyBatch, (batch-n)/per))
 		for i := range m.looked[:k] {
 			l := &m.looked[i]
 			entry := l.entry()
@@ -225,7 +230,7 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 			}
 			bytes += wire.PageSize
 		}
-		if n += k; k < copyBatch || n == batch {
+		if n += k; pagesTaken < copyBatch || batch-n < 2 {
 			break
 		}
 		m.c.mu.Unlock()
@@ -252,21 +257,27 @@ func (m *regionMove) copy(e migrate.Effect, out []migrate.Effect) []migrate.Effe
 	return out
 }
 
-// lookUp takes the next pages of the message id, at most copyBatch of them. Looked up in one go, apart from the copy, they do not wait
+// lookUp takes the next pages of the message id, at most so many, and gives how many and how many entries they have. Looked up in one go, apart from the copy, they do not wait
 // for memory one after the other. The lock is held, and must be until they are copied.
-func (m *regionMove) lookUp(id uint64) (n int) {
-	n = m.g.TakeInto(id, m.taken[:])
-	for i := range m.looked[:n] {
-		l := &m.looked[i]
-		l.page = m.taken[i]
-		l.frame, l.content, l.have = m.c.store.Peek(m.req.PID, l.page)
+func (m *regionMove) lookUp(id uint64, most int) (taken, n int) {
+	taken = m.g.TakeInto(id, m.taken[:most])
+	for _, page := range m.taken[:taken] {
+		l := &m.looked[n]
+		n++
+		l.page, l.mark = page, 0
+		l.frame, l.content, l.have = m.c.store.Peek(m.req.PID, page)
+		l = &m.looked[n]
+		l.page = page
+		if l.frame, l.content, l.mark, l.have = m.c.store.PeekKept(m.slot, page); l.have {
+			n++
+		}
 	}
-	return n
+	return taken, n
 }
 
 // entry tells of a page as it is here.
 func (l *looked) entry() wire.PageEntry {
-	e := wire.PageEntry{Page: l.page, State: wire.PageAbsent}
+	e := wire.PageEntry{Page: l.page, State: wire.PageAbsent, Pre: l.mark}
 	switch {
 	case l.have && l.content.Flushed:
 		e.State, e.Epoch, e.Version, e.Sum = wire.PageFull, l.content.Epoch, l.content.Version, l.content.Sum

@@ -20,7 +20,7 @@ func (handler) Inline(op wire.Op) bool {
 	switch op {
 	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners, wire.OpRegionCut, wire.OpRegionRollback,
 		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop,
-		wire.OpReplicaOpen, wire.OpReplicaWrite, wire.OpReplicaWrites, wire.OpReplicaRead, wire.OpReplicaUnmap, wire.OpReplicaDrop, wire.OpRegionParts, wire.OpHomeBackup,
+		wire.OpReplicaOpen, wire.OpReplicaWrite, wire.OpReplicaWrites, wire.OpReplicaRead, wire.OpReplicaUnmap, wire.OpReplicaCut, wire.OpReplicaDrop, wire.OpRegionParts, wire.OpHomeBackup,
 		wire.OpVolumeSwitch: // which must get through when block requests wait for it
 		return true
 	}
@@ -142,9 +142,9 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 	case wire.OpProcessRollback:
 		return c.processRollback(req, rep)
 	case wire.OpRegionCut:
-		return decoded(req, func(m wire.RegionCutReq) error { return c.regionCut(m, req.Epoch) })
+		return decoded(req, func(m wire.RegionCutReq) error { return c.regionCut(m, req.Epoch, laterDone(req)) })
 	case wire.OpRegionRollback:
-		return decoded(req, func(m wire.RegionRollbackReq) error { return c.regionRollback(m, req.Epoch) })
+		return decoded(req, func(m wire.RegionRollbackReq) error { return c.regionRollback(m, req.Epoch, laterDone(req)) })
 	case wire.OpVolumeAttach:
 		var m wire.VolumeAttachReq
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
@@ -207,6 +207,8 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		return answered(req, rep, func(q wire.ReplicaOpenReq) (wire.ReplicaOpenRep, error) { return c.replicaOpen(q, req.From.Node) })
 	case wire.OpReplicaUnmap:
 		return decoded(req, c.replicaUnmap)
+	case wire.OpReplicaCut:
+		return decoded(req, c.replicaCut)
 	case wire.OpReplicaDrop:
 		return decoded(req, c.replicaDrop)
 	case wire.OpRegionConfig:

@@ -198,7 +198,7 @@ func (cl *cluster) owner(page wire.PageNo) *member {
 }
 
 func (m *member) miss(pid wire.PID, page wire.PageNo) ([]byte, error) {
-	c := netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: 1}.Append(nil), Into: make([]byte, wire.PageSize)}
+	c := netlayer.Call{Op: wire.OpMiss, Epoch: 1, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: 1}.Append(nil), Into: make([]byte, wire.PageSize)}
 	err := m.peer.Do(&c)
 	return c.Into[:c.N], err
 }

@@ -25,9 +25,13 @@ func (c *Component) replicaOpen(q wire.ReplicaOpenReq, from wire.NodeID) (rep wi
 			return rep, err
 		}
 		h.Add(q, slot)
+		o.Slot = slot
 	case o.Free:
 		for c.store.FreeGroup(o.Slot, freeBatch) == freeBatch { // at once: what comes next would be freed with it
 		}
+	}
+	if k := h.Kept(o.Slot); k.Known {
+		c.store.Cut(o.Slot, k.Cut)
 	}
 	return o.Rep, nil
 }
@@ -63,15 +67,26 @@ func (c *Component) replicaWrite(req *netlayer.Request, rep *netlayer.Reply) err
 // hold takes one page: from its bytes, or from a frame that was reserved and has them. used says that the frame is the page's now. The
 // lock is held.
 func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame) (skipped, used bool, act replica.Action, err error) {
-	room := from != nil || c.store.Free() > 0
+	room := from != nil && w.Pre == 0 || c.store.Free() > 0
 	slot, act, err := c.replicas.holder.Write(w, room)
 	if err != nil {
 		return false, false, act, err
 	}
 	switch act {
-	case replica.Skip, replica.Discard:
+	case replica.Discard:
 		c.store.Remove(w.PID, w.Page)
-		return act == replica.Skip, false, act, nil
+	case replica.Skip, replica.Aside:
+		if w.Pre == 0 {
+			c.store.Unmap(slot, w.PID, w.Page, 1)
+			return act == replica.Skip, false, act, nil
+		}
+	case replica.Keep:
+		if from != nil {
+			page = c.pages.Page(*from)[:]
+		}
+		if err := c.keepPage(slot, w.PID, wire.PageEntry{Page: w.Page, Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum}, w.Pre, page); err != nil {
+			panic("mcomponent: a page that is to be kept finds no frame, though there was room")
+		}
 	case replica.Store:
 		content := pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true}
 		if from != nil {
@@ -155,7 +170,7 @@ func (c *Component) holdPages(in *incoming) (act replica.Action, err error) {
 			c.mu.Lock()
 		}
 		e := wire.CopyEntry(in.body, i)
-		one := wire.ReplicaWrite{PID: w.PID, Page: e.Page, OwnerEpoch: w.OwnerEpoch, ProcessEpoch: e.Epoch, Version: e.Version, Config: w.Config, Barrier: w.Barrier, Sum: e.Sum}
+		one := wire.ReplicaWrite{PID: w.PID, Page: e.Page, OwnerEpoch: w.OwnerEpoch, ProcessEpoch: e.Epoch, Version: e.Version, Config: w.Config, Barrier: w.Barrier, Sum: e.Sum, Pre: e.Pre}
 		if e.State == wire.PageLost {
 			one.Flags = wire.ReplicaLost
 		}
@@ -249,7 +264,7 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 	if q.Flags&wire.ReplicaList == 0 && anySaved(items) {
 		return c.readLater(req, q, items, head)
 	}
-	if q.Flags == wire.ReplicaAside && head.Bytes == wire.PageSize {
+	if q.Flags == wire.ReplicaAside && head.Bytes == wire.PageSize && !anyKept(items) {
 		return c.answerAside(q, items, head, rep)
 	}
 	n := wire.ReplicaHeadLen + len(items)*wire.PageEntryLen
@@ -274,8 +289,8 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 			if it.State != wire.PageFull {
 				continue
 			}
-			f, content, ok := c.store.Peek(q.PID, it.Page)
-			if !ok || content.Epoch != it.Epoch || content.Version != it.Version {
+			f, ok := c.peekHeld(q, it)
+			if !ok {
 				c.mu.Unlock()
 				return c.changed(it.Page)
 			}
@@ -287,4 +302,24 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 		panic("mcomponent: an answer to replica_read has another length than its entries say")
 	}
 	return nil
+}
+
+// peekHeld finds the frame of a page that is held, as it is or as it was at the last checkpoint, if it is still the version that was listed. The lock is held.
+func (c *Component) peekHeld(q wire.ReplicaRead, it *replica.Item) (pagestore.Frame, bool) {
+	f, content, ok := c.store.Peek(q.PID, it.Page)
+	if it.Pre != 0 {
+		slot, _ := c.owners.SlotOf(q.PID, q.Region)
+		f, content, _, ok = c.store.PeekKept(slot, it.Page)
+	}
+	return f, ok && content.Epoch == it.Epoch && content.Version == it.Version
+}
+
+// anyKept reports whether there are pages as they were at a checkpoint: then there may be more pages than were asked for.
+func anyKept(items []replica.Item) bool {
+	for i := range items {
+		if items[i].Pre != 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -106,11 +106,20 @@ func (c *Component) ownerHere(e vregion.Effect) (res vregion.Result, done bool) 
 	case vregion.ExitAt:
 		c.ownerExit(e.PID)
 	case vregion.CutAt:
-		res.Err = c.regionCut(e.Cut, e.Owner.Epoch)
+		res.Err = c.regionCut(e.Cut, e.Owner.Epoch, c.laterHome(e.ID))
 	case vregion.RollbackAt:
-		res.Err = c.regionRollback(e.Rollback, e.Owner.Epoch)
+		res.Err = c.regionRollback(e.Rollback, e.Owner.Epoch, c.laterHome(e.ID))
 	}
 	return res, res.Err != netlayer.ErrDeferred
+}
+
+// laterHome tells the home later that an effect that this component has performed as an owner is done.
+func (c *Component) laterHome(id uint64) func() func(error) {
+	return func() func(error) {
+		return func(err error) {
+			c.wg.Go(func() { c.performHome(c.homeDone(id, vregion.Result{Err: err}, nil)) })
+		}
+	}
 }
 
 // ownerThere asks GMM or the owner.

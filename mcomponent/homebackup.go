@@ -11,13 +11,8 @@ func (c *Component) backUp(e vregion.Effect) error {
 	if q.Gone {
 		return c.askOther(e.Owner.Addr, wire.OpHomeBackup, q.HomeEpoch, q, nil)
 	}
-	all := e.Copy
-	parts := all.Cut()
-	for i, p := range parts {
-		q.Copy = wire.HomeCopyReq{
-			Part: uint32(i), Parts: uint32(len(parts)), PID: all.PID, Epoch: all.Epoch, Addr: all.Addr, HeapStart: all.HeapStart, HeapEnd: all.HeapEnd,
-			From: c.o.Node, FromAddr: string(c.o.Addr), Mapped: p.Mapped, Owners: p.Owners, Configs: p.Configs, Backup: all.Backup,
-		}
+	for _, part := range e.Copy.Messages(wire.HomeCopyReq{From: c.o.Node, FromAddr: string(c.o.Addr)}) {
+		q.Copy = part
 		if err := c.askOther(e.Owner.Addr, wire.OpHomeBackup, q.HomeEpoch, q, nil); err != nil {
 			return err
 		}

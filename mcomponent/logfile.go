@@ -160,6 +160,9 @@ func (c *Component) takeSaves() {
 			return
 		}
 		f, content, ok := c.store.Peek(s.PID, s.Page)
+		if s.Pre {
+			f, content, _, ok = c.store.PeekKept(s.Slot, s.Page)
+		}
 		if !ok || content.Epoch != s.Epoch || content.Version != s.No {
 			panic("mcomponent: a page of a log is not stored as its holder has it")
 		}
@@ -221,7 +224,10 @@ func (c *Component) writeBatch() {
 		if b.err == nil {
 			b.err = err
 		}
-		if h.Saved(c.now(), b.save, b.err) {
+		switch free, kept := h.Saved(c.now(), b.save, b.err); {
+		case kept:
+			c.store.Forget(b.save.Slot, b.save.Page)
+		case free:
 			c.store.Remove(b.save.PID, b.save.Page)
 		}
 	}

@@ -130,7 +130,7 @@ func TestABackupFileThatCannotBeWritten(t *testing.T) {
 	m3 := holderOf(cl.m[2], false)
 	g.recover(cl.m[3], []wire.Holder{m3}, []wire.Holder{m3}, true)
 	for i := range 64 {
-		c := netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{PID: 7, Page: wire.PageNo(256 + i), OwnerEpoch: g.cfg.Epoch}.Append(nil), Into: make([]byte, wire.PageSize)}
+		c := netlayer.Call{Op: wire.OpMiss, Epoch: 1, Body: wire.Miss{PID: 7, Page: wire.PageNo(256 + i), OwnerEpoch: g.cfg.Epoch}.Append(nil), Into: make([]byte, wire.PageSize)}
 		err := cl.m[3].peer.Do(&c)
 		if i == 5 && wire.KindOf(err) != wire.KindFailed {
 			t.Errorf("the page that is lost: %v, want it named", err)

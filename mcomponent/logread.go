@@ -68,8 +68,8 @@ func (c *Component) heldPages(q wire.ReplicaRead, items []replica.Item, head wir
 		if it.State != wire.PageFull || it.Saved {
 			continue
 		}
-		f, content, ok := c.store.Peek(q.PID, it.Page)
-		if !ok || content.Epoch != it.Epoch || content.Version != it.Version {
+		f, ok := c.peekHeld(q, it)
+		if !ok {
 			c.mu.Unlock()
 			return nil, c.changed(it.Page)
 		}

@@ -103,7 +103,7 @@ func passing(err error) bool {
 func (p *client) miss(t testing.TB, pid wire.PID, page wire.PageNo) []byte {
 	for {
 		w, m := p.owner(wire.RegionNo(uint64(page) * wire.PageSize / p.cl.m[0].o.RegionBytes))
-		c := netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: w.Epoch}.Append(nil), Into: make([]byte, wire.PageSize)}
+		c := netlayer.Call{Op: wire.OpMiss, Epoch: 1, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: w.Epoch}.Append(nil), Into: make([]byte, wire.PageSize)}
 		if err := m.peer.Do(&c); err == nil {
 			return c.Into
 		} else if !passing(err) {
@@ -277,7 +277,7 @@ func TestARottenPageMoves(t *testing.T) {
 	}
 	for page := wire.PageNo(first); page < first+pages; page++ {
 		w, m := p.owner(r)
-		c := netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: w.Epoch}.Append(nil), Into: make([]byte, wire.PageSize)}
+		c := netlayer.Call{Op: wire.OpMiss, Epoch: 1, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: w.Epoch}.Append(nil), Into: make([]byte, wire.PageSize)}
 		err := m.peer.Do(&c)
 		if page == rotten && !errors.Is(err, wire.ErrCorrupt) || page != rotten && (err != nil || !bytes.Equal(c.Into, filled(byte(page)))) {
 			t.Errorf("page %d: %v, %d", page, err, c.Into[0])

@@ -104,17 +104,22 @@ func (v *regionRecovery) takeAside(e recovery.Effect, body []byte, p *placement,
 		if !lost && (at+1)*wire.PageSize > bytes {
 			return recovery.Answer{Err: wire.Errorf(wire.KindBadRequest, "%s answered with fewer pages than it names", e.To.Node)}
 		}
+		_, content, have := c.store.Peek(pid, entry.Page)
+		newer := have && content.Flushed && (content.Epoch > entry.Epoch || content.Epoch == entry.Epoch && content.Version >= entry.Version)
 		used := false
-		if _, content, have := c.store.Peek(pid, entry.Page); v.r.Take(entry.Page) {
-			switch {
-			case lost:
-				c.replicas.primary.Lose(v.slot, entry.Page, entry.Epoch, entry.Version)
-			case have && content.Flushed && (content.Epoch > entry.Epoch || content.Epoch == entry.Epoch && content.Version >= entry.Version):
-				// It was flushed here since.
-			default:
-				c.store.Install(v.slot, pid, entry.Page, pagestore.Content{Epoch: entry.Epoch, Version: entry.Version, Sum: entry.Sum, Flushed: true}, p.frames[at])
-				used = true
+		switch as, mark := v.r.Take(entry, newer); {
+		case as == recovery.Nothing:
+		case as == recovery.Kept && lost:
+			c.replicas.primary.LoseKept(v.slot, entry.Page, entry.Epoch, entry.Version)
+		case lost:
+			c.replicas.primary.Lose(v.slot, entry.Page, entry.Epoch, entry.Version)
+		case as == recovery.Kept:
+			if err := c.keepPage(v.slot, pid, entry, mark, c.pages.Page(p.frames[at])[:]); err != nil {
+				return recovery.Answer{Err: wireError(err)}
 			}
+		default:
+			c.store.Install(v.slot, pid, entry.Page, pagestore.Content{Epoch: entry.Epoch, Version: entry.Version, Sum: entry.Sum, Flushed: true}, p.frames[at])
+			used = true
 		}
 		if !lost {
 			if !used {

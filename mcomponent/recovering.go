@@ -27,8 +27,9 @@ type regionRecovery struct {
 
 // lateMiss is a miss of a page that is not here yet.
 type lateMiss struct {
-	to   *netlayer.Deferred
-	miss wire.Miss
+	to      *netlayer.Deferred
+	miss    wire.Miss
+	process wire.Epoch
 }
 
 // recoverRegion obeys the order of GMM to become the owner of a vRegion that has lost its own, and tells how far that has come.
@@ -138,6 +139,7 @@ func (v *regionRecovery) perform(out []recovery.Effect) {
 				c.replicas.holder.Forget(q.Config.PID, q.Config.Region) // full copies, which are the owner's now
 			}
 			c.configure(v.slot, q.Config)
+			c.goOn(v.slot, q.Config.PID, q.Config.Region, q.Config.Epoch, e.Kept)
 		case recovery.Wake:
 			m := v.waiters[e.Waiter]
 			delete(v.waiters, e.Waiter)
@@ -177,12 +179,12 @@ func (v *regionRecovery) ask(e recovery.Effect) (a recovery.Answer) {
 	switch {
 	case e.Kind == recovery.Fence && e.To.Node == c.o.Node:
 		c.mu.Lock()
-		a.Pages = uint64(c.store.GroupPages(v.slot))
+		a.Pages, a.Kept = uint64(c.store.GroupPages(v.slot)), c.replicas.holder.Kept(v.slot)
 		c.mu.Unlock()
 	case e.Kind == recovery.Fence:
 		var rep wire.ReplicaOpenRep
 		if err = c.askOther(e.To.Addr, wire.OpReplicaOpen, e.Open.Epoch, e.Open, &rep); err == nil {
-			a.Pages = rep.Pages
+			a.Pages, a.Kept = rep.Pages, rep.Kept
 		}
 	case e.Kind == recovery.Tell && q.Via == c.o.Node:
 		err = c.switchOwner(e.Switch)
@@ -284,18 +286,25 @@ func (v *regionRecovery) take(e recovery.Effect, body []byte) (a recovery.Answer
 			page, pages = pages[:wire.PageSize], pages[wire.PageSize:]
 		}
 		_, content, have := c.store.Peek(pid, entry.Page)
-		if page != nil && !have && c.store.Free() == 0 {
+		_, cuts := c.store.Checkpoint(v.slot) // then one more may be kept
+		if page != nil && (!have || cuts) && c.store.Free() == 0 {
 			return recovery.Answer{Err: wireError(c.outOfMemory())}
 		}
-		if !v.r.Take(entry.Page) {
+		newer := have && content.Flushed && (content.Epoch > entry.Epoch || content.Epoch == entry.Epoch && content.Version >= entry.Version)
+		switch as, mark := v.r.Take(entry, newer); {
+		case as == recovery.Nothing:
 			continue
-		}
-		if page == nil {
+		case as == recovery.Kept && page == nil:
+			c.replicas.primary.LoseKept(v.slot, entry.Page, entry.Epoch, entry.Version)
+			continue
+		case page == nil:
 			c.replicas.primary.Lose(v.slot, entry.Page, entry.Epoch, entry.Version)
 			continue
-		}
-		if have && content.Flushed && (content.Epoch > entry.Epoch || content.Epoch == entry.Epoch && content.Version >= entry.Version) {
-			continue // it was flushed here since
+		case as == recovery.Kept:
+			if err := c.keepPage(v.slot, pid, entry, mark, page); err != nil {
+				return recovery.Answer{Err: wireError(err)}
+			}
+			continue
 		}
 		f, _ := c.store.Put(v.slot, pid, entry.Page, pagestore.Content{Epoch: entry.Epoch, Version: entry.Version, Sum: entry.Sum, Flushed: true})
 		lock := &c.frames[f%stripes]
@@ -317,11 +326,12 @@ func (c *Component) recovering(slot uint32, m wire.Miss, req *netlayer.Request) 
 		return true, wire.Errorf(wire.KindBusy, "%s: too many misses wait for pages that are not here yet: retry", c.o.Node)
 	}
 	v.last++
-	v.waiters[v.last] = lateMiss{d, m}
+	late := lateMiss{d, m, req.Epoch}
+	v.waiters[v.last] = late
 	waits, out := v.r.Miss(c.now(), m.Page, v.last, nil)
 	if !waits {
 		delete(v.waiters, v.last)
-		c.lateMiss(lateMiss{d, m})
+		c.lateMiss(late)
 	}
 	v.perform(out)
 	return true, netlayer.ErrDeferred
@@ -333,6 +343,10 @@ func (c *Component) lateMiss(w lateMiss) {
 	slot, verdict := c.owners.Check(m.PID, m.Page, m.OwnerEpoch)
 	if verdict != vregion.Serve {
 		w.to.Answer(nil, c.counts.refused(c.owners.Error(verdict, m.PID, m.Page, m.OwnerEpoch)))
+		return
+	}
+	if c.owners.Superseded(slot, w.process) { // it went back meanwhile
+		w.to.Answer(nil, c.counts.refused(c.owners.SupersededError(slot, w.process)))
 		return
 	}
 	if err := c.replicas.primary.Lost(slot, m.Page); err != nil {

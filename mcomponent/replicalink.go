@@ -106,8 +106,11 @@ func (l *replicaLink) send() {
 
 // run is how many effects from the first on may go in one message: pages of one vRegion under one configuration and barrier.
 func run(es []replica.Effect) int {
-	n := 1
-	for n < len(es) && n < wire.MaxReplicaPages && es[n].Kind == replica.Send && es[n].Slot == es[0].Slot && together(es[n].Write) == together(es[0].Write) {
+	n, most := 1, wire.MaxReplicaPages
+	if es[0].Kept {
+		most /= 2 // each may have two entries
+	}
+	for n < len(es) && n < most && es[n].Kind == replica.Send && es[n].Slot == es[0].Slot && es[n].Kept == es[0].Kept && together(es[n].Write) == together(es[0].Write) {
 		n++
 	}
 	return n
@@ -115,7 +118,7 @@ func run(es []replica.Effect) int {
 
 // together is what the pages of one message have in common.
 func together(w wire.ReplicaWrite) wire.ReplicaWrite {
-	w.Page, w.ProcessEpoch, w.Version, w.Sum = 0, 0, 0, 0
+	w.Page, w.ProcessEpoch, w.Version, w.Sum, w.Pre = 0, 0, 0, 0, 0
 	w.Flags &= wire.ReplicaFill
 	return w
 }
@@ -129,6 +132,8 @@ func (l *replicaLink) message(es []replica.Effect) {
 		m.call = netlayer.Call{Op: wire.OpReplicaOpen, Epoch: e.Open.Epoch, Body: wire.Marshal(e.Open)}
 	case replica.Unmap:
 		m.call = netlayer.Call{Op: wire.OpReplicaUnmap, Epoch: e.Unmap.Epoch, Body: wire.Marshal(e.Unmap)}
+	case replica.Cut:
+		m.call = netlayer.Call{Op: wire.OpReplicaCut, Epoch: e.Cut.Epoch, Body: wire.Marshal(e.Cut)}
 	case replica.Drop:
 		m.call = netlayer.Call{Op: wire.OpReplicaDrop, Epoch: e.Drop.Epoch, Body: wire.Marshal(e.Drop)}
 	case replica.Send:
@@ -137,7 +142,7 @@ func (l *replicaLink) message(es []replica.Effect) {
 			return
 		}
 	}
-	if e.Kind == replica.Open || e.Kind == replica.Unmap {
+	if e.Kind == replica.Open || e.Kind == replica.Unmap || e.Kind == replica.Cut {
 		m.ids = append(m.ids, e.ID)
 	}
 	m.call.Timeout = sendTimeout
@@ -166,34 +171,42 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 			c.mu.Lock()
 		}
 		e := &es[i]
-		entry := wire.PageEntry{Page: e.Write.Page, State: wire.PageLost, Epoch: e.Write.ProcessEpoch, Version: e.Write.Version}
-		if e.Write.Flags&wire.ReplicaLost == 0 {
-			f, content, ok := c.store.Peek(e.Write.PID, e.Write.Page)
-			if !ok || !content.Flushed {
-				c.performReplicas(c.replicas.primary.Answered(c.now(), e.ID, replica.Answer{}, c.replicas.out[:0]))
-				continue
+		before := len(m.ids)
+		add := func(entry wire.PageEntry, f pagestore.Frame) {
+			if entry.State == wire.PageFull {
+				sum = wire.JoinPage(sum, entry.Sum)
+				switch n := len(m.where); {
+				case !direct:
+					m.page = c.appendPage(f, m.page)
+				case n > 0 && f == next:
+					k := len(m.where[n-1]) / wire.PageSize
+					m.where[n-1] = c.pages.Run(f-pagestore.Frame(k), k+1)
+				default:
+					m.where = append(m.where, c.pages.Run(f, 1))
+				}
+				next = f + 1
 			}
-			entry = wire.PageEntry{Page: e.Write.Page, State: wire.PageFull, Epoch: content.Epoch, Version: content.Version, Sum: content.Sum}
-			sum = wire.JoinPage(sum, content.Sum)
-			switch n := len(m.where); {
-			case !direct:
-				m.page = c.appendPage(f, m.page)
-			case n > 0 && f == next:
-				k := len(m.where[n-1]) / wire.PageSize
-				m.where[n-1] = c.pages.Run(f-pagestore.Frame(k), k+1)
-			default:
-				m.where = append(m.where, c.pages.Run(f, 1))
-			}
-			next = f + 1
+			m.body = entry.Append(m.body)
+			m.ids = append(m.ids, e.ID)
 		}
-		m.body = entry.Append(m.body)
-		m.ids = append(m.ids, e.ID)
+		if e.Write.Flags&wire.ReplicaLost != 0 {
+			add(wire.PageEntry{Page: e.Write.Page, State: wire.PageLost, Epoch: e.Write.ProcessEpoch, Version: e.Write.Version}, 0)
+		} else if f, content, ok := c.store.Peek(e.Write.PID, e.Write.Page); ok && content.Flushed {
+			add(wire.PageEntry{Page: e.Write.Page, State: wire.PageFull, Epoch: content.Epoch, Version: content.Version, Sum: content.Sum}, f)
+		}
+		if e.Kept { // behind the page: what the page was answered counts
+			c.addKept(e, add)
+		}
+		if len(m.ids) == before {
+			c.performReplicas(c.replicas.primary.Answered(c.now(), e.ID, replica.Answer{}, c.replicas.out[:0]))
+		}
 	}
 	c.mu.Unlock()
 	if len(m.ids) == 1 && !direct {
 		e := wire.CopyEntry(m.body, 0)
 		w.Page, w.ProcessEpoch, w.Version, w.Sum = e.Page, e.Epoch, e.Version, e.Sum
 		w.Flags &= wire.ReplicaFill
+		w.Pre = e.Pre
 		if e.State == wire.PageLost {
 			w.Flags |= wire.ReplicaLost
 		}

@@ -111,8 +111,11 @@ func (c *Component) performReplicas(out []replica.Effect) {
 		case replica.Ack, replica.Fail:
 			r.answer(e.Waiter, e.Err)
 		case replica.List:
-			out = r.primary.Listed(c.now(), e.Slot, c.store.Flushes(e.Slot), out)
+			out = r.primary.Listed(c.now(), e.Slot, append(c.store.Flushes(e.Slot), c.store.Keeps(e.Slot)...), out)
 		default:
+			if e.Kind == replica.Open {
+				e.Open.Kept = c.kept(e.Slot)
+			}
 			l := c.link(e.To.Addr)
 			if err := l.put(*e); err == nil {
 				r.touched = append(r.touched, l)

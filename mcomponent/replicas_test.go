@@ -224,7 +224,7 @@ func TestUnmapsReachHolders(t *testing.T) {
 }
 
 func (m *member) missUnder(pid wire.PID, page wire.PageNo, epoch wire.Epoch) error {
-	return m.peer.Do(&netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: epoch}.Append(nil), Into: make([]byte, wire.PageSize)})
+	return m.peer.Do(&netlayer.Call{Op: wire.OpMiss, Epoch: 1, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: epoch}.Append(nil), Into: make([]byte, wire.PageSize)})
 }
 
 // TestABackupTakesOverAHome: what a home has answered its backup knows. When the home goes the backup becomes the home, tells the pComponent, and serves memory maps; then

@@ -139,9 +139,13 @@ func (c *Component) regionCopy(req *netlayer.Request) (err error) {
 	defer c.workers.leave()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := 0 // pages of the payload that were stored
+	at, left := 0, 0 // pages of the payload that were looked at, and of them those whose frame was not used
 	if p != nil {
-		defer func() { c.unplace(p, at) }()
+		defer func() {
+			left += copy(p.frames[left:], p.frames[at:])
+			p.frames = p.frames[:left]
+			c.unplace(p, 0)
+		}()
 	}
 	in, err := c.taker.Copy(c.now(), head)
 	if err != nil {
@@ -166,6 +170,20 @@ func (c *Component) regionCopy(req *netlayer.Request) (err error) {
 			return wire.Errorf(wire.KindBadRequest, "page %#x is not in vRegion %d", uint64(e.Page), in.Region)
 		case e.State == wire.PageAbsent:
 			c.store.Remove(in.PID, e.Page)
+			continue
+		case e.Pre != 0:
+			page := req.Page
+			if p != nil {
+				page = c.pages.Page(p.frames[at])[:]
+				p.frames[left] = p.frames[at]
+				left++
+			} else {
+				page = page[at*wire.PageSize : (at+1)*wire.PageSize]
+			}
+			at++
+			if err := c.keepComing(in, e, page); err != nil {
+				return err
+			}
 			continue
 		}
 		content := pagestore.Content{Epoch: e.Epoch, Version: e.Version, Sum: e.Sum, Flushed: e.State == wire.PageFull}
@@ -195,7 +213,12 @@ func (c *Component) regionCopyEnd(m wire.RegionCopyEndReq) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slot := c.taker.SlotOf(m.Move)
-	return c.taker.Close(c.now(), m, c.store.GroupPages(slot), func(mapped []wire.MappedPart) error { return c.owners.CheckMapped(slot, mapped) })
+	return c.taker.Close(c.now(), m, c.store.GroupPages(slot), func(mapped []wire.MappedPart) error {
+		if n := len(c.store.Keeps(slot)); uint64(n) < m.Keeps {
+			return wire.Errorf(wire.KindBadRequest, "%s: %d pages of vRegion came as they were at checkpoint %d, the giver keeps %d", c.o.Node, n, m.Kept.Cut.Number, m.Keeps)
+		}
+		return c.owners.CheckMapped(slot, mapped)
+	})
 }
 
 func (c *Component) regionServe(m wire.MoveServeReq) error {
@@ -205,6 +228,7 @@ func (c *Component) regionServe(m wire.MoveServeReq) error {
 	if in != nil {
 		c.owners.Serve(in.Slot, in.Mapped)
 		c.protectAgain(in, m.Epoch)
+		c.goOn(in.Slot, in.PID, in.Region, m.Epoch, in.Kept)
 	}
 	return err
 }
@@ -254,7 +278,7 @@ func (c *Component) homeCopy(m wire.HomeCopyReq) error {
 }
 
 func mapOf(in *migrate.Incoming) vregion.Map {
-	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup}
+	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup, Kept: in.KeptMap}
 }
 
 func (c *Component) homeServe(m wire.MoveServeReq) error {

@@ -139,8 +139,8 @@ func (s VNodeSpec) Check() error {
 	case s.DeadlineMS > MaxDeadlineMS:
 		return bad("deadline_ms: %d, want 1 to %d, or 0 for %d", s.DeadlineMS, MaxDeadlineMS, DefaultDeadlineMS)
 	}
-	if s.Restart && (len(s.Volumes) == 0 || s.Memory.Kind != wire.MemoryNone) {
-		return bad("restart: want a volume for its checkpoints, and memory without copies, which do not go back to one: %d volumes, %v", len(s.Volumes), s.Memory.Kind)
+	if s.Restart && (len(s.Volumes) == 0 || s.Memory.Kind == wire.MemoryErasure) {
+		return bad("restart: want a volume for its checkpoints, and memory that is not erasure, whose shares do not go back to one: %d volumes, %v", len(s.Volumes), s.Memory.Kind)
 	}
 	if err := s.Apart.Check("apart"); err != nil {
 		return bad("%v", err)

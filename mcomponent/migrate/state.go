@@ -61,6 +61,8 @@ func (i *Incoming) code(c *tape.Coder) {
 	tapes.Message(c, &i.Configs)
 	tapes.Message(c, &i.Backup)
 	tapes.Message(c, &i.Config)
+	tapes.Message(c, &i.Kept)
+	tapes.Message(c, &i.KeptMap)
 	tape.List(c, &i.Owners, maxParts, func(w *wire.Owner) {
 		tape.Num(c, &w.Region)
 		tape.Text(c, &w.Node)

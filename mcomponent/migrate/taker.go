@@ -41,8 +41,10 @@ type Incoming struct {
 	Owners             []wire.Owner
 	Configs            []wire.RegionConfig
 	Backup             wire.HomeConfig
+	KeptMap            wire.HomeCut
 
 	Config   wire.RegionConfig // of a vRegion
+	Kept     wire.CutState     // of a vRegion, once it is complete
 	Mapped   []wire.MappedPart
 	Complete bool // it holds everything: only the giver ends it, or its process
 	Gone     bool // it was dropped or served: nothing may be added
@@ -170,7 +172,7 @@ func (t *Taker) Close(now time.Duration, req wire.RegionCopyEndReq, held int, ch
 	if !in.Complete {
 		return nil
 	}
-	in.Config = req.Config
+	in.Config, in.Kept = req.Config, req.Kept
 	err := check(in.Mapped)
 	in.Complete = err == nil
 	return err
@@ -180,6 +182,7 @@ func (t *Taker) Close(now time.Duration, req wire.RegionCopyEndReq, held int, ch
 func (in *Incoming) part(part, parts uint32, mapped []wire.MappedPart) error {
 	if part == 0 { // from the beginning, perhaps again
 		in.Mapped, in.Owners, in.Configs, in.parts = nil, nil, nil, 0
+		in.KeptMap = wire.HomeCut{}
 	}
 	if part != in.parts || part >= parts {
 		return wire.Errorf(wire.KindBadRequest, "move %d of %v: part %d of %d of the maps, want part %d", in.Move.No, in.Move.Manager, part, parts, in.parts)
@@ -208,6 +211,7 @@ func (t *Taker) Map(now time.Duration, req wire.HomeCopyReq) (in *Incoming, isNe
 	in.Owners = append(in.Owners, req.Owners...)
 	in.Configs = append(in.Configs, req.Configs...)
 	in.Backup = req.Backup
+	in.KeptMap = req.Kept.After(in.KeptMap)
 	return in, isNew, nil
 }
 

@@ -141,12 +141,15 @@ func (c *Changes) Take(from wire.PageNo) (wire.PageNo, bool) {
 	return 0, false
 }
 
-// Watch marks in c every page that the group holds, and from now on every one that changes, until Unwatch.
+// Watch marks in c every page that the group holds, or keeps for a checkpoint, and from now on every one that changes, until Unwatch.
 func (s *Store) Watch(g uint32, c *Changes) {
 	gr := s.group(g)
 	gr.changes = c
 	for f := gr.head; f != none; f = s.frames[f].next {
 		c.Mark(s.frames[f].page)
+	}
+	for _, p := range s.Keeps(g) {
+		c.Mark(p)
 	}
 }
 
@@ -190,12 +193,19 @@ func (s *Store) Flushes(g uint32) []wire.PageNo {
 }
 
 // Put makes a page what it is at another store, whatever it is here. ok is false if no frame is free. The caller fills the
-// frame with the bytes, or with zeros if the page was not flushed.
+// frame with the bytes, or with zeros if the page was not flushed. What a checkpoint has is kept, as with a flush.
 func (s *Store) Put(g uint32, pid wire.PID, page wire.PageNo, c Content) (f Frame, ok bool) {
 	if f, ok = s.index.Get(uint64(pid), uint64(page)); !ok {
 		if f, ok = s.allocate(g, pid, page); !ok {
 			return 0, false
 		}
+	} else if s.changes(f, c) {
+		if s.Free() == 0 {
+			s.stats.NoFrame++
+			return 0, false
+		}
+		s.keep(f)
+		f, _ = s.allocate(g, pid, page)
 	}
 	m := &s.frames[f]
 	m.epoch, m.version, m.sum, m.flushed = c.Epoch, c.Version, c.Sum, c.Flushed
@@ -206,6 +216,13 @@ func (s *Store) Put(g uint32, pid wire.PID, page wire.PageNo, c Content) (f Fram
 		m.sum = wire.ZeroPageChecksum
 	}
 	return f, true
+}
+
+// changes reports whether c is the first change of a page since the checkpoint of its group.
+func (s *Store) changes(f Frame, c Content) bool {
+	m := &s.frames[f]
+	gr := &s.groups[m.group]
+	return gr.precious(m) && !(c.Flushed && gr.cut.at.Covers(c.Epoch, c.Version))
 }
 
 // Reserve takes as many frames as into has room for, into which the caller may put bytes without holding a lock: they are no page's until
@@ -241,9 +258,11 @@ func (s *Store) Reserved() int { return s.out }
 // Free is how many frames are neither a page's nor reserved.
 func (s *Store) Free() int { return s.stats.Capacity - s.stats.Used - s.out }
 
-// Install is Put of a page that was flushed, whose bytes are in the reserved frame f. A frame that the page had is free.
+// Install is Put of a page that was flushed, whose bytes are in the reserved frame f. A frame that the page had is free, or kept.
 func (s *Store) Install(g uint32, pid wire.PID, page wire.PageNo, c Content, f Frame) {
-	if old, ok := s.index.Get(uint64(pid), uint64(page)); ok {
+	if old, ok := s.index.Get(uint64(pid), uint64(page)); ok && s.changes(old, c) {
+		s.keep(old)
+	} else if ok {
 		s.release(old)
 		s.stats.Freed-- // the page is not
 	}
@@ -253,7 +272,7 @@ func (s *Store) Install(g uint32, pid wire.PID, page wire.PageNo, c Content, f F
 	m.epoch, m.version, m.sum, m.flushed = c.Epoch, c.Version, c.Sum, true
 }
 
-// Remove frees one page, if it is here.
+// Remove frees one page, if it is here, and keeps nothing of it: its bytes are elsewhere. One that changes is freed by Unmap.
 func (s *Store) Remove(pid wire.PID, page wire.PageNo) {
 	if f, ok := s.index.Get(uint64(pid), uint64(page)); ok {
 		s.release(f)

@@ -14,10 +14,14 @@ type cut struct {
 }
 
 // Cut begins a checkpoint of a group, and drops what the one before kept: from now on the first flush or removal of a page that the
-// checkpoint has keeps the page as it was. One that is not newer than the last changes nothing.
+// checkpoint has keeps the page as it was. One that is not newer than the last changes nothing. A group whose pages come from elsewhere knows the number
+// before the rest: of a checkpoint that has none nothing is covered, and what is kept of it comes by Keep.
 func (s *Store) Cut(g uint32, at wire.Cut) (dropped int) {
 	gr := s.group(g)
 	if gr.cut != nil && at.Number <= gr.cut.at.Number {
+		if gr.cut.named() && at.Number == gr.cut.at.Number {
+			gr.cut.at = at
+		}
 		return 0
 	}
 	if gr.cut == nil {
@@ -33,11 +37,9 @@ func (s *Store) forgetCut(gr *group, limit int) (dropped int) {
 	k := gr.cut
 	for ; k != nil && k.head != none && dropped < limit; dropped++ {
 		f := k.head
-		delete(k.kept, s.frames[f].page)
-		k.head = s.frames[f].next
+		k.take(s, f)
 		s.giveBack(f)
 		s.stats.Used--
-		s.stats.PreImages--
 	}
 	return dropped
 }
@@ -57,10 +59,110 @@ func (s *Store) keep(f Frame) {
 	gr := &s.groups[m.group]
 	s.unlink(f)
 	gr.changed(m.page)
-	m.used, m.pre, m.prev, m.next = false, true, none, gr.cut.head
-	gr.cut.head = f
-	gr.cut.kept[m.page] = f
+	m.used, m.pre = false, true
+	gr.cut.add(s, f)
+}
+
+// add puts a frame into the list.
+func (k *cut) add(s *Store, f Frame) {
+	m := &s.frames[f]
+	m.prev, m.next = none, k.head
+	if k.head != none {
+		s.frames[k.head].prev = f
+	}
+	k.head = f
+	k.kept[m.page] = f
 	s.stats.PreImages++
+}
+
+// take takes a frame out of the list.
+func (k *cut) take(s *Store, f Frame) {
+	m := &s.frames[f]
+	if m.prev != none {
+		s.frames[m.prev].next = m.next
+	} else {
+		k.head = m.next
+	}
+	if m.next != none {
+		s.frames[m.next].prev = m.prev
+	}
+	delete(k.kept, m.page)
+	s.stats.PreImages--
+}
+
+// named reports whether only the number of the checkpoint is known.
+func (k *cut) named() bool { return k.at.Epoch == 0 && k.at.Version == 0 }
+
+// Keep has a group keep a page as another store has kept it; mark says of which checkpoint. Apply says that the frame is to be filled with its bytes; Old that
+// it is known here, or of another checkpoint.
+func (s *Store) Keep(g uint32, pid wire.PID, page wire.PageNo, c Content, mark uint32) (f Frame, a Action) {
+	gr := s.group(g)
+	if gr.cut == nil || gr.cut.at.Pre() != mark || !gr.cut.named() && !gr.cut.at.Covers(c.Epoch, c.Version) {
+		return 0, Old
+	}
+	if _, ok := gr.cut.kept[page]; ok {
+		return 0, Old
+	}
+	if now, ok := s.index.Get(uint64(pid), uint64(page)); ok {
+		if m := &s.frames[now]; m.flushed && gr.cut.at.Covers(m.epoch, m.version) && (m.epoch > c.Epoch || m.epoch == c.Epoch && m.version >= c.Version) {
+			return 0, Old // it did not change
+		}
+	}
+	f, ok := s.take()
+	if !ok {
+		s.stats.NoFrame++
+		return 0, Full
+	}
+	s.frames[f] = meta{pid: pid, page: page, version: c.Version, epoch: c.Epoch, sum: c.Sum, group: g, flushed: true, pre: true}
+	gr.cut.add(s, f)
+	gr.changed(page)
+	s.stats.Used++
+	s.stats.Peak = max(s.stats.Peak, s.stats.Used)
+	return f, Apply
+}
+
+// Forget frees a page that a group keeps for its checkpoint, if it does: its bytes are elsewhere.
+func (s *Store) Forget(g uint32, page wire.PageNo) {
+	if uint64(g) >= uint64(len(s.groups)) || s.groups[g].cut == nil {
+		return
+	}
+	k := s.groups[g].cut
+	if f, ok := k.kept[page]; ok {
+		k.take(s, f)
+		s.giveBack(f)
+		s.stats.Used--
+	}
+}
+
+// PeekKept looks up a page as it was at the checkpoint of its group, if it changed since. mark says which checkpoint that is.
+func (s *Store) PeekKept(g uint32, page wire.PageNo) (f Frame, c Content, mark uint32, ok bool) {
+	if uint64(g) >= uint64(len(s.groups)) || s.groups[g].cut == nil {
+		return 0, c, 0, false
+	}
+	k := s.groups[g].cut
+	if f, ok = k.kept[page]; !ok {
+		return 0, c, 0, false
+	}
+	m := &s.frames[f]
+	return f, Content{m.epoch, m.version, m.sum, true}, k.at.Pre(), true
+}
+
+// Keeping reports whether a group keeps anything for its checkpoint.
+func (s *Store) Keeping(g uint32) bool {
+	return uint64(g) < uint64(len(s.groups)) && s.groups[g].cut != nil && s.groups[g].cut.head != none
+}
+
+// Keeps lists the pages that a group keeps for its checkpoint, in no order that means anything.
+func (s *Store) Keeps(g uint32) []wire.PageNo {
+	if uint64(g) >= uint64(len(s.groups)) || s.groups[g].cut == nil {
+		return nil
+	}
+	k := s.groups[g].cut
+	list := make([]wire.PageNo, 0, len(k.kept))
+	for f := k.head; f != none; f = s.frames[f].next {
+		list = append(list, s.frames[f].page)
+	}
+	return list
 }
 
 // Rollback makes a group what it was at a checkpoint: pages that changed since are as they were, pages that came since are gone. If the
@@ -114,14 +216,19 @@ func (s *Store) checkCut(g int) (n int, err error) {
 	if gr.cut == nil {
 		return 0, nil
 	}
+	prev := uint32(none)
 	for f := gr.cut.head; f != none; f = s.frames[f].next {
 		m := &s.frames[f]
+		if m.prev != prev {
+			return n, fmt.Errorf("pagestore: frame %d is out of place among what group %d keeps", f, g)
+		}
+		prev = f
 		switch at, ok := gr.cut.kept[m.page]; {
 		case !m.pre || m.used || m.reserved || m.group != uint32(g):
 			return n, fmt.Errorf("pagestore: frame %d is kept for checkpoint %d of group %d, and is something else", f, gr.cut.at.Number, g)
 		case !ok || at != f:
 			return n, fmt.Errorf("pagestore: group %d keeps page %#x twice", g, m.page)
-		case !m.flushed || !gr.cut.at.Covers(m.epoch, m.version):
+		case !m.flushed || !gr.cut.named() && !gr.cut.at.Covers(m.epoch, m.version):
 			return n, fmt.Errorf("pagestore: group %d keeps page %#x of version %d, which is not in checkpoint %d", g, m.page, m.version, gr.cut.at.Number)
 		}
 		n++

@@ -34,9 +34,11 @@ const (
 	InRemove    InputKind = 9
 	InCut       InputKind = 10
 	InRollback  InputKind = 11
+	InKeep      InputKind = 12
+	InForget    InputKind = 13
 )
 
-var inputNames = []string{"", "miss", "flush", "unmap", "free_group", "put", "reserve", "release", "install", "remove", "cut", "rollback"}
+var inputNames = []string{"", "miss", "flush", "unmap", "free_group", "put", "reserve", "release", "install", "remove", "cut", "rollback", "keep", "forget"}
 
 func (k InputKind) String() string {
 	if int(k) < len(inputNames) {
@@ -52,7 +54,7 @@ type Input struct {
 	Group   uint32
 	PID     wire.PID
 	Page    wire.PageNo
-	N       uint64 // of unmap: pages; of free_group: the limit; of reserve: how many; of cut and rollback: the number of the checkpoint
+	N       uint64 // of unmap: pages; of free_group: the limit; of reserve: how many; of cut and rollback: the number of the checkpoint; of keep: its mark
 	Content Content
 	Frames  []Frame // of release: all, of install: one
 	Sum     uint32
@@ -80,7 +82,7 @@ func (in *Input) append(b []byte) []byte {
 	u := binary.AppendUvarint
 	b = append(b, byte(in.Kind))
 	switch in.Kind {
-	case InMiss, InUnmap, InFlush, InPut, InInstall:
+	case InMiss, InUnmap, InFlush, InPut, InInstall, InKeep, InForget:
 		b = u(u(u(b, uint64(in.Group)), uint64(in.PID)), uint64(in.Page))
 	case InRemove:
 		b = u(u(b, uint64(in.PID)), uint64(in.Page))
@@ -90,10 +92,13 @@ func (in *Input) append(b []byte) []byte {
 	switch in.Kind {
 	case InCut, InRollback:
 		b = u(u(u(b, in.N), uint64(in.Content.Epoch)), in.Content.Version)
-	case InFlush, InPut, InInstall:
+	case InFlush, InPut, InInstall, InKeep:
 		c := &in.Content
 		b = tape.AppendBool(u(u(u(b, uint64(c.Epoch)), c.Version), uint64(c.Sum)), c.Flushed)
 	case InUnmap, InFreeGroup, InReserve:
+		b = u(b, in.N)
+	}
+	if in.Kind == InKeep {
 		b = u(b, in.N)
 	}
 	switch in.Kind {
@@ -111,7 +116,7 @@ func (in *Input) Read(b []byte, capacity, groups int) error {
 	r := tape.NewReader(b)
 	*in = Input{Kind: InputKind(r.Byte(byte(len(inputNames)))), Frames: in.Frames[:0]}
 	switch in.Kind {
-	case InMiss, InUnmap, InFlush, InPut, InInstall:
+	case InMiss, InUnmap, InFlush, InPut, InInstall, InKeep, InForget:
 		in.Group, in.PID, in.Page = uint32(r.Below(uint64(groups))), wire.PID(r.Uint()), wire.PageNo(r.Uint())
 	case InRemove:
 		in.PID, in.Page = wire.PID(r.Uint()), wire.PageNo(r.Uint())
@@ -122,8 +127,11 @@ func (in *Input) Read(b []byte, capacity, groups int) error {
 		r.Fail("input %d, which this version does not know", in.Kind)
 	}
 	switch in.Kind {
-	case InFlush, InPut, InInstall:
+	case InFlush, InPut, InInstall, InKeep:
 		in.Content = Content{wire.Epoch(r.Below(1 << 32)), r.Uint(), uint32(r.Below(1 << 32)), r.Bool()}
+		if in.Kind == InKeep {
+			in.N = r.Below(1 << 32)
+		}
 	case InCut, InRollback:
 		in.N, in.Content = r.Uint(), Content{Epoch: wire.Epoch(r.Below(1 << 32)), Version: r.Uint()}
 	case InUnmap:
@@ -184,6 +192,11 @@ func (s *Store) Apply(in *Input) uint32 {
 		sum = sum.Uint(uint64(s.Cut(in.Group, in.cut())))
 	case InRollback:
 		sum = sumRollback(s.Rollback(in.Group, in.cut()))
+	case InKeep:
+		f, a := s.Keep(in.Group, in.PID, in.Page, in.Content, uint32(in.N))
+		sum = sumMiss(f, 0, a)
+	case InForget:
+		s.Forget(in.Group, in.Page)
 	}
 	return sum.Word()
 }
@@ -336,4 +349,21 @@ func (s *Taped) Rollback(g uint32, at wire.Cut) (restored, freed int, err error)
 		s.put(InRollback, sumRollback(restored, freed, err))
 	}
 	return restored, freed, err
+}
+
+func (s *Taped) Keep(g uint32, pid wire.PID, page wire.PageNo, c Content, mark uint32) (f Frame, a Action) {
+	f, a = s.Store.Keep(g, pid, page, c, mark)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page, s.in.Content, s.in.N = g, pid, page, c, uint64(mark)
+		s.put(InKeep, sumMiss(f, 0, a))
+	}
+	return f, a
+}
+
+func (s *Taped) Forget(g uint32, page wire.PageNo) {
+	s.Store.Forget(g, page)
+	if s.tape != nil {
+		s.in.Group, s.in.PID, s.in.Page = g, 0, page
+		s.put(InForget, 0)
+	}
 }

@@ -38,7 +38,7 @@ func TestTape(t *testing.T) {
 			page = wire.PageNo(g*8) + wire.PageNo(rapid.IntRange(0, 7).Draw(t, "page"))
 			c := Content{wire.Epoch(rapid.IntRange(1, 2).Draw(t, "epoch")), rapid.Uint64Range(1, 9).Draw(t, "version"), rapid.Uint32().Draw(t, "sum"), rapid.Bool().Draw(t, "flushed")}
 			at := wire.Cut{Number: rapid.Uint64Range(0, 4).Draw(t, "number"), Epoch: c.Epoch, Version: c.Version}
-			switch rapid.IntRange(0, 11).Draw(t, "call") {
+			switch rapid.IntRange(0, 13).Draw(t, "call") {
 			case 0, 1:
 				s.Miss(g, pid, page)
 			case 2, 3:
@@ -66,6 +66,10 @@ func TestTape(t *testing.T) {
 				s.Remove(pid, page)
 			case 10:
 				s.Cut(g, at)
+			case 12:
+				s.Keep(g, pid, page, c, at.Pre())
+			case 13:
+				s.Forget(g, page)
 			case 11:
 				_, _, _ = s.Rollback(g, at) // one that is refused is on the tape, too
 			}

@@ -126,7 +126,7 @@ func (s *Store) restoreCuts(r *tape.Reader, groups int) {
 		}
 		gr := s.group(uint32(g))
 		gr.cut = &cut{at: wire.Cut{Number: r.Uint(), Epoch: wire.Epoch(r.Below(1 << 32)), Version: r.Uint()}, head: none, kept: map[wire.PageNo]uint32{}}
-		last := &gr.cut.head
+		last, prev := &gr.cut.head, uint32(none)
 		for n := r.Below(uint64(s.fresh) + 1); n > 0; n-- {
 			f := uint32(r.Below(uint64(s.fresh)))
 			if r.Err() != nil || !s.frames[f].reserved {
@@ -135,9 +135,9 @@ func (s *Store) restoreCuts(r *tape.Reader, groups int) {
 			}
 			m := &s.frames[f]
 			*m = meta{pid: wire.PID(r.Uint()), page: wire.PageNo(r.Uint()), epoch: wire.Epoch(r.Below(1 << 32)), version: r.Uint(), sum: uint32(r.Below(1 << 32)),
-				group: uint32(g), prev: none, next: none, flushed: true, pre: true}
+				group: uint32(g), prev: prev, next: none, flushed: true, pre: true}
 			gr.cut.kept[m.page] = f
-			*last, last = f, &m.next
+			*last, last, prev = f, &m.next, f
 			s.stats.Used++
 			s.stats.PreImages++
 		}

@@ -16,13 +16,14 @@
 //		Fence:    send replica_open e.Open to e.To (to oneself: done already); later out = r.Answered(now, e.ID, Answer{Err, Pages}, out)
 //		Tell:     send region_switch e.Switch to the home;      later out = r.Answered(now, e.ID, Answer{Err}, out)
 //		Parts:    send region_parts e.Parts to the home;        later out = r.Answered(now, e.ID, Answer{Err, Parts}, out)
-//		Serve:    owners.Serve(slot, e.Mapped); primary.Configure(now, slot, config)
-//		Pull:     send replica_read e.Read to e.To; when the answer comes, for each entry: if r.Take(page) { lost: primary.Lose; else
-//		          store.Flush(slot, pid, page, its epoch, version, sum) and on Apply copy the bytes };
+//		Serve:    owners.Serve(slot, e.Mapped); primary.Configure(now, slot, config); store.Cut(slot, e.Kept), and older epochs of the process are refused
+//		Pull:     send replica_read e.Read to e.To; when the answer comes, for each entry: as, mark := r.Take(entry, store has it as new or newer)
+//		          Page: if lost primary.Lose, else store.Flush(slot, pid, page, its epoch, version, sum) and on Apply copy the bytes;
+//		          Kept: if lost primary.LoseKept, else store.Keep(slot, pid, page, content, mark) and on Apply copy the bytes;
 //		          then out = r.Answered(now, e.ID, Answer{Err, Next, More, Count}, out)
 //		Wake:     serve the miss of e.Waiter as any other
 //		Complete: everything is here: holder.Forget, drop sources that are no holders
 //	a miss:       if waits, out = r.Miss(now, page, call, out); waits { answer it at Wake } else { serve it }
-//	an unmap:     r.Unmapped(first, n), besides what replica.Primary does
+//	an unmap:     r.Unmapped(first, n), besides what replica.Primary does; a checkpoint and the way back: r.Cut, r.Rollback
 //	nothing to wait for: at r.Due(), out = r.Tick(now, out)
 package recovery

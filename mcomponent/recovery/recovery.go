@@ -77,6 +77,7 @@ type Effect struct {
 	Switch wire.RegionSwitchReq
 	Parts  wire.RegionPartsReq
 	Mapped []wire.MappedPart
+	Kept   wire.CutState // of a Serve: the last checkpoint, unless it is known here, and the newest epoch of the process
 	Read   wire.ReplicaRead
 	Waiter uint64
 }
@@ -85,6 +86,7 @@ type Effect struct {
 type Answer struct {
 	Err   *wire.Error
 	Pages uint64              // of a Fence: what the holder has
+	Kept  wire.CutState       // of a Fence
 	Parts wire.RegionPartsRep // of a Parts
 	Next  wire.PageNo         // of a Pull
 	More  bool
@@ -129,7 +131,12 @@ type Recovery struct {
 	fenced  []bool // by source
 	source  int    // of what comes; -1 if all is here
 	mapped  []wire.MappedPart
-	here    []uint64 // a bit for each page: whatever a source has of it is known
+	here    bitmap        // whatever a source has of the page is known
+	came    bitmap        // as it was at the last checkpoint
+	gone    bitmap        // it was unmapped: what a source has of it may be in the last checkpoint
+	kept    wire.CutState // the last checkpoint
+	back    wire.CutState // to which the process went back since
+	process wire.Epoch    // as the home knows it
 	cursor  wire.PageNo
 	end     bool   // nothing is to be asked for behind the cursor
 	known   uint64 // pages at the source
@@ -148,7 +155,8 @@ type Recovery struct {
 
 // New makes the recovery of a vRegion that is arriving in a slot. addr is where this mComponent is reached. The options have been validated.
 func New(o Options, req wire.RegionRecoverReq, slot uint32, first wire.PageNo, pages uint64, addr string) *Recovery {
-	return &Recovery{o: o, req: req, slot: slot, first: first, pages: pages, addr: addr, cursor: first, here: make([]uint64, (pages+63)/64)}
+	words := (pages + 63) / 64
+	return &Recovery{o: o, req: req, slot: slot, first: first, pages: pages, addr: addr, cursor: first, here: make(bitmap, words), came: make(bitmap, words), gone: make(bitmap, words)}
 }
 
 // Req is the order that is obeyed.
@@ -237,7 +245,7 @@ func (r *Recovery) Answered(now time.Duration, id uint64, a Answer, out []Effect
 	case Fence:
 		r.fenced[m.i] = true
 		if m.i == r.source {
-			r.known = a.Pages
+			r.known, r.kept = a.Pages, a.Kept
 		}
 		return r.fence(now, out)
 	case Tell:
@@ -245,11 +253,12 @@ func (r *Recovery) Answered(now time.Duration, id uint64, a Answer, out []Effect
 		return r.ask(out)
 	case Parts:
 		r.mapped = append(r.mapped, a.Parts.Mapped...)
+		r.process = max(r.process, a.Parts.Process)
 		if a.Parts.More && len(a.Parts.Mapped) > 0 {
 			return r.ask(out)
 		}
 		r.phase = pulling
-		out = append(out, Effect{Kind: Serve, Mapped: r.mapped})
+		out = append(out, Effect{Kind: Serve, Mapped: r.mapped, Kept: wire.CutState{Known: r.kept.Known, Cut: r.kept.Cut, Process: max(r.kept.Process, r.process)}})
 		r.mapped = nil
 		r.end = r.source < 0
 		return r.pump(now, out)
@@ -379,33 +388,15 @@ func (r *Recovery) Here(page wire.PageNo) bool {
 	if r.source < 0 {
 		return true
 	}
-	at := uint64(page - r.first)
-	return page < r.first || at >= r.pages || r.here[at/64]>>(at%64)&1 != 0
+	return page < r.first || uint64(page-r.first) >= r.pages || r.here.has(r.first, page) || r.gone.has(r.first, page)
 }
 
 // have marks pages as known.
 func (r *Recovery) have(page wire.PageNo, n uint64) {
 	for ; n > 0; page, n = page+1, n-1 {
-		if at := uint64(page - r.first); page >= r.first && at < r.pages {
-			r.here[at/64] |= 1 << (at % 64)
+		if page >= r.first && uint64(page-r.first) < r.pages {
+			r.here.set(r.first, page)
 		}
-	}
-}
-
-// Take says of a page that came whether it is to be taken: not if it came before, or was unmapped since.
-func (r *Recovery) Take(page wire.PageNo) bool {
-	if r.Ended() || r.Here(page) {
-		return false
-	}
-	r.have(page, 1)
-	r.got++
-	return true
-}
-
-// Unmapped says that pages were unmapped: what a source has of them is not wanted.
-func (r *Recovery) Unmapped(page wire.PageNo, n uint64) {
-	if r.phase == pulling && r.source >= 0 {
-		r.have(page, n)
 	}
 }
 

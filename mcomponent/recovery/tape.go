@@ -44,9 +44,11 @@ const (
 	inUnmapped uint8 = 5
 	inMiss     uint8 = 6
 	inCancel   uint8 = 7
+	inCut      uint8 = 8
+	inRollback uint8 = 9
 )
 
-var inputNames = [...]string{"", "begin", "answered", "tick", "take", "unmapped", "miss", "cancel"}
+var inputNames = [...]string{"", "begin", "answered", "tick", "take", "unmapped", "miss", "cancel", "cut", "rollback"}
 
 // input is one call. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type input struct {
@@ -59,7 +61,10 @@ type input struct {
 	Parts wire.RegionPartsRep
 	More  bool
 	Count int
-	Why   string // of cancel
+	Why   string         // of cancel
+	Kept  wire.CutState  // of answered, cut and rollback
+	Entry wire.PageEntry // of take
+	Have  bool           // of take
 }
 
 func answer(out []Effect) (a taped.Answer) {
@@ -75,6 +80,11 @@ func is(yes bool, out []Effect) taped.Answer {
 	return a
 }
 
+func taken(as As, mark uint32) (a taped.Answer) {
+	a.Sum = a.Sum.Uint(uint64(as)).Uint(uint64(mark))
+	return a
+}
+
 var _ taped.Core = (*Recovery)(nil)
 
 // EffectName implements taped.Core.
@@ -82,7 +92,7 @@ func (r *Recovery) EffectName(k uint8) string { return EffectKind(k).String() }
 
 // Apply implements taped.Core.
 func (r *Recovery) Apply(kind uint8, args []byte) (a taped.Answer, what string, err error) {
-	if kind < inBegin || kind > inCancel {
+	if kind < inBegin || kind > inRollback {
 		return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 	}
 	what = inputNames[kind]
@@ -99,11 +109,11 @@ func (r *Recovery) Apply(kind uint8, args []byte) (a taped.Answer, what string, 
 		if in.Err != nil {
 			werr = &wire.Error{Kind: in.Err.Kind, Text: in.Err.Text}
 		}
-		a = answer(r.Answered(in.Now, in.ID, Answer{Err: werr, Pages: in.Pages, Parts: in.Parts, Next: in.Page, More: in.More, Count: in.Count}, nil))
+		a = answer(r.Answered(in.Now, in.ID, Answer{Err: werr, Pages: in.Pages, Kept: in.Kept, Parts: in.Parts, Next: in.Page, More: in.More, Count: in.Count}, nil))
 	case inTick:
 		a = answer(r.Tick(in.Now, nil))
 	case inTake:
-		a = is(r.Take(in.Page), nil)
+		a = taken(r.Take(in.Entry, in.Have))
 	case inUnmapped:
 		if in.ID > r.pages {
 			return a, what, fmt.Errorf("%d pages of a vRegion of %d", in.ID, r.pages)
@@ -114,6 +124,10 @@ func (r *Recovery) Apply(kind uint8, args []byte) (a taped.Answer, what string, 
 		a = is(waits, out)
 	case inCancel:
 		a = answer(r.Cancel(in.Why, nil))
+	case inCut:
+		r.Cut(in.Kept)
+	case inRollback:
+		r.Rollback(in.Kept)
 	}
 	return a, what, nil
 }
@@ -138,7 +152,16 @@ func (r *Recovery) code(x *taped.Codec) {
 	taped.Int(x, &r.source)
 	x.Message(&r.mapped)
 	n := len(r.here)
-	taped.List(x, &r.here, maxTapePages/64, func(x *taped.Codec, w *uint64) { taped.Uint(x, w) })
+	for _, b := range []*bitmap{&r.here, &r.came, &r.gone} {
+		words := []uint64(*b)
+		taped.List(x, &words, maxTapePages/64, func(x *taped.Codec, w *uint64) { taped.Uint(x, w) })
+		if *b = words; len(words) != n {
+			x.Fail("%d words of pages, want %d", len(words), n)
+		}
+	}
+	x.Message(&r.kept)
+	x.Message(&r.back)
+	taped.Uint(x, &r.process)
 	taped.Uint(x, &r.cursor)
 	x.Bool(&r.end)
 	taped.Uint(x, &r.known)
@@ -165,8 +188,8 @@ func (r *Recovery) code(x *taped.Codec) {
 	taped.Within(x, &r.attempts, maxTapePages)
 	x.Bool(&r.waits)
 	taped.Int(x, &r.due)
-	if x.Reads() && (len(r.here) != n || r.source < -1 || r.source >= max(len(r.req.Sources), 1) || r.phase > 0 && len(r.fenced) != len(r.req.Sources)) {
-		x.Fail("%d words of pages, want %d; source %d of %d", len(r.here), n, r.source, len(r.req.Sources))
+	if x.Reads() && (r.source < -1 || r.source >= max(len(r.req.Sources), 1) || r.phase > 0 && len(r.fenced) != len(r.req.Sources)) {
+		x.Fail("source %d of %d", r.source, len(r.req.Sources))
 	}
 }
 
@@ -203,7 +226,7 @@ func (t *Taped) Begin(now time.Duration, out []Effect) []Effect {
 func (t *Taped) Answered(now time.Duration, id uint64, a Answer, out []Effect) []Effect {
 	n := len(out)
 	if out = t.Recovery.Answered(now, id, a, out); t.On() {
-		in := input{Now: now, ID: id, Pages: a.Pages, Parts: a.Parts, Page: a.Next, More: a.More, Count: a.Count}
+		in := input{Now: now, ID: id, Pages: a.Pages, Kept: a.Kept, Parts: a.Parts, Page: a.Next, More: a.More, Count: a.Count}
 		if a.Err != nil {
 			in.Err = &taped.Error{Kind: a.Err.Kind, Text: a.Err.Text}
 		}
@@ -222,12 +245,25 @@ func (t *Taped) Tick(now time.Duration, out []Effect) []Effect {
 	return out
 }
 
-func (t *Taped) Take(page wire.PageNo) bool {
-	yes := t.Recovery.Take(page)
-	if t.On() {
-		t.Put(inTake, is(yes, nil), &input{Page: page})
+func (t *Taped) Take(e wire.PageEntry, have bool) (as As, mark uint32) {
+	if as, mark = t.Recovery.Take(e, have); t.On() {
+		t.Put(inTake, taken(as, mark), &input{Entry: e, Have: have})
 	}
-	return yes
+	return as, mark
+}
+
+func (t *Taped) Cut(at wire.CutState) {
+	t.Recovery.Cut(at)
+	if t.On() {
+		t.Put(inCut, taped.Answer{}, &input{Kept: at})
+	}
+}
+
+func (t *Taped) Rollback(at wire.CutState) {
+	t.Recovery.Rollback(at)
+	if t.On() {
+		t.Put(inRollback, taped.Answer{}, &input{Kept: at})
+	}
 }
 
 func (t *Taped) Unmapped(page wire.PageNo, n uint64) {

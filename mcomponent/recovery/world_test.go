@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ type node struct {
 	holder  *replica.Holder
 	rec     *Taped
 	frames  map[pagestore.Frame]uint64
-	file    map[wire.PageNo]uint64
+	file    map[uint32]uint64
 	waiting map[uint64]func(*wire.Error) // flushes
 	misses  map[uint64]func()            // that wait for a page
 	call    uint64
@@ -73,6 +74,20 @@ type world struct {
 	reads             int
 	waited            int
 	recovered, pulled int
+
+	epoch     wire.Epoch // of the process
+	cut       wire.Cut   // the last that is saved
+	then      map[wire.PageNo]uint64
+	cutting   bool // it is saved, and not everybody has heard
+	goingBack bool
+	asked     uint64
+	askAt     map[wire.PageNo]time.Duration
+	tellAt    time.Duration
+	order2    uint64 // counts checkpoints and ways back: what is late of one is void
+	unmapping map[wire.PageNo]uint64
+	wiped     map[wire.PageNo]uint64 // versions up to this were unmapped
+	backs     int
+	kept      int
 }
 
 func (w *world) node(id wire.NodeID) *node {
@@ -90,7 +105,7 @@ func (w *world) start(n *node) {
 	n.member++
 	n.owners, n.store, n.primary = vregion.NewOwners(vo, n.id, 4), pagestore.New(3*pages), replica.NewPrimary(w.ro)
 	n.holder, n.rec = replica.NewHolder(w.ro, n.id, vo.RegionBytes), nil
-	n.frames, n.file = map[pagestore.Frame]uint64{}, map[wire.PageNo]uint64{}
+	n.frames, n.file = map[pagestore.Frame]uint64{}, map[uint32]uint64{}
 	n.waiting, n.misses = map[uint64]func(*wire.Error){}, map[uint64]func(){}
 	n.owners.Registered(n.member)
 	n.holder.Registered(n.member)
@@ -131,7 +146,24 @@ func (w *world) open(n *node, q wire.ReplicaOpenReq) opened {
 	case o.Free:
 		n.store.FreeGroup(o.Slot, 1<<20)
 	}
+	if slot, ok, _ := n.held(q); ok && err == nil {
+		if k := n.holder.Kept(slot); k.Known {
+			n.store.Cut(slot, k.Cut)
+		}
+	}
 	return opened{o.Rep, err}
+}
+
+// held gives the slot of what is held.
+func (n *node) held(q wire.ReplicaOpenReq) (uint32, bool, error) {
+	o, err := n.holder.Open(q)
+	return o.Slot, err == nil && !o.New, err
+}
+
+func (n *node) kept(slot uint32) (k wire.CutState) {
+	k.Cut, k.Known = n.store.Checkpoint(slot)
+	k.Process = n.owners.Process(slot)
+	return k
 }
 
 // performPrimary does what the owner's side of redundancy wants.
@@ -146,26 +178,70 @@ func (w *world) performPrimary(n *node, out []replica.Effect) {
 					a.Err = asWire(v.err)
 				case skipped:
 					a.Err, a.Skipped = asWire(v.err), v.is
+				case error:
+					a.Err = asWire(v)
 				}
 			}
 			w.performPrimary(n, n.primary.Answered(w.now, e.ID, a, nil))
 		}
 		switch e.Kind {
 		case replica.Open:
+			e.Open.Kept = n.kept(e.Slot)
 			w.send(n, e.To.Node, func(h *node) any { return w.open(h, e.Open) }, answered)
 		case replica.Send:
 			q := e.Write
+			var qs []wire.ReplicaWrite
 			if f, c, ok := n.store.Peek(pid, q.Page); ok && c.Flushed {
 				q.ProcessEpoch, q.Version = c.Epoch, n.frames[f]
-			} else if q.Flags&wire.ReplicaLost == 0 {
+				qs = append(qs, q)
+			} else if q.Flags&wire.ReplicaLost != 0 {
+				qs = append(qs, q)
+			}
+			if f, c, mark, ok := n.store.PeekKept(e.Slot, q.Page); ok && e.Kept {
+				q.ProcessEpoch, q.Version, q.Pre, q.Flags = c.Epoch, n.frames[f], mark, q.Flags&^wire.ReplicaLost
+				qs = append(qs, q)
+			} else if epoch, v, ok := n.primary.KeptLost(e.Slot, q.Page); ok && e.Kept {
+				at, _ := n.store.Checkpoint(e.Slot)
+				q.ProcessEpoch, q.Version, q.Pre, q.Flags = epoch, v, at.Pre(), q.Flags|wire.ReplicaLost
+				qs = append(qs, q)
+			}
+			if len(qs) == 0 {
 				out = n.primary.Answered(w.now, e.ID, replica.Answer{}, out)
 				continue
 			}
-			w.send(n, e.To.Node, func(h *node) any { return w.write(h, q) }, answered)
+			w.send(n, e.To.Node, func(h *node) any {
+				var s skipped
+				for _, q := range qs {
+					one := w.write(h, q)
+					if one.err != nil {
+						return one
+					}
+					s.is = s.is || one.is
+				}
+				return s
+			}, answered)
 		case replica.Unmap:
-			w.t.Fatal("nothing is unmapped here")
+			q := e.Unmap
+			w.send(n, e.To.Node, func(h *node) any {
+				slot, ok, err := h.holder.Unmap(q)
+				if ok {
+					h.store.Unmap(slot, pid, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+				}
+				return asError(err)
+			}, answered)
+		case replica.Cut:
+			q := e.Cut
+			w.send(n, e.To.Node, func(h *node) any {
+				slot, ok, err := h.holder.Cut(q)
+				if ok && q.Back {
+					_, _, err = h.store.Rollback(slot, q.Cut)
+				} else if ok {
+					h.store.Cut(slot, q.Cut)
+				}
+				return asError(err)
+			}, answered)
 		case replica.List:
-			out = n.primary.Listed(w.now, e.Slot, n.store.Pages(e.Slot, nil), out)
+			out = n.primary.Listed(w.now, e.Slot, append(n.store.Pages(e.Slot, nil), n.store.Keeps(e.Slot)...), out)
 		case replica.Ack, replica.Fail:
 			done := n.waiting[e.Waiter]
 			delete(n.waiting, e.Waiter)
@@ -191,10 +267,20 @@ func (w *world) write(h *node, q wire.ReplicaWrite) skipped {
 		} else {
 			w.t.Fatalf("%s is to store page %d, and that is %d", h.id, q.Page, act)
 		}
-	case replica.Skip, replica.Discard:
+	case replica.Keep:
+		f, act := h.store.Keep(slot, pid, q.Page, pagestore.Content{Epoch: q.ProcessEpoch, Version: q.Version}, q.Pre)
+		if act != pagestore.Apply {
+			w.t.Fatalf("%s is to keep page %d, and that is %d", h.id, q.Page, act)
+		}
+		h.frames[f] = q.Version
+	case replica.Discard:
 		h.store.Remove(pid, q.Page)
+	case replica.Skip, replica.Aside:
+		if q.Pre == 0 {
+			h.store.Unmap(slot, pid, q.Page, 1)
+		}
 	}
-	return skipped{a == replica.Skip, err}
+	return skipped{a == replica.Skip && q.Pre == 0, err}
 }
 
 type pulled struct {
@@ -208,10 +294,13 @@ func (w *world) read(h *node, q wire.ReplicaRead) pulled {
 	items, head, err := h.holder.Read(q, nil)
 	p := pulled{items: items, head: head, err: err}
 	for _, it := range items {
-		v := h.file[it.Page]
-		if !it.Saved {
-			f, _, _ := h.store.Peek(pid, it.Page)
+		v := h.file[it.Block]
+		if f, _, ok := h.store.Peek(pid, it.Page); !it.Saved && it.Pre == 0 && ok {
 			v = h.frames[f]
+		} else if slot, ok := h.owners.SlotOf(pid, region); !it.Saved && ok {
+			if f, _, _, ok := h.store.PeekKept(slot, it.Page); ok && it.Pre != 0 {
+				v = h.frames[f]
+			}
 		}
 		if it.State == wire.PageFull && v != it.Version {
 			w.t.Fatalf("%s: page %d is to be %d (saved %t), its bytes are of %d", h.id, it.Page, it.Version, it.Saved, v)
@@ -228,7 +317,7 @@ func (w *world) perform(n *node, r *Taped, out []Effect) {
 			a := Answer{Err: err}
 			switch v := v.(type) {
 			case opened:
-				a.Err, a.Pages = asWire(v.err), v.rep.Pages
+				a.Err, a.Pages, a.Kept = asWire(v.err), v.rep.Pages, v.rep.Kept
 			case wire.RegionPartsRep:
 				a.Parts = v
 			case error:
@@ -236,14 +325,25 @@ func (w *world) perform(n *node, r *Taped, out []Effect) {
 			case pulled:
 				if a.Err, a.Next, a.More, a.Count = asWire(v.err), v.head.Next, v.head.More, len(v.items); v.err == nil {
 					for i, it := range v.items {
-						if !r.Take(it.Page) {
-							continue
-						}
-						w.pulled++
-						if it.State == wire.PageLost {
+						_, c, have := n.store.Peek(pid, it.Page)
+						have = have && c.Flushed && (c.Epoch > it.Epoch || c.Epoch == it.Epoch && c.Version >= it.Version)
+						as, mark := r.Take(it.PageEntry, have)
+						lost := it.State == wire.PageLost
+						switch {
+						case as == Page && lost:
 							n.primary.Lose(r.Slot(), it.Page, it.Epoch, it.Version)
-						} else if f, act := n.store.Flush(r.Slot(), pid, it.Page, it.Epoch, it.Version, it.Sum); act == pagestore.Apply {
-							n.frames[f] = v.bytes[i]
+						case as == Page:
+							w.pulled++
+							if f, act := n.store.Flush(r.Slot(), pid, it.Page, it.Epoch, it.Version, it.Sum); act == pagestore.Apply {
+								n.frames[f] = v.bytes[i]
+							}
+						case as == Kept && lost:
+							n.primary.LoseKept(r.Slot(), it.Page, it.Epoch, it.Version)
+						case as == Kept:
+							if f, act := n.store.Keep(r.Slot(), pid, it.Page, pagestore.Content{Epoch: it.Epoch, Version: it.Version, Sum: it.Sum}, mark); act == pagestore.Apply {
+								w.kept++
+								n.frames[f] = v.bytes[i]
+							}
 						}
 					}
 				}
@@ -253,7 +353,8 @@ func (w *world) perform(n *node, r *Taped, out []Effect) {
 		switch e.Kind {
 		case Fence:
 			if e.To.Node == n.id {
-				answered(opened{}, nil)
+				o, _ := n.holder.Open(e.Open)
+				answered(opened{rep: o.Rep}, nil)
 				continue
 			}
 			w.send(n, e.To.Node, func(h *node) any { return w.open(h, e.Open) }, answered)
@@ -267,11 +368,20 @@ func (w *world) perform(n *node, r *Taped, out []Effect) {
 			}, answered)
 		case Parts:
 			w.send(n, "home", func(*node) any {
-				return wire.RegionPartsRep{Mapped: []wire.MappedPart{{Start: uint64(first) << wire.PageShift, End: uint64(first+pages) << wire.PageShift}}}
+				return wire.RegionPartsRep{Process: w.epoch, Mapped: []wire.MappedPart{{Start: uint64(first) << wire.PageShift, End: uint64(first+pages) << wire.PageShift}}}
 			}, answered)
 		case Serve:
 			n.owners.Serve(r.Slot(), e.Mapped)
+			if _, _, err := n.owners.Cut(wire.RegionCutReq{PID: pid, Region: region, Cut: wire.Cut{Epoch: e.Kept.Process}}, r.Req().Config.Epoch); err != nil {
+				w.t.Fatal(err)
+			}
+			if e.Kept.Known {
+				n.store.Cut(r.Slot(), e.Kept.Cut)
+			}
 			w.performPrimary(n, n.primary.Configure(w.now, r.Slot(), r.Req().Config, nil))
+			if k := n.kept(r.Slot()); k.Known {
+				n.primary.Knows(r.Slot(), k.Cut)
+			}
 			if w.policy.Kind == wire.MemorySync {
 				n.holder.Forget(pid, region)
 			}
@@ -296,22 +406,25 @@ func (w *world) perform(n *node, r *Taped, out []Effect) {
 
 // flush is one of the client, which sends it until it is acknowledged.
 func (w *world) flush(page wire.PageNo, version uint64) {
-	c := w.client
+	c, epoch := w.client, w.epoch
 	from := w.nodes[len(w.nodes)-1] // the client's own
 	w.send(from, c.Node, func(n *node) any {
 		slot, v := n.owners.Check(pid, page, c.Epoch)
-		if v != vregion.Serve {
+		if v != vregion.Serve || n.owners.Superseded(slot, epoch) {
 			return false
 		}
-		if n.primary.Flushing(slot, page, 1, version) {
+		if v := w.unmapping[page]; v != 0 || w.wiped[page] >= version {
+			return false // a process does not flush what it unmaps
+		}
+		if n.primary.Flushing(slot, page, epoch, version) {
 			return true
 		}
-		if f, act := n.store.Flush(slot, pid, page, 1, version, 0); act == pagestore.Apply {
+		if f, act := n.store.Flush(slot, pid, page, epoch, version, 0); act == pagestore.Apply {
 			n.frames[f] = version
 		}
 		n.call++
 		n.waiting[n.call] = func(err *wire.Error) {
-			if err == nil && w.pending[page] == version {
+			if err == nil && w.pending[page] == version && w.epoch == epoch {
 				delete(w.pending, page)
 				w.acked[page] = version
 			}
@@ -323,16 +436,16 @@ func (w *world) flush(page wire.PageNo, version uint64) {
 
 // miss is one of the client: it gets the last acknowledged version, or one that is newer, or hears that the page is lost.
 func (w *world) miss(page wire.PageNo) {
-	c := w.client
+	c, epoch := w.client, w.epoch
 	want := w.acked[page]
-	if w.pending[page] != 0 {
+	if w.pending[page] != 0 || w.goingBack || w.unmapping[page] != 0 {
 		return // its frame is kept
 	}
 	w.send(w.nodes[len(w.nodes)-1], c.Node, func(n *node) any {
 		var serve func()
 		serve = func() {
 			slot, v := n.owners.Check(pid, page, c.Epoch)
-			if v != vregion.Serve {
+			if v != vregion.Serve || n.owners.Superseded(slot, epoch) || w.unmapping[page] != 0 {
 				return
 			}
 			if n.rec != nil && !n.rec.Ended() {
@@ -360,7 +473,10 @@ func (w *world) miss(page wire.PageNo) {
 			if act == pagestore.Fresh {
 				n.frames[f], got = 0, 0
 			}
-			if got < want && c == w.client {
+			if epoch == w.epoch && c == w.client && (got > max(w.acked[page], w.pending[page]) || got < want && got <= w.wiped[page] && got != 0) {
+				w.t.Fatalf("%s under epoch %d of process epoch %d: page %d is version %d, %d was acknowledged and %d is under way, up to %d unmapped", n.id, c.Epoch, epoch, page, got, w.acked[page], w.pending[page], w.wiped[page])
+			}
+			if got < want && c == w.client && epoch == w.epoch && w.wiped[page] < want {
 				w.t.Fatalf("%s under epoch %d: page %d is version %d, %d was acknowledged", n.id, c.Epoch, page, got, want)
 			}
 			w.reads++
@@ -499,8 +615,13 @@ func (w *world) manage() {
 func (w *world) step() {
 	w.now += time.Duration(w.rng.IntN(3)) * time.Millisecond
 	page := first + wire.PageNo(w.rng.IntN(pages))
-	switch n := w.rng.IntN(40); {
-	case n < 5 && w.lossy && w.pending[page] == 0:
+	still := w.cutting || w.goingBack
+	switch n := w.rng.IntN(44); {
+	case n >= 42:
+		w.checkpoints()
+	case n >= 40:
+		w.unmap(page, w.lossy && !still && w.rng.IntN(3) == 0)
+	case n < 5 && w.lossy && w.pending[page] == 0 && !still && w.unmapping[page] == 0:
 		w.next++
 		w.pending[page] = w.next
 		delete(w.lost, page)
@@ -555,10 +676,17 @@ func (w *world) step() {
 				n.holder.FileDone(w.now, s, wire.ReplicaFile{Volume: 1, SizeBytes: 64 * wire.PageSize}, nil)
 			}
 			if s, ok := n.holder.NextSave(w.now); ok {
-				if f, _, ok := n.store.Peek(pid, s.Page); ok {
-					n.file[s.Page] = n.frames[f]
+				f, _, ok := n.store.Peek(pid, s.Page)
+				if s.Pre {
+					f, _, _, ok = n.store.PeekKept(s.Slot, s.Page)
 				}
-				if n.holder.Saved(w.now, s, nil) {
+				if ok {
+					n.file[s.Block] = n.frames[f]
+				}
+				switch free, kept := n.holder.Saved(w.now, s, nil); {
+				case kept:
+					n.store.Forget(s.Slot, s.Page)
+				case free:
 					n.store.Remove(pid, s.Page)
 				}
 			}
@@ -581,10 +709,10 @@ func (w *world) busy(n *node) bool { return n == w.owner }
 // TestWorlds: the owner or a holder is killed, or taken for dead while it lives, again and again, each time when redundancy is restored; messages are lost, doubled and late. No read
 // returns less than what was acknowledged when it was sent, and in the end everything that was acknowledged is there.
 func TestWorlds(t *testing.T) {
-	recovered, waited, came, reads := 0, 0, 0, 0
+	recovered, waited, came, reads, backs, kept := 0, 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)), o: DefaultOptions(), ro: replica.DefaultOptions(), lossy: true,
-			pending: map[wire.PageNo]uint64{}, acked: map[wire.PageNo]uint64{}, lost: map[wire.PageNo]bool{}}
+			epoch: 1, askAt: map[wire.PageNo]time.Duration{}, unmapping: map[wire.PageNo]uint64{}, wiped: map[wire.PageNo]uint64{}, pending: map[wire.PageNo]uint64{}, acked: map[wire.PageNo]uint64{}, lost: map[wire.PageNo]bool{}}
 		w.o.WindowMessages, w.o.BatchPages, w.o.UrgentMessages = 1+w.rng.IntN(3), 1+w.rng.IntN(6), 1+w.rng.IntN(3)
 		w.ro.LogBytes = uint64(pages/2) * wire.PageSize
 		w.policy = wire.MemoryPolicy{Kind: wire.MemorySync, Copies: uint32(1 + w.rng.IntN(2))}
@@ -611,6 +739,11 @@ func TestWorlds(t *testing.T) {
 			w.step()
 		}
 		w.lossy = false
+		w.settle()
+		if w.cut.Number > 0 { // in the end it goes back once more
+			w.back()
+			w.settle()
+		}
 		for n := 0; !w.settled() || len(w.pending) > 0; n++ {
 			if w.step(); n > 60_000 {
 				t.Fatalf("after %d kills it does not settle: order %+v, %+v, %+v, %d pending, %d in the net, client %+v: %s", w.kills, w.order, w.cfg, w.owner.primary.Status(w.slot()), len(w.pending), len(w.net), w.client, w.owner.primary.Show())
@@ -645,11 +778,163 @@ func TestWorlds(t *testing.T) {
 		waited += w.waited
 		came += w.pulled
 		reads += w.reads
+		backs += w.backs
+		kept += w.kept
 	})
-	if recovered == 0 || waited == 0 || came == 0 || reads == 0 {
-		t.Errorf("%d recoveries, %d misses that waited, %d pages pulled, %d reads: these worlds show nothing", recovered, waited, came, reads)
+	if recovered == 0 || waited == 0 || came == 0 || reads == 0 || backs == 0 || kept == 0 {
+		t.Errorf("%d recoveries, %d misses that waited, %d pages pulled, %d reads, %d ways back, %d kept pages pulled: these worlds show nothing", recovered, waited, came, reads, backs, kept)
 	}
-	t.Logf("%d recoveries, %d misses that waited, %d pages pulled, %d reads", recovered, waited, came, reads)
+	t.Logf("%d recoveries, %d misses that waited, %d pages pulled, %d reads, %d ways back, %d kept pages pulled", recovered, waited, came, reads, backs, kept)
+}
+
+// settle lets everything come to an end.
+func (w *world) settle() {
+	for n := 0; !w.settled() || len(w.pending)+len(w.unmapping) > 0 || w.cutting || w.goingBack; n++ {
+		if w.step(); n > 60_000 {
+			w.t.Fatalf("after %d kills it does not settle: order %+v, %+v, %+v, %d pending, %d in the net, client %+v, checkpoint %+v %t %t: %s", w.kills, w.order, w.cfg, w.owner.primary.Status(w.slot()), len(w.pending), len(w.net), w.client,
+				w.cut, w.cutting, w.goingBack, w.owner.primary.Show())
+		}
+	}
+}
+
+// checkpoints makes one now and then, and loses the process now and then; what is not told is told.
+func (w *world) checkpoints() {
+	switch {
+	case w.goingBack:
+		w.tell(true)
+	case w.lossy && w.cut.Number > 0 && w.rng.IntN(8) == 0:
+		w.back()
+	case w.cutting:
+		w.tell(false)
+	case w.lossy && len(w.pending)+len(w.unmapping) == 0 && w.rng.IntN(2) == 0:
+		w.order2++
+		w.cutting, w.tellAt = true, 0
+		w.cut = wire.Cut{Number: w.cut.Number + 1, Epoch: w.epoch, Version: w.next}
+		w.then = maps.Clone(w.acked)
+	}
+}
+
+// patience is how long the home waits for an answer.
+const patience = 100 * time.Millisecond
+
+// back is a process that is lost and goes on from its last checkpoint, of which the owner may not have heard.
+func (w *world) back() {
+	w.backs++
+	w.order2++
+	w.epoch += 3
+	w.goingBack, w.cutting, w.tellAt = true, false, 0
+	w.acked = maps.Clone(w.then)
+	w.pending, w.unmapping, w.wiped = map[wire.PageNo]uint64{}, map[wire.PageNo]uint64{}, map[wire.PageNo]uint64{}
+}
+
+// tell is the home, which tells the owner until that has answered.
+func (w *world) tell(back bool) {
+	if w.now < w.tellAt {
+		return
+	}
+	w.tellAt = w.now + patience
+	w.order2++ // who asks again waits for the answer to that
+	o, no, at, epoch := w.home, w.order2, w.cut, w.epoch
+	from := w.nodes[len(w.nodes)-1]
+	once := false // a connection doubles nothing that was answered
+	w.send(from, o.Node, func(n *node) any {
+		if once || no != w.order2 || !w.cutting && !w.goingBack {
+			return nil
+		}
+		once = true
+		var slot uint32
+		var ok bool
+		var err error
+		if back {
+			slot, ok, err = n.owners.Rollback(wire.RegionRollbackReq{PID: pid, Region: region, Process: epoch, Cut: at, Mapped: []wire.MappedPart{{Start: uint64(first) << wire.PageShift, End: uint64(first+pages) << wire.PageShift}}}, o.Epoch)
+		} else {
+			slot, ok, err = n.owners.Cut(wire.RegionCutReq{PID: pid, Region: region, Cut: at}, o.Epoch)
+		}
+		if !ok || err != nil {
+			return nil
+		}
+		k := wire.CutState{Known: true, Cut: at, Process: epoch}
+		n.call++
+		n.waiting[n.call] = func(err *wire.Error) {
+			if err == nil && no == w.order2 {
+				w.cutting, w.goingBack = false, false
+			}
+		}
+		n.holder.Own(slot, k, back)
+		if !back {
+			n.store.Cut(slot, at)
+			if n.rec != nil {
+				n.rec.Cut(k)
+			}
+			w.performPrimary(n, n.primary.Cut(w.now, slot, at, epoch, n.call, nil))
+			return nil
+		}
+		if _, _, err := n.store.Rollback(slot, at); err != nil {
+			w.t.Fatal(err)
+		}
+		if n.rec != nil {
+			n.rec.Rollback(k)
+		}
+		w.performPrimary(n, n.primary.Rollback(w.now, slot, at, epoch, n.call, nil))
+		return nil
+	}, func(any, *wire.Error) {})
+}
+
+// unmap has a page unmapped, and mapped again at once; it is asked for until it is answered.
+func (w *world) unmap(page wire.PageNo, begin bool) {
+	if begin && w.pending[page] == 0 && w.unmapping[page] == 0 {
+		w.unmapping[page], w.askAt[page] = 1, 0
+	}
+	for page := first; page < first+pages; page++ {
+		if w.unmapping[page] == 0 {
+			continue
+		}
+		if w.now < w.askAt[page] {
+			continue
+		}
+		w.askAt[page] = w.now + patience
+		w.asked++ // who asks again waits for the answer to that
+		no, o := w.asked, w.home
+		w.unmapping[page] = no
+		upTo, once := w.next, false
+		w.send(w.nodes[len(w.nodes)-1], o.Node, func(n *node) any {
+			if once || w.unmapping[page] != no {
+				return nil
+			}
+			once = true
+			at := uint64(page) << wire.PageShift
+			slot, ok, err := n.owners.Unmap(wire.RegionUnmapReq{PID: pid, Region: region, Start: at, Length: wire.PageSize}, o.Epoch)
+			if err != nil || !ok {
+				return nil
+			}
+			if n.rec != nil {
+				n.rec.Unmapped(page, 1)
+			}
+			n.holder.Forgot(slot, page, 1)
+			n.store.Unmap(slot, pid, page, 1)
+			if err := n.owners.Map(wire.RegionMapReq{PID: pid, Region: region, RegionEpoch: o.Epoch, Start: at, Length: wire.PageSize}); err != nil {
+				w.t.Fatal(err)
+			}
+			n.call++
+			n.waiting[n.call] = func(err *wire.Error) {
+				if err == nil && w.unmapping[page] == no {
+					delete(w.unmapping, page)
+					delete(w.acked, page)
+					w.wiped[page] = upTo
+				}
+			}
+			w.performPrimary(n, n.primary.Unmap(w.now, slot, at, wire.PageSize, n.call, nil))
+			return nil
+		}, func(any, *wire.Error) {})
+	}
+}
+
+// asError is the answer to a message that gives nothing else.
+func asError(err error) any {
+	if err == nil {
+		return nil
+	}
+	return err
 }
 
 // TestOptions: each fault is named by its key.

@@ -91,13 +91,16 @@ func (w *world) save(h *holder) {
 	if lost {
 		err = noAnswer()
 	}
-	if h.Saved(w.now, s, err) {
-		delete(h.store, s.Page)
+	switch free, kept := h.Saved(w.now, s, err); {
+	case kept:
+		h.store.Forget(slot, s.Page)
+	case free:
+		h.store.Remove(pid, s.Page)
 	}
 }
 
 // write writes what a holder has of a page now.
-func (d *disks) write(s Save, store content) error {
+func (d *disks) write(s Save, store *pages_) error {
 	v := d.volumes[s.File]
 	switch {
 	case v.down:
@@ -105,7 +108,13 @@ func (d *disks) write(s Save, store content) error {
 	case !v.opened:
 		return wire.Errorf(wire.KindFailed, "it was restarted, attach again")
 	}
-	if now, ok := store[s.Page]; ok && s.Seq > v.seqs[s.Block] {
+	now, ok := store.version(s.Page)
+	if f, c, _, kept := store.PeekKept(slot, s.Page); kept && c.Version == s.No {
+		now, ok = store.bytes[f], true
+	} else if s.Pre {
+		ok = false
+	}
+	if ok && s.Seq > v.seqs[s.Block] {
 		v.blocks[s.Block], v.seqs[s.Block] = now, s.Seq
 	}
 	return nil

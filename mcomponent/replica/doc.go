@@ -22,8 +22,10 @@
 //		Open, Unmap:  send e.Open, e.Unmap to e.To;                  later out = p.Answered(now, e.ID, Answer{...}, out)
 //		Send:         look the page up; if it was flushed fill in process epoch, version and sum, send it with its bytes;
 //		              if it is gone and e.Write has not the flag ReplicaLost: at once p.Answered(now, e.ID, Answer{}, out)
+//		              with e.Kept, what the store keeps of the page for a checkpoint goes along, if it does
+//		Cut:          send e.Cut to e.To;                         later out = p.Answered(now, e.ID, Answer{...}, out)
 //		Drop:         send e.Drop to e.To, without waiting
-//		List:         out = p.Listed(now, e.Slot, the pages of the slot's group that were flushed, out)
+//		List:         out = p.Listed(now, e.Slot, the pages of the slot's group that were flushed or are kept, out)
 //		Ack, Fail:    answer the flush or unmap of e.Waiter
 //	with nothing to wait for: at p.Due(), out = p.Tick(now, out)
 //
@@ -31,11 +33,13 @@
 //
 //	replica_open:   o, err := h.Open(req); if o.New { slot, err := owners.Hold(...); h.Add(req, slot) } else if o.Free { free the group o.Slot }
 //	replica_write:  slot, a, err := h.Write(w, frames are free); Store: store.Flush(slot, ...) and copy the bytes; Skip: answer ReplicaSkipped;
-//	                Discard: store.Remove(pid, page), answer ReplicaSkipped
-//	replica_read:   items, head, err := h.Read(r, items[:0]); bytes of a Saved one are in the backup file at block Page - first page of the vRegion
+//	                Discard: store.Remove(pid, page); Aside, and Skip of a page as it is: store.Unmap(slot, pid, page, 1); Keep: store.Keep(slot, ...) and copy the bytes
+//	replica_cut:    slot, ok, err := h.Cut(req); if ok { store.Cut or, if req.Back, store.Rollback }
+//	replica_read:   items, head, err := h.Read(r, items[:0]); bytes of a Saved one are in the backup file at block item.Place
 //	replica_unmap:  slot, err := h.Unmap(req); store.Unmap(slot, ...)
 //	replica_drop:   slot, ok, err := h.Drop(ref); if ok { owners.Leave, free the group, owners.Left }
-//	in the background, of a log: s, ok := h.NextSave(now); write the page to the file; if h.Saved(now, s, err) { store.Remove(s.PID, s.Page) }
+//	in the background, of a log: s, ok := h.NextSave(now); write the page to the file; free, kept := h.Saved(now, s, err); kept: store.Forget(s.Slot, s.Page);
+//	                else free: store.Remove(s.PID, s.Page). Where in the file says s.Place
 //
 // Limits: a holder keeps the index of its pages in its memory (about 64 bytes a page); the log is lost with the holder's process, as the index
 // of the backup file is.

@@ -5,7 +5,7 @@ import "splitkernel/netlayer/wire"
 // EffectKind says what the driver of a Primary must do.
 type EffectKind uint8
 
-// The effects. Open, Send and Unmap are messages to a holder and are answered by Primary.Answered with their ID.
+// The effects. Open, Send, Unmap and Cut are messages to a holder and are answered by Primary.Answered with their ID.
 const (
 	Open  EffectKind = 1
 	Send  EffectKind = 2 // the page as it is now
@@ -14,10 +14,11 @@ const (
 	List  EffectKind = 5 // the pages of the slot are wanted, by Listed
 	Ack   EffectKind = 6 // what Waiter waits for is done
 	Fail  EffectKind = 7 // it will not be, because of Err
+	Cut   EffectKind = 8 // a checkpoint, or the way back to one
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail"}[min(int(k), 7)]
+	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail", "cut"}[min(int(k), 8)]
 }
 
 // Effect is one thing that the driver must do. Only the fields of its kind are set.
@@ -30,6 +31,8 @@ type Effect struct {
 	Write  wire.ReplicaWrite // its process epoch, version and sum are the driver's, unless the page is lost
 	Unmap  wire.ReplicaUnmapReq
 	Drop   wire.ReplicaRef
+	Cut    wire.ReplicaCutReq
+	Kept   bool // of a Send: what is kept of the page for a checkpoint goes along
 	Waiter uint64
 	Err    *wire.Error
 }

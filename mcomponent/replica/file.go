@@ -268,6 +268,9 @@ func (h *Holder) Unread(pid wire.PID, region wire.RegionNo, it Item) bool {
 		return false
 	}
 	e := r.pages[it.Page]
+	if it.Pre != 0 {
+		e = r.pre[it.Page]
+	}
 	if e == nil || e.where != saved || e.file != it.File || e.block != it.Block || e.version != (version{it.Epoch, it.Version}) {
 		return false
 	}
@@ -312,6 +315,7 @@ type Save struct {
 	Epoch  wire.Epoch
 	No     uint64 // version
 	Sum    uint32
+	Pre    bool // as it was at the last checkpoint: the store keeps it
 	File   wire.VolumeID
 	Block  uint32
 	Seq    uint64 // version of the block in the volume
@@ -327,17 +331,16 @@ func (h *Holder) NextSave(now time.Duration) (Save, bool) {
 		at := h.saves[h.next]
 		r := h.regions[at.key]
 		var e *entry
+		pre := false
 		if r != nil && !r.promoted && !h.saving[at] { // otherwise Saved comes back to it
-			e = r.pages[at.page]
+			e, pre = r.toSave(at.page)
 		}
 		block := uint32(0)
-		if e != nil && e.where == stored {
+		if e != nil {
 			ok := false
 			if block, ok = f.take(); !ok {
 				return Save{}, false // the file is full
 			}
-		} else {
-			e = nil
 		}
 		if h.next++; h.next == len(h.saves) {
 			h.saves, h.next = h.saves[:0], 0
@@ -345,7 +348,7 @@ func (h *Holder) NextSave(now time.Duration) (Save, bool) {
 		if e != nil {
 			h.saving[at] = true
 			h.files.seq++
-			return Save{PID: at.pid, Region: at.region, Slot: r.slot, Page: at.page, Epoch: e.epoch, No: e.version.version, Sum: e.sum, File: f.at.Volume, Block: block, Seq: h.files.seq}, true
+			return Save{PID: at.pid, Region: at.region, Slot: r.slot, Page: at.page, Epoch: e.epoch, No: e.version.version, Sum: e.sum, Pre: pre, File: f.at.Volume, Block: block, Seq: h.files.seq}, true
 		}
 	}
 	return Save{}, false
@@ -364,8 +367,9 @@ func (h *Holder) SaveDue() (time.Duration, bool) {
 	return h.saveDue, ok
 }
 
-// Saved reports that a page is in the backup file, durably, or why not; free says that its frame is not needed any more.
-func (h *Holder) Saved(now time.Duration, s Save, err error) (free bool) {
+// Saved reports that a page is in the backup file, durably, or why not; free says that its frame is not needed any more, and kept that it is the one
+// that the store keeps for the checkpoint.
+func (h *Holder) Saved(now time.Duration, s Save, err error) (free, kept bool) {
 	at := savePlace{key{s.PID, s.Region}, s.Page}
 	delete(h.saving, at)
 	f := h.file(s.File)
@@ -385,22 +389,26 @@ func (h *Holder) Saved(now time.Duration, s Save, err error) (free bool) {
 	}
 	r := h.regions[at.key]
 	var e *entry
-	if r != nil && !r.promoted {
-		e = r.pages[s.Page]
+	if r != nil && !r.promoted && r.slot == s.Slot && err == nil { // it may have changed since, and be kept now
+		v := version{s.Epoch, s.No}
+		if e = r.pages[s.Page]; e == nil || e.version != v {
+			e, kept = r.pre[s.Page], true
+		}
+		if e != nil && (e.version != v || e.where != stored) {
+			e = nil
+		}
 	}
-	if e != nil && e.where == stored && err == nil && e.version == (version{s.Epoch, s.No}) && r.slot == s.Slot {
+	if e != nil {
 		e.where, e.file, e.block = saved, s.File, s.Block
 		h.logged--
 		h.stats.Saved++
-		return true
-	}
-	if f != nil {
+	} else if f != nil {
 		f.free(s.Block)
 	}
-	if e != nil && e.where == stored {
+	if more, _ := r.toSave(s.Page); more != nil && !r.promoted {
 		h.save(at)
 	}
-	return false
+	return e != nil, e != nil && kept
 }
 
 // Behind says why pages of logs are in memory that ought to be in a backup file; empty if they are not, or are about to be.
@@ -427,18 +435,20 @@ func (h *Holder) checkFiles() error {
 	used := map[block]bool{}
 	count := map[wire.VolumeID]int{}
 	for _, r := range h.sorted() {
-		for _, page := range sortedPages(r.pages) {
-			e := r.pages[page]
-			if e.where != saved {
-				continue
+		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
+			for _, page := range sortedPages(list) {
+				e := list[page]
+				if e.where != saved {
+					continue
+				}
+				at := block{e.file, e.block}
+				f := h.file(e.file)
+				if f == nil || used[at] || e.block >= f.blocks() || f.taken[e.block/64]>>(e.block%64)&1 == 0 {
+					return fmt.Errorf("replica: page %#x is in block %d of file %d, which is not its own", uint64(page), e.block, e.file)
+				}
+				used[at] = true
+				count[e.file]++
 			}
-			at := block{e.file, e.block}
-			f := h.file(e.file)
-			if f == nil || used[at] || e.block >= f.blocks() || f.taken[e.block/64]>>(e.block%64)&1 == 0 {
-				return fmt.Errorf("replica: page %#x is in block %d of file %d, which is not its own", uint64(page), e.block, e.file)
-			}
-			used[at] = true
-			count[e.file]++
 		}
 	}
 	under := 0

@@ -33,6 +33,7 @@ type Holder struct {
 type HolderStats struct {
 	Regions     int    // now
 	Pages       int    // now
+	Kept        int    // pages as they were at the last checkpoints, of those that changed since
 	LoggedPages int    // in the memory of logs now
 	Writes      uint64 // taken
 	Old         uint64 // not newer than what was there
@@ -77,8 +78,10 @@ type held struct {
 	index    uint32
 	slot     uint32
 	pages    map[wire.PageNo]*entry
-	sorted   []wire.PageNo // of pages; nil if not known
-	promoted bool          // this mComponent owns the vRegion now: nothing is added
+	sorted   []wire.PageNo          // of pages; nil if not known
+	promoted bool                   // this mComponent owns the vRegion now: nothing is added
+	kept     wire.CutState          // the last checkpoint of its process
+	pre      map[wire.PageNo]*entry // pages as they were then, of those that changed since
 }
 
 type savePlace struct {
@@ -101,6 +104,7 @@ func (h *Holder) Stats() HolderStats {
 	s.Regions, s.LoggedPages, s.FilePages = len(h.regions), h.logged, h.filePages()
 	for _, r := range h.regions { // a sum: no order
 		s.Pages += len(r.pages)
+		s.Kept += len(r.pre)
 	}
 	return s
 }
@@ -138,6 +142,7 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 	}
 	o = Opening{Slot: r.slot}
 	if req.Epoch == r.epoch && req.Config == r.config {
+		h.cutAt(r, req.Kept)
 		o.Rep = r.rep()
 		return o, nil // again
 	}
@@ -147,20 +152,22 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 	r.epoch, r.config, r.barrier, r.policy, r.index = req.Epoch, req.Config, 0, req.Policy, req.Index
 	if req.Fresh {
 		h.clear(r)
+		r.kept = wire.CutState{}
 		o.Free = true
 	}
+	h.cutAt(r, req.Kept)
 	o.Rep = r.rep()
 	return o, nil
 }
 
 // Add makes a holder of what Open said is new, in the slot that it got.
 func (h *Holder) Add(req wire.ReplicaOpenReq, slot uint32) {
-	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: map[wire.PageNo]*entry{}}
+	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: map[wire.PageNo]*entry{}, pre: map[wire.PageNo]*entry{}, kept: req.Kept}
 	h.regions[r.key], h.slots[slot] = r, r
 }
 
 func (r *held) rep() wire.ReplicaOpenRep {
-	rep := wire.ReplicaOpenRep{Pages: uint64(len(r.pages))}
+	rep := wire.ReplicaOpenRep{Pages: uint64(len(r.pages)), Kept: r.kept}
 	for _, e := range r.pages { // a sum: no order
 		if e.where == lost {
 			rep.Lost++
@@ -176,13 +183,11 @@ func (h *Holder) stale(r *held, epoch wire.Epoch, config uint64) error {
 
 // clear forgets the pages of a vRegion, which the driver frees.
 func (h *Holder) clear(r *held) {
-	for _, e := range r.pages { // a sum: no order
-		if r.policy.Kind == wire.MemoryLog && e.where == stored {
-			h.logged--
-		}
-		h.release(e)
+	for _, e := range r.pages { // in no order: blocks are all alike
+		h.gone(r, e)
 	}
-	r.pages, r.sorted = map[wire.PageNo]*entry{}, nil
+	h.dropKept(r)
+	r.pages = map[wire.PageNo]*entry{}
 }
 
 // Action says what the driver does with a page that came.
@@ -192,13 +197,15 @@ type Action uint8
 const (
 	Old     Action = 1 // acknowledge
 	Store   Action = 2 // store it in the slot's group, and acknowledge
-	Skip    Action = 3 // acknowledge as skipped
+	Skip    Action = 3 // as Aside, and acknowledge as skipped; nothing is stored of one that is kept
 	Discard Action = 4 // free what is stored of the page, and acknowledge: as skipped if it came with bytes
 	Wait    Action = 5 // with an error: a log is full, and has room when pages of it are in the backup file; whoever can waits for that
+	Keep    Action = 6 // have the slot's group keep it for its checkpoint, and acknowledge
+	Aside   Action = 7 // have the slot's group keep what is stored of the page, and acknowledge
 )
 
 func (a Action) String() string {
-	return [...]string{"?", "old", "store", "skip", "discard", "wait"}[min(int(a), 5)]
+	return [...]string{"?", "old", "store", "skip", "discard", "wait", "keep", "aside"}[min(int(a), 7)]
 }
 
 // find gives the vRegion of a request under a configuration.
@@ -228,6 +235,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 		h.stats.Stale++
 		return 0, 0, wire.Errorf(wire.KindStale, "%s: barrier %d of vRegion %d of process %d is over, want %d", h.self, w.Barrier, r.region, r.pid, r.barrier)
 	}
+	if w.Pre != 0 {
+		return h.writeKept(r, w, room)
+	}
 	e := r.pages[w.Page]
 	v := version{w.ProcessEpoch, w.Version}
 	skipped := e != nil && e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 // there may be room now
@@ -236,27 +246,31 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 		return r.slot, Old, nil
 	}
 	isLog := r.policy.Kind == wire.MemoryLog
-	here := e != nil && e.where == stored
+	keeps := r.covers(w.Page, e) && !r.kept.Cut.Covers(v.epoch, v.version)
+	here := e != nil && e.where == stored && !keeps // and is overwritten
+	set := func(to entry) {
+		if keeps {
+			r.keep(w.Page, e)
+		} else {
+			h.release(e)
+		}
+		r.put(w.Page, e, to)
+	}
 	if w.Flags&wire.ReplicaLost == 0 {
 		if !here && (!room || isLog && uint64(h.logged+1)*wire.PageSize > h.o.LogBytes) {
 			if !isLog || r.policy.LogBlock {
 				h.stats.Full++
-				if isLog {
-					a = Wait
-				}
-				return 0, a, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d; give the component more memory_bytes or replica_log_bytes: retry", h.self, r.region, r.pid)
+				return h.full(r)
 			}
 			h.stats.Skipped++
 			if canary.On(canary.SilentSkip) && e != nil {
 				return r.slot, Old, nil
 			}
-			h.release(e)
-			r.put(w.Page, e, entry{version: v, where: lost})
+			set(entry{version: v, where: lost})
 			return r.slot, Skip, nil
 		}
 		h.stats.Writes++
-		h.release(e)
-		r.put(w.Page, e, entry{version: v, sum: w.Sum, where: stored})
+		set(entry{version: v, sum: w.Sum, where: stored})
 		if isLog && !here {
 			h.logged++
 			h.save(savePlace{r.key, w.Page})
@@ -266,8 +280,10 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	if here && isLog {
 		h.logged--
 	}
-	h.release(e)
-	r.put(w.Page, e, entry{version: v, where: lost})
+	set(entry{version: v, where: lost})
+	if keeps {
+		return r.slot, Aside, nil
+	}
 	return r.slot, Discard, nil
 }
 
@@ -307,10 +323,11 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 		if page < first || uint64(page-first) >= n {
 			continue
 		}
-		if r.policy.Kind == wire.MemoryLog && e.where == stored {
-			h.logged--
+		if r.covers(page, e) {
+			r.keep(page, e)
+		} else {
+			h.gone(r, e)
 		}
-		h.release(e)
 		delete(r.pages, page)
 		gone++
 	}
@@ -337,24 +354,46 @@ func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.Rep
 		head.Bytes = uint32(r.policy.ShareBytes())
 	}
 	if q.Flags&wire.ReplicaExact != 0 {
-		if e := r.pages[q.Page]; e != nil {
-			items = append(items, h.item(e, q.Page))
-			head.Count = 1
-		}
+		items = h.items(r, q.Page, items)
+		head.Count = uint32(len(items))
 		head.Next = q.Page + 1
 		return items, head, nil
 	}
 	if r.sorted == nil {
-		r.sorted = sortedPages(r.pages)
+		r.sorted = r.known()
 	}
 	i, _ := slices.BinarySearch(r.sorted, q.Page)
-	n := min(len(r.sorted)-i, int(q.Count))
+	n := min(len(r.sorted)-i, int(q.Count)) // whoever asks counts on it that as many pages from the first on are told of
 	for _, page := range r.sorted[i : i+n] {
-		items = append(items, h.item(r.pages[page], page))
+		items = h.items(r, page, items)
 		head.Next = page + 1
 	}
-	head.Count, head.More = uint32(n), i+n < len(r.sorted)
+	head.Count, head.More = uint32(len(items)), i+n < len(r.sorted)
 	return items, head, nil
+}
+
+// known lists the pages of which there is something, ascending.
+func (r *held) known() []wire.PageNo {
+	list := sortedPages(r.pages)
+	if len(r.pre) > 0 {
+		list = append(list, sortedPages(r.pre)...)
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	return list
+}
+
+// items gives a page as it is, and as it was at the last checkpoint if that is another.
+func (h *Holder) items(r *held, page wire.PageNo, list []Item) []Item {
+	if e := r.pages[page]; e != nil {
+		list = append(list, h.item(e, page))
+	}
+	if e := r.pre[page]; e != nil {
+		it := h.item(e, page)
+		it.Pre = r.kept.Cut.Pre()
+		list = append(list, it)
+	}
+	return list
 }
 
 func (h *Holder) item(e *entry, page wire.PageNo) Item {
@@ -398,9 +437,11 @@ func (h *Holder) Promote(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, c
 		return 0, false, h.stale(r, epoch, config)
 	}
 	if !r.promoted && r.policy.Kind == wire.MemoryLog {
-		for _, e := range r.pages { // a sum: no order
-			if e.where == stored {
-				h.logged-- // they are pages of an owner
+		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
+			for _, e := range list { // a sum: no order
+				if e.where == stored {
+					h.logged-- // they are pages of an owner
+				}
 			}
 		}
 	}
@@ -426,8 +467,10 @@ func (h *Holder) Exit(pid wire.PID) {
 
 func (h *Holder) exit(r *held) {
 	if r.promoted {
-		for _, e := range r.pages { // in no order: blocks are all alike
-			h.release(e)
+		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
+			for _, e := range list { // in no order: blocks are all alike
+				h.release(e)
+			}
 		}
 		delete(h.regions, r.key)
 		delete(h.slots, r.slot)
@@ -471,7 +514,7 @@ func (h *Holder) save(at savePlace) {
 		seen := map[savePlace]bool{}
 		kept := h.saves[:0]
 		for _, x := range h.saves[h.next:] {
-			if r := h.regions[x.key]; r != nil && r.pages[x.page] != nil && r.pages[x.page].where == stored && !seen[x] {
+			if e, _ := h.regions[x.key].toSave(x.page); e != nil && !seen[x] {
 				seen[x] = true
 				kept = append(kept, x)
 			}
@@ -485,6 +528,11 @@ func (h *Holder) save(at savePlace) {
 func (h *Holder) CheckInvariants() error {
 	logged := 0
 	for _, r := range h.sorted() {
+		kept, err := h.checkKept(r)
+		if err != nil {
+			return err
+		}
+		logged += kept
 		if h.slots[r.slot] != r {
 			return fmt.Errorf("replica: slot %d is not that of vRegion %d of process %d", r.slot, r.region, r.pid)
 		}

@@ -51,9 +51,12 @@ type owned struct {
 	writes  map[wire.PageNo]*write
 	unmaps  []*unmap // in the order of their barriers
 	lost    map[wire.PageNo]version
-	skipped map[wire.PageNo]uint32 // by link, those that have skipped it
-	deposed *wire.Error            // a holder knows a newer owner
-	lists   bool                   // pages were asked for
+	skipped map[wire.PageNo]uint32  // by link, those that have skipped it
+	deposed *wire.Error             // a holder knows a newer owner
+	lists   bool                    // pages were asked for
+	known   bool                    // a checkpoint is
+	cut     wire.Cut                // its number
+	preLost map[wire.PageNo]version // pages as they were then of which only the version is known
 }
 
 // link is a holder as its owner sees it.
@@ -97,8 +100,20 @@ type waiter struct {
 	call uint64
 }
 
+// what is an unmap, or what is ordered with the writes as one.
+type what uint8
+
+const (
+	unmapped what = 0
+	told     what = 1 // a checkpoint
+	back     what = 2 // the way back to one
+)
+
 // unmap is one that some holder has not heard of.
 type unmap struct {
+	is            what
+	cut           wire.Cut
+	process       wire.Epoch
 	barrier       uint32
 	start, length uint64
 	got           []bool // by link
@@ -144,7 +159,7 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 		return out
 	}
 	if r == nil {
-		r = &owned{slot: slot, writes: map[wire.PageNo]*write{}, lost: map[wire.PageNo]version{}, skipped: map[wire.PageNo]uint32{}}
+		r = &owned{slot: slot, writes: map[wire.PageNo]*write{}, lost: map[wire.PageNo]version{}, preLost: map[wire.PageNo]version{}, skipped: map[wire.PageNo]uint32{}}
 		p.regions[slot] = r
 		i, _ := slices.BinarySearch(p.slots, slot)
 		p.slots = slices.Insert(p.slots, i, slot)
@@ -230,7 +245,7 @@ func (p *Primary) Listed(now time.Duration, slot uint32, pages []wire.PageNo, ou
 		return out
 	}
 	r.lists = false
-	pages = append(pages, sortedPages(r.lost)...)
+	pages = append(append(pages, sortedPages(r.lost)...), sortedPages(r.preLost)...)
 	slices.Sort(pages)
 	pages = slices.Compact(pages)
 	for _, l := range r.links {
@@ -283,7 +298,9 @@ func (p *Primary) Unmap(now time.Duration, slot uint32, start, length uint64, ca
 		a := uint64(page) << wire.PageShift
 		return a >= start && a-start < length
 	}
-	for _, page := range sortedPages(r.writes) {
+	outstanding := sortedPages(r.writes)
+	r.refill(slices.DeleteFunc(slices.Clone(outstanding), func(page wire.PageNo) bool { return !in(page) }))
+	for _, page := range outstanding {
 		if w := r.writes[page]; in(page) {
 			for _, x := range w.waiters {
 				out = append(out, Effect{Kind: Ack, Slot: slot, Waiter: x.call})
@@ -293,7 +310,7 @@ func (p *Primary) Unmap(now time.Duration, slot uint32, start, length uint64, ca
 	}
 	for page := range r.lost { // no order: each is deleted
 		if in(page) {
-			delete(r.lost, page)
+			r.unlose(page)
 		}
 	}
 	for page := range r.skipped {
@@ -351,7 +368,9 @@ func (p *Primary) Flushing(slot uint32, page wire.PageNo, epoch wire.Epoch, v ui
 	if ok && lost.newer(version{epoch, v}) { // the very one that is lost may come again: its sender had not heard that it was acknowledged
 		return true
 	}
-	delete(r.lost, page)
+	if ok {
+		r.unlose(page)
+	}
 	return false
 }
 
@@ -487,11 +506,17 @@ func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
 			if j := slices.IndexFunc(r.unmaps, func(u *unmap) bool { return !u.got[i] }); j >= 0 {
 				u := r.unmaps[j]
 				l.unmapping = true
-				out = p.send(r, l, &message{gen: u.barrier}, Effect{Kind: Unmap, Unmap: wire.ReplicaUnmapReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch,
-					Config: r.cfg.Config, Barrier: u.barrier, Start: u.start, Length: u.length}}, out)
+				m := &message{gen: u.barrier}
+				if u.is == unmapped {
+					out = p.send(r, l, m, Effect{Kind: Unmap, Unmap: wire.ReplicaUnmapReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch,
+						Config: r.cfg.Config, Barrier: u.barrier, Start: u.start, Length: u.length}}, out)
+				} else {
+					out = p.send(r, l, m, Effect{Kind: Cut, Cut: wire.ReplicaCutReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config,
+						Barrier: u.barrier, Back: u.is == back, Cut: u.cut, Process: u.process}}, out)
+				}
 			}
 		}
-		for l.out < p.o.WindowMessages {
+		for l.out < p.o.WindowMessages && !r.goesBack(i) {
 			page, ok := r.nextPage(i, l, p.o.WindowMessages/2)
 			if !ok {
 				break
@@ -501,7 +526,7 @@ func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
 			g.queued, g.out = false, p.lastID+1
 			l.out++
 			p.stats.Sent++
-			e := Effect{Kind: Send, Write: wire.ReplicaWrite{PID: r.cfg.PID, Page: page, OwnerEpoch: r.cfg.Epoch, Config: r.cfg.Config, Barrier: r.barrier}}
+			e := Effect{Kind: Send, Kept: l.filling, Write: wire.ReplicaWrite{PID: r.cfg.PID, Page: page, OwnerEpoch: r.cfg.Epoch, Config: r.cfg.Config, Barrier: r.barrier}}
 			if g.fill {
 				e.Write.Flags |= wire.ReplicaFill
 			}
@@ -539,8 +564,8 @@ func (r *owned) nextPage(i int, l *link, fills int) (wire.PageNo, bool) {
 		g := &w.got[i]
 		switch {
 		case g.fill:
-			// A page stands in the list once, so this cannot be.
-			panic(fmt.Sprintf("replica: page %#x fills %s twice", uint64(page), l.to.Node))
+			l.filled++ // it stands in the list twice, as it was unmapped since, and what was sent after that is on its way
+			continue
 		case g.out != 0 || g.queued || g.gen < w.gen:
 			g.fill = true // it is on its way, as it was flushed since
 			l.underFill++
@@ -577,7 +602,7 @@ func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect)
 	switch m.kind {
 	case Open:
 		l.opening = false
-	case Unmap:
+	case Unmap, Cut:
 		l.unmapping = false
 	case Send:
 		l.out--
@@ -622,7 +647,7 @@ func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect)
 				out = append(out, Effect{Kind: List, Slot: r.slot})
 			}
 		}
-	case Unmap:
+	case Unmap, Cut:
 		for _, u := range r.unmaps {
 			if u.barrier == m.gen {
 				u.got[i] = true

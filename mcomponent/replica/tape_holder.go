@@ -48,10 +48,12 @@ const (
 	inFileDone    uint8 = 15
 	inReopen      uint8 = 16
 	inUnread      uint8 = 17
-	lastHeldInput       = inUnread
+	inHeldCut     uint8 = 18
+	inOwn         uint8 = 19
+	lastHeldInput       = inOwn
 )
 
-var holderInputNames = [...]string{"", "registered", "open", "add", "write", "unmap", "forgot", "drop", "promote", "forget", "exit", "fence", "next_save", "saved", "next_file", "file_done", "reopen", "unread"}
+var holderInputNames = [...]string{"", "registered", "open", "add", "write", "unmap", "forgot", "drop", "promote", "forget", "exit", "fence", "next_save", "saved", "next_file", "file_done", "reopen", "unread", "cut", "own"}
 
 // holderInput is one call of Holder. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type holderInput struct {
@@ -71,6 +73,9 @@ type holderInput struct {
 	Step  FileStep
 	File  wire.ReplicaFile // of file_done; of reopen its Volume
 	Item  Item
+	Cut   wire.ReplicaCutReq
+	Kept  wire.CutState // of own
+	Back  bool          // of own
 }
 
 // outcome is the error of saved and file_done.
@@ -166,7 +171,8 @@ func (h *Holder) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		a = given(nil, &s)
 		a.Sum = a.Sum.Bool(ok)
 	case inSaved:
-		a.Sum = a.Sum.Bool(h.Saved(in.Now, in.Save, in.outcome()))
+		free, kept := h.Saved(in.Now, in.Save, in.outcome())
+		a.Sum = a.Sum.Bool(free).Bool(kept)
 	case inNextFile:
 		s, ok := h.NextFile(in.Now)
 		a = given(nil, &s)
@@ -180,6 +186,11 @@ func (h *Holder) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		h.Reopen(in.File.Volume)
 	case inUnread:
 		a.Sum = a.Sum.Bool(h.Unread(in.Ref.PID, in.Ref.Region, in.Item))
+	case inHeldCut:
+		slot, ok, err := h.Cut(in.Cut)
+		a = given(err, &slotIs{slot, ok, 0})
+	case inOwn:
+		h.Own(in.Slot, in.Kept, in.Back)
 	}
 	return a, what, nil
 }
@@ -197,6 +208,18 @@ func (k *key) code(x *taped.Codec) {
 	taped.Uint(x, &k.region)
 }
 
+func codeEntry(x *taped.Codec, v **entry) {
+	if x.Reads() {
+		*v = &entry{}
+	}
+	e := *v
+	e.version.code(x)
+	taped.Uint(x, &e.sum)
+	taped.Within(x, &e.where, lost)
+	taped.Uint(x, &e.file)
+	taped.Uint(x, &e.block)
+}
+
 // code is the state in a snapshot.
 func (h *Holder) code(x *taped.Codec) {
 	list := h.sorted()
@@ -212,18 +235,10 @@ func (h *Holder) code(x *taped.Codec) {
 		x.Message(&r.policy)
 		taped.Uint(x, &r.index)
 		taped.Uint(x, &r.slot)
-		taped.Map(x, &r.pages, maxTapePages, page, func(x *taped.Codec, v **entry) {
-			if x.Reads() {
-				*v = &entry{}
-			}
-			e := *v
-			e.version.code(x)
-			taped.Uint(x, &e.sum)
-			taped.Within(x, &e.where, lost)
-			taped.Uint(x, &e.file)
-			taped.Uint(x, &e.block)
-		})
+		taped.Map(x, &r.pages, maxTapePages, page, codeEntry)
 		x.Bool(&r.promoted)
+		x.Message(&r.kept)
+		taped.Map(x, &r.pre, maxTapePages, page, codeEntry)
 		if x.Reads() {
 			h.regions[r.key], h.slots[r.slot] = r, r
 		}
@@ -383,14 +398,29 @@ func (t *TapedHolder) NextSave(now time.Duration) (Save, bool) {
 	return s, ok
 }
 
-func (t *TapedHolder) Saved(now time.Duration, s Save, err error) (free bool) {
-	if free = t.Holder.Saved(now, s, err); t.On() {
+func (t *TapedHolder) Saved(now time.Duration, s Save, err error) (free, kept bool) {
+	if free, kept = t.Holder.Saved(now, s, err); t.On() {
 		var a taped.Answer
-		a.Sum = a.Sum.Bool(free)
+		a.Sum = a.Sum.Bool(free).Bool(kept)
 		kind, text := outcomeOf(err)
 		t.put(inSaved, a, holderInput{Now: now, Save: s, Kind: kind, Text: text})
 	}
-	return free
+	return free, kept
+}
+
+func (t *TapedHolder) Cut(req wire.ReplicaCutReq) (slot uint32, ok bool, err error) {
+	if slot, ok, err = t.Holder.Cut(req); t.On() {
+		t.put(inHeldCut, given(err, &slotIs{slot, ok, 0}), holderInput{Cut: req})
+	}
+	return slot, ok, err
+}
+
+// Own is recorded if anything of the slot is held: else it changes nothing.
+func (t *TapedHolder) Own(slot uint32, at wire.CutState, back bool) {
+	t.Holder.Own(slot, at, back)
+	if t.slots[slot] != nil {
+		t.put(inOwn, taped.Answer{}, holderInput{Slot: slot, Kept: at, Back: back})
+	}
 }
 
 // NextFile is recorded if it gives a step: else it changes nothing.

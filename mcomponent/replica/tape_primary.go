@@ -37,9 +37,13 @@ const (
 	inClose     uint8 = 7
 	inLose      uint8 = 8
 	inFlushing  uint8 = 9
+	inCut       uint8 = 10
+	inRollback  uint8 = 11
+	inLoseKept  uint8 = 12
+	inKnows     uint8 = 13
 )
 
-var primaryInputNames = [...]string{"", "configure", "listed", "write", "unmap", "answered", "tick", "close", "lose", "flushing"}
+var primaryInputNames = [...]string{"", "configure", "listed", "write", "unmap", "answered", "tick", "close", "lose", "flushing", "cut", "rollback", "lose_kept", "knows"}
 
 // primaryInput is one call of Primary. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type primaryInput struct {
@@ -52,9 +56,10 @@ type primaryInput struct {
 	Start   uint64
 	Length  uint64
 	Err     *taped.Error
-	Flag    bool // of answered skipped, of close drop
-	Epoch   wire.Epoch
+	Flag    bool       // of answered skipped, of close drop
+	Epoch   wire.Epoch // of cut and rollback that of the process
 	Version uint64
+	Cut     wire.Cut
 }
 
 func answer(out []Effect) (a taped.Answer) {
@@ -77,7 +82,7 @@ func (p *Primary) EffectName(k uint8) string { return EffectKind(k).String() }
 
 // Apply implements taped.Core.
 func (p *Primary) Apply(kind uint8, args []byte) (a taped.Answer, what string, err error) {
-	if kind < inConfigure || kind > inFlushing {
+	if kind < inConfigure || kind > inKnows {
 		return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 	}
 	what = primaryInputNames[kind]
@@ -108,6 +113,14 @@ func (p *Primary) Apply(kind uint8, args []byte) (a taped.Answer, what string, e
 		p.Lose(in.Slot, in.Page, in.Epoch, in.Version)
 	case inFlushing:
 		a.Sum = a.Sum.Bool(p.Flushing(in.Slot, in.Page, in.Epoch, in.Version))
+	case inCut:
+		a = answer(p.Cut(in.Now, in.Slot, in.Cut, in.Epoch, in.Call, nil))
+	case inRollback:
+		a = answer(p.Rollback(in.Now, in.Slot, in.Cut, in.Epoch, in.Call, nil))
+	case inLoseKept:
+		p.LoseKept(in.Slot, in.Page, in.Epoch, in.Version)
+	case inKnows:
+		p.Knows(in.Slot, in.Cut)
 	}
 	return a, what, nil
 }
@@ -173,7 +186,7 @@ func (p *Primary) code(x *taped.Codec) {
 
 func (m *message) code(x *taped.Codec, p *Primary) {
 	taped.Uint(x, &m.id)
-	taped.Within(x, &m.kind, Unmap)
+	taped.Within(x, &m.kind, Cut)
 	slot, i := uint32(0), 0
 	if !x.Reads() {
 		slot, i = m.r.slot, slices.Index(m.r.links, m.l)
@@ -227,6 +240,9 @@ func (r *owned) code(x *taped.Codec) {
 			*v = &unmap{}
 		}
 		u := *v
+		taped.Within(x, &u.is, back)
+		x.Message(&u.cut)
+		taped.Uint(x, &u.process)
 		taped.Uint(x, &u.barrier)
 		taped.Uint(x, &u.start)
 		taped.Uint(x, &u.length)
@@ -237,6 +253,9 @@ func (r *owned) code(x *taped.Codec) {
 	taped.Map(x, &r.skipped, maxTapePages, page, func(x *taped.Codec, v *uint32) { taped.Uint(x, v) })
 	codeError(x, &r.deposed)
 	x.Bool(&r.lists)
+	x.Bool(&r.known)
+	x.Message(&r.cut)
+	taped.Map(x, &r.preLost, maxTapePages, page, func(x *taped.Codec, v *version) { v.code(x) })
 }
 
 func (l *link) code(x *taped.Codec) {
@@ -349,6 +368,36 @@ func (t *TapedPrimary) Lose(slot uint32, page wire.PageNo, epoch wire.Epoch, v u
 	t.Primary.Lose(slot, page, epoch, v)
 	if t.On() {
 		t.put(inLose, primaryInput{Slot: slot, Page: page, Epoch: epoch, Version: v}, nil)
+	}
+}
+
+func (t *TapedPrimary) Cut(now time.Duration, slot uint32, at wire.Cut, process wire.Epoch, call uint64, out []Effect) []Effect {
+	n := len(out)
+	if out = t.Primary.Cut(now, slot, at, process, call, out); t.On() {
+		t.put(inCut, primaryInput{Now: now, Slot: slot, Cut: at, Epoch: process, Call: call}, out[n:])
+	}
+	return out
+}
+
+func (t *TapedPrimary) Rollback(now time.Duration, slot uint32, at wire.Cut, process wire.Epoch, call uint64, out []Effect) []Effect {
+	n := len(out)
+	if out = t.Primary.Rollback(now, slot, at, process, call, out); t.On() {
+		t.put(inRollback, primaryInput{Now: now, Slot: slot, Cut: at, Epoch: process, Call: call}, out[n:])
+	}
+	return out
+}
+
+func (t *TapedPrimary) LoseKept(slot uint32, page wire.PageNo, epoch wire.Epoch, v uint64) {
+	t.Primary.LoseKept(slot, page, epoch, v)
+	if t.On() {
+		t.put(inLoseKept, primaryInput{Slot: slot, Page: page, Epoch: epoch, Version: v}, nil)
+	}
+}
+
+func (t *TapedPrimary) Knows(slot uint32, at wire.Cut) {
+	t.Primary.Knows(slot, at)
+	if t.On() {
+		t.put(inKnows, primaryInput{Slot: slot, Cut: at}, nil)
 	}
 }
 

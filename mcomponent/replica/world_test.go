@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/mcomponent/pagestore"
 	"splitkernel/netlayer/taped"
 	"splitkernel/netlayer/taped/tapedtest"
 	"splitkernel/netlayer/wire"
@@ -28,13 +30,32 @@ type holder struct {
 	id     wire.NodeID
 	member wire.Epoch
 	*TapedHolder
-	store content
+	store *pages_
 	disks *disks
 	saves []Save
 	step  *FileStep // under way
-	room  int
 	down  bool
 	tapes *tapedtest.Tapes
+}
+
+// pages_ is a page store; a version stands for the bytes of a page.
+type pages_ struct {
+	*pagestore.Store
+	bytes map[pagestore.Frame]uint64
+}
+
+func newPages() *pages_ {
+	return &pages_{pagestore.New(2*pages + 4), map[pagestore.Frame]uint64{}}
+}
+
+const slot = uint32(region)
+
+// version gives a page as it is.
+func (s *pages_) version(page wire.PageNo) (uint64, bool) {
+	if f, c, ok := s.Peek(pid, page); ok && c.Flushed {
+		return s.bytes[f], true
+	}
+	return 0, false
 }
 
 func (h *holder) restart(o Options) {
@@ -44,11 +65,11 @@ func (h *holder) restart(o Options) {
 		h.Record(h.tapes, h.Holder, HolderTapeKind, &HolderTapeHead{h.id, pages * wire.PageSize, o})
 	}
 	h.Registered(h.member)
-	h.store, h.saves, h.step = content{}, nil, nil
+	h.store, h.saves, h.step = newPages(), nil, nil
 }
 
 // serve executes a message as a shell does.
-func (h *holder) serve(e Effect) (a Answer) {
+func (h *holder) serve(e packet) (a Answer) {
 	kind := func(err error) Answer {
 		if err != nil {
 			a.Err = wire.Errorf(wire.KindOf(err), "%v", err)
@@ -59,66 +80,117 @@ func (h *holder) serve(e Effect) (a Answer) {
 	case Open:
 		o, err := h.TapedHolder.Open(e.Open)
 		if err == nil && o.New {
-			h.Add(e.Open, uint32(e.Open.Region))
+			h.Add(e.Open, slot)
 		} else if err == nil && o.Free {
-			h.store = content{}
+			h.store.FreeGroup(slot, 100)
+		}
+		if k := h.Kept(slot); err == nil && k.Known {
+			h.store.Cut(slot, k.Cut)
 		}
 		return kind(err)
 	case Send:
-		_, act, err := h.Write(e.Write, len(h.store) < h.room)
-		switch {
-		case err != nil:
-		case act == Store:
-			h.store[e.Write.Page] = e.Write.Version
-		case act == Skip:
-			delete(h.store, e.Write.Page)
-			a.Skipped = true
-		case act == Discard:
-			delete(h.store, e.Write.Page)
+		for _, w := range e.writes {
+			_, act, err := h.Write(w, h.store.Free() > 0)
+			if err != nil {
+				return kind(err)
+			}
+			c := pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Flushed: true}
+			switch {
+			case act == Store:
+				f, ok := h.store.Put(slot, pid, w.Page, c)
+				if !ok {
+					panic("no frame")
+				}
+				h.store.bytes[f] = w.Version
+			case act == Keep:
+				f, a := h.store.Keep(slot, pid, w.Page, c, w.Pre)
+				if a != pagestore.Apply {
+					panic(fmt.Sprintf("the store does not keep page %d: %d", w.Page, a))
+				}
+				h.store.bytes[f] = w.Version
+			case act == Discard:
+				h.store.Remove(pid, w.Page)
+			case act == Skip && w.Pre == 0, act == Aside:
+				h.store.Unmap(slot, pid, w.Page, 1)
+				a.Skipped = act == Skip
+			}
 		}
-		return kind(err)
 	case Unmap:
 		_, ok, err := h.TapedHolder.Unmap(e.Unmap)
 		if ok {
-			for p := range h.store {
-				if at := uint64(p) << wire.PageShift; at >= e.Unmap.Start && at-e.Unmap.Start < e.Unmap.Length {
-					delete(h.store, p)
-				}
-			}
+			h.store.Unmap(slot, pid, wire.PageNo(e.Unmap.Start>>wire.PageShift), e.Unmap.Length>>wire.PageShift)
+		}
+		return kind(err)
+	case Cut:
+		_, ok, err := h.TapedHolder.Cut(e.Cut)
+		if ok && e.Cut.Back {
+			_, _, err = h.store.Rollback(slot, e.Cut.Cut)
+		} else if ok {
+			h.store.Cut(slot, e.Cut.Cut)
 		}
 		return kind(err)
 	case Drop:
 		if _, ok, _ := h.TapedHolder.Drop(e.Drop); ok {
-			h.store = content{}
+			h.store.FreeGroup(slot, 100)
 		}
 	}
 	return a
 }
 
-// version gives what a new owner would find of a page here.
-func (h *holder) version(t *rapid.T, page wire.PageNo) (v uint64, lost bool) {
+// was gives what a new owner would find of a page after it went back to a checkpoint.
+func (h *holder) was(t *rapid.T, page wire.PageNo, to wire.Cut) (v uint64, lost bool) {
+	for _, it := range h.items(t, page) {
+		if it.Pre == 0 && !to.Covers(it.Epoch, it.Version) {
+			continue
+		}
+		if it.Pre != 0 && it.Pre != to.Pre() {
+			t.Fatalf("%s keeps page %d of checkpoint %d, the last is %+v", h.id, page, it.Pre-1, to)
+		}
+		v, lost = it.Version, it.State == wire.PageLost
+	}
+	return v, lost
+}
+
+// items gives what is here of a page, and checks that its bytes are.
+func (h *holder) items(t *rapid.T, page wire.PageNo) []Item {
 	r := h.regions[key{pid, region}]
 	if r == nil {
-		return 0, false
+		return nil
 	}
 	items, _, err := h.Read(wire.ReplicaRead{PID: pid, Region: region, Page: page, OwnerEpoch: r.epoch, Config: r.config, Count: 1, Flags: wire.ReplicaExact}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, it := range items {
-		if it.State == wire.PageLost {
-			return it.Version, true
+		got, _ := h.store.version(page)
+		if f, _, _, ok := h.store.PeekKept(slot, page); it.Pre != 0 && ok {
+			got = h.store.bytes[f]
 		}
-		got := h.store[page]
 		if it.Saved {
 			got = h.disks.volumes[it.File].blocks[it.Block]
 		}
-		if got != it.Version {
-			t.Fatalf("%s: page %d is to be version %d, and its bytes (saved %t) are of %d", h.id, page, it.Version, it.Saved, got)
+		if it.State != wire.PageLost && got != it.Version {
+			t.Fatalf("%s: page %d (of checkpoint %d) is to be version %d, and its bytes (saved %t) are of %d", h.id, page, int(it.Pre)-1, it.Version, it.Saved, got)
 		}
-		v = it.Version
 	}
-	return v, false
+	return items
+}
+
+// version gives what a new owner would find of a page here.
+func (h *holder) version(t *rapid.T, page wire.PageNo) (v uint64, lost bool) {
+	for _, it := range h.items(t, page) {
+		if it.Pre != 0 {
+			continue
+		}
+		return it.Version, it.State == wire.PageLost
+	}
+	return 0, false
+}
+
+// packet is a message on its way.
+type packet struct {
+	Effect
+	writes []wire.ReplicaWrite // of a Send
 }
 
 // world is an owner, its holders, and who decides about them.
@@ -132,19 +204,29 @@ type world struct {
 	taped   bool
 	holders []*holder
 	cfg     wire.RegionConfig
-	net     []Effect // may be delivered often and in any order
+	net     []packet // may be delivered often and in any order
 	answers []reply
 	awaited map[uint64]bool
 	lossy   bool
 
 	disks      disks
-	pages      content // at the owner
+	pages      *pages_ // at the owner
 	next, call uint64
 	sent       map[uint64]flushed // by call
 	unmaps     map[uint64]wire.PageNo
 	acked      content
 	busy       map[wire.PageNo]bool // flushes or unmaps that wait
 	done       int
+
+	epoch     wire.Epoch // of the process
+	cut       wire.Cut   // the last that is saved
+	then      content    // what was acknowledged then
+	cutting   bool       // a cut is saved
+	telling   uint64     // the call by which the owner tells of it, or goes back
+	goingBack bool
+	fell      map[uint64]bool // calls of a process that is gone
+	backs     int
+	cuts      bool
 }
 
 type reply struct {
@@ -174,30 +256,41 @@ func (w *world) perform(out []Effect) {
 	for i := 0; i < len(out); i++ {
 		e := out[i]
 		switch e.Kind {
-		case Open, Send, Unmap, Drop:
-			if e.Kind == Send && e.Write.Flags&wire.ReplicaLost == 0 {
-				v, ok := w.pages[e.Write.Page]
-				if !ok {
+		case Open, Send, Unmap, Cut, Drop:
+			m := packet{Effect: e}
+			if e.Kind == Send {
+				q := e.Write
+				if _, c, ok := w.pages.Peek(pid, q.Page); ok && c.Flushed {
+					q.ProcessEpoch, q.Version = c.Epoch, c.Version
+					m.writes = append(m.writes, q)
+				} else if q.Flags&wire.ReplicaLost != 0 {
+					m.writes = append(m.writes, q)
+				}
+				if _, c, mark, ok := w.pages.PeekKept(slot, q.Page); ok && e.Kept {
+					q.ProcessEpoch, q.Version, q.Pre, q.Flags = c.Epoch, c.Version, mark, q.Flags&^wire.ReplicaLost
+					m.writes = append(m.writes, q)
+				}
+				if len(m.writes) == 0 {
 					out = w.p.Answered(w.now, e.ID, Answer{}, out)
 					continue
 				}
-				e.Write.ProcessEpoch, e.Write.Version = 1, v
+			}
+			if e.Kind == Open {
+				m.Open.Kept.Cut, m.Open.Kept.Known = w.pages.Checkpoint(slot)
+				m.Open.Kept.Process = w.epoch
 			}
 			if e.Kind != Drop {
 				w.awaited[e.ID] = true
 			}
-			w.net = append(w.net, e)
+			w.net = append(w.net, m)
 		case List:
-			var list []wire.PageNo
-			for p := first; p < first+pages; p++ {
-				if _, ok := w.pages[p]; ok {
-					list = append(list, p)
-				}
-			}
-			out = w.p.Listed(w.now, e.Slot, list, out)
+			out = w.p.Listed(w.now, e.Slot, append(w.pages.Pages(slot, nil), w.pages.Keeps(slot)...), out)
 		case Ack:
 			w.ack(e.Waiter)
 		case Fail:
+			if w.fell[e.Waiter] {
+				continue
+			}
 			w.t.Fatalf("call %d failed: %v", e.Waiter, e.Err)
 		}
 		if err := w.p.CheckInvariants(); err != nil && i == len(out)-1 {
@@ -209,6 +302,13 @@ func (w *world) perform(out []Effect) {
 // ack checks what was promised: every holder of the configuration that the owner knows has it.
 func (w *world) ack(call uint64) {
 	w.done++
+	if w.fell[call] {
+		return
+	}
+	if call == w.telling {
+		w.heard()
+		return
+	}
 	if page, ok := w.unmaps[call]; ok {
 		delete(w.unmaps, call)
 		delete(w.busy, page)
@@ -226,12 +326,103 @@ func (w *world) ack(call uint64) {
 		w.t.Fatalf("call %d is answered twice", call)
 	}
 	delete(w.sent, call)
-	if w.pages[f.page] != f.version {
+	if v, _ := w.pages.version(f.page); v != f.version {
 		return // it was unmapped, or flushed again
 	}
 	delete(w.busy, f.page)
 	w.acked[f.page] = f.version
 	w.promised(f.page)
+}
+
+// heard checks what a checkpoint, or the way back to one, has promised: every holder in sync can go back, or is what it was.
+func (w *world) heard() {
+	w.telling, w.cutting = 0, false
+	for _, h := range w.inSync() {
+		for p := first; p < first+pages && w.goingBack; p++ {
+			if v, lost := h.version(w.t, p); v != w.then[p] {
+				w.t.Fatalf("back at %+v: page %d was version %d, %s has %d (lost %t)", w.cut, p, w.then[p], h.id, v, lost)
+			}
+		}
+	}
+	w.goingBack = false
+	w.goesBack()
+}
+
+func (w *world) inSync() (list []*holder) {
+	for _, c := range w.cfg.Holders {
+		if h := w.holder(c.Node); h.member == c.Member && !c.Filling {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// goesBack checks that every holder in sync, and the owner, can go back to the last checkpoint of which all have heard.
+func (w *world) goesBack() {
+	if w.cut.Number == 0 || w.cutting || w.goingBack {
+		return
+	}
+	for _, h := range w.inSync() {
+		for p := first; p < first+pages; p++ {
+			if v, lost := h.was(w.t, p, w.cut); v != w.then[p] || lost && (w.cfg.Policy.Kind != wire.MemoryLog || w.cfg.Policy.LogBlock) {
+				w.t.Fatalf("page %d was version %d at %+v, %s would go back to %d (lost %t)", p, w.then[p], w.cut, h.id, v, lost)
+			}
+		}
+	}
+}
+
+// checkpoint saves one, and tells of it.
+func (w *world) checkpoint() {
+	w.cutting = true
+	w.cut = wire.Cut{Number: w.cut.Number + 1, Epoch: w.epoch, Version: w.next}
+	w.then = content{}
+	for p := first; p < first+pages; p++ {
+		if v, ok := w.pages.version(p); ok {
+			w.then[p] = v
+		}
+	}
+}
+
+func (w *world) tell() {
+	w.call++
+	w.telling = w.call
+	w.pages.Cut(slot, w.cut)
+	w.perform(w.p.Cut(w.now, 1, w.cut, w.epoch, w.call, nil))
+}
+
+// back is a process that is lost and goes on from its last checkpoint, which the owner may not have heard of.
+func (w *world) back() {
+	w.backs++
+	for call := range w.sent {
+		w.fell[call] = true
+	}
+	for call := range w.unmaps {
+		w.fell[call] = true
+	}
+	if w.telling != 0 {
+		w.fell[w.telling] = true
+	}
+	clear(w.sent)
+	clear(w.unmaps)
+	clear(w.busy)
+	w.epoch += 3
+	if _, _, err := w.pages.Rollback(slot, w.cut); err != nil {
+		w.t.Fatal(err)
+	}
+	w.acked = content{}
+	for p := first; p < first+pages; p++ {
+		v, ok := w.pages.version(p)
+		if v != w.then[p] {
+			w.t.Fatalf("the owner went back to version %d of page %d, want %d", v, p, w.then[p])
+		}
+		if ok {
+			w.acked[p] = v
+		}
+	}
+	w.goingBack = true
+	w.call++
+	w.telling = w.call
+	w.perform(w.p.Rollback(w.now, 1, w.cut, w.epoch, w.call, nil))
 }
 
 func (w *world) promised(page wire.PageNo) {
@@ -284,20 +475,34 @@ func (w *world) configure() {
 func (w *world) step() {
 	w.now += time.Duration(w.rng.IntN(4)) * time.Millisecond
 	page := first + wire.PageNo(w.rng.IntN(pages))
-	switch n := w.rng.IntN(30); {
-	case n < 8 && w.lossy && len(w.sent) < 20:
+	still := w.cutting || w.goingBack // the process stands still
+	switch n := w.rng.IntN(32); {
+	case n >= 30 && w.lossy && !still && w.cuts && len(w.sent)+len(w.unmaps) == 0:
+		w.checkpoint()
+		fallthrough
+	case n >= 30 && w.cutting && w.telling == 0 && (!w.lossy || w.rng.IntN(2) == 0):
+		if !w.lossy || w.rng.IntN(4) > 0 {
+			w.tell()
+		}
+	case n >= 30 && w.lossy && w.cut.Number > 0 && w.rng.IntN(6) == 0:
+		w.back()
+	case n < 8 && w.lossy && len(w.sent) < 20 && !still:
 		if w.unmapping(page) {
+			break
+		}
+		f, act := w.pages.Flush(slot, pid, page, w.epoch, w.next+1, 0)
+		if act != pagestore.Apply {
 			break
 		}
 		w.next++
 		w.call++
-		w.pages[page] = w.next
+		w.pages.bytes[f] = w.next
 		w.sent[w.call] = flushed{page, w.next}
 		w.busy[page] = true
 		w.perform(w.p.Write(w.now, 1, page, w.call, nil))
-	case n == 8 && w.lossy && !w.unmapping(page):
+	case n == 8 && w.lossy && !w.unmapping(page) && !still:
 		w.call++
-		delete(w.pages, page)
+		w.pages.Unmap(slot, pid, page, 1)
 		delete(w.acked, page)
 		w.unmaps[w.call] = page
 		w.busy[page] = true
@@ -315,7 +520,7 @@ func (w *world) step() {
 			break
 		}
 		a := h.serve(e)
-		if err := h.CheckInvariants(); err != nil {
+		if err := errors.Join(h.CheckInvariants(), h.store.CheckInvariants()); err != nil {
 			w.t.Fatal(err)
 		}
 		if lost {
@@ -343,9 +548,13 @@ func (w *world) step() {
 	default:
 		w.perform(w.p.Tick(w.now, nil))
 	}
+	if w.goingBack {
+		return
+	}
 	for page := range w.acked {
 		w.promised(page)
 	}
+	w.goesBack()
 }
 
 func (w *world) unmapping(page wire.PageNo) bool {
@@ -367,10 +576,10 @@ func (w *world) answer(id uint64, a Answer) {
 // TestWorlds: whatever is lost, doubled, late or started again, what was acknowledged is at every holder in sync, an unmapped page at none, and when all is
 // well again everybody gets an answer and every holder has what the owner has.
 func TestWorlds(t *testing.T) {
-	done, filled, skipped, saved := 0, uint64(0), uint64(0), uint64(0)
+	backs, done, filled, skipped, saved := 0, 0, uint64(0), uint64(0), uint64(0)
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)), o: DefaultOptions(), awaited: map[uint64]bool{}, lossy: true,
-			pages: content{}, sent: map[uint64]flushed{}, unmaps: map[uint64]wire.PageNo{}, acked: content{}, busy: map[wire.PageNo]bool{}}
+			pages: newPages(), epoch: 1, fell: map[uint64]bool{}, cuts: true, sent: map[uint64]flushed{}, unmaps: map[uint64]wire.PageNo{}, acked: content{}, busy: map[wire.PageNo]bool{}}
 		w.o.WindowMessages = 2 + w.rng.IntN(6)
 		w.o.LogBytes = uint64(4+w.rng.IntN(pages)) * wire.PageSize
 		w.o.FileBytes = uint64(pages+w.rng.IntN(pages)) * wire.PageSize
@@ -385,7 +594,7 @@ func TestWorlds(t *testing.T) {
 			w.p.Record(&w.tapes, w.p.Primary, PrimaryTapeKind, &PrimaryTapeHead{"m9", w.o})
 		}
 		for i := range 4 {
-			h := &holder{id: wire.NodeID(fmt.Sprintf("m%d", i)), room: pages, disks: &w.disks}
+			h := &holder{id: wire.NodeID(fmt.Sprintf("m%d", i)), disks: &w.disks}
 			if w.taped {
 				h.tapes = &w.tapes
 			}
@@ -406,7 +615,7 @@ func TestWorlds(t *testing.T) {
 		}
 		quiet := func() bool {
 			s := w.p.Status(1)
-			return len(w.sent) == 0 && len(w.unmaps) == 0 && len(w.net) == 0 && len(w.answers) == 0 && s.Config == w.cfg.Config && len(s.InSync) == int(policy.Copies)
+			return !w.cutting && !w.goingBack && len(w.sent) == 0 && len(w.unmaps) == 0 && len(w.net) == 0 && len(w.answers) == 0 && s.Config == w.cfg.Config && len(s.InSync) == int(policy.Copies)
 		}
 		for n := 0; !quiet(); n++ {
 			if w.step(); n > 50_000 {
@@ -425,8 +634,9 @@ func TestWorlds(t *testing.T) {
 			}
 			h := w.holder(c.Node)
 			for p := first; p < first+pages; p++ {
-				if v, lost := h.version(t, p); v != w.pages[p] {
-					t.Fatalf("page %d: the owner has version %d, %s %d (lost %t)", p, w.pages[p], h.id, v, lost)
+				want, _ := w.pages.version(p)
+				if v, lost := h.version(t, p); v != want {
+					t.Fatalf("page %d: the owner has version %d, %s %d (lost %t)", p, want, h.id, v, lost)
 				}
 			}
 			skipped += h.Stats().Skipped
@@ -447,9 +657,10 @@ func TestWorlds(t *testing.T) {
 			return h.New()
 		})
 		done += w.done
+		backs += w.backs
 		filled += w.p.Stats().Filled
 	})
-	if done == 0 || filled == 0 || skipped == 0 || saved == 0 {
-		t.Errorf("%d calls answered, %d pages filled, %d skipped, %d saved: these worlds show nothing", done, filled, skipped, saved)
+	if backs == 0 || done == 0 || filled == 0 || skipped == 0 || saved == 0 {
+		t.Errorf("%d went back, %d calls answered, %d pages filled, %d skipped, %d saved: these worlds show nothing", backs, done, filled, skipped, saved)
 	}
 }

@@ -170,6 +170,7 @@ func (h *Home) Parts(req wire.RegionPartsReq) (rep wire.RegionPartsRep, err erro
 		v := p.tree.vmas[i]
 		rep.Mapped = append(rep.Mapped, wire.MappedPart{Start: max(v.Start, lo, req.From), End: min(v.End, hi), Anon: v.Anon, Writable: v.Writable})
 	}
+	rep.Process = p.epoch
 	return rep, nil
 }
 
@@ -241,6 +242,7 @@ func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
 	in.m.Mapped = append(in.m.Mapped, q.Mapped...)
 	in.m.Owners = append(in.m.Owners, q.Owners...)
 	in.m.Configs = append(in.m.Configs, q.Configs...)
+	in.m.Kept = q.Kept.After(in.m.Kept)
 	if in.parts++; in.parts == q.Parts {
 		if err := h.CheckMap(in.m); err != nil {
 			b.coming = nil

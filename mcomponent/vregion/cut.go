@@ -14,12 +14,27 @@ type homeCut struct {
 	heapEnd   uint64
 }
 
-// take remembers the map as it is now. Each vRegion notes under which epoch its owner keeps pages for the checkpoint.
+// take remembers the map as it is now.
 func (p *process) take(at wire.Cut) {
 	p.cut = &homeCut{at: at, tree: p.tree.clone(), heapStart: p.heapStart, heapEnd: p.heapEnd}
-	for _, r := range p.active {
-		reg := p.regions[r]
-		reg.cutAt = reg.owner.Epoch
+}
+
+// keptMap is the last checkpoint on its way to another home.
+func (p *process) keptMap() (k wire.HomeCut) {
+	if c := p.cut; c != nil {
+		k = wire.HomeCut{Known: true, Cut: c.at, HeapStart: c.heapStart, HeapEnd: c.heapEnd, Mapped: parts(&c.tree)}
+	}
+	return k
+}
+
+// keep takes the last checkpoint from another home.
+func (p *process) keep(k wire.HomeCut) {
+	if !k.Known {
+		return
+	}
+	p.cut = &homeCut{at: k.Cut, heapStart: k.HeapStart, heapEnd: k.HeapEnd}
+	for _, v := range k.Mapped {
+		p.cut.tree.Insert(VMA{Start: v.Start, End: v.End, Anon: v.Anon, Writable: v.Writable, Name: v.Name})
 	}
 }
 
@@ -59,14 +74,9 @@ func (p *process) canGoBack(to wire.Cut) error {
 	case p.cut == nil && to.Number == 0, p.cut != nil && to.Number == p.cut.at.Number+1:
 		return nil
 	case p.cut == nil:
-		return wire.Errorf(wire.KindFailed, "process %d cannot go back to checkpoint %d: its home moved since and has not heard of one", p.pid, to.Number)
+		return wire.Errorf(wire.KindFailed, "process %d cannot go back to checkpoint %d: its home has not heard of one", p.pid, to.Number)
 	case to.Number != p.cut.at.Number:
 		return wire.Errorf(wire.KindFailed, "process %d cannot go back to checkpoint %d: its home keeps checkpoint %d", p.pid, to.Number, p.cut.at.Number)
-	}
-	for _, r := range p.active {
-		if reg := p.regions[r]; reg.cutAt != 0 && reg.cutAt != reg.owner.Epoch {
-			return wire.Errorf(wire.KindFailed, "process %d cannot go back to checkpoint %d: vRegion %d came to %s since, without its pages as they were", p.pid, to.Number, r, reg.owner.Node)
-		}
 	}
 	return nil
 }
@@ -158,6 +168,14 @@ func (o *Owners) Rollback(req wire.RegionRollbackReq, epoch wire.Epoch) (slot ui
 	o.mapped += r.tree.Bytes()
 	return slot, true, nil
 }
+
+// SlotOf gives the slot of a vRegion that is here, whatever it does.
+func (o *Owners) SlotOf(pid wire.PID, region wire.RegionNo) (uint32, bool) {
+	return o.index.Get(uint64(pid), uint64(region))
+}
+
+// Process is the newest epoch of the process of a vRegion of which this owner knows, 0 for none: whoever takes it over must refuse older ones, too.
+func (o *Owners) Process(slot uint32) wire.Epoch { return o.slots[slot].process }
 
 // Superseded reports whether a process goes on under a newer epoch than the one that it says. It is on the path of each miss and flush.
 func (o *Owners) Superseded(slot uint32, process wire.Epoch) bool {

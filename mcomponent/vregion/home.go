@@ -71,7 +71,6 @@ type region struct {
 	active  bool
 	config  wire.RegionConfig // that the owner is not known to have heard of; Config 0: none
 	waiters []*operation
-	cutAt   wire.Epoch // of the owner at the last checkpoint; 0 of a vRegion that came later
 }
 
 type process struct {

@@ -158,6 +158,7 @@ type Map struct {
 	Owners             []wire.Owner
 	Configs            []wire.RegionConfig // that their owners are not known to have heard of
 	Backup             wire.HomeConfig
+	Kept               wire.HomeCut
 }
 
 // Cut divides a memory map into parts that fit a message each, at least one.
@@ -184,6 +185,10 @@ func (all Map) Cut() (parts []Map) {
 		p := next(64 * (1 + len(c.Holders)))
 		p.Configs = append(p.Configs, c)
 	}
+	for _, v := range all.Kept.Mapped {
+		p := next(len(v.Name))
+		p.Kept.Mapped = append(p.Kept.Mapped, v)
+	}
 	return parts
 }
 
@@ -195,6 +200,8 @@ func (all Map) Messages(head wire.HomeCopyReq) []wire.HomeCopyReq {
 		q := head
 		q.Part, q.Parts, q.PID, q.Epoch, q.Addr, q.HeapStart, q.HeapEnd = uint32(i), uint32(len(parts)), all.PID, all.Epoch, all.Addr, all.HeapStart, all.HeapEnd
 		q.Mapped, q.Owners, q.Configs, q.Backup = p.Mapped, p.Owners, p.Configs, all.Backup
+		q.Kept = all.Kept
+		q.Kept.Mapped = p.Kept.Mapped
 		list[i] = q
 	}
 	return list
@@ -234,7 +241,7 @@ func (h *Home) ClientOf(pid wire.PID) string { return h.procs[pid].addr }
 // Export gives the memory map of a process that is frozen and settled.
 func (h *Home) Export(pid wire.PID) Map {
 	p := h.procs[pid]
-	m := Map{PID: pid, Epoch: p.epoch, Addr: p.addr, HeapStart: p.heapStart, HeapEnd: p.heapEnd, Mapped: parts(&p.tree), Owners: h.owners(p, 0, AddressEnd), Backup: p.backup}
+	m := Map{PID: pid, Epoch: p.epoch, Addr: p.addr, HeapStart: p.heapStart, HeapEnd: p.heapEnd, Mapped: parts(&p.tree), Owners: h.owners(p, 0, AddressEnd), Backup: p.backup, Kept: p.keptMap()}
 	for _, r := range p.active {
 		if c := p.regions[r].config; c.Config != 0 {
 			m.Configs = append(m.Configs, c)
@@ -284,9 +291,11 @@ func (h *Home) Depart(pid wire.PID) { delete(h.arriving, pid) }
 
 // CheckMap checks a memory map that arrives.
 func (h *Home) CheckMap(m Map) error {
-	for i, v := range m.Mapped {
-		if v.Start >= v.End || v.Start%wire.PageSize != 0 || v.End%wire.PageSize != 0 || v.End > AddressEnd || i > 0 && v.Start < m.Mapped[i-1].End {
-			return wire.Errorf(wire.KindBadRequest, "the memory map of process %d has a bad mapping [%#x, %#x)", m.PID, v.Start, v.End)
+	for _, list := range [][]wire.MappedPart{m.Mapped, m.Kept.Mapped} {
+		for i, v := range list {
+			if v.Start >= v.End || v.Start%wire.PageSize != 0 || v.End%wire.PageSize != 0 || v.End > AddressEnd || i > 0 && v.Start < list[i-1].End {
+				return wire.Errorf(wire.KindBadRequest, "the memory map of process %d has a bad mapping [%#x, %#x)", m.PID, v.Start, v.End)
+			}
 		}
 	}
 	if len(m.Owners) > h.opt.MaxRegionsPerProcess || len(m.Mapped) > h.opt.MaxVMAsPerProcess {
@@ -327,6 +336,7 @@ func (h *Home) Install(m Map, epoch wire.Epoch) {
 			p.tree.Insert(VMA{Start: v.Start, End: v.End, Anon: v.Anon, Writable: v.Writable, Name: v.Name})
 		}
 	})
+	p.keep(m.Kept)
 	h.procs[m.PID] = p
 	h.stats.Processes++
 	h.stats.Regions += len(p.active)

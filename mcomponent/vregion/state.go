@@ -315,7 +315,6 @@ func codeCut(c *tape.Coder, at *wire.Cut) {
 func (r *region) code(c *tape.Coder, p *process) {
 	c.Bool(&r.active)
 	codeOwner(c, &r.owner)
-	tape.Num(c, &r.cutAt)
 	tapes.Message(c, &r.config)
 	tape.List(c, &r.waiters, maxListed, func(op **operation) { p.codeRef(c, op) })
 	if slices.Contains(r.waiters, nil) {

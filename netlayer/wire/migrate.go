@@ -40,6 +40,8 @@ type RegionCopyEndReq struct {
 	Mapped []MappedPart
 	Pages  uint64       // that the giver holds: the taker compares
 	Config RegionConfig // who makes it redundant, which the taker goes on with under its own epoch
+	Kept   CutState     // the last checkpoint, of which the taker has the pages that changed since as they were
+	Keeps  uint64       // how many these are at least
 }
 
 // MoveServeReq tells a taker that everybody knows it: it serves under Epoch from now on.
@@ -75,6 +77,7 @@ type HomeCopyReq struct {
 	Owners    []Owner
 	Configs   []RegionConfig // of vRegions whose owner is not known to have heard of its configuration
 	Backup    HomeConfig     // its backup, which the next home goes on with under its own epoch
+	Kept      HomeCut        // its last checkpoint, and a part of the map as it was then
 }
 
 // HomeSwitchReq tells a pComponent which mComponent is the home of a process now, under which epoch. Home.Region is not used.
@@ -100,6 +103,7 @@ type PageEntry struct {
 	Epoch   Epoch  // of the process, when the page was flushed
 	Version uint64 // of the flush
 	Sum     uint32 // that came with the flush and stays with the page
+	Pre     uint32 // of a page as it was at a checkpoint: Cut.Pre of that; 0 of one as it is. The same message may have both
 }
 
 // Lengths of the body of a RegionCopy, in bytes, and how many pages it may tell of.
@@ -116,7 +120,8 @@ const (
 //	+-----------+---------+-------+-------+----------+
 //	| move no   | manager | round | count | reserved |
 //	+-----------+---------+-------+-------+----------+
-//	| page      | version | epoch | sum   | state    |   count times, 32 bytes: 8, 8, 4, 4, 4 and 4 reserved
+//	| page      | version | epoch | sum   | state    |   count times, 32 bytes: 8, 8, 4, 4, 4 and 4
+//	| pre       |
 //	+-----------+---------+-------+-------+----------+
 type RegionCopy struct {
 	Move  MoveID
@@ -142,7 +147,7 @@ func (e PageEntry) Append(b []byte) []byte {
 	b = le.AppendUint32(b, uint32(e.Epoch))
 	b = le.AppendUint32(b, e.Sum)
 	b = le.AppendUint32(b, uint32(e.State))
-	return le.AppendUint32(b, 0)
+	return le.AppendUint32(b, e.Pre)
 }
 
 // ParseRegionCopy reads the head of a body and checks its length; full is how many of its entries have bytes in the payload. ok is false
@@ -159,7 +164,7 @@ func ParseRegionCopy(b []byte) (c RegionCopy, full int, ok bool) {
 	for i := range int(c.Count) {
 		e := b[RegionCopyHeadLen+i*PageEntryLen:]
 		switch s := le.Uint32(e[24:]); {
-		case le.Uint32(e[28:]) != 0 || s < uint32(PageAbsent) || s > uint32(PageFull):
+		case le.Uint32(e[28:]) != 0 && s != uint32(PageFull) || s < uint32(PageAbsent) || s > uint32(PageFull):
 			return c, 0, false
 		case s == uint32(PageFull):
 			full++
@@ -174,5 +179,5 @@ func ParseRegionCopy(b []byte) (c RegionCopy, full int, ok bool) {
 func CopyEntry(b []byte, i int) PageEntry {
 	le := binary.LittleEndian
 	b = b[RegionCopyHeadLen+i*PageEntryLen:]
-	return PageEntry{PageNo(le.Uint64(b)), PageState(le.Uint32(b[24:])), Epoch(le.Uint32(b[16:])), le.Uint64(b[8:]), le.Uint32(b[20:])}
+	return PageEntry{PageNo(le.Uint64(b)), PageState(le.Uint32(b[24:])), Epoch(le.Uint32(b[16:])), le.Uint64(b[8:]), le.Uint32(b[20:]), le.Uint32(b[28:])}
 }

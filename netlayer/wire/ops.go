@@ -118,6 +118,7 @@ const (
 	OpHomeBackup    Op = 136 // M→M (home → backup): HomeBackupReq → (empty)
 	OpHomeConfig    Op = 137 // G→M (home): HomeConfig → HomeConfigRep: order and question in one
 	OpHomeRecover   Op = 138 // G→M (backup): HomeRecoverReq → HomeRecoverRep: order and question in one
+	OpReplicaCut    Op = 170 // M→M (owner → holder): ReplicaCutReq → (empty)
 	OpReplicaWrites Op = 139 // M→M (owner → holder): ReplicaWrites, entries and pages → (empty), or which were skipped
 )
 
@@ -140,7 +141,7 @@ var opNames = [256]string{
 	OpProcessCut: "process_cut", OpRegionCut: "region_cut", OpProcessRollback: "process_rollback", OpRegionRollback: "region_rollback", OpProcessRestart: "process_restart",
 	OpReplicaOpen: "replica_open", OpReplicaWrite: "replica_write", OpReplicaRead: "replica_read", OpReplicaDrop: "replica_drop", OpReplicaUnmap: "replica_unmap",
 	OpRegionConfig: "region_config", OpRegionRecover: "region_recover", OpRegionParts: "region_parts",
-	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes",
+	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes", OpReplicaCut: "replica_cut",
 	OpStorageAttach: "storage_attach", OpReplicaBlockRead: "replica_block_read", OpReplicaBlockWrite: "replica_block_write", OpReplicaVersions: "replica_versions", OpVolumeConfig: "volume_config",
 }
 

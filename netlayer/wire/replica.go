@@ -99,12 +99,14 @@ type ReplicaOpenReq struct {
 	Index  uint32 // of the share that it holds
 	Fresh  bool   // it forgets what it has of the vRegion under an older configuration
 	Member Epoch  // of the holder's membership; another is refused as stale. 0 is not known
+	Kept   CutState
 }
 
 // ReplicaOpenRep is what a holder has of a vRegion.
 type ReplicaOpenRep struct {
 	Pages uint64
 	Lost  uint64 // pages of which it knows the version and has not the bytes
+	Kept  CutState
 }
 
 // ReplicaRef names what a holder has of a vRegion under configurations up to (Epoch, Config).
@@ -183,8 +185,9 @@ type RegionPartsReq struct {
 
 // RegionPartsRep lists at most MaxMapEntries parts; More says that there are more behind the last one.
 type RegionPartsRep struct {
-	Mapped []MappedPart
-	More   bool
+	Mapped  []MappedPart
+	More    bool
+	Process Epoch // of the process: older ones are refused by the new owner
 }
 
 // HomeBackupReq sends the memory map of a process, or what changed of it, to the backup of its home. Of two the one with the newer
@@ -248,7 +251,7 @@ const (
 //
 //	0     8      16            20              24        32       40        44      48           52         56
 //	+-----+------+-------------+---------------+---------+--------+---------+-------+------------+----------+
-//	| pid | page | owner epoch | process epoch | version | config | barrier | flags | sum of the | reserved |
+//	| pid | page | owner epoch | process epoch | version | config | barrier | flags | sum of the | pre      |
 //	|     |      |             |               |         |        |         |       | whole page |          |
 //	+-----+------+-------------+---------------+---------+--------+---------+-------+------------+----------+
 //
@@ -264,6 +267,7 @@ type ReplicaWrite struct {
 	Barrier      uint32
 	Flags        uint32
 	Sum          uint32 // that came with the flush
+	Pre          uint32 // of a page as it was at a checkpoint: Cut.Pre of that; 0 of one as it is
 }
 
 // Append appends the body to b.
@@ -278,17 +282,17 @@ func (w ReplicaWrite) Append(b []byte) []byte {
 	b = le.AppendUint32(b, w.Barrier)
 	b = le.AppendUint32(b, w.Flags)
 	b = le.AppendUint32(b, w.Sum)
-	return le.AppendUint32(b, 0)
+	return le.AppendUint32(b, w.Pre)
 }
 
 // ParseReplicaWrite reads a ReplicaWrite; ok is false if anything in it is not of this version.
 func ParseReplicaWrite(b []byte) (w ReplicaWrite, ok bool) {
 	le := binary.LittleEndian
-	if len(b) != ReplicaWriteLen || le.Uint32(b[52:]) != 0 {
+	if len(b) != ReplicaWriteLen {
 		return w, false
 	}
 	w = ReplicaWrite{PID(le.Uint64(b)), PageNo(le.Uint64(b[8:])), Epoch(le.Uint32(b[16:])), Epoch(le.Uint32(b[20:])), le.Uint64(b[24:]),
-		le.Uint64(b[32:]), le.Uint32(b[40:]), le.Uint32(b[44:]), le.Uint32(b[48:])}
+		le.Uint64(b[32:]), le.Uint32(b[40:]), le.Uint32(b[44:]), le.Uint32(b[48:]), le.Uint32(b[52:])}
 	return w, w.Flags&^(ReplicaFill|ReplicaLost) == 0
 }
 
@@ -349,7 +353,7 @@ func ParseReplicaRead(b []byte) (r ReplicaRead, ok bool) {
 // PageLost is the state of a page of which only the version is known. Only in a ReplicaPages.
 const PageLost PageState = 4
 
-// ReplicaPages is the answer to a ReplicaRead: the head, Count entries as those of a RegionCopy, and Bytes bytes for each entry in
+// ReplicaPages is the answer to a ReplicaRead: the head, Count entries, two of a page that changed since the last checkpoint, as those of a RegionCopy, and Bytes bytes for each entry in
 // state PageFull, in the order of the entries. The bytes are in the body.
 //
 //	0      8       12      16      20         32
@@ -385,14 +389,14 @@ func ParseReplicaPages(b []byte) (p ReplicaPages, pages []byte, ok bool) {
 		return p, nil, false
 	}
 	p = ReplicaPages{PageNo(le.Uint64(b)), le.Uint32(b[8:]), le.Uint32(b[12:]), le.Uint32(b[16:]) == 1}
-	if p.Count > MaxReplicaListed || p.Bytes > PageSize || len(b) < ReplicaHeadLen+int(p.Count)*PageEntryLen {
+	if p.Count > 2*MaxReplicaListed || p.Bytes > PageSize || len(b) < ReplicaHeadLen+int(p.Count)*PageEntryLen {
 		return p, nil, false
 	}
 	full := 0
 	for i := range int(p.Count) {
 		e := b[ReplicaHeadLen+i*PageEntryLen:]
 		s := le.Uint32(e[24:])
-		if le.Uint32(e[28:]) != 0 || s != uint32(PageFull) && s != uint32(PageLost) {
+		if s != uint32(PageFull) && s != uint32(PageLost) {
 			return p, nil, false
 		}
 		if s == uint32(PageFull) {

@@ -57,7 +57,7 @@ func ParseReplicaWrites(b []byte) (w ReplicaWrites, full int, ok bool) {
 	for i := range int(w.Count) {
 		e := b[ReplicaWritesHeadLen+i*PageEntryLen:]
 		s := le.Uint32(e[24:])
-		if le.Uint32(e[28:]) != 0 || s != uint32(PageFull) && s != uint32(PageLost) {
+		if s != uint32(PageFull) && s != uint32(PageLost) {
 			return w, 0, false
 		}
 		if s == uint32(PageFull) {

@@ -39,17 +39,17 @@ var (
 )
 
 // regionCopy is three pages: one absent, one of zeros, one of bytes.
-var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, Sum: 0x01020304}.Append(PageEntry{Page: 0x4034, State: PageZero}.Append(
+var regionCopy = PageEntry{Page: 0x4035, State: PageFull, Epoch: 2, Version: 9, Sum: 0x01020304, Pre: 4}.Append(PageEntry{Page: 0x4034, State: PageZero}.Append(
 	PageEntry{Page: 0x4033, State: PageAbsent}.Append(RegionCopy{Move: MoveID{GMM, 9}, Round: 2, Count: 3}.Append(nil))))
 
 var (
 	regionConfig     = RegionConfig{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryLog, Copies: 1, LogBlock: true}, Holders: []Holder{{Node: "m3", Addr: "unix:/run/m3", Member: 4, Filling: true}}}
 	homeConfig       = HomeConfig{PID: 7, Epoch: 5, Config: 3, Backup: Holder{Node: "m4", Addr: "unix:/run/m4", Member: 1}}
-	replicaWrite     = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304}
+	replicaWrite     = ReplicaWrite{PID: 7, Page: 0x4034, OwnerEpoch: 5, ProcessEpoch: 2, Version: 9, Config: 2, Barrier: 4, Flags: ReplicaFill, Sum: 0x01020304, Pre: 4}
 	replicaRead      = ReplicaRead{PID: 7, Region: 3, Page: 0x4033, OwnerEpoch: 5, Count: 64, Config: 2}
 	replicaWriteHead = ReplicaWrites{PID: 7, Config: 2, OwnerEpoch: 5, Barrier: 4, Count: 2, Fill: true}
 	// replicaWrites is one page and one that is lost.
-	replicaWrites = PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(replicaWriteHead.Append(nil)))
+	replicaWrites = PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304, Pre: 4}.Append(replicaWriteHead.Append(nil)))
 	// replicaPages is two pages: a share of eight bytes, and one that is lost.
 	replicaPages = append(PageEntry{Page: 0x4035, State: PageLost, Epoch: 2, Version: 9}.Append(PageEntry{Page: 0x4033, State: PageFull, Epoch: 2, Version: 8, Sum: 0x01020304}.Append(
 		ReplicaPages{Next: 0x4036, Count: 2, Bytes: 8, More: true}.Append(nil))), 1, 2, 3, 4, 5, 6, 7, 8)
@@ -77,7 +77,7 @@ var samples = []sample{
 	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
 	{op: OpRegionCopyOpen, req: RegionCopyOpenReq{Move: MoveID{GMM, 9}, Round: 1, PID: 7, Region: 3, Epoch: 6, Pages: 2, From: "m1", FromAddr: "unix:/run/m1"}},
 	{op: OpRegionCopy, req: regionCopy, reqPay: PageSize},
-	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2}},
+	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2, Kept: CutState{true, Cut{3, 2, 99}, 5}, Keeps: 1}},
 	{op: OpRegionServe, req: MoveServeReq{Move: MoveID{GMM, 9}, Epoch: 6}},
 	{op: OpRegionDrop, req: MoveRef{MoveID{GMM, 9}}},
 	{op: OpRegionSwitch, req: RegionSwitchReq{PID: 7, Owner: owner}},
@@ -132,7 +132,8 @@ var samples = []sample{
 		rep: VolumeConfigRep{Config: 2, InSync: true, Done: 100, Blocks: 200, Lost: []NodeID{"s2"}, Behind: []NodeID{"s1"}}},
 	{op: OpMoveStatus, req: MoveRef{MoveID{GMM, 9}}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 6, Bytes: 8192, TotalBytes: 8192, Rounds: 2, DurationUS: 900, PauseUS: 80}},
 	{op: OpMoveForget, req: MoveRef{MoveID{GMM, 9}}},
-	{op: OpReplicaOpen, req: ReplicaOpenReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryErasure, Data: 2, Parity: 1}, Index: 2, Fresh: true, Member: 4}, rep: ReplicaOpenRep{Pages: 9, Lost: 1}},
+	{op: OpReplicaOpen, req: ReplicaOpenReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Policy: MemoryPolicy{Kind: MemoryErasure, Data: 2, Parity: 1}, Index: 2, Fresh: true, Member: 4, Kept: CutState{true, Cut{3, 2, 99}, 5}}, rep: ReplicaOpenRep{Pages: 9, Lost: 1, Kept: CutState{true, Cut{3, 2, 99}, 5}}},
+	{op: OpReplicaCut, req: ReplicaCutReq{PID: 7, Region: 3, Epoch: 5, Config: 2, Barrier: 4, Back: true, Cut: Cut{3, 2, 99}, Process: 5}},
 	{op: OpReplicaWrite, req: replicaWrite.Append(nil), reqPay: PageSize},
 	{op: OpReplicaWrites, req: replicaWrites, reqPay: PageSize, rep: []byte{0, 1}},
 	{op: OpReplicaRead, req: replicaRead.Append(nil), rep: replicaPages},

@@ -307,7 +307,9 @@ func calledScenes() []calledScene {
 			v.Answered(time.Second, 3, recovery.Answer{}, nil)
 			v.Answered(time.Second, 4, recovery.Answer{Parts: wire.RegionPartsRep{Mapped: []wire.MappedPart{{End: wire.PageSize}}}}, nil)
 			v.Miss(time.Second, 3, 9, nil)
-			v.Take(3)
+			v.Take(wire.PageEntry{Page: 3, State: wire.PageFull, Epoch: 1, Version: 2}, false)
+			v.Cut(wire.CutState{Known: true, Cut: wire.Cut{Number: 1, Epoch: 1, Version: 5}, Process: 1})
+			v.Rollback(wire.CutState{Known: true, Cut: wire.Cut{Number: 1, Epoch: 1, Version: 5}, Process: 4})
 			v.Unmapped(5, 1)
 			v.Answered(time.Second, 6, recovery.Answer{Next: 4, More: true, Count: 1}, nil)
 		},

@@ -123,7 +123,10 @@ func (r *redundant) writeBatch(batch []replica.Save) {
 			return
 		}
 		for i, s := range batch {
-			if r.holder.Saved(c.clock.Now(), s, firstOf(errs[i], err)) {
+			switch free, kept := r.holder.Saved(c.clock.Now(), s, firstOf(errs[i], err)); {
+			case kept:
+				m.store.Forget(s.Slot, s.Page)
+			case free:
 				m.store.Remove(s.PID, s.Page)
 			}
 		}
@@ -148,6 +151,9 @@ func (r *redundant) writeBatch(batch []replica.Save) {
 	}
 	for i, s := range batch {
 		f, content, ok := m.store.Peek(s.PID, s.Page)
+		if s.Pre {
+			f, content, _, ok = m.store.PeekKept(s.Slot, s.Page)
+		}
 		if !ok || content.Version != s.No {
 			panic(fmt.Sprintf("vcluster: %s is to save version %d of page %#x and has %+v", m.o.ID, s.No, uint64(s.Page), content))
 		}

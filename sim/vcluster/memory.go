@@ -122,12 +122,12 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) (uint32, 
 	if v != vregion.Serve {
 		return 0, m.refuse(m.owners.Error(v, pid, f.Page, f.epoch))
 	}
+	if m.owners.Superseded(slot, process) {
+		return 0, m.refuse(m.owners.SupersededError(slot, process))
+	}
 	if m.red != nil && m.red.primary.Flushing(slot, f.Page, process, f.ID) {
 		m.flushes++
 		return slot, nil
-	}
-	if m.owners.Superseded(slot, process) {
-		return 0, m.refuse(m.owners.SupersededError(slot, process))
 	}
 	frame, act := m.store.Flush(slot, pid, f.Page, process, f.ID, 0)
 	switch act {
@@ -232,12 +232,12 @@ func (m *memory) effect(e vregion.Effect) {
 	case vregion.CutAt:
 		to := m.c.node(e.Owner.Node)
 		control(m.c, wire.OpRegionCut, m.no, to, e.Cut, func(q wire.RegionCutReq, reply func(struct{}, error)) {
-			reply(struct{}{}, m.c.nodes[to].(*memory).regionCut(q, e.Owner.Epoch))
+			m.c.nodes[to].(*memory).regionCut(q, e.Owner.Epoch, func(err error) { reply(struct{}{}, err) })
 		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
 	case vregion.RollbackAt:
 		to := m.c.node(e.Owner.Node)
 		control(m.c, wire.OpRegionRollback, m.no, to, e.Rollback, func(q wire.RegionRollbackReq, reply func(struct{}, error)) {
-			reply(struct{}{}, m.c.nodes[to].(*memory).regionRollback(q, e.Owner.Epoch))
+			m.c.nodes[to].(*memory).regionRollback(q, e.Owner.Epoch, func(err error) { reply(struct{}{}, err) })
 		}, func(_ struct{}, err error) { done(vregion.Result{Err: atOwner(&e, err)}) })
 	case vregion.TellClient:
 		m.tellClient(&e, done)
@@ -287,9 +287,9 @@ func (m *memory) ownerHere(e *vregion.Effect, done func(vregion.Result)) {
 		m.ownerExit(e.PID)
 		done(vregion.Result{})
 	case vregion.CutAt:
-		done(vregion.Result{Err: m.regionCut(e.Cut, e.Owner.Epoch)})
+		m.regionCut(e.Cut, e.Owner.Epoch, func(err error) { done(vregion.Result{Err: err}) })
 	case vregion.RollbackAt:
-		done(vregion.Result{Err: m.regionRollback(e.Rollback, e.Owner.Epoch)})
+		m.regionRollback(e.Rollback, e.Owner.Epoch, func(err error) { done(vregion.Result{Err: err}) })
 	}
 }
 
@@ -321,6 +321,7 @@ func (m *memory) unmap(q wire.RegionUnmapReq, epoch wire.Epoch, done func(uint64
 	if v := r.recs[thing{q.PID, q.Region}]; v != nil {
 		v.Unmapped(first, n)
 	}
+	r.holder.Forgot(slot, first, n) // of what was held of it before it was served here
 	r.perform(r.primary.Unmap(m.c.clock.Now(), slot, q.Start, q.Length, r.call(func(err *wire.Error) {
 		if err != nil {
 			done(0, err)
@@ -346,22 +347,6 @@ func (m *memory) ownerExit(pid wire.PID) {
 		m.store.FreeGroup(slot, int(m.o.MemoryBytes/wire.PageSize))
 		m.owners.Release(slot)
 	}
-}
-
-func (m *memory) regionCut(q wire.RegionCutReq, epoch wire.Epoch) error {
-	slot, ok, err := m.owners.Cut(q, epoch)
-	if ok {
-		m.store.Cut(slot, q.Cut)
-	}
-	return err
-}
-
-func (m *memory) regionRollback(q wire.RegionRollbackReq, epoch wire.Epoch) error {
-	slot, ok, err := m.owners.Rollback(q, epoch)
-	if ok {
-		_, _, err = m.store.Rollback(slot, q.Cut)
-	}
-	return err
 }
 
 // What processes ask of their home.

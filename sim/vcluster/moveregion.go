@@ -124,7 +124,7 @@ func (v *regionMove) message(y *vtime.Proc, e migrate.Effect) error {
 	m, r, to := v.m, &v.req, v.m.c.nodes[v.to].(*memory)
 	switch e.Kind {
 	case migrate.Open:
-		q := wire.RegionCopyOpenReq{Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(m.store.GroupPages(v.slot)), From: m.o.ID, FromAddr: addr(m.o.ID)}
+		q := wire.RegionCopyOpenReq{Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(m.store.GroupPages(v.slot) + len(m.store.Keeps(v.slot))), From: m.o.ID, FromAddr: addr(m.o.ID)}
 		return order(y, m.c, wire.OpRegionCopyOpen, m.no, v.to, sendPatience, q, to.regionCopyOpen)
 	case migrate.Close:
 		return v.close(y, e)
@@ -166,14 +166,15 @@ func (v *regionMove) close(y *vtime.Proc, e migrate.Effect) error {
 	if v.m.red != nil && !v.freed {
 		cfg = v.m.red.primary.Config(v.slot)
 	}
-	pages := 0
+	pages, keeps, kept := 0, 0, wire.CutState{}
 	if !v.freed {
 		mapped, pages = v.m.owners.Mapped(v.slot), v.m.store.GroupPages(v.slot)
+		kept, keeps = v.m.kept(v.slot), len(v.m.store.Keeps(v.slot))
 	}
 	parts := max((len(mapped)+wire.MaxMapEntries-1)/wire.MaxMapEntries, 1)
 	for i := range parts {
 		n := min(len(mapped), wire.MaxMapEntries)
-		q := wire.RegionCopyEndReq{Move: v.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg}
+		q := wire.RegionCopyEndReq{Move: v.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg, Kept: kept, Keeps: uint64(keeps)}
 		mapped = mapped[n:]
 		if err := order(y, v.m.c, wire.OpRegionCopyEnd, v.m.no, v.to, sendPatience, q, v.m.c.nodes[v.to].(*memory).regionCopyEnd); err != nil {
 			return err
@@ -201,6 +202,13 @@ func (v *regionMove) copy(y *vtime.Proc, e migrate.Effect, out []migrate.Effect)
 			}
 		}
 		pages = append(pages, p)
+		if f, content, mark, ok := m.store.PeekKept(v.slot, page); ok {
+			pages = append(pages, copied{PageEntry: wire.PageEntry{Page: page, State: wire.PageFull, Epoch: content.Epoch, Version: content.Version, Sum: content.Sum, Pre: mark}, stamp: *m.at(f)})
+			full++
+		}
+		if len(pages) >= wire.MaxCopyPages-1 {
+			break
+		}
 	}
 	if v.freed {
 		return v.event(out, func(_ time.Duration, out []migrate.Effect) []migrate.Effect { return out }) // cancels

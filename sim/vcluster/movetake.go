@@ -57,6 +57,12 @@ func (m *memory) regionCopy(head wire.RegionCopy, pages []copied) error {
 			m.store.Remove(in.PID, p.Page)
 			continue
 		}
+		if p.Pre != 0 {
+			if err := m.keepComing(in, p); err != nil {
+				return err
+			}
+			continue
+		}
 		f, ok := m.store.Put(in.Slot, in.PID, p.Page, pagestore.Content{Epoch: p.Epoch, Version: p.Version, Sum: p.Sum, Flushed: p.State == wire.PageFull})
 		if !ok {
 			return m.outOfMemory()
@@ -69,7 +75,12 @@ func (m *memory) regionCopy(head wire.RegionCopy, pages []copied) error {
 func (m *memory) regionCopyEnd(q wire.RegionCopyEndReq) error {
 	t := m.moves().taker
 	slot := t.SlotOf(q.Move)
-	return t.Close(m.c.clock.Now(), q, m.store.GroupPages(slot), func(mapped []wire.MappedPart) error { return m.owners.CheckMapped(slot, mapped) })
+	return t.Close(m.c.clock.Now(), q, m.store.GroupPages(slot), func(mapped []wire.MappedPart) error {
+		if n := len(m.store.Keeps(slot)); uint64(n) < q.Keeps {
+			return wire.Errorf(wire.KindBadRequest, "%s: %d pages came as they were at checkpoint %d, the giver keeps %d", m.o.ID, n, q.Kept.Cut.Number, q.Keeps)
+		}
+		return m.owners.CheckMapped(slot, mapped)
+	})
 }
 
 func (m *memory) regionServe(q wire.MoveServeReq) error {
@@ -78,6 +89,7 @@ func (m *memory) regionServe(q wire.MoveServeReq) error {
 	if in != nil {
 		m.owners.Serve(in.Slot, in.Mapped)
 		m.takeConfig(in, in.Epoch)
+		m.goOn(in.Slot, in.PID, in.Region, in.Epoch, in.Kept)
 	}
 	return err
 }
@@ -94,7 +106,7 @@ func (m *memory) regionDrop(q wire.MoveRef) error {
 func (m *memory) dropIncoming(in *migrate.Incoming) { m.leave(in.Slot, "", 0) }
 
 func mapOf(in *migrate.Incoming) vregion.Map {
-	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup}
+	return vregion.Map{PID: in.PID, Epoch: in.Epoch, Addr: in.Addr, HeapStart: in.HeapStart, HeapEnd: in.HeapEnd, Mapped: in.Mapped, Owners: in.Owners, Configs: in.Configs, Backup: in.Backup, Kept: in.KeptMap}
 }
 
 func (m *memory) homeCopy(q wire.HomeCopyReq) error {
@@ -220,6 +232,7 @@ func (m *memory) adopt(req wire.MoveReq, done func(wire.MoveStatusRep, error)) {
 		if in := t.Adopted(req.Move); in != nil {
 			m.takeConfig(in, epoch)
 			m.owners.Adopt(in.Slot, in.Mapped, epoch)
+			m.goOn(in.Slot, in.PID, in.Region, epoch, in.Kept)
 		}
 		if _, err := m.owners.Serving(req.PID, req.Region, epoch); err != nil {
 			lost(err.Error())

@@ -89,26 +89,24 @@ func (r *redundant) perform(out []replica.Effect) {
 		}
 		switch e.Kind {
 		case replica.Open:
+			e.Open.Kept = m.kept(e.Slot)
 			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
 				r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: err == nil && rep.Lost > 0}, nil))
 			})
 		case replica.Unmap:
 			toPeer(r, wire.OpReplicaUnmap, e.To.Node, e.Unmap, (*memory).replicaUnmap, func(_ struct{}, err error) { answered(err) })
+		case replica.Cut:
+			toPeer(r, wire.OpReplicaCut, e.To.Node, e.Cut, (*memory).replicaCut, func(_ struct{}, err error) { answered(err) })
 		case replica.Drop:
 			toPeer(r, wire.OpReplicaDrop, e.To.Node, e.Drop, (*memory).replicaDrop, func(struct{}, error) {})
 		case replica.Send:
-			f, content, ok := m.store.Peek(e.Write.PID, e.Write.Page)
-			switch {
-			case ok && content.Flushed:
-				e.Write.ProcessEpoch, e.Write.Version, e.Write.Sum = content.Epoch, content.Version, content.Sum
-				r.sendPage(e, *m.at(f), 1)
-			case e.Write.Flags&wire.ReplicaLost != 0:
-				r.sendPage(e, Stamp{}, 0)
-			default:
+			if list := r.toSend(&e); len(list) > 0 {
+				r.sendPage(e, list)
+			} else {
 				out = p.Answered(m.c.clock.Now(), e.ID, replica.Answer{}, out)
 			}
 		case replica.List:
-			out = p.Listed(m.c.clock.Now(), e.Slot, m.store.Pages(e.Slot, nil), out)
+			out = p.Listed(m.c.clock.Now(), e.Slot, append(m.store.Pages(e.Slot, nil), m.store.Keeps(e.Slot)...), out)
 		case replica.Ack:
 			r.answer(e.Waiter, nil)
 		case replica.Fail:
@@ -119,13 +117,19 @@ func (r *redundant) perform(out []replica.Effect) {
 }
 
 // sendPage sends a page to a holder: the owner reads it from its memory, a worker of the holder looks it up and stores it.
-func (r *redundant) sendPage(e replica.Effect, stamp Stamp, full int) {
+func (r *redundant) sendPage(e replica.Effect, list []sent) {
+	full := 0
+	for i := range list {
+		if list[i].write.Flags&wire.ReplicaLost == 0 {
+			full++
+		}
+	}
 	m, c := r.m, r.m.c
 	to, in := c.node(e.To.Node), c.lives[m.no].no
 	now := c.clock.Now()
 	leaves := now
 	if full > 0 {
-		leaves = c.ports[m.no].dram.Move(now, wire.PageSize)
+		leaves = c.ports[m.no].dram.Move(now, uint64(full)*wire.PageSize)
 	}
 	skipped := false
 	answered := func(err error) {
@@ -135,11 +139,22 @@ func (r *redundant) sendPage(e replica.Effect, stamp Stamp, full int) {
 	}
 	c.of(m.no, leaves, func() {
 		heard := c.heard(wire.OpReplicaWrite, to, replicaPatience, answered)
-		c.sendCopy(wire.OpReplicaWrite, m.no, to, wire.HeaderLen+wire.ReplicaWriteLen+full*wire.PageSize, 1, full, func(done func(error)) {
-			c.nodes[to].(*memory).replicaWrite(e.Write, stamp, func(is bool, err error) {
-				skipped = is
-				done(err)
-			})
+		c.sendCopy(wire.OpReplicaWrite, m.no, to, wire.HeaderLen+len(list)*wire.ReplicaWriteLen+full*wire.PageSize, len(list), full, func(done func(error)) {
+			var take func(rest []sent)
+			take = func(rest []sent) {
+				if len(rest) == 0 {
+					done(nil)
+					return
+				}
+				c.nodes[to].(*memory).replicaWrite(rest[0].write, rest[0].stamp, func(is bool, err error) {
+					if skipped = skipped || is; err != nil {
+						done(err)
+						return
+					}
+					take(rest[1:])
+				})
+			}
+			take(list)
 		}, func(err error) {
 			if heard() {
 				answered(err)
@@ -205,9 +220,13 @@ func (m *memory) replicaOpen(q wire.ReplicaOpenReq, done func(wire.ReplicaOpenRe
 		var slot uint32
 		if slot, err = m.owners.Hold(q.PID, q.Region, q.Epoch, ""); err == nil {
 			r.holder.Add(q, slot)
+			m.holdsCut(slot)
 		}
 	case o.Free:
 		m.store.FreeGroup(o.Slot, m.frames())
+		m.holdsCut(o.Slot)
+	default:
+		m.holdsCut(o.Slot)
 	}
 	done(o.Rep, err)
 }
@@ -227,16 +246,23 @@ func (m *memory) replicaStore(w wire.ReplicaWrite, stamp Stamp) (skipped bool, a
 	slot, act, err := r.holder.Write(w, m.store.Free() > 0)
 	switch act {
 	case replica.Store:
-		f, act := m.store.Flush(slot, w.PID, w.Page, w.ProcessEpoch, w.Version, w.Sum)
-		if act != pagestore.Apply {
-			panic(fmt.Sprintf("vcluster: %s is to store page %#x, and the store says %d", m.o.ID, uint64(w.Page), act))
+		f, ok := m.store.Put(slot, w.PID, w.Page, pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true})
+		if !ok {
+			panic(fmt.Sprintf("vcluster: %s is to store page %#x, and has no frame", m.o.ID, uint64(w.Page)))
 		}
 		*m.at(f) = stamp
 		r.save()
-	case replica.Skip, replica.Discard:
+	case replica.Keep:
+		m.holdsKept(slot, &w, stamp)
+		r.save()
+	case replica.Discard:
 		m.store.Remove(w.PID, w.Page)
+	case replica.Skip, replica.Aside:
+		if w.Pre == 0 {
+			m.store.Unmap(slot, w.PID, w.Page, 1)
+		}
 	}
-	return act == replica.Skip, act, err
+	return act == replica.Skip && w.Pre == 0, act, err
 }
 
 func (m *memory) replicaUnmap(q wire.ReplicaUnmapReq, done func(struct{}, error)) {
@@ -279,7 +305,7 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		case it.State == wire.PageLost, it.Saved:
 		default:
 			here++
-			f, _, ok := m.store.Peek(q.PID, it.Page)
+			f, ok := m.peekHeld(q.PID, q.Region, &it)
 			if !ok {
 				panic(fmt.Sprintf("vcluster: %s has not page %#x that it holds", m.o.ID, uint64(it.Page)))
 			}
@@ -364,10 +390,12 @@ func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
 		case recovery.Fence:
 			if e.To.Node == m.o.ID { // Promote has done it
 				rep, _ := r.holder.Open(e.Open)
-				c.of(m.no, now(), func() { answered(recovery.Answer{Pages: rep.Rep.Pages}, nil) })
+				c.of(m.no, now(), func() { answered(recovery.Answer{Pages: rep.Rep.Pages, Kept: rep.Rep.Kept}, nil) })
 				continue
 			}
-			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) { answered(recovery.Answer{Pages: rep.Pages}, err) })
+			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
+				answered(recovery.Answer{Pages: rep.Pages, Kept: rep.Kept}, err)
+			})
 		case recovery.Tell:
 			toPeer(r, wire.OpRegionSwitch, v.Req().Via, e.Switch, func(h *memory, q wire.RegionSwitchReq, done func(struct{}, error)) {
 				h.switchOwner(q, func(err error) { done(struct{}{}, err) })
@@ -378,6 +406,8 @@ func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
 		case recovery.Serve:
 			m.owners.Serve(v.Slot(), e.Mapped)
 			r.perform(r.primary.Configure(now(), v.Slot(), v.Req().Config, nil))
+			q := v.Req().Config
+			m.goOn(v.Slot(), q.PID, q.Region, q.Epoch, e.Kept)
 		case recovery.Pull:
 			r.pull(v, e, answered)
 		case recovery.Wake:
@@ -391,7 +421,7 @@ func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
 
 // pull asks a holder for pages and stores them.
 func (r *redundant) pull(v *recovery.Recovery, e recovery.Effect, answered func(recovery.Answer, error)) {
-	m, c, pid := r.m, r.m.c, v.Req().Config.PID
+	m, c := r.m, r.m.c
 	in := c.lives[m.no].no
 	came := func(p pagesOf, err error) {
 		if !c.runs(m.no, in) {
@@ -403,22 +433,13 @@ func (r *redundant) pull(v *recovery.Recovery, e recovery.Effect, answered func(
 		}
 		stored := 0
 		for i, it := range p.items {
-			if !v.Take(it.Page) {
-				continue
-			}
-			r.pulled++
-			if it.State == wire.PageLost {
-				r.primary.Lose(v.Slot(), it.Page, it.Epoch, it.Version)
-				continue
-			}
-			f, act := m.store.Flush(v.Slot(), pid, it.Page, it.Epoch, it.Version, it.Sum)
-			switch act {
-			case pagestore.Apply:
-				*m.at(f) = p.stamps[i]
-				stored++
-			case pagestore.Full:
+			is, ok := r.take(v, &it, p.stamps[i])
+			if !ok {
 				answered(recovery.Answer{}, m.outOfMemory())
 				return
+			}
+			if is {
+				stored++
 			}
 		}
 		at := c.clock.Now()
@@ -478,7 +499,7 @@ func (r *redundant) stays(pid wire.PID, region wire.RegionNo, slot uint32) error
 	if v := r.recs[thing{pid, region}]; v != nil && !v.Ended() {
 		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d is being recovered at %s: retry", region, pid, r.m.o.ID)
 	}
-	if r.primary.LostIn(slot) > 0 {
+	if r.primary.LostIn(slot) > 0 || r.primary.KeepsLost(slot) {
 		return wire.Errorf(wire.KindBusy, "vRegion %d of process %d has pages that are lost: it stays until they are written", region, pid)
 	}
 	return nil
