@@ -158,14 +158,27 @@ func (p *Process) sortedVolumes() []*Volume {
 	return vs
 }
 
-// detach gives the volume up, where its buffer cache is; if that moves meanwhile, at the new place.
+// detach gives the volume up, where its buffer cache is; if that moves meanwhile, at the new place. While it is busy it is asked again.
 func (v *Volume) detach(ctx context.Context) error {
+	began, patience := time.Now(), time.Duration(v.p.c.o.BlockPatienceMS)*time.Millisecond
+	var retry blockio.Retry
 	for {
 		at := v.place()
 		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch, Process: v.p.Epoch()}, nil)
-		if v.place() == at || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return err
 		}
+		if v.place() != at {
+			continue
+		}
+		if wire.KindOf(err) != wire.KindBusy {
+			return err
+		}
+		wait, again := retry.Failed(wire.KindBusy, time.Since(began), patience, false)
+		if !again {
+			return err
+		}
+		pause(ctx, wait)
 	}
 }
 

@@ -123,6 +123,11 @@ func (s *State) dropFiles(holder wire.NodeID, until wire.Epoch) {
 	}
 }
 
+// hasFile reports whether an mComponent has a file of a membership up to an epoch.
+func (s *State) hasFile(holder wire.NodeID, until wire.Epoch) bool {
+	return slices.ContainsFunc(s.files, func(f File) bool { return f.Holder == holder && f.Member <= until })
+}
+
 // filedAt reports whether a volume is a backup file at an sComponent.
 func (s *State) filedAt(id wire.VolumeID, at wire.NodeID) bool {
 	i, ok := s.findFile(id)

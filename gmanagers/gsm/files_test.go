@@ -92,6 +92,18 @@ func TestFiles(t *testing.T) {
 	if len(s.Files()) != 1 {
 		t.Fatal("an mComponent that drains has lost its file")
 	}
+	// One that was started again without having been dead has no file of its older membership, whatever the turn of the gate; GSM's leader finds it.
+	stale := func(epoch wire.Epoch) []Gate {
+		return s.StaleGates([]membership.Entry{{Member: wire.Member{ID: "m1", Epoch: epoch}, Turn: 1, Drain: true}}, nil, 9)
+	}
+	if got := stale(2); len(got) != 0 {
+		t.Fatalf("%+v is to be set of one that has its file", got)
+	}
+	apply(Request{Op: OpGates, Gates: stale(3)})
+	if len(s.Files()) != 0 || s.ReservedBytes("s2") != 0 || len(stale(3)) != 0 {
+		t.Fatalf("of one that was started again there is %+v", s.Files())
+	}
+	ask(wire.FileReq{Member: 2}) // a late message
 	apply(Request{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 2, Until: 2}}})
 	if len(s.Files()) != 0 || s.ReservedBytes("s2") != 0 {
 		t.Fatalf("of one that is dead there is %+v", s.Files())

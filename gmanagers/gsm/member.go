@@ -19,11 +19,24 @@ const MaxGates = membership.MaxMembers + membership.MaxTombstones
 const UntilOpened wire.Epoch = math.MaxUint32
 
 // Gate closes an mComponent to new buffer caches: mComponents are GMM's, so GMM's decisions about them come here as gates,
-// with the turn of the decision. A gate of an older turn changes nothing.
+// with the turn of the decision. A gate of an older turn changes nothing, but to end the backup files of memberships that are over.
 type Gate struct {
-	ID    wire.NodeID
-	Turn  uint64
-	Until wire.Epoch // closed under this epoch and those before; 0 opens
+	ID     wire.NodeID
+	Turn   uint64
+	Until  wire.Epoch // closed under this epoch and those before; 0 opens
+	Member wire.Epoch // those before this one are over; 0: not known. It is not kept
+}
+
+// over is the last epoch of memberships that are over, 0 if there is none. One that was started again before anybody declared it dead
+// is not closed, and has no file of its older membership all the same.
+func (g Gate) over() (until wire.Epoch) {
+	if g.Member > 0 {
+		until = g.Member - 1
+	}
+	if g.Until != UntilOpened {
+		until = max(until, g.Until)
+	}
+	return until
 }
 
 // Cached answers a gate.
@@ -107,6 +120,8 @@ func (s *State) setGates(gates []Gate) Result {
 	res := Result{Cached: make([]Cached, 0, len(gates))}
 	for _, g := range gates {
 		i, ok := s.findGate(g.ID)
+		over := g.over()
+		g.Member = 0
 		switch {
 		case ok && s.gates[i].Turn >= g.Turn:
 		case ok && g.Until == 0:
@@ -117,9 +132,7 @@ func (s *State) setGates(gates []Gate) Result {
 			s.gates = slices.Insert(s.gates, i, g)
 		}
 		s.refreshCache(g.ID)
-		if g.Until != UntilOpened {
-			s.dropFiles(g.ID, g.Until)
-		}
+		s.dropFiles(g.ID, over)
 		c := Cached{Volumes: s.cached[g.ID]}
 		if i, ok := s.findGate(g.ID); ok {
 			c.Turn = s.gates[i].Turn
@@ -136,7 +149,7 @@ func (s *State) StaleGates(entries []membership.Entry, gone []membership.Tombsto
 	want := func(g Gate) {
 		known[g.ID] = true
 		i, ok := s.findGate(g.ID)
-		if len(out) < limit && (ok && s.gates[i].Turn < g.Turn || !ok && g.Until > 0) {
+		if len(out) < limit && (ok && s.gates[i].Turn < g.Turn || !ok && g.Until > 0 || s.hasFile(g.ID, g.over())) {
 			out = append(out, g)
 		}
 	}
@@ -157,7 +170,7 @@ func (s *State) StaleGates(entries []membership.Entry, gone []membership.Tombsto
 
 // GateOf returns the gate of an mComponent by what GMM has decided.
 func GateOf(e membership.Entry) Gate {
-	g := Gate{ID: e.Member.ID, Turn: e.Turn}
+	g := Gate{ID: e.Member.ID, Turn: e.Turn, Member: e.Member.Epoch}
 	switch {
 	case e.Drain:
 		g.Until = UntilOpened

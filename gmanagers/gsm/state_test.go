@@ -57,7 +57,7 @@ var requests = []statetest.Choice[*State, Request]{
 		for range rapid.IntRange(0, 3).Draw(t, "gates") {
 			q.Gates = append(q.Gates, Gate{
 				ID: wire.NodeID(rapid.SampledFrom([]string{"m1", "m2", "m3", ""}).Draw(t, "id")), Turn: rapid.Uint64Range(0, 9).Draw(t, "turn"),
-				Until: rapid.SampledFrom([]wire.Epoch{0, 1, UntilOpened}).Draw(t, "until"),
+				Until: rapid.SampledFrom([]wire.Epoch{0, 1, UntilOpened}).Draw(t, "until"), Member: rapid.SampledFrom([]wire.Epoch{0, 1, 2}).Draw(t, "member"),
 			})
 		}
 		return q

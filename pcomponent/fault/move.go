@@ -73,6 +73,19 @@ func (c *Core) Import(s State) error {
 		c.setOwner(w)
 	}
 	c.cache.SetLastFlush(s.LastFlush)
+	return c.owned()
+}
+
+// owned refuses mapped pages of a vRegion without an owner: whoever told the owners is not the home that mapped them, but one that was
+// started anew and knows nothing.
+func (c *Core) owned() error {
+	for _, m := range c.space.maps {
+		for r := c.Region(m.first); r <= c.Region(m.last); r++ {
+			if _, ok := c.owners[r]; !ok {
+				return wire.Errorf(wire.KindFailed, "pages %#x to %#x are mapped, and vRegion %d has no owner: the memory of the process is lost", uint64(m.first), uint64(m.last), r)
+			}
+		}
+	}
 	return nil
 }
 

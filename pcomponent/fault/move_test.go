@@ -52,6 +52,11 @@ func TestStateGoesElsewhere(t *testing.T) {
 	if err != nil || flushed != 10 || s.LastFlush != 10 || !reflect.DeepEqual(s.Flushed, []PageSpan{{60, 69}}) || len(s.Maps) != 2 || len(s.Owners) != 5 {
 		t.Fatalf("%v, %d flushed, %+v", err, flushed, s)
 	}
+	bare := s
+	bare.Owners = s.Owners[:4]
+	if err := newMoveCore(t).Import(bare); wire.KindOf(err) != wire.KindFailed { // as a home tells that was started anew
+		t.Errorf("a state whose vRegion 4 nobody owns: %v", err)
+	}
 	b := newMoveCore(t)
 	if err := b.Import(s); err != nil {
 		t.Fatal(err)

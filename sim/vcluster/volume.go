@@ -224,18 +224,27 @@ func (v *Volume) detach(y *vtime.Proc) error {
 	if p.o.Local {
 		return nil
 	}
-	if err := p.dead(); err != nil {
-		return err
-	}
-	for {
+	var retry blockio.Retry
+	for began := p.c.clock.Now(); ; {
+		if err := p.dead(); err != nil {
+			return err
+		}
 		at := v.o
 		to := p.c.node(at.Cache)
 		_, err := controlling(y, p.c, wire.OpVolumeDetach, p.n.no, to, wire.VolumeRef{Volume: at.ID, Epoch: at.Epoch, Process: p.o.Epoch}, func(q wire.VolumeRef, done func(struct{}, error)) {
 			p.c.nodes[to].(*memory).detach(q, func(err error) { done(struct{}{}, err) })
 		})
-		if v.o.Cache == at.Cache && v.o.Epoch == at.Epoch {
+		if v.o.Cache != at.Cache || v.o.Epoch != at.Epoch {
+			continue
+		}
+		if wire.KindOf(err) != wire.KindBusy {
 			return err
 		}
+		pause, again := retry.Failed(wire.KindBusy, p.c.clock.Now()-began, p.c.o.BlockPatience, false)
+		if !again {
+			return err
+		}
+		y.Sleep(pause)
 	}
 }
 
