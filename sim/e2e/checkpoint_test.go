@@ -35,7 +35,7 @@ func TestKillMemoryAndProcess(t *testing.T) {
 						var p gmm.Process
 						whole := func() bool {
 							ps, err := c.asks(t).Regions(background(t), 0)
-							if err != nil || len(ps) != 1 || !isWhole(&ps[0]) {
+							if err != nil || len(ps) != 1 || !isWhole(&ps[0], false) {
 								return false
 							}
 							p = ps[0]
