@@ -181,12 +181,18 @@ func (x *elastic) change(st launcher.State) (moved httpapi.VNode, err error) {
 	}
 	moved = list.VNodes[i]
 	pid := strconv.FormatUint(uint64(moved.PID), 10)
+	over := func(err error) error {
+		if strings.Contains(err.Error(), "no vNode "+pid) {
+			return errOver
+		}
+		return err
+	}
 	if err := x.ask(nil, "move", "process", pid, "--to", "p2", "--wait", "60s"); err != nil {
-		return moved, err
+		return moved, over(err)
 	}
 	var d httpapi.VNodeDetail
 	if err := x.ask(&d, "vnode", "show", pid); err != nil {
-		return moved, err
+		return moved, over(err)
 	}
 	if d.Progress == nil && d.ProgressError == "" { // p2 does not know it: only its place moved, which a vNode has until the run ends
 		return moved, errOver

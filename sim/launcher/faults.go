@@ -21,6 +21,8 @@ import (
 const (
 	// faultTimeout bounds a question to a node when something goes wrong on purpose: nobody needs longer who is not in trouble already.
 	faultTimeout = 2 * time.Second
+	// booksTimeout bounds the question to the managers what others have: if it ends without an answer the worst is said.
+	booksTimeout = 10 * time.Second
 	// MaxStruck bounds the faults that are remembered; the oldest that have ended are forgotten first.
 	MaxStruck = faults.MaxList
 )
@@ -399,7 +401,7 @@ func (c *Cluster) elsewhere(ctx context.Context, id wire.VolumeID, node wire.Nod
 		return false
 	}
 	defer gm.Close()
-	ctx, cancel := context.WithTimeout(ctx, faultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, booksTimeout)
 	defer cancel()
 	v, _, err := gm.Volume(ctx, id)
 	return err == nil && v.KeptWithout(node)

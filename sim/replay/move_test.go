@@ -50,7 +50,7 @@ func TestMoveBackAndForth(t *testing.T) {
 		{"sort", OrderTrace, excache.MechanismList, 80_000, 3},
 		{"sort", OrderThreads, excache.MechanismWriteProtect, 150_000, 1},
 		{"wordcount", OrderThreads, excache.MechanismVictim, 100_000, 2},
-		{"sqlite", OrderTrace, excache.MechanismVictim, 200_000, 1},
+		{"sqlite", OrderTrace, excache.MechanismVictim, 200_000, 3},
 	} {
 		t.Run(c.trace+"/"+c.order+"/"+c.mechanism, func(t *testing.T) {
 			if raceEnabled {
