@@ -25,7 +25,7 @@ CORES    := \
 	gmanagers/admission/... gmanagers/apart gmanagers/balance gmanagers/events gmanagers/gmm gmanagers/gpm gmanagers/gsm gmanagers/internal/codec \
 	gmanagers/internal/dedup gmanagers/internal/statetest gmanagers/lost gmanagers/membership gmanagers/movelist gmanagers/moves gmanagers/placement \
 	gmanagers/redundancy gmanagers/repair gmanagers/restart gmanagers/weigh \
-	mcomponent/buffercache mcomponent/cachemove mcomponent/migrate mcomponent/pagestore mcomponent/pairindex mcomponent/recovery \
+	mcomponent/buffercache mcomponent/cachemove mcomponent/erasure mcomponent/migrate mcomponent/pagestore mcomponent/pairindex mcomponent/recovery \
 	mcomponent/replica mcomponent/tapes mcomponent/vregion \
 	netlayer/given netlayer/heat netlayer/link netlayer/session netlayer/tape netlayer/taped \
 	pcomponent/blockio pcomponent/fault pcomponent/handover pcomponent/policy \

@@ -17,7 +17,7 @@ type Memory struct {
 	Copies int
 	// LogFull is block or skip, of log: what becomes of a flush while the log is full.
 	LogFull string
-	// Data and Parity, of erasure, are how many shares make a page, and how many more there are.
+	// Data and Parity, of erasure, are how many shares make a page, which divide it, and how many more there are.
 	Data   int
 	Parity int
 }
@@ -78,9 +78,6 @@ func (m Memory) validate(fs *faults, prefix string) {
 	}
 	for _, f := range admission.MemoryFaults(m.Policy()) {
 		fs.add(prefix+f.Key, "%s", f.Text)
-	}
-	if why := admission.NotKept(m.Policy()); why != "" {
-		fs.add(prefix+"replication", "%s", why)
 	}
 }
 

@@ -48,6 +48,7 @@ type Component struct {
 
 	replicas   replicas
 	recoveries map[uint32]*regionRecovery // by slot, until the slot is given up
+	shares     shares
 
 	homeMu    sync.Mutex
 	home      *vregion.TapedHome
@@ -108,7 +109,7 @@ func New(o Options) (*Component, error) {
 		switches: make(chan struct{}, maxHomeSwitches),
 		home:     &vregion.TapedHome{Home: vregion.NewHome(o.vregion())}, homeCalls: map[uint64]chan vregion.Effect{}, exits: make(chan struct{}, maxHomeExits), waits: make(chan struct{}, maxHomeWaits),
 		cache: &buffercache.Taped{Cache: buffercache.New(o.buffercache())}, blocks: blocks, sums: make([]uint32, blocks.Frames()*wire.SectorsPerPage), calls: map[uint64]*blockCall{}, slotsOf: map[wire.VolumeID]int{},
-		peers: map[string]*netlayer.Peer{}, replicas: newReplicas(o), recoveries: map[uint32]*regionRecovery{},
+		peers: map[string]*netlayer.Peer{}, replicas: newReplicas(o), recoveries: map[uint32]*regionRecovery{}, shares: newShares(o),
 		copies: copies{groups: map[wire.VolumeID]*group{}, instance: rand.Uint64() | 1},
 	}
 	if c.log == nil {

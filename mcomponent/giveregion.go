@@ -113,7 +113,7 @@ func (m *regionMove) local(e migrate.Effect) error {
 		c.owners.Thaw(m.slot, e.Epoch)
 		if cfg := c.replicas.primary.Config(m.slot); cfg.Config > 0 && e.Epoch > cfg.Epoch {
 			cfg.Epoch = e.Epoch // its holders may have heard of the taker
-			c.configure(m.slot, cfg)
+			c.configure(m.slot, cfg, false)
 		}
 		m.unhook()
 	case migrate.Lose:

@@ -39,13 +39,16 @@ func (c *Component) replicaOpen(q wire.ReplicaOpenReq, from wire.NodeID) (rep wi
 // replicaWrite takes one page.
 func (c *Component) replicaWrite(req *netlayer.Request, rep *netlayer.Reply) error {
 	w, ok := wire.ParseReplicaWrite(req.Body)
-	if !ok || (w.Flags&wire.ReplicaLost == 0) != (len(req.Page) == wire.PageSize) {
+	if !ok {
 		return badBody(req)
 	}
 	c.workers.enter()
 	defer c.workers.leave()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if want := c.replicas.holder.ShareBytes(w.PID, w.Page); (w.Flags&wire.ReplicaLost == 0) != (len(req.Page) == want) {
+		return badBody(req)
+	}
 	defer c.saveLogs()
 	skipped, _, act, err := c.hold(w, req.Page, nil)
 	if act == replica.Wait {
@@ -88,6 +91,17 @@ func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame
 			panic("mcomponent: a page that is to be kept finds no frame, though there was room")
 		}
 	case replica.Store:
+		if line, at, n := c.replicas.holder.Place(slot, w.Page); n < wire.PageSize {
+			f, ok := c.store.Put(slot, w.PID, line, pagestore.Content{Flushed: true})
+			if !ok {
+				panic("mcomponent: a share that is to be stored finds no frame, though there was room")
+			}
+			lock := &c.frames[f%stripes]
+			lock.Lock()
+			copy(c.pages.Page(f)[at:at+n], page)
+			lock.Unlock()
+			return false, false, act, nil
+		}
 		content := pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true}
 		if from != nil {
 			c.store.Install(slot, w.PID, w.Page, content, *from)
@@ -109,15 +123,19 @@ func (c *Component) hold(w wire.ReplicaWrite, page []byte, from *pagestore.Frame
 func (c *Component) replicaWrites(req *netlayer.Request, rep *netlayer.Reply) error {
 	p, _ := req.Placed.(*placement)
 	w, full, ok := wire.ParseReplicaWrites(req.Body)
-	if !ok || p == nil && full*wire.PageSize != len(req.Page) {
+	if !ok {
 		return badBody(req)
 	}
 	c.workers.enter()
 	defer c.workers.leave()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	share := c.replicas.holder.ShareBytes(w.PID, wire.CopyEntry(req.Body, 0).Page)
+	if p == nil && full*share != len(req.Page) {
+		return badBody(req)
+	}
 	defer c.saveLogs()
-	in := incoming{w: w, body: req.Body, pages: req.Page}
+	in := incoming{w: w, body: req.Body, pages: req.Page, share: share}
 	if p != nil {
 		in.frames = p.frames
 		defer func() {
@@ -143,6 +161,7 @@ type incoming struct {
 	w       wire.ReplicaWrites
 	body    []byte
 	pages   []byte            // the payload, unless it is in frames
+	share   int               // bytes of each page of it
 	frames  []pagestore.Frame // those that are not used are moved to the front
 	i       int               // entries that were looked at
 	at      int               // and pages
@@ -186,8 +205,11 @@ func (c *Component) holdPages(in *incoming) (act replica.Action, err error) {
 				in.kept++
 			}
 		default:
-			page := in.pages[in.at*wire.PageSize:]
-			if skip, _, act, err = c.hold(one, page[:wire.PageSize], nil); err == nil {
+			if c.replicas.holder.ShareBytes(one.PID, one.Page) != in.share { // it was opened or dropped since the message began
+				return 0, wire.Errorf(wire.KindBusy, "%s: vRegion of page %#x of process %d changed while it was written: retry", c.o.Node, uint64(one.Page)<<wire.PageShift, one.PID)
+			}
+			page := in.pages[in.at*in.share:]
+			if skip, _, act, err = c.hold(one, page[:in.share], nil); err == nil {
 				in.at++
 			}
 		}
@@ -230,7 +252,8 @@ func (c *Component) replicaUnmap(q wire.ReplicaUnmapReq) error {
 	}
 	c.saveLogs()
 	// At once, for a page that is written after the answer must stay.
-	c.store.Unmap(slot, q.PID, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+	first, n := c.replicas.holder.Freed(slot, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+	c.store.Unmap(slot, q.PID, first, n)
 	return nil
 }
 
@@ -257,6 +280,11 @@ func (c *Component) replicaRead(req *netlayer.Request, rep *netlayer.Reply) erro
 	defer c.workers.leave()
 	c.mu.Lock()
 	items, head, err := c.replicas.holder.Read(q, nil)
+	if err == nil && q.Flags&wire.ReplicaList == 0 && head.Bytes < wire.PageSize {
+		rep.SetBody(c.appendShares(q.PID, head, items))
+		c.mu.Unlock()
+		return nil
+	}
 	c.mu.Unlock()
 	if err != nil {
 		return err
@@ -322,4 +350,24 @@ func anyKept(items []replica.Item) bool {
 		}
 	}
 	return false
+}
+
+// appendShares makes the answer to who asks for shares. The lock is held.
+func (c *Component) appendShares(pid wire.PID, head wire.ReplicaPages, items []replica.Item) []byte {
+	body := head.Append(make([]byte, 0, wire.ReplicaHeadLen+len(items)*(wire.PageEntryLen+int(head.Bytes))))
+	for i := range items {
+		body = items[i].PageEntry.Append(body)
+	}
+	for i := range items {
+		line, at, n := c.replicas.holder.PlaceOf(pid, items[i].Page)
+		f, _, ok := c.store.Peek(pid, line)
+		if !ok {
+			panic("mcomponent: a share that is held has no frame")
+		}
+		lock := &c.frames[f%stripes]
+		lock.Lock()
+		body = append(body, c.pages.Page(f)[at:at+n]...)
+		lock.Unlock()
+	}
+	return body
 }

@@ -9,6 +9,7 @@ import (
 
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
@@ -202,6 +203,8 @@ func (o Options) replica() replica.Options {
 	r.LogBytes, r.FileBytes, r.WindowMessages = o.ReplicaLogBytes, o.ReplicaFileBytes, o.ReplicaWindowMessages
 	return r
 }
+
+func (o Options) erasure() erasure.Options { return erasure.DefaultOptions() }
 
 func (o Options) recovery() recovery.Options {
 	r := recovery.DefaultOptions()

@@ -1,6 +1,7 @@
 package mcomponent
 
 import (
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
@@ -38,6 +39,18 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 	}
 	if err := c.replicas.primary.Lost(slot, m.Page); err != nil {
 		c.mu.Unlock()
+		return err
+	}
+	if c.shares.core.Has(slot) && !c.here(m.PID, m.Page) {
+		zeros, err := c.missShares(slot, m, req)
+		if zeros {
+			c.owners.Count(slot)
+		}
+		c.mu.Unlock()
+		if zeros {
+			*to = arena.Page{}
+			rep.SetPageCRC(wire.ZeroPageChecksum)
+		}
 		return err
 	}
 	f, sum, act := c.store.Miss(slot, m.PID, m.Page)
@@ -100,6 +113,18 @@ func (c *Component) flush(req *netlayer.Request) error {
 		c.mu.Unlock()
 		return nil // older than a version that is lost
 	}
+	shared := c.shares.core.Has(slot)
+	if shared {
+		switch c.shares.core.Flushing(slot, m.Page, m.ProcessEpoch, m.Version) {
+		case erasure.Unknown:
+			c.mu.Unlock()
+			return c.counts.refused(wire.Errorf(wire.KindBusy, "%s does not know yet what was written to vRegion of page %#x of process %d: retry", c.o.Node, uint64(m.Page)<<wire.PageShift, m.PID))
+		case erasure.Older: // what is newer may not be everywhere yet
+			err := c.replicate(slot, m.Page, req)
+			c.mu.Unlock()
+			return err
+		}
+	}
 	f, act := c.store.Flush(slot, m.PID, m.Page, m.ProcessEpoch, m.Version, req.PageCRC)
 	if act == pagestore.Full {
 		err := c.outOfMemory()
@@ -109,6 +134,9 @@ func (c *Component) flush(req *netlayer.Request) error {
 	lock := &c.frames[f%stripes]
 	if act == pagestore.Apply {
 		c.owners.Count(slot)
+		if shared {
+			c.shares.core.Flushed(slot, m.Page, m.ProcessEpoch, m.Version)
+		}
 		lock.Lock()
 	}
 	var err error
@@ -153,7 +181,7 @@ func (c *Component) regionMap(req wire.RegionMapReq) error {
 	}
 	slot, err := c.owners.Serving(req.PID, req.Region, req.RegionEpoch)
 	if err == nil {
-		c.configure(slot, req.Config)
+		c.configure(slot, req.Config, true)
 	}
 	return err
 }
@@ -170,6 +198,10 @@ func (c *Component) regionUnmap(req wire.RegionUnmapReq, epoch wire.Epoch, later
 		return 0, err
 	}
 	freed = c.freeRange(slot, req)
+	if c.shares.core.Has(slot) {
+		freed = c.shares.core.Unmapped(slot, wire.PageNo(req.Start>>wire.PageShift), req.Length>>wire.PageShift)
+		c.performShares(c.shares.core.Woken(c.shares.out[:0]))
+	}
 	if _, err := c.owners.Serving(req.PID, req.Region, epoch); err != nil || !c.replicas.primary.Redundant(slot) {
 		return freed, nil
 	}

@@ -3,6 +3,7 @@ package mcomponent
 import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/recovery"
@@ -26,6 +27,8 @@ func (c *Component) record() {
 	p, h := c.replicas.primary, c.replicas.holder
 	p.Record(r, p.Primary, replica.PrimaryTapeKind, &replica.PrimaryTapeHead{Node: node, Options: c.o.replica()})
 	h.Record(r, h.Holder, replica.HolderTapeKind, &replica.HolderTapeHead{Node: node, RegionBytes: c.o.RegionBytes, Options: c.o.replica()})
+	s := c.shares.core
+	s.Record(r, s.Coordinator, erasure.TapeKind, &erasure.TapeHead{Node: node, Options: c.o.erasure()})
 	c.cache.Record(r.Open(buffercache.TapeKind, wire.Marshal(&buffercache.TapeHead{Node: node, Options: c.o.buffercache()})))
 }
 

@@ -56,7 +56,15 @@ func (c *Component) recoverRegion(q wire.RegionRecoverReq) (wire.RegionRecoverRe
 	if err := c.owners.Granted(cfg.PID, cfg.Region, q.Member); err != nil {
 		return wire.RegionRecoverRep{}, err
 	}
-	if _, _, err := c.replicas.holder.Promote(cfg.PID, cfg.Region, cfg.Epoch, cfg.Config); err != nil {
+	if cfg.Policy.Kind == wire.MemoryErasure { // who serves it holds no share of it
+		slot, held, err := c.replicas.holder.Drop(wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config})
+		if err != nil {
+			return wire.RegionRecoverRep{}, err
+		}
+		if held {
+			c.leave(slot, cfg.PID, cfg.Region, "", 0)
+		}
+	} else if _, _, err := c.replicas.holder.Promote(cfg.PID, cfg.Region, cfg.Epoch, cfg.Config); err != nil {
 		return wire.RegionRecoverRep{}, err
 	}
 	slot, err := c.owners.Recover(cfg.PID, cfg.Region, cfg.Epoch, q.Via)
@@ -138,7 +146,7 @@ func (v *regionRecovery) perform(out []recovery.Effect) {
 			if q.Config.Policy.Kind == wire.MemorySync {
 				c.replicas.holder.Forget(q.Config.PID, q.Config.Region) // full copies, which are the owner's now
 			}
-			c.configure(v.slot, q.Config)
+			c.configure(v.slot, q.Config, false)
 			c.goOn(v.slot, q.Config.PID, q.Config.Region, q.Config.Epoch, e.Kept)
 		case recovery.Wake:
 			m := v.waiters[e.Waiter]

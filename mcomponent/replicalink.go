@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer"
@@ -165,6 +166,19 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 	m.body, m.page = wire.ReplicaWrites{PID: w.PID, Config: w.Config, OwnerEpoch: w.OwnerEpoch, Barrier: w.Barrier, Fill: w.Flags&wire.ReplicaFill != 0}.Append(m.body[:0]), m.page[:0]
 	var sum uint32
 	c.mu.Lock()
+	policy := c.replicas.primary.Config(es[0].Slot).Policy
+	var coder *erasure.Coder // of shares
+	if policy.Kind == wire.MemoryErasure {
+		var err error
+		if coder, err = c.coder(policy); err != nil {
+			for i := range es {
+				c.performReplicas(c.replicas.primary.Answered(c.now(), es[i].ID, replica.Answer{Err: wireError(err)}, c.replicas.out[:0]))
+			}
+			c.mu.Unlock()
+			return false
+		}
+		direct = false
+	}
 	for i := range es {
 		if i > 0 && i%copyBatch == 0 {
 			c.mu.Unlock()
@@ -176,6 +190,8 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 			if entry.State == wire.PageFull {
 				sum = wire.JoinPage(sum, entry.Sum)
 				switch n := len(m.where); {
+				case coder != nil:
+					m.page = c.appendShare(f, m.page, coder, int(e.To.Index))
 				case !direct:
 					m.page = c.appendPage(f, m.page)
 				case n > 0 && f == next:
@@ -210,12 +226,20 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 		if e.State == wire.PageLost {
 			w.Flags |= wire.ReplicaLost
 		}
-		m.call = netlayer.Call{Op: wire.OpReplicaWrite, Epoch: w.OwnerEpoch, Body: w.Append(m.body[:0]), Page: m.page, PageCRC: sum, HavePageCRC: true, Reply: m.call.Reply}
+		m.call = netlayer.Call{Op: wire.OpReplicaWrite, Epoch: w.OwnerEpoch, Body: w.Append(m.body[:0]), Page: m.page, PageCRC: sum, HavePageCRC: coder == nil, Reply: m.call.Reply}
 		return true
 	}
 	wire.SetReplicaWrites(m.body, len(m.ids))
-	m.call = netlayer.Call{Op: wire.OpReplicaWrites, Epoch: w.OwnerEpoch, Body: m.body, Page: m.page, Pages: m.where, PageCRC: sum, HavePageCRC: true, Reply: m.call.Reply}
+	m.call = netlayer.Call{Op: wire.OpReplicaWrites, Epoch: w.OwnerEpoch, Body: m.body, Page: m.page, Pages: m.where, PageCRC: sum, HavePageCRC: coder == nil, Reply: m.call.Reply}
 	return len(m.ids) > 0
+}
+
+// appendShare appends a share of the page in a frame. The lock is held.
+func (c *Component) appendShare(f pagestore.Frame, b []byte, k *erasure.Coder, index int) []byte {
+	lock := &c.frames[f%stripes] // an apply that began before may still write
+	lock.Lock()
+	defer lock.Unlock()
+	return k.Share(b, c.pages.Page(f)[:], index)
 }
 
 func (l *replicaLink) empty() *replicaCall {

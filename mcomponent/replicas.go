@@ -99,6 +99,9 @@ func (c *Component) unprotect(slot uint32, drop bool, why *wire.Error) {
 	}
 	r := &c.replicas
 	c.performReplicas(r.primary.Close(slot, drop, why, r.out[:0]))
+	if s := &c.shares; s.core.Has(slot) {
+		c.performShares(s.core.Close(slot, why, s.out[:0]))
+	}
 }
 
 // performReplicas performs effects: what waits for others is given to the goroutines of the holder. The lock is held.
@@ -110,9 +113,23 @@ func (c *Component) performReplicas(out []replica.Effect) {
 		switch e.Kind {
 		case replica.Ack, replica.Fail:
 			r.answer(e.Waiter, e.Err)
+		case replica.Settled:
+			if c.giving[e.Slot] == nil { // what moves is counted
+				c.store.Remove(e.Write.PID, e.Write.Page)
+			}
 		case replica.List:
+			if s := c.shares.core; s.Has(e.Slot) {
+				if s.Whole(e.Slot) {
+					out = r.primary.Listed(c.now(), e.Slot, s.Written(e.Slot), out)
+				}
+				continue
+			}
 			out = r.primary.Listed(c.now(), e.Slot, append(c.store.Flushes(e.Slot), c.store.Keeps(e.Slot)...), out)
 		default:
+			if s := c.shares.core; e.Kind == replica.Send && s.Has(e.Slot) && !c.here(e.Write.PID, e.Write.Page) && !s.Absent(e.Slot, e.Write.Page) {
+				c.fillShare(*e)
+				continue
+			}
 			if e.Kind == replica.Open {
 				e.Open.Kept = c.kept(e.Slot)
 			}
@@ -205,12 +222,16 @@ func (c *Component) regionConfig(q wire.RegionConfig) (wire.RegionConfigRep, err
 	if err != nil {
 		return wire.RegionConfigRep{}, err
 	}
-	c.configure(slot, q)
+	c.configure(slot, q, false)
 	return c.replicas.primary.Status(slot), nil
 }
 
-// configure takes a configuration of a vRegion that is served here. The lock is held.
-func (c *Component) configure(slot uint32, q wire.RegionConfig) {
-	r := &c.replicas
+// configure takes a configuration of a vRegion that is served here; fresh says that nothing was written to it if there is none yet. The lock is held.
+func (c *Component) configure(slot uint32, q wire.RegionConfig, fresh bool) {
+	r, s := &c.replicas, &c.shares
+	if q.Policy.Kind == wire.MemoryErasure {
+		_, first, pages := c.owners.Bounds(slot)
+		c.performShares(s.core.Configure(c.now(), slot, q, first, pages, fresh, s.out[:0]))
+	}
 	c.performReplicas(r.primary.Configure(c.now(), slot, q, r.out[:0]))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
@@ -61,6 +62,7 @@ type Stats struct {
 
 	Primary    replica.Stats       // of the redundancy of what is served here
 	Holder     replica.HolderStats // of what is held for others
+	Shares     erasure.Stats       // of what is served here and lies in shares
 	LogBehind  string              // why pages of logs are in memory that ought to be in a backup file
 	Recoveries int                 // vRegions that are being recovered
 
@@ -102,6 +104,7 @@ func (c *Component) Stats() Stats {
 	s.Pages, s.OwnedRegions, s.MappedBytes = c.store.Stats(), c.owners.Regions(), c.owners.MappedBytes()
 	s.Incoming = c.taker.Len()
 	s.Primary, s.Holder = c.replicas.primary.Stats(), c.replicas.holder.Stats()
+	s.Shares = c.shares.core.Stats()
 	s.LogBehind = c.replicas.holder.Behind()
 	for _, v := range c.recoveries { // a sum: no order
 		if !v.r.Ended() {
@@ -213,6 +216,8 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "replica_unprotected", Value: float64(s.Primary.Unprotected)},
 		{Name: "replicated_regions", Value: float64(s.Primary.Regions)},
 		{Name: "resident_bytes", Value: float64(s.ResidentBytes())},
+		{Name: "share_reads", Value: float64(s.Shares.Reads)},
+		{Name: "share_reads_computed", Value: float64(s.Shares.Computed)},
 		{Name: "copies_behind", Value: float64(s.CopiesBehind)},
 		{Name: "copies_blocks_scrubbed", Value: float64(r.Scrubbed)},
 		{Name: "copies_caught_up", Value: float64(r.CaughtUp)},

@@ -238,7 +238,11 @@ func (c *Component) regionServe(m wire.MoveServeReq) error {
 func (c *Component) protectAgain(in *migrate.Incoming, epoch wire.Epoch) {
 	if cfg := in.Config; cfg.Config > 0 {
 		cfg.Epoch = epoch
-		c.configure(in.Slot, cfg)
+		if cfg.Policy.Kind == wire.MemoryErasure { // what came is with its pComponent still, which sends it again
+			for c.store.FreeGroup(in.Slot, freeBatch) == freeBatch {
+			}
+		}
+		c.configure(in.Slot, cfg, false)
 	}
 }
 

@@ -33,8 +33,8 @@ func MemoryFaults(p wire.MemoryPolicy) (out []MemoryFault) {
 	} else if !copied && p.Copies != 0 {
 		bad("copies", "%d with replication %v, which has none", p.Copies, p.Kind)
 	}
-	if shared := p.Kind == wire.MemoryErasure; shared && (p.Data < 1 || p.Data > MaxShares) {
-		bad("data", "%d, want 1 to %d", p.Data, MaxShares-1)
+	if shared := p.Kind == wire.MemoryErasure; shared && (p.Data < 1 || p.Data >= MaxShares || wire.PageSize%p.Data != 0) {
+		bad("data", "%d, want 1, 2, 4 or 8, of which a page of %d bytes can be made", p.Data, wire.PageSize)
 	} else if shared && (p.Parity < 1 || p.Parity > MaxShares || p.Data+p.Parity > MaxShares) {
 		bad("parity", "%d with %d data, want at least 1 and together at most %d", p.Parity, p.Data, MaxShares)
 	} else if !shared && (p.Data != 0 || p.Parity != 0) {
@@ -56,14 +56,6 @@ func ParseMemoryKind(name string) (wire.MemoryKind, bool) {
 	return 0, false
 }
 
-// NotKept says why no mComponent of this release keeps a policy that the books can have; empty if they do.
-func NotKept(p wire.MemoryPolicy) string {
-	if p.Kind == wire.MemoryErasure {
-		return fmt.Sprintf("%v: no mComponent keeps shares yet, want %v, %v or %v", p.Kind, wire.MemoryLog, wire.MemoryNone, wire.MemorySync)
-	}
-	return ""
-}
-
 // CheckMemory says why no cluster can keep a policy, as an error of wire.KindBadRequest.
 func CheckMemory(p wire.MemoryPolicy) error {
 	var errs []error
@@ -79,7 +71,7 @@ func CheckMemory(p wire.MemoryPolicy) error {
 // Survives is how many mComponents may be lost at a time, of those that have a vRegion, without a page of it being lost.
 func Survives(p wire.MemoryPolicy) int {
 	if p.Kind == wire.MemoryErasure {
-		return int(p.Parity) + 1 // who serves it has all pages, and without it Data shares are enough
+		return int(p.Parity) // Data shares are enough; who serves it has none
 	}
 	return int(p.Copies)
 }

@@ -118,8 +118,6 @@ func (s VNodeSpec) Check() error {
 		return wire.Errorf(wire.KindBadRequest, "vNode %.255q: %s", s.Name, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case s.Memory.Kind == wire.MemoryErasure: // the books and messages know it; no mComponent makes shares of pages
-		return bad("memory.replication: %v is not offered by the mComponents of this version, want %v, %v or %v", s.Memory.Kind, wire.MemoryLog, wire.MemoryNone, wire.MemorySync)
 	case len(s.Name) > MaxNameBytes:
 		return bad("name of %d bytes, want at most %d", len(s.Name), MaxNameBytes)
 	case s.Threads == 0:
@@ -147,9 +145,6 @@ func (s VNodeSpec) Check() error {
 	}
 	for _, f := range MemoryFaults(s.Memory) {
 		return bad("memory.%s: %s", f.Key, f.Text)
-	}
-	if why := NotKept(s.Memory); why != "" {
-		return bad("memory.replication: %s", why)
 	}
 	for i, v := range s.Volumes {
 		if err := v.Apart.Check(fmt.Sprintf("volumes[%d].apart", i)); err != nil {

@@ -27,7 +27,7 @@ func (s *State) protect(p *Process, i int, reserved []wire.NodeID, cmd Command) 
 			s.regions--
 		} else if m, err := s.holder(p, &t, c, cmd); err == nil {
 			h.Node, h.NodeEpoch = m.ID, m.Epoch
-		} else if s.eligible() > p.wants(false) {
+		} else if s.eligible() > p.wants(false) || len(c.Holders) < p.needs(false) && p.shares(false) { // of fewer shares no page can be made
 			for _, h := range c.Holders {
 				s.keep(p, false, h, less)
 			}

@@ -75,11 +75,14 @@ func (p *Process) takes(home bool) uint64 {
 
 // needs is how many holders in sync suffice to recover a part.
 func (p *Process) needs(home bool) int {
-	if !home && p.Memory.Kind == wire.MemoryErasure {
+	if p.shares(home) {
 		return int(p.Memory.Data)
 	}
 	return 1
 }
+
+// shares reports whether the holders of a part have shares of its pages: then who serves it has none.
+func (p *Process) shares(home bool) bool { return !home && p.Memory.Kind == wire.MemoryErasure }
 
 // sources of a full copy are one: whoever serves it then.
 func (p *Process) full(home bool) bool { return home || p.Memory.Kind == wire.MemorySync }

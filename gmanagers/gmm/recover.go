@@ -76,6 +76,11 @@ func (s *State) mend(p *Process, t seat, no uint64, cmd Command) {
 		return
 	case len(next.Holders) == len(c.Holders) && len(next.Sources) == len(c.Sources):
 		return
+	case p.shares(t.Home) && next.inSync() < p.needs(false): // who serves it has no pages, and too few shares are left to make them
+		s.serve(p, &t, less)
+		*t.nodeEpoch = lostInMove
+		s.loseCopies(p, &t, next, no, cmd)
+		return
 	default:
 		if f != nil {
 			f.Copies++
@@ -140,8 +145,8 @@ func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wai
 		m, err := s.pick(cmd, func() string { return t.String() }, asked{key: key, ms: p.Groups(), set: &s.forRegions, turn: &s.ownerTurn, need: s.regionBytes, avoid: avoid, racks: s.racksOf(next.Holders)})
 		if err == nil {
 			to, heir = m, -1
-		} else if h := next.Holders[heir]; !s.hasRoom(h.Node) && p.takes(false) == 0 {
-			return false, true
+		} else if h := next.Holders[heir]; !s.hasRoom(h.Node) && p.takes(false) == 0 || p.shares(false) && len(sources) <= p.needs(false) {
+			return false, true // one that serves has no share: the others must suffice
 		}
 	}
 	if heir >= 0 {
@@ -151,6 +156,8 @@ func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wai
 		s.keep(p, t.Home, h, less)
 		if p.full(t.Home) {
 			sources = []Holder{h}
+		} else if p.shares(false) {
+			sources = slices.DeleteFunc(sources, func(o Holder) bool { return o.Node == h.Node })
 		}
 	}
 	next.Recovering, next.Served, next.OldEpoch, next.Sources = true, false, *t.epoch, sources

@@ -8,6 +8,9 @@
 //
 // If the new owner was a holder with full copies, everything is here when it serves.
 //
+// If the holders have shares of pages (package erasure), as many as make a page are fenced, and nothing has to come: the owner has no pages, and reads
+// the shares of those that are asked for.
+//
 // Which pages are stored says pagestore, who is owner vregion.Owners, to whom flushes go from then on replica.Primary. The loop:
 //
 //	slot from holder.Promote or owners.Recover; the vRegion is arriving: misses, flushes and maps are refused as busy

@@ -198,11 +198,28 @@ func (r *Recovery) fence(now time.Duration, out []Effect) []Effect {
 		e := Effect{Kind: Fence, To: s, Open: wire.ReplicaOpenReq{PID: c.PID, Region: c.Region, Epoch: c.Epoch, Config: c.Config, Policy: c.Policy, Index: s.Index, Member: s.Member}}
 		out = r.send(e, message{kind: Fence, i: i}, out)
 	}
+	if r.shares() {
+		n := 0
+		for _, is := range r.fenced {
+			if is {
+				n++
+			}
+		}
+		if n < int(c.Policy.Data) {
+			return out
+		}
+		// A flush is acknowledged by all holders, and a page read from as many: the former owner can do neither with one that is told too few. Who
+		// does not answer is told with the configuration.
+		r.source, r.sent = -1, nil
+	}
 	if len(r.sent) == 0 {
 		return r.tell(out)
 	}
 	return out
 }
+
+// shares reports whether the holders have shares: then the owner has no pages, and nothing comes before it can serve.
+func (r *Recovery) shares() bool { return r.req.Config.Policy.Kind == wire.MemoryErasure }
 
 func (r *Recovery) tell(out []Effect) []Effect {
 	c := &r.req.Config
@@ -244,7 +261,7 @@ func (r *Recovery) Answered(now time.Duration, id uint64, a Answer, out []Effect
 	switch m.kind {
 	case Fence:
 		r.fenced[m.i] = true
-		if m.i == r.source {
+		if m.i == r.source && !r.shares() {
 			r.known, r.kept = a.Pages, a.Kept
 		}
 		return r.fence(now, out)

@@ -15,10 +15,12 @@ const (
 	Ack   EffectKind = 6 // what Waiter waits for is done
 	Fail  EffectKind = 7 // it will not be, because of Err
 	Cut   EffectKind = 8 // a checkpoint, or the way back to one
+	// Settled says, of an owner that has no pages, that every holder has its share of Write.Page: it is not needed here any more.
+	Settled EffectKind = 9
 )
 
 func (k EffectKind) String() string {
-	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail", "cut"}[min(int(k), 8)]
+	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail", "cut", "settled"}[min(int(k), 9)]
 }
 
 // Effect is one thing that the driver must do. Only the fields of its kind are set.

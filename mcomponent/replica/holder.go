@@ -78,6 +78,7 @@ type held struct {
 	index    uint32
 	slot     uint32
 	pages    map[wire.PageNo]*entry
+	lines    map[wire.PageNo]uint32 // of shares: pages by line
 	sorted   []wire.PageNo          // of pages; nil if not known
 	promoted bool                   // this mComponent owns the vRegion now: nothing is added
 	kept     wire.CutState          // the last checkpoint of its process
@@ -187,7 +188,7 @@ func (h *Holder) clear(r *held) {
 		h.gone(r, e)
 	}
 	h.dropKept(r)
-	r.pages = map[wire.PageNo]*entry{}
+	r.pages, r.lines = map[wire.PageNo]*entry{}, nil
 }
 
 // Action says what the driver does with a page that came.
@@ -248,6 +249,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	isLog := r.policy.Kind == wire.MemoryLog
 	keeps := r.covers(w.Page, e) && !r.kept.Cut.Covers(v.epoch, v.version)
 	here := e != nil && e.where == stored && !keeps // and is overwritten
+	if !here && r.lines[h.line(r, w.Page)] > 0 {
+		here = true // its line is there
+	}
 	set := func(to entry) {
 		if keeps {
 			r.keep(w.Page, e)
@@ -270,6 +274,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 			return r.slot, Skip, nil
 		}
 		h.stats.Writes++
+		if e == nil {
+			h.count(r, w.Page, 1)
+		}
 		set(entry{version: v, sum: w.Sum, where: stored})
 		if isLog && !here {
 			h.logged++
@@ -329,6 +336,7 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 			h.gone(r, e)
 		}
 		delete(r.pages, page)
+		h.count(r, page, ^uint32(0))
 		gone++
 	}
 	if gone > 0 {
@@ -535,6 +543,13 @@ func (h *Holder) CheckInvariants() error {
 		logged += kept
 		if h.slots[r.slot] != r {
 			return fmt.Errorf("replica: slot %d is not that of vRegion %d of process %d", r.slot, r.region, r.pid)
+		}
+		inLines := uint32(0)
+		for _, n := range r.lines {
+			inLines += n
+		}
+		if r.together() > 1 && int(inLines) != len(r.pages) {
+			return fmt.Errorf("replica: vRegion %d of process %d has %d pages, %d of them in lines", r.region, r.pid, len(r.pages), inLines)
 		}
 		for page, e := range r.pages {
 			if uint64(page)>>h.shift != uint64(r.region) {

@@ -265,6 +265,9 @@ func (p *Primary) Write(now time.Duration, slot uint32, page wire.PageNo, call u
 	if r.deposed != nil {
 		return append(out, Effect{Kind: Fail, Slot: slot, Waiter: call, Err: r.deposed})
 	}
+	if k := r.cfg.Policy.Data; r.cfg.Policy.Kind == wire.MemoryErasure && len(r.links) < int(k) {
+		return append(out, Effect{Kind: Fail, Slot: slot, Waiter: call, Err: wire.Errorf(wire.KindFailed, "vRegion %d of process %d has %d holders, and %d shares make a page: it is lost", r.cfg.Region, r.cfg.PID, len(r.links), k)})
+	}
 	if len(r.links) == 0 {
 		return append(out, Effect{Kind: Ack, Slot: slot, Waiter: call})
 	}
@@ -706,8 +709,17 @@ func (p *Primary) got(r *owned, page wire.PageNo, w *write, out []Effect) []Effe
 	w.waiters = w.waiters[:copy(w.waiters, w.waiters[n:])]
 	if all == w.gen {
 		delete(r.writes, page)
+		if r.cfg.Policy.Kind == wire.MemoryErasure {
+			out = append(out, Effect{Kind: Settled, Slot: r.slot, Write: wire.ReplicaWrite{PID: r.cfg.PID, Page: page}})
+		}
 	}
 	return out
+}
+
+// Awaits reports whether the answer to a message is still waited for: its holder, its page and its vRegion are what they were.
+func (p *Primary) Awaits(id uint64) bool {
+	m := p.sent[id]
+	return m != nil && m.r.writes[m.page] != nil
 }
 
 // settle answers whoever waits for nobody any more.

@@ -241,6 +241,9 @@ func (h *Holder) code(x *taped.Codec) {
 		taped.Map(x, &r.pre, maxTapePages, page, codeEntry)
 		if x.Reads() {
 			h.regions[r.key], h.slots[r.slot] = r, r
+			for p := range r.pages { // each is counted: no order
+				h.count(r, p, 1)
+			}
 		}
 	})
 	if x.Reads() && len(list) != len(h.regions) {

@@ -25,7 +25,7 @@ var cores = []string{
 	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/given", "netlayer/taped",
 	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover", "pcomponent/checkpoint", "pcomponent/blockio",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex", "mcomponent/tapes",
-	"mcomponent/replica", "mcomponent/recovery", "mcomponent/migrate", "mcomponent/cachemove",
+	"mcomponent/replica", "mcomponent/recovery", "mcomponent/erasure", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
 	"gmanagers/gpm", "gmanagers/gmm", "gmanagers/gsm", "gmanagers/placement", "gmanagers/admission", "gmanagers/membership",
 	"gmanagers/apart", "gmanagers/balance", "gmanagers/events", "gmanagers/lost", "gmanagers/restart", "gmanagers/moves", "gmanagers/movelist", "gmanagers/weigh",
@@ -115,6 +115,7 @@ var importers = []struct {
 	{"github.com/lni/dragonboat", "gmanagers", nil},
 	{"github.com/vmihailenco/msgpack", "netlayer/wire", nil},
 	{"github.com/parquet-go/parquet-go", "sim/experiment", []string{"parquet.go", "parquet_test.go"}},
+	{"github.com/klauspost/reedsolomon", "mcomponent/erasure", []string{"coder.go"}},
 	{"github.com/prometheus", "", []string{"metrics.go", "metrics_test.go"}},
 }
 

@@ -1,35 +1,17 @@
 package e2e
 
 import (
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
-	"splitkernel/netlayer/wire"
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
-	"splitkernel/sim/report"
 )
-
-// checkpointed is a workload of two programs, with volumes, that make checkpoints.
-func checkpointed(t *testing.T, every string) string {
-	t.Helper()
-	traces, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.NewReplacer("TRACES", traces, "EVERY", every).Replace(`name: checkpoints
-vnodes:
-  - {name: sort, trace: TRACES/sort.skt, max_refs: 300000, CHECKPOINT excache: {lines: 512, ways: 0}}
-  - {name: sqlite, trace: TRACES/sqlite.skt, max_refs: 600000, CHECKPOINT excache: {lines: 512, ways: 0}}
-`)
-}
 
 // TestKillMemoryAndProcess kills with SIGKILL who owns the memory of a program that makes checkpoints, and then, or at the same time, the pComponent that runs it: the program goes on
 // from its last checkpoint at the other one, with the memory that the holder has, as it was then. No page is wrong, and all is re-executed from the tapes.
@@ -53,7 +35,7 @@ func TestKillMemoryAndProcess(t *testing.T) {
 						var p gmm.Process
 						whole := func() bool {
 							ps, err := c.asks(t).Regions(background(t), 0)
-							if err != nil || len(ps) != 1 || !isWhole(&ps[0]) {
+							if err != nil || len(ps) != 1 || !isWhole(&ps[0], false) {
 								return false
 							}
 							p = ps[0]

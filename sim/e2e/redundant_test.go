@@ -10,6 +10,7 @@ import (
 
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/gmm"
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
@@ -50,6 +51,7 @@ func TestMemorySurvivesKill9(t *testing.T) {
 	}{
 		{"{replication: sync}", 300_000, []string{"home", "owner", "holder"}},
 		{"{replication: log, log_full: block}", 100_000, []string{"owner"}},
+		{"{replication: erasure, data: 2, parity: 1}", 150_000, []string{"owner", "holder"}},
 	} {
 		t.Run(tc.memory, func(t *testing.T) {
 			const refs = 50_000
@@ -71,7 +73,7 @@ func TestMemorySurvivesKill9(t *testing.T) {
 							var p gmm.Process
 							eventually(t, "its memory is redundant", func() bool {
 								ps, err := c.asks(t).Regions(background(t), 0)
-								if err != nil || len(ps) != 1 || !isWhole(&ps[0]) {
+								if err != nil || len(ps) != 1 || !isWhole(&ps[0], strings.Contains(tc.memory, "erasure")) {
 									return false
 								}
 								p = ps[0]
@@ -128,6 +130,9 @@ func TestMemorySurvivesKill9(t *testing.T) {
 			all.has(t, replica.PrimaryTapeKind, 1000)
 			all.has(t, replica.HolderTapeKind, 1000)
 			all.has(t, recovery.TapeKind, 4)
+			if strings.Contains(tc.memory, "erasure") {
+				all.has(t, erasure.TapeKind, 1000)
+			}
 			if all.killed != len(killed) {
 				t.Errorf("%d tapes without an end, want those of %v", all.killed, killed)
 			}
@@ -136,14 +141,18 @@ func TestMemorySurvivesKill9(t *testing.T) {
 }
 
 // isWhole reports whether all of a process has as many copies as it should, in sync.
-func isWhole(p *gmm.Process) bool {
-	whole := func(c *gmm.Copies) bool {
-		return c != nil && !c.Recovering && !c.Short && len(c.Holders) == 1 && !slices.ContainsFunc(c.Holders, func(h gmm.Holder) bool { return h.Filling })
+func isWhole(p *gmm.Process, shares bool) bool {
+	whole := func(c *gmm.Copies, want int) bool {
+		return c != nil && !c.Recovering && !c.Short && len(c.Holders) == want && !slices.ContainsFunc(c.Holders, func(h gmm.Holder) bool { return h.Filling })
+	}
+	want := 1
+	if shares {
+		want = 3
 	}
 	for _, r := range p.Regions {
-		if !whole(r.Copies) {
+		if !whole(r.Copies, want) {
 			return false
 		}
 	}
-	return len(p.Regions) > 0 && whole(p.Copies)
+	return len(p.Regions) > 0 && whole(p.Copies, 1)
 }

@@ -21,6 +21,7 @@ import (
 	"splitkernel/gmanagers/restart"
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/recovery"
@@ -284,6 +285,8 @@ func begin(kind string, head []byte, o *ExecuteOptions) (core, error) {
 		return newPrimary(head)
 	case memreplica.HolderTapeKind:
 		return newHolder(head)
+	case erasure.TapeKind:
+		return newErasure(head)
 	case recovery.TapeKind:
 		return newRecovery(head, o)
 	case cachemove.TapeKind:

@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
 )
@@ -14,6 +15,15 @@ func newPrimary(head []byte) (core, error) {
 	}
 	p, err := h.New()
 	return newCalled(fmt.Sprintf("copies of the vRegions of %s", h.Node), p, err)
+}
+
+func newErasure(head []byte) (core, error) {
+	h, err := headed[erasure.TapeHead](head)
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.New()
+	return newCalled(fmt.Sprintf("shares of the vRegions of %s", h.Node), p, err)
 }
 
 func newHolder(head []byte) (core, error) {

@@ -57,7 +57,7 @@ func (m *memory) page(i uint32) (waits bool) {
 	z, q := &m.c.o.Sizes, m.c.msgs.at(i)
 	q.back = z.Ack
 	if q.op != wire.OpFlush {
-		if m.red != nil && m.red.waitsForPage(i) {
+		if m.red != nil && (m.red.waitsForPage(i) || m.red.waitsForShares(i)) {
 			waits = true
 		} else if q.err = m.miss(q.p.o.PID, q.p.o.Epoch, q.page, q.epoch, &q.stamp); q.err == nil {
 			q.back = z.Page
@@ -100,15 +100,19 @@ func (m *memory) miss(pid wire.PID, process wire.Epoch, page wire.PageNo, epoch 
 			return m.refuse(err)
 		}
 	}
-	f, _, act := m.store.Miss(slot, pid, page)
-	if act == pagestore.Full {
-		return m.refuse(m.outOfMemory())
+	if _, _, here := m.store.Peek(pid, page); !here && m.red != nil && m.red.shares.Has(slot) {
+		*to = Stamp{} // else it would have waited for its shares; zeros take no room here
+	} else {
+		f, _, act := m.store.Miss(slot, pid, page)
+		if act == pagestore.Full {
+			return m.refuse(m.outOfMemory())
+		}
+		b := m.at(f)
+		if act == pagestore.Fresh {
+			*b = Stamp{}
+		}
+		*to = *b
 	}
-	b := m.at(f)
-	if act == pagestore.Fresh {
-		*b = Stamp{}
-	}
-	*to = *b
 	m.misses++
 	if m.c.metered {
 		m.owners.Count(slot)
@@ -129,12 +133,24 @@ func (m *memory) flush(pid wire.PID, process wire.Epoch, f *flushBody) (uint32, 
 		m.flushes++
 		return slot, nil
 	}
+	shared := m.red != nil && m.red.shares.Has(slot)
+	if shared {
+		if old, err := m.red.flushing(slot, pid, process, f); err != nil {
+			return 0, m.refuse(err)
+		} else if old {
+			m.flushes++
+			return slot, nil
+		}
+	}
 	frame, act := m.store.Flush(slot, pid, f.Page, process, f.ID, 0)
 	switch act {
 	case pagestore.Full:
 		return 0, m.refuse(m.outOfMemory())
 	case pagestore.Apply:
 		*m.at(frame) = f.stamp
+		if shared {
+			m.red.shares.Flushed(slot, f.Page, process, f.ID)
+		}
 		if m.c.metered {
 			m.owners.Count(slot)
 		}
@@ -298,8 +314,7 @@ func (m *memory) regionMap(q wire.RegionMapReq) error {
 	err := m.owners.Map(q)
 	if err == nil && q.Config.Config > 0 {
 		slot, _ := m.owners.Serving(q.PID, q.Region, q.RegionEpoch)
-		r := m.redundancy()
-		r.perform(r.primary.Configure(m.c.clock.Now(), slot, q.Config, nil))
+		m.redundancy().configure(slot, q.Config, true)
 	}
 	return err
 }
@@ -322,6 +337,10 @@ func (m *memory) unmap(q wire.RegionUnmapReq, epoch wire.Epoch, done func(uint64
 		v.Unmapped(first, n)
 	}
 	r.holder.Forgot(slot, first, n) // of what was held of it before it was served here
+	if r.shares.Has(slot) {
+		freed = r.shares.Unmapped(slot, first, n)
+		r.performShares(r.shares.Woken(nil))
+	}
 	r.perform(r.primary.Unmap(m.c.clock.Now(), slot, q.Start, q.Length, r.call(func(err *wire.Error) {
 		if err != nil {
 			done(0, err)
@@ -339,6 +358,11 @@ func (m *memory) ownerExit(pid wire.PID) {
 	slots := m.owners.Exit(pid, nil)
 	if m.red != nil {
 		m.red.holder.Exit(pid)
+		for at := range m.red.held { // no order: each is deleted
+			if at.pid == pid {
+				delete(m.red.held, at)
+			}
+		}
 		m.red.arm()
 	}
 	for _, slot := range slots {

@@ -36,8 +36,10 @@ func (m *memory) regionCopyOpen(q wire.RegionCopyOpenReq) error {
 func (m *memory) takeConfig(in *migrate.Incoming, epoch wire.Epoch) {
 	if cfg := in.Config; cfg.Config > 0 {
 		cfg.Epoch = epoch
-		r := m.redundancy()
-		r.perform(r.primary.Configure(m.c.clock.Now(), in.Slot, cfg, nil))
+		if cfg.Policy.Kind == wire.MemoryErasure { // what came is with its pComponent still, which sends it again
+			m.store.FreeGroup(in.Slot, m.frames())
+		}
+		m.redundancy().configure(in.Slot, cfg, false)
 	}
 }
 

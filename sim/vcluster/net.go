@@ -234,7 +234,9 @@ func (c *Cluster) moves(m *message) int {
 		return wire.PageSize
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpReplicaBlockRead, wire.OpReplicaBlockWrite:
 		return wire.PageSize
-	case wire.OpRegionCopy, wire.OpVolumeCopy, wire.OpReplicaWrite:
+	case wire.OpReplicaWrite: // of a share less than a page
+		return min(int(m.full)*wire.PageSize, int(m.bytes))
+	case wire.OpRegionCopy, wire.OpVolumeCopy:
 		return int(m.full) * wire.PageSize
 	case opReplica:
 		if n := c.nodes[m.to].(*memory); !n.log.flushing {

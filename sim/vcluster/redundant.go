@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
@@ -20,6 +21,9 @@ type redundant struct {
 	m       *memory
 	primary *replica.Primary
 	holder  *replica.Holder
+	shares  *erasure.Coordinator
+	reads   map[uint64]shareRead
+	held    map[filePage]Stamp // of shares that this one holds
 	recs    map[thing]*recovery.Recovery
 	order   []thing // of recs, as they began
 	calls   map[uint64]func(*wire.Error)
@@ -28,7 +32,7 @@ type redundant struct {
 	full    []fullWrite   // that wait for room in a log, as they came
 	armed   time.Duration // when it looks again; 0 if it does not
 
-	pulled, waited uint64 // pages that a recovery brought, and misses that waited for one
+	pulled, waited, made uint64 // pages that a recovery brought, misses that waited for one, and pages that were made of shares
 }
 
 type thing struct {
@@ -44,6 +48,7 @@ func (m *memory) redundancy() *redundant {
 			o.LogBytes = m.o.ReplicaLogBytes
 		}
 		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
+			shares: erasure.New(erasure.DefaultOptions()), reads: map[uint64]shareRead{}, held: map[filePage]Stamp{},
 			calls: map[uint64]func(*wire.Error){}}
 		m.red.holder.Registered(m.epoch)
 	}
@@ -102,10 +107,22 @@ func (r *redundant) perform(out []replica.Effect) {
 		case replica.Send:
 			if list := r.toSend(&e); len(list) > 0 {
 				r.sendPage(e, list)
+			} else if r.shares.Has(e.Slot) && !r.shares.Absent(e.Slot, e.Write.Page) {
+				r.fillShare(e)
 			} else {
 				out = p.Answered(m.c.clock.Now(), e.ID, replica.Answer{}, out)
 			}
+		case replica.Settled:
+			if m.moving == nil || m.moving.giving[e.Slot] == nil { // what moves is counted
+				m.store.Remove(e.Write.PID, e.Write.Page)
+			}
 		case replica.List:
+			if r.shares.Has(e.Slot) {
+				if r.shares.Whole(e.Slot) {
+					out = p.Listed(m.c.clock.Now(), e.Slot, r.shares.Written(e.Slot), out)
+				}
+				continue
+			}
 			out = p.Listed(m.c.clock.Now(), e.Slot, append(m.store.Pages(e.Slot, nil), m.store.Keeps(e.Slot)...), out)
 		case replica.Ack:
 			r.answer(e.Waiter, nil)
@@ -139,7 +156,7 @@ func (r *redundant) sendPage(e replica.Effect, list []sent) {
 	}
 	c.of(m.no, leaves, func() {
 		heard := c.heard(wire.OpReplicaWrite, to, replicaPatience, answered)
-		c.sendCopy(wire.OpReplicaWrite, m.no, to, wire.HeaderLen+len(list)*wire.ReplicaWriteLen+full*wire.PageSize, len(list), full, func(done func(error)) {
+		c.sendCopy(wire.OpReplicaWrite, m.no, to, wire.HeaderLen+len(list)*wire.ReplicaWriteLen+full*r.primary.Config(e.Slot).Policy.ShareBytes(), len(list), full, func(done func(error)) {
 			var take func(rest []sent)
 			take = func(rest []sent) {
 				if len(rest) == 0 {
@@ -175,6 +192,7 @@ func (r *redundant) arm() {
 	for _, k := range r.order {
 		sooner(r.recs[k].Due())
 	}
+	sooner(r.shares.Due())
 	if len(c.storage) > 0 {
 		sooner(r.holder.FileDue())
 		if !r.saving {
@@ -199,6 +217,7 @@ func (r *redundant) arm() {
 		r.armed = 0
 		now := c.clock.Now()
 		r.perform(r.primary.Tick(now, nil))
+		r.performShares(r.shares.Tick(now, nil))
 		for _, k := range append([]thing(nil), r.order...) {
 			if v := r.recs[k]; v != nil {
 				r.recover(v, v.Tick(now, nil))
@@ -246,6 +265,11 @@ func (m *memory) replicaStore(w wire.ReplicaWrite, stamp Stamp) (skipped bool, a
 	slot, act, err := r.holder.Write(w, m.store.Free() > 0)
 	switch act {
 	case replica.Store:
+		if line, _, n := r.holder.Place(slot, w.Page); n < wire.PageSize {
+			m.store.Put(slot, w.PID, line, pagestore.Content{Flushed: true})
+			r.held[filePage{w.PID, w.Page}] = stamp
+			break
+		}
 		f, ok := m.store.Put(slot, w.PID, w.Page, pagestore.Content{Epoch: w.ProcessEpoch, Version: w.Version, Sum: w.Sum, Flushed: true})
 		if !ok {
 			panic(fmt.Sprintf("vcluster: %s is to store page %#x, and has no frame", m.o.ID, uint64(w.Page)))
@@ -268,7 +292,8 @@ func (m *memory) replicaStore(w wire.ReplicaWrite, stamp Stamp) (skipped bool, a
 func (m *memory) replicaUnmap(q wire.ReplicaUnmapReq, done func(struct{}, error)) {
 	slot, ok, err := m.redundancy().holder.Unmap(q)
 	if ok {
-		m.store.Unmap(slot, q.PID, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+		first, n := m.red.holder.Freed(slot, wire.PageNo(q.Start>>wire.PageShift), q.Length>>wire.PageShift)
+		m.store.Unmap(slot, q.PID, first, n)
 		m.red.arm()
 	}
 	done(struct{}{}, err)
@@ -278,6 +303,11 @@ func (m *memory) replicaDrop(q wire.ReplicaRef, done func(struct{}, error)) {
 	slot, ok, err := m.redundancy().holder.Drop(q)
 	if ok {
 		m.leave(slot, "", 0)
+		for at := range m.red.held { // no order: each is deleted
+			if at.pid == q.PID && wire.RegionNo(uint64(at.page)<<wire.PageShift/m.c.o.RegionBytes) == q.Region {
+				delete(m.red.held, at)
+			}
+		}
 		m.red.arm()
 	}
 	done(struct{}{}, err)
@@ -305,6 +335,10 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 		case it.State == wire.PageLost, it.Saved:
 		default:
 			here++
+			if _, _, n := r.holder.PlaceOf(q.PID, it.Page); n < wire.PageSize {
+				p.stamps[i] = r.held[filePage{q.PID, it.Page}]
+				break
+			}
 			f, ok := m.peekHeld(q.PID, q.Region, &it)
 			if !ok {
 				panic(fmt.Sprintf("vcluster: %s has not page %#x that it holds", m.o.ID, uint64(it.Page)))
@@ -314,8 +348,8 @@ func (m *memory) replicaRead(q wire.ReplicaRead, done func(pagesOf, error)) {
 	}
 	at := c.clock.Now() + (units.Picos(len(items)) * c.o.Hardware.Processor.Lookup()).Duration()
 	c.of(m.no, at, func() { // they were found: at the same moment others use the memory
-		if here > 0 {
-			at = c.ports[m.no].dram.Move(at, uint64(here)*wire.PageSize)
+		if here > 0 && head.Bytes > 0 { // of a list no bytes are read
+			at = c.ports[m.no].dram.Move(at, uint64(here)*uint64(head.Bytes))
 		}
 		c.of(m.no, at, func() { r.readFile(q, p, done) })
 	})
@@ -329,7 +363,7 @@ func (m *memory) regionConfig(q wire.RegionConfig, done func(wire.RegionConfigRe
 		return
 	}
 	r := m.redundancy()
-	r.perform(r.primary.Configure(m.c.clock.Now(), slot, q, nil))
+	r.configure(slot, q, false)
 	done(r.primary.Status(slot), nil)
 }
 
@@ -354,7 +388,16 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 			done(wire.RegionRecoverRep{}, wire.Errorf(wire.KindBusy, "%s recovers vRegion %d of process %d for an older order: retry", m.o.ID, k.region, k.pid))
 			return
 		}
-		if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+		if q.Config.Policy.Kind == wire.MemoryErasure { // who serves it holds no share of it
+			slot, held, err := r.holder.Drop(wire.ReplicaRef{PID: k.pid, Region: k.region, Epoch: q.Config.Epoch, Config: q.Config.Config})
+			if err != nil {
+				done(wire.RegionRecoverRep{}, err)
+				return
+			}
+			if held {
+				m.leave(slot, "", 0)
+			}
+		} else if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
 			done(wire.RegionRecoverRep{}, err)
 			return
 		}
@@ -405,8 +448,8 @@ func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
 				func(rep wire.RegionPartsRep, err error) { answered(recovery.Answer{Parts: rep}, err) })
 		case recovery.Serve:
 			m.owners.Serve(v.Slot(), e.Mapped)
-			r.perform(r.primary.Configure(now(), v.Slot(), v.Req().Config, nil))
 			q := v.Req().Config
+			r.configure(v.Slot(), q, false)
 			m.goOn(v.Slot(), q.PID, q.Region, q.Epoch, e.Kept)
 		case recovery.Pull:
 			r.pull(v, e, answered)
@@ -489,6 +532,7 @@ func (r *redundant) gone(slot uint32, drop bool, why *wire.Error) {
 		}
 	}
 	r.perform(r.primary.Close(slot, drop, why, nil))
+	r.performShares(r.shares.Close(slot, why, nil))
 }
 
 // arrives reports whether a vRegion is being recovered here, so that it cannot be given away; neither can one with lost pages, of which a taker would not hear.

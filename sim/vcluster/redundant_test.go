@@ -37,7 +37,7 @@ func apartFaults(t *rapid.T) (out []Fault) {
 // TestRedundancyInAnyWorld: mComponents with redundant vRegions and homes are killed and cut off one after the other while processes run. No process hears of it, no page
 // is wrong, and in the end redundancy is restored and nothing is left.
 func TestRedundancyInAnyWorld(t *testing.T) {
-	runs, rejoined, recovered, pulled := 0, 0, 0, uint64(0)
+	runs, rejoined, recovered, pulled, made := 0, 0, 0, uint64(0), uint64(0)
 	rapid.Check(t, func(t *rapid.T) {
 		o := lively(2, 5, 2)
 		if o.Seed = rapid.Uint64().Draw(t, "seed"); o.Seed%4 != 0 || raceEnabled && o.Seed%16 != 0 {
@@ -52,7 +52,7 @@ func TestRedundancyInAnyWorld(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		policy := rapid.SampledFrom([]wire.MemoryPolicy{{Kind: wire.MemorySync, Copies: 1}, {Kind: wire.MemorySync, Copies: 2}, {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}, {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}}).Draw(t, "policy")
+		policy := rapid.SampledFrom([]wire.MemoryPolicy{{Kind: wire.MemorySync, Copies: 1}, {Kind: wire.MemorySync, Copies: 2}, {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}, {Kind: wire.MemoryErasure, Data: 2, Parity: 1}, {Kind: wire.MemoryErasure, Data: 2, Parity: 1}}).Draw(t, "policy")
 		over, n := 0, rapid.IntRange(1, 3).Draw(t, "processes")
 		var ws []*wanderer
 		for i := range n {
@@ -103,7 +103,10 @@ func TestRedundancyInAnyWorld(t *testing.T) {
 			if err := m.red.holder.CheckInvariants(); err != nil {
 				t.Fatal(err)
 			}
-			pulled += m.red.pulled
+			if err := m.red.shares.CheckInvariants(); err != nil {
+				t.Fatal(err)
+			}
+			pulled, made = pulled+m.red.pulled, made+m.red.made
 		}
 		for _, s := range c.Standings(wire.GMM) {
 			if s.State != membership.Active {
@@ -123,8 +126,8 @@ func TestRedundancyInAnyWorld(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d processes, %d components joined again, after %d failures something was recovered, %d pages came from logs", runs, rejoined, recovered, pulled)
-	if few := 20; runs > few && (rejoined == 0 || recovered == 0) {
+	t.Logf("%d processes, %d components joined again, after %d failures something was recovered, %d pages came from logs, %d were made of shares", runs, rejoined, recovered, pulled, made)
+	if few := 20; runs > few && (rejoined == 0 || recovered == 0 || made == 0) {
 		t.Error("nothing is tested")
 	}
 }
