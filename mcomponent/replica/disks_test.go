@@ -258,4 +258,24 @@ func TestBackupFile(t *testing.T) {
 	if _, ok := h.NextFile(now + time.Hour); ok || len(h.files.list) != 0 {
 		t.Fatal("there is something left to do")
 	}
+	// One that was given when nobody heard it is given back, too.
+	open.Epoch = 2
+	if o, err := h.Open(open); err != nil || !o.New {
+		t.Fatal(err)
+	}
+	h.Add(open, 5)
+	if _, a, err := h.Write(wire.ReplicaWrite{PID: pid, Page: first, OwnerEpoch: 2, Config: 1, ProcessEpoch: 1, Version: 9}, true); a != Store || err != nil {
+		t.Fatal(a, err)
+	}
+	step(AskFile, wire.ReplicaFile{}, wire.Errorf(wire.KindTimeout, "nobody answers"))
+	if _, ok, err := h.Drop(wire.ReplicaRef{PID: pid, Region: region, Epoch: 2, Config: 1}); !ok || err != nil {
+		t.Fatal(err)
+	}
+	step(AskFile, wire.ReplicaFile{Volume: 9, Epoch: 1, SizeBytes: o.FileBytes, Storage: "s2"}, nil)
+	if s := step(DropFile, wire.ReplicaFile{}, nil); s.At.Volume != 9 {
+		t.Fatalf("%+v", s)
+	}
+	if _, ok := h.NextFile(now + time.Hour); ok {
+		t.Fatal("there is something left to do")
+	}
 }

@@ -19,6 +19,7 @@ type files struct {
 	due   time.Duration
 	fails int
 	doubt bool          // whether the file is where it was: GSM is asked before it is used again
+	given bool          // GSM may have given one, and its answer was lost: it is asked again, to give it back if it is not needed any more
 	bad   wire.VolumeID // what GSM is told not to give again
 	seq   uint64        // of writes: of two to a block the one with the larger counts
 	why   string        // of the last failure, since which nothing was saved; empty if something was
@@ -176,9 +177,9 @@ func (h *Holder) fileStep() (s FileStep, ok bool) {
 	}
 	f := h.current()
 	switch {
-	case h.o.FileBytes == 0 || h.next >= len(h.saves) || !h.keepsLogs():
+	case h.o.FileBytes == 0 || !h.files.given && (h.next >= len(h.saves) || !h.keepsLogs()):
 		return s, false
-	case f == nil || h.files.doubt:
+	case f == nil || h.files.doubt || h.files.given:
 		return FileStep{Kind: AskFile, Req: wire.FileReq{Holder: h.self, Member: h.now, SizeBytes: h.o.FileBytes, Bad: h.files.bad}}, true
 	}
 	return FileStep{Kind: OpenFile, At: f.at}, !f.open
@@ -205,7 +206,7 @@ func (h *Holder) FileDone(now time.Duration, s FileStep, got wire.ReplicaFile, e
 	case s.Kind == DropFile && err == nil:
 		h.files.list = slices.DeleteFunc(h.files.list, func(f *file) bool { return f.at.Volume == s.At.Volume })
 	case s.Kind == AskFile && err == nil:
-		h.files.doubt, h.files.bad = false, 0
+		h.files.doubt, h.files.given, h.files.bad = false, false, 0
 		if old := h.file(got.Volume); old != nil {
 			old.at, old.open = got, false
 			if old == f {
@@ -222,7 +223,7 @@ func (h *Holder) FileDone(now time.Duration, s FileStep, got wire.ReplicaFile, e
 		}
 	case s.Kind == AskFile:
 		// Who cannot ask goes on with what it has.
-		h.files.doubt = h.files.doubt && f == nil
+		h.files.doubt, h.files.given = h.files.doubt && f == nil, !refused(wire.KindOf(err))
 		h.failed(now, err)
 		return
 	case s.Kind == OpenFile:
@@ -246,6 +247,15 @@ func (h *Holder) FileDone(now time.Duration, s FileStep, got wire.ReplicaFile, e
 	if s.Kind == OpenFile {
 		h.files.fails = 0
 	}
+}
+
+// refused reports whether an error says that GSM gave no file.
+func refused(k wire.Kind) bool {
+	switch k {
+	case wire.KindNoRoom, wire.KindNoSpace, wire.KindStale, wire.KindBadRequest:
+		return true
+	}
+	return false
 }
 
 func (h *Holder) failed(now time.Duration, err error) {

@@ -291,6 +291,7 @@ func (s *files) code(x *taped.Codec) {
 	taped.Int(x, &s.due)
 	taped.Within(x, &s.fails, maxTapePages)
 	x.Bool(&s.doubt)
+	x.Bool(&s.given)
 	taped.Uint(x, &s.bad)
 	taped.Uint(x, &s.seq)
 	taped.Text(x, &s.why)
