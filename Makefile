@@ -4,6 +4,7 @@
 # make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make scale 2 000 simulated components with 10 000 processes: their memory and processor time
 # make chaos  200 random faults on clusters of real processes, whose runs are recorded: nothing may be lost
+# make matrix  every failure of real components in all combinations of the table (docs/failures.md)
 # make fuzz   every fuzz target for FUZZTIME
 # make canaries  faults put into cores on purpose, each of which worlds from seeds must catch (docs/fuzz.md)
 # make fuzz-smoke  worlds from seeds, one after the other, for a minute (docs/fuzz.md)
@@ -32,8 +33,8 @@ CORES    := \
 	scomponent/device scomponent/iosched scomponent/migrate scomponent/replica scomponent/volume \
 	sim/faults sim/fifo sim/generate sim/hardware/... sim/units sim/vcluster sim/vtime
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
-# number crunching in one goroutine, which under the detector is left out or cut short.
-EXACT    ?= Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
+# number crunching in one goroutine, which under the detector is left out or cut short. And failures of real components, when nothing else runs beside.
+EXACT    ?= KillMatrix|Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
 # What takes longest begins first, so that it does not run alone in the end.
 LONG     := sim/e2e sim/replay sim/cli gmanagers
 # A program under the race detector waits a second at its end for goroutines that still run. Packages with goroutines are checked to leave none.
@@ -41,7 +42,7 @@ RACE     := GORACE=atexit_sleep_ms=0
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce build test lint bench scale chaos fuzz fuzz-smoke canaries clean
+.PHONY: run reproduce build test lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
 
 run: build
 	$(BIN) run
@@ -73,6 +74,9 @@ scale:
 
 chaos: build
 	$(BIN) chaos programs copies checkpoints --cluster redundant --faults $(FAULTS) --seed $(SEED)
+
+matrix:
+	MATRIX=1 $(GO) test -run KillMatrix -v -timeout 30m ./sim/e2e
 
 fuzz:
 	@for pkg in $$($(GO) list ./...); do \

@@ -480,13 +480,23 @@ func (p *Process) end(ctx context.Context, exits func([]error) bool) error {
 	p.active = nil
 	p.core.End()
 	p.mu.Unlock()
-	if exits(errs) && !p.disowned.Load() {
-		if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
-			errs = append(errs, fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err))
-		}
+	if exits(errs) {
+		errs = append(errs, p.Exit(ctx))
 	}
 	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
 	return errors.Join(append(errs, p.frames.Close())...)
+}
+
+// Exit has the home free the memory of a process that was retired. Doing it again changes nothing, and nor does it for one whose home is another's
+// by a fence.
+func (p *Process) Exit(ctx context.Context) error {
+	if p.disowned.Load() {
+		return nil
+	}
+	if home, err := p.atHome(ctx, wire.OpProcessExit, wire.ProcessExitReq{PID: p.o.PID, Epoch: p.o.Epoch}, nil); err != nil {
+		return fmt.Errorf("process %s: exit at home %s: %w", p.o.Name, home, err)
+	}
+	return nil
 }
 
 func (p *Process) totals() totals {

@@ -69,7 +69,7 @@ func build(m *testing.M) int {
 }
 
 // waiting is how many tests that may run beside others do so on each processor: they wait for elections, leases and deadlines more than they work.
-const waiting = 2
+const waiting = 1
 
 // slow adds a delay to every message between components, until what it returns is called: a process goes on, hardly, and takes no processor, and is not
 // at its end before what a test does to it.

@@ -213,12 +213,16 @@ func (h *Host) Stop(ctx context.Context, r wire.ProcessStopReq) error {
 	}
 	j.stop(why)
 	if r.WaitMS == 0 {
+		if j.gone() {
+			j.exit(ctx)
+		}
 		return nil
 	}
 	wait := time.NewTimer(time.Duration(r.WaitMS) * time.Millisecond)
 	defer wait.Stop()
 	select {
 	case <-j.ended:
+		j.exit(ctx)
 		return elsewhere()
 	case <-ctx.Done():
 		return ctx.Err()

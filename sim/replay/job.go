@@ -34,9 +34,10 @@ const (
 // job is the replay of one process.
 type job struct {
 	player
-	comp *pcomponent.Component
-	stop context.CancelCauseFunc // with the error that it fails with; nil: it was stopped
-	proc atomic.Pointer[pcomponent.Process]
+	comp    *pcomponent.Component
+	stop    context.CancelCauseFunc // with the error that it fails with; nil: it was stopped
+	proc    atomic.Pointer[pcomponent.Process]
+	retired atomic.Pointer[pcomponent.Process] // it has ended, and its memory is at the mComponents until somebody has the result
 
 	ended  chan struct{} // closed once there is a result, or the process runs elsewhere
 	mu     sync.Mutex
@@ -104,6 +105,17 @@ func (j *job) gone() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// exit frees the memory of a process that has ended and was retired: whoever stops it does not ask for its result any more.
+func (j *job) exit(ctx context.Context) {
+	p := j.retired.Swap(nil)
+	if p == nil {
+		return
+	}
+	if err := p.Exit(ctx); err != nil && wire.KindOf(err) != wire.KindNotFound {
+		j.log.Warn("the memory of a process that has ended stays until it is swept", "error", err)
 	}
 }
 
@@ -197,7 +209,10 @@ func (j *job) replay(r *Result) (err error) {
 	defer cancel()
 	end := p.Close
 	if err == nil && j.spec.Checkpoints.On && j.ctx.Err() == nil {
-		end = func(ctx context.Context) error { return p.Retire(ctx, j.blocks.writes > 0) }
+		end = func(ctx context.Context) error {
+			j.retired.Store(p)
+			return p.Retire(ctx, j.blocks.writes > 0)
+		}
 	}
 	if cerr := end(ctx); cerr != nil {
 		j.log.Warn("process closed with errors", "error", cerr)
