@@ -14,6 +14,7 @@ import (
 
 	"splitkernel/mcomponent"
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/erasure"
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/replica"
@@ -310,12 +311,12 @@ func TestAProcessRunsWhileItsMemoryMoves(t *testing.T) {
 	}
 	cores, events := coresOf(res)
 	for kind, n := range map[string]int{fault.TapeKind: 1, pagestore.TapeKind: 3, vregion.HomeTapeKind: 3, vregion.OwnersTapeKind: 3, migrate.TakerTapeKind: 6, migrate.GiverTapeKind: 45, buffercache.TapeKind: 3,
-		replica.PrimaryTapeKind: 3, replica.HolderTapeKind: 3} {
-		if idle := kind == buffercache.TapeKind || kind == replica.PrimaryTapeKind || kind == replica.HolderTapeKind; cores[kind] != n || events[kind] == 0 && !idle {
+		replica.PrimaryTapeKind: 3, replica.HolderTapeKind: 3, erasure.TapeKind: 3} {
+		if idle := kind == buffercache.TapeKind || kind == replica.PrimaryTapeKind || kind == replica.HolderTapeKind || kind == erasure.TapeKind; cores[kind] != n || events[kind] == 0 && !idle {
 			t.Errorf("%d cores of %s with %d events, want %d", cores[kind], kind, events[kind], n)
 		}
 	}
-	if len(res.Cores) != 70 || events[migrate.GiverTapeKind] < 45*8 {
+	if len(res.Cores) != 73 || events[migrate.GiverTapeKind] < 45*8 {
 		t.Errorf("%d cores, %d events of givers", len(res.Cores), events[migrate.GiverTapeKind])
 	}
 	for i, m := range c.m {

@@ -85,7 +85,7 @@ func TestRecordedKill9(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(coresOfKind(m, pagestore.TapeKind)) != 1 || len(m.Cores) != 9 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
+			if len(coresOfKind(m, pagestore.TapeKind)) != 1 || len(m.Cores) != 10 || m.Effects < 1000 || (m.Ended == nil) != (victim == "m1") {
 				t.Errorf("mComponent: %+v", m)
 			}
 			if _, events := coresOf(m); events[pagestore.TapeKind] < 1000 || events[vregion.HomeTapeKind] == 0 || events[vregion.OwnersTapeKind] == 0 {
