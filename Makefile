@@ -34,7 +34,7 @@ CORES    := \
 	sim/faults sim/fifo sim/generate sim/hardware/... sim/units sim/vcluster sim/vtime
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short. And failures of real components, when nothing else runs beside.
-EXACT    ?= KillMatrix|Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
+EXACT    ?= KillMatrix|KillMemoryAndProcess|MemorySurvivesKill9|Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
 # What takes longest begins first, so that it does not run alone in the end.
 LONG     := sim/e2e sim/replay sim/cli gmanagers
 # A program under the race detector waits a second at its end for goroutines that still run. Packages with goroutines are checked to leave none.

@@ -16,6 +16,9 @@ import (
 // TestKillMemoryAndProcess kills with SIGKILL who owns the memory of a program that makes checkpoints, and then, or at the same time, the pComponent that runs it: the program goes on
 // from its last checkpoint at the other one, with the memory that the holder has, as it was then. No page is wrong, and all is re-executed from the tapes.
 func TestKillMemoryAndProcess(t *testing.T) {
+	if raceEnabled {
+		t.Skip("real processes, which are built without the race detector anyway, and much that is executed again: make test runs this without -race")
+	}
 	t.Parallel()
 	for _, how := range []string{"one after the other", "at once"} {
 		t.Run(how, func(t *testing.T) {

@@ -43,6 +43,9 @@ nodes:
 // TestMemorySurvivesKill9 kills mComponents of a running process one after the other, each when all that the ones before had is redundant again: its home, who
 // owns a vRegion, who holds the copy of one. The process ends well, no page is wrong, and all that the nodes decided is re-executed from their tapes.
 func TestMemorySurvivesKill9(t *testing.T) {
+	if raceEnabled {
+		t.Skip("real processes, which are built without the race detector anyway, and much that is executed again: make test runs this without -race")
+	}
 	t.Parallel()
 	for _, tc := range []struct {
 		memory   string
