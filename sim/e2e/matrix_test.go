@@ -148,9 +148,6 @@ func play(t *testing.T, sc scene) {
 	file := put(t, t.TempDir(), "workload.yaml", text)
 	w, err := configs.LoadWorkload(file, configs.Overrides{})
 	if err != nil {
-		if sc.policy == "erasure" && strings.Contains(err.Error(), "erasure") {
-			t.Skip(err)
-		}
 		t.Fatal(err)
 	}
 	var rec *node.Record
