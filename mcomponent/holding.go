@@ -146,7 +146,7 @@ func (c *Component) replicaWrites(req *netlayer.Request, rep *netlayer.Reply) er
 	}
 	act, err := c.holdPages(&in)
 	if act == replica.Wait && p == nil { // what is here already is found again as old
-		later := incoming{w: w, body: bytes.Clone(req.Body), pages: bytes.Clone(req.Page), i: in.i, at: in.at, skips: in.skips, skipped: in.skipped}
+		later := incoming{w: w, body: bytes.Clone(req.Body), pages: bytes.Clone(req.Page), share: share, i: in.i, at: in.at, skips: in.skips, skipped: in.skipped}
 		return c.waitForRoom(req, full, err, func() ([]byte, error) {
 			_, err := c.holdPages(&later)
 			return later.answer(), err
