@@ -404,7 +404,7 @@ func (p *Process) Brk(ctx context.Context, end uint64) error {
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
 	var rep wire.MmapRep
-	if home, err := p.atHome(ctx, wire.OpBrk, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end}, &rep); err != nil {
+	if home, err := p.atHome(ctx, wire.OpBrk, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end, Heap: old}, &rep); err != nil {
 		return fmt.Errorf("brk to %#x by home %s: %w", end, home, err)
 	}
 	p.mu.Lock()

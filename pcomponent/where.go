@@ -65,7 +65,7 @@ func (p *Process) openHome(ctx context.Context) error {
 	defer cancel()
 	for {
 		at, _ := p.homeNow()
-		home, err := p.atHome(ctx, wire.OpProcessOpen, wire.ProcessOpenReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: p.c.Addr(), Home: at.Epoch}, nil)
+		home, err := p.atHome(ctx, wire.OpProcessOpen, wire.ProcessOpenReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: p.c.Addr(), Home: at.Epoch, Member: at.Member}, nil)
 		if err == nil {
 			return nil
 		}

@@ -65,6 +65,12 @@ type Home struct {
 	Addr        string
 	Epoch       wire.Epoch // of the home: 1 at first, more after each move
 	RegionBytes uint64     // the size of every vRegion of the cluster
+	Member      wire.Epoch // if the home has a backup, the membership of its mComponent under which it was chosen; else 0
+}
+
+// Owner is the home as a process is told it.
+func (h Home) Owner() wire.Owner {
+	return wire.Owner{Node: h.Node, Addr: h.Addr, Epoch: h.Epoch, Member: h.Member}
 }
 
 // Volume says where a volume is.

@@ -173,7 +173,7 @@ func (c *Client) Where(ctx context.Context, pid wire.PID) (p admission.Placement
 		return p, err
 	}
 	for _, h := range homes {
-		p.Home.Node, p.Home.Addr, p.Home.Epoch = h.Home, addrs[h.Home], h.HomeEpoch
+		p.Home.Node, p.Home.Addr, p.Home.Epoch, p.Home.Member = h.Home, addrs[h.Home], h.HomeEpoch, h.HomeMember()
 	}
 	for i := range p.Volumes {
 		v := &p.Volumes[i]

@@ -53,6 +53,15 @@ func (c *Copies) inSync() (n int) {
 	return n
 }
 
+// HomeMember is the membership of the home's mComponent under which it was chosen, 0 if the home has no backup. Whoever opens the process there says it:
+// one that was started again since knows nothing of the process, and would be a second home beside the backup, which takes over.
+func (p *Process) HomeMember() wire.Epoch {
+	if p.Copies == nil {
+		return 0
+	}
+	return p.NodeEpoch
+}
+
 // wants is how many holders a part of the process should have.
 func (p *Process) wants(home bool) int {
 	switch {
@@ -83,6 +92,13 @@ func (p *Process) needs(home bool) int {
 
 // shares reports whether the holders of a part have shares of its pages: then who serves it has none.
 func (p *Process) shares(home bool) bool { return !home && p.Memory.Kind == wire.MemoryErasure }
+
+// has reports whether a holder of a part, whose copies are c, has everything that was ever answered. A home answers no change of its memory map
+// before it has a vRegion, with which it hears of its first backup, and none from then on that this backup does not have. So as long as there is no
+// vRegion any backup has everything, and the first one at any time; of a later one it is known only when it is not being filled any more.
+func (p *Process) has(home bool, c *Copies, h Holder) bool {
+	return !h.Filling || home && (c.Config == 1 || len(p.Regions) == 0)
+}
 
 // sources of a full copy are one: whoever serves it then.
 func (p *Process) full(home bool) bool { return home || p.Memory.Kind == wire.MemorySync }
@@ -409,7 +425,7 @@ func (p *Process) Outlives(home bool, region wire.RegionNo, goes func(wire.NodeI
 		}
 		var have []wire.NodeID
 		for _, h := range slices.Concat(c.Holders, c.Sources) {
-			if !h.Filling && h.Node != owner && !goes(h.Node) && !slices.Contains(have, h.Node) {
+			if p.has(home, c, h) && h.Node != owner && !goes(h.Node) && !slices.Contains(have, h.Node) {
 				have = append(have, h.Node)
 			}
 		}

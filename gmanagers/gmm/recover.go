@@ -124,16 +124,17 @@ func (s *State) homeLost(p *Process) bool {
 func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wait bool) {
 	var sources []Holder
 	for _, h := range next.Holders {
-		if !h.Filling {
+		if p.has(t.Home, *t.copies, h) {
+			h.Filling = false
 			sources = append(sources, h)
 		}
 	}
 	if len(sources) < p.needs(t.Home) || *t.epoch > math.MaxUint32-6 || !t.Home && s.homeLost(p) {
 		return false, false
 	}
-	heir := slices.IndexFunc(next.Holders, func(h Holder) bool { return !h.Filling && !s.drains(h.Node) })
+	heir := slices.IndexFunc(next.Holders, func(h Holder) bool { return p.has(t.Home, *t.copies, h) && !s.drains(h.Node) })
 	if heir < 0 {
-		heir = slices.IndexFunc(next.Holders, func(h Holder) bool { return !h.Filling })
+		heir = slices.IndexFunc(next.Holders, func(h Holder) bool { return p.has(t.Home, *t.copies, h) })
 	}
 	to := wire.Member{}
 	if !p.full(t.Home) { // somebody else serves it, and its holders stay; one of them if nobody else can
@@ -154,6 +155,7 @@ func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wai
 		to, _ = s.members.Get(h.Node)
 		next.Holders = slices.Delete(next.Holders, heir, heir+1)
 		s.keep(p, t.Home, h, less)
+		h.Filling = false
 		if p.full(t.Home) {
 			sources = []Holder{h}
 		} else if p.shares(false) {

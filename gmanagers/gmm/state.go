@@ -238,7 +238,7 @@ func (s *State) step(st admission.Step, cmd Command, v *admission.Vote) error {
 		return s.lost(fmt.Sprintf("the home of process %d", p.PID), p.Home, p.NodeEpoch)
 	}
 	m, _ := s.members.Get(p.Home)
-	v.Home = admission.Home{Node: m.ID, Addr: m.Addr, Epoch: p.HomeEpoch, RegionBytes: s.regionBytes}
+	v.Home = admission.Home{Node: m.ID, Addr: m.Addr, Epoch: p.HomeEpoch, RegionBytes: s.regionBytes, Member: p.HomeMember()}
 	return nil
 }
 

@@ -245,6 +245,7 @@ type Home struct {
 	Addr        string `json:"addr"`
 	Epoch       uint32 `json:"epoch"`
 	RegionBytes uint64 `json:"region_bytes"`
+	Member      uint32 `json:"member,omitempty"` // if it has a backup: the membership of its mComponent
 }
 
 // Volume says where a volume is.
@@ -390,7 +391,7 @@ func homeOf(h admission.Home) *Home {
 	if h.Node == "" {
 		return nil
 	}
-	return &Home{string(h.Node), h.Addr, uint32(h.Epoch), h.RegionBytes}
+	return &Home{string(h.Node), h.Addr, uint32(h.Epoch), h.RegionBytes, uint32(h.Member)}
 }
 
 func vnodeOf(p gpm.Process) VNode {

@@ -303,7 +303,7 @@ func (n *node) takeOver(q wire.HomeRecoverReq) (rep wire.HomeRecoverRep, err err
 	switch {
 	case q.Member != n.epoch:
 		return rep, wire.Errorf(wire.KindStale, "is epoch %d", n.epoch)
-	case n.homes[q.Config.PID].PID == 0 && !n.backs[q.Config.PID]:
+	case n.homes[q.Config.PID].PID == 0 && !n.backs[q.Config.PID] && q.Config.Config > 2: // the first backup has all that was ever answered, if that is nothing
 		return wire.HomeRecoverRep{State: wire.RecoverFailed, Text: "no backup here"}, nil
 	}
 	delete(n.backs, q.Config.PID)

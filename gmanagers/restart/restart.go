@@ -140,7 +140,7 @@ func Request(p gpm.Process, homes []gmm.Process, volumes []gsm.Volume, addr func
 		return q, wire.Errorf(wire.KindNotFound, "process %d has %d homes in the books of GMM, want one", p.PID, len(homes))
 	}
 	h := homes[0]
-	q.Home = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch}
+	q.Home = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch, Member: h.HomeMember()}
 	if q.Home.Addr == "" {
 		return q, wire.Errorf(wire.KindUnavailable, "the home of process %d, %s, is not alive", p.PID, h.Home)
 	}

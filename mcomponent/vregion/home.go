@@ -119,7 +119,7 @@ func NewHome(opt Options) *Home {
 // Stats returns the counts.
 func (h *Home) Stats() Stats { return h.stats }
 
-// Open makes this mComponent the home of a process. Opening again under the same or a newer epoch changes nothing but the
+// Open makes this mComponent the home of a process, unless its home was lost here and its backup takes over. Opening again under the same or a newer epoch changes nothing but the
 // epoch, and where the process is. One that went elsewhere is opened only by who knows that it has come back.
 func (h *Home) Open(req wire.ProcessOpenReq) error {
 	p, ok := h.procs[req.PID]
@@ -129,6 +129,12 @@ func (h *Home) Open(req wire.ProcessOpenReq) error {
 		}
 		if err := h.elsewhere(req.PID); err != nil {
 			return err
+		}
+		switch m := req.Member; {
+		case h.member.over(m):
+			return wire.Errorf(wire.KindNotOwner, "the home of process %d was here under epoch %d of this membership, which is over: its backup is the home, or will be", req.PID, m)
+		case m != 0 && m != h.member.now:
+			return wire.Errorf(wire.KindBusy, "the home of process %d was given to this mComponent under epoch %d of its membership, of which it has not heard: retry", req.PID, m)
 		}
 		h.ended.raise(req.PID) // its vNode is used again
 		h.procs[req.PID] = &process{pid: req.PID, epoch: req.Epoch, addr: req.Addr, homeEpoch: req.Home, regions: map[wire.RegionNo]*region{}}
@@ -190,11 +196,11 @@ func (h *Home) Munmap(call uint64, req wire.MunmapReq, out []Effect) []Effect {
 
 // Brk moves the end of the heap. The first brk of a process sets its start. The reply's address is the new end.
 func (h *Home) Brk(call uint64, req wire.BrkReq, out []Effect) []Effect {
-	if req.End == 0 || req.End > AddressEnd {
+	if req.End == 0 || req.End > AddressEnd || req.Heap > AddressEnd {
 		return h.refuse(call, wire.Errorf(wire.KindBadRequest, "brk of process %d to %#x, want an address up to %#x", req.PID, req.End, AddressEnd), out)
 	}
 	h.stats.Brks++
-	return h.submit(req.PID, req.Epoch, &operation{call: call, kind: opBrk, brk: req.End, vma: VMA{Anon: true, Writable: true, Name: "[heap]"}}, out)
+	return h.submit(req.PID, req.Epoch, &operation{call: call, kind: opBrk, brk: req.End, heap: req.Heap, vma: VMA{Anon: true, Writable: true, Name: "[heap]"}}, out)
 }
 
 // Owners answers at once with the owners of the active vRegions of a range.

@@ -37,6 +37,7 @@ type operation struct {
 	start, end uint64
 	choose     bool // mmap with address 0: the range is chosen when the operation starts
 	brk        uint64
+	heap       uint64 // the end of the heap as the process knows it
 	vma        VMA
 	cut        wire.Cut
 	grows      bool // mmap, and brk upwards
@@ -112,6 +113,9 @@ func (h *Home) advance(p *process, out []Effect) []Effect {
 
 // heapRange sets the range that a brk moves over. It depends on the brks before it.
 func (p *process) heapRange(op *operation) {
+	if p.heapStart == 0 && op.heap != 0 { // the home before was lost before it had any memory to tell its backup of
+		p.heapStart, p.heapEnd = op.heap, op.heap
+	}
 	if p.heapStart == 0 {
 		op.start, op.end, op.grows = op.brk, op.brk, false
 		return

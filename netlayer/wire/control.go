@@ -162,6 +162,8 @@ type ProcessOpenReq struct {
 	Epoch Epoch
 	Addr  string // of the pComponent, which is told when an owner or the home changes; empty if it cannot be reached
 	Home  Epoch  // under which it takes this mComponent for the home; 0 if it does not know
+	// Member is the membership of this mComponent under which it was given a home that has a backup; 0 if it has none, or that is not known.
+	Member Epoch
 }
 
 // MmapReq maps [Addr, Addr+Length). Addr 0 lets the home choose by best fit, unless Fixed says that 0 is meant.
@@ -200,6 +202,7 @@ type BrkReq struct {
 	PID   PID
 	Epoch Epoch
 	End   uint64
+	Heap  uint64 // the end of the heap as the process knows it, 0 before its first call: a home that took over may not have heard of that
 }
 
 // OwnersReq asks for the owners of the vRegions of a range, after a redirect.

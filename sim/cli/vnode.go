@@ -334,7 +334,7 @@ func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNode
 	}
 	at := replay.Place{
 		PID: d.PID, Epoch: wire.Epoch(d.Epoch), RegionBytes: d.Home.RegionBytes,
-		Home: wire.Owner{Node: wire.NodeID(d.Home.Node), Addr: d.Home.Addr, Epoch: wire.Epoch(d.Home.Epoch)},
+		Home: wire.Owner{Node: wire.NodeID(d.Home.Node), Addr: d.Home.Addr, Epoch: wire.Epoch(d.Home.Epoch), Member: wire.Epoch(d.Home.Member)},
 	}
 	for _, w := range d.Volumes {
 		v := replay.VolumeAt{

@@ -168,7 +168,7 @@ func (p *player) openOptions() vcluster.ProcessOptions {
 	e.FlushFrames = min(e.FlushFrames, p.o.Lines)
 	return vcluster.ProcessOptions{
 		PID: p.place.PID, Epoch: p.place.Epoch, Name: p.o.Name, Node: p.place.Node, Threads: p.o.Threads, ExCache: e,
-		Home: wire.Owner{Node: p.place.Home.Node, Addr: p.place.Home.Addr, Epoch: p.place.Home.Epoch},
+		Home: p.place.Home.Owner(),
 	}
 }
 

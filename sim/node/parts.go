@@ -132,7 +132,7 @@ func hasState(cfg *Config) error {
 // Home tells where a process is at home.
 func (w volumes) Home(ctx context.Context, pid wire.PID) (wire.Owner, error) {
 	p, err := w.gm.Where(ctx, pid)
-	return wire.Owner{Node: p.Home.Node, Addr: p.Home.Addr, Epoch: p.Home.Epoch}, err
+	return p.Home.Owner(), err
 }
 
 // volumes finds volumes and homes for a pComponent.

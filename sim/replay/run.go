@@ -310,7 +310,7 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 	v.place, v.placed = a.place, true
 	home := v.place.Home
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = v.place.PID, v.place.Epoch, home.RegionBytes
-	v.spec.Home = wire.Owner{Node: home.Node, Addr: home.Addr, Epoch: home.Epoch}
+	v.spec.Home = home.Owner()
 	for i, p := range v.place.Volumes {
 		name := v.volumeName(i)
 		v.volumes, v.names = append(v.volumes, p), append(v.names, name)

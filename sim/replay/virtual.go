@@ -272,7 +272,7 @@ func (p *vprocess) place() error {
 	}
 	v.place, v.placed, v.hosts = place, true, []wire.NodeID{place.Node}
 	v.spec.PID, v.spec.Epoch, v.spec.RegionBytes = place.PID, place.Epoch, place.Home.RegionBytes
-	v.spec.Home = wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}
+	v.spec.Home = place.Home.Owner()
 	p.spec = v.spec
 	if p.spec.Checkpoints.On {
 		p.beside = saves.Contents{}

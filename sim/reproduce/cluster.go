@@ -85,7 +85,7 @@ func open(y *vtime.Proc, c *vcluster.Cluster, name string, threads int, e excach
 	}
 	return c.Open(y, vcluster.ProcessOptions{
 		PID: place.PID, Epoch: place.Epoch, Name: name, Node: place.Node, Threads: threads, ExCache: e, Local: local,
-		Home: wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch},
+		Home: place.Home.Owner(),
 	})
 }
 

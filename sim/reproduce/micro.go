@@ -132,7 +132,7 @@ func blocks(o *Options, write, sequential bool) (float64, error) {
 			}
 			e := excache.DefaultOptions()
 			e.Lines = 64
-			p, err := c.Open(y, vcluster.ProcessOptions{PID: place.PID, Epoch: place.Epoch, Name: "figure 9", Node: place.Node, Threads: 1, ExCache: e, Home: wire.Owner{Node: place.Home.Node, Addr: place.Home.Addr, Epoch: place.Home.Epoch}})
+			p, err := c.Open(y, vcluster.ProcessOptions{PID: place.PID, Epoch: place.Epoch, Name: "figure 9", Node: place.Node, Threads: 1, ExCache: e, Home: place.Home.Owner()})
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,8 @@ const (
 )
 
 // atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it
-// has moved, the request goes to the new one, of which the process was told before the old one forgot it.
+// has moved, the request goes to the new one, of which the process was told before the old one forgot it, or because the old one is dead:
+// then that is waited for, as live.
 func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
 	deadline := p.c.clock.Now() + mapPatience
 	for {
@@ -30,6 +31,9 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, 
 		again := false
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound:
+			if op != wire.OpProcessOpen && op != wire.OpProcessExit {
+				p.awaitHome(y, at.Epoch)
+			}
 			again = known.Epoch > at.Epoch
 		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
 			again = p.core.Err() == nil // it has answered so, or nobody, for as often as a connection asks
@@ -37,6 +41,14 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, 
 		if !again || p.c.clock.Now() >= deadline {
 			return r, at.Node, err
 		}
+	}
+}
+
+// awaitHome waits until the home is one of a newer epoch, for as long as a process waits for anything.
+func (p *Process) awaitHome(y *vtime.Proc, old wire.Epoch) {
+	patience := time.Duration(p.c.o.Fault.PatienceMS) * time.Millisecond
+	for began := y.Now(); p.home.Epoch <= old && p.core.Err() == nil && y.Now()-began < patience; {
+		y.WaitFor(&p.rehomed, patience-(y.Now()-began))
 	}
 }
 
@@ -55,7 +67,7 @@ func (p *Process) openHome(y *vtime.Proc, n *compute, epoch wire.Epoch, known *w
 	deadline := p.c.clock.Now() + mapPatience
 	for {
 		at := *known
-		q := wire.ProcessOpenReq{PID: p.o.PID, Epoch: epoch, Addr: addr(n.o.ID), Home: at.Epoch}
+		q := wire.ProcessOpenReq{PID: p.o.PID, Epoch: epoch, Addr: addr(n.o.ID), Home: at.Epoch, Member: at.Member}
 		_, home, err := atHome(y, p, n.no, known, wire.OpProcessOpen, q, func(m *memory, q wire.ProcessOpenReq, done func(struct{}, error)) { m.open(q, done) })
 		if err == nil {
 			return nil
@@ -80,7 +92,7 @@ func (p *Process) findHome(y *vtime.Proc, from int32, known *wire.Owner, old wir
 		}
 		if err == nil {
 			if h := page.Items[0]; h.HomeEpoch > old && h.HomeEpoch > known.Epoch {
-				*known = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch}
+				*known = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch, Member: h.HomeMember()}
 				continue
 			}
 		}
@@ -128,6 +140,7 @@ func (n *compute) homeSwitch(q wire.HomeSwitchReq) error {
 		*known = q.Home
 		if p := n.procs[q.PID]; p != nil {
 			p.moved = true
+			p.rehomed.Broadcast()
 		}
 	}
 	return nil

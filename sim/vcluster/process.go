@@ -64,7 +64,7 @@ func (p *Process) Brk(y *vtime.Proc, end uint64) error {
 	}
 	if p.o.Local {
 		grown(nil)
-	} else if err := call(y, p, wire.OpBrk, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end}, (*memory).brk, func(r wire.MmapRep) { grown(r.Owners) }); err != nil {
+	} else if err := call(y, p, wire.OpBrk, wire.BrkReq{PID: p.o.PID, Epoch: p.o.Epoch, End: end, Heap: old}, (*memory).brk, func(r wire.MmapRep) { grown(r.Owners) }); err != nil {
 		return fmt.Errorf("brk to %#x by home %s: %w", end, p.home.Node, err)
 	}
 	p.heapEnd = end
