@@ -164,6 +164,14 @@ func (k *keeping) Revert(y *vtime.Proc, q *vcluster.Process) error {
 func (k *keeping) State() fault.State { return k.coming.state.Core }
 
 func (k *keeping) Opened(q *vcluster.Process) {
+	if k.ended { // it had failed before its pComponent was lost: nobody drives it any more, so its host ends it
+		k.coming = nil
+		k.g.c.Go("the end of what came back of process "+k.o.Name, func(y *vtime.Proc) {
+			q.Stop(wire.Errorf(wire.KindFailed, "it had failed before it was brought back"))
+			_ = q.Close(y) // what is out of reach is dropped when the books do not have it any more
+		})
+		return
+	}
 	k.next, k.coming.as = k.coming, q
 	k.coming = nil
 	if k.p != nil { // it may go on where nobody hears it, and is refused everywhere

@@ -43,6 +43,7 @@ type player struct {
 	began bool // it has its memory
 	err   error
 	over  bool
+	ended bool // it goes on no more, and gives back what it has
 }
 
 // lane is one thread.
@@ -138,6 +139,7 @@ func (p *player) live(y *vtime.Proc) (err error) {
 			p.dismiss()
 		}
 	}
+	p.ended = true
 	if p.p != nil {
 		if cerr := p.p.Close(y); err == nil && cerr != nil {
 			err = fmt.Errorf("close: %w", cerr)

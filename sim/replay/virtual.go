@@ -64,6 +64,7 @@ type vprocess struct {
 	seconds float64
 	err     error
 	result  bool
+	over    bool // nobody drives it any more
 	retired bool // it has ended, and its memory is yet to be freed
 
 	store  *vcluster.Volume // of checkpoints
@@ -313,6 +314,7 @@ func (p *vprocess) notice() error {
 // run replays the trace and gives back what the vNode took.
 func (p *vprocess) run() {
 	p.err = p.replay()
+	p.over = true
 	if p.retired {
 		if err := p.p.Exit(p.y); err != nil {
 			p.warnings = append(p.warnings, err.Error())

@@ -114,7 +114,7 @@ func (p *vprocess) Revert(y *vtime.Proc, q *vcluster.Process) error {
 func (p *vprocess) State() fault.State { return p.coming.state.Proc.Core }
 
 func (p *vprocess) Opened(q *vcluster.Process) {
-	if p.retired { // it had ended before it was lost: nobody drives it
+	if p.retired || p.over { // it had ended before it was lost: nobody drives it
 		q.Abandon()
 		return
 	}
