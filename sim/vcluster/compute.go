@@ -89,7 +89,6 @@ type Process struct {
 	heapEnd  uint64
 	out      []fault.Effect
 	idle     vtime.Signal // a flush was acknowledged, or the process failed
-	rehomed  vtime.Signal // its home is another one, or the process failed
 	ticking  bool
 	volumes  map[wire.VolumeID]*Volume
 	lat      Latencies
@@ -197,7 +196,6 @@ func (n *compute) newProcess(o ProcessOptions) (*Process, error) {
 	}
 	p := &Process{c: c, n: n, o: o, core: core, frames: make([]Stamp, cache.Frames()), home: o.Home, opened: c.clock.Now(), volumes: map[wire.VolumeID]*Volume{}, traps: processor.NewFaults(c.o.Hardware.Processor)}
 	p.idle.Name = "an acknowledgement of a flush"
-	p.rehomed.Name = "news of a home"
 	for i := range o.Threads {
 		t := &Thread{p: p, core: core, costs: c.costs, n: n, alone: o.Threads == 1, id: i}
 		t.wake.Name = fmt.Sprintf("a page of process %s, thread %d", o.Name, i)
@@ -215,7 +213,6 @@ func (p *Process) forget() {
 		p.halt.stopped.Wake()
 	}
 	p.idle.Broadcast()
-	p.rehomed.Broadcast()
 	if p.n.procs[p.o.PID] == p { // else it goes on here already
 		delete(p.n.procs, p.o.PID)
 	}
@@ -427,7 +424,6 @@ func (p *Process) perform(out []fault.Effect) {
 			}
 			if e.Kind == fault.Fail {
 				p.idle.Broadcast()
-				p.rehomed.Broadcast()
 			}
 		}
 	}

@@ -584,7 +584,6 @@ func (a *arrival) open(y *vtime.Proc) {
 	p.n, p.o.Node, p.o.Epoch = n, n.o.ID, a.epoch
 	if a.home.Epoch > p.home.Epoch {
 		p.home = a.home
-		p.rehomed.Broadcast()
 	}
 	for _, t := range p.threads {
 		t.core, t.n = a.core, n

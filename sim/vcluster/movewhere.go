@@ -20,8 +20,7 @@ const (
 )
 
 // atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it
-// has moved, the request goes to the new one, of which the process was told before the old one forgot it, or because the old one is dead:
-// then that is waited for, as live.
+// has moved, the request goes to the new one, of which the process was told before the old one forgot it.
 func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
 	deadline := p.c.clock.Now() + mapPatience
 	for {
@@ -31,9 +30,6 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, 
 		again := false
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound:
-			if op != wire.OpProcessOpen && op != wire.OpProcessExit {
-				p.awaitHome(y, at.Epoch)
-			}
 			again = known.Epoch > at.Epoch
 		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
 			again = p.core.Err() == nil // it has answered so, or nobody, for as often as a connection asks
@@ -41,14 +37,6 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, 
 		if !again || p.c.clock.Now() >= deadline {
 			return r, at.Node, err
 		}
-	}
-}
-
-// awaitHome waits until the home is one of a newer epoch, for as long as a process waits for anything.
-func (p *Process) awaitHome(y *vtime.Proc, old wire.Epoch) {
-	patience := time.Duration(p.c.o.Fault.PatienceMS) * time.Millisecond
-	for began := y.Now(); p.home.Epoch <= old && p.core.Err() == nil && y.Now()-began < patience; {
-		y.WaitFor(&p.rehomed, patience-(y.Now()-began))
 	}
 }
 
@@ -140,7 +128,6 @@ func (n *compute) homeSwitch(q wire.HomeSwitchReq) error {
 		*known = q.Home
 		if p := n.procs[q.PID]; p != nil {
 			p.moved = true
-			p.rehomed.Broadcast()
 		}
 	}
 	return nil
