@@ -105,9 +105,20 @@ func (h *Home) again(c outCall, res Result) bool {
 	case wire.KindFailed:
 		// Lost to an owner that was taken for dead and is back. If others have copies, who becomes the owner tells this home so; GMM is not asked, for
 		// the new owner may not have heard of it, and would begin the vRegion anew.
-		return c.kind == MapAt && c.p.backup.Backup.Node != ""
+		return (c.kind == MapAt || c.kind == UnmapAt) && c.p.copied()
 	}
 	return false
+}
+
+// copied reports whether the vRegions of a process may have copies: its home had a backup once.
+func (p *process) copied() bool { return p.backup.Config != 0 }
+
+// given is the membership of an owner under which it must still have a vRegion, so that what is unmapped there is unmapped where its copies are; 0 if there are none.
+func (p *process) given(o wire.Owner) wire.Epoch {
+	if !p.copied() {
+		return 0
+	}
+	return o.Member
 }
 
 // tryAgain sends a request to whoever owns the vRegion now. If nobody told who that is, GMM is asked: a vRegion of which its owner
@@ -129,6 +140,7 @@ func (h *Home) toOwner(e Effect, c outCall, out []Effect) []Effect {
 	e.Owner = c.p.regions[c.region].owner
 	e.Map.RegionEpoch, e.Map.Member = e.Owner.Epoch, e.Owner.Member
 	e.Map.Config = c.p.regions[c.region].config
+	e.Unmap.Member = c.p.given(e.Owner)
 	return h.emit(e, c.op, c.p, out)
 }
 

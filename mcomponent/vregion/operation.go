@@ -240,7 +240,7 @@ func (h *Home) claim(p *process, op *operation, out []Effect) []Effect {
 func (h *Home) unmapAt(p *process, op *operation, o wire.Owner, lo, hi uint64, out []Effect) []Effect {
 	op.pending++
 	return h.emit(Effect{Kind: UnmapAt, PID: p.pid, Region: o.Region, Owner: o,
-		Unmap: wire.RegionUnmapReq{PID: p.pid, Region: o.Region, Start: lo, Length: hi - lo}}, op, p, out)
+		Unmap: wire.RegionUnmapReq{PID: p.pid, Region: o.Region, Start: lo, Length: hi - lo, Member: p.given(o)}}, op, p, out)
 }
 
 // mapped runs a change of p's tree and keeps the count of mapped bytes.

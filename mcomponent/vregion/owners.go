@@ -181,12 +181,16 @@ func (o *Owners) take(r owned) uint32 {
 }
 
 // Unmap removes a part of a vRegion, whose pages the caller then frees under slot. ok is false if the vRegion is not
-// known here; then nothing is mapped and nothing is to be freed. epoch is the one under which the home knows this owner.
+// known here; then nothing is mapped and nothing is to be freed, unless this mComponent lost it, and its holders still have its pages. epoch is the one under which
+// the home knows this owner.
 func (o *Owners) Unmap(req wire.RegionUnmapReq, epoch wire.Epoch) (slot uint32, ok bool, err error) {
 	if err := o.checkRange(req.Region, req.Start, req.Length); err != nil {
 		return 0, false, err
 	}
 	if slot, ok = o.index.Get(uint64(req.PID), uint64(req.Region)); !ok {
+		if err := o.member.granted(fmt.Sprintf("vRegion %d", req.Region), req.PID, o.self, req.Member); err != nil {
+			return 0, false, err
+		}
 		return 0, false, o.gone(req.PID, req.Region, epoch)
 	}
 	r := &o.slots[slot]

@@ -239,6 +239,7 @@ type RegionUnmapReq struct {
 	Region RegionNo
 	Start  uint64
 	Length uint64
+	Member Epoch // of the owner's membership, under which it was given a vRegion that may have copies; 0: none, or not known
 }
 
 // VolumeRef names a volume.

@@ -74,7 +74,7 @@ var samples = []sample{
 	{op: OpProcessOpen, req: ProcessOpenReq{PID: 7, Epoch: 2, Addr: "unix:/run/p1", Home: 3, Member: 4}},
 	{op: OpProcessExit, req: ProcessExitReq{PID: 7, Epoch: 2, Owner: true}},
 	{op: OpRegionMap, req: RegionMapReq{PID: 7, Region: 3, RegionEpoch: 5, Start: 0x7000_0000, Length: 8192, Anon: true, Writable: true, Member: 2}},
-	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192}},
+	{op: OpRegionUnmap, req: RegionUnmapReq{PID: 7, Region: 3, Start: 0x7000_0000, Length: 8192, Member: 2}},
 	{op: OpRegionCopyOpen, req: RegionCopyOpenReq{Move: MoveID{GMM, 9}, Round: 1, PID: 7, Region: 3, Epoch: 6, Pages: 2, From: "m1", FromAddr: "unix:/run/m1"}},
 	{op: OpRegionCopy, req: regionCopy, reqPay: PageSize},
 	{op: OpRegionCopyEnd, req: RegionCopyEndReq{Move: MoveID{GMM, 9}, Round: 3, Parts: 1, Mapped: []MappedPart{{Start: 0x7000_0000, End: 0x7000_2000, Anon: true}}, Pages: 2, Kept: CutState{true, Cut{3, 2, 99}, 5}, Keeps: 1}},
