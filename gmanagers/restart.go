@@ -102,18 +102,18 @@ func (d *driver) restartOnce(e restart.Effect) (o restart.Outcome) {
 	case restart.Order:
 		var q wire.RestartReq
 		var addr string
-		if q, addr, o.Err = d.restartRequest(ctx, p); o.Err == nil {
+		if q, addr, o.Missing, o.Err = d.restartRequest(ctx, p); o.Err == nil {
 			o.Rep, o.Err = d.orderRestart(ctx, addr, q)
 		}
 	}
 	return o
 }
 
-// restartRequest says what the pComponent of a process is told, and where that is.
-func (d *driver) restartRequest(ctx context.Context, p gpm.Process) (q wire.RestartReq, addr string, err error) {
+// restartRequest says what the pComponent of a process is told, and where that is; missing that the books were read, and lack something.
+func (d *driver) restartRequest(ctx context.Context, p gpm.Process) (q wire.RestartReq, addr string, missing bool, err error) {
 	homes, err := d.client.Regions(ctx, p.PID)
 	if err != nil {
-		return q, "", err
+		return q, "", false, err
 	}
 	addrs := map[wire.NodeID]string{} // of those that are not dead
 	for _, g := range groups {
@@ -125,7 +125,7 @@ func (d *driver) restartRequest(ctx context.Context, p gpm.Process) (q wire.Rest
 			}
 		})
 		if err != nil {
-			return q, "", err
+			return q, "", false, err
 		}
 	}
 	var volumes []gsm.Volume
@@ -135,10 +135,10 @@ func (d *driver) restartRequest(ctx context.Context, p gpm.Process) (q wire.Rest
 		}
 	})
 	if err != nil {
-		return q, "", err
+		return q, "", false, err
 	}
 	q, err = restart.Request(p, homes, volumes, func(id wire.NodeID) string { return addrs[id] })
-	return q, addrs[p.Node], err
+	return q, addrs[p.Node], err != nil, err
 }
 
 // orderRestart makes one call over a connection of its own: processes are restarted seldom.

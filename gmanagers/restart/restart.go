@@ -30,6 +30,9 @@ const (
 	PollInterval = 20 * time.Millisecond
 	// RetryInterval is the pause before what failed is tried again.
 	RetryInterval = 250 * time.Millisecond
+	// MaxMissing bounds how often the books are looked at in vain for what a restart needs, 30 s in all: a home that moves or is recovered is there before. Then the
+	// process is given up by name.
+	MaxMissing = 120
 )
 
 // Kind says what is to be done.
@@ -59,12 +62,14 @@ type Effect struct {
 	Process gpm.Process
 	Failed  bool // of Report
 	Text    string
+	Missing int // of Order, how often the books lacked something
 }
 
 // Outcome is what came of it.
 type Outcome struct {
-	Err error
-	Rep wire.RestartRep
+	Err     error
+	Rep     wire.RestartRep
+	Missing bool // Err is of Request: nothing was sent, as the books lack something
 }
 
 // Stranded is a process that does not run, by the books.
@@ -115,6 +120,11 @@ func (d *Driver) Done(pid wire.PID, call uint64, o Outcome) []Effect {
 	switch {
 	case !ok || e.Call != call:
 		return nil // late: something else is done for it, or nothing
+	case e.Kind == Order && o.Err != nil && o.Missing:
+		if e.After, e.Missing = 0, e.Missing+1; e.Missing >= MaxMissing {
+			e.Kind, e.Failed, e.Text = Report, true, o.Err.Error()
+		}
+		return []Effect{d.begin(e)}
 	case e.Kind == Order && o.Err == nil && o.Rep.State == wire.RestartUnder:
 		e.After = PollInterval
 		return []Effect{d.begin(e)}
@@ -133,7 +143,8 @@ func (d *Driver) Done(pid wire.PID, call uint64, o Outcome) []Effect {
 	return nil
 }
 
-// Request is what the pComponent is told. The error says what is missing in the books; it may be there a little later.
+// Request is what the pComponent is told. The error says what is missing in the books; it may be there a little later. If it is not, the process is lost
+// by that name.
 func Request(p gpm.Process, homes []gmm.Process, volumes []gsm.Volume, addr func(wire.NodeID) string) (q wire.RestartReq, err error) {
 	q = wire.RestartReq{PID: p.PID, Epoch: p.Epoch}
 	if len(homes) != 1 {
@@ -142,7 +153,7 @@ func Request(p gpm.Process, homes []gmm.Process, volumes []gsm.Volume, addr func
 	h := homes[0]
 	q.Home = wire.Owner{Node: h.Home, Addr: addr(h.Home), Epoch: h.HomeEpoch, Member: h.HomeMember()}
 	if q.Home.Addr == "" {
-		return q, wire.Errorf(wire.KindUnavailable, "the home of process %d, %s, is not alive", p.PID, h.Home)
+		return q, wire.Errorf(wire.KindUnavailable, "the home of process %d, %s, is lost: it is not alive, and nobody has taken it over", p.PID, h.Home)
 	}
 	for _, w := range p.Volumes {
 		found := false

@@ -44,6 +44,47 @@ func TestAnUnknownState(t *testing.T) {
 	}
 }
 
+// TestWhatTheBooksLackForGood: a process whose home died for good is given up by that name, within a bound; one that somebody takes over in time is not.
+func TestWhatTheBooksLackForGood(t *testing.T) {
+	gone := Outcome{Err: wire.Errorf(wire.KindUnavailable, "the home of process 1, m1, is lost"), Missing: true}
+	for _, c := range []struct {
+		name   string
+		tries  int // until the home is there
+		o      Outcome
+		failed bool
+	}{
+		{"for good", MaxMissing + 1, gone, true},
+		{"until it was taken over", MaxMissing - 1, gone, false},
+	} {
+		d := New()
+		out := d.Look([]Stranded{{Process: gpm.Process{PID: 1, Epoch: 4, Node: "p1", Restart: true, Restarting: true}, Current: true}})
+		for n := 0; len(out) == 1 && out[0].Kind == Order; n++ {
+			if n > MaxMissing {
+				t.Fatalf("%s: it asks without end", c.name)
+			}
+			o := c.o
+			if n >= c.tries {
+				o = Outcome{Rep: wire.RestartRep{State: wire.RestartRunning}}
+			}
+			out = d.Done(1, out[0].Call, o)
+			if err := d.CheckInvariants(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(out) != 1 || out[0].Kind != Report || out[0].Failed != c.failed || c.failed && !strings.Contains(out[0].Text, "m1, is lost") {
+			t.Errorf("%s: %+v", c.name, out)
+		}
+		if more := d.Done(1, out[0].Call, Outcome{}); len(more) != 0 || len(d.under) != 0 {
+			t.Errorf("%s: then %+v", c.name, more)
+		}
+	}
+	d := New() // a pComponent that cannot be reached is for membership to judge
+	out := d.Look([]Stranded{{Process: gpm.Process{PID: 1, Epoch: 4, Node: "p1", Restart: true, Restarting: true}, Current: true}})
+	if more := d.Done(1, out[0].Call, Outcome{Err: wire.Errorf(wire.KindTimeout, "no answer")}); len(more) != 0 {
+		t.Errorf("unreachable: %+v", more)
+	}
+}
+
 // TestRequest: what a pComponent is told is whole, or the error says what is missing.
 func TestRequest(t *testing.T) {
 	p := gpm.Process{PID: 7, Epoch: 4, Node: "p2", Volumes: []admission.Volume{{Volume: 3}, {Volume: 5}}}
@@ -81,6 +122,6 @@ func TestRequest(t *testing.T) {
 // TestSnapshotIsWhole: the random worlds do not come to each state.
 func TestSnapshotIsWhole(t *testing.T) {
 	d := New()
-	d.begin(Effect{Kind: Report, After: PollInterval, Process: gpm.Process{PID: 3, Epoch: 4, Node: "p1", Restart: true, Restarting: true}, Failed: true, Text: "x"})
+	d.begin(Effect{Kind: Report, After: PollInterval, Process: gpm.Process{PID: 3, Epoch: 4, Node: "p1", Restart: true, Restarting: true}, Failed: true, Text: "x", Missing: 3})
 	tapedtest.Whole(t, d, New())
 }

@@ -29,6 +29,8 @@ type (
 		Call uint64
 		Rep  wire.RestartRep
 		Err  *taped.Error
+
+		Missing bool
 	}
 )
 
@@ -62,7 +64,7 @@ func (d *Driver) Apply(kind uint8, args []byte) (a taped.Answer, what string, er
 		if in.Err != nil {
 			what += fmt.Sprintf(" error=%q", in.Err.Text)
 		}
-		return answer(d.Done(in.PID, in.Call, Outcome{in.Err.Err(), in.Rep})), what, nil
+		return answer(d.Done(in.PID, in.Call, Outcome{in.Err.Err(), in.Rep, in.Missing})), what, nil
 	}
 	return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 }
@@ -122,7 +124,7 @@ func (t *Taped) Look(stranded []Stranded) []Effect {
 func (t *Taped) Done(pid wire.PID, call uint64, o Outcome) []Effect {
 	out := t.Driver.Done(pid, call, o)
 	if t.On() {
-		t.Put(inDone, answer(out), &done{pid, call, o.Rep, taped.ErrorOf(o.Err)})
+		t.Put(inDone, answer(out), &done{pid, call, o.Rep, taped.ErrorOf(o.Err), o.Missing})
 	}
 	return out
 }

@@ -285,7 +285,7 @@ func (g *managers) restartOnce(y *vtime.Proc, e restart.Effect) (o restart.Outco
 			return addr(id)
 		})
 		if err != nil {
-			o.Err = err
+			o.Err, o.Missing = err, true
 			return o
 		}
 		to := g.c.node(p.Node)
