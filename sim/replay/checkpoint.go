@@ -41,6 +41,7 @@ type keeping struct {
 	export func() ([]byte, error)
 	tell   func(wire.Cut) error
 	epoch  func() wire.Epoch
+	under  wire.Epoch  // as core knows it
 	moved  func() bool // something that the last checkpoint needs did not stay where it was
 	failed func(error) *wire.Error
 	made   func(checkpoint.Head) // told of each checkpoint; may be nil
@@ -69,7 +70,10 @@ func (j *player) keepUp(a accesses, b *trace.Batch) error {
 	}
 	if k.moved() {
 		k.core.Hurry()
-		k.core.Moved(k.epoch())
+	}
+	if e := k.epoch(); e != k.under { // the process itself has moved: what it flushes since is of that epoch, and must be covered
+		k.core.Moved(e)
+		k.under = e
 	}
 	if !k.core.Due(j.issued) {
 		return nil

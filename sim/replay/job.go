@@ -288,7 +288,7 @@ func (j *job) keepBy(p *pcomponent.Process, store *pcomponent.Volume, head check
 	born := time.Now()
 	j.keep = &keeping{
 		core: t, layout: j.spec.Checkpoints.Layout(), store: store,
-		now: func() time.Duration { return time.Since(born) + 1 }, epoch: p.Epoch, moved: p.Moved, undo: p.Undrain, failed: asError,
+		now: func() time.Duration { return time.Since(born) + 1 }, epoch: p.Epoch, under: j.spec.Epoch, moved: p.Moved, undo: p.Undrain, failed: asError,
 		pause: func(d time.Duration) {
 			t := time.NewTimer(d)
 			defer t.Stop()

@@ -48,7 +48,7 @@ func (p *vprocess) keepBy(v *vcluster.Volume, core *checkpoint.Keeper) {
 	p.keep = &keeping{
 		core: &checkpoint.TapedKeeper{Keeper: core}, layout: p.spec.Checkpoints.Layout(), store: saves.Whole{Volume: v, Proc: func() *vtime.Proc { return p.y }, Beside: &p.beside},
 		now: func() time.Duration { return p.y.Now() + 1 }, pause: func(d time.Duration) { p.y.Sleep(d) },
-		epoch: func() wire.Epoch { return p.p.Epoch() }, moved: func() bool { return p.p.Moved() }, undo: func() { p.p.Undrain() }, failed: asError,
+		epoch: func() wire.Epoch { return p.p.Epoch() }, under: p.spec.Epoch, moved: func() bool { return p.p.Moved() }, undo: func() { p.p.Undrain() }, failed: asError,
 		drain:  func() (uint64, error) { err := p.p.Drain(p.y); return p.p.LastFlush(), err },
 		export: p.exportState,
 		making: p.c.Saving,
