@@ -94,10 +94,10 @@ func (p *Process) needs(home bool) int {
 func (p *Process) shares(home bool) bool { return !home && p.Memory.Kind == wire.MemoryErasure }
 
 // has reports whether a holder of a part, whose copies are c, has everything that was ever answered. A home answers no change of its memory map
-// before it has a vRegion, with which it hears of its first backup, and none from then on that this backup does not have. So as long as there is no
-// vRegion any backup has everything, and the first one at any time; of a later one it is known only when it is not being filled any more.
+// before it has a vRegion, with which it hears of its first backup, and none from then on that this backup does not have. So the first one has everything at any
+// time; of a later one it is known only when it is not being filled any more.
 func (p *Process) has(home bool, c *Copies, h Holder) bool {
-	return !h.Filling || home && (c.Config == 1 || len(p.Regions) == 0)
+	return !h.Filling || home && c.Config == 1
 }
 
 // sources of a full copy are one: whoever serves it then.

@@ -20,7 +20,7 @@ func TestTheFirstBackupOfAHomeSuffices(t *testing.T) {
 	}{
 		{"nothing was mapped", false, false, false},
 		{"something was mapped", true, false, false},
-		{"nothing was mapped and the backup is another one", false, true, false},
+		{"nothing was mapped and the backup is another one", false, true, true},
 		{"something was mapped and the backup is another one", true, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
