@@ -390,6 +390,10 @@ func (s *State) learn(p *Process, t seat, ch *redundancy.Change, cmd Command) {
 			}
 		}
 		next.Served = true
+		if t.Home && !c.Served { // moves under way told the one before
+			home, _ := s.members.Get(p.Home)
+			s.moves.Redirect(p.PID, home.ID, home.Addr, p.HomeEpoch)
+		}
 		if ch.Verb == redundancy.Recovered {
 			next.Recovering, next.Served, next.OldEpoch, next.Sources = false, false, 0, nil
 			if ch.Lost > 0 {

@@ -123,7 +123,7 @@ var samples = []sample{
 	{op: OpProcessRestart, req: RestartReq{PID: 7, Epoch: 5, Home: owner, Volumes: []RestartVolume{{Volume: 6, Epoch: 1, SizeBytes: 1 << 20, Storage: "s1", StorageAddr: "unix:/run/s1", Cache: "m1", CacheAddr: "unix:/run/m1"}}},
 		rep: RestartRep{State: RestartRunning, Cut: Cut{3, 2, 99}, Done: 1000}},
 	{op: OpMoveAdopt, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2"}, rep: MoveStatusRep{Move: MoveID{GMM, 9}, State: MoveDone, Epoch: 8}},
-	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4}},
+	{op: OpMoveStart, req: MoveReq{Move: MoveID{GMM, 9}, Kind: MoveRegion, PID: 7, Region: 3, OldEpoch: 5, Epoch: 6, UndoEpoch: 7, To: "m2", ToAddr: "unix:/run/m2", Via: "m3", ViaAddr: "unix:/run/m3", TimeoutMS: 60000, FromMember: 2, ToMember: 4, ViaEpoch: 3}},
 	{op: OpStorageAttach, req: StorageAttachReq{Volume: 6, Epoch: 3, Config: 2, Instance: 99, SizeBytes: 1 << 30}, rep: StorageAttachRep{OpenEpoch: 2, Open: 17, SyncedEpoch: 2, Synced: 16, Rebooted: true}},
 	{op: OpReplicaBlockRead, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7}.Append(nil), rep: BlockCopy{Version: BlockVersion{2, 9}, Sum: 0x01020304, State: CopyGood}.Append(nil), repPay: PageSize},
 	{op: OpReplicaBlockWrite, req: ReplicaBlock{Volume: 6, Epoch: 3, Block: 7, Version: BlockVersion{3, 10}, Flags: ReplicaRepair}.Append(nil), reqPay: PageSize},

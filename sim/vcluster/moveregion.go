@@ -71,6 +71,14 @@ func (m *memory) giveRegion(req wire.MoveReq) (given.Move, error) {
 	return v, nil
 }
 
+// Renew has the move tell another home from now on, if the order names a newer one.
+func (v *regionMove) Renew(req wire.MoveReq) error {
+	if req.ViaEpoch > v.req.ViaEpoch {
+		v.req.Via, v.req.ViaAddr, v.req.ViaEpoch = req.Via, req.ViaAddr, req.ViaEpoch
+	}
+	return nil
+}
+
 // exited says that the process has ended: the pages are being freed.
 func (v *regionMove) exited() {
 	v.freed = true
