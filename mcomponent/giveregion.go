@@ -173,7 +173,7 @@ func (m *regionMove) message(e migrate.Effect) error {
 		pages := c.store.GroupPages(m.slot) + len(c.store.Keeps(m.slot))
 		c.mu.Unlock()
 		return send(m.to, wire.OpRegionCopyOpen, r.Epoch, wire.Marshal(wire.RegionCopyOpenReq{
-			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr)}), sendTimeout)
+			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr), Member: r.ToMember}), sendTimeout)
 	case migrate.Close:
 		return m.close(e)
 	case migrate.Serve:

@@ -44,3 +44,21 @@ func TestWhatWasBegunAnewElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatWasGrantedToAnotherMembership is lost if that is over, and waits if it is to come.
+func TestWhatWasGrantedToAnotherMembership(t *testing.T) {
+	h := NewHome(DefaultOptions())
+	granted := func(want ...wire.Kind) {
+		t.Helper()
+		for member, kind := range want {
+			if err := h.Granted(1, "m1", wire.Epoch(member)); wire.KindOf(err) != kind {
+				t.Errorf("for membership %d: %v, want kind %v", member, err, kind)
+			}
+		}
+	}
+	granted(wire.KindNone, wire.KindBusy) // it does not know yet which it has
+	h.Registered(3)
+	granted(wire.KindNone, wire.KindFailed, wire.KindFailed, wire.KindNone, wire.KindBusy)
+	h.Fence("fenced")
+	granted(wire.KindNone, wire.KindFailed, wire.KindFailed, wire.KindFailed, wire.KindBusy)
+}
