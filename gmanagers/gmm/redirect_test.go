@@ -11,8 +11,8 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// TestAMoveTellsTheHomeOfNow: when another becomes the home of a process while a vRegion of it moves, the move names that one as soon as it serves.
-func TestAMoveTellsTheHomeOfNow(t *testing.T) {
+// fourMembers gives a state with four mComponents and what applies a request to it that must succeed.
+func fourMembers(t *testing.T) (*State, func(Request) Result) {
 	s, seq := New(), uint64(0)
 	apply := func(q Request) Result {
 		t.Helper()
@@ -31,6 +31,12 @@ func TestAMoveTellsTheHomeOfNow(t *testing.T) {
 		id := fmt.Sprint("m", i+1)
 		apply(Request{Op: OpRegister, Member: wire.Member{ID: wire.NodeID(id), Role: wire.RoleMemory, Addr: "inproc:" + id, Capacity: wire.Capacity{MemoryBytes: 1 << 20, RegionBytes: 1 << 16}}})
 	}
+	return s, apply
+}
+
+// TestAMoveTellsTheHomeOfNow: when another becomes the home of a process while a vRegion of it moves, the move names that one as soon as it serves.
+func TestAMoveTellsTheHomeOfNow(t *testing.T) {
+	s, apply := fourMembers(t)
 	apply(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 5, Memory: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}, {Verb: admission.Commit, PID: 5}}})
 	for r := range 3 {
 		apply(Request{Op: OpActivate, PID: 5, Region: wire.RegionNo(7 + r)})
@@ -70,5 +76,27 @@ func TestAMoveTellsTheHomeOfNow(t *testing.T) {
 	apply(Request{Op: OpCopies, Copies: []redundancy.Change{{Verb: redundancy.Served, Part: redundancy.Part{PID: 5, Home: true}, Epoch: now.HomeEpoch}}})
 	if id, addr, epoch := via(); id != now.Home || addr != "inproc:"+string(now.Home) || epoch != now.HomeEpoch || s.Moves().Changes() == changes {
 		t.Errorf("the move tells %s at %s under %d, the home is %s under %d; changes %d and %d", id, addr, epoch, now.Home, now.HomeEpoch, changes, s.Moves().Changes())
+	}
+}
+
+// TestAHomeIsLostAtOnce, before it has said that its backup has everything: that backup becomes the home, as long as it is the first.
+func TestAHomeIsLostAtOnce(t *testing.T) {
+	s, apply := fourMembers(t)
+	apply(Request{Op: OpSteps, Steps: []admission.Step{{Verb: admission.Prepare, PID: 5, Memory: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}, {Verb: admission.Commit, PID: 5}}})
+	kill := func(id wire.NodeID, epoch wire.Epoch) {
+		apply(Request{Op: OpDead, Member: wire.Member{ID: id, Epoch: epoch}, Text: "silent", SilentMS: 3000})
+	}
+	was := s.Processes(5)[0]
+	first := was.Copies.Holders[0]
+	if kill(was.Home, was.NodeEpoch); !first.Filling {
+		t.Fatalf("%+v is in sync before anybody said so", first)
+	}
+	now := s.Processes(5)[0]
+	if now.Home != first.Node || now.HomeEpoch <= was.HomeEpoch || now.Copies == nil || !now.Copies.Recovering {
+		t.Fatalf("%+v, want the home at %s, recovering", now, first.Node)
+	}
+	kill(now.Home, now.NodeEpoch) // the next backup is not the first: what the home before answered it may not have
+	if now = s.Processes(5)[0]; now.Copies != nil || s.Current(now.Home, now.NodeEpoch) {
+		t.Errorf("%+v, want it lost", now)
 	}
 }
