@@ -388,6 +388,7 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 			done(wire.RegionRecoverRep{}, wire.Errorf(wire.KindBusy, "%s recovers vRegion %d of process %d for an older order: retry", m.o.ID, k.region, k.pid))
 			return
 		}
+		held := false
 		if q.Config.Policy.Kind == wire.MemoryErasure { // who serves it holds no share of it
 			slot, held, err := r.holder.Drop(wire.ReplicaRef{PID: k.pid, Region: k.region, Epoch: q.Config.Epoch, Config: q.Config.Config})
 			if err != nil {
@@ -397,14 +398,23 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 			if held {
 				m.leave(slot, "", 0)
 			}
-		} else if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
-			done(wire.RegionRecoverRep{}, err)
-			return
+		} else {
+			var err error
+			if _, held, err = r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+				done(wire.RegionRecoverRep{}, err)
+				return
+			}
 		}
 		slot, err := m.owners.Recover(k.pid, k.region, q.Config.Epoch, "")
 		if err != nil {
 			done(wire.RegionRecoverRep{}, err)
 			return
+		}
+		if open, ok := recovery.NeverOpened(q, held); ok {
+			r.holder.Add(open, slot)
+			if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+				panic("vcluster: what was just made is not the newest: " + err.Error())
+			}
 		}
 		_, first, pages := m.owners.Bounds(slot)
 		v = recovery.New(recovery.DefaultOptions(), q, slot, first, pages, addr(m.o.ID))
