@@ -79,8 +79,8 @@ func (k *keeping) up(y *vtime.Proc, left int) error {
 	}
 	if k.p.Moved() {
 		k.core.Hurry()
-		k.core.Moved(k.p.Epoch())
 	}
+	k.core.Moved(k.p.Epoch()) // it may have moved itself
 	return saves.Make(k.core, saves.Steps{
 		Now: func() time.Duration { return y.Now() + 1 }, Pause: func(d time.Duration) { y.Sleep(d) }, Failed: saves.AsError, Making: k.g.c.Saving,
 		Drain: func() (uint64, error) { err := k.p.Drain(y); return k.p.LastFlush(), err },

@@ -69,8 +69,8 @@ func (j *player) keepUp(a accesses, b *trace.Batch) error {
 	}
 	if k.moved() {
 		k.core.Hurry()
-		k.core.Moved(k.epoch())
 	}
+	k.core.Moved(k.epoch()) // it may have moved itself
 	if !k.core.Due(j.issued) {
 		return nil
 	}
