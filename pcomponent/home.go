@@ -102,6 +102,9 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		}
 		p, err := c.process(m.PID)
 		if err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.homes.Heard(m.PID, m.Home) // it may be about to begin
 			return err
 		}
 		peer := c.peer(m.Home.Addr)
@@ -128,6 +131,13 @@ func (p *Process) abandon(now wire.Owner) {
 			t.at.Abandon(&t.miss, gone)
 		}
 	}
+}
+
+// homeOf gives the home of a process that begins here: it may have another one since the managers said so.
+func (c *Component) homeOf(o ProcessOptions) wire.Owner {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.homes.Newest(o.PID, o.Home)
 }
 
 // process gives a process that runs here.

@@ -38,6 +38,9 @@ func (s *State) file(cmd Command) Result {
 	case q.Holder == "" || len(q.Holder) > membership.MaxIDBytes:
 		return failed(wire.Errorf(wire.KindBadRequest, "backup file of %.64q, want an id of 1 to %d bytes", q.Holder, membership.MaxIDBytes))
 	case q.Drop != 0:
+		if err := s.inOrder(q); err != nil {
+			return failed(err)
+		}
 		i, ok := s.findFile(q.Drop)
 		if ok && s.files[i].Holder == q.Holder && s.files[i].Member == q.Member {
 			s.dropFile(i)
@@ -48,6 +51,9 @@ func (s *State) file(cmd Command) Result {
 	}
 	if i, ok := s.findGate(q.Holder); ok && s.gates[i].Until != UntilOpened && q.Member <= s.gates[i].Until {
 		return failed(wire.Errorf(wire.KindStale, "backup file of %s: epoch %d of its membership is over", q.Holder, q.Member))
+	}
+	if err := s.inOrder(q); err != nil {
+		return failed(err)
 	}
 	n := 0
 	for i := len(s.files) - 1; i >= 0; i-- { // the newest first
@@ -69,6 +75,33 @@ func (s *State) file(cmd Command) Result {
 		return failed(wire.Errorf(wire.KindNoRoom, "backup file of %s: it has %d that cannot be used or are left, at most %d", q.Holder, n, MaxFiles))
 	}
 	return s.newFile(q, cmd.Stamp)
+}
+
+// Asked is the newest thing that an mComponent is known to have asked about its files.
+type Asked struct {
+	Holder wire.NodeID
+	Member wire.Epoch
+	No     uint64 // of wire.FileReq
+}
+
+// inOrder refuses what comes late: its holder has given up waiting for it, and may have given back since what it would get.
+func (s *State) inOrder(q wire.FileReq) error {
+	if q.No == 0 {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(s.asked, q.Holder, func(a Asked, id wire.NodeID) int { return cmp.Compare(a.Holder, id) })
+	now := Asked{q.Holder, q.Member, q.No}
+	switch {
+	case ok && (q.Member < s.asked[i].Member || q.Member == s.asked[i].Member && q.No < s.asked[i].No):
+		return wire.Errorf(wire.KindStale, "backup file of %s: request %d under epoch %d of its membership, the newest is %d under %d", q.Holder, q.No, q.Member, s.asked[i].No, s.asked[i].Member)
+	case ok:
+		s.asked[i] = now
+	case len(s.asked) >= MaxGates:
+		return wire.Errorf(wire.KindNoRoom, "backup file of %s: %d others have asked, at most as many", q.Holder, len(s.asked))
+	default:
+		s.asked = slices.Insert(s.asked, i, now)
+	}
+	return nil
 }
 
 // newFile places a file: whole, or as much of it as an sComponent gives to one.
@@ -121,6 +154,7 @@ func (s *State) dropFiles(holder wire.NodeID, until wire.Epoch) {
 			s.dropFile(i)
 		}
 	}
+	s.asked = slices.DeleteFunc(s.asked, func(a Asked) bool { return a.Holder == holder && a.Member <= until })
 }
 
 // hasFile reports whether an mComponent has a file of a membership up to an epoch.
@@ -139,6 +173,11 @@ func (s *State) Files() []File { return append([]File{}, s.files...) }
 
 // checkFiles returns the first broken rule of the files.
 func (s *State) checkFiles() error {
+	for i, a := range s.asked {
+		if a.Holder == "" || len(a.Holder) > membership.MaxIDBytes || a.No == 0 || i > 0 && s.asked[i-1].Holder >= a.Holder || len(s.asked) > MaxGates {
+			return fmt.Errorf("gsm: asked for a backup file: %+v at %d of %d", a, i, len(s.asked))
+		}
+	}
 	of := map[wire.NodeID]int{}
 	for i, f := range s.files {
 		of[f.Holder]++

@@ -112,3 +112,46 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestWhatIsAskedLate about backup files is refused, whatever its holder did meanwhile: a file that was given back is not given again to nobody, and
+// one that is used again is not taken away.
+func TestWhatIsAskedLate(t *testing.T) {
+	s, seq := New(), uint64(0)
+	apply := func(q Request) Result {
+		t.Helper()
+		seq++
+		r := s.Apply(Command{Client: 1, Seq: seq, Stamp: membership.Stamp{Policy: "most_free", Live: []membership.Live{{ID: "s1", Epoch: 1}}}, Request: q})
+		if err := s.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	apply(Request{Op: OpRegister, Member: wire.Member{ID: "s1", Addr: "tcp:127.0.0.1:1", Role: wire.RoleStorage, Capacity: wire.Capacity{StorageBytes: 80 << 20}}})
+	ask := func(no uint64, drop wire.VolumeID, want wire.Kind, files int) wire.VolumeID {
+		t.Helper()
+		r := apply(Request{Op: OpFile, File: wire.FileReq{Holder: "m1", Member: 2, SizeBytes: wire.PageSize, Drop: drop, No: no}})
+		if wire.KindOf(r.Err()) != want || len(s.Files()) != files {
+			t.Fatalf("request %d: %v, want kind %v; there are %+v, want %d", no, r.Err(), want, s.Files(), files)
+		}
+		return r.File.Volume
+	}
+	id := ask(2, 0, wire.KindNone, 1)
+	ask(1, 0, wire.KindStale, 1)
+	ask(3, id, wire.KindNone, 0) // given back
+	ask(2, 0, wire.KindStale, 0) // and asked for, by a copy that comes late
+	again := New()
+	if err := again.Restore(s.Snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	s = again
+	ask(1, 0, wire.KindStale, 0)
+	id = ask(5, 0, wire.KindNone, 1)
+	ask(4, id, wire.KindStale, 1) // an attempt to give it back, before it was needed again
+	if got := ask(5, 0, wire.KindNone, 1); got != id {
+		t.Errorf("the same request again: file %d, want %d", got, id)
+	}
+	apply(Request{Op: OpGates, Gates: []Gate{{ID: "m1", Turn: 2, Until: 2}}}) // what is over needs no memory
+	if len(s.asked) != 0 || len(s.Files()) != 0 {
+		t.Errorf("%+v, %+v", s.asked, s.Files())
+	}
+}

@@ -17,6 +17,7 @@ type saved struct {
 	Members     membership.Saved
 	Volumes     []Volume   // ascending by Volume
 	Files       []File     // the same
+	Asked       []Asked    // ascending by Holder
 	Closed      []wire.PID // freed last, oldest first
 	Sessions    dedup.Saved[Result]
 	StorageTurn wire.NodeID
@@ -35,7 +36,7 @@ func (s *State) Snapshot() []byte { return s.Freeze()() }
 // the slices of volumes and of results, is replaced by commands, never changed.
 func (s *State) Freeze() (encode func() []byte) {
 	v := saved{
-		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Files: s.Files(), Closed: append([]wire.PID{}, s.closed...),
+		Next: s.next, Members: s.members.Save(), Volumes: s.Volumes(0), Files: s.Files(), Asked: append([]Asked{}, s.asked...), Closed: append([]wire.PID{}, s.closed...),
 		Sessions: s.sessions.Save(), StorageTurn: s.storageTurn, CacheTurn: s.cacheTurn, Events: s.events.Encode(), Untold: s.untold.Save(), Moves: s.moves.Save(), Gates: append([]Gate{}, s.gates...),
 		Caches: append([]membership.Live{}, s.caches...),
 	}
@@ -65,7 +66,7 @@ func (s *State) Restore(b []byte) error {
 		return fmt.Errorf("gsm snapshot: %w", err)
 	}
 	n := &State{
-		members: members, next: v.Next, volumes: v.Volumes, files: v.Files, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
+		members: members, next: v.Next, volumes: v.Volumes, files: v.Files, asked: v.Asked, closed: v.Closed, sessions: sessions, events: log, untold: events.LoadPending(v.Untold), moves: list, storageTurn: v.StorageTurn, cacheTurn: v.CacheTurn,
 		gates: v.Gates, caches: v.Caches,
 	}
 	n.derive()

@@ -66,6 +66,7 @@ type State struct {
 	next        uint64                       // the next volume id; 2^32 if all are used up
 	volumes     []Volume                     // ascending by Volume
 	files       []File                       // ascending by Volume
+	asked       []Asked                      // ascending by Holder
 	filed       map[wire.NodeID]uint64       // derived: files at an sComponent; only looked up
 	reserved    map[wire.NodeID]uint64       // derived: bytes of the volumes and files at an sComponent; only looked up
 	stored      map[wire.NodeID]uint64       // derived: volumes at an sComponent; only looked up

@@ -187,7 +187,7 @@ func TestBackupFile(t *testing.T) {
 		t.Fatalf("a page for a full log: %v, want %v", a, Wait)
 	}
 	one := wire.ReplicaFile{Volume: 7, Epoch: 1, SizeBytes: o.FileBytes, Storage: "s1"}
-	if s := step(AskFile, one, nil); s.Req != (wire.FileReq{Holder: "m1", Member: 3, SizeBytes: o.FileBytes}) {
+	if s := step(AskFile, one, nil); s.Req != (wire.FileReq{Holder: "m1", Member: 3, SizeBytes: o.FileBytes, No: s.No}) || s.No == 0 {
 		t.Fatalf("%+v", s.Req)
 	}
 	save(false, nil)

@@ -155,7 +155,7 @@ func (h *Holder) NextFile(now time.Duration) (FileStep, bool) {
 		return FileStep{}, false
 	}
 	h.files.last++
-	h.files.step, s.No = h.files.last, h.files.last
+	h.files.step, s.No, s.Req.No = h.files.last, h.files.last, h.files.last // of what is asked for; OpenFile asks GSM for nothing
 	if s.Kind == DropFile {
 		h.file(s.At.Volume).left = true // even if it is not known what became of it
 	}

@@ -381,6 +381,10 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 			l.backlog, l.next = l.backlog[:0], 0
 		}
 	}
+	if c.kind == AskOwner && c.p.homeEpoch != 0 && res.Err == nil && res.Home.Epoch > c.p.homeEpoch {
+		// It was lost here and another is the home now, or will be. What is here was begun since by who did not know.
+		res = Result{Err: wire.Errorf(wire.KindNotOwner, "the home of process %d is elsewhere, or will be, under epoch %d", c.p.pid, res.Home.Epoch)}
+	}
 	switch {
 	case c.kind == TellClient:
 		return h.clientTold(c, res, out)

@@ -7,6 +7,7 @@ type FileReq struct {
 	SizeBytes uint64   // wanted; there may be less
 	Bad       VolumeID // this one cannot be used any more
 	Drop      VolumeID // give this one back, and nothing else; 0: a file is wanted
+	No        uint64   // grows with each thing that the holder asks under Member; what comes after a newer one is refused. 0: not known
 }
 
 // ReplicaFile is a backup file: a volume that nobody but the mComponent uses for which it is.

@@ -240,6 +240,9 @@ func (t *TapedKeeper) Hurry() {
 }
 
 func (t *TapedKeeper) Moved(epoch wire.Epoch) {
+	if epoch == t.epoch {
+		return // it is asked before each checkpoint
+	}
 	t.Keeper.Moved(epoch)
 	if t.On() {
 		t.Put(inMoved, t.answerStep(), &movedArgs{epoch})

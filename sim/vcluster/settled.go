@@ -3,7 +3,6 @@ package vcluster
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"splitkernel/gmanagers/admission/audit"
 	"splitkernel/gmanagers/membership"
@@ -87,10 +86,8 @@ func balanced(c *Cluster) error {
 	if len(b.Processes)+len(b.Homes)+len(b.Volumes)+len(g.gmm.Prepared())+len(g.gsm.Prepared())+len(g.tickets)+len(g.waiting)+len(g.gpm.Queue(0)) > 0 {
 		return fmt.Errorf("left: %+v, %+v, %+v, prepared %v and %v, tickets %v, waiting %v, queue %v", b.Processes, b.Homes, b.Volumes, g.gmm.Prepared(), g.gsm.Prepared(), g.tickets, g.waiting, g.gpm.Queue(0))
 	}
-	for _, f := range b.Files {
-		if i := slices.IndexFunc(b.Memory, func(m wire.Member) bool { return m.ID == f.Holder }); i >= 0 && b.Memory[i].Epoch > f.Member {
-			return fmt.Errorf("left of a membership of %s that is over: %+v", f.Holder, f)
-		}
+	if len(b.Files) > 0 {
+		return fmt.Errorf("backup files without a log: %+v", b.Files)
 	}
 	return nil
 }
