@@ -45,6 +45,7 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 		zeros, err := c.missShares(slot, m, req)
 		if zeros {
 			c.owners.Count(slot)
+			c.counts.sharedMisses.Add(1)
 		}
 		c.mu.Unlock()
 		if zeros {
