@@ -192,6 +192,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 		case n.Memory != nil:
 			v.MemoryBytes, v.Workers, v.MaxOwnedRegions = n.Memory.MemoryBytes, n.Memory.Workers, n.Memory.MaxOwnedRegions
 			v.VRegion, v.BufferCache = n.Memory.Cores()
+			v.Replica, v.Erasure = n.Memory.Redundancy()
 		case n.Storage != nil:
 			v.StorageBytes, v.FlushQueue, v.MaxVolumes = n.Storage.CapacityBytes, n.Storage.FlushQueue, n.Storage.MaxVolumes
 			v.Workers = n.Netlayer.Server.Workers

@@ -13,6 +13,8 @@ import (
 	"splitkernel/gmanagers/placement"
 	"splitkernel/gmanagers/weigh"
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/erasure"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/link"
 	"splitkernel/netlayer/wire"
@@ -91,7 +93,9 @@ type Node struct {
 	MemoryBytes     uint64 // of an mComponent
 	Workers         int    // of an mComponent or an sComponent
 	MaxOwnedRegions int
-	ReplicaLogBytes uint64 // of an mComponent, for all logs that it keeps for others; 0 is the default
+	ReplicaLogBytes uint64          // of an mComponent, for all logs that it keeps for others; 0 is the default
+	Replica         replica.Options // of an mComponent; zero is the default
+	Erasure         erasure.Options // of an mComponent; zero is the default
 	VRegion         vregion.Options
 	BufferCache     buffercache.Options
 
@@ -302,6 +306,12 @@ func (o *Options) validate() error {
 		case wire.RoleMemory:
 			if n.MemoryBytes < wire.PageSize || n.Workers < 1 {
 				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of memory and %d workers, want at least a page and 1", n.ID, n.MemoryBytes, n.Workers))
+			}
+			if err := n.Replica.Validate(); err != nil && n.Replica != (replica.Options{}) {
+				errs = append(errs, fmt.Errorf("nodes.%s: %w", n.ID, err))
+			}
+			if err := n.Erasure.Validate(); err != nil && n.Erasure != (erasure.Options{}) {
+				errs = append(errs, fmt.Errorf("nodes.%s: %w", n.ID, err))
 			}
 		case wire.RoleStorage:
 			if n.StorageBytes < wire.PageSize || n.Workers < 1 {

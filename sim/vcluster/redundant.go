@@ -43,12 +43,18 @@ type thing struct {
 // redundancy gives it, from when anything is redundant here.
 func (m *memory) redundancy() *redundant {
 	if m.red == nil {
-		o := replica.DefaultOptions()
+		o, e := replica.DefaultOptions(), erasure.DefaultOptions()
+		if m.o.Replica != (replica.Options{}) {
+			o = m.o.Replica
+		}
+		if m.o.Erasure != (erasure.Options{}) {
+			e = m.o.Erasure
+		}
 		if m.o.ReplicaLogBytes > 0 {
 			o.LogBytes = m.o.ReplicaLogBytes
 		}
 		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
-			shares: erasure.New(erasure.DefaultOptions()), reads: map[uint64]shareRead{}, held: map[filePage]Stamp{},
+			shares: erasure.New(e), reads: map[uint64]shareRead{}, held: map[filePage]Stamp{},
 			calls: map[uint64]func(*wire.Error){}}
 		m.red.holder.Registered(m.epoch)
 	}
