@@ -131,7 +131,7 @@ func (c *Component) performReplicas(out []replica.Effect) {
 				continue
 			}
 			if e.Kind == replica.Open {
-				e.Open.Kept = c.kept(e.Slot)
+				e.Open.Kept, e.Open.Owner, e.Open.Addr = c.kept(e.Slot), c.o.Node, string(c.o.Addr)
 			}
 			l := c.link(e.To.Addr)
 			if err := l.put(*e); err == nil {

@@ -31,6 +31,7 @@ type redundant struct {
 	saving  bool          // pages of logs are on their way to a file
 	full    []fullWrite   // that wait for room in a log, as they came
 	armed   time.Duration // when it looks again; 0 if it does not
+	checks  time.Duration // the same for what comes again and again, in the background
 
 	pulled, waited, made uint64 // pages that a recovery brought, misses that waited for one, and pages that were made of shares
 }
@@ -100,7 +101,7 @@ func (r *redundant) perform(out []replica.Effect) {
 		}
 		switch e.Kind {
 		case replica.Open:
-			e.Open.Kept = m.kept(e.Slot)
+			e.Open.Kept, e.Open.Owner, e.Open.Addr = m.kept(e.Slot), m.o.ID, addr(m.o.ID)
 			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
 				r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: err == nil && rep.Lost > 0}, nil))
 			})
@@ -208,6 +209,7 @@ func (r *redundant) arm() {
 	if len(r.full) > 0 {
 		sooner(r.full[0].until, true)
 	}
+	r.armLater()
 	if !ok {
 		return
 	}
