@@ -280,6 +280,7 @@ func weighVolumes(w *Weighing, st *gsm.State) {
 			seat.room = math.MaxUint64
 			continue
 		}
+		seat.kept = int(st.Filed(e.Member.ID))
 		seat.capacity, seat.reserved = e.Member.Capacity.StorageBytes, st.ReservedBytes(e.Member.ID)
 		seat.room = seat.capacity - min(seat.capacity, seat.reserved)
 	}
