@@ -415,13 +415,17 @@ func (c *Cluster) retries() *rand.Rand {
 	return c.pauses
 }
 
-// whoWaits names requests without an answer.
+// whoWaits names requests without an answer. Those that a node had when it was killed wait for nobody: who asked hears that it is gone.
 func (c *Cluster) whoWaits(report func(who, what string)) {
 	for _, m := range c.memory {
-		m.whoWaits(report)
+		if !c.lives[m.no].down {
+			m.whoWaits(report)
+		}
 	}
 	for _, s := range c.storage {
-		s.whoWaits(report)
+		if !c.lives[s.no].down {
+			s.whoWaits(report)
+		}
 	}
 }
 
