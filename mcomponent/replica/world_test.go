@@ -210,7 +210,7 @@ type world struct {
 	lossy   bool
 
 	disks      disks
-	again      int // questions for what was in a file that a holder leaves
+	again      int     // questions for what was in a file that a holder leaves
 	pages      *pages_ // at the owner
 	next, call uint64
 	sent       map[uint64]flushed // by call

@@ -372,7 +372,9 @@ func (m *memory) regionConfig(q wire.RegionConfig, done func(wire.RegionConfigRe
 	}
 	r := m.redundancy()
 	r.configure(slot, q, false)
-	done(r.primary.Status(slot), nil)
+	s := r.primary.Status(slot)
+	r.performShares(r.shares.Synced(m.c.clock.Now(), slot, s.InSync, nil))
+	done(s, nil)
 }
 
 // regionRecover makes this one the owner of a vRegion whose owner is lost, and says how far it has come.
