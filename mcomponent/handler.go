@@ -20,7 +20,7 @@ func (handler) Inline(op wire.Op) bool {
 	switch op {
 	case wire.OpMiss, wire.OpFlush, wire.OpMissFlush, wire.OpBlockRead, wire.OpBlockWrite, wire.OpRegionMap, wire.OpRegionUnmap, wire.OpOwners, wire.OpRegionCut, wire.OpRegionRollback,
 		wire.OpRegionCopyOpen, wire.OpRegionCopy, wire.OpRegionCopyEnd, wire.OpRegionServe, wire.OpRegionDrop, wire.OpHomeCopy, wire.OpHomeServe, wire.OpHomeDrop,
-		wire.OpReplicaOpen, wire.OpReplicaWrite, wire.OpReplicaWrites, wire.OpReplicaRead, wire.OpReplicaUnmap, wire.OpReplicaCut, wire.OpReplicaDrop, wire.OpRegionParts, wire.OpHomeBackup,
+		wire.OpReplicaOpen, wire.OpReplicaWrite, wire.OpReplicaWrites, wire.OpReplicaRead, wire.OpReplicaUnmap, wire.OpReplicaCut, wire.OpReplicaAgain, wire.OpReplicaDrop, wire.OpRegionParts, wire.OpHomeBackup,
 		wire.OpVolumeSwitch: // which must get through when block requests wait for it
 		return true
 	}
@@ -209,6 +209,8 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 		return decoded(req, c.replicaUnmap)
 	case wire.OpReplicaCut:
 		return decoded(req, c.replicaCut)
+	case wire.OpReplicaAgain:
+		return decoded(req, c.replicaAgain)
 	case wire.OpReplicaDrop:
 		return decoded(req, c.replicaDrop)
 	case wire.OpRegionConfig:

@@ -52,8 +52,10 @@ func (c *Component) saveLogs() {
 func (c *Component) logsDue() (due time.Duration, is bool) {
 	h := c.replicas.holder
 	due, is = h.FileDue()
-	if at, saves := h.SaveDue(); saves && (!is || at < due) {
-		due, is = at, true
+	for _, at := range []func() (time.Duration, bool){h.SaveDue, h.LaterDue} {
+		if at, has := at(); has && (!is || at < due) {
+			due, is = at, true
+		}
 	}
 	return due, is
 }
@@ -122,6 +124,12 @@ func (c *Component) fileStep(s replica.FileStep) (got wire.ReplicaFile, err erro
 	switch s.Kind {
 	case replica.AskFile:
 		return c.o.Managers.BackupFile(ctx, s.Req)
+	case replica.AskOwner:
+		p, err := c.peer(s.Addr)
+		if err != nil {
+			return got, err
+		}
+		return got, p.Do(&netlayer.Call{Op: wire.OpReplicaAgain, Epoch: s.Again.Epoch, Body: wire.Marshal(s.Again), Timeout: sendTimeout})
 	case replica.OpenFile:
 		if err := c.askStorage(s.At, wire.OpVolumeCreate, wire.VolumeCreateReq{Volume: s.At.Volume, Epoch: s.At.Epoch, Name: s.At.Name(), SizeBytes: s.At.SizeBytes}); err != nil {
 			return got, err
@@ -286,4 +294,16 @@ func (l *logFile) refuse(why error) {
 		w.to.Answer(nil, why)
 	}
 	l.full, l.pages = nil, 0
+}
+
+// replicaAgain has a holder sent again what it had in a backup file that it leaves, or has lost.
+func (c *Component) replicaAgain(q wire.ReplicaAgainReq) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot, err := c.owners.Serving(q.PID, q.Region, q.Epoch)
+	if err != nil {
+		return err
+	}
+	c.performReplicas(c.replicas.primary.Again(c.now(), slot, q, c.replicas.out[:0]))
+	return nil
 }

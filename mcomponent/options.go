@@ -107,6 +107,9 @@ type Options struct {
 	ReplicaWindowMessages int `mapstructure:"replica_window_messages" yaml:"replica_window_messages"`
 	// RecoveryWindowMessages bounds the questions for pages, 64 each, that a recovery has under way in the background.
 	RecoveryWindowMessages int `mapstructure:"recovery_window_messages" yaml:"recovery_window_messages"`
+	// ShareHedgeMS is after how long one more holder is asked for a share of a page that is missed, in ms: about the slowest answers of holders that are
+	// well. Shorter ones make more messages, and pages of parity shares, which cost computing; longer ones wait for a holder that hangs.
+	ShareHedgeMS int `mapstructure:"share_hedge_ms" yaml:"share_hedge_ms"`
 	// StorageTimeoutMS bounds one request to an sComponent, in ms: a slow disk may take seconds for an fdatasync.
 	StorageTimeoutMS int `mapstructure:"storage_timeout_ms" yaml:"storage_timeout_ms"`
 	// ScrubEveryMS is from the end of one comparison of all copies of a volume, bytes and checksums, to the next, in ms; 0: none.
@@ -134,6 +137,7 @@ func DefaultOptions() Options {
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
 		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000, ScrubEveryMS: 600_000, ScrubPauseMS: 100,
 		ReplicaLogBytes: r.LogBytes, ReplicaFileBytes: r.FileBytes, ReplicaWindowMessages: 1024, RecoveryWindowMessages: recovery.DefaultOptions().WindowMessages,
+		ShareHedgeMS: erasure.DefaultOptions().HedgeMS,
 	}
 }
 
@@ -164,7 +168,7 @@ func (o Options) Validate() error {
 	between("max_block_waiters", o.MaxBlockWaiters, 1, 1<<16)
 	between("max_volumes", o.MaxVolumes, 1, 1<<16)
 	between("activate_timeout_ms", o.ActivateTimeoutMS, 1, 3_600_000)
-	if err := errors.Join(o.replica().Validate(), o.recovery().Validate()); err != nil {
+	if err := errors.Join(o.replica().Validate(), o.recovery().Validate(), o.erasure().Validate()); err != nil {
 		errs = append(errs, err)
 	}
 	if err := o.Migrate.Validate(); err != nil {
@@ -185,6 +189,9 @@ const maxRegionBytes = 1 << 40
 // Cores gives the settings of the cores that a virtual mComponent has too.
 func (o Options) Cores() (vregion.Options, buffercache.Options) { return o.vregion(), o.buffercache() }
 
+// Redundancy gives the settings of the cores of redundancy that a virtual mComponent has too.
+func (o Options) Redundancy() (replica.Options, erasure.Options) { return o.replica(), o.erasure() }
+
 func (o Options) vregion() vregion.Options {
 	v := vregion.DefaultOptions()
 	v.RegionBytes, v.MaxVMAsPerProcess, v.MaxRegionsPerProcess, v.MaxOutstanding = o.RegionBytes, o.MaxVMAsPerProcess, o.MaxRegionsPerProcess, o.MaxOutstanding
@@ -204,7 +211,11 @@ func (o Options) replica() replica.Options {
 	return r
 }
 
-func (o Options) erasure() erasure.Options { return erasure.DefaultOptions() }
+func (o Options) erasure() erasure.Options {
+	e := erasure.DefaultOptions()
+	e.HedgeMS = o.ShareHedgeMS
+	return e
+}
 
 func (o Options) recovery() recovery.Options {
 	r := recovery.DefaultOptions()

@@ -45,6 +45,7 @@ func (c *Component) miss(req *netlayer.Request, rep *netlayer.Reply) error {
 		zeros, err := c.missShares(slot, m, req)
 		if zeros {
 			c.owners.Count(slot)
+			c.counts.sharedMisses.Add(1)
 		}
 		c.mu.Unlock()
 		if zeros {
@@ -117,6 +118,7 @@ func (c *Component) flush(req *netlayer.Request) error {
 	if shared {
 		switch c.shares.core.Flushing(slot, m.Page, m.ProcessEpoch, m.Version) {
 		case erasure.Unknown:
+			c.performShares(c.shares.core.Seek(slot, m.Page, c.shares.out[:0]))
 			c.mu.Unlock()
 			return c.counts.refused(wire.Errorf(wire.KindBusy, "%s does not know yet what was written to vRegion of page %#x of process %d: retry", c.o.Node, uint64(m.Page)<<wire.PageShift, m.PID))
 		case erasure.Older: // what is newer may not be everywhere yet

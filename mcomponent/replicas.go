@@ -133,7 +133,7 @@ func (c *Component) performReplicas(out []replica.Effect) {
 				continue
 			}
 			if e.Kind == replica.Open {
-				e.Open.Kept = c.kept(e.Slot)
+				e.Open.Kept, e.Open.Owner, e.Open.Addr = c.kept(e.Slot), c.o.Node, string(c.o.Addr)
 			}
 			if l == nil || to != e.To.Addr {
 				l, to = c.link(e.To.Addr), e.To.Addr
@@ -227,7 +227,9 @@ func (c *Component) regionConfig(q wire.RegionConfig) (wire.RegionConfigRep, err
 		return wire.RegionConfigRep{}, err
 	}
 	c.configure(slot, q, false)
-	return c.replicas.primary.Status(slot), nil
+	s := c.replicas.primary.Status(slot)
+	c.performShares(c.shares.core.Synced(c.now(), slot, s.InSync, c.shares.out[:0]))
+	return s, nil
 }
 
 // configure takes a configuration of a vRegion that is served here; fresh says that nothing was written to it if there is none yet. The lock is held.

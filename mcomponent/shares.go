@@ -143,11 +143,13 @@ func (c *Component) shared(w shareWait, e *erasure.Effect) {
 		w.miss.to.Answer(nil, c.counts.refused(e.Err))
 	case e.Kind == erasure.Page:
 		c.owners.Count(slot)
+		c.counts.sharedMisses.Add(1)
 		w.miss.to.AnswerPage(c.shares.page[:], e.Sum)
 	case c.here(m.PID, m.Page) || !c.shares.core.Has(slot):
 		c.lateMiss(w.miss)
 	case c.shares.core.Absent(slot, m.Page):
 		c.owners.Count(slot)
+		c.counts.sharedMisses.Add(1)
 		w.miss.to.AnswerPage(zeroPage[:], wire.ZeroPageChecksum)
 	default:
 		c.readShares(slot, m.Page, w)

@@ -62,6 +62,9 @@ func TestSharesSurvive(t *testing.T) {
 	if b := p.miss(t, 7, first+pages+3); !bytes.Equal(b, make([]byte, wire.PageSize)) {
 		t.Error("a page that was never written is not zeros")
 	}
+	if n := cl.m[1].Stats().Fetches(); n != pages+1 {
+		t.Errorf("%d fetches are counted, %d pages were missed", n, pages+1)
+	}
 	eventually(t, "the owner has no pages", func() bool { return cl.m[1].Stats().Pages.Used == 0 })
 	for _, m := range cl.m[2:5] {
 		if s := m.Stats(); s.Pages.Used != pages/2 || s.Holder.Pages != pages {

@@ -22,6 +22,7 @@ type counts struct {
 	mapErrors, blockErrors, storageErrors atomic.Uint64
 	homeRefused, blockRefused             atomic.Uint64
 	pagesRestored                         atomic.Uint64 // by rollbacks
+	sharedMisses                          atomic.Uint64 // served with pages that others have, in shares
 	blockReadBytes, blockWriteBytes       atomic.Uint64
 
 	cacheMovesDone, cacheMovesUndone, cacheMovesLost, cacheMoveBytes atomic.Uint64
@@ -59,6 +60,7 @@ type Stats struct {
 	MapErrors, BlockErrors, StorageErrors uint64
 	BlockReadBytes, BlockWriteBytes       uint64
 	PagesRestored                         uint64 // by rollbacks to checkpoints
+	SharedMisses                          uint64 // served with pages that others have, in shares
 
 	Primary    replica.Stats       // of the redundancy of what is served here
 	Holder     replica.HolderStats // of what is held for others
@@ -94,8 +96,8 @@ func (c *Component) Stats() Stats {
 	n := &c.counts
 	s := Stats{
 		WorkersBusy: int(c.workers.busy.Load()), WorkerWaits: c.workers.waits.Load(), HomeRefused: n.homeRefused.Load(), BlockRefused: n.blockRefused.Load(),
-		PagesRestored: n.pagesRestored.Load(),
-		NotOwner:      n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
+		PagesRestored: n.pagesRestored.Load(), SharedMisses: n.sharedMisses.Load(),
+		NotOwner: n.notOwner.Load(), Stale: n.stale.Load(), Unmapped: n.unmapped.Load(), NoMemory: n.noMemory.Load(),
 		MapErrors: n.mapErrors.Load(), BlockErrors: n.blockErrors.Load(), StorageErrors: n.storageErrors.Load(),
 		BlockReadBytes: n.blockReadBytes.Load(), BlockWriteBytes: n.blockWriteBytes.Load(),
 		CacheMovesDone: n.cacheMovesDone.Load(), CacheMovesUndone: n.cacheMovesUndone.Load(), CacheMovesLost: n.cacheMovesLost.Load(), CacheMoveBytes: n.cacheMoveBytes.Load(),
@@ -124,7 +126,7 @@ func (c *Component) Stats() Stats {
 }
 
 // Fetches is the number of pages sent.
-func (s Stats) Fetches() uint64 { return s.Pages.Misses }
+func (s Stats) Fetches() uint64 { return s.Pages.Misses + s.SharedMisses }
 
 // ResidentBytes is what its pages take.
 func (s Stats) ResidentBytes() uint64 { return uint64(s.Pages.Used) * wire.PageSize }

@@ -6,6 +6,7 @@ import (
 
 	"splitkernel/gmanagers/events"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/gmanagers/placement"
 	"splitkernel/gmanagers/redundancy"
 	"splitkernel/netlayer/wire"
 )
@@ -23,11 +24,11 @@ func (s *State) protect(p *Process, i int, reserved []wire.NodeID, cmd Command) 
 			m, _ := s.members.Get(reserved[0])
 			h.Node, h.NodeEpoch, reserved = m.ID, m.Epoch, reserved[1:]
 			s.unreserve(p, h.Node)
-			s.own(h.Node, h.NodeEpoch, p.Groups(), less)
+			s.own(h.Node, h.NodeEpoch, p.Groups(), less, p.Grain())
 			s.regions--
 		} else if m, err := s.holder(p, &t, c, cmd); err == nil {
 			h.Node, h.NodeEpoch = m.ID, m.Epoch
-		} else if s.eligible() > p.wants(false) || len(c.Holders) < p.needs(false) && p.shares(false) { // of fewer shares no page can be made
+		} else if s.eligible() > p.wants(false) {
 			for _, h := range c.Holders {
 				s.keep(p, false, h, less)
 			}
@@ -45,6 +46,66 @@ func (s *State) protect(p *Process, i int, reserved []wire.NodeID, cmd Command) 
 	if s.waits(p, &t) {
 		s.open[p.PID] = struct{}{}
 	}
+	return nil
+}
+
+// activateShares gives a vRegion whose pages are in shares the mComponents that have them, and one that serves it. Those with shares are chosen
+// first, out of what is reserved for them if it makes them all, because only they need room.
+func (s *State) activateShares(p *Process, j int, region wire.RegionNo, cmd Command) error {
+	if s.regions >= MaxRegions {
+		return wire.Errorf(wire.KindNoRoom, "vRegion table: %d active or reserved, at most %d", s.regions, MaxRegions)
+	}
+	p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Epoch: 1})
+	t, c, reserved := p.seat(j), &Copies{Config: 1, Known: true}, s.together(p)
+	var short error
+	for n := range p.wants(false) {
+		var m wire.Member
+		if len(reserved) > 0 {
+			m, _ = s.members.Get(reserved[n])
+		} else if m, short = s.holder(p, &t, c, cmd); short != nil {
+			break
+		}
+		c.Holders = append(c.Holders, Holder{Node: m.ID, NodeEpoch: m.Epoch, Index: uint32(n)})
+	}
+	a := asked{
+		key: placement.Hash(uint64(p.PID), uint64(region)), ms: p.Groups(), set: &s.forRegions, turn: &s.ownerTurn, note: &s.note,
+		need: s.bytes(p.Serves()), avoid: c.Keeps(), racks: s.racksOf(c.Holders),
+	}
+	owner, err := s.pick(cmd, t.String, a)
+	few := s.eligible() <= p.wants(false) // as after a failure
+	if last := len(c.Holders) - 1; err != nil && few && last >= p.needs(false) && len(reserved) == 0 {
+		owner, _ = s.members.Get(c.Holders[last].Node)
+		c.Holders, short, err = c.Holders[:last], err, nil
+	}
+	if err == nil && short != nil && (!few || len(c.Holders) < p.needs(false)) { // of fewer shares no page can be made
+		err = wire.Errorf(wire.KindNoRoom, "memory.data: %s", membership.TextOf(short))
+	}
+	if err != nil {
+		p.Regions = slices.Delete(p.Regions, j, j+1)
+		return err
+	}
+	for i := range reserved {
+		s.unreserve(p, reserved[i])
+		s.own(c.Holders[i].Node, c.Holders[i].NodeEpoch, p.Groups(), less, p.Grain())
+		s.regions--
+	}
+	*t.node, *t.nodeEpoch = owner.ID, owner.Epoch
+	s.serve(p, &t, 1)
+	s.regions++
+	for _, h := range c.Holders {
+		s.keep(p, false, h, 1)
+	}
+	if short != nil {
+		c.Short = true
+		s.tell(&t, cmd.Stamp.NowMS, events.Unprotected, owner.ID, "%v has %d copies of %d: %s", t.Part, len(c.Holders), p.wants(false), membership.TextOf(short))
+	}
+	s.put(p, &t, c)
+	if s.waits(p, &t) {
+		s.open[p.PID] = struct{}{}
+	}
+	e := s.note
+	e.MS, e.Kind, e.PID, e.Region, e.Node, e.Epoch = cmd.Stamp.NowMS, events.PlacedRegion, p.PID, region, owner.ID, owner.Epoch
+	s.events.Append(e)
 	return nil
 }
 
@@ -81,12 +142,12 @@ func (s *State) together(p *Process) (out []wire.NodeID) {
 			}
 		}
 	}
-	if len(rest) <= p.wants(false) {
+	if len(rest) < int(p.grains()) {
 		return nil
 	}
 	slices.SortFunc(rest, byRest)
 	var racks []string
-	for len(out) <= p.wants(false) {
+	for len(out) < int(p.grains()) {
 		best := 0
 		for i := range rest {
 			m, _ := s.members.Get(rest[i].Node)

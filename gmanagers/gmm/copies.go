@@ -73,15 +73,6 @@ func (p *Process) wants(home bool) int {
 	return p.Memory.Holders()
 }
 
-// takes is how many vRegions of room a holder counts as. A log has room of its own; a share is counted as a whole copy, so that whoever has
-// one has room for it.
-func (p *Process) takes(home bool) uint64 {
-	if home || p.Memory.Kind == wire.MemoryLog || p.Memory.Kind == wire.MemoryNone {
-		return 0
-	}
-	return 1
-}
-
 // needs is how many holders in sync suffice to recover a part.
 func (p *Process) needs(home bool) int {
 	if p.shares(home) {
@@ -159,7 +150,9 @@ func (t *seat) thing() movelist.Thing {
 
 // keep books n holders more, or fewer, of a process, as long as the mComponent is registered as then.
 func (s *State) keep(p *Process, home bool, h Holder, n uint64) {
-	s.regions += int(int64(n * p.takes(home)))
+	if p.takes(home) > 0 {
+		s.regions += int(int64(n))
+	}
 	if s.countKept(p, home, h, n) {
 		s.refresh(h.Node)
 	}
@@ -168,9 +161,9 @@ func (s *State) keep(p *Process, home bool, h Holder, n uint64) {
 func (s *State) countKept(p *Process, home bool, h Holder, n uint64) bool {
 	s.mention(p, h.Node, h.NodeEpoch, n)
 	if p.takes(home) > 0 {
-		s.count(s.owned, h.Node, h.NodeEpoch, nil, n)
+		s.count(s.owned, h.Node, h.NodeEpoch, nil, n, p.takes(home))
 	}
-	return s.count(s.keeps, h.Node, h.NodeEpoch, p.Groups(), n)
+	return s.count(s.keeps, h.Node, h.NodeEpoch, p.Groups(), n, 1)
 }
 
 // serve books that an mComponent serves a part, or that it does not any more.
@@ -178,7 +171,7 @@ func (s *State) serve(p *Process, t *seat, n uint64) {
 	if t.Home {
 		s.house(*t.node, *t.nodeEpoch, p.Groups(), n)
 	} else {
-		s.own(*t.node, *t.nodeEpoch, p.Groups(), n)
+		s.own(*t.node, *t.nodeEpoch, p.Groups(), n, p.Serves())
 	}
 	s.mention(p, *t.node, *t.nodeEpoch, n)
 }
@@ -440,19 +433,6 @@ func (p *Process) Outlives(home bool, region wire.RegionNo, goes func(wire.NodeI
 	}
 	i, ok := p.findRegion(region)
 	return ok && enough(p.Regions[i].Copies, p.Regions[i].Node, false)
-}
-
-// CopiesAt counts the copies of a vRegion of the process that take room at an mComponent.
-func (p *Process) CopiesAt(r Region, id wire.NodeID) (n uint64) {
-	if r.Copies == nil {
-		return 0
-	}
-	for _, h := range r.Copies.Holders {
-		if h.Node == id {
-			n += p.takes(false)
-		}
-	}
-	return n
 }
 
 // checkCopies returns the first broken rule of the copies of a part, and counts holders.

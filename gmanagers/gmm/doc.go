@@ -1,11 +1,12 @@
 // Package gmm is the state of the global memory manager: which mComponents there are, which is the home of each
 // process, and which owns each of its active vRegions.
 //
-// A vRegion is the unit of room. An mComponent may own vRegions up to its memory times an overcommit ratio, which the
+// A vRegion is the unit of room, counted in Parts. An mComponent may own vRegions up to its memory times an overcommit ratio, which the
 // proposer stamps from its options: vRegions are address space and mostly sparse, so the default ratio is 4. Pages
 // themselves run out at the mComponent, not here. The owner of a new vRegion is the mComponent that the policy puts
 // first (least_loaded by default) among those that are alive and have room for one more. Activating an active vRegion
-// again gives the same owner and epoch.
+// again gives the same owner and epoch. Copies take room, too; a share of a vRegion takes its part of one, and who serves a vRegion
+// that is in shares takes none.
 //
 // A process gets its home, and room for the vRegions that it reserves, when its vNode is admitted (package admission): GMM
 // takes part with the steps prepare, commit and free. Activations take from what is reserved first.

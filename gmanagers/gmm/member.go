@@ -45,12 +45,11 @@ func (s *State) node(cmd Command) Result {
 	}
 	changed, err := s.members.Act(id, q.Action, func() string {
 		var has membership.Owned
-		reserved := uint64(0)
-		copies := uint64(0)
+		regions, reserved := uint64(0), uint64(0)
 		for _, p := range s.processes {
-			for _, h := range p.kept() {
-				if h.Node == id {
-					copies += p.takes(h.home)
+			for _, r := range p.Regions {
+				if r.Node == id && s.members.Current(r.Node, r.NodeEpoch) {
+					regions++
 				}
 			}
 			for _, r := range p.Reserved {
@@ -59,7 +58,12 @@ func (s *State) node(cmd Command) Result {
 				}
 			}
 		}
-		has.Add(s.owned[id]-reserved-copies, "vRegion", "vRegions")
+		for _, m := range s.moves.Moves() {
+			if !m.Ended() && m.Req.Kind == wire.MoveRegion && m.Req.To == id && s.members.Current(id, m.ToEpoch) {
+				regions++
+			}
+		}
+		has.Add(regions, "vRegion", "vRegions")
 		has.Add(reserved, "reserved vRegion", "reserved vRegions")
 		has.Add(s.homes[id], "home", "homes")
 		has.Add(s.keeps[id], "copy or backup", "copies and backups")
@@ -103,11 +107,11 @@ func (s *State) drain(cmd Command) Result {
 		moves = append(moves, moved{p, n, map[wire.NodeID]uint64{}})
 		for k := range p.Reserved[n].Regions {
 			key := placement.Hash(uint64(p.PID), k, 1)
-			m, err := s.choose(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, key, p.Groups(), &s.forRegions, &s.ownerTurn, nil)
+			m, err := s.pick(cmd, func() string { return fmt.Sprintf("a vRegion that is reserved for process %d at %s", p.PID, id) }, asked{key: key, ms: p.Groups(), set: &s.forRegions, turn: &s.ownerTurn, need: s.bytes(p.Grain())})
 			if err != nil {
 				for _, mv := range moves { // nothing was done
 					for _, m := range s.members.View() {
-						s.own(m.ID, m.Epoch, mv.p.Groups(), -mv.at[m.ID])
+						s.own(m.ID, m.Epoch, mv.p.Groups(), -mv.at[m.ID], mv.p.Grain())
 					}
 				}
 				s.ownerTurn = turn
@@ -116,13 +120,13 @@ func (s *State) drain(cmd Command) Result {
 				return failed(wire.Errorf(wire.KindNoRoom, "%s cannot be drained: %s", id, membership.TextOf(err)))
 			}
 			moves[len(moves)-1].at[m.ID]++
-			s.own(m.ID, m.Epoch, p.Groups(), 1)
+			s.own(m.ID, m.Epoch, p.Groups(), 1, p.Grain())
 		}
 	}
 	s.decided(cmd, events.Draining)
 	for _, mv := range moves {
 		p := mv.p
-		s.own(id, p.Reserved[mv.n].NodeEpoch, p.Groups(), -p.Reserved[mv.n].Regions)
+		s.own(id, p.Reserved[mv.n].NodeEpoch, p.Groups(), -p.Reserved[mv.n].Regions, p.Grain())
 		p.Reserved = slices.Delete(slices.Clone(p.Reserved), mv.n, mv.n+1)
 		for _, m := range s.members.View() {
 			if mv.at[m.ID] > 0 {

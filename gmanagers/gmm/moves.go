@@ -37,15 +37,15 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 		return nil, wire.Errorf(wire.KindBusy, "process %d is being admitted: wait until it runs", t.PID)
 	}
 	m := movelist.Move{From: p.Home, FromEpoch: p.NodeEpoch, Req: wire.MoveReq{OldEpoch: p.HomeEpoch}}
-	set, at := &s.forHomes, p.homeSeat()
+	set, at, need := &s.forHomes, p.homeSeat(), s.regionBytes
 	if t.Kind == wire.MoveRegion {
 		j, ok := p.findRegion(t.Region)
 		if !ok {
 			return nil, wire.Errorf(wire.KindNotFound, "process %d has no vRegion %d", t.PID, t.Region)
 		}
 		r := p.Regions[j]
-		at = p.seat(j)
-		m.From, m.FromEpoch, m.Req.OldEpoch, m.Size, set = r.Node, r.NodeEpoch, r.Epoch, s.regionBytes, &s.forRegions
+		at, need = p.seat(j), s.bytes(p.Serves())
+		m.From, m.FromEpoch, m.Req.OldEpoch, m.Size, set = r.Node, r.NodeEpoch, r.Epoch, s.bytes(p.Serves()), &s.forRegions
 		if h := s.moves.MovingOf(wire.MoveHome, t.PID, 0); h != nil {
 			return nil, wire.Errorf(wire.KindBusy, "the home of process %d moves, its vRegions stay until then (move %d)", t.PID, h.Req.Move.No)
 		}
@@ -66,7 +66,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 	if err := s.movable(p, &at); err != nil {
 		return nil, err
 	}
-	to, err := s.taker(o, m.From, (*at.copies).Keeps(), p.Groups(), set, cmd)
+	to, err := s.taker(o, m.From, need, (*at.copies).Keeps(), p.Groups(), set, cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 
 // taker returns the mComponent that gets what from holds: the one that the order names if it can, else that of the policy. Keeps have
 // copies of it, and do not get it.
-func (s *State) taker(o movelist.Order, from wire.NodeID, keeps []wire.NodeID, ms []apart.Member, set *placement.Set, cmd Command) (wire.Member, error) {
+func (s *State) taker(o movelist.Order, from wire.NodeID, need uint64, keeps []wire.NodeID, ms []apart.Member, set *placement.Set, cmd Command) (wire.Member, error) {
 	policy, err := placement.New(cmd.Stamp.Policy)
 	if err != nil {
 		return wire.Member{}, err
@@ -94,8 +94,8 @@ func (s *State) taker(o movelist.Order, from wire.NodeID, keeps []wire.NodeID, m
 		turn = &s.homeTurn
 	}
 	key := placement.Hash(uint64(o.Thing.PID), uint64(o.Thing.Region), uint64(o.Thing.Kind))
-	ask := placement.Ask{Need: s.regionBytes, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn, Avoid: keeps}
-	id, err := movelist.Taker(o, from, s.apart, ms, policy, ask, set, &s.note, func() string { return s.refuses(ms, s.regionBytes, keeps) })
+	ask := placement.Ask{Need: need, Key: key, Chance: placement.Hash(cmd.Stamp.Chance, key), After: *turn, Avoid: keeps}
+	id, err := movelist.Taker(o, from, s.apart, ms, policy, ask, set, &s.note, func() string { return s.refuses(ms, need, keeps) })
 	if err != nil {
 		return wire.Member{}, err
 	}
@@ -113,7 +113,7 @@ func (p *Process) findRegion(no wire.RegionNo) (int, bool) {
 // book adds n, 1 or -1, to what a move that is under way takes at its taker, as long as that is registered as then.
 func (s *State) book(m *movelist.Move, n uint64) {
 	if m.Req.Kind == wire.MoveRegion {
-		s.own(m.Req.To, m.ToEpoch, m.Apart, n)
+		s.own(m.Req.To, m.ToEpoch, m.Apart, n, s.parts(m.Size))
 	} else {
 		s.house(m.Req.To, m.ToEpoch, m.Apart, n)
 	}
@@ -197,7 +197,7 @@ func (s *State) checkMoves(homes, owned map[wire.NodeID]uint64) error {
 			return fmt.Errorf("gmm: move %d of vRegion %d tells the home %s under epoch %d, which is not that of process %d any more", m.Req.Move.No, m.Req.Region, m.Req.Via, m.Req.ViaEpoch, m.Req.PID)
 		case m.Ended() || !s.members.Current(m.Req.To, m.ToEpoch):
 		case m.Req.Kind == wire.MoveRegion:
-			owned[m.Req.To]++
+			owned[m.Req.To] += s.parts(m.Size)
 		default:
 			homes[m.Req.To]++
 		}
@@ -260,9 +260,6 @@ func (s *State) Movable(p *Process, of redundancy.Part) error {
 
 // RegionBytes returns the size of a vRegion, 0 before the first mComponent.
 func (s *State) RegionBytes() uint64 { return s.regionBytes }
-
-// Owned returns the vRegions for which room is taken at an mComponent, reserved ones included.
-func (s *State) Owned(id wire.NodeID) uint64 { return s.owned[id] }
 
 // Current reports whether id is registered under epoch and not dead.
 func (s *State) Current(id wire.NodeID, epoch wire.Epoch) bool { return s.members.Current(id, epoch) }

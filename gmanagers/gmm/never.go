@@ -15,7 +15,7 @@ func (s *State) never(st admission.Step, cmd Command) string {
 		return ""
 	}
 	p := Process{Memory: st.Memory}
-	want, each := uint64(0), 1+p.takes(false)*uint64(p.wants(false))
+	want, each := uint64(0), p.grains()
 	if st.MemoryBytes > 0 {
 		want = min((st.MemoryBytes-1)/s.regionBytes+1, 1<<40) * each // far more than there can be
 	}
@@ -30,8 +30,9 @@ func (s *State) never(st admission.Step, cmd Command) string {
 	if k := p.wants(false) + 1; n > 0 && n < k {
 		return fmt.Sprintf("memory.replication: %v keeps each vRegion at %d mComponents, there are %d", st.Memory.Kind, k, n)
 	}
-	if n == 0 || want <= min(sum, MaxReserved) {
+	perRegion := Parts / p.Grain()
+	if sum, most = sum*perRegion, most*perRegion; n == 0 || want <= min(sum, MaxReserved) {
 		return ""
 	}
-	return fmt.Sprintf("memory_bytes: of the %d vRegions wanted %s", want, membership.Never(n, "mComponents", sum, most))
+	return fmt.Sprintf("memory_bytes: of the %d %s wanted %s", want, p.grainName(), membership.Never(n, "mComponents", sum, most))
 }

@@ -26,13 +26,13 @@ func (s *State) follow(overcommit uint64) {
 	}
 }
 
-// CheckCapacity returns an error if an mComponent owns more vRegions than overcommit, in thousandths, allows.
+// CheckCapacity returns an error if an mComponent has more of vRegions than overcommit, in thousandths, allows.
 func (s *State) CheckCapacity(overcommit uint64) error {
 	members := s.members.View()
 	for i := range members {
 		m := &members[i]
-		if room := Room(m.Capacity.MemoryBytes, s.regionBytes, overcommit); s.owned[m.ID] > room {
-			return fmt.Errorf("gmm: %q owns %d vRegions, has room for %d", m.ID, s.owned[m.ID], room)
+		if room := Room(m.Capacity.MemoryBytes, s.regionBytes, overcommit); s.owned[m.ID] > room*Parts {
+			return fmt.Errorf("gmm: %q has %g vRegions, has room for %d", m.ID, float64(s.owned[m.ID])/Parts, room)
 		}
 	}
 	return nil

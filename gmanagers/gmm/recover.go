@@ -150,7 +150,7 @@ func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wai
 			avoid = append(avoid, h.Node)
 		}
 		key := placement.Hash(uint64(p.PID), uint64(t.Region), 2)
-		m, err := s.pick(cmd, func() string { return t.String() }, asked{key: key, ms: p.Groups(), set: &s.forRegions, turn: &s.ownerTurn, need: s.regionBytes, avoid: avoid, racks: s.racksOf(next.Holders)})
+		m, err := s.pick(cmd, func() string { return t.String() }, asked{key: key, ms: p.Groups(), set: &s.forRegions, turn: &s.ownerTurn, need: s.bytes(p.Serves()), avoid: avoid, racks: s.racksOf(next.Holders)})
 		if err == nil {
 			to, heir = m, -1
 		} else if h := next.Holders[heir]; !s.hasRoom(h.Node) && p.takes(false) == 0 || p.shares(false) && len(sources) <= p.needs(false) {
@@ -178,7 +178,7 @@ func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wai
 // hasRoom reports whether an mComponent has room for one more vRegion.
 func (s *State) hasRoom(id wire.NodeID) bool {
 	m, ok := s.members.Get(id)
-	return ok && s.owned[id] < Room(m.Capacity.MemoryBytes, s.regionBytes, max(s.roomRatio, MinOvercommit))
+	return ok && s.spare(&m, max(s.roomRatio, MinOvercommit)) >= Parts
 }
 
 // asked is for what pick chooses an mComponent.
@@ -260,7 +260,7 @@ func (s *State) holder(p *Process, t *seat, next *Copies, cmd Command) (wire.Mem
 	owner, _ := s.members.Get(*t.node)
 	a := asked{
 		key: placement.Hash(uint64(p.PID), uint64(t.Region), 3, next.Config), ms: p.Groups(), set: &s.forRegions, turn: &s.holderTurn,
-		need: s.regionBytes * p.takes(t.Home), avoid: avoid, racks: append(s.racksOf(next.Holders), owner.Rack),
+		need: s.bytes(p.takes(t.Home)), avoid: avoid, racks: append(s.racksOf(next.Holders), owner.Rack),
 	}
 	return s.pick(cmd, func() string { return "a copy of " + t.String() }, a)
 }

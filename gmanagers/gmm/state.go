@@ -3,7 +3,6 @@ package gmm
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"splitkernel/gmanagers/admission"
@@ -45,11 +44,11 @@ type Region struct {
 	Copies    *Copies    // nil without redundancy, and when it is lost
 }
 
-// Reserve is room for vRegions at one mComponent that is kept for a process.
+// Reserve is room for vRegions, or for shares of them, at one mComponent that is kept for a process.
 type Reserve struct {
 	Node      wire.NodeID
 	NodeEpoch wire.Epoch // of the mComponent when it was reserved
-	Regions   uint64     // above 0
+	Regions   uint64     // above 0; shares of vRegions if its process has those
 }
 
 // Process is a process with its home and its active vRegions, as listings and snapshots hold it.
@@ -89,7 +88,7 @@ type State struct {
 	failures    failures
 	holderTurn  wire.NodeID            // the mComponent that round_robin chose last for a copy
 	homes       map[wire.NodeID]uint64 // derived: homes under the mComponent's present epoch; only looked up
-	owned       map[wire.NodeID]uint64 // derived: vRegions under the owner's present epoch, reserved ones too; only looked up
+	owned       map[wire.NodeID]uint64 // derived: the Parts that vRegions, copies and reservations take under the mComponent's present epoch; only looked up
 	closed      []wire.PID             // vNodes freed last, oldest first, at most MaxClosed
 	homeTurn    wire.NodeID            // the mComponent that round_robin chose last for a home; empty if none
 	ownerTurn   wire.NodeID            // the same for a vRegion
@@ -175,16 +174,6 @@ func (s *State) register(m wire.Member, cmd Command) Result {
 	return Result{Epoch: epoch}
 }
 
-// Room returns how many vRegions of regionBytes an mComponent of memoryBytes may own under an overcommit in thousandths.
-func Room(memoryBytes, regionBytes, overcommit uint64) uint64 {
-	hi, lo := bits.Mul64(memoryBytes, overcommit)
-	if hi >= 1000 {
-		hi, lo = 999, ^uint64(0) // more than 2^64 bytes: any bound serves, no cluster has it
-	}
-	room, _ := bits.Div64(hi, lo, 1000)
-	return room / regionBytes
-}
-
 func (s *State) steps(cmd Command) Result {
 	steps := cmd.Request.Steps
 	if len(steps) > admission.MaxBatch {
@@ -265,7 +254,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		s.homeTurn, s.ownerTurn, s.holderTurn = homeTurn, ownerTurn, holderTurn
 		s.serve(p, new(p.homeSeat()), less)
 		for _, r := range p.Reserved {
-			s.own(r.Node, r.NodeEpoch, ms, -r.Regions)
+			s.own(r.Node, r.NodeEpoch, ms, -r.Regions, p.Grain())
 		}
 		for _, h := range p.kept() {
 			s.keep(p, h.home, h.Holder, less)
@@ -281,10 +270,10 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 	if st.MemoryBytes > 0 {
 		want = (st.MemoryBytes-1)/s.regionBytes + 1
 	}
-	each := 1 + p.takes(false)*uint64(p.wants(false)) // vRegions of room that one takes
+	each := p.grains()
 	if want > MaxReserved/each || s.regions+int(want*each) > MaxRegions {
 		undo()
-		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, at most %d can be reserved and %d are left", st.PID, want*each, s.regionBytes, MaxReserved, MaxRegions-s.regions)
+		return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d %s, at most %d can be reserved and %d are left", st.PID, want*each, s.grainText(p), MaxReserved, MaxRegions-s.regions)
 	}
 	var notes []events.Event // why each mComponent was chosen first
 	var group []Holder       // of the vRegion at hand: its owner and copies are apart
@@ -296,7 +285,7 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		if len(notes) == MaxReservedEvents || len(p.Reserved) == s.members.Len() { // nobody new, or nothing more is told
 			why = nil
 		}
-		a := asked{key: placement.Hash(uint64(st.PID), uint64(n)), ms: ms, set: &s.forRegions, turn: &s.ownerTurn, note: why, need: s.regionBytes}
+		a := asked{key: placement.Hash(uint64(st.PID), uint64(n)), ms: ms, set: &s.forRegions, turn: &s.ownerTurn, note: why, need: s.bytes(p.Grain())}
 		for _, h := range group {
 			a.avoid, a.turn = append(a.avoid, h.Node), &s.holderTurn
 		}
@@ -304,10 +293,10 @@ func (s *State) hold(st admission.Step, cmd Command) (*Process, error) {
 		m, err := s.pick(cmd, func() string { return "" }, a)
 		if err != nil {
 			undo()
-			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d vRegions of %d bytes, %d short: %s", st.PID, want*each, s.regionBytes, want*each-n, s.rooms(ms))
+			return nil, wire.Errorf(wire.KindNoRoom, "memory_bytes: process %d wants %d %s, %d short: %s", st.PID, want*each, s.grainText(p), want*each-n, s.rooms(ms))
 		}
 		group = append(group, Holder{Node: m.ID})
-		s.own(m.ID, m.Epoch, ms, 1)
+		s.own(m.ID, m.Epoch, ms, 1, p.Grain())
 		j, ok := slices.BinarySearchFunc(p.Reserved, m.ID, func(r Reserve, id wire.NodeID) int { return cmp.Compare(r.Node, id) })
 		if !ok {
 			p.Reserved = slices.Insert(p.Reserved, j, Reserve{Node: m.ID, NodeEpoch: m.Epoch})
@@ -365,7 +354,12 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 		return failed(wire.Errorf(wire.KindNotFound, "process %d is being admitted: wait for its answer", pid))
 	}
 	j, ok := slices.BinarySearchFunc(p.Regions, region, func(r Region, no wire.RegionNo) int { return cmp.Compare(r.Region, no) })
-	if !ok {
+	if !ok && p.shares(false) {
+		if err := s.activateShares(p, j, region, cmd); err != nil {
+			s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, PID: pid, Region: region, Reason: membership.TextOf(err)})
+			return failed(err)
+		}
+	} else if !ok {
 		among := s.together(p)
 		m, ok := s.takeReserved(p, region, among, cmd)
 		if !ok {
@@ -378,7 +372,7 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 				return failed(err)
 			}
 			s.regions++
-			s.own(m.ID, m.Epoch, p.Groups(), 1)
+			s.own(m.ID, m.Epoch, p.Groups(), 1, Parts)
 		}
 		p.Regions = slices.Insert(p.Regions, j, Region{Region: region, Node: m.ID, NodeEpoch: m.Epoch, Epoch: 1})
 		e := s.note
@@ -387,7 +381,7 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 			among = slices.DeleteFunc(among, func(id wire.NodeID) bool { return id == m.ID })
 			if err := s.protect(p, j, among, cmd); err != nil {
 				p.Regions = slices.Delete(p.Regions, j, j+1)
-				s.own(m.ID, m.Epoch, p.Groups(), less)
+				s.own(m.ID, m.Epoch, p.Groups(), less, Parts)
 				s.regions--
 				s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.Refused, PID: pid, Region: region, Reason: membership.TextOf(err)})
 				return failed(err)
@@ -414,11 +408,11 @@ func (s *State) choose(cmd Command, what func() string, key uint64, ms []apart.M
 // refuses says why each mComponent is none for one more vRegion, or for what takes no room. Avoid has other copies of it.
 func (s *State) refuses(ms []apart.Member, need uint64, avoid []wire.NodeID) string {
 	var why membership.Refusals
-	s.each(ms, &why, func(m *wire.Member, owned, room uint64) {
+	s.each(ms, &why, func(m *wire.Member, free uint64) {
 		if slices.Contains(avoid, m.ID) {
 			why.Apart(m.ID, "has another copy of it")
-		} else if owned >= room && need > 0 {
-			why.Short(m.ID, 1, 0, room)
+		} else if s.bytes(free) < need {
+			why.Short(m.ID, 1, 0, Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio))
 		}
 	})
 	return why.With(remedy)
@@ -427,12 +421,14 @@ func (s *State) refuses(ms []apart.Member, need uint64, avoid []wire.NodeID) str
 // rooms says in words what room every mComponent has.
 func (s *State) rooms(ms []apart.Member) string {
 	var out membership.Refusals
-	s.each(ms, &out, func(m *wire.Member, owned, room uint64) { out.Has(m.ID, room-min(owned, room), room) })
+	s.each(ms, &out, func(m *wire.Member, free uint64) {
+		out.Has(m.ID, free/Parts, Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio))
+	})
 	return out.With(remedy)
 }
 
-// each calls do with the mComponents that may have something of ms, and tells why of the others.
-func (s *State) each(ms []apart.Member, why *membership.Refusals, do func(m *wire.Member, owned, room uint64)) {
+// each calls do with the mComponents that may have something of ms and the Parts that they have free, and tells why of the others.
+func (s *State) each(ms []apart.Member, why *membership.Refusals, do func(m *wire.Member, free uint64)) {
 	members := s.members.View()
 	for i := range members {
 		m := &members[i]
@@ -443,7 +439,7 @@ func (s *State) each(ms []apart.Member, why *membership.Refusals, do func(m *wir
 		} else if text := s.apart.Why(ms, m.ID, m.Rack); text != "" {
 			why.Apart(m.ID, text)
 		} else {
-			do(m, s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio))
+			do(m, s.spare(m, s.roomRatio))
 		}
 	}
 }
@@ -464,7 +460,7 @@ func (s *State) takeReserved(p *Process, region wire.RegionNo, among []wire.Node
 		m := s.members.View()[i]
 		if traffic, ok := s.members.Heard(i); ok && s.members.Placeable(i) && s.members.Current(r.Node, r.NodeEpoch) {
 			s.set.Add(placement.Candidate{
-				ID: m.ID, Rack: m.Rack, Room: s.regionBytes, Reserved: s.owned[m.ID] * s.regionBytes, Capacity: m.Capacity.MemoryBytes, Traffic: traffic,
+				ID: m.ID, Rack: m.Rack, Room: s.regionBytes, Reserved: s.bytes(s.owned[m.ID]), Capacity: m.Capacity.MemoryBytes, Traffic: traffic,
 			})
 		}
 	}
@@ -488,8 +484,7 @@ func (s *State) candidate(i int, home bool) placement.Candidate {
 	traffic, heard := s.members.Heard(i)
 	c := placement.Candidate{ID: m.ID, Rack: m.Rack, Capacity: m.Capacity.MemoryBytes, Traffic: traffic, Closed: !heard || !s.members.Placeable(i)}
 	if s.roomRatio > 0 {
-		owned, room := s.owned[m.ID], Room(m.Capacity.MemoryBytes, s.regionBytes, s.roomRatio)
-		c.Room, c.Reserved = (room-min(room, owned))*s.regionBytes, owned*s.regionBytes // less than 2^64, as Room sees to
+		c.Room, c.Reserved = s.bytes(s.spare(m, s.roomRatio)), s.bytes(s.owned[m.ID]) // less than 2^64, as Room sees to
 	}
 	if home {
 		c.Homes = s.homes[m.ID]
@@ -528,28 +523,28 @@ func (s *State) overcommit(ratio uint64) {
 	}
 }
 
-// own and house book n more vRegions, or a home, of who has memberships at an mComponent, as long as that is registered as then. N is the
-// negative of a number when there are fewer.
-func (s *State) own(id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) {
-	s.bookAt(s.owned, id, epoch, ms, n)
+// own and house book n more things that take so many parts of room, or a home, of who has memberships at an mComponent, as long as that is
+// registered as then. N is the negative of a number when there are fewer.
+func (s *State) own(id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n, parts uint64) {
+	s.bookAt(s.owned, id, epoch, ms, n, parts)
 }
 
 func (s *State) house(id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) {
-	s.bookAt(s.homes, id, epoch, ms, n)
+	s.bookAt(s.homes, id, epoch, ms, n, 1)
 }
 
-func (s *State) bookAt(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) {
-	if s.count(held, id, epoch, ms, n) {
+func (s *State) bookAt(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n, size uint64) {
+	if s.count(held, id, epoch, ms, n, size) {
 		s.refresh(id)
 	}
 }
 
-// count books without bringing the candidates in line, and reports whether that is to be done.
-func (s *State) count(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n uint64) bool {
+// count books n things of a size without bringing the candidates in line, and reports whether that is to be done.
+func (s *State) count(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Epoch, ms []apart.Member, n, size uint64) bool {
 	if n == 0 || !s.members.Current(id, epoch) {
 		return false
 	}
-	held[id] += n
+	held[id] += n * size
 	if len(ms) > 0 {
 		m, _ := s.members.Get(id)
 		s.apart.Add(ms, id, m.Rack, n)
@@ -560,12 +555,12 @@ func (s *State) count(held map[wire.NodeID]uint64, id wire.NodeID, epoch wire.Ep
 // countAll books what a process has, n times, without bringing the candidates in line.
 func (s *State) countAll(p *Process, n uint64) {
 	ms := p.Groups()
-	s.count(s.homes, p.Home, p.NodeEpoch, ms, n)
+	s.count(s.homes, p.Home, p.NodeEpoch, ms, n, 1)
 	for _, r := range p.Regions {
-		s.count(s.owned, r.Node, r.NodeEpoch, ms, n)
+		s.count(s.owned, r.Node, r.NodeEpoch, ms, n, p.Serves())
 	}
 	for _, r := range p.Reserved {
-		s.count(s.owned, r.Node, r.NodeEpoch, ms, n*r.Regions)
+		s.count(s.owned, r.Node, r.NodeEpoch, ms, n*r.Regions, p.Grain())
 	}
 	if p.Memory.Kind == wire.MemoryNone {
 		return
@@ -697,7 +692,7 @@ func (s *State) CheckInvariants() error {
 			case r.Epoch == 0 || !was(r.Node, r.NodeEpoch):
 				return fmt.Errorf("gmm: process %d: vRegion %d: owner %q under epoch %d never was", p.PID, r.Region, r.Node, r.NodeEpoch)
 			case s.members.Current(r.Node, r.NodeEpoch):
-				owned[r.Node]++
+				owned[r.Node] += p.Serves()
 			}
 			if err := s.checkCopies(p, p.seat(j), keeps, owned); err != nil {
 				return err
@@ -711,7 +706,7 @@ func (s *State) CheckInvariants() error {
 				return fmt.Errorf("gmm: process %d: %d vRegions reserved at %q under epoch %d: none, too many, out of order or never was", p.PID, r.Regions, r.Node, r.NodeEpoch)
 			}
 			if s.members.Current(r.Node, r.NodeEpoch) {
-				owned[r.Node] += r.Regions
+				owned[r.Node] += r.Regions * p.Grain()
 			}
 		}
 		regions += p.taken()
@@ -739,7 +734,7 @@ func (s *State) CheckInvariants() error {
 	}
 	for _, m := range s.members.Members() {
 		if s.owned[m.ID] != owned[m.ID] || s.homes[m.ID] != homes[m.ID] || s.keeps[m.ID] != keeps[m.ID] {
-			return fmt.Errorf("gmm: %q counts %d vRegions, %d homes and %d copies, has %d, %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], s.keeps[m.ID], owned[m.ID], homes[m.ID], keeps[m.ID])
+			return fmt.Errorf("gmm: %q counts %d parts of vRegions, %d homes and %d copies, has %d, %d and %d", m.ID, s.owned[m.ID], s.homes[m.ID], s.keeps[m.ID], owned[m.ID], homes[m.ID], keeps[m.ID])
 		}
 	}
 	return s.CheckCapacity(s.ratio)

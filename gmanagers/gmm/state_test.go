@@ -171,7 +171,7 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 				}
 			}
 		}
-		owned, parts := map[wire.NodeID]uint64{}, statetest.Parts{Racks: statetest.RacksOf(s.Members())}
+		booked, parts := map[wire.NodeID]float64{}, statetest.Parts{Racks: statetest.RacksOf(s.Members())}
 		has := func(p Process, node wire.NodeID, epoch wire.Epoch) {
 			if s.members.Current(node, epoch) {
 				parts.Has(p.Apart, uint64(p.PID), node)
@@ -189,27 +189,34 @@ func newLaws() func(*rapid.T, *State, Command, Result) {
 				if o, ok := owners[vregion{p.PID, r.Region}]; !ok || o.Epoch > r.Epoch || o.Epoch == r.Epoch && o.Node != r.Node { // a later one has moved
 					t.Fatalf("process %d: lists %+v, answered %+v", p.PID, r, o)
 				}
-				if s.members.Current(r.Node, r.NodeEpoch) {
-					owned[r.Node]++
+				if s.members.Current(r.Node, r.NodeEpoch) && p.Memory.Kind != wire.MemoryErasure {
+					booked[r.Node]++
 				}
 			}
 			for _, h := range p.kept() {
 				has(p, h.Node, h.NodeEpoch)
-				if s.members.Current(h.Node, h.NodeEpoch) && p.takes(h.home) > 0 {
-					owned[h.Node]++
+				if s.members.Current(h.Node, h.NodeEpoch) && !h.home {
+					booked[h.Node] += map[wire.MemoryKind]float64{wire.MemorySync: 1, wire.MemoryErasure: 1 / float64(max(1, p.Memory.Data))}[p.Memory.Kind]
 				}
 			}
 			for _, r := range p.Reserved {
 				has(p, r.Node, r.NodeEpoch)
 				if s.members.Current(r.Node, r.NodeEpoch) {
-					owned[r.Node] += r.Regions
+					each := 1.0
+					if p.Memory.Kind == wire.MemoryErasure {
+						each /= float64(p.Memory.Data)
+					}
+					booked[r.Node] += float64(r.Regions) * each
 				}
 			}
 		}
 		parts.Check(t)
 		for _, m := range s.Members() {
-			if room := Room(m.Capacity.MemoryBytes, m.Capacity.RegionBytes, overcommit); owned[m.ID] > room {
-				t.Fatalf("%s owns %d vRegions and has room for %d", m.ID, owned[m.ID], room)
+			if room := Room(m.Capacity.MemoryBytes, m.Capacity.RegionBytes, overcommit); booked[m.ID] > float64(room) {
+				t.Fatalf("%s has %g vRegions and room for %d", m.ID, booked[m.ID], room)
+			}
+			if got := float64(s.Booked(m.ID)) / float64(m.Capacity.RegionBytes); got < booked[m.ID] || got > booked[m.ID]+float64(len(s.moves.Moves())) { // and what moves there
+				t.Fatalf("%s has %g vRegions booked, and %g in the listing", m.ID, got, booked[m.ID])
 			}
 		}
 	}

@@ -56,6 +56,9 @@ func TestFiles(t *testing.T) {
 	if r := apply(Request{Op: OpNode, Member: wire.Member{ID: "s1"}, Action: membership.Drain}); r.Err() != nil {
 		t.Fatal(r.Err())
 	}
+	if h := s.holds("s1"); !h.Drains || h.Left() != 1 {
+		t.Fatalf("of s1, which drains and has a backup file: %+v", h)
+	}
 	two := ask(wire.FileReq{Member: 1})
 	if two.Storage != "s2" || two.SizeBytes != 79<<20/8/wire.PageSize*wire.PageSize {
 		t.Fatalf("%+v, want one at s2, as s1 drains", two)

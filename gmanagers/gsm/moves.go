@@ -222,8 +222,13 @@ func (s *State) holds(id wire.NodeID) movelist.Holds {
 			caches.Things++
 		}
 	}
-	return s.moves.Holds(id, s.drains(id), s.events, volumes, caches)
+	h := s.moves.Holds(id, s.drains(id), s.events, volumes, caches)
+	h.Copies = s.filed[id]
+	return h
 }
+
+// Filed counts the backup files at an sComponent: those who write them leave it when it drains.
+func (s *State) Filed(id wire.NodeID) uint64 { return s.filed[id] }
 
 // Each calls do with each volume, ascending by id. Do changes nothing and keeps nothing.
 func (s *State) Each(do func(*Volume)) {

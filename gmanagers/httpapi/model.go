@@ -325,7 +325,7 @@ type Region struct {
 	Recovering bool `json:"recovering,omitempty"`
 }
 
-// Reserve is room for vRegions that is kept for a vNode.
+// Reserve is room for vRegions that is kept for a vNode; for shares of them if its memory is in shares.
 type Reserve struct {
 	Node    string `json:"node"`
 	Regions uint64 `json:"vregions"`

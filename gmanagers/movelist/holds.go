@@ -11,7 +11,7 @@ import (
 type Holds struct {
 	Drains bool
 	Things []Held // one for each kind that the manager moves, ascending
-	Copies uint64 // of what others serve, which are made elsewhere when it drains
+	Copies uint64 // of what others serve, and backup files of others, which are made elsewhere when it drains
 	Stuck  string // what could not leave when it was looked at last, or whose move was undone last, while it drains; empty if nothing
 }
 

@@ -198,8 +198,8 @@ func weighMemory(w *Weighing, st *gmm.State, overcommit uint64) {
 	drains := map[wire.NodeID]bool{}
 	for _, e := range w.entries {
 		seat := w.seats[e.Member.ID]
-		room, owned := gmm.Room(e.Member.Capacity.MemoryBytes, max(1, size), overcommit), st.Owned(e.Member.ID)
-		seat.capacity, seat.reserved, seat.room = e.Member.Capacity.MemoryBytes, owned*size, (room-min(room, owned))*size
+		room, booked := gmm.Room(e.Member.Capacity.MemoryBytes, max(1, size), overcommit)*size, st.Booked(e.Member.ID)
+		seat.capacity, seat.reserved, seat.room = e.Member.Capacity.MemoryBytes, booked, room-min(room, booked)
 		drains[e.Member.ID] = e.Drain
 		if w.kind == wire.MoveRegion {
 			seat.kept = int(st.Kept(e.Member.ID))
@@ -258,7 +258,7 @@ func weighMemory(w *Weighing, st *gmm.State, overcommit uint64) {
 					why = membership.TextOf(err)
 				}
 			}
-			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size, Fixed: why, Apart: ms, Avoid: both(avoid, r.Copies.Keeps()), AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
+			w.add(balance.Thing{ID: balance.ThingID{Kind: w.kind, PID: p.PID, Region: r.Region}, Holder: r.Node, Size: size / gmm.Parts * p.Serves(), Fixed: why, Apart: ms, Avoid: both(avoid, r.Copies.Keeps()), AvoidRacks: racks, Within: within, WithinRacks: withinRacks}, p.PlacedMS)
 		}
 	})
 }
@@ -280,6 +280,7 @@ func weighVolumes(w *Weighing, st *gsm.State) {
 			seat.room = math.MaxUint64
 			continue
 		}
+		seat.kept = int(st.Filed(e.Member.ID))
 		seat.capacity, seat.reserved = e.Member.Capacity.StorageBytes, st.ReservedBytes(e.Member.ID)
 		seat.room = seat.capacity - min(seat.capacity, seat.reserved)
 	}

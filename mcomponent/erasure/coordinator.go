@@ -57,11 +57,12 @@ type region struct {
 	first    wire.PageNo
 	pages    uint64
 	index    map[wire.PageNo]written
-	whole    bool        // index has every page that was written
-	cursor   wire.PageNo // of the list
-	listing  uint64      // the message that asks for it; 0 if none is under way
-	lister   int         // counts the holders that were asked for it
-	unmapped []span      // while it is not whole: what a list says of them is over
+	whole    bool                   // index has every page that was written
+	cursor   wire.PageNo            // of the list
+	listing  uint64                 // the message that asks for it; 0 if none is under way
+	lister   int                    // counts the holders that were asked for it
+	unmapped []span                 // while it is not whole: what a list says of them is over
+	seeks    map[wire.PageNo]uint64 // while it is not whole: messages that ask for one page of the list
 	gathers  map[wire.PageNo]*gather
 	attempts int // of the list
 	waits    bool
@@ -109,6 +110,7 @@ type message struct {
 	page   wire.PageNo
 	holder int
 	list   bool
+	seek   bool // of one page of the list
 }
 
 // New makes the owner's side. The options have been validated.
@@ -145,22 +147,48 @@ func (c *Coordinator) Configure(now time.Duration, slot uint32, cfg wire.RegionC
 		return to
 	}
 	if r == nil {
-		r = &region{slot: slot, first: first, pages: pages, cursor: first, whole: fresh, index: map[wire.PageNo]written{}, gathers: map[wire.PageNo]*gather{}}
+		r = &region{slot: slot, first: first, pages: pages, cursor: first, whole: fresh, index: map[wire.PageNo]written{}, seeks: map[wire.PageNo]uint64{}, gathers: map[wire.PageNo]*gather{}}
 		c.regions[slot] = r
 		i, _ := slices.BinarySearch(c.slots, slot)
 		c.slots = slices.Insert(c.slots, i, slot)
 	}
 	r.cfg = cfg
+	return c.begin(now, r, to)
+}
+
+// begin asks anew for all that is wanted: holders, or what is known of them, have changed.
+func (c *Coordinator) begin(now time.Duration, r *region, to []Effect) []Effect {
 	r.rank()
-	c.forgetSent(slot) // what comes now comes under an older configuration
+	c.forgetSent(r.slot) // what comes now was said before
+	clear(r.seeks)
 	r.listing, r.waits, r.attempts = 0, false, 0
 	to = c.list(r, to)
 	for _, page := range sorted(r.gathers) {
 		g := r.gathers[page]
-		g.asks, g.attempts, g.without = make([]ask, len(cfg.Holders)), 0, 0
+		g.asks, g.attempts, g.without = make([]ask, len(r.cfg.Holders)), 0, 0
 		to = c.pump(now, r, g, to)
 	}
 	return to
+}
+
+// Synced takes note of holders that have everything by now, as replica.Primary says: a share of theirs is as good as any, and if it is one of data nothing has
+// to be computed any more.
+func (c *Coordinator) Synced(now time.Duration, slot uint32, nodes []wire.NodeID, to []Effect) []Effect {
+	r := c.regions[slot]
+	if r == nil || !r.fills(nodes) {
+		return to
+	}
+	r.cfg.Holders = slices.Clone(r.cfg.Holders)
+	for i := range r.cfg.Holders {
+		h := &r.cfg.Holders[i]
+		h.Filling = h.Filling && !slices.Contains(nodes, h.Node)
+	}
+	return c.begin(now, r, to)
+}
+
+// fills reports whether one of some is said to be filled still.
+func (r *region) fills(nodes []wire.NodeID) bool {
+	return slices.ContainsFunc(r.cfg.Holders, func(h wire.Holder) bool { return h.Filling && slices.Contains(nodes, h.Node) })
 }
 
 // rank orders the holders: those in sync first, by their shares.
@@ -208,18 +236,57 @@ func (c *Coordinator) send(r *region, m message, read wire.ReplicaRead, to []Eff
 // list asks for the next part of what was written. Any holder that is in sync has every page that was acknowledged, so one that fails is
 // followed by another.
 func (c *Coordinator) list(r *region, to []Effect) []Effect {
-	n := 0
-	for _, h := range r.cfg.Holders {
-		if !h.Filling {
-			n++
-		}
-	}
+	n := r.inSync()
 	if r.whole || r.listing != 0 || r.waits || n == 0 {
 		return to
 	}
 	to = c.send(r, message{slot: r.slot, holder: r.order[r.lister%n], list: true}, wire.ReplicaRead{Page: r.cursor, Count: wire.MaxReplicaListed, Flags: wire.ReplicaList}, to)
 	r.listing = c.lastID
 	return to
+}
+
+func (r *region) inSync() (n int) {
+	for _, h := range r.cfg.Holders {
+		if !h.Filling {
+			n++
+		}
+	}
+	return n
+}
+
+// maxSeeks bounds the questions of Seek that are under way for one vRegion.
+const maxSeeks = 64
+
+// Seek asks for one page of the list, of which Flushing has said that it is not known yet, so that a flush which comes again need not wait for the whole list.
+func (c *Coordinator) Seek(slot uint32, page wire.PageNo, to []Effect) []Effect {
+	r := c.regions[slot]
+	n := r.inSync()
+	if r.known(page) || r.seeks[page] != 0 || len(r.seeks) >= maxSeeks || n == 0 {
+		return to
+	}
+	to = c.send(r, message{slot: slot, page: page, holder: r.order[r.lister%n], seek: true}, wire.ReplicaRead{Page: page, Count: 1, Flags: wire.ReplicaList}, to)
+	r.seeks[page] = c.lastID
+	return to
+}
+
+// sought takes the answer to Seek.
+func (c *Coordinator) sought(r *region, page wire.PageNo, a Answer) {
+	delete(r.seeks, page)
+	switch {
+	case a.Err != nil:
+		r.lister++ // another one is asked when the flush comes again
+	case r.known(page): // it was flushed, listed or unmapped meanwhile
+	case len(a.Pages) > 0 && a.Pages[0].Page == page:
+		r.index[page] = written{version: version{a.Pages[0].Epoch, a.Pages[0].Version}}
+	default:
+		r.unmapped = append(r.unmapped, span{page, 1})
+	}
+}
+
+// known reports whether it is known of a page whether it was written, and in which version.
+func (r *region) known(page wire.PageNo) bool {
+	_, ok := r.index[page]
+	return ok || r.whole || page < r.cursor || slices.ContainsFunc(r.unmapped, func(s span) bool { return s.has(page) })
 }
 
 // Whole reports whether it is known which pages of a slot were written.
@@ -239,10 +306,8 @@ func (c *Coordinator) Written(slot uint32) (list []wire.PageNo) {
 // Absent reports whether it is known that a page was never written: it is zeros.
 func (c *Coordinator) Absent(slot uint32, page wire.PageNo) bool {
 	r := c.regions[slot]
-	if _, ok := r.index[page]; ok {
-		return false
-	}
-	return r.whole || slices.ContainsFunc(r.unmapped, func(s span) bool { return s.has(page) })
+	_, ok := r.index[page]
+	return !ok && r.known(page)
 }
 
 // Verdict says what becomes of a flush.
@@ -259,7 +324,7 @@ const (
 func (c *Coordinator) Flushing(slot uint32, page wire.PageNo, epoch wire.Epoch, v uint64) Verdict {
 	r := c.regions[slot]
 	switch w, ok := r.index[page]; {
-	case !r.whole:
+	case !r.known(page):
 		return Unknown
 	case ok && w.compare(version{epoch, v}) > 0:
 		return Older
@@ -488,6 +553,10 @@ func (c *Coordinator) Answered(now time.Duration, id uint64, a Answer, to []Effe
 	if m.list {
 		return c.listed(now, r, a, to)
 	}
+	if m.seek {
+		c.sought(r, m.page, a)
+		return to
+	}
 	g := r.gathers[m.page]
 	k := &g.asks[m.holder]
 	switch {
@@ -513,7 +582,7 @@ func (c *Coordinator) listed(now time.Duration, r *region, a Answer, to []Effect
 	}
 	r.attempts = 0
 	for _, e := range a.Pages {
-		if uint64(e.Page-r.first) < r.pages && e.Page >= r.first && !slices.ContainsFunc(r.unmapped, func(s span) bool { return s.has(e.Page) }) {
+		if _, ok := r.index[e.Page]; !ok && uint64(e.Page-r.first) < r.pages && e.Page >= r.first && !slices.ContainsFunc(r.unmapped, func(s span) bool { return s.has(e.Page) }) {
 			r.index[e.Page] = written{version: version{e.Epoch, e.Version}}
 		}
 	}
@@ -646,6 +715,12 @@ func (c *Coordinator) CheckInvariants() error {
 		}
 		if r.whole && (r.listing != 0 || r.waits || len(r.unmapped) > 0) {
 			return fmt.Errorf("erasure: slot %d knows what was written, and asks for it", slot)
+		}
+		for page, id := range r.seeks {
+			under++
+			if m, ok := c.sent[id]; !ok || !m.seek || m.slot != slot || m.page != page || len(r.seeks) > maxSeeks {
+				return fmt.Errorf("erasure: slot %d seeks page %#x by message %d, which is not under way", slot, uint64(page), id)
+			}
 		}
 		for page, g := range r.gathers {
 			if g.page != page || len(g.waiters) == 0 || len(g.asks) != len(r.cfg.Holders) {

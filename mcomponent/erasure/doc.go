@@ -16,8 +16,9 @@
 // sends it again to the new owner: so a page of which no version has k shares is nobody's loss, and it is read when that flush has come.
 //
 //	c.Configure(now, slot, config, first page, pages, nothing was ever written, out)   with every configuration that replica.Primary gets
-//	a flush:  switch c.Flushing(slot, page, epoch, version) { case Unknown: busy; case Older: acknowledge, or wait with those that are outstanding
+//	a flush:  switch c.Flushing(slot, page, epoch, version) { case Unknown: out = c.Seek(slot, page, out), and busy; case Older: acknowledge, or wait with those that are outstanding
 //	          case Newer: store.Flush, c.Flushed, and then as any redundant flush; at replica.Settled the page is removed from the store }
+//	when replica.Primary says who has everything: out = c.Synced(now, slot, nodes, out)
 //	a miss:   the page is in the store: serve it; c.Absent: zeros; else out = c.Read(now, slot, page, call, out)
 //	for each effect:
 //		Ask:      send replica_read e.Read to e.To; later out = c.Answered(now, e.ID, Answer{...}, out)
@@ -30,5 +31,6 @@
 //	an unmap: freed = c.Unmapped(slot, first, n); out = c.Woken(out)
 //	with nothing to wait for: at c.Due(), out = c.Tick(now, out)
 //
-// Limits: it has about 50 bytes for each page that was written. While a new owner does not know what was written, flushes are refused as busy.
+// Limits: it has about 50 bytes for each page that was written. A flush of a page of which a new owner does not know yet whether it was
+// written is refused as busy, and known when it comes again: the owner asks for that page.
 package erasure

@@ -37,9 +37,11 @@ const (
 	inDecoded   uint8 = 7
 	inTick      uint8 = 8
 	inClose     uint8 = 9
+	inSeek      uint8 = 10
+	inSynced    uint8 = 11
 )
 
-var inputNames = []string{"", "configure", "flushed", "unmapped", "woken", "read", "answered", "decoded", "tick", "close"}
+var inputNames = []string{"", "configure", "flushed", "unmapped", "woken", "read", "answered", "decoded", "tick", "close", "seek", "synced"}
 
 // Bounds of what a tape may name.
 const (
@@ -61,6 +63,7 @@ type input struct {
 	Have    bool
 	Sum     uint32
 	Pages   []wire.PageEntry
+	Nodes   []wire.NodeID
 }
 
 // answer is what came out of a call. The bytes of shares are on no tape.
@@ -84,7 +87,7 @@ func (c *Coordinator) EffectName(k uint8) string { return EffectKind(k).String()
 
 // Apply implements taped.Core.
 func (c *Coordinator) Apply(kind uint8, args []byte) (a taped.Answer, what string, err error) {
-	if kind < inConfigure || kind > inClose {
+	if kind < inConfigure || kind > inSynced {
 		return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 	}
 	what = inputNames[kind]
@@ -93,7 +96,7 @@ func (c *Coordinator) Apply(kind uint8, args []byte) (a taped.Answer, what strin
 		return a, what, err
 	}
 	what += fmt.Sprintf(" slot=%d page=%#x n=%d at=%v", in.Slot, uint64(in.Page), in.N, in.Now)
-	if needs := kind == inFlushed || kind == inRead || kind == inDecoded; needs && c.regions[in.Slot] == nil {
+	if needs := kind == inFlushed || kind == inRead || kind == inDecoded || kind == inSeek; needs && c.regions[in.Slot] == nil {
 		return a, what, fmt.Errorf("slot %d has no vRegion in shares", in.Slot)
 	}
 	switch kind {
@@ -126,6 +129,10 @@ func (c *Coordinator) Apply(kind uint8, args []byte) (a taped.Answer, what strin
 		a = answer(c.Decoded(in.Now, in.Slot, in.Page, in.Flag, nil))
 	case inTick:
 		a = answer(c.Tick(in.Now, nil))
+	case inSeek:
+		a = answer(c.Seek(in.Slot, in.Page, nil))
+	case inSynced:
+		a = answer(c.Synced(in.Now, in.Slot, in.Nodes, nil))
 	case inClose:
 		a = answer(c.Close(in.Slot, wireError(in.Err), nil))
 	}
@@ -166,6 +173,7 @@ func (c *Coordinator) code(x *taped.Codec) {
 		page(x, &m.page)
 		taped.Within(x, &m.holder, wire.MaxHolders)
 		x.Bool(&m.list)
+		x.Bool(&m.seek)
 	})
 	taped.Uint(x, &c.lastID)
 	taped.List(x, &c.woken, maxTapePages, func(x *taped.Codec, w *uint64) { taped.Uint(x, w) })
@@ -183,7 +191,7 @@ func (c *Coordinator) code(x *taped.Codec) {
 	slices.Sort(c.slots)
 	for id, m := range c.sent {
 		r := c.regions[m.slot]
-		if r == nil || m.holder >= len(r.cfg.Holders) || !m.list && r.gathers[m.page] == nil {
+		if r == nil || m.holder >= len(r.cfg.Holders) || !m.list && !m.seek && r.gathers[m.page] == nil {
 			x.Fail("message %d goes to holder %d of slot %d, which is not there", id, m.holder, m.slot)
 		}
 	}
@@ -213,6 +221,7 @@ func (r *region) code(x *taped.Codec) {
 		page(x, &s.first)
 		taped.Uint(x, &s.n)
 	})
+	taped.Map(x, &r.seeks, maxSeeks, page, func(x *taped.Codec, id *uint64) { taped.Uint(x, id) })
 	taped.Map(x, &r.gathers, maxTapePages, page, func(x *taped.Codec, v **gather) {
 		if x.Reads() {
 			*v = &gather{}
@@ -293,6 +302,25 @@ func (t *Taped) Read(now time.Duration, slot uint32, page wire.PageNo, call uint
 	n := len(out)
 	if out = t.Coordinator.Read(now, slot, page, call, out); t.On() {
 		t.Put(inRead, answer(out[n:]), &input{Now: now, Slot: slot, Page: page, N: call})
+	}
+	return out
+}
+
+// Seek is recorded if it asks: else it changes nothing.
+func (t *Taped) Seek(slot uint32, page wire.PageNo, out []Effect) []Effect {
+	n := len(out)
+	if out = t.Coordinator.Seek(slot, page, out); t.On() && len(out) > n {
+		t.Put(inSeek, answer(out[n:]), &input{Slot: slot, Page: page})
+	}
+	return out
+}
+
+// Synced is recorded if it changes anything.
+func (t *Taped) Synced(now time.Duration, slot uint32, nodes []wire.NodeID, out []Effect) []Effect {
+	r := t.regions[slot]
+	n, changes := len(out), r != nil && r.fills(nodes)
+	if out = t.Coordinator.Synced(now, slot, nodes, out); t.On() && changes {
+		t.Put(inSynced, answer(out[n:]), &input{Now: now, Slot: slot, Nodes: nodes})
 	}
 	return out
 }

@@ -111,10 +111,12 @@ func (h *Holder) Own(slot uint32, at wire.CutState, back bool) {
 
 // writeKept takes a page as it was at a checkpoint.
 func (h *Holder) writeKept(r *held, w wire.ReplicaWrite, room bool) (slot uint32, a Action, err error) {
+	was := r.pre.at(w.Page)
+	again := h.comesAgain(was, w)
 	switch {
 	case !r.kept.Known || int32(w.Pre-r.kept.Cut.Pre()) > 0:
 		return 0, 0, wire.Errorf(wire.KindBusy, "%s has not heard of the checkpoint of process %d of which page %#x is: retry", h.self, r.pid, uint64(w.Page)<<wire.PageShift)
-	case w.Pre != r.kept.Cut.Pre() || r.pre.at(w.Page) != nil || !r.kept.Cut.Covers(w.ProcessEpoch, w.Version):
+	case w.Pre != r.kept.Cut.Pre() || was != nil && !again || !r.kept.Cut.Covers(w.ProcessEpoch, w.Version):
 		h.stats.Old++
 		return r.slot, Old, nil
 	}
@@ -132,6 +134,10 @@ func (h *Holder) writeKept(r *held, w wire.ReplicaWrite, room bool) (slot uint32
 		if !isLog || r.policy.LogBlock {
 			return h.full(r)
 		}
+		if again && !h.broken(was.file) {
+			h.stats.Old++
+			return r.slot, Old, nil
+		}
 		h.stats.Skipped++
 		to.where, a = lost, Skip
 	default:
@@ -145,6 +151,7 @@ func (h *Holder) writeKept(r *held, w wire.ReplicaWrite, room bool) (slot uint32
 	if a == 0 {
 		a = Old
 	}
+	h.release(was)
 	r.pre.put(w.Page, to)
 	return r.slot, a, nil
 }

@@ -22,6 +22,7 @@ type disk struct {
 	blocks map[uint32]uint64 // versions of pages
 	seqs   map[uint32]uint64
 	down   bool
+	drains bool
 	opened bool // since it was down
 }
 
@@ -33,7 +34,7 @@ func (d *disks) give(q wire.FileReq) (wire.ReplicaFile, error) {
 		}
 		return wire.ReplicaFile{}, nil
 	}
-	if v := d.volumes[d.books[q.Holder]]; v != nil && v.member == q.Member && !v.down && v.at.Volume != q.Bad {
+	if v := d.volumes[d.books[q.Holder]]; v != nil && v.member == q.Member && !v.down && !v.drains && v.at.Volume != q.Bad {
 		return v.at, nil
 	}
 	if d.books == nil {
@@ -61,6 +62,13 @@ func (w *world) save(h *holder) {
 		switch s.Kind {
 		case AskFile, DropFile:
 			got, err = w.disks.give(s.Req)
+		case AskOwner:
+			if s.Owner != "owner" || s.Addr != "inproc:owner" || s.Again.Holder != h.id {
+				w.t.Fatalf("%+v", s)
+			}
+			if w.again++; !lost || w.rng.IntN(2) == 0 {
+				w.perform(w.p.Again(w.now, slot, s.Again, nil))
+			}
 		case OpenFile:
 			if v := w.disks.volumes[s.At.Volume]; v.down {
 				err = noAnswer()
@@ -85,6 +93,9 @@ func (w *world) save(h *holder) {
 	if w.lossy && w.rng.IntN(8) == 0 {
 		v := w.disks.volumes[s.File]
 		v.down, v.opened = !v.down, false
+	}
+	if w.lossy && w.rng.IntN(20) == 0 {
+		w.disks.volumes[s.File].drains = true
 	}
 	h.saves = append(h.saves[:i], h.saves[i+1:]...)
 	err := w.disks.write(s, h.store)

@@ -40,6 +40,8 @@
 //	replica_drop:   slot, ok, err := h.Drop(ref); if ok { owners.Leave, free the group, owners.Left }
 //	in the background, of a log: s, ok := h.NextSave(now); write the page to the file; free, kept := h.Saved(now, s, err); kept: store.Forget(s.Slot, s.Page);
 //	                else free: store.Remove(s.PID, s.Page). Where in the file says s.Place
+//	                s, ok := h.NextFile(now), at FileDue and LaterDue: do it, and h.FileDone(now, s, got, err). A page that is in a file that has to be left is
+//	                taken again from its owner, who hears of it by s.Again: out = p.Again(now, slot, s.Again, out)
 //
 // Limits: a holder keeps the index of its pages in its memory (about 64 bytes a page); the log is lost with the holder's process, as the index
 // of the backup file is.

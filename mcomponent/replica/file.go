@@ -20,9 +20,15 @@ type files struct {
 	fails int
 	doubt bool          // whether the file is where it was: GSM is asked before it is used again
 	given bool          // GSM may have given one, and its answer was lost: it is asked again, to give it back if it is not needed any more
+	maybe bool          // the same, of one in place of the current one, of which GSM is asked again as long as that is there
 	bad   wire.VolumeID // what GSM is told not to give again
 	seq   uint64        // of writes: of two to a block the one with the larger counts
 	why   string        // of the last failure, since which nothing was saved; empty if something was
+	check time.Duration // when GSM is asked whether the current one is where it was
+
+	again    []key         // whose owners are asked next for what is in files that are left
+	againDue time.Duration // when the next round of that begins
+	asked    bool          // a question was asked that comes again and again, since a page was saved
 }
 
 // file is one of them.
@@ -134,10 +140,14 @@ const (
 	AskFile  FileKind = 1 // GSM is asked for one, by Req
 	OpenFile FileKind = 2 // the volume At is made and attached at its sComponent, both of which may be so already
 	DropFile FileKind = 3 // GSM is given back one, by Req, and then the volume At is deleted, which need not succeed
+	AskOwner FileKind = 4 // the Owner of a vRegion, at Addr, is sent Again: what is in a file that is left is wanted from it
 )
 
 func (k FileKind) String() string {
-	return [...]string{"?", "ask", "open", "drop"}[min(int(k), 3)]
+	if k > AskOwner {
+		k = 0
+	}
+	return [...]string{"?", "ask", "open", "drop", "again"}[k]
 }
 
 // FileStep is one thing to be done about a backup file; FileDone tells how it went.
@@ -146,12 +156,21 @@ type FileStep struct {
 	Kind FileKind
 	Req  wire.FileReq
 	At   wire.ReplicaFile
+
+	Again wire.ReplicaAgainReq
+	Owner wire.NodeID
+	Addr  string
 }
 
 // NextFile gives what is to be done about backup files now, one thing at a time.
 func (h *Holder) NextFile(now time.Duration) (FileStep, bool) {
 	s, ok := h.fileStep()
-	if !ok || now < h.files.due {
+	if !ok {
+		s, ok = h.later(now)
+	} else {
+		ok = now >= h.files.due
+	}
+	if !ok {
 		return FileStep{}, false
 	}
 	h.files.last++
@@ -180,9 +199,13 @@ func (h *Holder) fileStep() (s FileStep, ok bool) {
 	case h.o.FileBytes == 0 || !h.files.given && (h.next >= len(h.saves) || !h.keepsLogs()):
 		return s, false
 	case f == nil || h.files.doubt || h.files.given:
-		return FileStep{Kind: AskFile, Req: wire.FileReq{Holder: h.self, Member: h.now, SizeBytes: h.o.FileBytes, Bad: h.files.bad}}, true
+		return FileStep{Kind: AskFile, Req: h.askFile()}, true
 	}
 	return FileStep{Kind: OpenFile, At: f.at}, !f.open
+}
+
+func (h *Holder) askFile() wire.FileReq {
+	return wire.FileReq{Holder: h.self, Member: h.now, SizeBytes: h.o.FileBytes, Bad: h.files.bad}
 }
 
 // keepsLogs reports whether there is a vRegion whose pages may have to be saved.
@@ -205,8 +228,15 @@ func (h *Holder) FileDone(now time.Duration, s FileStep, got wire.ReplicaFile, e
 	switch {
 	case s.Kind == DropFile && err == nil:
 		h.files.list = slices.DeleteFunc(h.files.list, func(f *file) bool { return f.at.Volume == s.At.Volume })
+		if len(h.files.list) == 0 && h.files.maybe {
+			h.files.given, h.files.maybe = true, false
+		}
 	case s.Kind == AskFile && err == nil:
-		h.files.doubt, h.files.given, h.files.bad = false, false, 0
+		sure := !h.files.doubt && f != nil && f.at == got
+		h.files.doubt, h.files.given, h.files.maybe, h.files.bad, h.files.check = false, false, false, 0, now+h.o.check()
+		if sure {
+			return // it is where it was
+		}
 		if old := h.file(got.Volume); old != nil {
 			old.at, old.open = got, false
 			if old == f {
@@ -221,11 +251,17 @@ func (h *Holder) FileDone(now time.Duration, s FileStep, got wire.ReplicaFile, e
 		if f != nil {
 			f.left = true
 		}
+		h.files.againDue = now // what is there is wanted at once
+	case s.Kind == AskFile && f != nil && f.open && !h.files.doubt && !h.files.given: // it was asked whether that is where it was
+		h.files.maybe = h.files.maybe || !refused(wire.KindOf(err))
+		return
 	case s.Kind == AskFile:
 		// Who cannot ask goes on with what it has.
 		h.files.doubt, h.files.given = h.files.doubt && f == nil, !refused(wire.KindOf(err))
 		h.failed(now, err)
 		return
+	case s.Kind == AskOwner:
+		return // whoever does not answer is asked again in the next round
 	case s.Kind == OpenFile:
 		o := h.file(s.At.Volume)
 		o.open, o.reopen = err == nil, false
@@ -356,7 +392,7 @@ func (h *Holder) NextSave(now time.Duration) (Save, bool) {
 			h.saves, h.next = h.saves[:0], 0
 		}
 		if e != nil {
-			h.saving[at] = true
+			h.saving[at], h.files.asked = true, false
 			h.files.seq++
 			return Save{PID: at.pid, Region: at.region, Slot: r.slot, Page: at.page, Epoch: e.epoch, No: e.version.version, Sum: e.sum, Pre: pre, File: f.at.Volume, Block: block, Seq: h.files.seq}, true
 		}

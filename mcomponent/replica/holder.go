@@ -80,6 +80,8 @@ type held struct {
 	pages    table
 	lines    map[wire.PageNo]uint32 // of shares: pages by line
 	promoted bool                   // this mComponent owns the vRegion now: nothing is added
+	owner    wire.NodeID            // which opened it last, and told its address
+	addr     string
 	kept     wire.CutState          // the last checkpoint of its process
 	pre      table                  // pages as they were then, of those that changed since
 }
@@ -142,6 +144,7 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 	}
 	o = Opening{Slot: r.slot}
 	if req.Epoch == r.epoch && req.Config == r.config {
+		r.servedBy(req)
 		h.cutAt(r, req.Kept)
 		o.Rep = r.rep()
 		return o, nil // again
@@ -149,6 +152,7 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 	if r.promoted {
 		return o, wire.Errorf(wire.KindBusy, "%s owns vRegion %d of process %d: retry", h.self, req.Region, req.PID)
 	}
+	r.servedBy(req)
 	r.epoch, r.config, r.barrier, r.policy, r.index = req.Epoch, req.Config, 0, req.Policy, req.Index
 	if req.Fresh {
 		h.clear(r)
@@ -164,7 +168,15 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 func (h *Holder) Add(req wire.ReplicaOpenReq, slot uint32) {
 	none := table{first: wire.PageNo(uint64(req.Region) << h.shift)}
 	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: none, pre: none, kept: req.Kept}
+	r.servedBy(req)
 	h.regions[r.key], h.slots[slot] = r, r
+}
+
+// servedBy takes note of who opens it: an owner that serves says where it is, one that only fences does not.
+func (r *held) servedBy(req wire.ReplicaOpenReq) {
+	if req.Owner != "" {
+		r.owner, r.addr = req.Owner, req.Addr
+	}
 }
 
 func (r *held) rep() wire.ReplicaOpenRep {
@@ -242,8 +254,9 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	}
 	e := r.pages.at(w.Page)
 	v := version{w.ProcessEpoch, w.Version}
+	again := h.comesAgain(e, w)
 	skipped := e != nil && e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 // there may be room now
-	if e != nil && !v.newer(e.version) && !skipped {
+	if e != nil && !v.newer(e.version) && !skipped && !again {
 		h.stats.Old++
 		return r.slot, Old, nil
 	}
@@ -266,6 +279,10 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 			if !isLog || r.policy.LogBlock {
 				h.stats.Full++
 				return h.full(r)
+			}
+			if again && !h.broken(e.file) { // it is where it was, and asked for once more
+				h.stats.Old++
+				return r.slot, Old, nil
 			}
 			h.stats.Skipped++
 			if canary.On(canary.SilentSkip) && e != nil {

@@ -24,11 +24,16 @@ type Options struct {
 	FileBytes uint64 `yaml:"replica_file_bytes"`
 	// SaveMessages bounds the pages that are on their way to backup files, which become durable together.
 	SaveMessages int `yaml:"replica_save_messages"`
+	// CheckMS is between two questions to GSM whether the backup file is still where it was, in ms: its sComponent may drain, or be dead while
+	// nothing is written.
+	CheckMS int `yaml:"replica_check_ms"`
+	// AgainMS is between two rounds of questions to owners for what is in files that are left, in ms.
+	AgainMS int `yaml:"replica_again_ms"`
 }
 
 // DefaultOptions returns the defaults.
 func DefaultOptions() Options {
-	return Options{WindowMessages: 64, RetryMS: 2, MaxRetryMS: 200, LogBytes: 64 << 20, FileBytes: 1 << 30, SaveMessages: 256}
+	return Options{WindowMessages: 64, RetryMS: 2, MaxRetryMS: 200, LogBytes: 64 << 20, FileBytes: 1 << 30, SaveMessages: 256, CheckMS: 5_000, AgainMS: 1_000}
 }
 
 // Validate returns every fault, by key.
@@ -38,7 +43,8 @@ func (o Options) Validate() error {
 		key   string
 		v     int
 		least int
-	}{{"replica_window_messages", o.WindowMessages, 2}, {"replica_retry_ms", o.RetryMS, 1}, {"replica_max_retry_ms", o.MaxRetryMS, o.RetryMS}, {"replica_save_messages", o.SaveMessages, 1}} {
+	}{{"replica_window_messages", o.WindowMessages, 2}, {"replica_retry_ms", o.RetryMS, 1}, {"replica_max_retry_ms", o.MaxRetryMS, o.RetryMS}, {"replica_save_messages", o.SaveMessages, 1},
+		{"replica_check_ms", o.CheckMS, 1}, {"replica_again_ms", o.AgainMS, 1}} {
 		if b.v < b.least || b.v > 1<<20 {
 			errs = append(errs, fmt.Errorf("%s: %d, want %d to %d", b.key, b.v, b.least, 1<<20))
 		}
@@ -54,6 +60,9 @@ func (o Options) Validate() error {
 
 // MaxFileBytes bounds a backup file.
 const MaxFileBytes = 1 << 42
+
+func (o Options) check() time.Duration { return time.Duration(o.CheckMS) * time.Millisecond }
+func (o Options) again() time.Duration { return time.Duration(o.AgainMS) * time.Millisecond }
 
 func (o Options) pause(attempts int) time.Duration {
 	d := o.RetryMS

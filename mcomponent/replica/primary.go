@@ -678,14 +678,7 @@ func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect)
 	case Open:
 		l.opened, l.fresh = true, false
 		if a.Skipped && !l.filling { // which they are only the owner before knew: it gets all again, and says which it has not got
-			l.filling, l.listed, l.fill, l.filled, l.underFill = true, false, nil, 0, 0
-			for _, w := range r.writes { // no order: each by itself; what was under way for a fill before counts for none
-				w.got[i].fill = false
-			}
-			if !r.lists {
-				r.lists = true
-				out = append(out, Effect{Kind: List, Slot: r.slot})
-			}
+			out = p.fillAgain(r, i, out)
 		}
 	case Unmap, Cut:
 		for _, u := range r.unmaps {

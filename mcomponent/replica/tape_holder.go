@@ -237,6 +237,8 @@ func (h *Holder) code(x *taped.Codec) {
 		}
 		r.pages.code(x, 1<<h.shift)
 		x.Bool(&r.promoted)
+		taped.Text(x, &r.owner)
+		taped.Text(x, &r.addr)
 		x.Message(&r.kept)
 		r.pre.code(x, 1<<h.shift)
 		if x.Reads() {
@@ -292,9 +294,14 @@ func (s *files) code(x *taped.Codec) {
 	taped.Within(x, &s.fails, maxTapePages)
 	x.Bool(&s.doubt)
 	x.Bool(&s.given)
+	x.Bool(&s.maybe)
 	taped.Uint(x, &s.bad)
 	taped.Uint(x, &s.seq)
 	taped.Text(x, &s.why)
+	taped.Int(x, &s.check)
+	taped.List(x, &s.again, maxTapeSlots, func(x *taped.Codec, k *key) { k.code(x) })
+	taped.Int(x, &s.againDue)
+	x.Bool(&s.asked)
 }
 
 // Snapshot implements taped.Core.
@@ -427,10 +434,11 @@ func (t *TapedHolder) Own(slot uint32, at wire.CutState, back bool) {
 	}
 }
 
-// NextFile is recorded if it gives a step: else it changes nothing.
+// NextFile is recorded if it gives a step, or changes what is asked for next.
 func (t *TapedHolder) NextFile(now time.Duration) (FileStep, bool) {
+	due, n := t.files.againDue, len(t.files.again)
 	s, ok := t.Holder.NextFile(now)
-	if t.On() && ok {
+	if t.On() && (ok || due != t.files.againDue || n != len(t.files.again)) {
 		a := given(nil, &s)
 		a.Sum = a.Sum.Bool(ok)
 		t.put(inNextFile, a, holderInput{Now: now})

@@ -41,9 +41,10 @@ const (
 	inRollback  uint8 = 11
 	inLoseKept  uint8 = 12
 	inKnows     uint8 = 13
+	inAgain     uint8 = 14
 )
 
-var primaryInputNames = [...]string{"", "configure", "listed", "write", "unmap", "answered", "tick", "close", "lose", "flushing", "cut", "rollback", "lose_kept", "knows"}
+var primaryInputNames = [...]string{"", "configure", "listed", "write", "unmap", "answered", "tick", "close", "lose", "flushing", "cut", "rollback", "lose_kept", "knows", "again"}
 
 // primaryInput is one call of Primary. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type primaryInput struct {
@@ -60,6 +61,7 @@ type primaryInput struct {
 	Epoch   wire.Epoch // of cut and rollback that of the process
 	Version uint64
 	Cut     wire.Cut
+	Again   wire.ReplicaAgainReq
 }
 
 func answer(out []Effect) (a taped.Answer) {
@@ -82,7 +84,7 @@ func (p *Primary) EffectName(k uint8) string { return EffectKind(k).String() }
 
 // Apply implements taped.Core.
 func (p *Primary) Apply(kind uint8, args []byte) (a taped.Answer, what string, err error) {
-	if kind < inConfigure || kind > inKnows {
+	if kind < inConfigure || kind > inAgain {
 		return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 	}
 	what = primaryInputNames[kind]
@@ -121,6 +123,8 @@ func (p *Primary) Apply(kind uint8, args []byte) (a taped.Answer, what string, e
 		p.LoseKept(in.Slot, in.Page, in.Epoch, in.Version)
 	case inKnows:
 		p.Knows(in.Slot, in.Cut)
+	case inAgain:
+		a = answer(p.Again(in.Now, in.Slot, in.Again, nil))
 	}
 	return a, what, nil
 }
@@ -399,6 +403,14 @@ func (t *TapedPrimary) Knows(slot uint32, at wire.Cut) {
 	if t.On() {
 		t.put(inKnows, primaryInput{Slot: slot, Cut: at}, nil)
 	}
+}
+
+func (t *TapedPrimary) Again(now time.Duration, slot uint32, q wire.ReplicaAgainReq, out []Effect) []Effect {
+	n := len(out)
+	if out = t.Primary.Again(now, slot, q, out); t.On() {
+		t.put(inAgain, primaryInput{Now: now, Slot: slot, Again: q}, out[n:])
+	}
+	return out
 }
 
 // Flushing is recorded if the page is lost: else it changes nothing.

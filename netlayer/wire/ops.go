@@ -119,6 +119,7 @@ const (
 	OpHomeConfig    Op = 137 // G→M (home): HomeConfig → HomeConfigRep: order and question in one
 	OpHomeRecover   Op = 138 // G→M (backup): HomeRecoverReq → HomeRecoverRep: order and question in one
 	OpReplicaCut    Op = 170 // M→M (owner → holder): ReplicaCutReq → (empty)
+	OpReplicaAgain  Op = 183 // M→M (holder → owner): ReplicaAgainReq → (empty)
 	OpReplicaWrites Op = 139 // M→M (owner → holder): ReplicaWrites, entries and pages → (empty), or which were skipped
 )
 
@@ -141,7 +142,7 @@ var opNames = [256]string{
 	OpProcessCut: "process_cut", OpRegionCut: "region_cut", OpProcessRollback: "process_rollback", OpRegionRollback: "region_rollback", OpProcessRestart: "process_restart",
 	OpReplicaOpen: "replica_open", OpReplicaWrite: "replica_write", OpReplicaRead: "replica_read", OpReplicaDrop: "replica_drop", OpReplicaUnmap: "replica_unmap",
 	OpRegionConfig: "region_config", OpRegionRecover: "region_recover", OpRegionParts: "region_parts",
-	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes", OpReplicaCut: "replica_cut",
+	OpHomeBackup: "home_backup", OpHomeConfig: "home_config", OpHomeRecover: "home_recover", OpReplicaWrites: "replica_writes", OpReplicaCut: "replica_cut", OpReplicaAgain: "replica_again",
 	OpStorageAttach: "storage_attach", OpReplicaBlockRead: "replica_block_read", OpReplicaBlockWrite: "replica_block_write", OpReplicaVersions: "replica_versions", OpVolumeConfig: "volume_config",
 }
 

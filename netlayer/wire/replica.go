@@ -100,6 +100,17 @@ type ReplicaOpenReq struct {
 	Fresh  bool   // it forgets what it has of the vRegion under an older configuration
 	Member Epoch  // of the holder's membership; another is refused as stale. 0 is not known
 	Kept   CutState
+	Owner  NodeID // of an owner that serves: who it is, and where
+	Addr   string
+}
+
+// ReplicaAgainReq asks an owner to send a holder again what was in a backup file that it has to leave, or has lost.
+type ReplicaAgainReq struct {
+	PID    PID
+	Region RegionNo
+	Epoch  Epoch // of the owner
+	Config uint64
+	Holder NodeID
 }
 
 // ReplicaOpenRep is what a holder has of a vRegion.

@@ -521,7 +521,11 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		row(fmt.Sprintf("vregion %d", g.Region), "%s (epoch %d)%s", g.Node, g.Epoch, text)
 	}
 	for _, g := range d.Reserved {
-		row("reserved", "%d vRegions at %s", g.Regions, g.Node)
+		what := "vRegions"
+		if d.Memory != nil && d.Memory.Data > 0 {
+			what = "shares"
+		}
+		row("reserved", "%d %s at %s", g.Regions, what, g.Node)
 	}
 	for _, v := range d.Volumes {
 		own := ""

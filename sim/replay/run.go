@@ -610,6 +610,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 			c.FetchShare = float64(c.Fetches) / float64(served)
 		}
 	}
+	s.SetRedundancy()
 	for m, g := range r.leaders(ctx) { // an order does not show: they are added up
 		old := leaders[m]
 		if changes := g.LeaderChanges - min(old.LeaderChanges, g.LeaderChanges); changes > 0 {
@@ -627,7 +628,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 func (v *vnode) describe() report.VNode {
 	d := report.VNode{
 		Name: v.v.Name, PID: v.spec.PID, State: StateFailed, Error: v.failed, PComponent: v.place.Node, Home: v.spec.Home.Node, Threads: v.spec.Threads, Order: v.spec.Order,
-		Restarts: v.restarts, Checkpoints: v.status.Checkpoints,
+		Restarts: v.restarts, Checkpoints: v.status.Checkpoints, Memory: report.MemoryOf(v.v.Memory.Policy()),
 		Policy: v.spec.ExCache.Policy, Mechanism: v.spec.ExCache.Mechanism, Lines: v.spec.ExCache.Lines, Ways: v.spec.ExCache.Ways, Footprint: v.info.FootprintPages,
 	}
 	if res := v.status.Result; res != nil {

@@ -193,6 +193,7 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 		case n.Memory != nil:
 			v.MemoryBytes, v.Workers, v.MaxOwnedRegions = n.Memory.MemoryBytes, n.Memory.Workers, n.Memory.MaxOwnedRegions
 			v.VRegion, v.BufferCache = n.Memory.Cores()
+			v.Replica, v.Erasure = n.Memory.Redundancy()
 		case n.Storage != nil:
 			v.StorageBytes, v.FlushQueue, v.MaxVolumes = n.Storage.CapacityBytes, n.Storage.FlushQueue, n.Storage.MaxVolumes
 			v.Workers = n.Netlayer.Server.Workers
@@ -543,6 +544,14 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model
 			d.Counters, d.Other = at(byNode, x.ID).counters(), nil
 		default:
 			d.Fetches, d.Flushes, d.BlockReads, d.BlockWrites, d.BlockFlushes = x.Fetches, x.Flushes, x.Reads, x.Writes, x.Syncs
+			for name, n := range map[string]uint64{
+				"replica_sent": x.Copies.Sent, "replica_filled": x.Copies.Filled, "share_reads": x.Shares.Reads, "share_reads_computed": x.Shares.Computed,
+				"held_saved": x.Held.Saved, "held_log_full": x.Held.Full, "held_skipped": x.Held.Skipped,
+			} {
+				if n > 0 {
+					d.Other[name] = float64(n)
+				}
+			}
 			d.FetchedBytes, d.FlushedBytes = x.Fetches*wire.PageSize, x.Flushes*wire.PageSize
 			served += x.Fetches
 		}
@@ -553,6 +562,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model
 			d.FetchShare = float64(d.Fetches) / float64(served)
 		}
 	}
+	s.SetRedundancy()
 	model.Digest = fmt.Sprintf("%016x", c.Digest())
 	s.Modelled = model
 }

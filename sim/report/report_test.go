@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"splitkernel/netlayer/wire"
 )
 
 func sample() *Summary {
@@ -37,6 +39,36 @@ func TestTableSaysWhatHappened(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "WRONG") {
 		t.Error("wrong pages where there were none")
+	}
+}
+
+// TestTableSaysWhatMemorySurvives: each policy with what it survives and costs, and what was done for it; nothing of it where nothing survives.
+func TestTableSaysWhatMemorySurvives(t *testing.T) {
+	s := sample()
+	s.VNodes[0].Memory = MemoryOf(wire.MemoryPolicy{})
+	if s.SetRedundancy(); s.Redundancy != nil || s.VNodes[0].Memory != nil {
+		t.Fatalf("nothing survives, and the report has %+v", s.Redundancy)
+	}
+	s.VNodes[0].Memory = MemoryOf(wire.MemoryPolicy{Kind: wire.MemoryErasure, Data: 4, Parity: 2})
+	for name, p := range map[string]wire.MemoryPolicy{"db": {Kind: wire.MemorySync, Copies: 2}, "cache": {Kind: wire.MemoryLog, Copies: 1, LogBlock: true}} {
+		s.VNodes = append(s.VNodes, VNode{Name: name, Memory: MemoryOf(p)})
+	}
+	s.Components[0].Other = map[string]float64{"replica_sent": 1200, "replica_filled": 30, "share_reads": 70, "share_reads_computed": 7, "held_saved": 5, "held_log_full": 2, "held_skipped": 1}
+	s.Components = append(s.Components, Component{ID: "m2", Role: "mcomponent", Other: map[string]float64{"replica_sent": 1}})
+	s.SetRedundancy()
+	var b strings.Builder
+	s.VNodes[0].FaultLatency = map[string]Latency{"fetch": {Count: 1, P50: 36.5, P99: 55}}
+	if err := WriteTable(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{
+		"sort erasure 4 + 2 2 of 6 and the owner 1.5x 6 shares of 1/4 4 shares 36.5 55.0", "db sync 2 2 of 3 3x 2 pages - 0.0 0.0", "cache log 1, block 1 of 2 2x 1 pages -",
+		"1 201 copies and shares sent, 30 of them rebuilt at other holders; 70 pages made of shares, 7 of them with a parity share; logs wrote 5 pages to files, were full for 2 and skipped 1",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
 	}
 }
 

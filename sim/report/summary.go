@@ -124,6 +124,7 @@ type VNode struct {
 	Checkpoints uint64    `json:"checkpoints,omitempty"`
 	Restarts    []Restart `json:"process_restarts,omitempty"`
 	Slowdown    float64   `json:"slowdown,omitempty"`
+	Memory      *Memory   `json:"memory,omitempty"` // what it survives, if it does
 	Counters
 }
 
@@ -178,6 +179,8 @@ type Summary struct {
 	Components        []Component `json:"components"`
 	Moves             []Moves     `json:"moves"`   // of the kinds that moved
 	Balance           []Balance   `json:"balance"` // of each role and measure
+	// Redundancy is there if the memory of a vNode survives something.
+	Redundancy *Redundancy `json:"redundancy,omitempty"`
 	// Modelled is there in a virtual run, whose seconds and latencies all are modelled.
 	Modelled *Modelled `json:"modelled,omitempty"`
 }

@@ -13,6 +13,8 @@ import (
 	"splitkernel/gmanagers/placement"
 	"splitkernel/gmanagers/weigh"
 	"splitkernel/mcomponent/buffercache"
+	"splitkernel/mcomponent/erasure"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/link"
 	"splitkernel/netlayer/wire"
@@ -91,7 +93,9 @@ type Node struct {
 	MemoryBytes     uint64 // of an mComponent
 	Workers         int    // of an mComponent or an sComponent
 	MaxOwnedRegions int
-	ReplicaLogBytes uint64 // of an mComponent, for all logs that it keeps for others; 0 is the default
+	ReplicaLogBytes uint64          // of an mComponent, for all logs that it keeps for others; 0 is the default
+	Replica         replica.Options // of an mComponent; zero is the default
+	Erasure         erasure.Options // of an mComponent; zero is the default
 	VRegion         vregion.Options
 	BufferCache     buffercache.Options
 
@@ -303,6 +307,12 @@ func (o *Options) validate() error {
 			if n.MemoryBytes < wire.PageSize || n.Workers < 1 {
 				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of memory and %d workers, want at least a page and 1", n.ID, n.MemoryBytes, n.Workers))
 			}
+			if err := n.Replica.Validate(); err != nil && n.Replica != (replica.Options{}) {
+				errs = append(errs, fmt.Errorf("nodes.%s: %w", n.ID, err))
+			}
+			if err := n.Erasure.Validate(); err != nil && n.Erasure != (erasure.Options{}) {
+				errs = append(errs, fmt.Errorf("nodes.%s: %w", n.ID, err))
+			}
 		case wire.RoleStorage:
 			if n.StorageBytes < wire.PageSize || n.Workers < 1 {
 				errs = append(errs, fmt.Errorf("nodes.%s: %d bytes of storage and %d workers, want at least a page and 1", n.ID, n.StorageBytes, n.Workers))
@@ -405,13 +415,17 @@ func (c *Cluster) retries() *rand.Rand {
 	return c.pauses
 }
 
-// whoWaits names requests without an answer.
+// whoWaits names requests without an answer. Those that a node had when it was killed wait for nobody: who asked hears that it is gone.
 func (c *Cluster) whoWaits(report func(who, what string)) {
 	for _, m := range c.memory {
-		m.whoWaits(report)
+		if !c.lives[m.no].down {
+			m.whoWaits(report)
+		}
 	}
 	for _, s := range c.storage {
-		s.whoWaits(report)
+		if !c.lives[s.no].down {
+			s.whoWaits(report)
+		}
 	}
 }
 

@@ -70,6 +70,10 @@ func (r *redundant) fileStep(s replica.FileStep, done func(wire.ReplicaFile, err
 		c.gm.backupFile(m.no, s.Req, done)
 		return
 	}
+	if s.Kind == replica.AskOwner {
+		r.askOwner(s, func(err error) { done(wire.ReplicaFile{}, err) })
+		return
+	}
 	if s.Kind == replica.DropFile {
 		c.gm.backupFile(m.no, s.Req, func(_ wire.ReplicaFile, err error) {
 			if err != nil {
@@ -252,4 +256,42 @@ func (g *managers) backupFile(from int32, file wire.FileReq, done func(wire.Repl
 			reply(len(r.Encode()), func() { ended(r, err) })
 		})
 	}, func(err error) { ended(gsm.Result{}, err) })
+}
+
+// armLater has it look again when something about its files is due that comes again and again: it keeps no run going.
+func (r *redundant) armLater() {
+	c := r.m.c
+	due, ok := r.holder.LaterDue()
+	if !ok || len(c.storage) == 0 {
+		return
+	}
+	due = max(due, c.clock.Now(), 1)
+	if r.checks != 0 && r.checks <= due {
+		return
+	}
+	r.checks = due
+	in := c.lives[r.m.no].no
+	c.leisurely(due, func() {
+		if r.m.red != r || r.checks != due || !c.runs(r.m.no, in) {
+			return
+		}
+		r.checks = 0
+		r.save()
+		r.arm()
+	})
+}
+
+// askOwner asks the owner of a vRegion for what was in a backup file.
+func (r *redundant) askOwner(s replica.FileStep, done func(error)) {
+	toPeer(r, wire.OpReplicaAgain, s.Owner, s.Again, (*memory).replicaAgain, func(_ struct{}, err error) { done(err) })
+}
+
+// replicaAgain has a holder sent again what it had in a backup file that it leaves, or has lost.
+func (m *memory) replicaAgain(q wire.ReplicaAgainReq, done func(struct{}, error)) {
+	slot, err := m.owners.Serving(q.PID, q.Region, q.Epoch)
+	if err == nil {
+		r := m.redundancy()
+		r.perform(r.primary.Again(m.c.clock.Now(), slot, q, nil))
+	}
+	done(struct{}{}, err)
 }

@@ -31,6 +31,7 @@ type redundant struct {
 	saving  bool          // pages of logs are on their way to a file
 	full    []fullWrite   // that wait for room in a log, as they came
 	armed   time.Duration // when it looks again; 0 if it does not
+	checks  time.Duration // the same for what comes again and again, in the background
 
 	pulled, waited, made uint64 // pages that a recovery brought, misses that waited for one, and pages that were made of shares
 }
@@ -43,12 +44,18 @@ type thing struct {
 // redundancy gives it, from when anything is redundant here.
 func (m *memory) redundancy() *redundant {
 	if m.red == nil {
-		o := replica.DefaultOptions()
+		o, e := replica.DefaultOptions(), erasure.DefaultOptions()
+		if m.o.Replica != (replica.Options{}) {
+			o = m.o.Replica
+		}
+		if m.o.Erasure != (erasure.Options{}) {
+			e = m.o.Erasure
+		}
 		if m.o.ReplicaLogBytes > 0 {
 			o.LogBytes = m.o.ReplicaLogBytes
 		}
 		m.red = &redundant{m: m, primary: replica.NewPrimary(o), holder: replica.NewHolder(o, m.o.ID, m.c.o.RegionBytes), recs: map[thing]*recovery.Recovery{},
-			shares: erasure.New(erasure.DefaultOptions()), reads: map[uint64]shareRead{}, held: map[filePage]Stamp{},
+			shares: erasure.New(e), reads: map[uint64]shareRead{}, held: map[filePage]Stamp{},
 			calls: map[uint64]func(*wire.Error){}}
 		m.red.holder.Registered(m.epoch)
 	}
@@ -94,7 +101,7 @@ func (r *redundant) perform(out []replica.Effect) {
 		}
 		switch e.Kind {
 		case replica.Open:
-			e.Open.Kept = m.kept(e.Slot)
+			e.Open.Kept, e.Open.Owner, e.Open.Addr = m.kept(e.Slot), m.o.ID, addr(m.o.ID)
 			toPeer(r, wire.OpReplicaOpen, e.To.Node, *e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
 				r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: err == nil && rep.Lost > 0}, nil))
 			})
@@ -202,6 +209,7 @@ func (r *redundant) arm() {
 	if len(r.full) > 0 {
 		sooner(r.full[0].until, true)
 	}
+	r.armLater()
 	if !ok {
 		return
 	}
@@ -364,7 +372,9 @@ func (m *memory) regionConfig(q wire.RegionConfig, done func(wire.RegionConfigRe
 	}
 	r := m.redundancy()
 	r.configure(slot, q, false)
-	done(r.primary.Status(slot), nil)
+	s := r.primary.Status(slot)
+	r.performShares(r.shares.Synced(m.c.clock.Now(), slot, s.InSync, nil))
+	done(s, nil)
 }
 
 // regionRecover makes this one the owner of a vRegion whose owner is lost, and says how far it has come.

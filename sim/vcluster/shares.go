@@ -199,6 +199,7 @@ func (r *redundant) flushing(slot uint32, pid wire.PID, process wire.Epoch, f *f
 	case erasure.Older:
 		return true, nil
 	case erasure.Unknown:
+		r.performShares(r.shares.Seek(slot, f.Page, nil))
 		return false, wire.Errorf(wire.KindBusy, "%s does not know yet what was written to the vRegion of page %#x of process %d: retry", r.m.o.ID, uint64(f.Page), pid)
 	}
 	return false, nil

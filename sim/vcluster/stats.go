@@ -3,6 +3,8 @@ package vcluster
 import (
 	"time"
 
+	"splitkernel/mcomponent/erasure"
+	"splitkernel/mcomponent/replica"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
 )
@@ -59,6 +61,10 @@ type Component struct {
 	Syncs   uint64
 	Used    uint64        // pages
 	Busy    time.Duration // of its workers
+	// Copies, Held and Shares, of a memory component, are of what it serves, holds for others, and serves of shares.
+	Copies replica.Stats
+	Held   replica.HolderStats
+	Shares erasure.Stats
 }
 
 // Components gives the counters of all components but managers, in the order of the nodes.
@@ -73,6 +79,9 @@ func (c *Cluster) Components() []Component {
 		case *memory:
 			x.Epoch, x.Fetches, x.Flushes, x.Used = n.epoch, n.misses, n.flushes, uint64(n.store.Stats().Used)
 			x.Busy = c.ports[i].workers.busy()
+			if n.red != nil {
+				x.Copies, x.Held, x.Shares = n.red.primary.Stats(), n.red.holder.Stats(), n.red.shares.Stats()
+			}
 			s := n.blocks.cache.Stats()
 			x.Reads, x.Writes, x.Syncs = s.Reads, s.Writes, s.Flushes
 		case *storage:

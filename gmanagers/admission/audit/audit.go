@@ -265,6 +265,12 @@ func (a *auditor) room(m wire.Member) (uint64, bool) {
 	return gmm.Room(m.Capacity.MemoryBytes, m.Capacity.RegionBytes, a.b.Overcommit), true
 }
 
+// roomOf is what a vRegion of a process takes, in gmm.Parts, at who serves it; a whole one if the process is not known.
+func (a *auditor) roomOf(pid wire.PID) uint64 {
+	p := a.homes[pid]
+	return p.Serves()
+}
+
 // sums compares what is booked at each component with what that offers.
 func (a *auditor) sums() {
 	for _, m := range a.b.Compute {
@@ -283,28 +289,28 @@ func (a *auditor) sums() {
 		if !ok {
 			continue
 		}
-		regions, reserved, arriving := uint64(0), uint64(0), uint64(0)
+		regions, reserved, arriving := uint64(0), uint64(0), uint64(0) // in gmm.Parts
 		for _, h := range a.b.Homes {
 			for _, r := range h.Regions {
 				if r.Node == m.ID && r.NodeEpoch == m.Epoch {
-					regions++
+					regions += h.Serves()
 				}
 				regions += h.CopiesAt(r, m.ID)
 			}
 			for _, r := range h.Reserved {
 				if r.Node == m.ID && r.NodeEpoch == m.Epoch {
-					reserved += r.Regions
+					reserved += r.Regions * h.Grain()
 				}
 			}
 		}
 		for t, mv := range a.moving { // only counted
 			if t.Kind == wire.MoveRegion && mv.Req.To == m.ID && mv.ToEpoch == m.Epoch {
-				arriving++
+				arriving += a.roomOf(t.PID)
 			}
 		}
-		if regions+reserved+arriving > room {
-			a.say("gmm", 0, "%s: %d vRegions, %d reserved and %d on their way there are more than the %d of %d bytes that it has room for at an overcommit of %g",
-				m.ID, regions, reserved, arriving, room, m.Capacity.RegionBytes, float64(a.b.Overcommit)/1000)
+		if regions+reserved+arriving > room*gmm.Parts {
+			a.say("gmm", 0, "%s: %g vRegions, %g reserved and %g on their way there are more than the %d of %d bytes that it has room for at an overcommit of %g",
+				m.ID, float64(regions)/gmm.Parts, float64(reserved)/gmm.Parts, float64(arriving)/gmm.Parts, room, m.Capacity.RegionBytes, float64(a.b.Overcommit)/1000)
 		}
 	}
 	for _, m := range a.b.Storage {
@@ -349,8 +355,12 @@ func (a *auditor) components() {
 			case m.Role == wire.RoleCompute:
 				a.compute(h)
 			case m.Role == wire.RoleMemory:
-				if room, ok := a.room(m); ok && uint64(len(h.Holds.Regions)) > room {
-					a.say(string(m.ID), 0, "owns %d vRegions of %d bytes, it has room for %d at an overcommit of %g", len(h.Holds.Regions), m.Capacity.RegionBytes, room, float64(a.b.Overcommit)/1000)
+				owns := uint64(0) // in gmm.Parts
+				for _, r := range h.Holds.Regions {
+					owns += a.roomOf(r.PID)
+				}
+				if room, ok := a.room(m); ok && owns > room*gmm.Parts {
+					a.say(string(m.ID), 0, "owns %d vRegions of %d bytes, it has room for %d at an overcommit of %g", owns/gmm.Parts, m.Capacity.RegionBytes, room, float64(a.b.Overcommit)/1000)
 				}
 				a.memory(h)
 				a.kept(h)

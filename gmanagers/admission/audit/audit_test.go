@@ -70,6 +70,14 @@ func TestCompare(t *testing.T) {
 		{"too many on their way", func(b *audit.Books) {
 			b.Moves = []movelist.Move{{From: "m2", ToEpoch: 1, Req: wire.MoveReq{Kind: wire.MoveRegion, PID: 1, Region: 5, To: "m1"}}}
 		}, "[{gmm 0 m1: 2 vRegions, 0 reserved and 1 on their way there are more than the 2 of 4096 bytes that it has room for at an overcommit of 2}]"},
+		{"shares are parts, and who serves them has none", func(b *audit.Books) {
+			b.Overcommit, b.Homes[0].Memory = 1000, wire.MemoryPolicy{Kind: wire.MemoryErasure, Data: 2, Parity: 1}
+			b.Homes[0].Reserved = []gmm.Reserve{{Node: "m1", NodeEpoch: 1, Regions: 2}}
+		}, "[]"},
+		{"a share too many", func(b *audit.Books) {
+			b.Overcommit, b.Homes[0].Memory = 1000, wire.MemoryPolicy{Kind: wire.MemoryErasure, Data: 2, Parity: 1}
+			b.Homes[0].Reserved = []gmm.Reserve{{Node: "m1", NodeEpoch: 1, Regions: 3}}
+		}, "[{gmm 0 m1: 0 vRegions, 1.5 reserved and 0 on their way there are more than the 1 of 4096 bytes that it has room for at an overcommit of 1}]"},
 		{"what was there under another epoch takes no room", func(b *audit.Books) {
 			b.Homes[0].Reserved = []gmm.Reserve{{Node: "m1", NodeEpoch: 7, Regions: 3}}
 		}, "[]"},
