@@ -105,7 +105,8 @@ func (h *Home) again(c outCall, res Result) bool {
 	case wire.KindFailed:
 		// Lost to an owner that was taken for dead and is back. If others have copies, who becomes the owner tells this home so; GMM is not asked, for
 		// the new owner may not have heard of it, and would begin the vRegion anew.
-		return (c.kind == MapAt || c.kind == UnmapAt) && c.p.copied()
+		// Of a process that ends nobody tells it, for nobody becomes the owner any more.
+		return (c.kind == MapAt || c.kind == UnmapAt) && c.p.copied() && !c.p.exited
 	}
 	return false
 }

@@ -73,3 +73,40 @@ func TestUnmapAtAnOwnerThatLostIt(t *testing.T) {
 		}
 	}
 }
+
+// TestAnExitWaitsForNoNextOwner: who recovers a vRegion of a process that ends gives up, so a map that waits for the next owner ends, and the exit behind it goes on.
+func TestAnExitWaitsForNoNextOwner(t *testing.T) {
+	h := NewHome(testOptions())
+	h.Registered(1)
+	if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Addr: "inproc:p1", Home: 1}); err != nil {
+		t.Fatal(err)
+	}
+	lost := wire.Errorf(wire.KindFailed, "the vRegion was given to m1 under epoch 1 of its membership, which is over: it is lost")
+	out := h.Mmap(1, wire.MmapReq{PID: 1, Epoch: 1, Addr: 64 * testRegion, Length: wire.PageSize, Anon: true, Fixed: true}, nil)
+	out = h.Done(out[0].ID, Result{Owner: wire.Owner{Node: "m1", Epoch: 1, Member: 1}, Home: wire.HomeConfig{PID: 1, Epoch: 1, Config: 1, Backup: wire.Holder{Node: "m3", Member: 1}}}, nil)
+	exit, answered := false, map[uint64]error{}
+	for n := 0; len(out) > 0; n++ {
+		e := out[0]
+		out = out[1:]
+		if n == 20 {
+			out, exit = h.Exit(2, wire.ProcessExitReq{PID: 1, Epoch: 1}, out), true
+		}
+		if n > 60 {
+			t.Fatalf("%v is tried for the %dth time, and the process ends", e.Kind, e.Attempt)
+		}
+		switch e.Kind {
+		case Reply:
+			answered[e.Call] = e.Err
+		case MapAt, UnmapAt:
+			out = h.Done(e.ID, Result{Err: lost}, out)
+		default:
+			out = h.Done(e.ID, Result{}, out)
+		}
+	}
+	if err, ok := answered[1]; !exit || !ok || wire.KindOf(err) != wire.KindFailed {
+		t.Errorf("the map: %v, %t", err, ok)
+	}
+	if err, ok := answered[2]; !ok || err != nil {
+		t.Errorf("the exit: %v, %t", err, ok)
+	}
+}
