@@ -383,6 +383,9 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 	case c.kind == AskOwner && c.e.Again != 0:
 		return h.askedAgain(c, res, out)
 	case c.kind == AskOwner:
+		if e := c.p.homeEpoch; res.Err == nil && e != 0 && res.Home.Config != 0 && res.Home.Epoch > e {
+			res.Err = wire.Errorf(wire.KindNotOwner, "the home of process %d is elsewhere since epoch %d: this is one of epoch %d", c.p.pid, res.Home.Epoch, e)
+		}
 		h.activated(c.p, c.region, res)
 		if res.Err == nil && res.Home.Config != 0 && h.procs[c.p.pid] == c.p {
 			out = h.configure(c.p, res.Home, out)

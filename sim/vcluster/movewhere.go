@@ -20,7 +20,8 @@ const (
 )
 
 // atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it
-// has moved, the request goes to the new one, of which the process was told before the old one forgot it.
+// has moved, the request goes to the new one, of which the process was told before the old one forgot it; who opened the process where it had been the home
+// is told by nobody, and asks the managers. Who opens it does so by himself, and who ends it has nothing to wait for.
 func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
 	deadline := p.c.clock.Now() + mapPatience
 	for {
@@ -30,7 +31,7 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, 
 		again := false
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound:
-			again = known.Epoch > at.Epoch
+			again = known.Epoch > at.Epoch || op != wire.OpProcessOpen && op != wire.OpProcessExit && p.findHome(y, from, known, at.Epoch, deadline)
 		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
 			again = p.core.Err() == nil // it has answered so, or nobody, for as often as a connection asks
 		}

@@ -561,7 +561,9 @@ func (m *memory) backupTo(e vregion.Effect, done func(vregion.Result)) {
 		q := head
 		q.Copy = parts[i]
 		toPeer(m.redundancy(), wire.OpHomeBackup, e.Owner.Node, q, func(b *memory, q wire.HomeBackupReq, done func(struct{}, error)) {
-			done(struct{}{}, b.home.Backup(q, b.o.ID))
+			out, err := b.home.Backup(q, b.o.ID, nil)
+			b.performHome(out)
+			done(struct{}{}, err)
 		}, func(_ struct{}, err error) {
 			if err == nil && i+1 < len(parts) {
 				send(i + 1)
