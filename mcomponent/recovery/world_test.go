@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,7 @@ type world struct {
 	home              wire.Owner // as the home has it
 	client            wire.Owner // as the client has it
 	kills             int
+	sources           int // killed while they were
 	next              uint64
 	pending           map[wire.PageNo]uint64 // newest flush that is not acknowledged
 	acked             map[wire.PageNo]uint64
@@ -302,7 +304,9 @@ func (w *world) read(h *node, q wire.ReplicaRead) pulled {
 				v = h.frames[f]
 			}
 		}
-		if it.State == wire.PageFull && v != it.Version {
+		if _, now, ok := h.store.Peek(pid, it.Page); h == w.owner && it.Pre == 0 && !it.Saved && ok && now.Version > it.Version {
+			v = 0 // it was flushed since this one owns it: what it had as a holder is no more, and whoever took this would be found out
+		} else if it.State == wire.PageFull && v != it.Version {
 			w.t.Fatalf("%s: page %d is to be %d (saved %t), its bytes are of %d", h.id, it.Page, it.Version, it.Saved, v)
 		}
 		p.bytes = append(p.bytes, v)
@@ -489,7 +493,7 @@ func (w *world) miss(page wire.PageNo) {
 // kill ends the owner or a holder, if nothing is to be restored still, and gives the managers' answer.
 func (w *world) kill() {
 	n := w.nodes[w.rng.IntN(len(w.nodes)-1)]
-	if n.down || !w.settled() {
+	if n.down || w.killSource(n) || !w.settled() {
 		return
 	}
 	isHolder := false
@@ -521,8 +525,10 @@ func (w *world) kill() {
 			if w.owner.dead {
 				w.start(w.owner)
 			}
-			if w.owner.id != sources[0].Node {
-				cfg.Holders = append(cfg.Holders, sources...)
+			for _, h := range sources {
+				if h.Node != w.owner.id {
+					cfg.Holders = append(cfg.Holders, h)
+				}
 			}
 		}
 	} else {
@@ -536,6 +542,28 @@ func (w *world) kill() {
 	if sources != nil {
 		w.order = &wire.RegionRecoverReq{Config: cfg, Sources: sources, Self: w.owner.id, Member: w.owner.member}
 	}
+}
+
+// killSource ends one of several sources while the vRegion is recovered: the order comes again without it.
+func (w *world) killSource(n *node) bool {
+	if w.order == nil || len(w.order.Sources) < 2 || n == w.owner || w.rng.IntN(2) == 0 {
+		return false
+	}
+	without := func(list []wire.Holder) []wire.Holder {
+		return slices.DeleteFunc(slices.Clone(list), func(h wire.Holder) bool { return h.Node == n.id })
+	}
+	q := *w.order
+	if q.Sources = without(q.Sources); len(q.Sources) == len(w.order.Sources) {
+		return false
+	}
+	n.down, n.dead = w.rng.IntN(3) > 0, true
+	w.cfg.Config++
+	w.cfg.Holders = without(w.cfg.Holders)
+	q.Config = w.cfg
+	w.order = &q
+	w.kills++
+	w.sources++
+	return true
 }
 
 func (w *world) settled() bool {
@@ -571,6 +599,15 @@ func (w *world) manage() {
 			n.rec = &Taped{Recovery: New(w.o, *q, slot, first, pages, "")}
 			n.rec.Record(&w.tapes, n.rec.Recovery, TapeKind, &TapeHead{w.o, *q, slot, first, pages, ""})
 			w.perform(n, n.rec, n.rec.Begin(w.now, nil))
+		}
+		if n.rec.Req().Config.Config < q.Config.Config && !n.rec.Ended() {
+			if _, _, err := n.holder.Promote(pid, region, q.Config.Epoch, q.Config.Config); err != nil {
+				w.t.Fatal(err)
+			}
+			w.perform(n, n.rec, n.rec.Changed(w.now, *q, nil))
+			if n.rec.Status(0, nil).State == wire.RecoverServing {
+				w.performPrimary(n, n.primary.Configure(w.now, n.rec.Slot(), q.Config, nil))
+			}
 		}
 		switch s := n.rec.Status(0, nil); s.State {
 		case wire.RecoverDone:
@@ -709,6 +746,7 @@ func (w *world) busy(n *node) bool { return n == w.owner }
 // TestWorlds: the owner or a holder is killed, or taken for dead while it lives, again and again, each time when redundancy is restored; messages are lost, doubled and late. No read
 // returns less than what was acknowledged when it was sent, and in the end everything that was acknowledged is there.
 func TestWorlds(t *testing.T) {
+	sources := 0
 	recovered, waited, came, reads, backs, kept := 0, 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)), o: DefaultOptions(), ro: replica.DefaultOptions(), lossy: true,
@@ -717,7 +755,7 @@ func TestWorlds(t *testing.T) {
 		w.ro.LogBytes = uint64(pages/2) * wire.PageSize
 		w.policy = wire.MemoryPolicy{Kind: wire.MemorySync, Copies: uint32(1 + w.rng.IntN(2))}
 		if w.rng.IntN(2) == 0 {
-			w.policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1, LogBlock: w.rng.IntN(2) == 0}
+			w.policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: uint32(1 + w.rng.IntN(2)), LogBlock: w.rng.IntN(2) == 0}
 		}
 		for i := range 6 {
 			n := &node{id: wire.NodeID(fmt.Sprintf("m%d", i))}
@@ -780,7 +818,11 @@ func TestWorlds(t *testing.T) {
 		reads += w.reads
 		backs += w.backs
 		kept += w.kept
+		sources += w.sources
 	})
+	if sources == 0 {
+		t.Error("no source was killed while something was recovered")
+	}
 	if recovered == 0 || waited == 0 || came == 0 || reads == 0 || backs == 0 || kept == 0 {
 		t.Errorf("%d recoveries, %d misses that waited, %d pages pulled, %d reads, %d ways back, %d kept pages pulled: these worlds show nothing", recovered, waited, came, reads, backs, kept)
 	}

@@ -411,6 +411,17 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 		r.recs[k] = v
 		r.order = append(r.order, k)
 		r.recover(v, v.Begin(m.c.clock.Now(), nil))
+	case v.Req().Config.Config < q.Config.Config && !v.Ended(): // a source or a holder has died since
+		if q.Config.Policy.Kind != wire.MemoryErasure {
+			if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+				done(wire.RegionRecoverRep{}, err)
+				return
+			}
+		}
+		r.recover(v, v.Changed(m.c.clock.Now(), q, nil))
+		if v.Status(0, nil).State == wire.RecoverServing {
+			r.configure(v.Slot(), q.Config, false)
+		}
 	}
 	named := r.primary.LostPages(v.Slot(), wire.MaxLostNamed)
 	lost := uint64(len(named))
