@@ -21,7 +21,7 @@ func (c *Component) drop(q wire.DropReq) error {
 		if err != nil || !ok {
 			return err
 		}
-		c.unprotect(slot, true, wire.Errorf(wire.KindFailed, "vRegion %d of process %d was dropped: no vNode has it", q.Region, q.PID))
+		c.unprotect(slot, true, q.Why())
 		if m := c.giving[slot]; m != nil {
 			m.exited()
 		}

@@ -107,7 +107,7 @@ func (c *Cluster) drop(no int32, q wire.DropReq) {
 			n.performHome(out)
 		case wire.MoveRegion:
 			if slot, ok, err := n.owners.Drop(q.PID, q.Region, q.UpTo); ok && err == nil {
-				n.red.gone(slot, true, wire.Errorf(wire.KindNotOwner, "%s", q.Text))
+				n.red.gone(slot, true, q.Why())
 				n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 				n.owners.Release(slot)
 			}
