@@ -78,6 +78,9 @@ func (c *Cluster) regionRestored(p *gmm.Process, r *gmm.Region) error {
 			return fmt.Errorf("%s holds nothing", h.Node)
 		}
 	}
+	if err := c.sharesRestored(p, r, m, slot); err != nil {
+		return err
+	}
 	for _, page := range pages {
 		if _, has, ok := m.store.Peek(p.PID, page); ok && has.Flushed {
 			for _, h := range r.Copies.Holders {
@@ -98,6 +101,41 @@ func (c *Cluster) regionRestored(p *gmm.Process, r *gmm.Region) error {
 	}
 	if said := m.red.primary.Status(slot).Unprotected; bare > said {
 		return fmt.Errorf("%d pages are protected that are not, %d are counted as unprotected: %s", bare-said, said, why)
+	}
+	return nil
+}
+
+// sharesRestored compares the shares of each page that was written: every holder has another share, and all are of one version.
+func (c *Cluster) sharesRestored(p *gmm.Process, r *gmm.Region, m *memory, slot uint32) error {
+	switch {
+	case p.Memory.Kind != wire.MemoryErasure:
+		return nil
+	case !m.red.shares.Has(slot) || !m.red.shares.Whole(slot):
+		return errors.New("its owner does not know what was written")
+	}
+	seen := map[uint32]wire.NodeID{}
+	for _, h := range r.Copies.Holders {
+		if other, ok := seen[h.Index]; ok || int(h.Index) >= p.Memory.Holders() {
+			return fmt.Errorf("%s has share %d of %d, and so has %q", h.Node, h.Index, p.Memory.Holders(), other)
+		}
+		seen[h.Index] = h.Node
+	}
+	for _, page := range m.red.shares.Written(slot) {
+		var first *wire.PageEntry
+		for _, h := range r.Copies.Holders {
+			now, _, err := c.heldOf(p, r, h.Node, page)
+			switch {
+			case err != nil:
+				return err
+			case now == nil || now.State == wire.PageLost || first != nil && (now.Epoch != first.Epoch || now.Version != first.Version):
+				return fmt.Errorf("page %#x: %s has of it %+v, %s %+v", uint64(page), r.Copies.Holders[0].Node, first, h.Node, now)
+			case first == nil:
+				first = now
+			}
+		}
+		if at := m.red.shares.Newest(slot, page); first == nil || first.Epoch != at.Epoch || first.Version != at.Version {
+			return fmt.Errorf("page %#x, of which its owner knows version %d of epoch %d: its holders have %+v", uint64(page), at.Version, at.Epoch, first)
+		}
 	}
 	return nil
 }
