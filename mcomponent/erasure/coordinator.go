@@ -270,7 +270,7 @@ const (
 func (c *Coordinator) Flushing(slot uint32, page wire.PageNo, epoch wire.Epoch, v uint64) Verdict {
 	r := c.regions[slot]
 	switch w, ok := r.index[page]; {
-	case !r.whole:
+	case !r.whole && page >= r.cursor: // what lies before it has been listed
 		return Unknown
 	case ok && w.compare(version{epoch, v}) > 0:
 		return Older

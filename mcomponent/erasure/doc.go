@@ -30,5 +30,6 @@
 //	an unmap: freed = c.Unmapped(slot, first, n); out = c.Woken(out)
 //	with nothing to wait for: at c.Due(), out = c.Tick(now, out)
 //
-// Limits: it has about 50 bytes for each page that was written. While a new owner does not know what was written, flushes are refused as busy.
+// Limits: it has about 50 bytes for each page that was written. While a new owner does not know which version of a page was written last, as the list of what was has not come so far, flushes of
+// it are refused as busy.
 package erasure
