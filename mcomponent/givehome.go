@@ -86,7 +86,7 @@ func (m *homeMove) close() error {
 	m.c.homeMu.Lock()
 	all := m.c.home.Export(m.req.PID)
 	m.c.homeMu.Unlock()
-	for _, q := range all.Messages(wire.HomeCopyReq{Move: m.req.Move, From: m.c.o.Node, FromAddr: string(m.c.o.Addr)}) {
+	for _, q := range all.Messages(wire.HomeCopyReq{Move: m.req.Move, From: m.c.o.Node, FromAddr: string(m.c.o.Addr), Member: m.req.ToMember}) {
 		body := wire.Marshal(q)
 		if err := send(m.to, wire.OpHomeCopy, m.req.Epoch, body, sendTimeout); err != nil {
 			return err

@@ -16,7 +16,7 @@ type regionMove struct {
 	giving
 	slot   uint32
 	to     *netlayer.Peer
-	via    *netlayer.Peer // nil if this component is the home
+	via    *netlayer.Peer // nil if this component is the home; with the lock
 	flying []*copyMessage // in the order in which they were sent
 	spare  []*copyMessage
 	buf    []byte // room for a full message: one for all, which stays in the processor's cache, as Start writes it
@@ -55,10 +55,8 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	if req.To == c.o.Node || req.Epoch <= req.OldEpoch || req.UndoEpoch <= req.Epoch {
 		return nil, wire.Errorf(wire.KindBadRequest, "move of vRegion %d of process %d from %s to %s under epochs %d, %d, %d", req.Region, req.PID, c.o.Node, req.To, req.OldEpoch, req.Epoch, req.UndoEpoch)
 	}
-	if req.Via != c.o.Node {
-		if m.via, err = c.peer(req.ViaAddr); err != nil {
-			return nil, err
-		}
+	if m.via, err = c.homeOf(req); err != nil {
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,6 +82,28 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	c.recordGiver(m.g, first, pages)
 	m.begin(m)
 	return m, nil
+}
+
+// homeOf gives the home that an order names, nil if that is here.
+func (c *Component) homeOf(req wire.MoveReq) (*netlayer.Peer, error) {
+	if req.Via == c.o.Node {
+		return nil, nil
+	}
+	return c.peer(req.ViaAddr)
+}
+
+// Renew has the move tell another home from now on, if the order names a newer one.
+func (m *regionMove) Renew(req wire.MoveReq) error {
+	via, err := m.c.homeOf(req)
+	if err != nil {
+		return err
+	}
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if req.ViaEpoch > m.req.ViaEpoch {
+		m.req.Via, m.req.ViaAddr, m.req.ViaEpoch, m.via = req.Via, req.ViaAddr, req.ViaEpoch, via
+	}
+	return nil
 }
 
 // exited says that the process has ended: the pages are being freed. The lock is held.
@@ -153,7 +173,7 @@ func (m *regionMove) message(e migrate.Effect) error {
 		pages := c.store.GroupPages(m.slot) + len(c.store.Keeps(m.slot))
 		c.mu.Unlock()
 		return send(m.to, wire.OpRegionCopyOpen, r.Epoch, wire.Marshal(wire.RegionCopyOpenReq{
-			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr)}), sendTimeout)
+			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr), Member: r.ToMember}), sendTimeout)
 	case migrate.Close:
 		return m.close(e)
 	case migrate.Serve:
@@ -165,10 +185,13 @@ func (m *regionMove) message(e migrate.Effect) error {
 		if e.Undo {
 			q.Owner.Node, q.Owner.Addr, q.Owner.Member = c.o.Node, string(c.o.Addr), r.FromMember
 		}
-		if m.via == nil {
+		c.mu.Lock()
+		via := m.via
+		c.mu.Unlock()
+		if via == nil {
 			return c.switchOwner(q)
 		}
-		return send(m.via, wire.OpRegionSwitch, e.Epoch, wire.Marshal(q), sendTimeout)
+		return send(via, wire.OpRegionSwitch, e.Epoch, wire.Marshal(q), sendTimeout)
 	}
 	return nil
 }

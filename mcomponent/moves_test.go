@@ -513,6 +513,25 @@ func TestATakerGivesUpWhatNobodyEnds(t *testing.T) {
 	}
 }
 
+// TestATakerWasChosenForAnotherMembership: what comes for a membership that is over is refused, as the books would not have it here.
+func TestATakerWasChosenForAnotherMembership(t *testing.T) {
+	cl := newCluster(t, 2, nil)
+	to := cl.m[1]
+	to.Registered(3)
+	for member, want := range map[wire.Epoch]wire.Kind{0: wire.KindNone, 2: wire.KindFailed, 3: wire.KindNone} {
+		id := wire.MoveID{Manager: wire.GMM, No: 1<<40 + uint64(member)}
+		pid := wire.PID(10 + member)
+		for op, q := range map[wire.Op]any{
+			wire.OpRegionCopyOpen: wire.RegionCopyOpenReq{Move: id, Round: 1, PID: pid, Region: 1, Epoch: 2, From: "m1", FromAddr: string(cl.m[0].addr), Member: member},
+			wire.OpHomeCopy:       wire.HomeCopyReq{Move: id, Parts: 1, PID: pid, From: "m1", FromAddr: string(cl.m[0].addr), Member: member},
+		} {
+			if err := to.control(op, q, nil); wire.KindOf(err) != want {
+				t.Errorf("%v for membership %d: %v, want kind %v", op, member, err, want)
+			}
+		}
+	}
+}
+
 func (m *member) tended() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -26,6 +26,9 @@ func (c *Component) regionCopyOpen(m wire.RegionCopyOpenReq) error {
 	if free := c.store.Free(); uint64(free) < m.Pages {
 		return wire.Errorf(wire.KindNoMemory, "%s: %d pages are free, vRegion %d of process %d has %d; give the component more memory_bytes", c.o.Node, free, m.Region, m.PID, m.Pages)
 	}
+	if err := c.owners.Granted(m.PID, m.Region, m.Member); err != nil {
+		return err // in the books it would be lost
+	}
 	if in.Slot, err = c.owners.Arrive(m.PID, m.Region, m.Epoch, m.From); err != nil {
 		if old := c.taker.Older(m.PID, m.Region, m.Epoch); old != nil {
 			c.dropIncoming(c.taker.Drop(old.Move))
@@ -266,6 +269,9 @@ func (c *Component) homeCopy(m wire.HomeCopyReq) error {
 		return err
 	}
 	if isNew {
+		if err := c.home.Granted(m.PID, c.o.Node, m.Member); err != nil {
+			return err // in the books it would be lost
+		}
 		if err := c.home.Arrive(m.PID, m.From); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/given"
 	"splitkernel/netlayer/heat"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
@@ -29,6 +30,7 @@ type Component struct {
 	mu    sync.Mutex // guards what follows; taken before no other lock
 	peers map[string]*netlayer.Peer
 	procs map[wire.PID]*Process
+	homes given.Homes
 	past  totals // of processes that were closed
 	lines uint64 // of the ExCaches open now
 	dead  bool
@@ -92,6 +94,11 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	c.procs[o.PID] = p
 	fenced := c.interrupted(o.PID)
 	c.mu.Unlock()
+	home := c.homeOf(o) // as of now: what came before was not for it
+	peer := c.peer(home.Addr)
+	p.mu.Lock()
+	p.goneHome(home, peer)
+	p.mu.Unlock()
 	p.startSteward()
 	if fenced != nil {
 		p.Stop(fenced)

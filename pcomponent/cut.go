@@ -38,7 +38,8 @@ func (p *Process) Moved() bool { return p.moved.Swap(false) }
 // Visitor is a process that does not run here yet: it has no ExCache and is not known at its home, and uses only its volumes, to be
 // brought back. Leave it with Depart.
 func (c *Component) Visitor(o ProcessOptions) *Process {
-	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, volumes: map[wire.VolumeID]*Volume{}}
+	home := c.homeOf(o)
+	p := &Process{c: c, o: o, home: c.peer(home.Addr), homeAt: home, volumes: map[wire.VolumeID]*Volume{}}
 	for k := range p.blocks {
 		p.blocks[k] = newHistogram()
 	}

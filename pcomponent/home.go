@@ -46,13 +46,13 @@ func (p *Process) attempt(ctx context.Context, op wire.Op, req, rep any) (at wir
 // atHome puts a request to the process's home: while the home moves it is busy, and the request is repeated as long as ctx
 // lasts; when it has moved, the request goes to the new one, of which this process was told before the old one forgot it, or because the
 // old one is dead. One that was taken for dead and lives says that it is not the home any more, one that was started again at once knows of no
-// process; the backup may not have said yet that it is the home, so that is waited for. It says so to nobody who opened the process where it had been the home, so the managers are asked, too. Who opens a process asks the managers for its home,
+// process; the backup may not have said yet that it is the home, so that is waited for. Who opens a process asks the managers for its home,
 // and who ends one has nothing to wait for.
 func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wire.NodeID, err error) {
 	for {
 		at, is, err := p.attempt(ctx, op, req, rep)
 		if kind := wire.KindOf(err); (kind == wire.KindNotOwner || kind == wire.KindNotFound) && op != wire.OpProcessExit && op != wire.OpProcessOpen {
-			p.awaitHome(ctx, is, at.Epoch)
+			p.awaitHome(ctx, is)
 		}
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
@@ -64,16 +64,15 @@ func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wi
 	}
 }
 
-// awaitHome waits until the home under an epoch has moved on, for as long as a process waits for anything.
-func (p *Process) awaitHome(ctx, is context.Context, old wire.Epoch) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.c.o.Fault.PatienceMS)*time.Millisecond)
-	defer cancel()
-	defer context.AfterFunc(is, cancel)()
-	if p.c.o.Managers == nil {
-		<-ctx.Done()
-		return
+// awaitHome waits until the home has moved on, for as long as a process waits for anything.
+func (p *Process) awaitHome(ctx, is context.Context) {
+	limit := time.NewTimer(time.Duration(p.c.o.Fault.PatienceMS) * time.Millisecond)
+	defer limit.Stop()
+	select {
+	case <-is.Done():
+	case <-limit.C:
+	case <-ctx.Done():
 	}
-	p.findHome(ctx, old)
 }
 
 // Switched serves OpRegionSwitch and OpHomeSwitch: a vRegion of a process here has another owner, or the process another
@@ -103,6 +102,9 @@ func (c *Component) Switched(req *netlayer.Request) error {
 		}
 		p, err := c.process(m.PID)
 		if err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.homes.Heard(m.PID, m.Home) // it may be about to begin
 			return err
 		}
 		peer := c.peer(m.Home.Addr)
@@ -129,6 +131,13 @@ func (p *Process) abandon(now wire.Owner) {
 			t.at.Abandon(&t.miss, gone)
 		}
 	}
+}
+
+// homeOf gives the home of a process that begins here: it may have another one since the managers said so.
+func (c *Component) homeOf(o ProcessOptions) wire.Owner {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.homes.Newest(o.PID, o.Home)
 }
 
 // process gives a process that runs here.

@@ -70,7 +70,8 @@ type flushCall struct {
 }
 
 func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.Arena) *Process {
-	p := &Process{c: c, o: o, home: c.peer(o.Home.Addr), homeAt: o.Home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}, asked: make(chan struct{}, 1)}
+	home := c.homeOf(o)
+	p := &Process{c: c, o: o, home: c.peer(home.Addr), homeAt: home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}, asked: make(chan struct{}, 1)}
 	p.homeIs, p.homeMoved = context.WithCancel(context.Background())
 	for k := range p.faults {
 		p.faults[k] = newHistogram()

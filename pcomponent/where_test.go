@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 )
 
@@ -97,5 +98,33 @@ func TestAttachOfAMovedVolume(t *testing.T) {
 	defer os[1].mu.Unlock()
 	if got.Epoch != 3 || got.Storage != "s2" || got.StorageAddr != "inproc:s2" || !reflect.DeepEqual(v.options(), now) {
 		t.Errorf("attached %+v, %+v", got, v.options())
+	}
+}
+
+// TestOpenAtAHomeThatTookOver before the process began: it was told here, when nobody could hear it.
+func TestOpenAtAHomeThatTookOver(t *testing.T) {
+	os := startOwners(t, 2)
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	o := ProcessOptions{PID: 77, Epoch: 4, Name: "late", Home: wire.Owner{Node: os[0].id, Addr: string(os[0].addr), Epoch: 1}, Threads: 1, ExCache: small(8, "list"), RegionBytes: 1 << 20}
+	now := wire.Owner{Node: os[1].id, Addr: string(os[1].addr), Epoch: 4}
+	tell := func() {
+		req := netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: o.PID, Home: now})}
+		if err := p.c.Switched(&req); !errors.Is(err, wire.ErrNotFound) {
+			t.Errorf("%v, want that no such process runs here", err)
+		}
+	}
+	os[0].open = func(wire.ProcessOpenReq) error { tell(); return nil } // while it opens at the old one
+	for _, where := range []string{"behind the opening", "before it"} {
+		q, err := p.c.Open(background(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, _ := q.homeNow(); at != now {
+			t.Errorf("told %s: home %+v, want %+v", where, at, now)
+		}
+		os[0].open = func(wire.ProcessOpenReq) error { t.Error("opened at the old home"); return nil }
+		if err := q.Close(background(t)); err != nil {
+			t.Error(err)
+		}
 	}
 }

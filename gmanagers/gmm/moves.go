@@ -53,7 +53,7 @@ func (s *State) beginMove(o movelist.Order, cmd Command) (*movelist.Move, error)
 			return nil, s.lost(fmt.Sprintf("the home of process %d", t.PID), p.Home, p.NodeEpoch)
 		}
 		home, _ := s.members.Get(p.Home)
-		m.Req.Via, m.Req.ViaAddr = home.ID, home.Addr
+		m.Req.Via, m.Req.ViaAddr, m.Req.ViaEpoch = home.ID, home.Addr, p.HomeEpoch
 	} else if r := s.moves.MovingOf(wire.MoveRegion, t.PID, 0); r != nil {
 		return nil, wire.Errorf(wire.KindBusy, "vRegion %d of process %d moves, its home stays until then (move %d)", r.Req.Region, t.PID, r.Req.Move.No)
 	}
@@ -193,6 +193,8 @@ func (s *State) checkMoves(homes, owned map[wire.NodeID]uint64) error {
 		switch {
 		case !s.members.Was(m.From, m.FromEpoch) || !s.members.Was(m.Req.To, m.ToEpoch):
 			return fmt.Errorf("gmm: move %d from %q under epoch %d to %q under epoch %d, which never were", m.Req.Move.No, m.From, m.FromEpoch, m.Req.To, m.ToEpoch)
+		case s.tellsAnother(m):
+			return fmt.Errorf("gmm: move %d of vRegion %d tells the home %s under epoch %d, which is not that of process %d any more", m.Req.Move.No, m.Req.Region, m.Req.Via, m.Req.ViaEpoch, m.Req.PID)
 		case m.Ended() || !s.members.Current(m.Req.To, m.ToEpoch):
 		case m.Req.Kind == wire.MoveRegion:
 			owned[m.Req.To]++
@@ -201,6 +203,16 @@ func (s *State) checkMoves(homes, owned map[wire.NodeID]uint64) error {
 		}
 	}
 	return nil
+}
+
+// tellsAnother reports whether the move under way of a vRegion names another home than the one that serves.
+func (s *State) tellsAnother(m *movelist.Move) bool {
+	i, ok := s.find(m.Req.PID)
+	if !ok || m.Ended() || m.Req.Kind != wire.MoveRegion {
+		return false
+	}
+	p := s.processes[i]
+	return s.homeServes(p) && (m.Req.Via != p.Home || m.Req.ViaEpoch != p.HomeEpoch)
 }
 
 // drains reports whether a mComponent drains.

@@ -122,6 +122,13 @@ func (s *State) homeLost(p *Process) bool {
 
 // inherit names who serves a part whose mComponent is gone. Wait says that it can be recovered, but nobody has room to serve it now.
 func (s *State) inherit(p *Process, t *seat, next *Copies, cmd Command) (ok, wait bool) {
+	if t.Home && next.Config == 1 {
+		// The home maps nothing without an owner that GMM names, and with the first of them it hears of its first backup: from then on that has
+		// what it answers. So the backup has all that matters, or there is nothing, whether the home has said so or not.
+		for i := range next.Holders {
+			next.Holders[i].Filling = false
+		}
+	}
 	var sources []Holder
 	for _, h := range next.Holders {
 		if !h.Filling {
@@ -390,6 +397,10 @@ func (s *State) learn(p *Process, t seat, ch *redundancy.Change, cmd Command) {
 			}
 		}
 		next.Served = true
+		if t.Home && !c.Served { // moves under way told the one before
+			home, _ := s.members.Get(p.Home)
+			s.moves.Redirect(p.PID, home.ID, home.Addr, p.HomeEpoch)
+		}
 		if ch.Verb == redundancy.Recovered {
 			next.Recovering, next.Served, next.OldEpoch, next.Sources = false, false, 0, nil
 			if ch.Lost > 0 {

@@ -126,6 +126,16 @@ func (l *List) Begin(m Move, o Order) *Move {
 	return &l.moves[len(l.moves)-1]
 }
 
+// Redirect names another home to the moves under way of vRegions of a process. Those of before may be told nothing any more.
+func (l *List) Redirect(pid wire.PID, home wire.NodeID, addr string, epoch wire.Epoch) {
+	for i := range l.moves {
+		if m := &l.moves[i]; !m.Ended() && m.Req.Kind == wire.MoveRegion && m.Req.PID == pid {
+			m.Req.Via, m.Req.ViaAddr, m.Req.ViaEpoch = home, addr, epoch
+			l.changes++
+		}
+	}
+}
+
 // cut shortens s to MaxReasonBytes, between characters.
 func cut(s string) string {
 	if len(s) <= MaxReasonBytes {

@@ -18,6 +18,9 @@
 //     order names the epoch under which the giver must serve; one that serves no more, or under another epoch, refuses.
 //     So a membership epoch that changed proves nothing by itself (a volume outlives its sComponent's process): it only
 //     makes the Mover order again at once, and void the answers of the incarnation before.
+//   - Who must hear of the move may be replaced while it goes on: the home of a vRegion's process. Then the giver is ordered again, for it
+//     tells the one before, which may be dead, until it is answered. Orders may overtake each other: of two the giver obeys the one that
+//     names the newer home.
 //   - A giver that refuses the order knows no such move. It is told to forget it, so that no copy of the order that is
 //     still under way can begin it, and then whoever serves says how the move ended: the giver, then it is undone; the
 //     taker under the new epoch, then it is done; nobody, then the thing has ended or is lost. If such a copy has begun

@@ -35,6 +35,7 @@ type tracked struct {
 	why    string        // it was refused, or whom nobody can ask
 	absent bool          // it was refused because the thing is not there, so that no copy of the order can have begun either
 	lived  bool          // the giver that does not serve it is the one with which the move was recorded
+	anew   bool          // another must hear of it than the giver may have been ordered to tell
 	end    End           // from ending on
 	next   time.Duration // when it is due
 	fails  int           // calls in a row
@@ -91,6 +92,12 @@ func (m *Mover) Sync(now time.Duration, list []Listed, out []Effect) []Effect {
 				}
 				if t.phase < ending {
 					t.phase = starting
+				}
+			}
+			if l.Req.ViaEpoch != t.Req.ViaEpoch {
+				t.anew = true
+				if t.phase <= polling { // an order under way names the one before, and so does one that was taken
+					m.enter(t, now, starting)
 				}
 			}
 			t.Listed = l
@@ -238,11 +245,16 @@ func (m *Mover) Answered(now time.Duration, id wire.MoveID, call uint64, rep wir
 	failed := err != nil && (transient(err) || t.phase == polling && kind != wire.KindNotFound || t.phase >= ending && kind != wire.KindNotFound)
 	switch {
 	case t.phase == sealing && kind == wire.KindBusy:
+		if t.anew {
+			m.enter(t, now, starting)
+			break
+		}
 		m.poll(t, now) // an older copy of the order came through
 	case failed:
 		m.stats.Failed++
 		t.again(now)
 	case t.phase == starting && err == nil:
+		t.anew = false
 		m.poll(t, now)
 	case t.phase == starting:
 		t.why = fmt.Sprintf("%s refused the order: %v", t.Giver.Node, err)

@@ -373,3 +373,33 @@ func TestWhatIsLostHasNoEpoch(t *testing.T) {
 		t.Errorf("%+v, want %+v", e.End, want)
 	}
 }
+
+// TestAnotherMustHearOfIt: a giver is ordered again, whatever it was asked meanwhile, and tells the home of now.
+func TestAnotherMustHearOfIt(t *testing.T) {
+	newer := func(m *Mover, now time.Duration, l *Listed) []Effect {
+		l.Req.Via, l.Req.ViaEpoch = "m3", l.Req.ViaEpoch+1
+		return m.Sync(now, []Listed{*l}, nil)
+	}
+	m, l := New(), listed(1)
+	l.Req.Via, l.Req.ViaEpoch = "m4", 1
+	old := only(t, m.Sync(0, []Listed{l}, nil), Start, "m1")
+	e := only(t, newer(m, 0, &l), Start, "m1") // the order of before is under way
+	if e.Req != l.Req {
+		t.Errorf("%+v, want %+v", e.Req, l.Req)
+	}
+	if m.Answered(0, old.Move, old.Call, wire.MoveStatusRep{}, nil, nil); m.Stats().Late != 1 {
+		t.Error("the answer to the order of before counts")
+	}
+	m.Answered(0, e.Move, e.Call, wire.MoveStatusRep{}, nil, nil)
+	only(t, m.Tick(PollPause, nil), Poll, "m1")
+	e = only(t, newer(m, PollPause, &l), Start, "m1") // the giver is asked how far it is
+	// It refuses that order, and then has begun: by the one of before.
+	e = only(t, m.Answered(PollPause, e.Move, e.Call, wire.MoveStatusRep{}, refused, nil), Forget, "m1")
+	if out := newer(m, PollPause, &l); len(out) != 0 {
+		t.Fatalf("%+v, want no other call beside", out)
+	}
+	only(t, m.Answered(PollPause, e.Move, e.Call, wire.MoveStatusRep{}, wire.ErrBusy, nil), Start, "m1")
+	if err := m.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
+}

@@ -123,6 +123,7 @@ func (m *Mover) code(x *taped.Codec) {
 		taped.Text(x, &t.why)
 		x.Bool(&t.absent)
 		x.Bool(&t.lived)
+		x.Bool(&t.anew)
 		x.Message(&t.end)
 		taped.Int(x, &t.next)
 		taped.Int(x, &t.fails)

@@ -93,20 +93,3 @@ func TestWhoWaitsForTheBackupHears(t *testing.T) {
 		t.Errorf("%+v, %v, want the answer to call 7 that the home is elsewhere", out, err)
 	}
 }
-
-// TestAnOlderHomeMapsNothing: a home that hears with the owner of a vRegion that there is one under a newer epoch, which may have this mComponent as its backup, takes
-// neither the owner nor the backup, and says that the home is elsewhere.
-func TestAnOlderHomeMapsNothing(t *testing.T) {
-	h := NewHome(testOptions())
-	if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Home: 1}); err != nil {
-		t.Fatal(err)
-	}
-	out := h.Mmap(7, wire.MmapReq{PID: 1, Epoch: 1, Length: wire.PageSize}, nil)
-	out = h.Done(out[0].ID, Result{Owner: wire.Owner{Node: "m1", Epoch: 1}, Home: wire.HomeConfig{PID: 1, Epoch: 4, Config: 2, Backup: wire.Holder{Node: "m2", Addr: "inproc:m2", Member: 2}}}, nil)
-	if len(out) != 1 || out[0].Kind != Reply || out[0].Call != 7 || wire.KindOf(out[0].Err) != wire.KindNotOwner {
-		t.Errorf("%+v, want the answer to call 7 that the home is elsewhere", out)
-	}
-	if p := h.procs[1]; p.backup.Config != 0 || len(p.active) != 0 || h.CheckInvariants() != nil {
-		t.Errorf("it took %+v and %v, %v", p.backup, p.active, h.CheckInvariants())
-	}
-}

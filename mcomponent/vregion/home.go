@@ -375,6 +375,10 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 			l.backlog, l.next = l.backlog[:0], 0
 		}
 	}
+	if c.kind == AskOwner && c.p.homeEpoch != 0 && res.Err == nil && res.Home.Epoch > c.p.homeEpoch {
+		// It was lost here and another is the home now, or will be. What is here was begun since by who did not know.
+		res = Result{Err: wire.Errorf(wire.KindNotOwner, "the home of process %d is elsewhere, or will be, under epoch %d", c.p.pid, res.Home.Epoch)}
+	}
 	switch {
 	case c.kind == TellClient:
 		return h.clientTold(c, res, out)
@@ -383,9 +387,6 @@ func (h *Home) Done(id uint64, res Result, out []Effect) []Effect {
 	case c.kind == AskOwner && c.e.Again != 0:
 		return h.askedAgain(c, res, out)
 	case c.kind == AskOwner:
-		if e := c.p.homeEpoch; res.Err == nil && e != 0 && res.Home.Config != 0 && res.Home.Epoch > e {
-			res.Err = wire.Errorf(wire.KindNotOwner, "the home of process %d is elsewhere since epoch %d: this is one of epoch %d", c.p.pid, res.Home.Epoch, e)
-		}
 		h.activated(c.p, c.region, res)
 		if res.Err == nil && res.Home.Config != 0 && h.procs[c.p.pid] == c.p {
 			out = h.configure(c.p, res.Home, out)

@@ -15,6 +15,12 @@ type Move interface {
 	Status() wire.MoveStatusRep
 }
 
+// Renewed is a Move whose order may come again with something new in it.
+type Renewed interface {
+	// Renew takes an order of the move that came again, perhaps late.
+	Renew(req wire.MoveReq) error
+}
+
 // Book is the moves of one giver. The zero value is empty.
 type Book[M Move] struct {
 	known  map[wire.MoveID]M
@@ -22,9 +28,12 @@ type Book[M Move] struct {
 	forgot [wire.GSM + 1]wire.Forgotten // by manager
 }
 
-// Start begins a move by begin, unless it was begun before: the same order again changes nothing.
+// Start begins a move by begin, unless it was begun before: the same order again changes nothing but what Renew does.
 func (b *Book[M]) Start(req wire.MoveReq, begin func() (M, error)) error {
-	if _, ok := b.known[req.Move]; ok {
+	if m, ok := b.known[req.Move]; ok {
+		if r, ok := any(m).(Renewed); ok {
+			return r.Renew(req)
+		}
 		return nil
 	}
 	if g := req.Move.Manager; g < wire.GPM || g > wire.GSM {

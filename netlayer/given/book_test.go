@@ -87,3 +87,24 @@ func TestTheOldestThatEndedMakesRoom(t *testing.T) {
 		t.Errorf("%v, %d moves are remembered", err, len(b.All()))
 	}
 }
+
+type renewed struct {
+	move
+	got []wire.MoveReq
+}
+
+func (r *renewed) Renew(req wire.MoveReq) error { r.got = append(r.got, req); return nil }
+
+// TestAnOrderThatComesAgainReachesItsMove if that can take it.
+func TestAnOrderThatComesAgainReachesItsMove(t *testing.T) {
+	var b Book[Move]
+	m := &renewed{}
+	for epoch := wire.Epoch(1); epoch <= 3; epoch++ {
+		if err := b.Start(wire.MoveReq{Move: wire.MoveID{Manager: wire.GMM, No: 1}, ViaEpoch: epoch}, func() (Move, error) { return m, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(m.got) != 2 || m.got[0].ViaEpoch != 2 || m.got[1].ViaEpoch != 3 {
+		t.Errorf("%+v, want the second and the third order", m.got)
+	}
+}

@@ -4,6 +4,8 @@
 // It knows nothing of what moves: a Move only says how far it is. The shells of mComponents have one, and the components of virtual
 // time.
 //
+// Homes is what a pComponent remembers of the homes of processes that are not there yet.
+//
 // Pure: no goroutines, no locks, no clock. Who calls has a lock of its own, under which Move.Status may be called.
 //
 //	err := book.Start(req, func() (M, error) { … begin it … })   // move_start

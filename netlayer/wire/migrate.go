@@ -13,6 +13,7 @@ type RegionCopyOpenReq struct {
 	Pages    uint64
 	From     NodeID // the giver, which a taker asks whether the move still goes on when it has heard nothing for long
 	FromAddr string
+	Member   Epoch // of the taker's membership, for which it was chosen: it refuses what was for another; 0 if not known
 }
 
 // MappedPart is a part of a vma inside a vRegion.
@@ -78,6 +79,7 @@ type HomeCopyReq struct {
 	Configs   []RegionConfig // of vRegions whose owner is not known to have heard of its configuration
 	Backup    HomeConfig     // its backup, which the next home goes on with under its own epoch
 	Kept      HomeCut        // its last checkpoint, and a part of the map as it was then
+	Member    Epoch          // of a move: of the taker's membership, for which it was chosen; 0 if not known
 }
 
 // HomeSwitchReq tells a pComponent which mComponent is the home of a process now, under which epoch. Home.Region is not used.

@@ -34,7 +34,8 @@ func (k MoveKind) String() string {
 // MoveReq orders the component that holds something to move it. The giver drives the move from here on, also when every
 // manager is dead: it copies while it serves, stops serving, tells who uses the thing that it is served elsewhere under
 // Epoch, and lets the taker serve. If it gives up after anybody may have heard of Epoch it goes on serving under
-// UndoEpoch, and tells them. The same order again changes nothing.
+// UndoEpoch, and tells them. The same order again changes nothing, unless it names a newer ViaEpoch: then somebody else must hear of it
+// from now on.
 type MoveReq struct {
 	Move      MoveID
 	Kind      MoveKind
@@ -54,6 +55,7 @@ type MoveReq struct {
 	// says so by ending the move as done at once, and from then on refuses whoever comes for it under an epoch below Epoch.
 	FromMember Epoch
 	ToMember   Epoch
+	ViaEpoch   Epoch // of the home that Via is, of a vRegion: it grows when another becomes the home while the vRegion moves
 }
 
 // MoveState is how far a move has come.

@@ -219,6 +219,7 @@ func (v *revival) open(y *vtime.Proc, s Saver) error {
 		return err
 	}
 	n.lines += uint64(p.o.ExCache.Lines)
+	p.home = n.homes.Newest(p.o.PID, p.home)
 	n.procs[p.o.PID] = p
 	n.running(p.o.Threads)
 	if err := p.openHome(y, n, p.o.Epoch, &p.home); err != nil {

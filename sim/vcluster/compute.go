@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"splitkernel/netlayer/given"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
@@ -31,7 +32,9 @@ type compute struct {
 
 	revivals map[wire.PID]*revival // processes that were restarted here, or are
 
-	moving *computeMoves // what moves to and from it; nil if nothing did
+	moving *computeMoves   // what moves to and from it; nil if nothing did
+	asking []*vtime.Signal // wait for a home, or for news of it
+	homes  given.Homes
 }
 
 func newCompute(c *Cluster, o *Node, no int32) *compute {
@@ -169,6 +172,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, o.ExCache.Lines, o.Name, room-n.lines, room)
 	}
 	n.lines += uint64(o.ExCache.Lines)
+	p.home = n.homes.Newest(o.PID, p.home)
 	n.procs[o.PID] = p
 	n.running(o.Threads)
 	if o.Local {

@@ -74,7 +74,7 @@ func (v *homeMove) message(y *vtime.Proc, e migrate.Effect) error {
 // close sends the memory map, in as many messages as it needs.
 func (v *homeMove) close(y *vtime.Proc) error {
 	m, all := v.m, v.m.home.Export(v.req.PID)
-	for _, q := range all.Messages(wire.HomeCopyReq{Move: v.req.Move, From: m.o.ID, FromAddr: addr(m.o.ID)}) {
+	for _, q := range all.Messages(wire.HomeCopyReq{Move: v.req.Move, From: m.o.ID, FromAddr: addr(m.o.ID), Member: v.req.ToMember}) {
 		if err := order(y, m.c, wire.OpHomeCopy, m.no, v.to, sendPatience, q, m.c.nodes[v.to].(*memory).homeCopy); err != nil {
 			return err
 		}

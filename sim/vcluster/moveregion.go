@@ -71,6 +71,14 @@ func (m *memory) giveRegion(req wire.MoveReq) (given.Move, error) {
 	return v, nil
 }
 
+// Renew has the move tell another home from now on, if the order names a newer one.
+func (v *regionMove) Renew(req wire.MoveReq) error {
+	if req.ViaEpoch > v.req.ViaEpoch {
+		v.req.Via, v.req.ViaAddr, v.req.ViaEpoch = req.Via, req.ViaAddr, req.ViaEpoch
+	}
+	return nil
+}
+
 // exited says that the process has ended: the pages are being freed.
 func (v *regionMove) exited() {
 	v.freed = true
@@ -124,7 +132,7 @@ func (v *regionMove) message(y *vtime.Proc, e migrate.Effect) error {
 	m, r, to := v.m, &v.req, v.m.c.nodes[v.to].(*memory)
 	switch e.Kind {
 	case migrate.Open:
-		q := wire.RegionCopyOpenReq{Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(m.store.GroupPages(v.slot) + len(m.store.Keeps(v.slot))), From: m.o.ID, FromAddr: addr(m.o.ID)}
+		q := wire.RegionCopyOpenReq{Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(m.store.GroupPages(v.slot) + len(m.store.Keeps(v.slot))), From: m.o.ID, FromAddr: addr(m.o.ID), Member: r.ToMember}
 		return order(y, m.c, wire.OpRegionCopyOpen, m.no, v.to, sendPatience, q, to.regionCopyOpen)
 	case migrate.Close:
 		return v.close(y, e)

@@ -20,6 +20,9 @@ func (m *memory) regionCopyOpen(q wire.RegionCopyOpenReq) error {
 	if free := m.store.Free(); uint64(free) < q.Pages {
 		return wire.Errorf(wire.KindNoMemory, "%s: %d pages are free, vRegion %d of process %d has %d; give the component more memory_bytes", m.o.ID, free, q.Region, q.PID, q.Pages)
 	}
+	if err := m.owners.Granted(q.PID, q.Region, q.Member); err != nil {
+		return err // in the books it would be lost
+	}
 	if in.Slot, err = m.owners.Arrive(q.PID, q.Region, q.Epoch, q.From); err != nil {
 		if old := t.Older(q.PID, q.Region, q.Epoch); old != nil {
 			m.dropIncoming(t.Drop(old.Move))
@@ -118,6 +121,9 @@ func (m *memory) homeCopy(q wire.HomeCopyReq) error {
 		return err
 	}
 	if isNew {
+		if err := m.home.Granted(q.PID, m.o.ID, q.Member); err != nil {
+			return err // in the books it would be lost
+		}
 		if err := m.home.Arrive(q.PID, q.From); err != nil {
 			return err
 		}

@@ -2,11 +2,14 @@ package vcluster
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/session"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/vtime"
 )
@@ -19,19 +22,25 @@ const (
 	mapPatience = 20 * time.Second
 )
 
-// atHome puts a request to the home of a process as it is known: while the home moves it is busy, and the request is repeated; when it
-// has moved, the request goes to the new one, of which the process was told before the old one forgot it; who opened the process where it had been the home
-// is told by nobody, and asks the managers. Who opens it does so by himself, and who ends it has nothing to wait for.
+// atHome puts a request to the home of a process as it is known, as live: while the home moves it is busy, and the request is repeated; when it
+// has moved, the request goes to the new one, of which the process was told before the old one forgot it, or because the old one is dead.
+// One that is not the home any more, or not yet, is waited for. Who opens a process asks the managers for its home, and who ends one has
+// nothing to wait for.
 func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, op wire.Op, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, home wire.NodeID, err error) {
 	deadline := p.c.clock.Now() + mapPatience
+	n := p.c.nodes[from].(*compute)
 	for {
 		at := *known
-		to := p.c.node(at.Node)
-		r, err = controlling(y, p.c, op, from, to, q, func(q Q, done func(R, error)) { serve(p.c.nodes[to].(*memory), q, done) })
+		moved := func() bool { return known.Epoch > at.Epoch }
+		r, err = attempt(y, n, op, p.c.node(at.Node), moved, q, serve)
+		if kind := wire.KindOf(err); (kind == wire.KindNotOwner || kind == wire.KindNotFound) && op != wire.OpProcessExit && op != wire.OpProcessOpen {
+			limit := p.c.clock.Now() + time.Duration(p.c.o.Fault.PatienceMS)*time.Millisecond
+			n.awaits(y, &vtime.Signal{Name: "news of the home of process " + p.o.Name}, limit, func() bool { return moved() || p.core.Err() != nil })
+		}
 		again := false
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound:
-			again = known.Epoch > at.Epoch || op != wire.OpProcessOpen && op != wire.OpProcessExit && p.findHome(y, from, known, at.Epoch, deadline)
+			again = known.Epoch > at.Epoch
 		case wire.KindBusy, wire.KindUnavailable, wire.KindTimeout:
 			again = p.core.Err() == nil // it has answered so, or nobody, for as often as a connection asks
 		}
@@ -39,6 +48,51 @@ func atHome[Q, R any](y *vtime.Proc, p *Process, from int32, known *wire.Owner, 
 			return r, at.Node, err
 		}
 	}
+}
+
+// attempt puts a request to a home, which is given up as soon as another is known: the old one may be of no use to anybody any more, and wait
+// itself for what does not come.
+func attempt[Q, R any](y *vtime.Proc, n *compute, op wire.Op, to int32, moved func() bool, q Q, serve func(m *memory, q Q, done func(R, error))) (r R, err error) {
+	c := n.c
+	s := vtime.Signal{Name: fmt.Sprintf("%v to be answered by %s", op, c.o.Nodes[to].ID)}
+	schedule := session.Backoff{Base: retryBase, Max: retryMax, Attempts: controlAttempts}
+	for attempt := 1; ; attempt++ {
+		ended, left := false, false
+		control(c, op, n.no, to, q, func(q Q, done func(R, error)) { serve(c.nodes[to].(*memory), q, done) }, func(got R, e error) {
+			if !left {
+				r, err, ended = got, e, true
+				s.Wake()
+			}
+		})
+		n.awaits(y, &s, never, func() bool { return ended || moved() })
+		if left = !ended; left {
+			err = wire.Errorf(wire.KindUnavailable, "%v: %s is not the home any more", op, c.o.Nodes[to].ID)
+		}
+		if err == nil || !mayRetry(err) || moved() {
+			return r, err
+		}
+		pause, ok := schedule.Delay(attempt, c.retries())
+		if !ok {
+			return r, err
+		}
+		n.awaits(y, &s, c.clock.Now()+pause, moved)
+	}
+}
+
+// never is a moment that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// awaits waits until something is so, or until a moment. Whoever hears of homes here wakes it, and who has the signal.
+func (n *compute) awaits(y *vtime.Proc, s *vtime.Signal, until time.Duration, so func() bool) {
+	n.asking = append(n.asking, s)
+	for !so() && n.c.clock.Now() < until {
+		if until == never {
+			y.Wait(s)
+		} else {
+			y.WaitFor(s, until-n.c.clock.Now())
+		}
+	}
+	n.asking = slices.DeleteFunc(n.asking, func(o *vtime.Signal) bool { return o == s })
 }
 
 // call puts a request to the home of a process and takes the answer.
@@ -123,10 +177,14 @@ func (n *compute) homeSwitch(q wire.HomeSwitchReq) error {
 	} else if a := n.arrives(q.PID); a != nil {
 		known = &a.home
 	} else {
+		n.homes.Heard(q.PID, q.Home) // it may be about to begin
 		return n.unknown(q.PID)
 	}
 	if q.Home.Epoch > known.Epoch {
 		*known = q.Home
+		for _, s := range n.asking {
+			s.Wake()
+		}
 		if p := n.procs[q.PID]; p != nil {
 			p.moved = true
 		}
