@@ -300,9 +300,6 @@ func (r *Recovery) Answered(now time.Duration, id uint64, a Answer, out []Effect
 	if r.Ended() {
 		return out
 	}
-	if m.kind == Pull && a.Err != nil && a.Err.Kind == wire.KindNotFound && r.req.Sources[r.source].Node == r.req.Self {
-		a = Answer{Next: m.from} // a holder to which its owner never came: others are opened by the fence, and have nothing then either
-	}
 	if a.Err != nil {
 		return r.wrong(now, m, a.Err, out)
 	}
