@@ -41,7 +41,7 @@ func (c *Component) recordGiver(g *migrate.TapedGiver, first wire.PageNo, pages 
 
 // newRecovery makes the core of a recovery, and begins its tape. The lock is held.
 func (c *Component) newRecovery(h recovery.TapeHead) *recovery.Taped {
-	r := &recovery.Taped{Recovery: recovery.New(h.Options, h.Req, h.Slot, h.First, h.Pages, h.Addr)}
+	r := &recovery.Taped{Recovery: recovery.New(h.Options, h.Req, h.Slot, h.First, h.Pages, h.Addr).Bare(h.Bare)}
 	if c.o.Recorder != nil {
 		r.Record(c.o.Recorder, r.Recovery, recovery.TapeKind, &h)
 	}

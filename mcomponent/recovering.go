@@ -56,6 +56,7 @@ func (c *Component) recoverRegion(q wire.RegionRecoverReq) (wire.RegionRecoverRe
 	if err := c.owners.Granted(cfg.PID, cfg.Region, q.Member); err != nil {
 		return wire.RegionRecoverRep{}, err
 	}
+	bare := false
 	if cfg.Policy.Kind == wire.MemoryErasure { // who serves it holds no share of it
 		slot, held, err := c.replicas.holder.Drop(wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config})
 		if err != nil {
@@ -64,15 +65,17 @@ func (c *Component) recoverRegion(q wire.RegionRecoverReq) (wire.RegionRecoverRe
 		if held {
 			c.leave(slot, cfg.PID, cfg.Region, "", 0)
 		}
-	} else if _, _, err := c.replicas.holder.Promote(cfg.PID, cfg.Region, cfg.Epoch, cfg.Config); err != nil {
+	} else if _, had, err := c.replicas.holder.Promote(cfg.PID, cfg.Region, cfg.Epoch, cfg.Config); err != nil {
 		return wire.RegionRecoverRep{}, err
+	} else {
+		bare = !had
 	}
 	slot, err := c.owners.Recover(cfg.PID, cfg.Region, cfg.Epoch, q.Via)
 	if err != nil {
 		return wire.RegionRecoverRep{}, err
 	}
 	_, first, pages := c.owners.Bounds(slot)
-	v := &regionRecovery{c: c, r: c.newRecovery(recovery.TapeHead{Options: c.o.recovery(), Req: q, Slot: slot, First: first, Pages: pages, Addr: string(c.o.Addr)}), slot: slot, waiters: map[uint64]lateMiss{}, wake: make(chan struct{}, 1)}
+	v := &regionRecovery{c: c, r: c.newRecovery(recovery.TapeHead{Options: c.o.recovery(), Req: q, Slot: slot, First: first, Pages: pages, Addr: string(c.o.Addr), Bare: bare}), slot: slot, waiters: map[uint64]lateMiss{}, wake: make(chan struct{}, 1)}
 	c.recoveries[slot] = v
 	v.perform(v.r.Begin(c.now(), nil))
 	c.wg.Go(v.run)

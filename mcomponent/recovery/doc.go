@@ -6,7 +6,8 @@
 // page that is not here yet asks for that page at once and waits for nothing else; all others come in the background. A flush is applied at once: of two versions the
 // newer one wins, whichever comes first.
 //
-// If the new owner was a holder with full copies, everything is here when it serves.
+// If the new owner was a holder with full copies, everything is here when it serves. So it is if it was a holder of a log that the owner never told so:
+// then nothing was acknowledged.
 //
 // If the holders have shares of pages (package erasure), as many as make a page are fenced, and nothing has to come: the owner has no pages, and reads
 // the shares of those that are asked for.
@@ -14,7 +15,7 @@
 // Which pages are stored says pagestore, who is owner vregion.Owners, to whom flushes go from then on replica.Primary. The loop:
 //
 //	slot from holder.Promote or owners.Recover; the vRegion is arriving: misses, flushes and maps are refused as busy
-//	r := recovery.New(o, req, slot, first page, pages); out = r.Begin(now, out)
+//	r := recovery.New(o, req, slot, first page, pages).Bare(Promote had nothing); out = r.Begin(now, out)
 //	for each effect:
 //		Fence:    send replica_open e.Open to e.To (to oneself: done already); later out = r.Answered(now, e.ID, Answer{Err, Pages}, out)
 //		Tell:     send region_switch e.Switch to the home;      later out = r.Answered(now, e.ID, Answer{Err}, out)

@@ -127,6 +127,7 @@ type Recovery struct {
 	pages uint64
 	addr  string
 
+	bare    bool // this mComponent is a source, and has nothing
 	phase   phase
 	fenced  []bool // by source
 	source  int    // of what comes; -1 if all is here
@@ -159,6 +160,13 @@ func New(o Options, req wire.RegionRecoverReq, slot uint32, first wire.PageNo, p
 	return &Recovery{o: o, req: req, slot: slot, first: first, pages: pages, addr: addr, cursor: first, here: make(bitmap, words), came: make(bitmap, words), gone: make(bitmap, words)}
 }
 
+// Bare says, before Begin, whether nothing of the vRegion is here, as replica.Holder.Promote told. If this mComponent is one of the sources, its owner never told it
+// that it was a holder: then no flush was ever acknowledged, for each needs the answers of all holders, and nothing has to come.
+func (r *Recovery) Bare(is bool) *Recovery {
+	r.bare = is
+	return r
+}
+
 // Req is the order that is obeyed.
 func (r *Recovery) Req() wire.RegionRecoverReq { return r.req }
 
@@ -172,8 +180,8 @@ func (r *Recovery) Ended() bool { return r.phase >= done }
 func (r *Recovery) Begin(now time.Duration, out []Effect) []Effect {
 	r.phase, r.source, r.fenced = fencing, 0, make([]bool, len(r.req.Sources))
 	for i, s := range r.req.Sources {
-		if s.Node == r.req.Self && r.req.Config.Policy.Kind == wire.MemorySync {
-			r.source = -1 // full copies: all of them are in place
+		if s.Node == r.req.Self && (r.req.Config.Policy.Kind == wire.MemorySync || r.bare && !r.shares()) {
+			r.source = -1 // full copies: all of them are in place; or nothing was ever to be kept
 			r.fenced[i] = true
 		}
 	}

@@ -22,6 +22,7 @@ type TapeHead struct {
 	First   wire.PageNo
 	Pages   uint64
 	Addr    string
+	Bare    bool
 }
 
 // New makes the recovery that the tape began with.
@@ -32,7 +33,7 @@ func (h *TapeHead) New() (*Recovery, error) {
 	if h.Pages < 1 || h.Pages > maxTapePages || len(h.Req.Sources) > wire.MaxHolders {
 		return nil, fmt.Errorf("a vRegion of %d pages with %d sources, want 1 to %d and at most %d", h.Pages, len(h.Req.Sources), maxTapePages, wire.MaxHolders)
 	}
-	return New(h.Options, h.Req, h.Slot, h.First, h.Pages, h.Addr), nil
+	return New(h.Options, h.Req, h.Slot, h.First, h.Pages, h.Addr).Bare(h.Bare), nil
 }
 
 // The calls of a tape. Numbers are those of the format: explicit, never reused.

@@ -589,15 +589,16 @@ func (w *world) manage() {
 	if q := w.order; q != nil {
 		n := w.owner
 		if n.rec == nil || n.rec.Req().Config.Epoch != q.Config.Epoch {
-			if _, _, err := n.holder.Promote(pid, region, q.Config.Epoch, q.Config.Config); err != nil {
+			_, had, err := n.holder.Promote(pid, region, q.Config.Epoch, q.Config.Config)
+			if err != nil {
 				w.t.Fatal(err)
 			}
 			slot, err := n.owners.Recover(pid, region, q.Config.Epoch, "")
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			n.rec = &Taped{Recovery: New(w.o, *q, slot, first, pages, "")}
-			n.rec.Record(&w.tapes, n.rec.Recovery, TapeKind, &TapeHead{w.o, *q, slot, first, pages, ""})
+			n.rec = &Taped{Recovery: New(w.o, *q, slot, first, pages, "").Bare(!had)}
+			n.rec.Record(&w.tapes, n.rec.Recovery, TapeKind, &TapeHead{w.o, *q, slot, first, pages, "", !had})
 			w.perform(n, n.rec, n.rec.Begin(w.now, nil))
 		}
 		if n.rec.Req().Config.Config < q.Config.Config && !n.rec.Ended() {

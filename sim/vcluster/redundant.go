@@ -388,6 +388,7 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 			done(wire.RegionRecoverRep{}, wire.Errorf(wire.KindBusy, "%s recovers vRegion %d of process %d for an older order: retry", m.o.ID, k.region, k.pid))
 			return
 		}
+		bare := false
 		if q.Config.Policy.Kind == wire.MemoryErasure { // who serves it holds no share of it
 			slot, held, err := r.holder.Drop(wire.ReplicaRef{PID: k.pid, Region: k.region, Epoch: q.Config.Epoch, Config: q.Config.Config})
 			if err != nil {
@@ -397,9 +398,11 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 			if held {
 				m.leave(slot, "", 0)
 			}
-		} else if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+		} else if _, had, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
 			done(wire.RegionRecoverRep{}, err)
 			return
+		} else {
+			bare = !had
 		}
 		slot, err := m.owners.Recover(k.pid, k.region, q.Config.Epoch, "")
 		if err != nil {
@@ -407,7 +410,7 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 			return
 		}
 		_, first, pages := m.owners.Bounds(slot)
-		v = recovery.New(recovery.DefaultOptions(), q, slot, first, pages, addr(m.o.ID))
+		v = recovery.New(recovery.DefaultOptions(), q, slot, first, pages, addr(m.o.ID)).Bare(bare)
 		r.recs[k] = v
 		r.order = append(r.order, k)
 		r.recover(v, v.Begin(m.c.clock.Now(), nil))
