@@ -178,6 +178,9 @@ func (v *regionRecovery) perform(out []recovery.Effect) {
 			q := v.r.Req()
 			c.replicas.holder.Forget(q.Config.PID, q.Config.Region)
 			c.saveLogs()
+			if !c.shares.core.Has(v.slot) {
+				c.performReplicas(c.replicas.primary.Listed(c.now(), v.slot, append(c.store.Flushes(v.slot), c.store.Keeps(v.slot)...), c.replicas.out[:0]))
+			}
 			c.log.Info("recovered a vRegion", "pid", q.Config.PID, "region", q.Config.Region, "epoch", q.Config.Epoch, "pages", v.r.Status(0, nil).Done)
 			signal(v.wake)
 		case recovery.Pull:

@@ -2,6 +2,7 @@ package vcluster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"splitkernel/mcomponent/erasure"
@@ -122,6 +123,9 @@ func (r *redundant) perform(out []replica.Effect) {
 					out = p.Listed(m.c.clock.Now(), e.Slot, r.shares.Written(e.Slot), out)
 				}
 				continue
+			}
+			if slices.ContainsFunc(r.order, func(k thing) bool { return r.recs[k].Slot() == e.Slot && !r.recs[k].Ended() }) {
+				continue // what it still brings belongs to the list
 			}
 			out = p.Listed(m.c.clock.Now(), e.Slot, append(m.store.Pages(e.Slot, nil), m.store.Keeps(e.Slot)...), out)
 		case replica.Ack:
@@ -471,6 +475,9 @@ func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
 			r.answer(e.Waiter, nil)
 		case recovery.Complete:
 			r.holder.Forget(v.Req().Config.PID, v.Req().Config.Region)
+			if !r.shares.Has(v.Slot()) {
+				r.perform(r.primary.Listed(now(), v.Slot(), append(m.store.Pages(v.Slot(), nil), m.store.Keeps(v.Slot())...), nil))
+			}
 		}
 	}
 	r.arm()
