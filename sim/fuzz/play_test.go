@@ -126,7 +126,7 @@ func TestPromise(t *testing.T) {
 					continue
 				}
 				w, err := Parse(fmt.Sprintf("world seed=5 heal=4s\ncluster managers=1 compute=1 memory=5 storage=0\ntimes patience=30s lease=1s\n"+
-					"process name=a pages=200 refs=2000 %s\nfault at 1500ms kill m%d for 2s\nfault at 1500ms kill m%d for 2s\n", policy, a, b))
+					"process name=a pages=200 refs=500 %s\nfault at 1500ms kill m%d for 2s\nfault at 1500ms kill m%d for 2s\n", policy, a, b))
 				if err != nil {
 					t.Fatal(err)
 				}
