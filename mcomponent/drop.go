@@ -10,8 +10,10 @@ func (c *Component) drop(q wire.DropReq) error {
 	switch q.Kind {
 	case wire.MoveHome:
 		c.homeMu.Lock()
-		defer c.homeMu.Unlock()
-		return c.home.Drop(q.PID, q.UpTo)
+		out, err := c.home.Drop(q.PID, q.UpTo, nil)
+		c.homeMu.Unlock()
+		c.performHome(out)
+		return err
 	case wire.MoveRegion:
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -19,7 +21,7 @@ func (c *Component) drop(q wire.DropReq) error {
 		if err != nil || !ok {
 			return err
 		}
-		c.unprotect(slot, true, wire.Errorf(wire.KindFailed, "vRegion %d of process %d was dropped: no vNode has it", q.Region, q.PID))
+		c.unprotect(slot, true, q.Why())
 		if m := c.giving[slot]; m != nil {
 			m.exited()
 		}

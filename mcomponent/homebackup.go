@@ -23,8 +23,10 @@ func (c *Component) backUp(e vregion.Effect) error {
 // homeBackup takes a part of the memory map of a process whose home is elsewhere.
 func (c *Component) homeBackup(q wire.HomeBackupReq) error {
 	c.homeMu.Lock()
-	defer c.homeMu.Unlock()
-	return c.home.Backup(q, c.o.Node)
+	out, err := c.home.Backup(q, c.o.Node, nil)
+	c.homeMu.Unlock()
+	c.performHome(out)
+	return err
 }
 
 // homeConfig takes the order of GMM who is the backup of a home, and tells how far that has come.

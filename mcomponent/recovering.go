@@ -43,7 +43,7 @@ func (c *Component) recoverRegion(q wire.RegionRecoverReq) (wire.RegionRecoverRe
 	if v := c.recovery(cfg.PID, cfg.Region); v != nil {
 		old := v.r.Req().Config.Epoch
 		if old == cfg.Epoch && v.r.Status(0, nil).State != wire.RecoverFailed {
-			return v.status(), nil // again
+			return v.changed(q)
 		}
 		if old > cfg.Epoch {
 			return wire.RegionRecoverRep{}, wire.Errorf(wire.KindStale, "%s recovers vRegion %d of process %d under epoch %d, not %d", c.o.Node, cfg.Region, cfg.PID, old, cfg.Epoch)
@@ -79,6 +79,25 @@ func (c *Component) recoverRegion(q wire.RegionRecoverReq) (wire.RegionRecoverRe
 	c.recoveries[slot] = v
 	v.perform(v.r.Begin(c.now(), nil))
 	c.wg.Go(v.run)
+	return v.status(), nil
+}
+
+// changed takes the order again: of a newer configuration if a source or a holder has died since. The lock is held.
+func (v *regionRecovery) changed(q wire.RegionRecoverReq) (wire.RegionRecoverRep, error) {
+	c, cfg := v.c, &q.Config
+	if cfg.Config <= v.r.Req().Config.Config || v.r.Ended() {
+		return v.status(), nil
+	}
+	if cfg.Policy.Kind != wire.MemoryErasure {
+		if _, _, err := c.replicas.holder.Promote(cfg.PID, cfg.Region, cfg.Epoch, cfg.Config); err != nil {
+			return wire.RegionRecoverRep{}, err
+		}
+	}
+	v.perform(v.r.Changed(c.now(), q, nil))
+	signal(v.wake)
+	if v.r.Status(0, nil).State == wire.RecoverServing {
+		c.configure(v.slot, q.Config, false)
+	}
 	return v.status(), nil
 }
 
@@ -159,6 +178,9 @@ func (v *regionRecovery) perform(out []recovery.Effect) {
 			q := v.r.Req()
 			c.replicas.holder.Forget(q.Config.PID, q.Config.Region)
 			c.saveLogs()
+			if !c.shares.core.Has(v.slot) {
+				c.performReplicas(c.replicas.primary.Listed(c.now(), v.slot, append(c.store.Flushes(v.slot), c.store.Keeps(v.slot)...), c.replicas.out[:0]))
+			}
 			c.log.Info("recovered a vRegion", "pid", q.Config.PID, "region", q.Config.Region, "epoch", q.Config.Epoch, "pages", v.r.Status(0, nil).Done)
 			signal(v.wake)
 		case recovery.Pull:

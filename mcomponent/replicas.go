@@ -126,6 +126,9 @@ func (c *Component) performReplicas(out []replica.Effect) {
 				}
 				continue
 			}
+			if v := c.recoveries[e.Slot]; v != nil && !v.gone && !v.r.Ended() {
+				continue // what it still brings belongs to the list
+			}
 			out = r.primary.Listed(c.now(), e.Slot, append(c.store.Flushes(e.Slot), c.store.Keeps(e.Slot)...), out)
 		default:
 			if s := c.shares.core; e.Kind == replica.Send && s.Has(e.Slot) && !c.here(e.Write.PID, e.Write.Page) && !s.Absent(e.Slot, e.Write.Page) {

@@ -233,6 +233,7 @@ func (p *Process) Thaw(ctx context.Context, epoch wire.Epoch) error {
 			p.mu.Unlock()
 			return err
 		}
+		p.moved.Store(true) // what it flushes from now on is not in a checkpoint of before
 	}
 	p.stop() // for one whose Freeze failed: its steward is there still
 	p.steward.Wait()

@@ -1,6 +1,7 @@
 package gmm
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -34,8 +35,13 @@ func (s *State) Leftovers(h wire.HoldingsRep) (out []wire.DropReq) {
 			continue
 		}
 		p := s.processes[i]
-		if j, ok := p.findRegion(r.Region); ok && p.Regions[j].Node != h.Node && r.Epoch < p.Regions[j].Epoch {
+		switch j, ok := p.findRegion(r.Region); {
+		case !ok:
+		case p.Regions[j].Node != h.Node && r.Epoch < p.Regions[j].Epoch:
 			q.Text = "its owner is " + string(p.Regions[j].Node)
+			out = append(out, q)
+		case p.Regions[j].Node == h.Node && p.Regions[j].NodeEpoch == lostInMove && r.Epoch <= p.Regions[j].Epoch && p.Regions[j].Copies == nil && p.Memory.Kind != wire.MemoryNone:
+			q.Text, q.Lost = fmt.Sprintf("it is lost, for too few copies of it are left, with replication %v", p.Memory.Kind), true
 			out = append(out, q)
 		}
 	}

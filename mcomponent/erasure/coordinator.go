@@ -303,6 +303,17 @@ func (c *Coordinator) Written(slot uint32) (list []wire.PageNo) {
 	return list
 }
 
+// Newest gives the version of a page that is known to be the newest: the one that was flushed here last, or that a holder told. It is zero of a page that
+// was never written.
+func (c *Coordinator) Newest(slot uint32, page wire.PageNo) (e wire.PageEntry) {
+	if r := c.regions[slot]; r != nil {
+		if w, ok := r.index[page]; ok {
+			e = wire.PageEntry{Page: page, Epoch: w.epoch, Version: w.version.version}
+		}
+	}
+	return e
+}
+
 // Absent reports whether it is known that a page was never written: it is zeros.
 func (c *Coordinator) Absent(slot uint32, page wire.PageNo) bool {
 	r := c.regions[slot]

@@ -26,7 +26,9 @@
 //		          Kept: if lost primary.LoseKept, else store.Keep(slot, pid, page, content, mark) and on Apply copy the bytes;
 //		          then out = r.Answered(now, e.ID, Answer{Err, Next, More, Count}, out)
 //		Wake:     serve the miss of e.Waiter as any other
-//		Complete: everything is here: holder.Forget, drop sources that are no holders
+//		Complete: everything is here: holder.Forget, and, unless it is in shares, primary.Listed, if that waits: a holder may have been filled when the owner was lost
+//	the same order with a newer configuration, unless it has ended: holder.Promote if it has holders with pages; out = r.Changed(now, order, out);
+//	              if it serves, primary.Configure(now, slot, config)
 //	a miss:       if waits, out = r.Miss(now, page, call, out); waits { answer it at Wake } else { serve it }
 //	an unmap:     r.Unmapped(first, n), besides what replica.Primary does; a checkpoint and the way back: r.Cut, r.Rollback
 //	nothing to wait for: at r.Due(), out = r.Tick(now, out)

@@ -192,6 +192,52 @@ func (r *Recovery) Begin(now time.Duration, out []Effect) []Effect {
 	return r.fence(now, out)
 }
 
+// Changed takes the order again, of a newer configuration: a source that is not named any more is dead, and is not asked again. Who has been asked before
+// anything was served is asked anew; later what is under way is asked again, of another source if need be: whoever knows of the configuration refuses what comes under an older one.
+// What this mComponent has itself is Promoted to the configuration before.
+func (r *Recovery) Changed(now time.Duration, q wire.RegionRecoverReq, out []Effect) []Effect {
+	if q.Config.Epoch != r.req.Config.Epoch || q.Config.Config <= r.req.Config.Config || r.Ended() {
+		return out
+	}
+	old := r.req.Sources
+	r.req = q
+	if r.phase < pulling {
+		r.sent, r.mapped, r.attempts, r.waits, r.text = nil, nil, 0, false, ""
+		return r.Begin(now, out)
+	}
+	r.fenced = make([]bool, len(q.Sources))
+	for i := range r.fenced {
+		r.fenced[i] = true
+	}
+	if r.source < 0 {
+		return out
+	}
+	from := old[r.source]
+	if r.source = slices.IndexFunc(q.Sources, func(s wire.Holder) bool { return s.Node == from.Node && s.Member == from.Member }); r.source < 0 {
+		r.source = 0
+	}
+	if len(q.Sources) == 0 {
+		r.text = "nobody has what is to be recovered"
+		return r.fail(out)
+	}
+	for _, m := range r.sent {
+		r.retry(m)
+	}
+	r.sent, r.attempts, r.waits, r.text = nil, 0, false, ""
+	return r.pump(now, out)
+}
+
+// retry takes note that what a message asked for is to be asked for again.
+func (r *Recovery) retry(m message) {
+	switch {
+	case m.kind != Pull:
+	case m.one:
+		r.urgent = append(r.urgent, m.from)
+	default:
+		r.again = append(r.again, m.from)
+	}
+}
+
 // fence tells the sources that there is a new owner. Of full copies that are here the others are told by Primary: one holder that refuses is enough
 // to keep the former owner from an acknowledgement.
 func (r *Recovery) fence(now time.Duration, out []Effect) []Effect {
@@ -306,13 +352,7 @@ func (r *Recovery) Answered(now time.Duration, id uint64, a Answer, out []Effect
 // wrong takes a failure.
 func (r *Recovery) wrong(now time.Duration, m message, err *wire.Error, out []Effect) []Effect {
 	r.text = err.Error()
-	switch {
-	case m.kind != Pull:
-	case m.one:
-		r.urgent = append(r.urgent, m.from)
-	default:
-		r.again = append(r.again, m.from)
-	}
+	r.retry(m)
 	switch err.Kind {
 	case wire.KindFailed: // the process has ended, or is lost
 		return r.fail(out)
@@ -397,7 +437,7 @@ func (r *Recovery) pump(now time.Duration, out []Effect) []Effect {
 	}
 	if r.end && len(r.sent) == 0 && len(r.urgent) == 0 && len(r.again) == 0 {
 		r.phase = done
-		out = append(out, Effect{Kind: Complete})
+		out = append(r.wake(out), Effect{Kind: Complete}) // a page may have come with an answer that is not waited for any more
 	}
 	return out
 }

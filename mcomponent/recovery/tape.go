@@ -47,9 +47,10 @@ const (
 	inCancel   uint8 = 7
 	inCut      uint8 = 8
 	inRollback uint8 = 9
+	inChanged  uint8 = 10
 )
 
-var inputNames = [...]string{"", "begin", "answered", "tick", "take", "unmapped", "miss", "cancel", "cut", "rollback"}
+var inputNames = [...]string{"", "begin", "answered", "tick", "take", "unmapped", "miss", "cancel", "cut", "rollback", "changed"}
 
 // input is one call. Which fields are set depends on the kind, as the parameters of the method of that name say.
 type input struct {
@@ -62,10 +63,11 @@ type input struct {
 	Parts wire.RegionPartsRep
 	More  bool
 	Count int
-	Why   string         // of cancel
-	Kept  wire.CutState  // of answered, cut and rollback
-	Entry wire.PageEntry // of take
-	Have  bool           // of take
+	Why   string                // of cancel
+	Kept  wire.CutState         // of answered, cut and rollback
+	Entry wire.PageEntry        // of take
+	Have  bool                  // of take
+	Req   wire.RegionRecoverReq // of changed
 }
 
 func answer(out []Effect) (a taped.Answer) {
@@ -93,7 +95,7 @@ func (r *Recovery) EffectName(k uint8) string { return EffectKind(k).String() }
 
 // Apply implements taped.Core.
 func (r *Recovery) Apply(kind uint8, args []byte) (a taped.Answer, what string, err error) {
-	if kind < inBegin || kind > inRollback {
+	if kind < inBegin || kind > inChanged {
 		return a, fmt.Sprintf("call %d", kind), taped.ErrKind
 	}
 	what = inputNames[kind]
@@ -125,6 +127,11 @@ func (r *Recovery) Apply(kind uint8, args []byte) (a taped.Answer, what string, 
 		a = is(waits, out)
 	case inCancel:
 		a = answer(r.Cancel(in.Why, nil))
+	case inChanged:
+		if len(in.Req.Sources) > wire.MaxHolders {
+			return a, what, fmt.Errorf("%d sources, at most %d", len(in.Req.Sources), wire.MaxHolders)
+		}
+		a = answer(r.Changed(in.Now, in.Req, nil))
 	case inCut:
 		r.Cut(in.Kept)
 	case inRollback:
@@ -148,6 +155,7 @@ func (r *Recovery) Show() string {
 
 // code is the state in a snapshot.
 func (r *Recovery) code(x *taped.Codec) {
+	x.Message(&r.req)
 	taped.Within(x, &r.phase, failed)
 	taped.List(x, &r.fenced, wire.MaxHolders, func(x *taped.Codec, b *bool) { x.Bool(b) })
 	taped.Int(x, &r.source)
@@ -220,6 +228,16 @@ func (t *Taped) Begin(now time.Duration, out []Effect) []Effect {
 	n := len(out)
 	if out = t.Recovery.Begin(now, out); t.On() {
 		t.Put(inBegin, answer(out[n:]), &input{Now: now})
+	}
+	return out
+}
+
+// Changed is recorded if the configuration is newer: else it changes nothing, and the order is given again and again.
+func (t *Taped) Changed(now time.Duration, q wire.RegionRecoverReq, out []Effect) []Effect {
+	newer := q.Config.Config > t.req.Config.Config
+	n := len(out)
+	if out = t.Recovery.Changed(now, q, out); t.On() && newer {
+		t.Put(inChanged, answer(out[n:]), &input{Now: now, Req: q})
 	}
 	return out
 }

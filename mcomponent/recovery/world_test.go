@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,8 @@ type world struct {
 	home              wire.Owner // as the home has it
 	client            wire.Owner // as the client has it
 	kills             int
+	sources           int // killed while they were
+	filling           int // when the owner was killed
 	next              uint64
 	pending           map[wire.PageNo]uint64 // newest flush that is not acknowledged
 	acked             map[wire.PageNo]uint64
@@ -241,6 +244,9 @@ func (w *world) performPrimary(n *node, out []replica.Effect) {
 				return asError(err)
 			}, answered)
 		case replica.List:
+			if n.rec != nil && n.rec.Slot() == e.Slot && !n.rec.Ended() {
+				continue
+			}
 			out = n.primary.Listed(w.now, e.Slot, append(n.store.Pages(e.Slot, nil), n.store.Keeps(e.Slot)...), out)
 		case replica.Ack, replica.Fail:
 			done := n.waiting[e.Waiter]
@@ -302,7 +308,9 @@ func (w *world) read(h *node, q wire.ReplicaRead) pulled {
 				v = h.frames[f]
 			}
 		}
-		if it.State == wire.PageFull && v != it.Version {
+		if _, now, ok := h.store.Peek(pid, it.Page); h == w.owner && it.Pre == 0 && !it.Saved && ok && now.Version > it.Version {
+			v = 0 // it was flushed since this one owns it: what it had as a holder is no more, and whoever took this would be found out
+		} else if it.State == wire.PageFull && v != it.Version {
 			w.t.Fatalf("%s: page %d is to be %d (saved %t), its bytes are of %d", h.id, it.Page, it.Version, it.Saved, v)
 		}
 		p.bytes = append(p.bytes, v)
@@ -397,6 +405,7 @@ func (w *world) perform(n *node, r *Taped, out []Effect) {
 			miss()
 		case Complete:
 			n.holder.Forget(pid, region)
+			w.performPrimary(n, n.primary.Listed(w.now, r.Slot(), append(n.store.Pages(r.Slot(), nil), n.store.Keeps(r.Slot())...), nil))
 		}
 	}
 	if err := r.CheckInvariants(); err != nil {
@@ -489,7 +498,7 @@ func (w *world) miss(page wire.PageNo) {
 // kill ends the owner or a holder, if nothing is to be restored still, and gives the managers' answer.
 func (w *world) kill() {
 	n := w.nodes[w.rng.IntN(len(w.nodes)-1)]
-	if n.down || !w.settled() {
+	if n.down || w.killSource(n) || !w.settled() && !(n == w.owner && w.spares()) {
 		return
 	}
 	isHolder := false
@@ -498,6 +507,9 @@ func (w *world) kill() {
 	}
 	if n != w.owner && !isHolder {
 		return
+	}
+	if w.settled() {
+		w.whole()
 	}
 	w.kills++
 	paused := w.rng.IntN(3) == 0 // it lives on for a while, and hears nothing of it
@@ -509,20 +521,32 @@ func (w *world) kill() {
 	var sources []wire.Holder
 	if n == w.owner {
 		cfg.Epoch += 3
-		sources = append(sources, w.cfg.Holders...)
+		for _, h := range w.cfg.Holders {
+			if h.Filling {
+				w.filling++
+			} else {
+				sources = append(sources, h)
+			}
+		}
+		w.rng.Shuffle(len(sources), func(i, j int) { sources[i], sources[j] = sources[j], sources[i] })
 		old := w.owner
 		if w.policy.Kind == wire.MemorySync {
 			w.owner = w.node(sources[0].Node)
-			cfg.Holders = append(cfg.Holders, sources[1:]...)
+			cfg.Holders = slices.DeleteFunc(slices.Clone(w.cfg.Holders), func(h wire.Holder) bool { return h.Node == w.owner.id })
 		} else {
-			for w.owner == old || w.owner.down || w.owner.id == sources[0].Node && w.rng.IntN(4) > 0 {
+			isFilled := func(n *node) bool {
+				return slices.ContainsFunc(w.cfg.Holders, func(h wire.Holder) bool { return h.Filling && h.Node == n.id })
+			}
+			for w.owner == old || w.owner.down || isFilled(w.owner) || w.owner.id == sources[0].Node && w.rng.IntN(4) > 0 {
 				w.owner = w.nodes[w.rng.IntN(len(w.nodes)-1)]
 			}
 			if w.owner.dead {
 				w.start(w.owner)
 			}
-			if w.owner.id != sources[0].Node {
-				cfg.Holders = append(cfg.Holders, sources...)
+			for _, h := range w.cfg.Holders {
+				if h.Node != w.owner.id {
+					cfg.Holders = append(cfg.Holders, h)
+				}
 			}
 		}
 	} else {
@@ -536,6 +560,52 @@ func (w *world) kill() {
 	if sources != nil {
 		w.order = &wire.RegionRecoverReq{Config: cfg, Sources: sources, Self: w.owner.id, Member: w.owner.member}
 	}
+}
+
+// whole holds that each holder knows of every page of the owner, but for those whose flushes are under way, when they are said to.
+func (w *world) whole() {
+	slot := w.slot()
+	for _, page := range w.owner.store.Pages(slot, nil) {
+		_, has, ok := w.owner.store.Peek(pid, page)
+		if _, flushing := w.pending[page]; !ok || !has.Flushed || flushing || w.cutting || w.goingBack {
+			continue
+		}
+		for _, h := range w.cfg.Holders {
+			if n := w.node(h.Node); !n.dead {
+				items, _, err := n.holder.Read(wire.ReplicaRead{PID: pid, Region: region, OwnerEpoch: w.cfg.Epoch, Config: w.cfg.Config, Page: page, Count: 1, Flags: wire.ReplicaExact | wire.ReplicaList}, nil)
+				if err != nil || len(items) == 0 || items[0].Pre != 0 || items[0].Epoch != has.Epoch || items[0].Version != has.Version {
+					w.t.Fatalf("%s is said to have everything, and of version %d of page %d has %+v, %v", h.Node, has.Version, page, items, err)
+				}
+			}
+		}
+	}
+}
+
+// spares reports whether a holder has everything while another is filled, or is to be chosen.
+func (w *world) spares() bool {
+	return w.order == nil && w.policy.Copies > 1 && w.rng.IntN(2) == 0 && slices.ContainsFunc(w.cfg.Holders, func(h wire.Holder) bool { return !h.Filling })
+}
+
+// killSource ends one of several sources while the vRegion is recovered: the order comes again without it.
+func (w *world) killSource(n *node) bool {
+	if w.order == nil || len(w.order.Sources) < 2 || n == w.owner || w.rng.IntN(2) == 0 {
+		return false
+	}
+	without := func(list []wire.Holder) []wire.Holder {
+		return slices.DeleteFunc(slices.Clone(list), func(h wire.Holder) bool { return h.Node == n.id })
+	}
+	q := *w.order
+	if q.Sources = without(q.Sources); len(q.Sources) == len(w.order.Sources) {
+		return false
+	}
+	n.down, n.dead = w.rng.IntN(3) > 0, true
+	w.cfg.Config++
+	w.cfg.Holders = without(w.cfg.Holders)
+	q.Config = w.cfg
+	w.order = &q
+	w.kills++
+	w.sources++
+	return true
 }
 
 func (w *world) settled() bool {
@@ -572,6 +642,15 @@ func (w *world) manage() {
 			n.rec = &Taped{Recovery: New(w.o, *q, slot, first, pages, "").Bare(!had)}
 			n.rec.Record(&w.tapes, n.rec.Recovery, TapeKind, &TapeHead{w.o, *q, slot, first, pages, "", !had})
 			w.perform(n, n.rec, n.rec.Begin(w.now, nil))
+		}
+		if n.rec.Req().Config.Config < q.Config.Config && !n.rec.Ended() {
+			if _, _, err := n.holder.Promote(pid, region, q.Config.Epoch, q.Config.Config); err != nil {
+				w.t.Fatal(err)
+			}
+			w.perform(n, n.rec, n.rec.Changed(w.now, *q, nil))
+			if n.rec.Status(0, nil).State == wire.RecoverServing {
+				w.performPrimary(n, n.primary.Configure(w.now, n.rec.Slot(), q.Config, nil))
+			}
 		}
 		switch s := n.rec.Status(0, nil); s.State {
 		case wire.RecoverDone:
@@ -710,6 +789,7 @@ func (w *world) busy(n *node) bool { return n == w.owner }
 // TestWorlds: the owner or a holder is killed, or taken for dead while it lives, again and again, each time when redundancy is restored; messages are lost, doubled and late. No read
 // returns less than what was acknowledged when it was sent, and in the end everything that was acknowledged is there.
 func TestWorlds(t *testing.T) {
+	sources, filling := 0, 0
 	recovered, waited, came, reads, backs, kept := 0, 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)), o: DefaultOptions(), ro: replica.DefaultOptions(), lossy: true,
@@ -718,7 +798,7 @@ func TestWorlds(t *testing.T) {
 		w.ro.LogBytes = uint64(pages/2) * wire.PageSize
 		w.policy = wire.MemoryPolicy{Kind: wire.MemorySync, Copies: uint32(1 + w.rng.IntN(2))}
 		if w.rng.IntN(2) == 0 {
-			w.policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1, LogBlock: w.rng.IntN(2) == 0}
+			w.policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: uint32(1 + w.rng.IntN(2)), LogBlock: w.rng.IntN(2) == 0}
 		}
 		for i := range 6 {
 			n := &node{id: wire.NodeID(fmt.Sprintf("m%d", i))}
@@ -781,7 +861,12 @@ func TestWorlds(t *testing.T) {
 		reads += w.reads
 		backs += w.backs
 		kept += w.kept
+		sources += w.sources
+		filling += w.filling
 	})
+	if sources == 0 || filling == 0 {
+		t.Errorf("%d sources were killed while something was recovered, %d owners while a holder was filled: these worlds show too little", sources, filling)
+	}
 	if recovered == 0 || waited == 0 || came == 0 || reads == 0 || backs == 0 || kept == 0 {
 		t.Errorf("%d recoveries, %d misses that waited, %d pages pulled, %d reads, %d ways back, %d kept pages pulled: these worlds show nothing", recovered, waited, came, reads, backs, kept)
 	}

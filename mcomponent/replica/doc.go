@@ -25,7 +25,8 @@
 //		              with e.Kept, what the store keeps of the page for a checkpoint goes along, if it does
 //		Cut:          send e.Cut to e.To;                         later out = p.Answered(now, e.ID, Answer{...}, out)
 //		Drop:         send e.Drop to e.To, without waiting
-//		List:         out = p.Listed(now, e.Slot, the pages of the slot's group that were flushed or are kept, out)
+//		List:         out = p.Listed(now, e.Slot, the pages of the slot's group that were flushed or are kept, out);
+//		              while a recovery brings pages, when that is complete
 //		Ack, Fail:    answer the flush or unmap of e.Waiter
 //	with nothing to wait for: at p.Due(), out = p.Tick(now, out)
 //

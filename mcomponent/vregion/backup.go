@@ -201,33 +201,34 @@ func (b *backupMap) before(req *wire.HomeBackupReq) int {
 }
 
 // Backup takes a part of the memory map of a process of whose home this is the backup.
-func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
+func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID, out []Effect) ([]Effect, error) {
 	pid := req.Copy.PID
 	if err := h.member.granted("the backup of the home", pid, self, req.Member); err != nil {
-		return err
+		return out, err
 	}
 	if e, ok := h.taken.stones[pid]; ok && req.HomeEpoch < e {
-		return wire.Errorf(wire.KindStale, "the home of process %d was lost under epoch %d: there is another under %d", pid, req.HomeEpoch, e)
+		return out, wire.Errorf(wire.KindStale, "the home of process %d was lost under epoch %d: there is another under %d", pid, req.HomeEpoch, e)
 	}
-	if err := h.bequeath(pid, req.HomeEpoch); err != nil {
-		return err
+	out, err := h.bequeath(pid, req.HomeEpoch, out)
+	if err != nil {
+		return out, err
 	}
 	if _, ok := h.procs[pid]; ok {
-		return wire.Errorf(wire.KindStale, "%s is the home of process %d", self, pid)
+		return out, wire.Errorf(wire.KindStale, "%s is the home of process %d", self, pid)
 	}
 	b := h.backups[pid]
 	if req.Gone {
 		if b != nil && b.before(&req) <= 0 {
 			delete(h.backups, pid)
 		}
-		return nil
+		return out, nil
 	}
 	if b == nil {
 		b = &backupMap{pid: pid}
 		h.backups[pid] = b
 	}
 	if c := b.before(&req); c > 0 || c == 0 && b.complete {
-		return nil // again, or overtaken by a newer one
+		return out, nil // again, or overtaken by a newer one
 	}
 	in := b.coming
 	if req.Copy.Part == 0 && (in == nil || in.before(&req) <= 0) {
@@ -235,7 +236,7 @@ func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
 		b.coming = in
 	}
 	if in == nil || in.before(&req) != 0 || req.Copy.Part != in.parts {
-		return wire.Errorf(wire.KindBadRequest, "part %d of %d of the memory map of process %d comes out of order", req.Copy.Part, req.Copy.Parts, pid)
+		return out, wire.Errorf(wire.KindBadRequest, "part %d of %d of the memory map of process %d comes out of order", req.Copy.Part, req.Copy.Parts, pid)
 	}
 	q := &req.Copy
 	in.m.PID, in.m.Epoch, in.m.Addr, in.m.HeapStart, in.m.HeapEnd = q.PID, q.Epoch, q.Addr, q.HeapStart, q.HeapEnd
@@ -246,21 +247,21 @@ func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
 	if in.parts++; in.parts == q.Parts {
 		if err := h.CheckMap(in.m); err != nil {
 			b.coming = nil
-			return err
+			return out, err
 		}
 		in.complete = true
 		h.backups[pid] = in
 	}
-	return nil
+	return out, nil
 }
 
 // bequeath forgets a process whose home this was until it was taken for dead, when there is another under a newer epoch: whoever was home once
 // may be the backup again.
-func (h *Home) bequeath(pid wire.PID, to wire.Epoch) error {
+func (h *Home) bequeath(pid wire.PID, to wire.Epoch, out []Effect) ([]Effect, error) {
 	if p := h.procs[pid]; p == nil || p.fenced == "" || p.exited || p.homeEpoch >= to {
-		return nil
+		return out, nil
 	}
-	return h.Drop(pid, to-1)
+	return h.Drop(pid, to-1, out)
 }
 
 // Backups lists the processes of whose homes this is the backup, ascending.
@@ -286,7 +287,8 @@ func (h *Home) DropBackup(pid wire.PID, upTo wire.Epoch) {
 // order again changes nothing; HomeRecovered says how far it has come.
 func (h *Home) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]Effect, error) {
 	pid, epoch := req.Config.PID, req.Config.Epoch
-	if err := h.bequeath(pid, epoch); err != nil {
+	out, err := h.bequeath(pid, epoch, out)
+	if err != nil {
 		return out, err
 	}
 	if p := h.procs[pid]; p != nil {

@@ -3,20 +3,24 @@ package vregion
 import "splitkernel/netlayer/wire"
 
 // Drop forgets the home of a process that is elsewhere or gone, if it is known here under an epoch up to upTo. Its owners are not
-// told: what they hold is theirs to drop. Whoever opens it here under such an epoch is turned away from now on.
-func (h *Home) Drop(pid wire.PID, upTo wire.Epoch) error {
+// told: what they hold is theirs to drop. Whoever opens it here under such an epoch is turned away from now on, as are those whose answers wait for the backup.
+func (h *Home) Drop(pid wire.PID, upTo wire.Epoch, out []Effect) ([]Effect, error) {
 	p := h.procs[pid]
 	switch {
 	case p == nil:
-		return nil
+		return out, nil
 	case p.homeEpoch > upTo:
-		return wire.Errorf(wire.KindStale, "this is the home of process %d under epoch %d, newer than %d", pid, p.homeEpoch, upTo)
+		return out, wire.Errorf(wire.KindStale, "this is the home of process %d under epoch %d, newer than %d", pid, p.homeEpoch, upTo)
 	case p.frozen && !p.lost || len(p.ops) > 0:
-		return wire.Errorf(wire.KindBusy, "the home of process %d moves, or its memory map is being changed: retry", pid)
+		return out, wire.Errorf(wire.KindBusy, "the home of process %d moves, or its memory map is being changed: retry", pid)
 	}
 	h.drop(p)
+	for _, r := range p.replies {
+		out = h.refuse(r.e.Call, wire.Errorf(wire.KindNotOwner, "the home of process %d is another mComponent, or is gone", pid), out)
+	}
+	p.replies = nil
 	h.away.bury(pid, awayHome{to: "another mComponent, or is gone", epoch: upTo + 1, empty: true})
-	return nil
+	return out, nil
 }
 
 // Drop stops serving a vRegion that is elsewhere or gone, if it is known here under an epoch up to upTo, and gives its slot, whose

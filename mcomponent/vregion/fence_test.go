@@ -140,7 +140,8 @@ func TestWhoWasHomeMayBeTheBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	backup := func(epoch wire.Epoch) error {
-		return h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: 1, Member: 2, Copy: wire.HomeCopyReq{PID: 1, Epoch: 1, Parts: 1}}, "m1")
+		_, err := h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: 1, Member: 2, Copy: wire.HomeCopyReq{PID: 1, Epoch: 1, Parts: 1}}, "m1", nil)
+		return err
 	}
 	h.Fence("m1 is fenced")
 	h.Registered(2)

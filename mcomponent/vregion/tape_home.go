@@ -273,7 +273,7 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 	case HomePass:
 		err = h.Pass(in.Node, in.Move)
 	case HomeDrop:
-		err = h.Drop(in.PID, in.Epoch)
+		out, err = h.Drop(in.PID, in.Epoch, nil)
 	case HomeFreeze:
 		err = h.Freeze(in.PID, in.Epoch, in.Node)
 	case HomeThaw:
@@ -291,7 +291,7 @@ func (h *Home) Apply(in *HomeInput) (got HomeInput) {
 	case HomeConfigure:
 		out, err = h.Configure(in.Config, nil)
 	case HomeBackup:
-		err = h.Backup(in.Backup, in.Node)
+		out, err = h.Backup(in.Backup, in.Node, nil)
 	case HomeTakeOver:
 		out, err = h.TakeOver(in.Over, in.Why, nil)
 	case HomeDropBackup:
@@ -487,10 +487,14 @@ func (h *TapedHome) Registered(e wire.Epoch) {
 	h.plain(HomeRegistered, 0, e, "", nil)
 }
 
-func (h *TapedHome) Drop(pid wire.PID, upTo wire.Epoch) error {
-	err := h.Home.Drop(pid, upTo)
-	h.plain(HomeDrop, pid, upTo, "", err)
-	return err
+func (h *TapedHome) Drop(pid wire.PID, upTo wire.Epoch, out []Effect) ([]Effect, error) {
+	n := len(out)
+	out, err := h.Home.Drop(pid, upTo, out)
+	if h.tape != nil {
+		h.in.PID, h.in.Epoch, h.in.Node = pid, upTo, ""
+		h.put(HomeDrop, 0, tapes.SumError(0, err), out[n:])
+	}
+	return out, err
 }
 
 func (h *TapedHome) Freeze(pid wire.PID, epoch wire.Epoch, to wire.NodeID) error {
@@ -535,13 +539,14 @@ func (h *TapedHome) Configure(cfg wire.HomeConfig, out []Effect) ([]Effect, erro
 	return out, err
 }
 
-func (h *TapedHome) Backup(req wire.HomeBackupReq, self wire.NodeID) error {
-	err := h.Home.Backup(req, self)
+func (h *TapedHome) Backup(req wire.HomeBackupReq, self wire.NodeID, out []Effect) ([]Effect, error) {
+	n := len(out)
+	out, err := h.Home.Backup(req, self, out)
 	if h.tape != nil {
 		h.in.Backup, h.in.Node = req, self
-		h.put(HomeBackup, 0, tapes.SumError(0, err), nil)
+		h.put(HomeBackup, 0, tapes.SumError(0, err), out[n:])
 	}
-	return err
+	return out, err
 }
 
 func (h *TapedHome) TakeOver(req wire.HomeRecoverReq, addr string, out []Effect) ([]Effect, error) {

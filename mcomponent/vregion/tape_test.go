@@ -162,7 +162,8 @@ func TestHomeTape(t *testing.T) {
 			case 21:
 				_ = h.Pass("m1", wire.MoveReq{PID: pid, To: "m2", Epoch: epoch, FromMember: epoch})
 			case 22:
-				_ = h.Drop(pid, epoch)
+				out, _ := h.Drop(pid, epoch, nil)
+				do(out)
 			case 23:
 				h.Heat(time.Second, heat.NewTop(8))
 			case 24:
@@ -182,8 +183,9 @@ func TestHomeTape(t *testing.T) {
 				out, _ := h.Configure(wire.HomeConfig{PID: pid, Epoch: at, Config: call, Backup: b}, nil)
 				do(out)
 			case 27:
-				_ = h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: call, Member: epoch, Gone: addr == 0, Copy: wire.HomeCopyReq{PID: pid, Epoch: 1, Parts: 1 + uint32(addr>>wire.PageShift)%2,
-					Owners: []wire.Owner{{Region: 1, Node: "m2", Epoch: 2}}, Mapped: []wire.MappedPart{{Start: testRegion, End: testRegion + wire.PageSize}}}}, "m1")
+				out, _ := h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: call, Member: epoch, Gone: addr == 0, Copy: wire.HomeCopyReq{PID: pid, Epoch: 1, Parts: 1 + uint32(addr>>wire.PageShift)%2,
+					Owners: []wire.Owner{{Region: 1, Node: "m2", Epoch: 2}}, Mapped: []wire.MappedPart{{Start: testRegion, End: testRegion + wire.PageSize}}}}, "m1", nil)
+				do(out)
 			case 28:
 				out, _ := h.TakeOver(wire.HomeRecoverReq{Config: wire.HomeConfig{PID: pid, Epoch: epoch + 3, Config: 1}, Self: "m1", Process: 1, ClientAddr: []string{"", "unix:/p3"}[epoch%2]}, "unix:/m1", nil)
 				do(out)

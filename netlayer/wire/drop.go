@@ -10,4 +10,14 @@ type DropReq struct {
 	UpTo   Epoch    // what is there under a newer one is refused as stale and stays
 	Member Epoch    // of the component's membership; another is refused as stale
 	Text   string   // why
+	Lost   bool     // nobody has it any more: who waits for it fails
+}
+
+// Why is the error for those who wait for what is dropped: they ask who has it, unless nobody has.
+func (q *DropReq) Why() *Error {
+	k := KindNotOwner
+	if q.Lost {
+		k = KindFailed
+	}
+	return Errorf(k, "vRegion %d of process %d is not here any more: %s", q.Region, q.PID, q.Text)
 }

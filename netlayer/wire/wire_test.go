@@ -115,7 +115,7 @@ var samples = []sample{
 	{op: OpFault, req: FaultReq{Seq: 3, Seed: 7, Links: []LinkFault{{To: "m1", Lose: 10_000, Duplicate: 1, Reorder: 2, DelayNS: 20_000_000, JitterNS: 3, LateNS: 5_000_000}}, Disk: DiskFault{Times: 10_000, AddNS: 4, Full: true}},
 		rep: FaultRep{Lost: 1, Delayed: 2, Duplicated: 3, Reordered: 4, Dropped: 5, Slowed: 6, Refused: 7}},
 	{op: OpCorruptBlock, req: CorruptReq{Volume: 3, Block: 17, Seed: 7}, rep: CorruptRep{Volume: 3, Block: 17}},
-	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone"}},
+	{op: OpDrop, req: DropReq{Kind: MoveRegion, PID: 7, Region: 3, UpTo: 5, Member: 2, Text: "its vNode is gone", Lost: true}},
 	{op: OpProcessCut, req: ProcessCutReq{PID: 7, Epoch: 2, Cut: Cut{3, 2, 99}}},
 	{op: OpRegionCut, req: RegionCutReq{PID: 7, Region: 3, Cut: Cut{3, 2, 99}}},
 	{op: OpProcessRollback, req: ProcessRollbackReq{PID: 7, Epoch: 5, Addr: "unix:/run/p2", Cut: Cut{3, 2, 99}}, rep: ProcessRollbackRep{HeapEnd: 0x5000, Owners: []Owner{owner}}},

@@ -18,7 +18,7 @@ const mostSeeds = 10_000
 // them; then the search begins at 1, and the log says which seed to put here.
 var caughtBy = map[canary.Canary]uint64{
 	canary.FlushInFlight: 41, canary.StaleServe: 60, canary.UnloggedDecision: 6, canary.LastRound: 99, canary.RetryTwice: 14,
-	canary.ZeroAfterMove: 6, canary.ForgetfulFence: 508, canary.Revive: 43, canary.SilentSkip: 70, canary.StaleHolder: 131,
+	canary.ZeroAfterMove: 6, canary.ForgetfulFence: 508, canary.Revive: 43, canary.SilentSkip: 226, canary.StaleHolder: 131,
 }
 
 // TestCanaries switches faults on that are put into the cores on purpose. Each must be caught, and without it the seed that caught it must be

@@ -32,7 +32,7 @@ func DefaultWorld() *World {
 }
 
 func defaultProcess() Process {
-	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1}
+	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1}
 }
 
 // die draws for a world.
@@ -85,6 +85,7 @@ func Draw(seed uint64) *World {
 		w.Processes = append(w.Processes, d.process(w, i))
 	}
 	d.survival(w)
+	die{rand.New(rand.NewPCG(seed, 0x73686172))}.more(w)
 	if d.part(70) {
 		for range d.from(1, 10) {
 			w.Orders = append(w.Orders, d.order(w))
@@ -101,7 +102,7 @@ func (d die) process(w *World, i int) Process {
 	p := Process{
 		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, policy.Names()...), Mechanism: one(d, excache.Mechanisms()...),
 		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
-		Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1,
+		Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1,
 	}
 	if d.part(60) {
 		p.Begin = d.at(w.Heal / 2)
@@ -124,7 +125,7 @@ func (d die) process(w *World, i int) Process {
 // survival draws what processes survive. In many worlds it is the same for all of them, so that components may be killed without a loss.
 func (d die) survival(w *World) {
 	copies, checkpoints := d.part(40), d.part(25) // of all
-	if checkpoints = checkpoints && !(copies && !both) && w.Storage > 0; checkpoints && w.Compute == 1 && d.part(80) {
+	if checkpoints = checkpoints && !copies && w.Storage > 0; checkpoints && w.Compute == 1 && d.part(80) {
 		w.Compute = 2
 	}
 	if copies && w.Memory < 3 && d.part(60) {
@@ -135,10 +136,10 @@ func (d die) survival(w *World) {
 	}
 	for i := range w.Processes {
 		p := &w.Processes[i]
-		if w.Memory > 1 && !(checkpoints && !both) && (copies || d.part(25)) {
+		if w.Memory > 1 && !checkpoints && (copies || d.part(25)) {
 			d.copies(w, p)
 		}
-		if w.Storage > 0 && (p.Replication == "none" || both) && (checkpoints || d.part(20)) {
+		if w.Storage > 0 && p.Replication == "none" && (checkpoints || d.part(20)) {
 			p.Checkpoint = d.from(50, 3000)
 		}
 		if p.Volumes+p.Checkpoint > 0 && w.Storage > 1 && d.part(60) {
@@ -151,8 +152,37 @@ func (d die) survival(w *World) {
 func (d die) copies(w *World, p *Process) {
 	p.Replication, p.MemoryCopies = one(d, "sync", "sync", "log"), d.from(1, min(2, w.Memory-1))
 	if p.Replication == "log" {
-		p.MemoryCopies = 1                       // a recovery from several logs waits for ever when one of them is lost meanwhile (docs/fuzz.md)
+		p.MemoryCopies = 1                       // more draws a second one
 		p.LogBlock = w.Storage > 0 && d.part(50) // without an sComponent a full log stays full
+	}
+}
+
+// more draws what came to survival later: shares, which do not go back to checkpoints; logs with two holders; copies and checkpoints of one process. It has a
+// chance of its own, so that a world of which it changes nothing is the one that it was without.
+func (d die) more(w *World) {
+	if d.part(15) { // shares, of one process at least
+		data, parity := one(d, 1, 2, 2, 2, 4, 4, 8), d.from(1, 2)
+		w.Memory = max(w.Memory, data+parity+d.from(1, 2))
+		all := d.part(60)
+		for i := range w.Processes {
+			if p := &w.Processes[i]; i == 0 || all || d.part(50) {
+				p.Replication, p.Data, p.Parity, p.MemoryCopies, p.LogBlock, p.Checkpoint = "erasure", data, parity, 1, false, 0
+			}
+		}
+		return
+	}
+	logs, checkpoints := d.part(50), w.Storage > 0 && d.part(40)
+	for i := range w.Processes {
+		switch p := &w.Processes[i]; {
+		case p.Replication == "none":
+		case p.Replication == "log" && logs && w.Memory > 2:
+			p.MemoryCopies = 2
+			fallthrough
+		default:
+			if checkpoints && d.part(80) {
+				p.Checkpoint = d.from(50, 3000)
+			}
+		}
 	}
 }
 

@@ -88,15 +88,18 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"world sed=1":                             `line 1: "sed", want one of seed, heal`,
-		"world heal=1h":                           "line 1: heal=1h, want 0s to 10m",
-		"\ncluster compute=0 memory=x":            "line 2: compute=0, want 1 to 64\nmemory=x, want 1 to 64",
-		"cluster racks=1\ncluster racks=1":        "line 2: cluster is there twice",
-		"cluster region_pages=3":                  "region_pages=3, want a power of two",
-		"policies gpm=bst":                        "gpm=bst, want one of best_fit",
-		"raft lost=101%":                          "lost=101%, want 0% to 100%",
-		"process name=a\nprocess name=a":          "process a is there twice",
-		"process volumes=1\ncluster storage=0":    "process a has volumes, but there is no storage",
+		"world sed=1":                          `line 1: "sed", want one of seed, heal`,
+		"world heal=1h":                        "line 1: heal=1h, want 0s to 10m",
+		"\ncluster compute=0 memory=x":         "line 2: compute=0, want 1 to 64\nmemory=x, want 1 to 64",
+		"cluster racks=1\ncluster racks=1":     "line 2: cluster is there twice",
+		"cluster region_pages=3":               "region_pages=3, want a power of two",
+		"policies gpm=bst":                     "gpm=bst, want one of best_fit",
+		"raft lost=101%":                       "lost=101%, want 0% to 100%",
+		"process name=a\nprocess name=a":       "process a is there twice",
+		"process volumes=1\ncluster storage=0": "process a has volumes, but there is no storage",
+		"process replication=erasure checkpoint=9\ncluster memory=4 storage=1": "process a makes checkpoints, to which memory in shares does not go back",
+		"process replication=erasure data=3\ncluster memory=9":                 "process a: 3 data shares do not divide a page",
+		"process replication=erasure data=4 parity=2\ncluster memory=6":        "process a: its memory is to be at 7 mComponents, there are 6",
 		"order at=1s":                             "want one of move=KIND:ID, drain=NODE, undrain=NODE",
 		"order at=1s move=vregion:1":              "want vregion:PROCESS:REGION",
 		"order at=1s drain=m9":                    `no node "m9"`,
@@ -110,6 +113,39 @@ func TestScripts(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%.60q: %v, want %s", text, err, want)
 		}
+	}
+}
+
+// TestPromise: two mComponents at once may be the home of a process and its backup, which lose its memory however many copies its pages have; of one nothing is lost.
+func TestPromise(t *testing.T) {
+	lost := 0
+	for _, policy := range []string{"replication=sync memory_copies=2", "replication=erasure data=2 parity=2"} {
+		for a := 1; a <= 5; a++ {
+			for b := a; b <= 5; b++ {
+				if raceEnabled && a+b > 4 {
+					continue
+				}
+				w, err := Parse(fmt.Sprintf("world seed=5 heal=4s\ncluster managers=1 compute=1 memory=5 storage=0\ntimes patience=30s lease=1s\n"+
+					"process name=a pages=200 refs=500 %s\nfault at 1500ms kill m%d for 2s\nfault at 1500ms kill m%d for 2s\n", policy, a, b))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a == b {
+					w.Faults = w.Faults[:1]
+				}
+				if (w.Kept() == "") != (len(w.Faults) == 1) {
+					t.Errorf("%s, m%d and m%d: %q", policy, a, b, w.Kept())
+				}
+				out := Play(w)
+				if out.Failure != nil {
+					t.Errorf("%s, m%d and m%d: %v", policy, a, b, out.Failure)
+				}
+				lost += len(out.Lost)
+			}
+		}
+	}
+	if lost != 2 && !raceEnabled {
+		t.Errorf("%d processes were lost, want each once: by the loss of its home and its backup", lost)
 	}
 }
 

@@ -143,7 +143,8 @@ func (p *Process) fields() []field {
 		number("volumes", &p.Volumes, 0, 8), number("sectors", &p.Sectors, 1, MaxSectors), number("blocks", &p.Blocks, 0, 1024),
 		number("copies", &p.Copies, 1, 16), number("write_quorum", &p.WriteQuorum, 1, 16), number("read_quorum", &p.ReadQuorum, 1, 16), flag("through", &p.Through),
 		number("memory_bytes", &p.MemoryBytes, 0, 1<<40),
-		word("replication", &p.Replication, slices.Sorted(maps.Keys(replications))), number("memory_copies", &p.MemoryCopies, 1, admission.MaxCopies), flag("log_block", &p.LogBlock), number("checkpoint", &p.Checkpoint, 0, MaxRefs),
+		word("replication", &p.Replication, slices.Sorted(maps.Keys(replications))), number("memory_copies", &p.MemoryCopies, 1, admission.MaxCopies), flag("log_block", &p.LogBlock),
+		number("data", &p.Data, 1, admission.MaxShares-1), number("parity", &p.Parity, 1, admission.MaxShares-1), number("checkpoint", &p.Checkpoint, 0, MaxRefs),
 	}
 }
 
@@ -328,7 +329,8 @@ func (w *World) check() error {
 			errs = append(errs, fmt.Errorf("process %s: %w", p.Name, err))
 		}
 		add((p.Volumes > 0 || p.Checkpoint > 0) && w.Storage == 0, "process %s has volumes, but there is no storage", p.Name)
-		add(!both && p.Checkpoint > 0 && p.memory().Kind != wire.MemoryNone, "process %s makes checkpoints, to which copies of memory do not go back", p.Name)
+		add(p.Checkpoint > 0 && p.memory().Kind == wire.MemoryErasure, "process %s makes checkpoints, to which memory in shares does not go back", p.Name)
+		add(p.Replication == "erasure" && (p.Data < 1 || wire.PageSize%p.Data != 0), "process %s: %d data shares do not divide a page", p.Name, p.Data)
 		add(p.memory().Holders() >= w.Memory, "process %s: its memory is to be at %d mComponents, there are %d", p.Name, p.memory().Holders()+1, w.Memory)
 		add(p.LogBlock && p.Replication == "log" && w.Storage == 0, "process %s waits for a full log, which has no sComponent for its file", p.Name)
 		seen[p.Name] = true

@@ -94,6 +94,8 @@ func (s *shrinker) round() (shorter bool) {
 			func(p *Process) { p.MemoryBytes = 0 },
 			func(p *Process) { p.Replication, p.MemoryCopies, p.LogBlock = "none", 1, false },
 			func(p *Process) { p.MemoryCopies = 1 },
+			func(p *Process) { p.Parity = 1 },
+			func(p *Process) { p.Data, p.Parity = defaultProcess().Data, defaultProcess().Parity },
 			func(p *Process) { p.Checkpoint = 0 },
 			func(p *Process) { p.Refs /= 4 },
 			func(p *Process) { p.Refs /= 2 },

@@ -78,23 +78,24 @@ type Process struct {
 	Blocks      int  // requests of blocks after each burst
 	MemoryBytes uint64
 
-	Replication  string // of its memory: none, sync, log
+	Replication  string // of its memory: none, sync, log, erasure
 	MemoryCopies int    // mComponents that have each vRegion beside the one that serves it
+	Data, Parity int    // of erasure: the shares that make a page, and those beside them
 	LogBlock     bool   // a full log has the process wait
 
 	Checkpoint int // references between two checkpoints; 0 makes none
 }
 
-// replications are what a process's memory may survive by, and their names in a script. Erasure comes to them when mComponents keep shares.
-var replications = map[string]wire.MemoryKind{"none": wire.MemoryNone, "sync": wire.MemorySync, "log": wire.MemoryLog}
-
-// both says whether the memory of a process may have copies and go back to a checkpoint.
-const both = false
+// replications are what a process's memory may survive by, and their names in a script.
+var replications = map[string]wire.MemoryKind{"none": wire.MemoryNone, "sync": wire.MemorySync, "log": wire.MemoryLog, "erasure": wire.MemoryErasure}
 
 // memory is what the process's memory survives by.
 func (p *Process) memory() wire.MemoryPolicy {
 	m := wire.MemoryPolicy{Kind: replications[p.Replication]}
-	if m.Kind != wire.MemoryNone {
+	switch m.Kind {
+	case wire.MemoryErasure:
+		m.Data, m.Parity = uint32(p.Data), uint32(p.Parity)
+	case wire.MemorySync, wire.MemoryLog:
 		m.Copies = uint32(p.MemoryCopies)
 		m.LogBlock = m.Kind == wire.MemoryLog && p.LogBlock
 	}
@@ -145,7 +146,11 @@ func (w *World) Promise() faults.Promise {
 	return p
 }
 
-// outlives is how many mComponents may be lost at a time without the memory of a process being lost: what a full log skips is not promised.
+// backups is how many mComponents have the memory map of a process beside its home: with both of them its memory is lost, however many have its pages.
+const backups = 1
+
+// outlives is how many mComponents may be lost at a time without the memory of a process being lost: what a full log skips is not promised. Of vRegions these are
+// as many as there are copies, or parity shares, wherever they are: who serves one in shares has none of it, so his loss costs none.
 func (w *World) outlives(p *Process) int {
 	m := p.memory()
 	switch {
@@ -156,7 +161,7 @@ func (w *World) outlives(p *Process) int {
 	case m.Holders() >= w.Memory-w.drained():
 		return 0 // what drains keeps nothing for others
 	}
-	return admission.Survives(m)
+	return min(admission.Survives(m), backups)
 }
 
 // drained is how many mComponents are drained some time.

@@ -74,7 +74,8 @@ func (g *managers) sweepCopies(no int32, held wire.HoldingsRep) {
 		c.knock(wire.OpHomeBackup, g.leader, no, len(wire.Marshal(q)), endTimeout, func(reply func(int)) {
 			c.dropped++
 			m := c.nodes[no].(*memory)
-			_ = m.home.Backup(q, m.o.ID) // what it refuses, as newer, it keeps
+			out, _ := m.home.Backup(q, m.o.ID, nil) // what it refuses, as newer, it keeps
+			m.performHome(out)
 			reply(0)
 		}, func() {}, func(bool) {})
 	}
@@ -102,10 +103,11 @@ func (c *Cluster) drop(no int32, q wire.DropReq) {
 	case *memory:
 		switch q.Kind {
 		case wire.MoveHome:
-			n.home.Drop(q.PID, q.UpTo)
+			out, _ := n.home.Drop(q.PID, q.UpTo, nil) // what it refuses, as newer, it keeps
+			n.performHome(out)
 		case wire.MoveRegion:
 			if slot, ok, err := n.owners.Drop(q.PID, q.Region, q.UpTo); ok && err == nil {
-				n.red.gone(slot, true, wire.Errorf(wire.KindNotOwner, "%s", q.Text))
+				n.red.gone(slot, true, q.Why())
 				n.store.FreeGroup(slot, int(n.o.MemoryBytes/wire.PageSize))
 				n.owners.Release(slot)
 			}

@@ -415,7 +415,7 @@ func (m *processMove) thaw(y *vtime.Proc, epoch wire.Epoch) error {
 				return fmt.Errorf("under epoch %d: %w", epoch, err)
 			}
 		}
-		p.o.Epoch = epoch
+		p.o.Epoch, p.moved = epoch, true // a checkpoint of it is under another epoch
 	}
 	p.core.Undrain()
 	m.release(nil)
@@ -581,7 +581,7 @@ func (a *arrival) open(y *vtime.Proc) {
 	p.past = part(p.past, p.o.Node, p.core)
 	failed := p.core.Err()
 	p.core, p.frames = a.core, make([]Stamp, a.core.Cache().Frames())
-	p.n, p.o.Node, p.o.Epoch = n, n.o.ID, a.epoch
+	p.n, p.o.Node, p.o.Epoch, p.moved = n, n.o.ID, a.epoch, true
 	if a.home.Epoch > p.home.Epoch {
 		p.home = a.home
 	}

@@ -2,6 +2,7 @@ package vcluster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"splitkernel/mcomponent/erasure"
@@ -129,6 +130,9 @@ func (r *redundant) perform(out []replica.Effect) {
 					out = p.Listed(m.c.clock.Now(), e.Slot, r.shares.Written(e.Slot), out)
 				}
 				continue
+			}
+			if slices.ContainsFunc(r.order, func(k thing) bool { return r.recs[k].Slot() == e.Slot && !r.recs[k].Ended() }) {
+				continue // what it still brings belongs to the list
 			}
 			out = p.Listed(m.c.clock.Now(), e.Slot, append(m.store.Pages(e.Slot, nil), m.store.Keeps(e.Slot)...), out)
 		case replica.Ack:
@@ -424,6 +428,17 @@ func (m *memory) regionRecover(q wire.RegionRecoverReq, done func(wire.RegionRec
 		r.recs[k] = v
 		r.order = append(r.order, k)
 		r.recover(v, v.Begin(m.c.clock.Now(), nil))
+	case v.Req().Config.Config < q.Config.Config && !v.Ended(): // a source or a holder has died since
+		if q.Config.Policy.Kind != wire.MemoryErasure {
+			if _, _, err := r.holder.Promote(k.pid, k.region, q.Config.Epoch, q.Config.Config); err != nil {
+				done(wire.RegionRecoverRep{}, err)
+				return
+			}
+		}
+		r.recover(v, v.Changed(m.c.clock.Now(), q, nil))
+		if v.Status(0, nil).State == wire.RecoverServing {
+			r.configure(v.Slot(), q.Config, false)
+		}
 	}
 	named := r.primary.LostPages(v.Slot(), wire.MaxLostNamed)
 	lost := uint64(len(named))
@@ -470,6 +485,9 @@ func (r *redundant) recover(v *recovery.Recovery, out []recovery.Effect) {
 			r.answer(e.Waiter, nil)
 		case recovery.Complete:
 			r.holder.Forget(v.Req().Config.PID, v.Req().Config.Region)
+			if !r.shares.Has(v.Slot()) {
+				r.perform(r.primary.Listed(now(), v.Slot(), append(m.store.Pages(v.Slot(), nil), m.store.Keeps(v.Slot())...), nil))
+			}
 		}
 	}
 	r.arm()
@@ -574,7 +592,9 @@ func (m *memory) backupTo(e vregion.Effect, done func(vregion.Result)) {
 		q := head
 		q.Copy = parts[i]
 		toPeer(m.redundancy(), wire.OpHomeBackup, e.Owner.Node, q, func(b *memory, q wire.HomeBackupReq, done func(struct{}, error)) {
-			done(struct{}{}, b.home.Backup(q, b.o.ID))
+			out, err := b.home.Backup(q, b.o.ID, nil)
+			b.performHome(out)
+			done(struct{}{}, err)
 		}, func(_ struct{}, err error) {
 			if err == nil && i+1 < len(parts) {
 				send(i + 1)

@@ -3,6 +3,7 @@ package vcluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"splitkernel/gmanagers/gmm"
 	"splitkernel/netlayer/wire"
@@ -10,7 +11,7 @@ import (
 
 // Restored says what of a process does not survive what its policies say, though everybody runs: a home without its backup, a vRegion or a
 // volume that lacks a copy. It does not only believe the books: it looks whether each holder has every page of the owner in its newest version, or the
-// owner counts the page as unprotected. The process must be drained. The error is of wire.KindFailed if something is lost, which nobody may have noticed; nil if
+// owner counts the page as unprotected; and what it keeps of the page for a checkpoint. The process must be drained. The error is of wire.KindFailed if something is lost, which nobody may have noticed; nil if
 // all is there.
 func (c *Cluster) Restored(pid wire.PID) error {
 	for _, p := range c.gm.gmm.Processes(pid) {
@@ -67,32 +68,108 @@ func (c *Cluster) regionRestored(p *gmm.Process, r *gmm.Region) error {
 	if m.red == nil {
 		return errors.New("its owner keeps no copies")
 	}
+	pages := append(m.store.Pages(slot, nil), m.store.Keeps(slot)...)
+	slices.Sort(pages)
+	pages = slices.Compact(pages)
 	bare, why := uint64(0), ""
-	for _, page := range m.store.Pages(slot, nil) {
-		_, has, ok := m.store.Peek(p.PID, page)
-		if !ok || !has.Flushed {
-			continue
+	for _, h := range r.Copies.Holders {
+		held := c.nodes[c.node(h.Node)].(*memory).red
+		if held == nil {
+			return fmt.Errorf("%s holds nothing", h.Node)
 		}
-		for _, h := range r.Copies.Holders {
-			held := c.nodes[c.node(h.Node)].(*memory).red
-			if held == nil {
-				return fmt.Errorf("%s holds nothing", h.Node)
+	}
+	if err := c.sharesRestored(p, r, m, slot); err != nil {
+		return err
+	}
+	for _, page := range pages {
+		if _, has, ok := m.store.Peek(p.PID, page); ok && has.Flushed {
+			for _, h := range r.Copies.Holders {
+				now, _, err := c.heldOf(p, r, h.Node, page)
+				if err != nil {
+					return err
+				}
+				if now == nil || now.State == wire.PageLost || now.Epoch != has.Epoch || now.Version != has.Version {
+					bare++
+					why = fmt.Sprintf("page %#x, of which its owner has version %d of epoch %d: %s has %+v", uint64(page), has.Version, has.Epoch, h.Node, now)
+					break
+				}
 			}
-			q := wire.ReplicaRead{PID: p.PID, Region: r.Region, OwnerEpoch: r.Epoch, Config: r.Copies.Config, Page: page, Count: 1, Flags: wire.ReplicaExact | wire.ReplicaList}
-			items, _, err := held.holder.Read(q, nil)
-			if err != nil {
-				return err
-			}
-			if len(items) == 1 && items[0].State != wire.PageLost && items[0].Epoch == has.Epoch && items[0].Version == has.Version {
-				continue
-			}
-			bare++
-			why = fmt.Sprintf("page %#x, of which its owner has version %d of epoch %d: %s has %+v", uint64(page), has.Version, has.Epoch, h.Node, items)
-			break
+		}
+		if err := c.keptRestored(p, r, m, slot, page); err != nil {
+			return err
 		}
 	}
 	if said := m.red.primary.Status(slot).Unprotected; bare > said {
 		return fmt.Errorf("%d pages are protected that are not, %d are counted as unprotected: %s", bare-said, said, why)
+	}
+	return nil
+}
+
+// sharesRestored compares the shares of each page that was written: every holder has another share, and all are of one version.
+func (c *Cluster) sharesRestored(p *gmm.Process, r *gmm.Region, m *memory, slot uint32) error {
+	switch {
+	case p.Memory.Kind != wire.MemoryErasure:
+		return nil
+	case !m.red.shares.Has(slot) || !m.red.shares.Whole(slot):
+		return errors.New("its owner does not know what was written")
+	}
+	seen := map[uint32]wire.NodeID{}
+	for _, h := range r.Copies.Holders {
+		if other, ok := seen[h.Index]; ok || int(h.Index) >= p.Memory.Holders() {
+			return fmt.Errorf("%s has share %d of %d, and so has %q", h.Node, h.Index, p.Memory.Holders(), other)
+		}
+		seen[h.Index] = h.Node
+	}
+	for _, page := range m.red.shares.Written(slot) {
+		var first *wire.PageEntry
+		for _, h := range r.Copies.Holders {
+			now, _, err := c.heldOf(p, r, h.Node, page)
+			switch {
+			case err != nil:
+				return err
+			case now == nil || now.State == wire.PageLost || first != nil && (now.Epoch != first.Epoch || now.Version != first.Version):
+				return fmt.Errorf("page %#x: %s has of it %+v, %s %+v", uint64(page), r.Copies.Holders[0].Node, first, h.Node, now)
+			case first == nil:
+				first = now
+			}
+		}
+		if at := m.red.shares.Newest(slot, page); first == nil || first.Epoch != at.Epoch || first.Version != at.Version {
+			return fmt.Errorf("page %#x, of which its owner knows version %d of epoch %d: its holders have %+v", uint64(page), at.Version, at.Epoch, first)
+		}
+	}
+	return nil
+}
+
+// heldOf gives what a holder has of a page as it is, and as it was at the last checkpoint; nil is nothing.
+func (c *Cluster) heldOf(p *gmm.Process, r *gmm.Region, at wire.NodeID, page wire.PageNo) (now, kept *wire.PageEntry, err error) {
+	q := wire.ReplicaRead{PID: p.PID, Region: r.Region, OwnerEpoch: r.Epoch, Config: r.Copies.Config, Page: page, Count: 1, Flags: wire.ReplicaExact | wire.ReplicaList}
+	items, _, err := c.nodes[c.node(at)].(*memory).red.holder.Read(q, nil)
+	for i := range items {
+		if e := &items[i].PageEntry; e.Pre == 0 {
+			now = e
+		} else {
+			kept = e
+		}
+	}
+	return now, kept, err
+}
+
+// keptRestored compares what is kept of a page for the last checkpoint with what the holders keep of it: any of them may have to go back to it. Who knows of an
+// older checkpoint hears of the newer one with the way back to it. What a full log skipped it keeps the version of.
+func (c *Cluster) keptRestored(p *gmm.Process, r *gmm.Region, m *memory, slot uint32, page wire.PageNo) error {
+	_, was, mark, keeps := m.store.PeekKept(slot, page)
+	if !keeps {
+		return nil
+	}
+	skips := p.Memory.Kind == wire.MemoryLog && !p.Memory.LogBlock
+	for _, h := range r.Copies.Holders {
+		_, kept, err := c.heldOf(p, r, h.Node, page)
+		if err != nil {
+			return err
+		}
+		if kept == nil || kept.Pre != mark || kept.Epoch != was.Epoch || kept.Version != was.Version || kept.State == wire.PageLost && !skips {
+			return fmt.Errorf("page %#x, of which its owner keeps version %d of epoch %d for the checkpoint of mark %d: %s keeps %+v", uint64(page), was.Version, was.Epoch, mark, h.Node, kept)
+		}
 	}
 	return nil
 }
