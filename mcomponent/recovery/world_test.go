@@ -562,12 +562,13 @@ func (w *world) kill() {
 	}
 }
 
-// whole holds that each holder knows of every page of the owner, but for those whose flushes are under way, when they are said to.
+// whole holds that each holder knows of every page of the owner, but for those whose flushes or unmaps are under way, when they are said to. An unmap that a holder has
+// carried out and its owner, now lost, has not acknowledged comes again.
 func (w *world) whole() {
 	slot := w.slot()
 	for _, page := range w.owner.store.Pages(slot, nil) {
 		_, has, ok := w.owner.store.Peek(pid, page)
-		if _, flushing := w.pending[page]; !ok || !has.Flushed || flushing || w.cutting || w.goingBack {
+		if _, flushing := w.pending[page]; !ok || !has.Flushed || flushing || w.unmapping[page] != 0 || w.cutting || w.goingBack {
 			continue
 		}
 		for _, h := range w.cfg.Holders {
@@ -791,7 +792,7 @@ func (w *world) busy(n *node) bool { return n == w.owner }
 func TestWorlds(t *testing.T) {
 	sources, filling := 0, 0
 	recovered, waited, came, reads, backs, kept := 0, 0, 0, 0, 0, 0
-	rapid.Check(t, func(t *rapid.T) {
+	worlds := func(t *rapid.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)), o: DefaultOptions(), ro: replica.DefaultOptions(), lossy: true,
 			epoch: 1, askAt: map[wire.PageNo]time.Duration{}, unmapping: map[wire.PageNo]uint64{}, wiped: map[wire.PageNo]uint64{}, pending: map[wire.PageNo]uint64{}, acked: map[wire.PageNo]uint64{}, lost: map[wire.PageNo]bool{}}
 		w.o.WindowMessages, w.o.BatchPages, w.o.UrgentMessages = 1+w.rng.IntN(3), 1+w.rng.IntN(6), 1+w.rng.IntN(3)
@@ -863,7 +864,13 @@ func TestWorlds(t *testing.T) {
 		kept += w.kept
 		sources += w.sources
 		filling += w.filling
-	})
+	}
+	// What is seldom happens in one of twenty: once in hundreds of times a hundred worlds are not enough.
+	for range 3 {
+		if rapid.Check(t, worlds); sources > 0 && filling > 0 && waited > 0 && kept > 0 {
+			break
+		}
+	}
 	if sources == 0 || filling == 0 {
 		t.Errorf("%d sources were killed while something was recovered, %d owners while a holder was filled: these worlds show too little", sources, filling)
 	}

@@ -69,7 +69,9 @@ func playMemory(t testing.TB, r tape.Recorder) {
 	_ = home.Open(wire.ProcessOpenReq{PID: 3, Epoch: 1, Home: 1})
 	home.Depart(3)
 	must(home.Open(wire.ProcessOpenReq{PID: 3, Epoch: 1, Home: 1}))
-	must(home.Drop(3, 1))
+	if _, err := home.Drop(3, 1, nil); err != nil {
+		must(err)
+	}
 	_ = home.Open(wire.ProcessOpenReq{PID: 3, Epoch: 1, Home: 1})
 	home.Heat(time.Second, heat.NewTop(8))
 	must(home.Pass("m1", wire.MoveReq{PID: 5, To: "m2", Epoch: 3, FromMember: 4}))
