@@ -121,7 +121,7 @@ func (h Head) Holds(body []byte) bool {
 // Undo is the header of a record: sectors of a volume as they were at a checkpoint.
 type Undo struct {
 	Number  uint64     // of the checkpoint
-	Epoch   wire.Epoch // of the process that wrote it
+	Epoch   wire.Epoch // of the process when the log began, one for all records of a log
 	No      uint32     // of the record: 0, 1, 2 …
 	Volume  uint32     // of the process: 0, 1, 2 …
 	Sector  uint64     // the first

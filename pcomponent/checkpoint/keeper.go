@@ -77,8 +77,9 @@ type Keeper struct {
 	paused bool
 	err    *wire.Error
 
-	log   uint64 // bytes of the log
-	no    uint32 // records in it
+	log   uint64     // bytes of the log
+	wrote wire.Epoch // of the process when the log began: what is left of one before has another, so all records have this one, also after a move
+	no    uint32     // records in it
 	kept  map[blockKey]bool
 	early uint64 // checkpoints before their time
 	took  time.Duration
@@ -91,7 +92,7 @@ type blockKey struct {
 
 // NewKeeper makes the keeper of a process that has not begun: its first checkpoint is the beginning.
 func NewKeeper(o Options, epoch wire.Epoch) *Keeper {
-	return &Keeper{o: o, epoch: epoch, kept: map[blockKey]bool{}}
+	return &Keeper{o: o, epoch: epoch, wrote: epoch, kept: map[blockKey]bool{}}
 }
 
 // Again makes the keeper of a process that goes on from a checkpoint under a new epoch.
@@ -191,7 +192,7 @@ func (k *Keeper) Step(now time.Duration, made uint64, o Outcome) {
 	case telling:
 		k.last, k.made, k.hurry = k.now, true, false
 		k.phase, k.due = idle, k.after(made)
-		k.log, k.no = 0, 0
+		k.log, k.no, k.wrote = 0, 0, k.epoch
 		clear(k.kept)
 		k.took += now - k.began
 	}
@@ -224,7 +225,7 @@ func (k *Keeper) Guard(volume uint32, first, last uint64) (g Guarded, err error)
 		if n := len(g.Undo); n > 0 && g.Undo[n-1].Sector+uint64(g.Undo[n-1].Sectors) == b*wire.SectorsPerPage && g.Undo[n-1].Sectors+wire.SectorsPerPage <= MaxUndoSectors {
 			g.Undo[n-1].Sectors += wire.SectorsPerPage
 		} else {
-			g.Undo = append(g.Undo, Undo{Number: k.last.Number, Epoch: k.epoch, No: k.no + uint32(n), Volume: volume, Sector: b * wire.SectorsPerPage, Sectors: wire.SectorsPerPage})
+			g.Undo = append(g.Undo, Undo{Number: k.last.Number, Epoch: k.wrote, No: k.no + uint32(n), Volume: volume, Sector: b * wire.SectorsPerPage, Sectors: wire.SectorsPerPage})
 			need += HeadBytes
 		}
 		need += wire.PageSize

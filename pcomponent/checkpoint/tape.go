@@ -169,6 +169,7 @@ func (k *Keeper) code(x *taped.Codec) {
 		x.Bool(b)
 	}
 	taped.Uint(x, &k.epoch)
+	taped.Uint(x, &k.wrote)
 	taped.Uint(x, &k.due)
 	for _, at := range []*time.Duration{&k.began, &k.since, &k.wait, &k.took} {
 		taped.Int(x, at)
