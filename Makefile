@@ -12,8 +12,8 @@ GO       ?= go
 BIN      := bin/splitkernel
 COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD 2>/dev/null && echo $$c || echo $$c+changes)
 LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
-# Three packages at a time: the machine that this must pass on has two cores, and several packages start processes of their own and wait for them.
-TESTP    ?= 3
+# Packages at a time: the machine that this must pass on has two cores, and several packages start processes of their own and wait for them.
+TESTP    ?= 2
 TIMEOUT  ?= 8m
 FUZZTIME ?= 10s
 FUZZMINUTES ?= 1
@@ -34,15 +34,20 @@ CORES    := \
 	sim/faults sim/fifo sim/generate sim/hardware/... sim/units sim/vcluster sim/vtime
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short. And failures of real components, when nothing else runs beside.
-EXACT    ?= KillMatrix|KillMemoryAndProcess|MemorySurvivesKill9|Oracle|Pinned|TestExactMisses|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
+EXACT    ?= $(ALONE)|Oracle|Pinned|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
 # What takes longest begins first, so that it does not run alone in the end.
-LONG     := sim/e2e sim/replay sim/cli gmanagers
+LONG     := sim/replay sim/cli gmanagers
+# Tests of clusters of real processes. Those are built without the race detector, and what a test's own process does (the launcher, the driver of a
+# run, the managers' client) is watched in sim/launcher, sim/cli, sim/replay and gmanagers/client. So they run without it, beside the others, for half of
+# their time is waiting; but for those that want the machine for themselves, which are in EXACT.
+LIVE     := sim/e2e
+ALONE    := KillMatrix|KillMemoryAndProcess|MemorySurvivesKill9|TestExactMisses
 # A program under the race detector waits a second at its end for goroutines that still run. Packages with goroutines are checked to leave none.
 RACE     := GORACE=atexit_sleep_ms=0
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce build test lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
+.PHONY: run reproduce build test raced live lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
 
 run: build
 	$(BIN) run
@@ -54,10 +59,16 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 test: lint
-	$(RACE) $(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(LONG:%=./%) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%) $(LONG:%=./%))")
+	$(MAKE) --no-print-directory -j2 --output-sync=target raced live
 	$(GO) test -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
 	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
 	$(GO) test -tags canary -run Canaries -timeout $(TIMEOUT) $(TESTFLAGS) ./sim/fuzz
+
+raced:
+	$(RACE) $(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(LONG:%=./%) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%) $(LONG:%=./%) $(LIVE:%=./%))")
+
+live:
+	$(GO) test -skip '$(ALONE)' -timeout $(TIMEOUT) $(TESTFLAGS) $(LIVE:%=./%)
 
 lint:
 	@bad=$$(find . -name '*.go' -not -path './.git/*' | xargs gofmt -l); \

@@ -184,9 +184,16 @@ func (c *Component) holdPages(in *incoming) (act replica.Action, err error) {
 	w := &in.w
 	for first := in.i; in.i < int(w.Count); in.i++ {
 		i := in.i
-		if i%copyBatch == 0 && i > first {
-			c.mu.Unlock()
-			c.mu.Lock()
+		if i%copyBatch == 0 || i == first {
+			if i > first {
+				c.mu.Unlock()
+				c.mu.Lock()
+			}
+			for k := i; k < min(i+copyBatch, int(w.Count)); k++ { // brings both indexes into the cache: see lookUp
+				page := wire.CopyEntry(in.body, k).Page
+				c.store.Peek(w.PID, page)
+				c.replicas.holder.Has(w.PID, page)
+			}
 		}
 		e := wire.CopyEntry(in.body, i)
 		one := wire.ReplicaWrite{PID: w.PID, Page: e.Page, OwnerEpoch: w.OwnerEpoch, ProcessEpoch: e.Epoch, Version: e.Version, Config: w.Config, Barrier: w.Barrier, Sum: e.Sum, Pre: e.Pre}

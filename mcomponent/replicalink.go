@@ -180,9 +180,14 @@ func (l *replicaLink) fill(m *replicaCall, es []replica.Effect) bool {
 		direct = false
 	}
 	for i := range es {
-		if i > 0 && i%copyBatch == 0 {
-			c.mu.Unlock()
-			c.mu.Lock()
+		if i%copyBatch == 0 {
+			if i > 0 {
+				c.mu.Unlock()
+				c.mu.Lock()
+			}
+			for k := i; k < min(i+copyBatch, len(es)); k++ { // brings the index into the cache: see lookUp
+				c.store.Peek(es[k].Write.PID, es[k].Write.Page)
+			}
 		}
 		e := &es[i]
 		before := len(m.ids)

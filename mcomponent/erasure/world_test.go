@@ -80,7 +80,7 @@ func (h *holder) serve(t *rapid.T, e replica.Effect) (a replica.Answer) {
 	var err error
 	switch e.Kind {
 	case replica.Open:
-		err = h.open(e.Open)
+		err = h.open(*e.Open)
 	case replica.Send:
 		var act replica.Action
 		_, act, err = h.Write(e.Write, true)
@@ -98,7 +98,7 @@ func (h *holder) serve(t *rapid.T, e replica.Effect) (a replica.Answer) {
 		}
 	case replica.Unmap:
 		var ok bool
-		if _, ok, err = h.Unmap(e.Unmap); ok {
+		if _, ok, err = h.Unmap(*e.Unmap); ok {
 			from, n := h.Freed(slot, wire.PageNo(e.Unmap.Start>>wire.PageShift), e.Unmap.Length>>wire.PageShift)
 			for p := range h.store {
 				if p.line >= from && uint64(p.line-from) < n {
@@ -107,7 +107,7 @@ func (h *holder) serve(t *rapid.T, e replica.Effect) (a replica.Answer) {
 			}
 		}
 	case replica.Drop:
-		if _, ok, _ := h.Drop(e.Drop); ok {
+		if _, ok, _ := h.Drop(*e.Drop); ok {
 			h.store = map[place]share{}
 		}
 	}

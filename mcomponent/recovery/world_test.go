@@ -187,7 +187,7 @@ func (w *world) performPrimary(n *node, out []replica.Effect) {
 		switch e.Kind {
 		case replica.Open:
 			e.Open.Kept = n.kept(e.Slot)
-			w.send(n, e.To.Node, func(h *node) any { return w.open(h, e.Open) }, answered)
+			w.send(n, e.To.Node, func(h *node) any { return w.open(h, *e.Open) }, answered)
 		case replica.Send:
 			q := e.Write
 			var qs []wire.ReplicaWrite
@@ -221,7 +221,7 @@ func (w *world) performPrimary(n *node, out []replica.Effect) {
 				return s
 			}, answered)
 		case replica.Unmap:
-			q := e.Unmap
+			q := *e.Unmap
 			w.send(n, e.To.Node, func(h *node) any {
 				slot, ok, err := h.holder.Unmap(q)
 				if ok {
@@ -230,7 +230,7 @@ func (w *world) performPrimary(n *node, out []replica.Effect) {
 				return asError(err)
 			}, answered)
 		case replica.Cut:
-			q := e.Cut
+			q := *e.Cut
 			w.send(n, e.To.Node, func(h *node) any {
 				slot, ok, err := h.holder.Cut(q)
 				if ok && q.Back {

@@ -73,8 +73,8 @@ func (h *Holder) savesFirst(now time.Duration) bool {
 }
 
 func (h *Holder) hasLeaving(r *held) bool {
-	for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
-		for _, e := range list { // whether there is one: no order
+	for _, list := range []*table{&r.pages, &r.pre} {
+		for _, e := range list.all() {
 			if h.leaves(e) {
 				return true
 			}

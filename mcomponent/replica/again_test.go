@@ -111,7 +111,7 @@ func TestAFileIsLeft(t *testing.T) {
 // pagesLost counts the pages of which only the version is known.
 func (h *Holder) pagesLost() (n int) {
 	for _, r := range h.regions {
-		for _, e := range r.pages {
+		for _, e := range r.pages.all() {
 			if e.where == lost {
 				n++
 			}

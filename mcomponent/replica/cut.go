@@ -14,13 +14,12 @@ import (
 
 // covers reports whether a version is in the checkpoint of a vRegion that is held, and nothing of its page is kept for it.
 func (r *held) covers(page wire.PageNo, e *entry) bool {
-	return e != nil && r.kept.Known && r.kept.Cut.Covers(e.epoch, e.version.version) && r.pre[page] == nil
+	return e != nil && r.kept.Known && r.kept.Cut.Covers(e.epoch, e.version.version) && r.pre.at(page) == nil
 }
 
 // keep keeps an entry that changes as it is. Its bytes stay where they are.
 func (r *held) keep(page wire.PageNo, e *entry) {
-	was := *e
-	r.pre[page], r.sorted = &was, nil
+	r.pre.put(page, *e)
 }
 
 // cutAt takes news of a checkpoint. One that is not newer changes nothing but the epoch of the process.
@@ -37,10 +36,10 @@ func (h *Holder) cutAt(r *held, at wire.CutState) {
 }
 
 func (h *Holder) dropKept(r *held) {
-	for _, e := range r.pre { // in no order: blocks are all alike
+	for _, e := range r.pre.all() {
 		h.gone(r, e)
 	}
-	r.pre, r.sorted = map[wire.PageNo]*entry{}, nil
+	r.pre.clear()
 }
 
 // inLog reports whether an entry takes room in the memory of a log.
@@ -94,26 +93,25 @@ func (h *Holder) Own(slot uint32, at wire.CutState, back bool) {
 	if h.cutAt(r, at); !back {
 		return
 	}
-	for page, e := range r.pages { // no order: each is by itself
-		if r.kept.Cut.Covers(e.epoch, e.version.version) && r.pre[page] == nil {
+	for page, e := range r.pages.all() {
+		if r.kept.Cut.Covers(e.epoch, e.version.version) && r.pre.at(page) == nil {
 			continue
 		}
 		h.gone(r, e)
-		delete(r.pages, page)
+		r.pages.drop(page)
 	}
-	for _, page := range sortedPages(r.pre) {
-		e := r.pre[page]
-		r.pages[page] = e
+	for page, e := range r.pre.all() {
+		r.pages.put(page, *e)
 		if h.inLog(r, e) {
 			h.save(savePlace{r.key, page})
 		}
 	}
-	r.pre, r.sorted = map[wire.PageNo]*entry{}, nil
+	r.pre.clear()
 }
 
 // writeKept takes a page as it was at a checkpoint.
 func (h *Holder) writeKept(r *held, w wire.ReplicaWrite, room bool) (slot uint32, a Action, err error) {
-	was := r.pre[w.Page]
+	was := r.pre.at(w.Page)
 	again := h.comesAgain(was, w)
 	switch {
 	case !r.kept.Known || int32(w.Pre-r.kept.Cut.Pre()) > 0:
@@ -123,12 +121,12 @@ func (h *Holder) writeKept(r *held, w wire.ReplicaWrite, room bool) (slot uint32
 		return r.slot, Old, nil
 	}
 	v := version{w.ProcessEpoch, w.Version}
-	if e := r.pages[w.Page]; r.covers(w.Page, e) && !v.newer(e.version) {
+	if e := r.pages.at(w.Page); r.covers(w.Page, e) && !v.newer(e.version) {
 		h.stats.Old++
 		return r.slot, Old, nil // it did not change here
 	}
 	isLog := r.policy.Kind == wire.MemoryLog
-	to := &entry{version: v, sum: w.Sum, where: stored}
+	to := entry{version: v, sum: w.Sum, where: stored}
 	switch {
 	case w.Flags&wire.ReplicaLost != 0:
 		to.where = lost
@@ -154,7 +152,7 @@ func (h *Holder) writeKept(r *held, w wire.ReplicaWrite, room bool) (slot uint32
 		a = Old
 	}
 	h.release(was)
-	r.pre[w.Page], r.sorted = to, nil
+	r.pre.put(w.Page, to)
 	return r.slot, a, nil
 }
 
@@ -165,7 +163,7 @@ func (h *Holder) full(r *held) (slot uint32, a Action, err error) {
 		a = Wait
 	}
 	return 0, a, wire.Errorf(wire.KindBusy, "%s: no room for another page of vRegion %d of process %d, %d of them as they were at the last checkpoint; give the component more memory_bytes or replica_log_bytes: retry",
-		h.self, r.region, r.pid, len(r.pre))
+		h.self, r.region, r.pid, r.pre.n)
 }
 
 // toSave gives what of a page is to be written to a backup file next: what was kept goes first, as it changes no more.
@@ -173,10 +171,10 @@ func (r *held) toSave(page wire.PageNo) (e *entry, pre bool) {
 	if r == nil {
 		return nil, false
 	}
-	if was := r.pre[page]; was != nil && was.where == stored {
+	if was := r.pre.at(page); was != nil && was.where == stored {
 		return was, true
 	}
-	if now := r.pages[page]; now != nil && now.where == stored {
+	if now := r.pages.at(page); now != nil && now.where == stored {
 		return now, false
 	}
 	return nil, false
@@ -184,7 +182,7 @@ func (r *held) toSave(page wire.PageNo) (e *entry, pre bool) {
 
 // checkKept is CheckInvariants of what is kept.
 func (h *Holder) checkKept(r *held) (logged int, err error) {
-	for page, e := range r.pre {
+	for page, e := range r.pre.all() {
 		switch {
 		case uint64(page)>>h.shift != uint64(r.region):
 			return 0, fmt.Errorf("replica: page %#x is not in vRegion %d", uint64(page), r.region)

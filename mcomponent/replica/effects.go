@@ -23,17 +23,18 @@ func (k EffectKind) String() string {
 	return [...]string{"?", "open", "send", "unmap", "drop", "list", "ack", "fail", "cut", "settled"}[min(int(k), 9)]
 }
 
-// Effect is one thing that the driver must do. Only the fields of its kind are set.
+// Effect is one thing that the driver must do. Only the fields of its kind are set; the seldom ones are behind pointers, for each page that is copied to a holder is an
+// effect that goes through a queue.
 type Effect struct {
 	Kind   EffectKind
 	ID     uint64
 	Slot   uint32
 	To     wire.Holder
-	Open   wire.ReplicaOpenReq
+	Open   *wire.ReplicaOpenReq
 	Write  wire.ReplicaWrite // its process epoch, version and sum are the driver's, unless the page is lost
-	Unmap  wire.ReplicaUnmapReq
-	Drop   wire.ReplicaRef
-	Cut    wire.ReplicaCutReq
+	Unmap  *wire.ReplicaUnmapReq
+	Drop   *wire.ReplicaRef
+	Cut    *wire.ReplicaCutReq
 	Kept   bool // of a Send: what is kept of the page for a checkpoint goes along
 	Waiter uint64
 	Err    *wire.Error

@@ -313,9 +313,9 @@ func (h *Holder) Unread(pid wire.PID, region wire.RegionNo, it Item) bool {
 	if r == nil {
 		return false
 	}
-	e := r.pages[it.Page]
+	e := r.pages.at(it.Page)
 	if it.Pre != 0 {
-		e = r.pre[it.Page]
+		e = r.pre.at(it.Page)
 	}
 	if e == nil || e.where != saved || e.file != it.File || e.block != it.Block || e.version != (version{it.Epoch, it.Version}) {
 		return false
@@ -437,8 +437,8 @@ func (h *Holder) Saved(now time.Duration, s Save, err error) (free, kept bool) {
 	var e *entry
 	if r != nil && !r.promoted && r.slot == s.Slot && err == nil { // it may have changed since, and be kept now
 		v := version{s.Epoch, s.No}
-		if e = r.pages[s.Page]; e == nil || e.version != v {
-			e, kept = r.pre[s.Page], true
+		if e = r.pages.at(s.Page); e == nil || e.version != v {
+			e, kept = r.pre.at(s.Page), true
 		}
 		if e != nil && (e.version != v || e.where != stored) {
 			e = nil
@@ -481,9 +481,8 @@ func (h *Holder) checkFiles() error {
 	used := map[block]bool{}
 	count := map[wire.VolumeID]int{}
 	for _, r := range h.sorted() {
-		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
-			for _, page := range sortedPages(list) {
-				e := list[page]
+		for _, list := range []*table{&r.pages, &r.pre} {
+			for page, e := range list.all() {
 				if e.where != saved {
 					continue
 				}

@@ -77,14 +77,13 @@ type held struct {
 	policy   wire.MemoryPolicy
 	index    uint32
 	slot     uint32
-	pages    map[wire.PageNo]*entry
+	pages    table
 	lines    map[wire.PageNo]uint32 // of shares: pages by line
-	sorted   []wire.PageNo          // of pages; nil if not known
 	promoted bool                   // this mComponent owns the vRegion now: nothing is added
 	owner    wire.NodeID            // which opened it last, and told its address
 	addr     string
 	kept     wire.CutState          // the last checkpoint of its process
-	pre      map[wire.PageNo]*entry // pages as they were then, of those that changed since
+	pre      table                  // pages as they were then, of those that changed since
 }
 
 type savePlace struct {
@@ -106,8 +105,8 @@ func (h *Holder) Stats() HolderStats {
 	s := h.stats
 	s.Regions, s.LoggedPages, s.FilePages = len(h.regions), h.logged, h.filePages()
 	for _, r := range h.regions { // a sum: no order
-		s.Pages += len(r.pages)
-		s.Kept += len(r.pre)
+		s.Pages += r.pages.n
+		s.Kept += r.pre.n
 	}
 	return s
 }
@@ -167,7 +166,8 @@ func (h *Holder) Open(req wire.ReplicaOpenReq) (o Opening, err error) {
 
 // Add makes a holder of what Open said is new, in the slot that it got.
 func (h *Holder) Add(req wire.ReplicaOpenReq, slot uint32) {
-	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: map[wire.PageNo]*entry{}, pre: map[wire.PageNo]*entry{}, kept: req.Kept}
+	none := table{first: wire.PageNo(uint64(req.Region) << h.shift)}
+	r := &held{key: key{req.PID, req.Region}, epoch: req.Epoch, config: req.Config, policy: req.Policy, index: req.Index, slot: slot, pages: none, pre: none, kept: req.Kept}
 	r.servedBy(req)
 	h.regions[r.key], h.slots[slot] = r, r
 }
@@ -180,8 +180,8 @@ func (r *held) servedBy(req wire.ReplicaOpenReq) {
 }
 
 func (r *held) rep() wire.ReplicaOpenRep {
-	rep := wire.ReplicaOpenRep{Pages: uint64(len(r.pages)), Kept: r.kept}
-	for _, e := range r.pages { // a sum: no order
+	rep := wire.ReplicaOpenRep{Pages: uint64(r.pages.n), Kept: r.kept}
+	for _, e := range r.pages.all() {
 		if e.where == lost {
 			rep.Lost++
 		}
@@ -196,11 +196,12 @@ func (h *Holder) stale(r *held, epoch wire.Epoch, config uint64) error {
 
 // clear forgets the pages of a vRegion, which the driver frees.
 func (h *Holder) clear(r *held) {
-	for _, e := range r.pages { // in no order: blocks are all alike
+	for _, e := range r.pages.all() {
 		h.gone(r, e)
 	}
 	h.dropKept(r)
-	r.pages, r.lines = map[wire.PageNo]*entry{}, nil
+	r.pages.clear()
+	r.lines = nil
 }
 
 // Action says what the driver does with a page that came.
@@ -251,7 +252,7 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	if w.Pre != 0 {
 		return h.writeKept(r, w, room)
 	}
-	e := r.pages[w.Page]
+	e := r.pages.at(w.Page)
 	v := version{w.ProcessEpoch, w.Version}
 	again := h.comesAgain(e, w)
 	skipped := e != nil && e.where == lost && e.version == v && w.Flags&wire.ReplicaLost == 0 // there may be room now
@@ -271,7 +272,7 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 		} else {
 			h.release(e)
 		}
-		r.put(w.Page, e, to)
+		r.pages.put(w.Page, to)
 	}
 	if w.Flags&wire.ReplicaLost == 0 {
 		if !here && (!room || isLog && uint64(h.logged+1)*wire.PageSize > h.o.LogBytes) {
@@ -311,12 +312,10 @@ func (h *Holder) Write(w wire.ReplicaWrite, room bool) (slot uint32, a Action, e
 	return r.slot, Discard, nil
 }
 
-func (r *held) put(page wire.PageNo, e *entry, to entry) {
-	if e == nil {
-		e = &entry{}
-		r.pages[page], r.sorted = e, nil
-	}
-	*e = to
+// Has reports whether a page is known here, also as one whose bytes are elsewhere.
+func (h *Holder) Has(pid wire.PID, page wire.PageNo) bool {
+	r := h.regions[key{pid, wire.RegionNo(uint64(page) >> h.shift)}]
+	return r != nil && r.pages.at(page) != nil
 }
 
 // Unmap removes the pages of a range; the driver frees them in the slot's group. ok is false if it was done before.
@@ -342,22 +341,15 @@ func (h *Holder) Forgot(slot uint32, first wire.PageNo, n uint64) {
 	if r == nil {
 		return
 	}
-	gone := 0
-	for page, e := range r.pages { // no order: each is deleted
-		if page < first || uint64(page-first) >= n {
-			continue
-		}
+	for page, ok := r.pages.next(first); ok && uint64(page-first) < n; page, ok = r.pages.next(page + 1) {
+		e := r.pages.at(page)
 		if r.covers(page, e) {
 			r.keep(page, e)
 		} else {
 			h.gone(r, e)
 		}
-		delete(r.pages, page)
+		r.pages.drop(page)
 		h.count(r, page, ^uint32(0))
-		gone++
-	}
-	if gone > 0 {
-		r.sorted = nil
 	}
 }
 
@@ -384,36 +376,31 @@ func (h *Holder) Read(q wire.ReplicaRead, items []Item) (_ []Item, head wire.Rep
 		head.Next = q.Page + 1
 		return items, head, nil
 	}
-	if r.sorted == nil {
-		r.sorted = r.known()
-	}
-	i, _ := slices.BinarySearch(r.sorted, q.Page)
-	n := min(len(r.sorted)-i, int(q.Count)) // whoever asks counts on it that as many pages from the first on are told of
-	for _, page := range r.sorted[i : i+n] {
+	page, more := r.next(q.Page)
+	for n := uint32(0); more && n < q.Count; n++ { // whoever asks counts on it that as many pages from the first on are told of
 		items = h.items(r, page, items)
 		head.Next = page + 1
+		page, more = r.next(page + 1)
 	}
-	head.Count, head.More = uint32(len(items)), i+n < len(r.sorted)
+	head.Count, head.More = uint32(len(items)), more
 	return items, head, nil
 }
 
-// known lists the pages of which there is something, ascending.
-func (r *held) known() []wire.PageNo {
-	list := sortedPages(r.pages)
-	if len(r.pre) > 0 {
-		list = append(list, sortedPages(r.pre)...)
-		slices.Sort(list)
-		list = slices.Compact(list)
+// next gives the first page from one on of which there is something.
+func (r *held) next(from wire.PageNo) (wire.PageNo, bool) {
+	now, ok := r.pages.next(from)
+	if was, kept := r.pre.next(from); kept && (!ok || was < now) {
+		return was, true
 	}
-	return list
+	return now, ok
 }
 
 // items gives a page as it is, and as it was at the last checkpoint if that is another.
 func (h *Holder) items(r *held, page wire.PageNo, list []Item) []Item {
-	if e := r.pages[page]; e != nil {
+	if e := r.pages.at(page); e != nil {
 		list = append(list, h.item(e, page))
 	}
-	if e := r.pre[page]; e != nil {
+	if e := r.pre.at(page); e != nil {
 		it := h.item(e, page)
 		it.Pre = r.kept.Cut.Pre()
 		list = append(list, it)
@@ -462,8 +449,8 @@ func (h *Holder) Promote(pid wire.PID, region wire.RegionNo, epoch wire.Epoch, c
 		return 0, false, h.stale(r, epoch, config)
 	}
 	if !r.promoted && r.policy.Kind == wire.MemoryLog {
-		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
-			for _, e := range list { // a sum: no order
+		for _, list := range []*table{&r.pages, &r.pre} {
+			for _, e := range list.all() {
 				if e.where == stored {
 					h.logged-- // they are pages of an owner
 				}
@@ -492,8 +479,8 @@ func (h *Holder) Exit(pid wire.PID) {
 
 func (h *Holder) exit(r *held) {
 	if r.promoted {
-		for _, list := range []map[wire.PageNo]*entry{r.pages, r.pre} {
-			for _, e := range list { // in no order: blocks are all alike
+		for _, list := range []*table{&r.pages, &r.pre} {
+			for _, e := range list.all() {
 				h.release(e)
 			}
 		}
@@ -565,10 +552,10 @@ func (h *Holder) CheckInvariants() error {
 		for _, n := range r.lines {
 			inLines += n
 		}
-		if r.together() > 1 && int(inLines) != len(r.pages) {
-			return fmt.Errorf("replica: vRegion %d of process %d has %d pages, %d of them in lines", r.region, r.pid, len(r.pages), inLines)
+		if r.together() > 1 && int(inLines) != r.pages.n {
+			return fmt.Errorf("replica: vRegion %d of process %d has %d pages, %d of them in lines", r.region, r.pid, r.pages.n, inLines)
 		}
-		for page, e := range r.pages {
+		for page, e := range r.pages.all() {
 			if uint64(page)>>h.shift != uint64(r.region) {
 				return fmt.Errorf("replica: page %#x is not in vRegion %d", uint64(page), r.region)
 			}

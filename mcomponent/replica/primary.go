@@ -27,6 +27,7 @@ type Primary struct {
 	regions map[uint32]*owned   // by slot
 	slots   []uint32            // of regions, ascending
 	sent    map[uint64]*message // not answered yet
+	spare   []*message          // that were answered, for the next ones
 	lastID  uint64
 	stats   Stats
 }
@@ -49,6 +50,7 @@ type owned struct {
 	barrier uint32
 	links   []*link
 	writes  map[wire.PageNo]*write
+	spare   []*write // that are done, for the next ones
 	unmaps  []*unmap // in the order of their barriers
 	lost    map[wire.PageNo]version
 	skipped map[wire.PageNo]uint32  // by link, those that have skipped it
@@ -185,7 +187,7 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	for i, l := range old {
 		p.forgetSent(l)
 		if !slices.Contains(from, i) {
-			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
+			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
 		}
 	}
 	for page, bits := range r.skipped { // no order: each by itself
@@ -273,8 +275,7 @@ func (p *Primary) Write(now time.Duration, slot uint32, page wire.PageNo, call u
 	}
 	w := r.writes[page]
 	if w == nil {
-		w = &write{got: make([]got, len(r.links))}
-		r.writes[page] = w
+		w = r.outstanding(page)
 	}
 	w.gen++
 	w.waiters = append(w.waiters, waiter{w.gen, call})
@@ -327,6 +328,37 @@ func (p *Primary) Unmap(now time.Duration, slot uint32, start, length uint64, ca
 	r.barrier++
 	r.unmaps = append(r.unmaps, &unmap{barrier: r.barrier, start: start, length: length, got: make([]bool, len(r.links)), call: call})
 	return p.pump(now, r, out)
+}
+
+// outstanding begins a page of which there is nothing outstanding.
+func (r *owned) outstanding(page wire.PageNo) *write {
+	w := take(&r.spare)
+	w.gen, w.waiters = 0, w.waiters[:0]
+	if cap(w.got) < len(r.links) {
+		w.got = make([]got, len(r.links))
+	}
+	w.got = w.got[:len(r.links)]
+	clear(w.got)
+	r.writes[page] = w
+	return w
+}
+
+// maxSpare bounds what is kept for the next of its kind.
+const maxSpare = 1024
+
+func take[T any](spare *[]*T) *T {
+	if n := len(*spare); n > 0 {
+		x := (*spare)[n-1]
+		*spare = (*spare)[:n-1]
+		return x
+	}
+	return new(T)
+}
+
+func keep[T any](spare *[]*T, x *T) {
+	if len(*spare) < maxSpare {
+		*spare = append(*spare, x)
+	}
 }
 
 // forget drops a page that is outstanding. It may stand in queues still.
@@ -406,7 +438,7 @@ func (p *Primary) Close(slot uint32, drop bool, why *wire.Error, out []Effect) [
 	for _, l := range r.links {
 		p.forgetSent(l)
 		if drop {
-			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: wire.ReplicaRef{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config}})
+			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config}})
 		}
 	}
 	delete(p.regions, slot)
@@ -499,9 +531,9 @@ func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
 		if !l.opened {
 			if !l.opening {
 				l.opening = true
-				e := Effect{Kind: Open, Open: wire.ReplicaOpenReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config, Policy: r.cfg.Policy,
+				e := Effect{Kind: Open, Open: &wire.ReplicaOpenReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config, Policy: r.cfg.Policy,
 					Index: l.index, Fresh: l.fresh, Member: l.to.Member}}
-				out = p.send(r, l, &message{}, e, out)
+				out = p.send(r, l, message{}, e, out)
 			}
 			continue
 		}
@@ -509,12 +541,12 @@ func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
 			if j := slices.IndexFunc(r.unmaps, func(u *unmap) bool { return !u.got[i] }); j >= 0 {
 				u := r.unmaps[j]
 				l.unmapping = true
-				m := &message{gen: u.barrier}
+				m := message{gen: u.barrier}
 				if u.is == unmapped {
-					out = p.send(r, l, m, Effect{Kind: Unmap, Unmap: wire.ReplicaUnmapReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch,
+					out = p.send(r, l, m, Effect{Kind: Unmap, Unmap: &wire.ReplicaUnmapReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch,
 						Config: r.cfg.Config, Barrier: u.barrier, Start: u.start, Length: u.length}}, out)
 				} else {
-					out = p.send(r, l, m, Effect{Kind: Cut, Cut: wire.ReplicaCutReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config,
+					out = p.send(r, l, m, Effect{Kind: Cut, Cut: &wire.ReplicaCutReq{PID: r.cfg.PID, Region: r.cfg.Region, Epoch: r.cfg.Epoch, Config: r.cfg.Config,
 						Barrier: u.barrier, Back: u.is == back, Cut: u.cut, Process: u.process}}, out)
 				}
 			}
@@ -537,7 +569,7 @@ func (p *Primary) pump(now time.Duration, r *owned, out []Effect) []Effect {
 				e.Write.Flags |= wire.ReplicaLost
 				e.Write.ProcessEpoch, e.Write.Version = v.epoch, v.version
 			}
-			out = p.send(r, l, &message{page: page, gen: w.gen}, e, out)
+			out = p.send(r, l, message{page: page, gen: w.gen}, e, out)
 		}
 	}
 	return out
@@ -558,11 +590,11 @@ func (r *owned) nextPage(i int, l *link, fills int) (wire.PageNo, bool) {
 		page := l.fill[l.filled+l.underFill]
 		w := r.writes[page]
 		if w == nil {
-			w = &write{gen: 1, got: make([]got, len(r.links))}
+			w = r.outstanding(page)
+			w.gen = 1
 			for j := range w.got {
 				w.got[j].gen = 1
 			}
-			r.writes[page] = w
 		}
 		g := &w.got[i]
 		switch {
@@ -584,21 +616,26 @@ func (r *owned) nextPage(i int, l *link, fills int) (wire.PageNo, bool) {
 	return 0, false
 }
 
-func (p *Primary) send(r *owned, l *link, m *message, e Effect, out []Effect) []Effect {
+func (p *Primary) send(r *owned, l *link, m message, e Effect, out []Effect) []Effect {
 	p.lastID++
 	m.id, m.kind, m.r, m.l, m.epoch, m.config, m.barrier = p.lastID, e.Kind, r, l, r.cfg.Epoch, r.cfg.Config, r.barrier
-	p.sent[m.id] = m
+	at := take(&p.spare)
+	*at = m
+	p.sent[m.id] = at
 	e.ID, e.Slot, e.To = m.id, r.slot, l.to
 	return append(out, e)
 }
 
 // Answered reports the answer to a message.
 func (p *Primary) Answered(now time.Duration, id uint64, a Answer, out []Effect) []Effect {
-	m := p.sent[id]
-	if m == nil {
+	at := p.sent[id]
+	if at == nil {
 		return out
 	}
 	delete(p.sent, id)
+	m := *at
+	*at = message{}
+	keep(&p.spare, at)
 	r, l := m.r, m.l
 	i := slices.Index(r.links, l)
 	var w *write
@@ -702,6 +739,7 @@ func (p *Primary) got(r *owned, page wire.PageNo, w *write, out []Effect) []Effe
 	w.waiters = w.waiters[:copy(w.waiters, w.waiters[n:])]
 	if all == w.gen {
 		delete(r.writes, page)
+		keep(&r.spare, w)
 		if r.cfg.Policy.Kind == wire.MemoryErasure {
 			out = append(out, Effect{Kind: Settled, Slot: r.slot, Write: wire.ReplicaWrite{PID: r.cfg.PID, Page: page}})
 		}

@@ -27,7 +27,7 @@ func (p *Primary) Show() string {
 func (h *Holder) Show() string {
 	text := fmt.Sprintf("%+v\n", h.Stats())
 	for _, r := range h.sorted() {
-		text += fmt.Sprintf("slot %d: vRegion %d of process %d, epoch %d, configuration %d, barrier %d, %v: %d pages", r.slot, r.region, r.pid, r.epoch, r.config, r.barrier, r.policy.Kind, len(r.pages))
+		text += fmt.Sprintf("slot %d: vRegion %d of process %d, epoch %d, configuration %d, barrier %d, %v: %d pages", r.slot, r.region, r.pid, r.epoch, r.config, r.barrier, r.policy.Kind, r.pages.n)
 		if r.promoted {
 			text += ", owned here now"
 		}

@@ -208,11 +208,7 @@ func (k *key) code(x *taped.Codec) {
 	taped.Uint(x, &k.region)
 }
 
-func codeEntry(x *taped.Codec, v **entry) {
-	if x.Reads() {
-		*v = &entry{}
-	}
-	e := *v
+func (e *entry) code(x *taped.Codec) {
 	e.version.code(x)
 	taped.Uint(x, &e.sum)
 	taped.Within(x, &e.where, lost)
@@ -235,15 +231,19 @@ func (h *Holder) code(x *taped.Codec) {
 		x.Message(&r.policy)
 		taped.Uint(x, &r.index)
 		taped.Uint(x, &r.slot)
-		taped.Map(x, &r.pages, maxTapePages, page, codeEntry)
+		if x.Reads() {
+			r.pages.first = wire.PageNo(uint64(r.region) << h.shift)
+			r.pre.first = r.pages.first
+		}
+		r.pages.code(x, 1<<h.shift)
 		x.Bool(&r.promoted)
 		taped.Text(x, &r.owner)
 		taped.Text(x, &r.addr)
 		x.Message(&r.kept)
-		taped.Map(x, &r.pre, maxTapePages, page, codeEntry)
+		r.pre.code(x, 1<<h.shift)
 		if x.Reads() {
 			h.regions[r.key], h.slots[r.slot] = r, r
-			for p := range r.pages { // each is counted: no order
+			for p := range r.pages.all() {
 				h.count(r, p, 1)
 			}
 		}

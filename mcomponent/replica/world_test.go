@@ -78,9 +78,9 @@ func (h *holder) serve(e packet) (a Answer) {
 	}
 	switch e.Kind {
 	case Open:
-		o, err := h.TapedHolder.Open(e.Open)
+		o, err := h.TapedHolder.Open(*e.Open)
 		if err == nil && o.New {
-			h.Add(e.Open, slot)
+			h.Add(*e.Open, slot)
 		} else if err == nil && o.Free {
 			h.store.FreeGroup(slot, 100)
 		}
@@ -116,13 +116,13 @@ func (h *holder) serve(e packet) (a Answer) {
 			}
 		}
 	case Unmap:
-		_, ok, err := h.TapedHolder.Unmap(e.Unmap)
+		_, ok, err := h.TapedHolder.Unmap(*e.Unmap)
 		if ok {
 			h.store.Unmap(slot, pid, wire.PageNo(e.Unmap.Start>>wire.PageShift), e.Unmap.Length>>wire.PageShift)
 		}
 		return kind(err)
 	case Cut:
-		_, ok, err := h.TapedHolder.Cut(e.Cut)
+		_, ok, err := h.TapedHolder.Cut(*e.Cut)
 		if ok && e.Cut.Back {
 			_, _, err = h.store.Rollback(slot, e.Cut.Cut)
 		} else if ok {
@@ -130,7 +130,7 @@ func (h *holder) serve(e packet) (a Answer) {
 		}
 		return kind(err)
 	case Drop:
-		if _, ok, _ := h.TapedHolder.Drop(e.Drop); ok {
+		if _, ok, _ := h.TapedHolder.Drop(*e.Drop); ok {
 			h.store.FreeGroup(slot, 100)
 		}
 	}
@@ -592,7 +592,7 @@ func TestWorlds(t *testing.T) {
 		if w.rng.IntN(2) == 0 {
 			policy = wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1, LogBlock: w.rng.IntN(2) == 0}
 		}
-		w.tapes.Scratch = []string{"sorted"} // made when it is asked for
+		w.tapes.Scratch = []string{"spare"} // used again, whatever is in it
 		w.p = &TapedPrimary{Primary: NewPrimary(w.o)}
 		if w.taped = w.rng.IntN(6) == 0; w.taped { // it takes its time
 			w.p.Record(&w.tapes, w.p.Primary, PrimaryTapeKind, &PrimaryTapeHead{"m9", w.o})

@@ -317,9 +317,9 @@ func (w *Writer) flush2(t testing.TB) {
 		default:
 		}
 		w.mu.Lock()
-		n := len(w.buf)
+		done := len(w.buf) == 0 && !w.writing
 		w.mu.Unlock()
-		if n == 0 {
+		if done {
 			return
 		}
 		if time.Now().After(end) {

@@ -102,15 +102,15 @@ func (r *redundant) perform(out []replica.Effect) {
 		switch e.Kind {
 		case replica.Open:
 			e.Open.Kept, e.Open.Owner, e.Open.Addr = m.kept(e.Slot), m.o.ID, addr(m.o.ID)
-			toPeer(r, wire.OpReplicaOpen, e.To.Node, e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
+			toPeer(r, wire.OpReplicaOpen, e.To.Node, *e.Open, (*memory).replicaOpen, func(rep wire.ReplicaOpenRep, err error) {
 				r.perform(p.Answered(m.c.clock.Now(), e.ID, replica.Answer{Err: asWire(err), Skipped: err == nil && rep.Lost > 0}, nil))
 			})
 		case replica.Unmap:
-			toPeer(r, wire.OpReplicaUnmap, e.To.Node, e.Unmap, (*memory).replicaUnmap, func(_ struct{}, err error) { answered(err) })
+			toPeer(r, wire.OpReplicaUnmap, e.To.Node, *e.Unmap, (*memory).replicaUnmap, func(_ struct{}, err error) { answered(err) })
 		case replica.Cut:
-			toPeer(r, wire.OpReplicaCut, e.To.Node, e.Cut, (*memory).replicaCut, func(_ struct{}, err error) { answered(err) })
+			toPeer(r, wire.OpReplicaCut, e.To.Node, *e.Cut, (*memory).replicaCut, func(_ struct{}, err error) { answered(err) })
 		case replica.Drop:
-			toPeer(r, wire.OpReplicaDrop, e.To.Node, e.Drop, (*memory).replicaDrop, func(struct{}, error) {})
+			toPeer(r, wire.OpReplicaDrop, e.To.Node, *e.Drop, (*memory).replicaDrop, func(struct{}, error) {})
 		case replica.Send:
 			if list := r.toSend(&e); len(list) > 0 {
 				r.sendPage(e, list)
