@@ -82,8 +82,8 @@ type held struct {
 	promoted bool                   // this mComponent owns the vRegion now: nothing is added
 	owner    wire.NodeID            // which opened it last, and told its address
 	addr     string
-	kept     wire.CutState          // the last checkpoint of its process
-	pre      table                  // pages as they were then, of those that changed since
+	kept     wire.CutState // the last checkpoint of its process
+	pre      table         // pages as they were then, of those that changed since
 }
 
 type savePlace struct {
