@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -221,6 +222,39 @@ func TestUnmapsReachHolders(t *testing.T) {
 	// The end of the process frees everything.
 	cl.must(cl.m[0].control(wire.OpProcessExit, wire.ProcessExitReq{PID: 7, Epoch: 1}, nil))
 	eventually(t, "nothing is left", func() bool { s := cl.m[2].Stats(); return s.Pages.Used == 0 && s.Holder.Regions == 0 })
+}
+
+// TestAnUnmapThatWaitsForAHolderDoesNotHoldUpTheEnd: the home owns the vRegion itself, and its holder is gone for good.
+func TestAnUnmapThatWaitsForAHolderDoesNotHoldUpTheEnd(t *testing.T) {
+	cl := newCluster(t, 2, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
+	p := newClient(cl)
+	home := cl.m[1]
+	g := &gmm{t: t, cl: cl, client: p, pid: 7, region: 1, home: home, cfg: wire.RegionConfig{PID: 7, Region: 1, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}}
+	p.open(home, 7, 1, 256)
+	g.protect(home, holderOf(cl.m[0], false))
+	cl.m[0].gone()
+	asked := make(chan error, 1)
+	go func() {
+		asked <- home.control(wire.OpMunmap, wire.MunmapReq{PID: 7, Epoch: 1, Addr: 256 * wire.PageSize, Length: 32 * wire.PageSize}, nil)
+	}()
+	eventually(t, "an unmap waits", func() bool { return len(home.waits) > 0 })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		home.stop()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the component does not end")
+		home.mu.Lock() // so that the test does
+		home.unprotect(0, false, wire.Errorf(wire.KindUnavailable, "the test has failed"))
+		home.mu.Unlock()
+		<-ended
+	}
+	if err := <-asked; err == nil {
+		t.Error("the unmap was answered as done, though the holder has not heard of it")
+	}
 }
 
 func (m *member) missUnder(pid wire.PID, page wire.PageNo, epoch wire.Epoch) error {
