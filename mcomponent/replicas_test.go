@@ -257,6 +257,45 @@ func TestAnUnmapThatWaitsForAHolderDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// TestAddressesComeAndGo: of very many holders and peers that there ever were, no more are kept than have names, and who is needed again is found again.
+func TestAddressesComeAndGo(t *testing.T) {
+	cl := newCluster(t, 3, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
+	p := newClient(cl)
+	g := &gmm{t: t, cl: cl, client: p, pid: 7, region: 1, home: cl.m[0], cfg: wire.RegionConfig{PID: 7, Region: 1, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}}
+	p.open(cl.m[0], 7, 1, 256)
+	owner := cl.m[1]
+	g.protect(owner, holderOf(cl.m[2], false))
+	w := g.write(2, 64)
+	w.some(t, 20)
+	links := func() int {
+		owner.mu.Lock()
+		defer owner.mu.Unlock()
+		return len(owner.replicas.links)
+	}
+	for i := range 3 * maxReplicaLinks {
+		owner.mu.Lock()
+		owner.link(fmt.Sprintf("inproc:gone-%d", i))
+		owner.mu.Unlock()
+	}
+	if n := links(); n > maxReplicaLinks+1 { // the one that works may be there beside those
+		t.Errorf("%d links, want at most %d", n, maxReplicaLinks+1)
+	}
+	w.some(t, 20)
+	w.end()
+
+	owner.peersMu.Lock()
+	owner.o.Net.Slots = 1 // of peers that are made from now on
+	owner.peersMu.Unlock()
+	for i := range maxPeers + 10 {
+		if _, err := owner.Component.peer(fmt.Sprintf("inproc:gone-%d", i)); err != nil {
+			t.Fatalf("peer %d: %v", i, err)
+		}
+	}
+	p.flush(t, 7, 256, 1<<40, filled(9))
+	g.protect(owner)
+	g.protect(owner, holderOf(cl.m[2], true))
+}
+
 func (m *member) missUnder(pid wire.PID, page wire.PageNo, epoch wire.Epoch) error {
 	return m.peer.Do(&netlayer.Call{Op: wire.OpMiss, Epoch: 1, Body: wire.Miss{PID: pid, Page: page, OwnerEpoch: epoch}.Append(nil), Into: make([]byte, wire.PageSize)})
 }
