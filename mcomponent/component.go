@@ -136,6 +136,14 @@ func (c *Component) peer(addr string) (*netlayer.Peer, error) {
 	if err := netlayer.Addr(addr).Validate(); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
 	}
+	if len(c.peers) >= maxPeers { // addresses come and go
+		for at, p := range c.peers {
+			if p.Unused() {
+				delete(c.peers, at)
+				p.Close()
+			}
+		}
+	}
 	if len(c.peers) >= maxPeers {
 		return nil, wire.Errorf(wire.KindBusy, "%s talks to %d components, at most %d", c.o.Node, len(c.peers), maxPeers)
 	}

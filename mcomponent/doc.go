@@ -36,7 +36,7 @@
 // recording.go begins the tapes).
 //
 // Goroutines: one per move that is given, until it ends (package cachemove decides for buffer caches, givecache.go performs);
-// one while anything is on its way here; one per request to another component that is outstanding, at most
+// one while anything is on its way here; two per holder to which something was sent, of which maxReplicaLinks are kept when they have nothing to do; one per request to another component that is outstanding, at most
 // max_outstanding of the home and the write-back window plus one per waiting block request of the buffer cache; a block
 // request that waits for one storage operation of its own performs it itself. Close waits for them.
 package mcomponent

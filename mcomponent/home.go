@@ -9,9 +9,9 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// homeOp gives an event to the home and waits for its reply. Every effect ends within its own timeout or with Stop, so the
-// wait ends too. The request's deadline does not end it: the operation goes on, a retry of the caller waits for its
-// outcome, and an answer of "timeout" would be remembered as that.
+// homeOp gives an event to the home and waits for its reply, or for Stop: every other effect ends within its own timeout, but an unmap or a checkpoint of
+// what this component owns itself waits for holders as long as they are holders. The request's deadline does not end it: the operation goes on, a retry of the
+// caller waits for its outcome, and an answer of "timeout" would be remembered as that.
 func (c *Component) homeOp(event func(h *vregion.TapedHome, call uint64, out []vregion.Effect) []vregion.Effect) vregion.Effect {
 	reply := make(chan vregion.Effect, 1)
 	c.homeMu.Lock()
@@ -21,7 +21,17 @@ func (c *Component) homeOp(event func(h *vregion.TapedHome, call uint64, out []v
 	out := event(c.home, call, nil)
 	c.homeMu.Unlock()
 	c.performHome(out)
-	return <-reply
+	select {
+	case e := <-reply:
+		return e
+	case <-c.ctx.Done():
+	}
+	select {
+	case e := <-reply:
+		return e
+	default: // nobody takes it when it comes
+		return vregion.Effect{Err: wire.Errorf(wire.KindUnavailable, "%s stops", c.o.Node)}
+	}
 }
 
 // performHome performs effects. What this mComponent owns itself is done here and now, the rest by goroutines, of which

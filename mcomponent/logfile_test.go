@@ -87,6 +87,23 @@ func TestALogIsLargerThanItsMemory(t *testing.T) {
 	eventually(t, "the backup files go with the logs", func() bool { return cl.files.Load() == 0 && cl.disk.volume(1003) == nil && cl.disk.volume(1005) == nil })
 }
 
+// TestALogIsPulledFromHereAfterOthers: who has pulled pages from another, beside the entries that name them, then recovers from its own log, whose pages are
+// in no reserved frames. The memory of a message that is used again still says how many bytes came with it.
+func TestALogIsPulledFromHereAfterOthers(t *testing.T) {
+	renew := func(bytes int) {
+		pullCalls = sync.Pool{New: func() any { return &netlayer.Call{N: bytes} }}
+	}
+	renew(wire.PageSize)
+	t.Cleanup(func() { renew(0) })
+	cl, g := newLogged(t, 4, true)
+	g.flushAll(32, 1)
+	cl.m[1].gone()
+	m3 := holderOf(cl.m[2], false)
+	m3.Addr = "unix:/of/m3" // as in a cluster of processes: nobody calls himself
+	g.recover(cl.m[2], []wire.Holder{m3}, []wire.Holder{holderOf(cl.m[3], true)}, true)
+	g.expect(32, 1)
+}
+
 // TestABackupFileThatCannotBeWritten: while the sComponent refuses, a log goes on in memory and says why, and what has no room there waits; when it is back everything is
 // saved. A page whose bytes in the file are not those that were written is named as lost, and no other.
 func TestABackupFileThatCannotBeWritten(t *testing.T) {

@@ -55,9 +55,10 @@ func (c *Component) answerAside(q wire.ReplicaRead, items []replica.Item, head w
 	return nil
 }
 
-// reserve gives frames for the pages that a question may bring, nil if there are not enough: then they are copied.
+// reserve gives frames for the pages that a question may bring, nil if there are not enough: then they are copied. So is what comes from here,
+// which nobody writes into frames.
 func (c *Component) reserve(e recovery.Effect) *placement {
-	if e.Read.Flags != 0 || !aside(e.To.Addr) || e.Read.Count > wire.MaxReplicaPages {
+	if e.Read.Flags != 0 || e.To.Node == c.o.Node || !aside(e.To.Addr) || e.Read.Count > wire.MaxReplicaPages {
 		return nil
 	}
 	p := placements.Get().(*placement)

@@ -12,25 +12,31 @@ import (
 )
 
 // replicaLink is the way to one holder. A goroutine sends what is put there, so that whoever serves a flush waits for no connection, and
-// another waits for the answers, which come in the order of the requests. Both end with the component.
+// another waits for the answers, which come in the order of the requests. Both end with the component, or when there are many links and this one has nothing to do.
 type replicaLink struct {
 	c    *Component
-	peer *netlayer.Peer
-	err  error // there is no peer
+	addr string
+	quit chan struct{} // closed when the link is given up
 
-	mu     sync.Mutex
-	queue  []replica.Effect // not taken by the sender; bounded by the windows of the core
-	flying []*replicaCall   // sent, not taken by who waits for answers
-	wake   chan struct{}    // capacity 1: there is something in queue
-	sent   chan struct{}    // capacity 1: there is something in flying
-	spare  []*replicaCall
-	direct bool // the kernel may read pages where they are
+	mu        sync.Mutex
+	queue     []replica.Effect // not taken by the sender; bounded by the windows of the core
+	flying    []*replicaCall   // sent, not taken by who waits for answers
+	sending   bool             // the sender has something
+	receiving bool             // and who waits for answers
+	wake      chan struct{}    // capacity 1: there is something in queue
+	sent      chan struct{}    // capacity 1: there is something in flying
+	spare     []*replicaCall
+	direct    bool // the kernel may read pages where they are
 }
+
+// maxReplicaLinks is how many links are kept though they have nothing to do: addresses of holders come and go.
+const maxReplicaLinks = 128
 
 // replicaCall is a message under way to a holder.
 type replicaCall struct {
 	ids   []uint64 // of the effects that it carries
 	call  netlayer.Call
+	peer  *netlayer.Peer
 	start error // it could not be sent
 	pages bool  // it carries pages
 	body  []byte
@@ -44,34 +50,40 @@ type replicaAnswer struct {
 	replica.Answer
 }
 
-// link gives the way to a holder.
+// link gives the way to a holder. The lock is held, and until it is given up what is put there keeps the link.
 func (c *Component) link(addr string) *replicaLink {
 	r := &c.replicas
-	r.linksMu.Lock()
-	defer r.linksMu.Unlock()
 	if l := r.links[addr]; l != nil {
 		return l
 	}
-	// Within one process the bytes would be read by this program, which must not happen while it writes them.
-	l := &replicaLink{c: c, direct: !strings.HasPrefix(addr, "inproc:"), wake: make(chan struct{}, 1), sent: make(chan struct{}, 1)}
-	if l.peer, l.err = c.peer(addr); l.err != nil {
-		return l
+	if len(r.links) >= maxReplicaLinks {
+		for at, l := range r.links {
+			if l.idle() {
+				delete(r.links, at)
+				close(l.quit)
+			}
+		}
 	}
+	// Within one process the bytes would be read by this program, which must not happen while it writes them.
+	l := &replicaLink{c: c, addr: addr, quit: make(chan struct{}), direct: !strings.HasPrefix(addr, "inproc:"), wake: make(chan struct{}, 1), sent: make(chan struct{}, 1)}
 	r.links[addr] = l
 	c.wg.Go(l.send)
 	c.wg.Go(l.receive)
 	return l
 }
 
-// put has an effect sent, once the link is told that there is something.
-func (l *replicaLink) put(e replica.Effect) error {
-	if l.err != nil {
-		return l.err
-	}
+// idle reports whether nothing that was put there is under way.
+func (l *replicaLink) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) == 0 && len(l.flying) == 0 && !l.sending && !l.receiving
+}
+
+// put has an effect sent, once the link is told that there is something. The lock of the component is held.
+func (l *replicaLink) put(e replica.Effect) {
 	l.mu.Lock()
 	l.queue = append(l.queue, e)
 	l.mu.Unlock()
-	return nil
 }
 
 func signal(ch chan struct{}) {
@@ -88,10 +100,12 @@ func (l *replicaLink) send() {
 		select {
 		case <-l.c.replicas.ended:
 			return
+		case <-l.quit:
+			return
 		case <-l.wake:
 		}
 		l.mu.Lock()
-		taken, l.queue = l.queue, taken[:0]
+		taken, l.queue, l.sending = l.queue, taken[:0], true
 		l.mu.Unlock()
 		for rest := taken; len(rest) > 0; {
 			n := 1
@@ -102,6 +116,9 @@ func (l *replicaLink) send() {
 			rest = rest[n:]
 		}
 		clear(taken)
+		l.mu.Lock()
+		l.sending = false
+		l.mu.Unlock()
 	}
 }
 
@@ -147,7 +164,9 @@ func (l *replicaLink) message(es []replica.Effect) {
 		m.ids = append(m.ids, e.ID)
 	}
 	m.call.Timeout = sendTimeout
-	m.start = l.peer.Start(&m.call)
+	if m.peer, m.start = l.c.peer(l.addr); m.start == nil {
+		m.start = m.peer.Start(&m.call)
+	}
 	l.mu.Lock()
 	l.flying = append(l.flying, m)
 	l.mu.Unlock()
@@ -260,7 +279,7 @@ func (l *replicaLink) empty() *replicaCall {
 
 // keep keeps a message for the next.
 func (l *replicaLink) keep(m *replicaCall) {
-	m.ids, m.pages, m.start = m.ids[:0], false, nil
+	m.ids, m.pages, m.start, m.peer = m.ids[:0], false, nil, nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.spare) < maxSpareMessages {
@@ -279,18 +298,20 @@ func (l *replicaLink) receive() {
 		select {
 		case <-l.c.replicas.ended:
 			return
+		case <-l.quit:
+			return
 		case <-l.sent:
 		}
 		l.mu.Lock()
-		taken, l.flying = l.flying, taken[:0]
+		taken, l.flying, l.receiving = l.flying, taken[:0], true
 		l.mu.Unlock()
 		for i, m := range taken {
 			if m.start == nil {
-				_ = l.peer.Wait(&m.call)
+				_ = m.peer.Wait(&m.call)
 			}
 			as = m.answers(as)
 			// What has been answered meanwhile goes with it.
-			if i+1 == len(taken) || taken[i+1].start == nil && !l.peer.Done(&taken[i+1].call) || len(as) >= maxAnswers {
+			if i+1 == len(taken) || taken[i+1].start == nil && !taken[i+1].peer.Done(&taken[i+1].call) || len(as) >= maxAnswers {
 				l.c.answeredReplicas(as)
 				as = as[:0]
 			}
@@ -299,6 +320,9 @@ func (l *replicaLink) receive() {
 			l.keep(m)
 		}
 		clear(taken)
+		l.mu.Lock()
+		l.receiving = false
+		l.mu.Unlock()
 	}
 }
 

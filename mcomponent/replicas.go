@@ -1,7 +1,6 @@
 package mcomponent
 
 import (
-	"sync"
 	"time"
 
 	"splitkernel/mcomponent/replica"
@@ -23,9 +22,8 @@ type replicas struct {
 	retries bool             // the goroutine that waits for it runs
 	file    logFile
 
-	linksMu sync.Mutex
-	links   map[string]*replicaLink // by address
-	ended   chan struct{}           // closed by Close
+	links map[string]*replicaLink // by address
+	ended chan struct{}           // closed by Close
 }
 
 // waiter is a request that waits for the holders of its vRegion.
@@ -141,12 +139,8 @@ func (c *Component) performReplicas(out []replica.Effect) {
 			if l == nil || to != e.To.Addr {
 				l, to = c.link(e.To.Addr), e.To.Addr
 			}
-			if err := l.put(*e); err == nil {
-				r.touched = append(r.touched, l)
-			} else if e.Kind != replica.Drop {
-				c.noteFailure()
-				out = r.primary.Answered(c.now(), e.ID, replica.Answer{Err: wireError(err)}, out)
-			}
+			l.put(*e)
+			r.touched = append(r.touched, l)
 		}
 	}
 	if !r.batch {

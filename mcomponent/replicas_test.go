@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
@@ -221,6 +222,78 @@ func TestUnmapsReachHolders(t *testing.T) {
 	// The end of the process frees everything.
 	cl.must(cl.m[0].control(wire.OpProcessExit, wire.ProcessExitReq{PID: 7, Epoch: 1}, nil))
 	eventually(t, "nothing is left", func() bool { s := cl.m[2].Stats(); return s.Pages.Used == 0 && s.Holder.Regions == 0 })
+}
+
+// TestAnUnmapThatWaitsForAHolderDoesNotHoldUpTheEnd: the home owns the vRegion itself, and its holder is gone for good.
+func TestAnUnmapThatWaitsForAHolderDoesNotHoldUpTheEnd(t *testing.T) {
+	cl := newCluster(t, 2, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
+	p := newClient(cl)
+	home := cl.m[1]
+	g := &gmm{t: t, cl: cl, client: p, pid: 7, region: 1, home: home, cfg: wire.RegionConfig{PID: 7, Region: 1, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}}
+	p.open(home, 7, 1, 256)
+	g.protect(home, holderOf(cl.m[0], false))
+	cl.m[0].gone()
+	asked := make(chan error, 1)
+	go func() {
+		asked <- home.control(wire.OpMunmap, wire.MunmapReq{PID: 7, Epoch: 1, Addr: 256 * wire.PageSize, Length: 32 * wire.PageSize}, nil)
+	}()
+	eventually(t, "an unmap waits", func() bool { return len(home.waits) > 0 })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		home.stop()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the component does not end")
+		home.mu.Lock() // so that the test does
+		home.unprotect(0, false, wire.Errorf(wire.KindUnavailable, "the test has failed"))
+		home.mu.Unlock()
+		<-ended
+	}
+	if err := <-asked; err == nil {
+		t.Error("the unmap was answered as done, though the holder has not heard of it")
+	}
+}
+
+// TestAddressesComeAndGo: of very many holders and peers that there ever were, no more are kept than have names, and who is needed again is found again.
+func TestAddressesComeAndGo(t *testing.T) {
+	cl := newCluster(t, 3, func(o *Options) { o.RegionBytes = 256 * wire.PageSize })
+	p := newClient(cl)
+	g := &gmm{t: t, cl: cl, client: p, pid: 7, region: 1, home: cl.m[0], cfg: wire.RegionConfig{PID: 7, Region: 1, Epoch: 1, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}}}
+	p.open(cl.m[0], 7, 1, 256)
+	owner := cl.m[1]
+	g.protect(owner, holderOf(cl.m[2], false))
+	w := g.write(2, 64)
+	w.some(t, 20)
+	links := func() int {
+		owner.mu.Lock()
+		defer owner.mu.Unlock()
+		return len(owner.replicas.links)
+	}
+	for i := range 3 * maxReplicaLinks {
+		owner.mu.Lock()
+		owner.link(fmt.Sprintf("inproc:gone-%d", i))
+		owner.mu.Unlock()
+	}
+	if n := links(); n > maxReplicaLinks+1 { // the one that works may be there beside those
+		t.Errorf("%d links, want at most %d", n, maxReplicaLinks+1)
+	}
+	w.some(t, 20)
+	w.end()
+
+	owner.peersMu.Lock()
+	owner.o.Net.Slots = 1 // of peers that are made from now on
+	owner.peersMu.Unlock()
+	for i := range maxPeers + 10 {
+		if _, err := owner.Component.peer(fmt.Sprintf("inproc:gone-%d", i)); err != nil {
+			t.Fatalf("peer %d: %v", i, err)
+		}
+	}
+	p.flush(t, 7, 256, 1<<40, filled(9))
+	g.protect(owner)
+	g.protect(owner, holderOf(cl.m[2], true))
 }
 
 func (m *member) missUnder(pid wire.PID, page wire.PageNo, epoch wire.Epoch) error {

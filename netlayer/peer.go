@@ -488,6 +488,14 @@ func (p *Peer) fail(cn *clientConn, cause error) {
 	p.room.Broadcast()
 }
 
+// Unused reports whether the peer has no connection, and nobody has called it for about a second: whoever keeps peers by address may close it and make
+// another when it is needed again.
+func (p *Peer) Unused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.idle && p.cn == nil && !p.dialing && p.inFlight == 0 && p.waiters == 0
+}
+
 // Close fails the calls in flight and waits for the peer's own goroutines. Later calls fail. It may be called again.
 func (p *Peer) Close() error {
 	p.mu.Lock()

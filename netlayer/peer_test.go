@@ -342,6 +342,32 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestUnused: a peer may be forgotten before its first call and some time after its last, but not while it has a connection, or is called.
+func TestUnused(t *testing.T) {
+	_, addr := serve(t, newStore(), nil)
+	p := netlayer.NewPeer(addr, peerOptions())
+	defer p.Close()
+	if !p.Unused() {
+		t.Error("a peer that nobody has called is used")
+	}
+	if err := p.Control(context.Background(), wire.OpPing, 0, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if p.Unused() {
+		t.Error("a peer with a connection is unused")
+	}
+	gone := netlayer.NewPeer("inproc:nobody-listens", peerOptions())
+	defer gone.Close()
+	if err := gone.Do(&netlayer.Call{Op: wire.OpPing}); err == nil || gone.Unused() {
+		t.Errorf("a peer that was called right now is unused: %v", err)
+	}
+	for end := time.Now().Add(20 * time.Second); !gone.Unused(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a peer that nobody calls any more is used for ever")
+		}
+	}
+}
+
 func TestAddr(t *testing.T) {
 	for a, want := range map[netlayer.Addr]string{
 		"tcp:127.0.0.1:0": "", "unix:/tmp/x": "", "inproc:x": "", "": "want unix:/path", "tcp:": "want unix:/path", "x": "want unix:/path", "tcp:localhost": "host:port",

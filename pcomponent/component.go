@@ -33,7 +33,8 @@ type Component struct {
 	homes given.Homes
 	past  totals // of processes that were closed
 	lines uint64 // of the ExCaches open now
-	dead  bool
+	dead  bool   // Close has begun: nothing is opened any more
+	ended bool   // it has closed the connections
 	// fences counts the calls of Fence, fenced is the error of the last: a process that was booked before it and opens after
 	// it fails.
 	fences uint64
@@ -53,13 +54,17 @@ func New(o Options) (*Component, error) {
 	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, began: time.Now(), metrics: newMetrics()}, nil
 }
 
-// peer gives the connection to an address, made at the first call. The connections live until Close.
+// peer gives the connection to an address, made at the first call. The connections live until Close; after it one is given that does not connect.
 func (c *Component) peer(addr string) *netlayer.Peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.peers[addr]
 	if p == nil {
 		p = netlayer.NewPeer(netlayer.Addr(addr), c.o.Net)
+		if c.ended {
+			p.Close() // it has no goroutines yet
+			return p
+		}
 		c.peers[addr] = p
 	}
 	return p
@@ -86,20 +91,25 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 		return nil, fmt.Errorf("process %s: %w", o.Name, err)
 	}
 	p := newProcess(c, o, core, frames)
-	if err := p.openHome(ctx); err != nil {
+	err = p.openHome(ctx)
+	c.mu.Lock()
+	if err == nil && c.dead { // Close does not find it
+		err = wire.Errorf(wire.KindUnavailable, "%s is shutting down", c.o.ID)
+	}
+	if err != nil {
+		c.mu.Unlock()
 		c.release(o.PID, o.ExCache.Lines, totals{})
 		return nil, errors.Join(err, frames.Close())
 	}
-	c.mu.Lock()
 	c.procs[o.PID] = p
 	fenced := c.interrupted(o.PID)
+	p.startSteward()
 	c.mu.Unlock()
 	home := c.homeOf(o) // as of now: what came before was not for it
 	peer := c.peer(home.Addr)
 	p.mu.Lock()
 	p.goneHome(home, peer)
 	p.mu.Unlock()
-	p.startSteward()
 	if fenced != nil {
 		p.Stop(fenced)
 	}
@@ -269,7 +279,7 @@ func (c *Component) Close(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	peers := c.peers
-	c.peers = map[string]*netlayer.Peer{}
+	c.peers, c.ended = map[string]*netlayer.Peer{}, true
 	c.mu.Unlock()
 	for _, p := range peers {
 		errs = append(errs, p.Close())

@@ -298,6 +298,42 @@ func TestExCacheIsBounded(t *testing.T) {
 	}
 }
 
+// TestAProcessThatIsOpenedAtTheEnd: the component closes while a process waits for its home. Nobody would close it, nor the connections that it asks for.
+func TestAProcessThatIsOpenedAtTheEnd(t *testing.T) {
+	os := startOwners(t, 1)
+	asked, answer := make(chan struct{}, 4), make(chan struct{})
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	os[0].mu.Lock()
+	os[0].open = func(wire.ProcessOpenReq) error {
+		asked <- struct{}{}
+		<-answer
+		return nil
+	}
+	os[0].mu.Unlock()
+	po := p.o
+	po.PID++
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.c.Open(background(t), po)
+		done <- err
+	}()
+	<-asked
+	p.c.mu.Lock()
+	p.c.dead = true // as Close does first
+	p.c.mu.Unlock()
+	close(answer)
+	if err := <-done; !errors.Is(err, wire.ErrUnavailable) {
+		t.Errorf("a process that is opened while the component closes: %v, want it refused", err)
+	}
+	if err := p.c.Close(background(t)); err != nil {
+		t.Fatal(err)
+	}
+	p.disowned.Store(true) // it has ended, and ends again with the test
+	if err := p.c.Control(background(t), string(os[0].addr), wire.OpProcessOpen, 0, wire.ProcessOpenReq{PID: 9, Epoch: 1}, nil); !errors.Is(err, wire.ErrUnavailable) {
+		t.Errorf("a component that has closed asks others: %v", err)
+	}
+}
+
 // TestMissAllocatesNothing counts allocations of both ends over many misses with dirty victims.
 func TestMissAllocatesNothing(t *testing.T) {
 	os := startOwners(t, 1)

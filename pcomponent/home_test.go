@@ -10,6 +10,7 @@ import (
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
 )
 
 // TestAHomeThatMovedIsFollowed: while the home moves it is busy; after it has moved the old one turns requests away, and they go
@@ -151,6 +152,52 @@ func TestASilentOwnerIsLeft(t *testing.T) {
 		t.Errorf("%d requests waited for their deadline", n)
 	}
 	t.Logf("all went on %v after the news", time.Since(began))
+}
+
+// TestAnOwnerChangesWhileAProcessEnds: several flushes are on their way to an owner that does not answer when the process ends, which waits for them one
+// by one; the news of another owner answers all of them at once.
+func TestAnOwnerChangesWhileAProcessEnds(t *testing.T) {
+	os := startOwners(t, 2)
+	os[0].others = os[1:]
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	mapPages(t, p, 0, 8, false)
+	w, th := counts{}, p.Thread(0)
+	th.Begin()
+	for page := range uint64(4) {
+		w.touch(t, th, page, true)
+	}
+	th.End()
+	silent := make(chan struct{})
+	defer close(silent)
+	os[1].mu.Lock()
+	os[1].silent = silent
+	os[1].mu.Unlock()
+	p.mu.Lock()
+	p.perform(fault.NoThread, p.core.Drain(p.now(), nil))
+	under := len(p.active)
+	p.mu.Unlock()
+	if under < 3 {
+		t.Fatalf("%d flushes are under way, want at least 3", under)
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.Close(background(t)) }()
+	waits := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.active[0].waited
+	}
+	for end := time.Now().Add(10 * time.Second); !waits(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the end of the process waits for no flush")
+		}
+	}
+	to := wire.Owner{Node: os[0].id, Addr: string(os[0].addr), Epoch: 4}
+	if err := p.c.Switched(&netlayer.Request{Op: wire.OpRegionSwitch, Body: wire.Marshal(wire.RegionSwitchReq{PID: 7, Owner: to})}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestOwnersChangeUnderThreads: vRegions go from owner to owner with their pages while threads fault in them. Answers that were

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -473,7 +474,8 @@ func (p *Process) end(ctx context.Context, exits func([]error) bool) error {
 		}
 	}
 	p.mu.Lock()
-	for _, f := range p.active { // a frame may not go while a message that reads it is on its way
+	// A frame may not go while a message that reads it is on its way. What is answered meanwhile may leave the list: an owner may still change.
+	for _, f := range slices.Clone(p.active) {
 		if f.failed == nil {
 			p.waitFor(f)
 		}

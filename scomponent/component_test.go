@@ -118,6 +118,20 @@ func dirOptions(dir string) Options {
 
 func sector(b byte) []byte { return bytes.Repeat([]byte{b}, wire.SectorSize) }
 
+// TestAddressesComeAndGo: there may be more peers in time than at once.
+func TestAddressesComeAndGo(t *testing.T) {
+	o := dirOptions(t.TempDir())
+	o.Net = moveNet(wire.RoleStorage, "s1")
+	o.Net.Slots = 1
+	n := start(t, o)
+	defer n.stop()
+	for i := range maxPeers + 10 {
+		if _, err := n.c.peer(fmt.Sprintf("inproc:gone-%d", i)); err != nil {
+			t.Fatalf("peer %d: %v", i, err)
+		}
+	}
+}
+
 func TestBlocksSurviveARestart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	n := start(t, dirOptions(dir))

@@ -231,6 +231,17 @@ func (m *mux) Inline(op wire.Op) bool {
 	return op != wire.OpNodeStats && op != wire.OpHoldings && op != wire.OpProbe && op != wire.OpFault && m.part.handler.Inline(op)
 }
 
+// Place implements netlayer.Placer: a component that is one takes long payloads into its own memory.
+func (m *mux) Place(req *netlayer.Request, n int) [][]byte {
+	if p, ok := m.part.handler.(netlayer.Placer); ok {
+		return p.Place(req, n)
+	}
+	return nil
+}
+
+// Unplace implements netlayer.Placer.
+func (m *mux) Unplace(req *netlayer.Request) { m.part.handler.(netlayer.Placer).Unplace(req) }
+
 // Serve implements netlayer.Handler.
 func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	switch {

@@ -57,6 +57,35 @@ func TestConfigurationsSurviveTheFile(t *testing.T) {
 	}
 }
 
+// placing is a component that takes long payloads into memory of its own.
+type placing struct {
+	netlayer.Handler
+	room     []byte
+	unplaced int
+}
+
+func (p *placing) Place(_ *netlayer.Request, n int) [][]byte { return [][]byte{p.room[:n]} }
+func (p *placing) Unplace(*netlayer.Request)                 { p.unplaced++ }
+
+// TestLongPayloadsGoToTheComponent: what stands between the server of a node and its component lets a component say where pages go, or else they are copied.
+func TestLongPayloadsGoToTheComponent(t *testing.T) {
+	c := &placing{room: make([]byte, 2*wire.PageSize)}
+	var h netlayer.Handler = &mux{part: &part{handler: c}}
+	p, ok := h.(netlayer.Placer)
+	if !ok {
+		t.Fatal("the server of a node does not ask its component where pages go")
+	}
+	if b := p.Place(&netlayer.Request{}, len(c.room)); len(b) != 1 || &b[0][0] != &c.room[0] {
+		t.Error("pages do not go where the component wants them")
+	}
+	if p.Unplace(&netlayer.Request{}); c.unplaced != 1 {
+		t.Error("the component did not hear that pages did not come")
+	}
+	if b := (&mux{part: &part{handler: struct{ netlayer.Handler }{}}}).Place(&netlayer.Request{}, 1); b != nil {
+		t.Error("there is a place at a component that gives none")
+	}
+}
+
 func TestForeignConfigurationsAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "node.json")
 	if err := os.WriteFile(path, []byte(`{"ClusterID": "x", "Colour": "blue"}`), 0o600); err != nil {
