@@ -87,6 +87,9 @@ func (s *State) beginVolume(v Volume, o movelist.Order, cmd Command, m *movelist
 
 // beginCache fills in giver and taker of a buffer cache. It reserves nothing.
 func (s *State) beginCache(v Volume, o movelist.Order, cmd Command, m *movelist.Move) error {
+	if i := v.in(wire.ReplicaRemade); i >= 0 && v.Confirmed != v.Config { // the taker would have the copies as the giver knows them
+		return wire.Errorf(wire.KindBusy, "volume %d: its copy at %s is made again, which %s may not know: retry", v.Volume, v.Replicas[i].Node, v.Cache)
+	}
 	if err := o.Giver(v.Cache, v.Epoch); err != nil {
 		return err
 	}

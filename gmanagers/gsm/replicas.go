@@ -43,26 +43,31 @@ func (v *Volume) StoredAt(id wire.NodeID) bool {
 // Fills reports whether the copy at an sComponent is one that fills.
 func (v *Volume) Fills(id wire.NodeID) bool {
 	i := v.replica(id)
-	return i >= 0 && v.Replicas[i].State == wire.ReplicaFilling
+	return i >= 0 && v.Replicas[i].State.Fills()
 }
 
 func (v *Volume) replica(id wire.NodeID) int {
 	return slices.IndexFunc(v.Replicas, func(r Replica) bool { return r.Node == id })
 }
 
-// in returns the position of the replica that is in a state, -1 if none is. At most one is leaving, and one filling.
+// in returns the position of the replica that is in a state, -1 if none is. At most one is leaving, and one filling or made again.
 func (v *Volume) in(state wire.ReplicaState) int {
 	return slices.IndexFunc(v.Replicas, func(r Replica) bool { return r.State == state })
 }
 
+// fills returns the position of the copy that is filled, be it a new one or one that is made again, -1 if none is. At most one is.
+func (v *Volume) fills() int {
+	return slices.IndexFunc(v.Replicas, func(r Replica) bool { return r.State.Fills() })
+}
+
 // Whole reports whether every copy that a volume is to have is there and no other is being made.
-func (v *Volume) Whole() bool { return v.BrokenMS == 0 && v.in(wire.ReplicaFilling) < 0 }
+func (v *Volume) Whole() bool { return v.BrokenMS == 0 && v.fills() < 0 }
 
 // KeptWithout reports whether a volume has copies that are counted in quorums at others than an sComponent, and as many as a read asks for.
 func (v *Volume) KeptWithout(id wire.NodeID) bool {
 	n := 0
 	for _, r := range v.Replicas {
-		if r.Node != id && r.State != wire.ReplicaFilling {
+		if r.Node != id && r.State.Counts() {
 			n++
 		}
 	}
@@ -217,17 +222,17 @@ func (s *State) repairOne(q repair.Change, cmd Command) (wire.NodeID, error) {
 		if q.Epoch != v.Epoch {
 			return "", wire.Errorf(wire.KindStale, "volume %d: epoch %d, it has %d", v.Volume, q.Epoch, v.Epoch)
 		}
-	case q.Verb < repair.Replace || q.Verb > repair.Confirmed:
-		return "", wire.Errorf(wire.KindBadRequest, "repair %d of volume %d, want 1 to 7", q.Verb, v.Volume)
+	case q.Verb < repair.Replace || q.Verb > repair.Remake:
+		return "", wire.Errorf(wire.KindBadRequest, "repair %d of volume %d, want 1 to 8", q.Verb, v.Volume)
 	}
 	switch q.Verb {
-	case repair.Replace, repair.Synced, repair.Seen, repair.Confirmed:
+	case repair.Replace, repair.Remake, repair.Synced, repair.Seen, repair.Confirmed:
 		if q.Config != v.Config || v.Config == 0 {
 			return "", wire.Errorf(wire.KindStale, "volume %d: configuration %d, it has %d", v.Volume, q.Config, v.Config)
 		}
 	}
 	switch q.Verb {
-	case repair.Replace:
+	case repair.Replace, repair.Remake:
 		return s.replace(v, q, cmd)
 	case repair.Synced:
 		return q.Node, s.synced(v, q, cmd)
@@ -250,7 +255,7 @@ func (s *State) repairOne(q repair.Change, cmd Command) (wire.NodeID, error) {
 // that is to leave only if it does because its sComponent drains.
 func (s *State) sources(v *Volume, leaves wire.NodeID) (n int) {
 	for _, r := range v.Replicas {
-		if r.State != wire.ReplicaFilling && !s.isDead(r.Node) && (r.Node != leaves || s.drains(leaves)) {
+		if r.State.Counts() && !s.isDead(r.Node) && (r.Node != leaves || s.drains(leaves)) {
 			n++
 		}
 	}
@@ -264,12 +269,12 @@ func (s *State) isDead(id wire.NodeID) bool {
 
 // replace chooses who takes the place of a copy.
 func (s *State) replace(v *Volume, q repair.Change, cmd Command) (wire.NodeID, error) {
-	at, fills := v.replica(q.Node), v.in(wire.ReplicaFilling)
+	at, fills := v.replica(q.Node), v.fills()
 	switch {
 	case at < 0:
 		return "", wire.Errorf(wire.KindNotFound, "volume %d has no copy at %q", v.Volume, q.Node)
 	case fills >= 0 && at != fills:
-		return "", wire.Errorf(wire.KindBusy, "volume %d: a copy at %s fills in place of that at %s: one at a time", v.Volume, v.Replicas[fills].Node, v.Replicas[v.in(wire.ReplicaLeaving)].Node)
+		return "", wire.Errorf(wire.KindBusy, "volume %d: the copy at %s fills: one at a time", v.Volume, v.Replicas[fills].Node)
 	case fills < 0 && s.sources(v, q.Node) < int(v.Copies.ReadQuorum):
 		return "", wire.Errorf(wire.KindUnavailable, "volume %d: %d of its copies can be read, %d are wanted to fill another", v.Volume, s.sources(v, q.Node), v.Copies.ReadQuorum)
 	}
@@ -286,6 +291,9 @@ func (s *State) replace(v *Volume, q repair.Change, cmd Command) (wire.NodeID, e
 		key: uint64(v.Volume), draw: v.Config, turn: s.storageTurn, nodes: nodes, racks: racks,
 	}, cmd.Stamp)
 	if err != nil {
+		if q.Verb == repair.Remake && fills < 0 && wire.KindOf(err) == wire.KindNoRoom && s.stays(q.Node) {
+			return s.remake(v, at, q, cmd)
+		}
 		return "", err
 	}
 	s.storageTurn = turn
@@ -303,6 +311,24 @@ func (s *State) replace(v *Volume, q repair.Change, cmd Command) (wire.NodeID, e
 	return m.ID, nil
 }
 
+// stays reports whether a copy can be made again at an sComponent that has lost it.
+func (s *State) stays(id wire.NodeID) bool { return !s.isDead(id) && !s.drains(id) }
+
+// remake has a copy made again where it was, as there is room nowhere else. It has a place still, but counts for nothing until it was
+// filled: so the buffer cache must know before it is made (Confirmed), and no other may come that does not, as that to which it is moving.
+func (s *State) remake(v *Volume, at int, q repair.Change, cmd Command) (wire.NodeID, error) {
+	if s.caching(v) {
+		return "", wire.Errorf(wire.KindBusy, "volume %d: its buffer cache is moving: its copy at %s is made again after that", v.Volume, q.Node)
+	}
+	m, _ := s.members.Get(q.Node)
+	next := slices.Clone(v.Replicas)
+	next[at].State, next[at].Member = wire.ReplicaRemade, m.Epoch
+	s.configure(v, next)
+	s.lookAgain(v, cmd.Stamp.NowMS)
+	s.events.Append(events.Event{MS: cmd.Stamp.NowMS, Kind: events.ReplicaFills, PID: v.PID, Volume: v.Volume, Node: q.Node, From: q.Node, Amount: v.Config, Reason: q.Text})
+	return q.Node, nil
+}
+
 // configure puts another configuration in force.
 func (s *State) configure(v *Volume, next []Replica) {
 	s.count(v, less)
@@ -313,18 +339,20 @@ func (s *State) configure(v *Volume, next []Replica) {
 	s.refreshStores(v)
 }
 
-// synced has the copy that fills take the place of the one that leaves.
+// synced has the copy that fills take the place of the one that leaves, or count again if it was made again.
 func (s *State) synced(v *Volume, q repair.Change, cmd Command) error {
-	fills, leaves := v.in(wire.ReplicaFilling), v.in(wire.ReplicaLeaving)
+	fills, leaves := v.fills(), v.in(wire.ReplicaLeaving)
 	if fills < 0 || v.Replicas[fills].Node != q.Node {
 		return wire.Errorf(wire.KindStale, "volume %d: no copy fills at %q", v.Volume, q.Node)
 	}
 	was := v.BrokenMS
 	next := slices.Clone(v.Replicas)
-	left := next[leaves].Node
-	next[leaves] = next[fills]
-	next[leaves].State = wire.ReplicaInSync
-	s.configure(v, slices.Delete(next, fills, fills+1))
+	left := q.Node
+	if next[fills].State = wire.ReplicaInSync; leaves >= 0 {
+		left, next[leaves] = next[leaves].Node, next[fills]
+		next = slices.Delete(next, fills, fills+1)
+	}
+	s.configure(v, next)
 	s.lookAgain(v, cmd.Stamp.NowMS) // it may have registered again meanwhile
 	e := events.Event{MS: cmd.Stamp.NowMS, Kind: events.ReplicaInSync, PID: v.PID, Volume: v.Volume, Node: q.Node, From: left, Reason: q.Text}
 	if was != 0 && v.BrokenMS == 0 {
@@ -344,11 +372,11 @@ func (s *State) broken(nowMS int64, id wire.NodeID) {
 	}
 }
 
-// missing reports whether a copy is one that is counted, and is at an sComponent that was declared dead, or that registered again since
-// it was seen to have everything.
+// missing reports whether a copy is one that is to be counted, and is made again, or is at an sComponent that was declared dead, or that
+// registered again since it was seen to have everything.
 func (s *State) missing(r Replica) bool {
 	e, ok := s.members.Entry(r.Node)
-	return r.State != wire.ReplicaFilling && (!ok || e.Dead || e.Member.Epoch != r.Member)
+	return r.State != wire.ReplicaFilling && (r.State == wire.ReplicaRemade || !ok || e.Dead || e.Member.Epoch != r.Member)
 }
 
 // lookAgain notes whether a copy is missing.
@@ -420,17 +448,17 @@ func (s *State) checkReplicas(v *Volume) error {
 		}
 		return nil
 	}
-	var n [wire.ReplicaFilling + 1]int
+	var n [wire.ReplicaRemade + 1]int
 	dead := false
 	for i, r := range v.Replicas {
-		if _, ok := s.members.Get(r.Node); !ok || r.State < wire.ReplicaInSync || r.State > wire.ReplicaFilling || v.replica(r.Node) != i || r.State == wire.ReplicaFilling && i != len(v.Replicas)-1 {
+		if _, ok := s.members.Get(r.Node); !ok || r.State < wire.ReplicaInSync || r.State > wire.ReplicaRemade || v.replica(r.Node) != i || r.State == wire.ReplicaFilling && i != len(v.Replicas)-1 {
 			return fmt.Errorf("gsm: volume %d: copy %+v of %v never was, is there twice, or is out of order", v.Volume, r, v.Replicas)
 		}
 		n[r.State]++
 		dead = dead || s.missing(r)
 	}
 	switch {
-	case n[wire.ReplicaInSync]+n[wire.ReplicaLeaving] != int(v.Copies.Replicas) || n[wire.ReplicaFilling] > 1 || n[wire.ReplicaFilling] != n[wire.ReplicaLeaving]:
+	case n[wire.ReplicaInSync]+n[wire.ReplicaLeaving]+n[wire.ReplicaRemade] != int(v.Copies.Replicas) || n[wire.ReplicaFilling]+n[wire.ReplicaRemade] > 1 || n[wire.ReplicaFilling] != n[wire.ReplicaLeaving]:
 		return fmt.Errorf("gsm: volume %d wants %d copies and has %v", v.Volume, v.Copies.Replicas, v.Replicas)
 	case v.Confirmed > v.Config:
 		return fmt.Errorf("gsm: volume %d: configuration %d is confirmed, it has %d", v.Volume, v.Confirmed, v.Config)

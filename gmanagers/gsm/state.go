@@ -44,7 +44,7 @@ type Volume struct {
 	CacheEpoch wire.Epoch
 	Copies     admission.Copies
 	// Replicas are the copies of a volume that has several: n that are counted in quorums, of which one may be leaving, and then one that
-	// fills in its stead. Storage is the first. The slice is replaced, never changed.
+	// fills in its stead; or n of which one is made again and not there for quorums. Storage is the first. The slice is replaced, never changed.
 	Replicas []Replica
 	Config   uint64 // of Replicas: 1 at first, one more with each change; 0 if there is one copy
 	// BrokenMS is since when a copy that is counted is missing: its sComponent was declared dead, or registered again and the copy was not

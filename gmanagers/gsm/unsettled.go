@@ -30,7 +30,7 @@ func (s *State) Unsettled(memory []membership.Entry, client func(wire.PID) strin
 			}
 		}
 		s.lacks(v, &u)
-		if u.Gone != "" || u.Recached || u.Unconfirmed || u.Missing != "" || len(u.Back) > 0 || v.in(wire.ReplicaFilling) >= 0 {
+		if u.Gone != "" || u.Recached || u.Unconfirmed || u.Missing != "" || len(u.Back) > 0 || v.fills() >= 0 {
 			u.Place, u.Client = s.Place(v), client(v.PID)
 			out = append(out, u)
 		}
@@ -45,7 +45,7 @@ func (s *State) caching(v *Volume) bool {
 
 // lacks fills in which copy of a volume is to be replaced next, and which are to be looked at. While a copy fills only that counts.
 func (s *State) lacks(v *Volume, u *repair.Volume) {
-	fills := v.in(wire.ReplicaFilling)
+	fills := v.fills()
 	for i, r := range v.Replicas {
 		e, ok := s.members.Entry(r.Node)
 		switch {
@@ -71,7 +71,7 @@ func (s *State) Holders(v *Volume) (there, missing int) {
 		switch {
 		case s.missing(r):
 			missing++
-		case r.State != wire.ReplicaFilling:
+		case r.State.Counts():
 			there++
 		}
 	}

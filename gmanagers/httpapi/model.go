@@ -272,7 +272,7 @@ type Volume struct {
 type VolumeReplica struct {
 	Node  string `json:"node"`
 	Addr  string `json:"addr"`
-	State string `json:"state"` // in_sync, leaving or filling
+	State string `json:"state"` // in_sync, leaving, filling or remade
 }
 
 // VNodes is the answer of GET /vnodes.

@@ -14,7 +14,7 @@ const (
 	// Replace has another sComponent take the place of Node: a copy there fills, and Node leaves when it is in sync. If Node is the one
 	// that fills, another fills. By Volume and Config.
 	Replace Verb = 1
-	// Synced says that the copy at Node, which fills, has everything: it is counted from now on, and the one that leaves is gone. By
+	// Synced says that the copy at Node, which fills, has everything: it is counted from now on, and the one that leaves, if one does, is gone. By
 	// Volume and Config.
 	Synced Verb = 2
 	// Recache gives a volume another buffer cache, because the mComponent of the present one has lost it. By Volume and Epoch.
@@ -27,10 +27,13 @@ const (
 	Seen Verb = 6
 	// Confirmed says that the buffer cache serves under the configuration, and needs not be told. By Volume, Epoch and Config.
 	Confirmed Verb = 7
+	// Remake is Replace of a copy that Node, which is alive, has lost: if no other sComponent has room it is made again there, and counts
+	// for nothing until it was filled. By Volume and Config.
+	Remake Verb = 8
 )
 
 func (v Verb) String() string {
-	names := [...]string{"none", "replace", "synced", "recache", "lose", "told", "seen", "confirmed"}
+	names := [...]string{"none", "replace", "synced", "recache", "lose", "told", "seen", "confirmed", "remake"}
 	if int(v) < len(names) {
 		return names[v]
 	}

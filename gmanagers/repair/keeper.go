@@ -50,10 +50,10 @@ type Back struct {
 	Member wire.Epoch
 }
 
-// fills is the copy that fills, nil if there is none.
+// fills is the copy that fills, be it a new one or one that is made again, nil if there is none.
 func (v *Volume) fills() *wire.VolumeReplica {
 	for i := range v.Place.Replicas {
-		if v.Place.Replicas[i].State == wire.ReplicaFilling {
+		if v.Place.Replicas[i].State.Fills() {
 			return &v.Place.Replicas[i]
 		}
 	}
@@ -113,6 +113,7 @@ type kept struct {
 	rep     wire.VolumeConfigRep // of the last answer
 	heard   bool                 // under the present books
 	absent  bool                 // the buffer cache does not have the volume
+	refused bool                 // the copy that is made again cannot be made there: perhaps another has room by now
 }
 
 // Progress is how far a volume is, for listings.
@@ -261,7 +262,12 @@ func (k *Keeper) step(now time.Duration, v *kept) (Effect, bool) {
 		return Effect{}, false
 	case v.Missing != "":
 		return v.propose(Change{Verb: Replace, Config: p.Config, Node: v.Missing, Text: v.Why}), true
-	case fills != nil && !v.created:
+	case fills != nil && v.refused:
+		v.refused = false
+		return v.propose(Change{Verb: Replace, Config: p.Config, Node: fills.Node, Text: "it cannot be made again at " + string(fills.Node)}), true
+	case fills != nil && fills.State == wire.ReplicaRemade && v.Unconfirmed && v.heard:
+		return v.propose(Change{Verb: Confirmed, Epoch: p.Epoch, Config: p.Config}), true
+	case fills != nil && !v.created && (fills.State != wire.ReplicaRemade || !v.Unconfirmed): // who took it for what it was before would count it
 		return Effect{
 			Kind: Create, Node: fills.Node, Addr: fills.Addr, Create: wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: v.Name, SizeBytes: p.SizeBytes},
 		}, true
@@ -284,7 +290,11 @@ func (v *kept) learned(fills *wire.VolumeReplica) Change {
 	}
 	for _, r := range p.Replicas {
 		if r.State == wire.ReplicaInSync && fills == nil && slices.Contains(v.rep.Lost, r.Node) {
-			return Change{Verb: Replace, Config: p.Config, Node: r.Node, Text: string(r.Node) + " does not have the volume any more"}
+			c := Change{Verb: Replace, Config: p.Config, Node: r.Node, Text: string(r.Node) + " does not have the volume any more"}
+			if v.fillable() {
+				c.Verb = Remake
+			}
+			return c
 		}
 	}
 	if fills != nil && v.rep.InSync {
@@ -299,6 +309,17 @@ func (v *kept) learned(fills *wire.VolumeReplica) Change {
 		return Change{Verb: Confirmed, Epoch: p.Epoch, Config: p.Config}
 	}
 	return Change{}
+}
+
+// fillable reports whether so many copies have what they acknowledged that one which is lost may count for nothing.
+func (v *kept) fillable() bool {
+	n := 0
+	for _, r := range v.Place.Replicas {
+		if r.State.Counts() && !slices.Contains(v.rep.Lost, r.Node) && !slices.Contains(v.rep.Behind, r.Node) {
+			n++
+		}
+	}
+	return n >= int(v.Place.Copies.ReadQuorum)
 }
 
 func (v *kept) propose(c Change) Effect {
@@ -340,8 +361,11 @@ func (k *Keeper) Answered(now time.Duration, id wire.VolumeID, call uint64, rep 
 	case v.kind == Tell && (err == nil || kind == wire.KindNotFound):
 		v.told, v.fails, v.next = true, 0, now
 	default:
-		if v.kind == Propose {
+		switch fills := v.fills(); {
+		case v.kind == Propose:
 			v.heard = false // the books may be other ones
+		case v.kind == Create:
+			v.refused = fills != nil && fills.State == wire.ReplicaRemade
 		}
 		v.again(now)
 	}

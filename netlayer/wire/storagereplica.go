@@ -16,11 +16,19 @@ const (
 	ReplicaInSync  ReplicaState = 1 // counts in every quorum
 	ReplicaLeaving ReplicaState = 2 // counts as one in sync until the one that is filled has its place
 	ReplicaFilling ReplicaState = 3 // gets every write and serves no read; counts in the quorums of writes beside those in sync, in place of the leaving one
+	ReplicaRemade  ReplicaState = 4 // is made again where it was, or at another: has its place in the number of replicas, and is not there for any quorum until it has everything
 )
 
 func (s ReplicaState) String() string {
-	return [...]string{"none", "in_sync", "leaving", "filling"}[s%4]
+	names := [...]string{"none", "in_sync", "leaving", "filling", "remade"}
+	return names[int(s)%len(names)]
 }
+
+// Counts reports whether a replica in the state is there for quorums.
+func (s ReplicaState) Counts() bool { return s == ReplicaInSync || s == ReplicaLeaving }
+
+// Fills reports whether a replica in the state is brought what it lacks.
+func (s ReplicaState) Fills() bool { return s == ReplicaFilling || s == ReplicaRemade }
 
 // VolumeReplica is one copy of a volume.
 type VolumeReplica struct {
@@ -49,7 +57,7 @@ func (m VolumeAttachReq) CheckReplicas() error {
 	bad := func(format string, args ...any) error {
 		return Errorf(KindBadRequest, "volume %d: %s", m.Volume, fmt.Sprintf(format, args...))
 	}
-	n, leaving, filling := 0, 0, 0
+	n, leaving, filling, remade := 0, 0, 0, 0
 	for i, r := range m.Replicas {
 		switch r.State {
 		case ReplicaInSync:
@@ -59,6 +67,9 @@ func (m VolumeAttachReq) CheckReplicas() error {
 			leaving++
 		case ReplicaFilling:
 			filling++
+		case ReplicaRemade:
+			n++
+			remade++
 		default:
 			return bad("replica at %s in state %d", r.Node, r.State)
 		}
@@ -74,8 +85,8 @@ func (m VolumeAttachReq) CheckReplicas() error {
 		return nil
 	case len(m.Replicas) > MaxReplicas:
 		return bad("%d replicas, at most %d", len(m.Replicas), MaxReplicas)
-	case n < 2 || leaving > 1 || filling > 1 || leaving > filling:
-		return bad("%d replicas of which %d leave and %d are filled, want 2 or more, and one that leaves only for one that is filled", n, leaving, filling)
+	case n < 2 || leaving > 1 || filling+remade > 1 || leaving > filling:
+		return bad("%d replicas of which %d leave, %d are filled and %d are made again, want 2 or more, one at a time, and one that leaves only for one that is filled", n, leaving, filling, remade)
 	case m.Config == 0:
 		return bad("replicas without a configuration number")
 	}

@@ -9,7 +9,7 @@
 //
 // While a copy is filled that takes the place of another (joint configuration), a write needs w of the old places and w of the new
 // ones. A copy that missed writes is caught up with block by block, or by a walk over all versions; so is one that is filled,
-// and one whose machine was restarted, which counts for nothing until then. From time to time a walk reads everything (scrub).
+// and one whose machine was restarted, or that is made again as it was lost: they count for nothing until then. From time to time a walk reads everything (scrub).
 //
 // An attach reaches max(r, n/2+1) copies, which refuse older buffer caches from then on. If the newest generation of writes that
 // was announced was not completed by a flush, a buffer cache died with writes that it had acknowledged: the attach fails. A volume

@@ -94,11 +94,17 @@ func New(opt Options, req wire.VolumeAttachReq, instance, first uint64, now time
 
 func newSite(r wire.VolumeReplica, now time.Duration) *site {
 	s := &site{at: r, next: now, missed: map[uint64]wire.BlockVersion{}}
-	if r.State == wire.ReplicaFilling {
+	switch r.State {
+	case wire.ReplicaFilling:
 		s.need = needAll
+	case wire.ReplicaRemade:
+		s.remade()
 	}
 	return s
 }
+
+// remade has a copy count for nothing until it was compared: it may lack what it once had acknowledged.
+func (s *site) remade() { s.behind, s.need, s.again = true, needAll, true }
 
 // Last gives a number above all that the group used: the first of the next group of the same instance.
 func (g *Group) Last() uint64 { return g.no + 1 }
@@ -182,6 +188,9 @@ func (g *Group) Configure(now time.Duration, req wire.VolumeAttachReq, out []Eff
 			continue
 		}
 		s := g.sites[i]
+		if r.State == wire.ReplicaRemade && s.at.State != wire.ReplicaRemade {
+			s.remade()
+		}
 		s.at = r
 		sites = append(sites, s)
 	}
@@ -236,8 +245,8 @@ func (g *Group) Status() wire.VolumeConfigRep {
 	rep := wire.VolumeConfigRep{Config: g.req.Config, InSync: true, Blocks: g.blocks(), Done: g.blocks()}
 	for i, s := range g.sites {
 		switch {
-		case !s.places():
-			rep.InSync = g.ready && s.attached && s.need == needNone && s.complete()
+		case s.at.State.Fills():
+			rep.InSync = !s.behind && g.ready && s.attached && s.need == needNone && s.complete()
 			if !rep.InSync {
 				if rep.Done = 0; g.walk.on(i) {
 					rep.Done = min(g.walk.next, g.blocks())
@@ -306,8 +315,8 @@ func (g *Group) linked(i int, a Answer, out []Effect) []Effect {
 		s.tries++
 		return out
 	}
-	if s.was && a.Attach.Rebooted || !s.was && g.ready && g.strict && a.Attach.Rebooted {
-		s.behind, s.need, s.again = true, needAll, true
+	if s.was && a.Attach.Rebooted || !s.was && g.ready && g.strict && a.Attach.Rebooted || s.lost && s.at.State == wire.ReplicaRemade {
+		s.remade()
 	}
 	if !s.was && g.ready {
 		s.need = max(s.need, needWalk)
@@ -326,9 +335,12 @@ func (g *Group) Attach(now time.Duration, id uint64, out []Effect) []Effect {
 // judgeAttach ends an attach that can be.
 func (g *Group) judgeAttach(o *op, out []Effect) []Effect {
 	var open, synced wire.BlockVersion
-	attached, rebooted := 0, 0
+	attached, rebooted, vacant := 0, 0, 0
 	for _, s := range g.sites {
-		if !s.attached || !s.places() {
+		if s.at.State == wire.ReplicaRemade {
+			vacant++
+		}
+		if !s.attached || !s.at.State.Counts() {
 			continue
 		}
 		if attached++; s.rep.Rebooted {
@@ -344,7 +356,7 @@ func (g *Group) judgeAttach(o *op, out []Effect) []Effect {
 	case unsynced && !g.req.Through:
 		return g.close(wire.Errorf(wire.KindFailed, "volume %d: its buffer cache under epoch %d held writes that were not flushed and is gone (epoch %d attaches): they are lost; delete the volume",
 			g.req.Volume, open.Epoch, g.req.Epoch), out)
-	case unsynced && g.places()-rebooted < q:
+	case unsynced && g.places()-vacant-rebooted < q:
 		return g.close(wire.Errorf(wire.KindFailed, "volume %d: the machines of %d of its %d sComponents were restarted before what was written under epoch %d was flushed: it is lost; delete the volume",
 			g.req.Volume, rebooted, g.places(), open.Epoch), out)
 	case unsynced && attached-rebooted < q:
@@ -352,7 +364,7 @@ func (g *Group) judgeAttach(o *op, out []Effect) []Effect {
 	}
 	for _, s := range g.sites {
 		if s.need = max(s.need, needWalk); unsynced {
-			s.need, s.behind = needAll, s.attached && s.rep.Rebooted
+			s.need, s.behind = needAll, s.behind || s.attached && s.rep.Rebooted
 		}
 	}
 	g.ready, g.strict = true, unsynced

@@ -159,7 +159,7 @@ func left(v *gsm.Volume, epochs map[wire.NodeID]wire.Epoch, goes func(wire.NodeI
 		return 1
 	}
 	for _, r := range v.Replicas {
-		if r.State != wire.ReplicaFilling && r.Member == epochs[r.Node] && !goes(r.Node) {
+		if r.State.Counts() && r.Member == epochs[r.Node] && !goes(r.Node) {
 			n++
 		}
 	}

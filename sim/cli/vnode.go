@@ -363,6 +363,7 @@ func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNode
 // states are those of copies by their names.
 var states = map[string]wire.ReplicaState{
 	wire.ReplicaInSync.String(): wire.ReplicaInSync, wire.ReplicaLeaving.String(): wire.ReplicaLeaving, wire.ReplicaFilling.String(): wire.ReplicaFilling,
+	wire.ReplicaRemade.String(): wire.ReplicaRemade,
 }
 
 func vnodePath(pid wire.PID) string { return "/vnodes/" + strconv.FormatUint(uint64(pid), 10) }

@@ -371,3 +371,36 @@ func strike(t *rapid.T, c *Cluster, f Fault) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestACopyIsMadeAgainWhereItWas: the disk of one of three sComponents was full when the volume was made, and there is no fourth. Once
+// another was started again GSM looks at the volume, and the copy that is missing is made where it belongs, as soon as it has room.
+func TestACopyIsMadeAgainWhereItWas(t *testing.T) {
+	o := lively(1, 2, 3)
+	o.Managers.ReplaceAfter = time.Second
+	o.Faults = []Fault{{At: 4 * time.Second, What: Kill, Node: "s1"}, {At: 5 * time.Second, What: Start, Node: "s1"}}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.FillDisk("s3", 10*time.Second)
+	d := &diarist{c: c, copies: three, blocks: 64, until: 25 * time.Second, flush: 16, pause: 10 * time.Millisecond}
+	d.start("a")
+	if err := c.Run(0); err != nil || d.err != nil {
+		t.Fatal(err, d.err)
+	}
+	if b := d.booked(t); !b.whole || b.at != "s1 in_sync, s2 in_sync, s3 in_sync, " {
+		t.Errorf("in the books: %+v; %v", b, c.History(wire.GSM))
+	}
+	at := c.nodes[c.node("s3")].(*storage).vols[1]
+	if at == nil || len(at.blocks) != 64 {
+		t.Fatalf("s3 has not all blocks: %+v", at)
+	}
+	again := false
+	for _, e := range c.History(wire.GSM) {
+		again = again || e.Kind == events.ReplicaFills && e.Node == "s3" && e.From == "s3"
+	}
+	if !again {
+		t.Error("the history does not say that the copy is made again")
+	}
+}
