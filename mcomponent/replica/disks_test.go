@@ -84,6 +84,15 @@ func (w *world) save(h *holder) {
 	}
 	if s, ok := h.NextSave(w.now); ok {
 		h.saves = append(h.saves, s)
+	} else if s, ok := h.NextFile(w.now); ok { // it waited for saves that turned out not to be any
+		h.step = &s
+		return
+	} else {
+		for what, due := range map[string]func() (time.Duration, bool){"file": h.FileDue, "save": h.SaveDue, "later": h.LaterDue} {
+			if at, is := due(); is && at <= w.now { // whoever waits for that would not wait
+				w.t.Fatalf("%s: due for %s since %v, it is %v, and there is nothing to do", h.id, what, at, w.now)
+			}
+		}
 	}
 	if len(h.saves) == 0 {
 		return
