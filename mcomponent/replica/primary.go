@@ -166,7 +166,7 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 		i, _ := slices.BinarySearch(p.slots, slot)
 		p.slots = slices.Insert(p.slots, i, slot)
 	}
-	old := r.links
+	old, before := r.links, r.cfg
 	r.cfg, r.deposed, r.links = cfg, nil, make([]*link, len(cfg.Holders))
 	from := make([]int, len(r.links)) // of the links before, or -1
 	for i, h := range cfg.Holders {
@@ -187,7 +187,8 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	for i, l := range old {
 		p.forgetSent(l)
 		if !slices.Contains(from, i) {
-			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
+			// Only what it was opened under: if it was started again it may be a holder of the new configuration, and hear of that first.
+			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: before.Epoch, Config: before.Config}})
 		}
 	}
 	for page, bits := range r.skipped { // no order: each by itself
@@ -200,11 +201,11 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	}
 	for _, page := range sortedPages(r.writes) {
 		w := r.writes[page]
-		before := w.got
+		had := w.got
 		w.got = make([]got, len(r.links))
 		for i := range r.links {
 			if from[i] >= 0 {
-				w.got[i] = got{gen: before[from[i]].gen, fill: before[from[i]].fill}
+				w.got[i] = got{gen: had[from[i]].gen, fill: had[from[i]].fill}
 			}
 			if w.got[i].gen < w.gen {
 				w.got[i].queued = true
@@ -216,11 +217,11 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 		}
 	}
 	for _, u := range r.unmaps {
-		before := u.got
+		had := u.got
 		u.got = make([]bool, len(r.links))
 		for i := range r.links {
 			if from[i] >= 0 {
-				u.got[i] = before[from[i]]
+				u.got[i] = had[from[i]]
 			}
 		}
 	}

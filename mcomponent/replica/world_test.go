@@ -449,10 +449,10 @@ func (w *world) configure() {
 	used := map[wire.NodeID]bool{}
 	for _, c := range w.cfg.Holders {
 		h := w.holder(c.Node)
-		used[h.id] = true
 		if h.down || h.member != c.Member {
-			continue
+			continue // one that was started again may be taken anew, at once
 		}
+		used[h.id] = true
 		for _, id := range s.InSync {
 			if id == h.id && s.Config == w.cfg.Config {
 				c.Filling = false
