@@ -6,53 +6,67 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// TestADropComesLate: a holder that was started again is taken out and taken in anew by one configuration. That the owner has it forget what it had may be
-// heard after it was opened anew, and must not take what it has been given since; heard before, or by one that is a holder no more, it takes what is there.
+// TestADropComesLate: one configuration may take out a holder and take it in anew, as it was started again, or gets another share. It is not told to drop what it
+// had, for it may hear that after it was opened, and would lose what it has been given since: it begins empty anyhow. Who is a holder no more is told.
 func TestADropComesLate(t *testing.T) {
-	p := NewPrimary(DefaultOptions())
-	held := func(member wire.Epoch, filling bool) wire.Holder {
-		return wire.Holder{Node: "m1", Member: member, Filling: filling}
-	}
-	configure := func(config uint64, holders ...wire.Holder) (open *wire.ReplicaOpenReq, drop *wire.ReplicaRef) {
-		t.Helper()
-		for _, e := range p.Configure(0, slot, wire.RegionConfig{PID: pid, Region: region, Epoch: 1, Config: config, Policy: wire.MemoryPolicy{Kind: wire.MemorySync, Copies: 1}, Holders: holders}, nil) {
-			switch e.Kind {
-			case Open:
-				open = e.Open
-			case Drop:
-				drop = e.Drop
+	for _, c := range []struct {
+		name   string
+		member wire.Epoch
+		index  uint32
+	}{{"started again", 2, 0}, {"another share", 1, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := NewPrimary(DefaultOptions())
+			configure := func(config uint64, holders ...wire.Holder) (open *wire.ReplicaOpenReq, drop *wire.ReplicaRef) {
+				t.Helper()
+				for _, e := range p.Configure(0, slot, wire.RegionConfig{PID: pid, Region: region, Epoch: 1, Config: config, Policy: wire.MemoryPolicy{Kind: wire.MemoryErasure, Data: 1, Parity: 1}, Holders: holders}, nil) {
+					switch e.Kind {
+					case Open:
+						open = e.Open
+					case Drop:
+						drop = e.Drop
+					}
+				}
+				return open, drop
 			}
-		}
-		return open, drop
-	}
-	holder := func(member wire.Epoch, req *wire.ReplicaOpenReq) *Holder {
-		t.Helper()
-		h := NewHolder(DefaultOptions(), "m1", pages*wire.PageSize)
-		h.Registered(member)
-		if _, err := h.Open(*req); err != nil {
-			t.Fatal(err)
-		}
-		h.Add(*req, slot)
-		return h
-	}
-	open, _ := configure(1, held(1, false))
-	was := holder(1, open)
+			h := NewHolder(DefaultOptions(), "m1", pages*wire.PageSize)
+			h.Registered(1)
+			write := func(config uint64) {
+				t.Helper()
+				_, a, err := h.Write(wire.ReplicaWrite{PID: pid, Page: first, OwnerEpoch: 1, Config: config, ProcessEpoch: 1, Version: config, Sum: 9}, true)
+				if a != Store || err != nil {
+					t.Fatalf("%v, %v", a, err)
+				}
+			}
+			open, _ := configure(1, wire.Holder{Node: "m1", Member: 1})
+			if _, err := h.Open(*open); err != nil {
+				t.Fatal(err)
+			}
+			h.Add(*open, slot)
+			write(1)
 
-	open, drop := configure(2, held(2, true))
-	if open == nil || drop == nil {
-		t.Fatalf("m1 was started again: it is opened by %+v and told to drop %+v", open, drop)
-	}
-	if _, ok, err := was.Drop(*drop); !ok || err != nil {
-		t.Fatalf("what it had under the configuration before stays: %t, %v", ok, err)
-	}
-	again := holder(2, open)
-	if _, ok, err := again.Drop(*drop); ok || wire.KindOf(err) != wire.KindStale {
-		t.Fatalf("it was opened anew, and dropped by what was said of before: %t, %v", ok, err)
-	}
-	if _, drop = configure(3); drop == nil {
-		t.Fatal("it is no holder any more, and is not told")
-	}
-	if _, ok, err := again.Drop(*drop); !ok || err != nil {
-		t.Fatalf("it is no holder any more, and keeps what it had: %t, %v", ok, err)
+			open, drop := configure(2, wire.Holder{Node: "m1", Member: c.member, Index: c.index, Filling: true})
+			if c.member != 1 {
+				h = NewHolder(DefaultOptions(), "m1", pages*wire.PageSize)
+				h.Registered(c.member)
+			}
+			o, err := h.Open(*open)
+			if o.New {
+				h.Add(*open, slot)
+			}
+			if err != nil || h.Has(pid, first) {
+				t.Fatalf("it is opened anew, and has what it had: %t, %v", h.Has(pid, first), err)
+			}
+			write(2)
+			if drop != nil {
+				_, ok, err := h.Drop(*drop)
+				t.Fatalf("it is told to drop what it had, and heard so after it was opened: takes it what it has now %t, %v", ok, err)
+			}
+			if _, drop = configure(3); drop == nil {
+				t.Fatal("it is no holder any more, and is not told")
+			}
+			if _, ok, err := h.Drop(*drop); !ok || err != nil || h.Has(pid, first) {
+				t.Fatalf("it is no holder any more, and keeps what it had: %t, %v", ok, err)
+			}
+		})
 	}
 }

@@ -166,11 +166,11 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 		i, _ := slices.BinarySearch(p.slots, slot)
 		p.slots = slices.Insert(p.slots, i, slot)
 	}
-	old, before := r.links, r.cfg
+	old := r.links
 	r.cfg, r.deposed, r.links = cfg, nil, make([]*link, len(cfg.Holders))
 	from := make([]int, len(r.links)) // of the links before, or -1
 	for i, h := range cfg.Holders {
-		from[i] = slices.IndexFunc(old, func(l *link) bool { return l.to.Node == h.Node && l.to.Member == h.Member })
+		from[i] = slices.IndexFunc(old, func(l *link) bool { return l.to.Node == h.Node && l.to.Member == h.Member && l.index == h.Index })
 		if from[i] < 0 {
 			r.links[i] = &link{to: h, index: h.Index, fresh: h.Filling, filling: h.Filling}
 			r.lists = r.lists || h.Filling
@@ -186,9 +186,10 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	}
 	for i, l := range old {
 		p.forgetSent(l)
-		if !slices.Contains(from, i) {
-			// Only what it was opened under: if it was started again it may be a holder of the new configuration, and hear of that first.
-			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: before.Epoch, Config: before.Config}})
+		// Started again, or with another share: what it has is gone, or cleared when it is opened. A drop that it heard after that would take what it was given since.
+		again := slices.ContainsFunc(r.links, func(n *link) bool { return n.to.Node == l.to.Node })
+		if !slices.Contains(from, i) && !again {
+			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
 		}
 	}
 	for page, bits := range r.skipped { // no order: each by itself
@@ -201,11 +202,11 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	}
 	for _, page := range sortedPages(r.writes) {
 		w := r.writes[page]
-		had := w.got
+		before := w.got
 		w.got = make([]got, len(r.links))
 		for i := range r.links {
 			if from[i] >= 0 {
-				w.got[i] = got{gen: had[from[i]].gen, fill: had[from[i]].fill}
+				w.got[i] = got{gen: before[from[i]].gen, fill: before[from[i]].fill}
 			}
 			if w.got[i].gen < w.gen {
 				w.got[i].queued = true
@@ -217,11 +218,11 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 		}
 	}
 	for _, u := range r.unmaps {
-		had := u.got
+		before := u.got
 		u.got = make([]bool, len(r.links))
 		for i := range r.links {
 			if from[i] >= 0 {
-				u.got[i] = had[from[i]]
+				u.got[i] = before[from[i]]
 			}
 		}
 	}
