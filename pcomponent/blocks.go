@@ -197,7 +197,7 @@ func (v *Volume) Flush(ctx context.Context) error {
 	began := time.Now()
 	p := &v.parts[0]
 	v.start(p, wire.OpBlockFlush, wire.Block{Volume: v.id, PID: v.p.o.PID}, nil)
-	err := v.finish(ctx, p)
+	err := v.finish(ctx, p, v.patience())
 	v.count(BlockFlush, began)
 	if err != nil {
 		return fmt.Errorf("volume %d: flush at %s: %w", v.id, v.place().node, err)
@@ -205,27 +205,40 @@ func (v *Volume) Flush(ctx context.Context) error {
 	return nil
 }
 
-// transfer splits a request at the 4 KiB blocks and keeps up to blockio.Window parts under way.
+// patience is how long a part is sent again.
+func (v *Volume) patience() time.Duration {
+	return time.Duration(v.p.c.o.BlockPatienceMS) * time.Millisecond
+}
+
+// transfer splits a request at the 4 KiB blocks and keeps up to blockio.Window parts under way. When one has failed no more are started, and those that are
+// under way are not sent again: a request fails after one patience, and not after that of each of its parts.
 func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offset uint64, b []byte) error {
 	if err := blockio.Check(v.sizeBytes, offset, len(b)); err != nil {
 		return fmt.Errorf("volume %d: %s of %w", v.id, kind, err)
 	}
 	began := time.Now()
 	var errs []error
-	first, next := 0, 0 // parts under way: first ≤ i < next, each in slot i % blockio.Window
+	first, next, patience := 0, 0, v.patience() // parts under way: first ≤ i < next, each in slot i % blockio.Window
+	finish := func() {
+		if err := v.finish(ctx, &v.parts[first%blockio.Window], patience); err != nil {
+			errs, patience = append(errs, err), 0
+		}
+		first++
+	}
 	for at := 0; at < len(b); next++ {
 		n := blockio.Part(offset+uint64(at), len(b)-at)
 		if next-first == blockio.Window {
 			v.p.c.windowFull.Add(1)
-			errs = append(errs, v.finish(ctx, &v.parts[first%blockio.Window]))
-			first++
+			if finish(); len(errs) > 0 {
+				break
+			}
 		}
 		v.version++
 		v.start(&v.parts[next%blockio.Window], op, wire.Block{Volume: v.id, Version: v.version, Offset: offset + uint64(at), Length: uint32(n), PID: v.p.o.PID}, b[at:at+n])
 		at += n
 	}
-	for ; first < next; first++ {
-		errs = append(errs, v.finish(ctx, &v.parts[first%blockio.Window]))
+	for first < next {
+		finish()
 	}
 	v.count(kind, began)
 	if err := errors.Join(errs...); err != nil {
@@ -257,8 +270,8 @@ func (v *Volume) send(p *part) {
 }
 
 // finish waits for one part, and sends it again while the mComponent cannot be reached, and when the buffer cache has moved since.
-func (v *Volume) finish(ctx context.Context, p *part) error {
-	began, patience := time.Now(), time.Duration(v.p.c.o.BlockPatienceMS)*time.Millisecond
+func (v *Volume) finish(ctx context.Context, p *part, patience time.Duration) error {
+	began := time.Now()
 	for {
 		err := p.err
 		if err == nil {

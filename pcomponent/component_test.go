@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/blockio"
 	"splitkernel/pcomponent/excache"
 )
 
@@ -281,6 +282,30 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("a read of %d bytes at %d was allowed", bad.n, bad.off)
 		}
 	}
+}
+
+// TestAFailedBlockRequestEndsAtOnce: when a part of a request has failed for good no more parts are started.
+func TestAFailedBlockRequestEndsAtOnce(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(4, "list"), 1, nil)
+	p.c.o.BlockPatienceMS = 1
+	ctx := background(t)
+	v, err := p.Attach(ctx, VolumeOptions{ID: 3, Epoch: 1, SizeBytes: 1 << 20, Cache: os[0].id, CacheAddr: string(os[0].addr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	os[0].mu.Lock()
+	os[0].refuse = func(op wire.Op, _ wire.PageNo) error { return wire.ErrBusy }
+	os[0].mu.Unlock()
+	if err := v.Write(ctx, 0, make([]byte, 1<<20)); !errors.Is(err, wire.ErrBusy) {
+		t.Fatalf("%v", err)
+	}
+	if v.version > blockio.Window {
+		t.Errorf("%d parts were started, %d may be under way when the first has failed", v.version, blockio.Window)
+	}
+	os[0].mu.Lock()
+	os[0].refuse = nil
+	os[0].mu.Unlock()
 }
 
 func TestExCacheIsBounded(t *testing.T) {

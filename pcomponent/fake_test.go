@@ -144,6 +144,11 @@ func (o *owner) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Re
 		if !ok || len(req.Page) != int(k.Length) {
 			return wire.ErrBadRequest
 		}
+		if o.refuse != nil {
+			if err := o.refuse(req.Op, 0); err != nil {
+				return err
+			}
+		}
 		for i := 0; i < len(req.Page); i += wire.SectorSize {
 			o.blocks[k.Offset+uint64(i)] = append([]byte(nil), req.Page[i:i+wire.SectorSize]...)
 		}

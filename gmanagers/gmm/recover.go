@@ -293,14 +293,35 @@ func (s *State) fillUp(p *Process, t *seat, next *Copies, cmd Command) (changed 
 	}
 }
 
-// index is the first share that no holder which stays has.
+// index is the first share that nobody has; if each is somewhere, that no holder which stays has: one that drains may have to stay, if nobody comes for it.
 func (s *State) index(p *Process, t *seat, c *Copies) uint32 {
-	for i := range uint32(p.wants(t.Home)) {
-		if !slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Index == i && !s.drains(h.Node) }) {
-			return i
+	for _, leaving := range []bool{true, false} { // whether those count too
+		for i := range uint32(p.wants(t.Home)) {
+			if !slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Index == i && (leaving || !s.drains(h.Node)) }) {
+				return i
+			}
 		}
 	}
 	return 0
+}
+
+// single lets go of two holders with one share the one that is filled, or came later: it came for the other, whose drain has ended since. It may be needed for
+// another share.
+func (s *State) single(p *Process, t *seat, c *Copies) (changed bool) {
+	for i := len(c.Holders) - 1; i > 0; i-- {
+		h := c.Holders[i]
+		j := slices.IndexFunc(c.Holders[:i], func(o Holder) bool { return o.Index == h.Index })
+		if j < 0 || s.drains(h.Node) || s.drains(c.Holders[j].Node) {
+			continue
+		}
+		k := i
+		if c.Holders[j].Filling && !h.Filling {
+			k = j
+		}
+		s.keep(p, t.Home, c.Holders[k], less)
+		c.Holders, changed = slices.Delete(c.Holders, k, k+1), true
+	}
+	return changed
 }
 
 // tend looks again for what a part lacks, and lets go who drains when nobody depends on it any more.
@@ -314,7 +335,8 @@ func (s *State) tend(p *Process, t seat, cmd Command) {
 		return
 	}
 	next := c.change()
-	changed := s.fillUp(p, &t, next, cmd)
+	changed := !next.Recovering && s.single(p, &t, next)
+	changed = s.fillUp(p, &t, next, cmd) || changed
 	if _, inSync := s.staying(next); inSync >= p.wants(t.Home) && !next.Recovering {
 		for _, h := range next.Holders {
 			if s.drains(h.Node) {
@@ -323,13 +345,6 @@ func (s *State) tend(p *Process, t seat, cmd Command) {
 			}
 		}
 		next.Holders = slices.DeleteFunc(next.Holders, func(h Holder) bool { return s.drains(h.Node) })
-		for i := len(next.Holders) - 1; i > 0 && len(next.Holders) > p.wants(t.Home) && next.inSync() == len(next.Holders); i-- {
-			h := next.Holders[i]
-			if slices.ContainsFunc(next.Holders[:i], func(o Holder) bool { return o.Index == h.Index }) { // it came for one whose drain has ended since
-				s.keep(p, t.Home, h, less)
-				next.Holders, changed = slices.Delete(next.Holders, i, i+1), true
-			}
-		}
 	}
 	if !changed {
 		return

@@ -85,7 +85,7 @@ func (h *Holder) hasLeaving(r *held) bool {
 
 // LaterDue gives when NextFile has something that comes again and again while there are files; false if there are none.
 func (h *Holder) LaterDue() (due time.Duration, is bool) {
-	if h.files.step != 0 {
+	if _, first := h.fileStep(); first || h.files.step != 0 { // then FileDue tells
 		return 0, false
 	}
 	if h.current() != nil {

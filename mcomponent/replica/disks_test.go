@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,15 @@ func (w *world) save(h *holder) {
 	}
 	if s, ok := h.NextSave(w.now); ok {
 		h.saves = append(h.saves, s)
+	} else if s, ok := h.NextFile(w.now); ok { // it waited for saves that turned out not to be any
+		h.step = &s
+		return
+	} else {
+		for what, due := range map[string]func() (time.Duration, bool){"file": h.FileDue, "save": h.SaveDue, "later": h.LaterDue} {
+			if at, is := due(); is && at <= w.now { // whoever waits for that would not wait
+				w.t.Fatalf("%s: due for %s since %v, it is %v, and there is nothing to do", h.id, what, at, w.now)
+			}
+		}
 	}
 	if len(h.saves) == 0 {
 		return
@@ -288,5 +298,21 @@ func TestBackupFile(t *testing.T) {
 	}
 	if _, ok := h.NextFile(now + time.Hour); ok {
 		t.Fatal("there is something left to do")
+	}
+}
+
+// TestAPageInABlockThatIsNotTaken: a tape that has a page in a block of which its file knows nothing is refused.
+func TestAPageInABlockThatIsNotTaken(t *testing.T) {
+	h := NewHolder(DefaultOptions(), "m1", pages*wire.PageSize)
+	open := wire.ReplicaOpenReq{PID: pid, Region: region, Epoch: 1, Config: 1, Policy: wire.MemoryPolicy{Kind: wire.MemoryLog, Copies: 1}}
+	if _, err := h.Open(open); err != nil {
+		t.Fatal(err)
+	}
+	h.Add(open, 1)
+	h.files.list = []*file{{at: wire.ReplicaFile{Volume: 7, SizeBytes: pages * wire.PageSize}}}
+	h.regions[key{pid, region}].pages.put(first, entry{version: version{1, 1}, where: saved, file: 7, block: 3})
+	again := NewHolder(DefaultOptions(), "m1", pages*wire.PageSize)
+	if err := again.Restore(h.Snapshot(nil)); err == nil || !strings.Contains(err.Error(), "block 3 of file 7") {
+		t.Fatalf("it is taken: %v", err)
 	}
 }

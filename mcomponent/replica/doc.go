@@ -24,7 +24,7 @@
 //		              if it is gone and e.Write has not the flag ReplicaLost: at once p.Answered(now, e.ID, Answer{}, out)
 //		              with e.Kept, what the store keeps of the page for a checkpoint goes along, if it does
 //		Cut:          send e.Cut to e.To;                         later out = p.Answered(now, e.ID, Answer{...}, out)
-//		Drop:         send e.Drop to e.To, without waiting
+//		Drop:         send e.Drop to e.To, without waiting: it may come late, so nobody is told who is opened under the same configuration
 //		List:         out = p.Listed(now, e.Slot, the pages of the slot's group that were flushed or are kept, out);
 //		              while a recovery brings pages, when that is complete
 //		Ack, Fail:    answer the flush or unmap of e.Waiter

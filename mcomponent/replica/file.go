@@ -488,7 +488,7 @@ func (h *Holder) checkFiles() error {
 				}
 				at := block{e.file, e.block}
 				f := h.file(e.file)
-				if f == nil || used[at] || e.block >= f.blocks() || f.taken[e.block/64]>>(e.block%64)&1 == 0 {
+				if f == nil || used[at] || e.block >= f.blocks() || int(e.block/64) >= len(f.taken) || f.taken[e.block/64]>>(e.block%64)&1 == 0 {
 					return fmt.Errorf("replica: page %#x is in block %d of file %d, which is not its own", uint64(page), e.block, e.file)
 				}
 				used[at] = true

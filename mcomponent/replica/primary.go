@@ -170,7 +170,7 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	r.cfg, r.deposed, r.links = cfg, nil, make([]*link, len(cfg.Holders))
 	from := make([]int, len(r.links)) // of the links before, or -1
 	for i, h := range cfg.Holders {
-		from[i] = slices.IndexFunc(old, func(l *link) bool { return l.to.Node == h.Node && l.to.Member == h.Member })
+		from[i] = slices.IndexFunc(old, func(l *link) bool { return l.to.Node == h.Node && l.to.Member == h.Member && l.index == h.Index })
 		if from[i] < 0 {
 			r.links[i] = &link{to: h, index: h.Index, fresh: h.Filling, filling: h.Filling}
 			r.lists = r.lists || h.Filling
@@ -186,7 +186,9 @@ func (p *Primary) Configure(now time.Duration, slot uint32, cfg wire.RegionConfi
 	}
 	for i, l := range old {
 		p.forgetSent(l)
-		if !slices.Contains(from, i) {
+		// Started again, or with another share: what it has is gone, or cleared when it is opened. A drop that it heard after that would take what it was given since.
+		again := slices.ContainsFunc(r.links, func(n *link) bool { return n.to.Node == l.to.Node })
+		if !slices.Contains(from, i) && !again {
 			out = append(out, Effect{Kind: Drop, Slot: slot, To: l.to, Drop: &wire.ReplicaRef{PID: cfg.PID, Region: cfg.Region, Epoch: cfg.Epoch, Config: cfg.Config}})
 		}
 	}

@@ -255,10 +255,10 @@ func (h *Home) Backup(req wire.HomeBackupReq, self wire.NodeID, out []Effect) ([
 	return out, nil
 }
 
-// bequeath forgets a process whose home this was until it was taken for dead, when there is another under a newer epoch: whoever was home once
+// bequeath forgets a process whose home this was until it was taken for dead, or gave it away without an answer, when there is another under a newer epoch: whoever was home once
 // may be the backup again.
 func (h *Home) bequeath(pid wire.PID, to wire.Epoch, out []Effect) ([]Effect, error) {
-	if p := h.procs[pid]; p == nil || p.fenced == "" || p.exited || p.homeEpoch >= to {
+	if p := h.procs[pid]; p == nil || p.fenced == "" && !p.lost || p.exited || p.homeEpoch >= to {
 		return out, nil
 	}
 	return h.Drop(pid, to-1, out)

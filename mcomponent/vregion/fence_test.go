@@ -129,8 +129,23 @@ func TestAFenceOfWhatOthersHave(t *testing.T) {
 }
 
 // TestWhoWasHomeMayBeTheBackup: an mComponent that was taken for dead and is a member again takes the memory map of a process whose home it was, from the
-// home that took over, and becomes the home once more when that is lost, too. Of its own epoch, or an older one, it takes none.
+// home that took over, and becomes the home once more when that is lost, too. Of its own epoch, or an older one, it takes none. So does one that gave the home away
+// and never heard how that ended.
 func TestWhoWasHomeMayBeTheBackup(t *testing.T) {
+	t.Run("it was fenced", func(t *testing.T) {
+		wasHome(t, func(h *Home) { h.Fence("m1 is fenced"); h.Registered(2) }, 2)
+	})
+	t.Run("it gave the home away unheard", func(t *testing.T) {
+		wasHome(t, func(h *Home) {
+			if err := h.Freeze(1, 2, "m3"); err != nil {
+				t.Fatal(err)
+			}
+			h.Lose(1)
+		}, 1)
+	})
+}
+
+func wasHome(t *testing.T, ends func(*Home), member wire.Epoch) {
 	h := NewHome(testOptions())
 	h.Registered(1)
 	if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Home: 2}); err != nil {
@@ -140,11 +155,10 @@ func TestWhoWasHomeMayBeTheBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	backup := func(epoch wire.Epoch) error {
-		_, err := h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: 1, Member: 2, Copy: wire.HomeCopyReq{PID: 1, Epoch: 1, Parts: 1}}, "m1", nil)
+		_, err := h.Backup(wire.HomeBackupReq{HomeEpoch: epoch, Config: 1, Seq: 1, Member: member, Copy: wire.HomeCopyReq{PID: 1, Epoch: 1, Parts: 1}}, "m1", nil)
 		return err
 	}
-	h.Fence("m1 is fenced")
-	h.Registered(2)
+	ends(h)
 	if err := backup(2); wire.KindOf(err) != wire.KindStale {
 		t.Fatalf("of the epoch under which it was the home: %v", err)
 	}
@@ -154,7 +168,7 @@ func TestWhoWasHomeMayBeTheBackup(t *testing.T) {
 	if len(h.Backups()) != 1 || len(h.Holdings()) != 0 {
 		t.Fatalf("backups %+v, homes %+v", h.Backups(), h.Holdings())
 	}
-	if _, err := h.TakeOver(wire.HomeRecoverReq{Self: "m1", Member: 2, Process: 1, ClientAddr: "inproc:p1", Config: wire.HomeConfig{PID: 1, Epoch: 8, Config: 1}}, "inproc:m1", nil); err != nil {
+	if _, err := h.TakeOver(wire.HomeRecoverReq{Self: "m1", Member: member, Process: 1, ClientAddr: "inproc:p1", Config: wire.HomeConfig{PID: 1, Epoch: 8, Config: 1}}, "inproc:m1", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.CheckInvariants(); err != nil {

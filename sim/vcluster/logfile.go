@@ -262,7 +262,7 @@ func (g *managers) backupFile(from int32, file wire.FileReq, done func(wire.Repl
 func (r *redundant) armLater() {
 	c := r.m.c
 	due, ok := r.holder.LaterDue()
-	if !ok || len(c.storage) == 0 {
+	if !ok || len(c.storage) == 0 || r.saving { // what is being saved may have to go first; it looks again then
 		return
 	}
 	due = max(due, c.clock.Now(), 1)

@@ -290,6 +290,9 @@ func (v *Volume) transfer(y *vtime.Proc, op wire.Op, offset uint64, b []byte) er
 		for under == blockio.Window {
 			y.Wait(&room)
 		}
+		if len(errs) > 0 { // as live: the request has failed
+			break
+		}
 		part, data := b[at:at+n], new(sectors)
 		first := int(from % wire.PageSize / wire.SectorSize)
 		if op == wire.OpBlockWrite {
