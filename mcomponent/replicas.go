@@ -106,8 +106,6 @@ func (c *Component) unprotect(slot uint32, drop bool, why *wire.Error) {
 func (c *Component) performReplicas(out []replica.Effect) {
 	r := &c.replicas
 	r.out = nil // an answer may lead to another event
-	var l *replicaLink
-	var to string // the address of l
 	for i := 0; i < len(out); i++ {
 		e := &out[i]
 		switch e.Kind {
@@ -136,9 +134,7 @@ func (c *Component) performReplicas(out []replica.Effect) {
 			if e.Kind == replica.Open {
 				e.Open.Kept, e.Open.Owner, e.Open.Addr = c.kept(e.Slot), c.o.Node, string(c.o.Addr)
 			}
-			if l == nil || to != e.To.Addr {
-				l, to = c.link(e.To.Addr), e.To.Addr
-			}
+			l := c.link(e.To.Addr)
 			l.put(*e)
 			r.touched = append(r.touched, l)
 		}

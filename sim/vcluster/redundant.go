@@ -526,10 +526,15 @@ func (r *redundant) pull(v *recovery.Recovery, e recovery.Effect, answered func(
 		m.replicaRead(e.Read, came)
 		return
 	}
-	to := c.node(e.To.Node)
-	heard := c.heard(wire.OpReplicaRead, to, CallTimeout, func(err error) { came(pagesOf{}, err) })
+	m.readAt(c.node(e.To.Node), e.Read, CallTimeout, came)
+}
+
+// readAt asks a holder for pages, or shares of them, and waits so long.
+func (m *memory) readAt(to int32, q wire.ReplicaRead, patience time.Duration, came func(pagesOf, error)) {
+	c := m.c
+	heard := c.heard(wire.OpReplicaRead, to, patience, func(err error) { came(pagesOf{}, err) })
 	c.send(wire.OpReplicaRead, m.no, to, wire.HeaderLen+wire.ReplicaReadLen, func(reply func(int, func())) {
-		c.nodes[to].(*memory).replicaRead(e.Read, func(p pagesOf, err error) {
+		c.nodes[to].(*memory).replicaRead(q, func(p pagesOf, err error) {
 			bytes := wire.HeaderLen + wire.ReplicaHeadLen + len(p.items)*wire.PageEntryLen + len(p.items)*int(p.head.Bytes)
 			if err != nil {
 				bytes = wire.HeaderLen + len(err.Error())

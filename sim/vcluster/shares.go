@@ -91,24 +91,7 @@ func (r *redundant) ask(e erasure.Effect) {
 		}
 		r.performShares(r.shares.Answered(c.clock.Now(), e.ID, a, nil))
 	}
-	heard := c.heard(wire.OpReplicaRead, to, replicaPatience, func(err error) { came(pagesOf{}, err) })
-	c.send(wire.OpReplicaRead, m.no, to, wire.HeaderLen+wire.ReplicaReadLen, func(reply func(int, func())) {
-		c.nodes[to].(*memory).replicaRead(e.Read, func(p pagesOf, err error) {
-			bytes := wire.HeaderLen + wire.ReplicaHeadLen + len(p.items)*wire.PageEntryLen + len(p.items)*int(p.head.Bytes)
-			if err != nil {
-				bytes = wire.HeaderLen + len(err.Error())
-			}
-			reply(bytes, func() {
-				if heard() {
-					came(p, err)
-				}
-			})
-		})
-	}, func(err error) {
-		if heard() {
-			came(pagesOf{}, err)
-		}
-	})
+	m.readAt(to, e.Read, replicaPatience, came)
 }
 
 // fillShare sends a page that lies in shares to a holder that is filled.
