@@ -53,12 +53,12 @@ func (c *Component) replicaWrite(req *netlayer.Request, rep *netlayer.Reply) err
 	skipped, _, act, err := c.hold(w, req.Page, nil)
 	if act == replica.Wait {
 		page := bytes.Clone(req.Page)
-		return c.waitForRoom(req, 1, err, func() ([]byte, error) {
-			skipped, _, _, err := c.hold(w, page, nil)
+		return c.waitForRoom(req, w.PID, w.Page, 1, err, func() ([]byte, replica.Action, error) {
+			skipped, _, act, err := c.hold(w, page, nil)
 			if skipped {
-				return wire.ReplicaSkipped, err
+				return wire.ReplicaSkipped, act, err
 			}
-			return nil, err
+			return nil, act, err
 		})
 	}
 	if skipped {
@@ -147,9 +147,9 @@ func (c *Component) replicaWrites(req *netlayer.Request, rep *netlayer.Reply) er
 	act, err := c.holdPages(&in)
 	if act == replica.Wait && p == nil { // what is here already is found again as old
 		later := incoming{w: w, body: bytes.Clone(req.Body), pages: bytes.Clone(req.Page), share: share, i: in.i, at: in.at, skips: in.skips, skipped: in.skipped}
-		return c.waitForRoom(req, full, err, func() ([]byte, error) {
-			_, err := c.holdPages(&later)
-			return later.answer(), err
+		return c.waitForRoom(req, w.PID, wire.CopyEntry(in.body, 0).Page, full, err, func() ([]byte, replica.Action, error) {
+			act, err := c.holdPages(&later)
+			return later.answer(), act, err
 		})
 	}
 	rep.AppendBody(in.answer())

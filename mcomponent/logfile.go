@@ -15,9 +15,8 @@ import (
 type logFile struct {
 	wake    chan struct{} // capacity 1: there may be something to do
 	runs    bool          // the goroutine
-	full    []fullWrite   // that wait for room in a log, in the order in which they came
-	pages   int           // that they carry
-	behind  string        // what was last said of why pages stay in memory
+	full    replica.Waiting[fullWrite]
+	behind  string // what was last said of why pages stay in memory
 	batch   []savedPage
 	reading chan struct{} // holds one per request that reads files; capacity maxFileReads
 }
@@ -38,7 +37,7 @@ const fileWindow = 64
 // saveLogs has the goroutine look whether there is something to do about logs. The lock is held.
 func (c *Component) saveLogs() {
 	l := &c.replicas.file
-	if _, more := c.logsDue(); !more && len(l.full) == 0 {
+	if _, more := c.logsDue(); !more && l.full.Len() == 0 {
 		return
 	}
 	if !l.runs {
@@ -72,10 +71,8 @@ func (c *Component) runLogs() {
 		}
 		c.retryFull()
 		due, more := c.logsDue()
-		if n := len(l.full); n > 0 { // they are answered before their senders give up
-			if at := l.full[0].until; !more || at < due {
-				due, more = at, true
-			}
+		if at, waits := l.full.Due(); waits && (!more || at < due) { // they are answered before their senders give up
+			due, more = at, true
 		}
 		c.sayBehind()
 		c.mu.Unlock()
@@ -245,55 +242,45 @@ func (c *Component) writeBatch() {
 // fullWrite is a message of pages for which a log has no room. It is served again when pages of logs have gone to a file.
 type fullWrite struct {
 	to    *netlayer.Deferred
-	until time.Duration
-	pages int // that it carries
-	serve func() (body []byte, err error)
+	serve func() (body []byte, act replica.Action, err error)
 }
 
-// Bounds of the messages that wait for room in a log: for how long, so that their sender does not give up before, and how many pages they
-// carry.
-const (
-	maxFullWait  = sendTimeout / 2
-	maxFullPages = 4096
-)
+// maxFullWait is how long messages wait for room in a log, so that their sender does not give up before.
+const maxFullWait = sendTimeout / 2
 
-// waitForRoom has a message served later, if it may wait: then the error is netlayer.ErrDeferred. The lock is held.
-func (c *Component) waitForRoom(req *netlayer.Request, pages int, err error, serve func() (body []byte, err error)) error {
+// waitForRoom has a message of pages of a vRegion, of which one is given, served later, if it may wait: then the error is netlayer.ErrDeferred. The lock
+// is held.
+func (c *Component) waitForRoom(req *netlayer.Request, pid wire.PID, page wire.PageNo, pages int, err error, serve func() (body []byte, act replica.Action, err error)) error {
 	l := &c.replicas.file
-	if l.pages+pages > maxFullPages || c.ctx.Err() != nil {
+	if c.ctx.Err() != nil {
 		return err
 	}
-	d := req.Defer()
-	if d == nil {
+	w := fullWrite{serve: serve}
+	if w.to = req.Defer(); w.to == nil {
 		return err
 	}
-	l.full = append(l.full, fullWrite{d, c.now() + maxFullWait, pages, serve})
-	l.pages += pages
+	if !l.full.Add(pid, c.replicas.holder.RegionOf(page), c.now()+maxFullWait, pages, w) {
+		w.to.Answer(nil, err)
+		return netlayer.ErrDeferred
+	}
 	c.saveLogs()
 	return netlayer.ErrDeferred
 }
 
 // retryFull serves messages that wait for room, and refuses those that have waited long enough. The lock is held, and may be given up.
 func (c *Component) retryFull() {
-	l := &c.replicas.file
-	for len(l.full) > 0 {
-		w := l.full[0]
-		body, err := w.serve()
-		if wire.KindOf(err) == wire.KindBusy && c.now() < w.until {
-			return // nobody else has room either
+	c.replicas.file.full.Retry(c.now(), func(w fullWrite, last bool) func() {
+		body, act, err := w.serve()
+		if act == replica.Wait && !last {
+			return nil
 		}
-		l.full = append(l.full[:0], l.full[1:]...) // others may have come
-		l.pages -= w.pages
-		w.to.Answer(body, err)
-	}
+		return func() { w.to.Answer(body, err) }
+	})
 }
 
 // refuse answers all that wait. The lock is held.
 func (l *logFile) refuse(why error) {
-	for _, w := range l.full {
-		w.to.Answer(nil, why)
-	}
-	l.full, l.pages = nil, 0
+	l.full.Drop(func(w fullWrite) { w.to.Answer(nil, why) })
 }
 
 // replicaAgain has a holder sent again what it had in a backup file that it leaves, or has lost.

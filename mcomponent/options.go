@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"splitkernel/mcomponent/buffercache"
@@ -78,6 +80,8 @@ type Options struct {
 	Workers int `mapstructure:"workers" yaml:"workers"`
 	// BufferCacheBytes is how many bytes of blocks it holds, a multiple of the block size; on top of memory_bytes.
 	BufferCacheBytes uint64 `mapstructure:"buffer_cache_bytes" yaml:"buffer_cache_bytes"`
+	// BufferCachePolicy is which of its blocks leaves, by the name of package policy; lru is the least recently used, or written back.
+	BufferCachePolicy string `mapstructure:"buffer_cache_policy" yaml:"buffer_cache_policy"`
 	// MaxVMAsPerProcess bounds the vma tree of a process at its home.
 	MaxVMAsPerProcess int `mapstructure:"max_vmas_per_process" yaml:"max_vmas_per_process"`
 	// MaxRegionsPerProcess bounds the active vRegions of a process.
@@ -132,7 +136,7 @@ type Inject struct {
 func DefaultOptions() Options {
 	v, b, r := vregion.DefaultOptions(), buffercache.DefaultOptions(), replica.DefaultOptions()
 	return Options{
-		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize,
+		MemoryBytes: 64 << 20, RegionBytes: v.RegionBytes, Workers: 4, BufferCacheBytes: uint64(b.Blocks) * wire.PageSize, BufferCachePolicy: b.Policy,
 		MaxVMAsPerProcess: v.MaxVMAsPerProcess, MaxRegionsPerProcess: v.MaxRegionsPerProcess, MaxOwnedRegions: 1 << 20,
 		MaxOutstanding: v.MaxOutstanding, WritebackWindowBlocks: b.Window, MaxBlockWaiters: b.MaxWaiters, MaxVolumes: b.MaxVolumes,
 		Migrate: migrate.DefaultOptions(), ActivateTimeoutMS: 4_000, StorageTimeoutMS: 5_000, ScrubEveryMS: 600_000, ScrubPauseMS: 100,
@@ -160,6 +164,9 @@ func (o Options) Validate() error {
 	}
 	between("workers", o.Workers, 1, 1024)
 	pages("buffer_cache_bytes", o.BufferCacheBytes)
+	if names := buffercache.Policies(); !slices.Contains(names, o.BufferCachePolicy) {
+		errs = append(errs, fmt.Errorf("buffer_cache_policy: %q, want one of %s", o.BufferCachePolicy, strings.Join(names, ", ")))
+	}
 	between("max_vmas_per_process", o.MaxVMAsPerProcess, 1, 1<<24)
 	between("max_regions_per_process", o.MaxRegionsPerProcess, 1, 1<<24)
 	between("max_owned_regions", o.MaxOwnedRegions, 1, 1<<24)
@@ -234,5 +241,5 @@ func (o Options) Replica() quorum.Options {
 }
 
 func (o Options) buffercache() buffercache.Options {
-	return buffercache.Options{Blocks: int(o.BufferCacheBytes / wire.PageSize), Window: o.WritebackWindowBlocks, MaxWaiters: o.MaxBlockWaiters, MaxVolumes: o.MaxVolumes}
+	return buffercache.Options{Blocks: int(o.BufferCacheBytes / wire.PageSize), Window: o.WritebackWindowBlocks, MaxWaiters: o.MaxBlockWaiters, MaxVolumes: o.MaxVolumes, Policy: o.BufferCachePolicy}
 }

@@ -27,20 +27,26 @@ type Deferred struct {
 
 // Defer takes a request that is served inline, so that its answer may come later: Serve then returns ErrDeferred, and
 // whoever has the Deferred answers. Halves of a pair are taken each for itself. The bytes of the request are valid until
-// Serve returns, as ever. It is nil, and the request must be answered at once, if max_deferred requests of the server are
+// Serve returns, as ever. It is nil, and the request must be answered at once, if max_deferred requests of the server, or maxDeferredPerConn of the connection, are
 // deferred, or the request is one that a worker serves, has a placed payload, is not answered at all or executed at most once.
 func (r *Request) Defer() *Deferred {
 	c := r.conn
 	if c == nil {
 		return nil
 	}
-	if n := c.s.stats.deferred.Add(1); n > int64(c.s.o.MaxDeferred) {
-		c.s.stats.deferred.Add(-1)
-		c.s.stats.deferredFull.Add(1)
-		return nil
+	if n := c.s.stats.deferred.Add(1); n <= int64(c.s.o.MaxDeferred) {
+		if d := c.later.take(c, r.frameOp, r.Call); d != nil {
+			return d
+		}
 	}
-	return c.later.take(c, r.frameOp, r.Call)
+	c.s.stats.deferred.Add(-1)
+	c.s.stats.deferredFull.Add(1)
+	return nil
 }
+
+// maxDeferredPerConn bounds the requests of one connection that are deferred, so that one client, or what it waits for, does not take the places of all others.
+// It is four times what a client with the default of slots can have under way.
+const maxDeferredPerConn = 1024
 
 // Answer sends the reply: body, or err as Handler.Serve would. It does not wait for the client. body is copied.
 func (d *Deferred) Answer(body []byte, err error) { d.answer(answer{body: body, err: err}) }
@@ -73,6 +79,7 @@ type laterReplies struct {
 	mu         sync.Mutex
 	changed    sync.Cond
 	first      *Deferred // outstanding
+	n          int       // of them
 	free       *Deferred
 	out, spare []byte
 	running    bool
@@ -81,10 +88,14 @@ type laterReplies struct {
 	wg         sync.WaitGroup
 }
 
-// take makes the deferred request of a call. Only the connection's goroutine calls it, while it serves.
+// take makes the deferred request of a call, or gives nil if there are too many. Only the connection's goroutine calls it, while it serves.
 func (l *laterReplies) take(c *serverConn, op wire.Op, call uint64) *Deferred {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.n >= maxDeferredPerConn {
+		return nil
+	}
+	l.n++
 	if !l.running {
 		l.running = true
 		l.changed.L = &l.mu
@@ -106,6 +117,7 @@ func (l *laterReplies) take(c *serverConn, op wire.Op, call uint64) *Deferred {
 }
 
 func (l *laterReplies) remove(d *Deferred) {
+	l.n--
 	if d.prev != nil {
 		d.prev.next = d.next
 	} else {

@@ -25,7 +25,8 @@
 //
 // Locks: Peer.mu covers a peer and is never held while reading, writing or dialing. Server.mu, then Server.onceMu.
 // serverConn.wmu is held while writing and taken with no other lock held; laterReplies.mu covers what a connection has deferred, and no
-// other is taken while it is held. Goroutines: one housekeeper per peer, which Close waits for; per server its workers, one per
+// other is taken while it is held. Goroutines: per peer one housekeeper, one that writes what TryStart could not, and one that reads a long payload for which
+// nobody else does, which Close waits for; per server its workers, one per
 // connection, and one more per connection that has deferred a reply, which Serve waits for.
 //
 // Who reads: there is no reader goroutine. A caller that waits reads if nobody does, and delivers what comes to the other

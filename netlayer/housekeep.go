@@ -114,9 +114,30 @@ func (p *Peer) look(now time.Duration) {
 	// Somebody writes and nobody reads: if the server cannot write its replies either, only reading on moves both. A tick
 	// is spent on it at most, because deadlines wait meanwhile.
 	for cn.flushing && !cn.reading && cn.err == nil && p.clock()-now < tick {
+		buf := cn.in.space()
+		if len(buf) == 0 {
+			p.readLong(cn)
+			break
+		}
 		cn.calledBack = true
 		cn.nc.SetReadDeadline(time.Now().Add(tick))
-		p.read(cn, nil, forever)
+		cn.reading, cn.leader, cn.leaderLimit = true, nil, forever
+		p.mu.Unlock()
+		n, err := cn.nc.Read(buf)
+		p.received(cn, n, err, false)
 	}
 	p.handOver(cn)
+}
+
+// readLong has a goroutine of the peer read the rest of a long payload, which may take as long as fillTimeout: the housekeeper, which has no time for
+// that, found it and nobody else reads.
+func (p *Peer) readLong(cn *clientConn) {
+	cn.reading, cn.leader, cn.leaderLimit = true, nil, forever
+	p.wg.Add(1) // an open connection is of a peer that is not closed
+	go func() {
+		defer p.wg.Done()
+		p.received(cn, 0, nil, true) // which takes the mutex
+		p.handOver(cn)
+		p.mu.Unlock()
+	}()
 }

@@ -110,7 +110,7 @@ func (p *Peer) Start(c *Call) error {
 	if err := c.prepare(); err != nil {
 		return err
 	}
-	return p.send(c, nil)
+	return p.send(c, nil, true)
 }
 
 // StartPair sends a miss and a flush in one frame, OpMissFlush. Each has its own reply and completes by itself; the
@@ -128,11 +128,12 @@ func (p *Peer) StartPair(miss, flush *Call) error {
 		flush.refuse(err)
 		return miss.refuse(err)
 	}
-	return p.send(miss, flush)
+	return p.send(miss, flush, true)
 }
 
-// send puts c, or the pair of c and flush, into slots and writes their frame.
-func (p *Peer) send(c, flush *Call) error {
+// send puts c, or the pair of c and flush, into slots and writes their frame. If it may not wait and would have to, nothing has happened and the error
+// is errWouldWait.
+func (p *Peer) send(c, flush *Call, wait bool) error {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = ms(p.o.CallTimeoutMS)
@@ -153,7 +154,15 @@ func (p *Peer) send(c, flush *Call) error {
 	p.mu.Lock()
 	p.rouse()
 	deadline := p.clock() + timeout
-	cn, err := p.admit(deadline, need, n)
+	var cn *clientConn
+	var err error
+	if wait {
+		cn, err = p.admit(deadline, need, n)
+	} else if cn = p.cn; cn == nil || !p.hasRoom(cn, need, n) {
+		p.mu.Unlock()
+		c.state.Store(callIdle)
+		return errWouldWait
+	}
 	if err != nil {
 		p.mu.Unlock()
 		if flush != nil {
@@ -168,7 +177,7 @@ func (p *Peer) send(c, flush *Call) error {
 	h.Call = uint64(p.occupy(c, cn, deadline, n))
 	p.stats.out(op, n)
 	ill := p.o.Faults.active()
-	if flush == nil && payload > wire.MaxPayload && !cn.flushing && !ill {
+	if wait && flush == nil && payload > wire.MaxPayload && !cn.flushing && !ill {
 		p.writeLong(cn, &h, c)
 		p.mu.Unlock()
 		return nil
@@ -187,7 +196,11 @@ func (p *Peer) send(c, flush *Call) error {
 	if ill {
 		p.suffer(cn, from)
 	}
-	p.flush(cn)
+	if wait {
+		p.flush(cn)
+	} else {
+		p.push(cn)
+	}
 	p.mu.Unlock()
 	return nil
 }
@@ -247,7 +260,7 @@ func (p *Peer) admit(deadline time.Duration, need, n int) (*clientConn, error) {
 				return nil, err
 			}
 			continue
-		case len(p.free) >= need && fits(p.inBytes, n, p.o.InFlightBytes) && fits(len(cn.out), n, p.o.InFlightBytes):
+		case p.hasRoom(cn, need, n):
 			if waited {
 				p.handOver(cn)
 			}
@@ -267,6 +280,11 @@ func (p *Peer) admit(deadline time.Duration, need, n int) (*clientConn, error) {
 			cn.forRoom = false
 		}
 	}
+}
+
+// hasRoom says whether there are need free slots, and room for n bytes.
+func (p *Peer) hasRoom(cn *clientConn, need, n int) bool {
+	return len(p.free) >= need && fits(p.inBytes, n, p.o.InFlightBytes) && fits(len(cn.out), n, p.o.InFlightBytes)
 }
 
 func fits(have, n, limit int) bool { return have == 0 || have+n <= limit }
@@ -299,6 +317,11 @@ func (p *Peer) flush(cn *clientConn) {
 		runtime.Gosched()
 		p.mu.Lock()
 	}
+	p.writeRest(cn)
+}
+
+// writeRest writes what was appended until there is no more. The caller has set flushing.
+func (p *Peer) writeRest(cn *clientConn) {
 	for len(cn.out) > 0 && cn.err == nil {
 		p.writeOut(cn, nil)
 	}
@@ -336,11 +359,7 @@ func (p *Peer) writeLong(cn *clientConn, h *wire.Header, c *Call) {
 	cn.flushing = true
 	cn.append(h, c.Body, nil)
 	p.writeOut(cn, c.pieces()) // at once, so that nobody appends in between
-	for len(cn.out) > 0 && cn.err == nil {
-		p.writeOut(cn, nil)
-	}
-	cn.flushing = false
-	p.roomChanged(cn)
+	p.writeRest(cn)
 }
 
 // Done reports whether c has completed. It never blocks. A call that nobody waits for completes when the waiter of

@@ -12,32 +12,64 @@ import (
 // pollWait is how long a poll may wait on a connection that cannot be asked without waiting.
 const pollWait = time.Millisecond
 
-// poller reads what a connection has without waiting for more. It is built once per connection, so that a poll
-// allocates nothing.
+// poller reads what a connection has without waiting for more, and writes what it takes at once. It is built once per connection, so that a
+// poll allocates nothing. One goroutine may read and one may write.
 type poller struct {
-	nc  net.Conn
-	try interface{ TryRead([]byte) (int, error) } // inproc
-	raw syscall.RawConn                           // sockets
+	nc      net.Conn
+	try     tryer           // inproc
+	raw     syscall.RawConn // sockets
+	in, out attempt
+}
+
+// tryer is a connection that can be asked without waiting.
+type tryer interface {
+	TryRead([]byte) (int, error)
+	TryWrite([]byte) (int, error)
+}
+
+// attempt is a system call on a socket that does not wait.
+type attempt struct {
 	fn  func(fd uintptr) bool
 	buf []byte
 	n   int
 	err error
 }
 
-func newPoller(nc net.Conn) *poller {
-	p := &poller{nc: nc}
-	p.try, _ = nc.(interface{ TryRead([]byte) (int, error) })
-	if sc, ok := nc.(syscall.Conn); ok {
-		p.raw, _ = sc.SyscallConn()
-	}
-	p.fn = func(fd uintptr) bool {
+func (a *attempt) prepare(call func(fd int, b []byte) (int, error)) {
+	a.fn = func(fd uintptr) bool {
 		for {
-			p.n, p.err = syscall.Read(int(fd), p.buf)
-			if p.err != syscall.EINTR {
+			a.n, a.err = call(int(fd), a.buf)
+			if a.err != syscall.EINTR {
 				return true
 			}
 		}
 	}
+}
+
+// make makes the call by way of how. It gives 0 and nil if that would have waited.
+func (a *attempt) make(how func(func(fd uintptr) bool) error, b []byte) (int, error) {
+	a.buf = b
+	err := how(a.fn)
+	a.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case a.err == syscall.EAGAIN:
+		return 0, nil
+	case a.err != nil:
+		return 0, a.err
+	}
+	return a.n, nil
+}
+
+func newPoller(nc net.Conn) *poller {
+	p := &poller{nc: nc}
+	p.try, _ = nc.(tryer)
+	if sc, ok := nc.(syscall.Conn); ok {
+		p.raw, _ = sc.SyscallConn()
+	}
+	p.in.prepare(syscall.Read)
+	p.out.prepare(syscall.Write)
 	return p
 }
 
@@ -49,20 +81,11 @@ func (p *poller) tryRead(b []byte) (int, error) {
 	case p.try != nil:
 		return p.try.TryRead(b)
 	case p.raw != nil:
-		p.buf = b
-		err := p.raw.Read(p.fn)
-		p.buf = nil
-		switch {
-		case err != nil:
-			return 0, err
-		case p.err == syscall.EAGAIN:
-			return 0, nil
-		case p.err != nil:
-			return 0, p.err
-		case p.n == 0:
-			return 0, io.EOF
+		n, err := p.in.make(p.raw.Read, b)
+		if n == 0 && err == nil && p.in.err == nil {
+			err = io.EOF
 		}
-		return p.n, nil
+		return n, err
 	}
 	p.nc.SetReadDeadline(time.Now().Add(pollWait))
 	n, err := p.nc.Read(b)
@@ -71,4 +94,15 @@ func (p *poller) tryRead(b []byte) (int, error) {
 		err = nil
 	}
 	return n, err
+}
+
+// tryWrite writes what the connection takes now and gives how much that was. One that cannot be asked takes nothing.
+func (p *poller) tryWrite(b []byte) (int, error) {
+	switch {
+	case p.try != nil:
+		return p.try.TryWrite(b)
+	case p.raw != nil:
+		return p.out.make(p.raw.Write, b)
+	}
+	return 0, nil
 }

@@ -29,7 +29,7 @@ type Volume struct {
 // cachePlace is where the buffer cache of a volume is. It moves: SwitchCache.
 type cachePlace struct {
 	node  wire.NodeID
-	peer  *netlayer.Peer
+	addr  string
 	epoch wire.Epoch
 }
 
@@ -38,6 +38,7 @@ type part struct {
 	call  netlayer.Call
 	k     wire.Block
 	at    cachePlace // where it was sent
+	peer  *netlayer.Peer
 	body  [wire.BlockLen]byte
 	retry blockio.Retry
 	err   error
@@ -81,7 +82,7 @@ func (o *VolumeOptions) attach(client string) wire.VolumeAttachReq {
 
 // Attach makes a volume usable by the process.
 func (p *Process) Attach(ctx context.Context, o VolumeOptions) (*Volume, error) {
-	v := &Volume{p: p, id: o.ID, sizeBytes: o.SizeBytes, parts: make([]part, blockio.Window), opt: o, at: cachePlace{o.Cache, p.c.peer(o.CacheAddr), o.Epoch}}
+	v := &Volume{p: p, id: o.ID, sizeBytes: o.SizeBytes, parts: make([]part, blockio.Window), opt: o, at: cachePlace{o.Cache, o.CacheAddr, o.Epoch}}
 	// Before the mComponent knows of us: it may tell us at once that the buffer cache has moved.
 	p.mu.Lock()
 	old := p.volumes[o.ID]
@@ -128,7 +129,7 @@ func (c *Component) SwitchCache(m wire.SwitchReq) error {
 		if v == nil {
 			continue
 		}
-		to := cachePlace{m.To, c.peer(m.ToAddr), m.Epoch}
+		to := cachePlace{m.To, m.ToAddr, m.Epoch}
 		v.mu.Lock()
 		if m.Epoch > v.at.epoch {
 			v.at = to
@@ -143,7 +144,7 @@ func (v *Volume) options() VolumeOptions {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	o, at := v.opt, v.at
-	o.Epoch, o.Cache, o.CacheAddr = at.epoch, at.node, string(at.peer.Addr())
+	o.Epoch, o.Cache, o.CacheAddr = at.epoch, at.node, at.addr
 	return o
 }
 
@@ -164,7 +165,7 @@ func (v *Volume) detach(ctx context.Context) error {
 	var retry blockio.Retry
 	for {
 		at := v.place()
-		err := at.peer.Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch, Process: v.p.Epoch()}, nil)
+		err := v.p.c.peer(at.addr).Control(ctx, wire.OpVolumeDetach, at.epoch, wire.VolumeRef{Volume: v.id, Epoch: at.epoch, Process: v.p.Epoch()}, nil)
 		if ctx.Err() != nil {
 			return err
 		}
@@ -266,7 +267,8 @@ func (v *Volume) send(p *part) {
 	p.k.VolumeEpoch = p.at.epoch
 	p.call.Err = nil
 	p.call.Body = p.k.Append(p.body[:0])
-	p.err = p.at.peer.Start(&p.call)
+	p.peer = v.p.c.peer(p.at.addr)
+	p.err = p.peer.Start(&p.call)
 }
 
 // finish waits for one part, and sends it again while the mComponent cannot be reached, and when the buffer cache has moved since.
@@ -275,7 +277,7 @@ func (v *Volume) finish(ctx context.Context, p *part, patience time.Duration) er
 	for {
 		err := p.err
 		if err == nil {
-			err = p.at.peer.Wait(&p.call)
+			err = p.peer.Wait(&p.call)
 		}
 		if err == nil {
 			if n := len(p.call.Into); p.call.N != n {
@@ -284,7 +286,7 @@ func (v *Volume) finish(ctx context.Context, p *part, patience time.Duration) er
 			return nil
 		}
 		wait, again := p.retry.Failed(wire.KindOf(err), time.Since(began), patience, v.place() != p.at)
-		if !again || ctx.Err() != nil || v.p.ctx.Err() != nil {
+		if !again || ctx.Err() != nil || v.p.life().Err() != nil {
 			return err
 		}
 		v.p.blockRetries.Add(1)

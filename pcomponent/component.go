@@ -41,6 +41,7 @@ type Component struct {
 	fenced *wire.Error
 	booked map[wire.PID]uint64 // fences when a process was booked
 
+	peersGone  atomic.Uint64 // how often connections were closed that somebody may remember
 	metrics    *metrics
 	windowFull atomic.Uint64 // parts of block requests that waited for BlockWindow
 }
@@ -54,25 +55,39 @@ func New(o Options) (*Component, error) {
 	return &Component{o: o, peers: map[string]*netlayer.Peer{}, procs: map[wire.PID]*Process{}, booked: map[wire.PID]uint64{}, began: time.Now(), metrics: newMetrics()}, nil
 }
 
-// peer gives the connection to an address, made at the first call. The connections live until Close; after it one is given that does not connect.
+// maxPeers bounds the addresses that a pComponent talks to.
+const maxPeers = 4096
+
+// peer gives the connection to an address, made at the first call. Nobody keeps it beyond a call: when there are maxPeers those that are not used are closed, for
+// addresses come and go. After Close, and while all are used, one is given that does not connect.
 func (c *Component) peer(addr string) *netlayer.Peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.peers[addr]
-	if p == nil {
-		p = netlayer.NewPeer(netlayer.Addr(addr), c.o.Net)
-		if c.ended {
-			p.Close() // it has no goroutines yet
-			return p
-		}
-		c.peers[addr] = p
+	if p := c.peers[addr]; p != nil {
+		return p
 	}
+	if len(c.peers) >= maxPeers {
+		c.peersGone.Add(1)
+		for at, p := range c.peers {
+			if p.Unused() {
+				delete(c.peers, at)
+				p.Close()
+			}
+		}
+	}
+	p := netlayer.NewPeer(netlayer.Addr(addr), c.o.Net)
+	if c.ended || len(c.peers) >= maxPeers {
+		c.peersGone.Add(1) // nobody remembers it
+		p.Close()          // it has no goroutines yet
+		return p
+	}
+	c.peers[addr] = p
 	return p
 }
 
 // Open makes a process, its page memory and its steward, and tells its home. The error says if the ExCache does not fit.
 func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error) {
-	cache, err := excache.New(o.ExCache)
+	cache, err := excache.NewForeseeing(o.ExCache, o.Future)
 	if err != nil {
 		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
 	}
@@ -103,12 +118,11 @@ func (c *Component) Open(ctx context.Context, o ProcessOptions) (*Process, error
 	}
 	c.procs[o.PID] = p
 	fenced := c.interrupted(o.PID)
-	p.startSteward()
+	p.startSteward(p.ctx)
 	c.mu.Unlock()
 	home := c.homeOf(o) // as of now: what came before was not for it
-	peer := c.peer(home.Addr)
 	p.mu.Lock()
-	p.goneHome(home, peer)
+	p.goneHome(home)
 	p.mu.Unlock()
 	if fenced != nil {
 		p.Stop(fenced)

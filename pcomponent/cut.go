@@ -39,7 +39,7 @@ func (p *Process) Moved() bool { return p.moved.Swap(false) }
 // brought back. Leave it with Depart.
 func (c *Component) Visitor(o ProcessOptions) *Process {
 	home := c.homeOf(o)
-	p := &Process{c: c, o: o, home: c.peer(home.Addr), homeAt: home, volumes: map[wire.VolumeID]*Volume{}}
+	p := &Process{c: c, o: o, homeAt: home, volumes: map[wire.VolumeID]*Volume{}}
 	for k := range p.blocks {
 		p.blocks[k] = newHistogram()
 	}
@@ -53,7 +53,7 @@ func (p *Process) Fence(ctx context.Context) error { return p.openHome(ctx) }
 
 // Depart ends a visit. The volumes stay attached.
 func (p *Process) Depart() {
-	p.stop()
+	p.halt()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.homeMoved()
@@ -64,7 +64,7 @@ func (p *Process) Rollback(ctx context.Context, to wire.Cut) (home wire.Owner, r
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
 	for {
-		at, _ := p.homeNow()
+		at := p.Home()
 		_, err = p.atHome(ctx, wire.OpProcessRollback, wire.ProcessRollbackReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: p.c.Addr(), Cut: to}, &rep)
 		if err == nil {
 			return p.Home(), rep, nil

@@ -15,6 +15,6 @@
 // if it stays. When to do what is decided in pcomponent/handover; the driver of the threads adds what it knows of them.
 //
 // Locks: a process has one mutex; it is held from Begin to End but for the time in which a fault waits for a message.
-// Nothing else is locked while it is held, save a Peer's own mutex. Goroutines: two stewards per process, of which one
-// sends again what has paused and one asks for owners; they end with Close; the threads belong to the driver.
+// Nothing else is locked while it is held, save a Peer's own mutex, and nobody waits for a connection. Goroutines: two stewards per process, of which one
+// sends again what has paused and one asks for owners, and one for each peer that flushes wait for; they end with Close; the threads belong to the driver.
 package pcomponent

@@ -6,7 +6,7 @@ import "splitkernel/netlayer/wire"
 func (c *Component) Holdings() wire.Holdings {
 	held := []wire.HeldProcess{}
 	for _, p := range c.open() {
-		held = append(held, wire.HeldProcess{PID: p.o.PID, Epoch: p.o.Epoch, ExCacheLines: uint64(p.o.ExCache.Lines), Saved: p.o.Saved})
+		held = append(held, wire.HeldProcess{PID: p.o.PID, Epoch: p.Epoch(), ExCacheLines: uint64(p.o.ExCache.Lines), Saved: p.o.Saved})
 	}
 	return wire.Holdings{Processes: held}
 }

@@ -9,38 +9,32 @@ import (
 	"splitkernel/pcomponent/fault"
 )
 
-// homeNow gives the home of the process and the connection to it.
-func (p *Process) homeNow() (wire.Owner, *netlayer.Peer) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.homeAt, p.home
-}
-
 // Home is the home of the process, as far as it was told.
 func (p *Process) Home() wire.Owner {
-	at, _ := p.homeNow()
-	return at
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.homeAt
 }
 
 // goneHome takes the news that the process has another home. News that is not newer changes nothing. The lock is held.
-func (p *Process) goneHome(now wire.Owner, peer *netlayer.Peer) {
+func (p *Process) goneHome(now wire.Owner) {
 	if now.Epoch <= p.homeAt.Epoch {
 		return
 	}
 	p.homeMoved()
-	p.homeAt, p.home = now, peer
+	p.homeAt = now
 	p.homeIs, p.homeMoved = context.WithCancel(context.Background())
 }
 
 // attempt puts a request to the home as it is now, until that moves.
 func (p *Process) attempt(ctx context.Context, op wire.Op, req, rep any) (at wire.Owner, is context.Context, err error) {
 	p.mu.Lock()
-	at, peer, is := p.homeAt, p.home, p.homeIs
+	at, is, epoch := p.homeAt, p.homeIs, p.o.Epoch
 	p.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(is, cancel)()
-	return at, is, peer.Control(ctx, op, p.o.Epoch, req, rep)
+	return at, is, p.c.peer(at.Addr).Control(ctx, op, epoch, req, rep)
 }
 
 // atHome puts a request to the process's home: while the home moves it is busy, and the request is repeated as long as ctx
@@ -56,7 +50,7 @@ func (p *Process) atHome(ctx context.Context, op wire.Op, req, rep any) (home wi
 		}
 		switch wire.KindOf(err) {
 		case wire.KindNotOwner, wire.KindNotFound, wire.KindUnavailable, wire.KindTimeout, wire.KindBusy:
-			if now, _ := p.homeNow(); now.Epoch > at.Epoch && ctx.Err() == nil {
+			if now := p.Home(); now.Epoch > at.Epoch && ctx.Err() == nil {
 				continue
 			}
 		}
@@ -107,10 +101,9 @@ func (c *Component) Switched(req *netlayer.Request) error {
 			c.homes.Heard(m.PID, m.Home) // it may be about to begin
 			return err
 		}
-		peer := c.peer(m.Home.Addr)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.goneHome(m.Home, peer)
+		p.goneHome(m.Home)
 		p.moved.Store(true)
 		return nil
 	}
@@ -123,7 +116,11 @@ func (p *Process) abandon(now wire.Owner) {
 	gone := wire.Errorf(wire.KindUnavailable, "vRegion %d is at %s now, under epoch %d", now.Region, now.Node, now.Epoch)
 	for _, f := range p.active {
 		if f.epoch < now.Epoch && p.core.Region(f.flush.Page) == now.Region && f.failed == nil {
-			f.peer.Abandon(&f.call, gone)
+			if f.behind {
+				p.takeBack(f, gone)
+			} else {
+				f.peer.Abandon(&f.call, gone)
+			}
 		}
 	}
 	for _, t := range p.threads {

@@ -66,7 +66,7 @@ func TestAHomeThatMovedIsFollowed(t *testing.T) {
 	if err := p.c.Switched(&netlayer.Request{Op: wire.OpHomeSwitch, Body: wire.Marshal(wire.HomeSwitchReq{PID: 7, Home: old})}); err != nil {
 		t.Fatal(err)
 	}
-	if at, _ := p.homeNow(); at != to {
+	if at := p.Home(); at != to {
 		t.Errorf("the home is %+v", at)
 	}
 	os[1].gone = func() error { return wire.Errorf(wire.KindNotOwner, "moved again") }
@@ -121,9 +121,7 @@ func TestASilentOwnerIsLeft(t *testing.T) {
 	}
 	mapped := background(t)
 	go func() { done <- p.Map(mapped, 64*wire.PageSize, wire.PageSize, true, true, "test") }()
-	p.mu.Lock()
-	peer := p.home
-	p.mu.Unlock()
+	peer := p.c.peer(p.Home().Addr)
 	for end := time.Now().Add(10 * time.Second); peer.Stats().InFlight < 5; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%+v, want two misses, two flushes and a memory map under way", peer.Stats())

@@ -99,7 +99,7 @@ func (c *Component) Import(ctx context.Context, o ProcessOptions, s State) (*Pro
 		_ = frames.Close()
 		return nil, err
 	}
-	p.startSteward()
+	p.startSteward(p.life())
 	return p, nil
 }
 
@@ -177,8 +177,9 @@ func (p *Process) Freeze(ctx context.Context) error {
 	if err := p.Drain(ctx); err != nil {
 		return err
 	}
-	p.stop()
+	p.halt()
 	p.steward.Wait()
+	p.senders.Wait()
 	return nil
 }
 
@@ -235,13 +236,15 @@ func (p *Process) Thaw(ctx context.Context, epoch wire.Epoch) error {
 		}
 		p.moved.Store(true) // what it flushes from now on is not in a checkpoint of before
 	}
-	p.stop() // for one whose Freeze failed: its steward is there still
+	p.halt() // for one whose Freeze failed: its steward is there still
 	p.steward.Wait()
+	p.senders.Wait()
 	p.mu.Lock()
 	p.core.Undrain()
-	p.mu.Unlock()
 	p.ctx, p.stop = context.WithCancel(context.Background())
-	p.startSteward()
+	ctx = p.ctx
+	p.mu.Unlock()
+	p.startSteward(ctx)
 	return nil
 }
 
@@ -256,8 +259,9 @@ func (p *Process) Supersede(epoch wire.Epoch) {
 // Leave forgets a frozen process that goes on elsewhere: nobody is told, since all is as it should be.
 func (p *Process) Leave() error {
 	p.Stop(wire.Errorf(wire.KindNotOwner, "process %s runs elsewhere", p.o.Name))
-	p.stop()
+	p.halt()
 	p.steward.Wait()
+	p.senders.Wait()
 	p.mu.Lock()
 	p.core.End()
 	p.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"splitkernel/pcomponent/blockio"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/policy"
 )
 
 // Names of limits.
@@ -84,6 +85,9 @@ type ProcessOptions struct {
 	Home    wire.Owner // the home mComponent; Region is not used
 	Threads int
 	ExCache excache.Options
+	// Future is what belady knows of the accesses to come, from the first on; nil otherwise. A process that has it does not move: where it
+	// came to, nobody knows them.
+	Future *policy.Future
 	// RegionBytes is the size of a vRegion in bytes, the same in the whole cluster.
 	RegionBytes uint64
 	// Program says to whoever re-executes a recorded process what made its accesses; the driver's, and not looked at here.

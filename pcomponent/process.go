@@ -25,8 +25,7 @@ type Process struct {
 	frames *arena.Arena
 	opened time.Time
 
-	mu        sync.Mutex // guards everything below and all threads' mail
-	home      *netlayer.Peer
+	mu        sync.Mutex      // guards everything below and all threads' mail
 	homeAt    wire.Owner      // it moves: o.Home is where it was first
 	homeIs    context.Context // ends when it moves
 	disowned  atomic.Bool     // by a fence: what it has at its home is not its own any more
@@ -35,8 +34,10 @@ type Process struct {
 	threads   []*Thread
 	active    []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
 	spare     []*flushCall
+	outboxes  map[*netlayer.Peer]*outbox
 	near      string // the address of the peer asked last
 	nearest   *netlayer.Peer
+	nearAs    uint64        // Component.peersGone as of then
 	asks      []wire.PageNo // pages of vRegions whose owner is to be asked for
 	asked     chan struct{} // capacity 1: there are asks
 	out       []fault.Effect
@@ -54,6 +55,7 @@ type Process struct {
 	stop         context.CancelFunc
 	ctx          context.Context // ends with Stop or Close
 	steward      sync.WaitGroup
+	senders      sync.WaitGroup // of outboxes
 }
 
 // observer takes a latency in seconds.
@@ -67,12 +69,14 @@ type flushCall struct {
 	body   [wire.FlushLen]byte
 	epoch  wire.Epoch // under which its owner was asked
 	waited bool       // a thread waits in the message layer for it
+	behind bool       // it is in an outbox: the message layer has not taken it
 	failed error
 }
 
 func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.Arena) *Process {
 	home := c.homeOf(o)
-	p := &Process{c: c, o: o, home: c.peer(home.Addr), homeAt: home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}, asked: make(chan struct{}, 1)}
+	p := &Process{c: c, o: o, homeAt: home, frames: frames, opened: time.Now(), core: fault.Taped{Core: core}, observe: c.metrics.observers(), volumes: map[wire.VolumeID]*Volume{}, asked: make(chan struct{}, 1),
+		outboxes: map[*netlayer.Peer]*outbox{}}
 	p.homeIs, p.homeMoved = context.WithCancel(context.Background())
 	for k := range p.faults {
 		p.faults[k] = newHistogram()
@@ -91,6 +95,21 @@ func newProcess(c *Component, o ProcessOptions, core *fault.Core, frames *arena.
 	return p
 }
 
+// life ends when what runs for the process is to end: with Stop, and with Freeze until Thaw begins another. The lock is not held.
+func (p *Process) life() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ctx
+}
+
+// halt ends it. The lock is not held.
+func (p *Process) halt() {
+	p.mu.Lock()
+	stop := p.stop
+	p.mu.Unlock()
+	stop()
+}
+
 func (p *Process) now() time.Duration { return time.Since(p.opened) }
 
 // Thread gives thread i. One goroutine drives a thread at a time.
@@ -98,13 +117,13 @@ func (p *Process) Thread(i int) *Thread { return p.threads[i] }
 
 // startSteward starts the goroutine that takes answers nobody waits for and sends again what has paused, and the one that asks for
 // owners: a home may be silent, and nothing else should wait for it.
-func (p *Process) startSteward() {
+func (p *Process) startSteward(ctx context.Context) {
 	p.steward.Add(2)
 	go func() {
 		defer p.steward.Done()
 		for {
 			select {
-			case <-p.ctx.Done():
+			case <-ctx.Done():
 				return
 			case <-p.asked:
 			}
@@ -123,7 +142,7 @@ func (p *Process) startSteward() {
 		defer tick.Stop()
 		for {
 			select {
-			case <-p.ctx.Done():
+			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
@@ -145,7 +164,7 @@ func (p *Process) settle() {
 func (p *Process) reap(now time.Duration, out []fault.Effect) []fault.Effect {
 	kept := p.active[:0]
 	for _, f := range p.active {
-		if f.waited || f.failed == nil && !f.peer.Done(&f.call) {
+		if f.waited || f.behind || f.failed == nil && !f.peer.Done(&f.call) {
 			kept = append(kept, f)
 			continue
 		}
@@ -225,8 +244,8 @@ func (p *Process) event(what string, page wire.PageNo, version uint64, node wire
 
 // peer gives the connection to an address; the one asked last costs no lock. The lock is held.
 func (p *Process) peer(addr string) *netlayer.Peer {
-	if addr != p.near || p.nearest == nil {
-		p.near, p.nearest = addr, p.c.peer(addr)
+	if gone := p.c.peersGone.Load(); addr != p.near || p.nearest == nil || gone != p.nearAs {
+		p.near, p.nearAs, p.nearest = addr, gone, p.c.peer(addr)
 	}
 	return p.nearest
 }
@@ -239,7 +258,7 @@ func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
 	} else {
 		fc = &flushCall{}
 	}
-	fc.flush, fc.peer, fc.epoch, fc.waited, fc.failed = f, p.peer(owner.Addr), owner.Epoch, false, nil
+	fc.flush, fc.peer, fc.epoch, fc.waited, fc.behind, fc.failed = f, p.peer(owner.Addr), owner.Epoch, false, false, nil
 	body := wire.Flush{PID: p.o.PID, Page: f.Page, OwnerEpoch: owner.Epoch, ProcessEpoch: p.o.Epoch, Version: f.ID}.Append(fc.body[:0])
 	fc.call.Op, fc.call.Epoch, fc.call.Body, fc.call.Page = wire.OpFlush, p.o.Epoch, body, p.frames.Page(f.Frame)[:]
 	fc.call.Err, fc.call.HavePageCRC = nil, false
@@ -248,15 +267,9 @@ func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
 	return fc
 }
 
-// write sends a flush by itself. The lock is held.
-func (p *Process) write(e *fault.Effect) {
-	fc := p.newFlushCall(e.Flush, e.Owner)
-	fc.failed = fc.peer.Start(&fc.call)
-}
-
 // askOwner asks the home for the owner of a page's vRegion. The lock is not held.
 func (p *Process) askOwner(page wire.PageNo) {
-	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(p.c.o.Fault.MaxBackoffMS)*time.Millisecond)
+	ctx, cancel := context.WithTimeout(p.life(), time.Duration(p.c.o.Fault.MaxBackoffMS)*time.Millisecond)
 	defer cancel()
 	var rep wire.MmapRep
 	home, err := p.atHome(ctx, wire.OpOwners, wire.OwnersReq{PID: p.o.PID, Addr: uint64(page) << wire.PageShift, Length: wire.PageSize}, &rep)
@@ -366,7 +379,7 @@ func (p *Process) awaitFlush(ctx context.Context, id uint64) error {
 // inFlight gives the message of a flush for which nobody waits, or nil. The lock is held.
 func (p *Process) inFlight(id uint64) *flushCall {
 	for _, f := range p.active {
-		if f.flush.ID == id && !f.waited && f.failed == nil {
+		if f.flush.ID == id && !f.waited && !f.behind && f.failed == nil {
 			return f
 		}
 	}
@@ -465,8 +478,9 @@ func (p *Process) Retire(ctx context.Context, wrote bool) error {
 // end ends the process, and frees its memory at the mComponents if exits says so of the errors of its volumes.
 func (p *Process) end(ctx context.Context, exits func([]error) bool) error {
 	p.Stop(wire.Errorf(wire.KindFailed, "process %s has ended", p.o.Name))
-	p.stop()
+	p.halt()
 	p.steward.Wait()
+	p.senders.Wait()
 	var errs []error
 	for _, v := range p.sortedVolumes() {
 		if err := v.detach(ctx); err != nil {

@@ -25,3 +25,32 @@ func TestThawedUnderAnotherEpoch(t *testing.T) {
 		}
 	}
 }
+
+// TestThawBesideAQuestion: who asks the home for owners may do so while the process goes on after it stood still. The race detector sees whether they meet.
+func TestThawBesideAQuestion(t *testing.T) {
+	os := startOwners(t, 1)
+	p := open(t, os[0], small(8, "list"), 1, nil)
+	mapPages(t, p, 64, 8, true)
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				p.askOwner(64)
+			}
+		}
+	}()
+	for range 20 {
+		if err := p.Freeze(background(t)); err != nil {
+			t.Error(err)
+		}
+		if err := p.Thaw(background(t), p.Epoch()); err != nil {
+			t.Error(err)
+		}
+	}
+	close(end)
+	<-done
+}

@@ -48,7 +48,7 @@ func (v *Volume) find(ctx context.Context, old wire.Epoch, config uint64, deadli
 			v.mu.Lock()
 			v.opt.Storage, v.opt.StorageAddr, v.opt.Replicas, v.opt.Config = now.Storage, now.StorageAddr, now.Replicas, now.Config
 			if now.Epoch > v.at.epoch {
-				v.at = cachePlace{now.Cache, v.p.c.peer(now.CacheAddr), now.Epoch}
+				v.at = cachePlace{now.Cache, now.CacheAddr, now.Epoch}
 			}
 			v.mu.Unlock()
 			return true
@@ -64,7 +64,7 @@ func (p *Process) openHome(ctx context.Context) error {
 	ctx, cancel := p.patient(ctx)
 	defer cancel()
 	for {
-		at, _ := p.homeNow()
+		at := p.Home()
 		home, err := p.atHome(ctx, wire.OpProcessOpen, wire.ProcessOpenReq{PID: p.o.PID, Epoch: p.o.Epoch, Addr: p.c.Addr(), Home: at.Epoch, Member: at.Member}, nil)
 		if err == nil {
 			return nil
@@ -83,9 +83,8 @@ func (p *Process) findHome(ctx context.Context, old wire.Epoch) bool {
 			return false // it was given back
 		}
 		if err == nil && now.Epoch > old {
-			peer := p.c.peer(now.Addr)
 			p.mu.Lock()
-			p.goneHome(now, peer)
+			p.goneHome(now)
 			p.mu.Unlock()
 			return true
 		}

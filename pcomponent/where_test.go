@@ -63,7 +63,7 @@ func TestOpenAtAMovedHome(t *testing.T) {
 	defer q.Close(background(t))
 	os[1].mu.Lock()
 	defer os[1].mu.Unlock()
-	if at, _ := q.homeNow(); at != now || len(opened) != 1 || opened[0].Home != 2 || opened[0].Epoch != 4 {
+	if at := q.Home(); at != now || len(opened) != 1 || opened[0].Home != 2 || opened[0].Epoch != 4 {
 		t.Errorf("home %+v, opened %+v; want it opened once at %+v", at, opened, now)
 	}
 }
@@ -119,7 +119,7 @@ func TestOpenAtAHomeThatTookOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at, _ := q.homeNow(); at != now {
+		if at := q.Home(); at != now {
 			t.Errorf("told %s: home %+v, want %+v", where, at, now)
 		}
 		os[0].open = func(wire.ProcessOpenReq) error { t.Error("opened at the old home"); return nil }

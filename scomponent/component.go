@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"splitkernel/netlayer/latency"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/blockdev"
+	"splitkernel/scomponent/iosched"
 	"splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
 )
@@ -31,21 +33,27 @@ type Component struct {
 	counts  counts
 	boot    volume.BootID
 
-	mu                     sync.RWMutex
+	// catMu is held by whoever makes a volume, or has one come or go, from the look at what is there to the last fsync. Requests of volumes do not take
+	// it: they look into the maps under mu, which is never held while anything is waited for, and which only who has catMu changes.
+	catMu sync.Mutex
+
+	mu                     sync.RWMutex // no other lock is taken while it is held
 	vols                   map[wire.VolumeID]*vol
 	incoming               map[wire.VolumeID]*taking // those of vols that come from another sComponent and are not served yet
 	reserved               uint64                    // sum of the sizes
 	pastSyncs, pastRefused uint64                    // of volumes that were deleted: counters never fall
 
-	heatMu sync.Mutex // before mu
+	heatMu sync.Mutex
 	heat   heat.Reader
 	began  time.Time // of its clock
 
-	movesMu   sync.Mutex // before mu
+	ordersMu sync.Mutex                   // orders to begin and to forget a move, one after the other; before catMu
+	forgot   [wire.GSM + 1]wire.Forgotten // by manager
+	noted    [wire.GSM + 1]uint64         // by manager, the highest number of a move that it had forgotten; durable
+
+	movesMu   sync.Mutex // changed by who has ordersMu; no other lock but giving.mu is taken while it is held
 	moves     map[wire.MoveID]*giving
-	moveOrder []wire.MoveID                // of moves, the first to begin first
-	forgot    [wire.GSM + 1]wire.Forgotten // by manager
-	noted     [wire.GSM + 1]uint64         // by manager, the highest number of a move that it had forgotten; durable
+	moveOrder []wire.MoveID // of moves, the first to begin first
 
 	peersMu sync.Mutex
 	peers   map[string]*netlayer.Peer
@@ -109,8 +117,8 @@ func (c *Component) scan() error {
 	if err := c.loadForgot(); err != nil {
 		return err
 	}
-	c.mu.Lock() // goroutines of moves begin below
-	defer c.mu.Unlock()
+	c.catMu.Lock() // goroutines of moves begin below
+	defer c.catMu.Unlock()
 	for _, name := range names {
 		id, kind, ok := volume.ParseName(name)
 		has := func(name string) bool { return slices.Contains(names, name) }
@@ -156,13 +164,28 @@ func (c *Component) load(id wire.VolumeID, has func(name string) bool) error {
 			v.broken = wire.Errorf(wire.KindCorrupt, "volume %d at %s: %v", id, c.o.Node, err)
 		}
 	}
-	c.vols[id] = v
 	if v.broken == nil {
-		c.reserved += v.core.Meta().SizeBytes
+		c.add(v, v.core.Meta().SizeBytes)
 	} else {
+		c.add(v, 0)
 		c.log.Error("a volume cannot be served", "volume", id, "cause", v.broken)
 	}
 	return nil
+}
+
+// add takes a volume of so many bytes into the books. catMu is held.
+func (c *Component) add(v *vol, size uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.vols[v.id] = v
+	c.reserved += size
+}
+
+// all gives the volumes, in no order.
+func (c *Component) all() []*vol {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Collect(maps.Values(c.vols))
 }
 
 // open opens the files of a volume. One that cannot be opened is kept as broken, so that the others are served.
@@ -214,8 +237,8 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	if t := c.incoming[req.Volume]; t != nil {
 		return t.v.comes(t.open.Giver)
 	}
@@ -244,13 +267,12 @@ func (c *Component) create(req wire.VolumeCreateReq) error {
 		c.store.Remove(volume.ImageName(v.id))
 		return err
 	}
-	c.vols[v.id] = v
-	c.reserved += meta.SizeBytes
+	c.add(v, meta.SizeBytes)
 	c.log.Info("volume made", "volume", v.id, "name", meta.Name, "size_bytes", meta.SizeBytes, "epoch", meta.Epoch)
 	return nil
 }
 
-// room checks that one more volume fits. mu is held.
+// room checks that one more volume fits. catMu is held.
 func (c *Component) room(size uint64) error {
 	if len(c.vols) >= c.o.MaxVolumes {
 		return wire.Errorf(wire.KindNoRoom, "%s holds %d volumes, at most max_volumes %d", c.o.Node, len(c.vols), c.o.MaxVolumes)
@@ -301,8 +323,8 @@ func firstError(steps ...func() error) error {
 // remove deletes a volume. A request that runs ends first.
 func (c *Component) remove(ref wire.VolumeRef) error {
 	gone := c.gaveAway(ref.Volume)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	v, ok := c.vols[ref.Volume]
 	if !ok {
 		if gone != nil {
@@ -334,18 +356,21 @@ func (c *Component) remove(ref wire.VolumeRef) error {
 	return c.removeFiles(volume.OutName(v.id)) // syncs what was removed
 }
 
-// forgetVol closes a volume and takes it out of the books. mu is held; a request that runs ends first.
+// forgetVol closes a volume and takes it out of the books. catMu is held; a request that runs ends first.
 func (c *Component) forgetVol(v *vol) {
 	v.close()
-	delete(c.vols, v.id)
+	var size uint64
+	var st iosched.Stats
 	v.st.Lock()
-	defer v.st.Unlock()
 	v.endTapes()
-	if v.broken != nil {
-		return
+	if v.broken == nil {
+		size, st = v.core.Meta().SizeBytes, v.sched.Stats()
 	}
-	c.reserved -= v.core.Meta().SizeBytes
-	st := v.sched.Stats()
+	v.st.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.vols, v.id)
+	c.reserved -= size
 	c.pastSyncs, c.pastRefused = c.pastSyncs+st.Syncs, c.pastRefused+st.Refused
 }
 
@@ -353,13 +378,15 @@ func (c *Component) forgetVol(v *vol) {
 // for, which takes as long as its disk, so the context is not needed.
 func (c *Component) Close(context.Context) error {
 	c.stopMoves()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	var errs []error
-	for _, v := range c.vols {
+	for _, v := range c.all() {
 		errs = append(errs, v.close())
 	}
+	c.mu.Lock()
 	clear(c.vols)
+	c.mu.Unlock()
 	if c.store != nil {
 		errs = append(errs, c.store.Close())
 		c.store = nil

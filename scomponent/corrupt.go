@@ -55,14 +55,7 @@ func (c *Component) toCorrupt(req wire.CorruptReq, chance *rand.Rand) (*vol, err
 	if req.Volume != 0 {
 		return c.find(req.Volume)
 	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	var vols []*vol
-	for _, v := range c.vols {
-		if c.incoming[v.id] == nil && v.broken == nil {
-			vols = append(vols, v)
-		}
-	}
+	vols := slices.DeleteFunc(c.served(), func(v *vol) bool { return v.broken != nil })
 	if len(vols) == 0 {
 		return nil, wire.Errorf(wire.KindNotFound, "%s has no volume whose block could be corrupted", c.o.Node)
 	}

@@ -14,7 +14,8 @@
 // Goroutines: one per fdatasync of a checksum file, which the flush that needs it waits for; one per volume that is given away and
 // one per step of it under way, one per volume that comes. Close waits for them.
 //
-// Lock order: Component.movesMu or Component.heatMu, Component.mu, taking.gate, taking.mu, vol.gate, vol.blocks (one, or by a giver several in ascending
-// order), vol.st, giving.mu. A request holds the gate shared while it
+// Lock order: Component.ordersMu, Component.catMu, taking.gate, taking.mu, vol.gate, vol.blocks (one, or by a giver several in ascending
+// order), vol.st, giving.mu. Component.mu and Component.movesMu cover what is looked up and are held by nobody who waits for a disk or for a request: so requests of one volume
+// do not wait until another is made, or has come or gone. A request holds the gate shared while it
 // touches files, so that a new epoch, which takes it alone, begins after every request under an older one has ended.
 package scomponent

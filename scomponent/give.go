@@ -299,8 +299,8 @@ func (g *giving) note(m migrate.Mark) error {
 // retire removes the volume, which is served elsewhere.
 func (g *giving) retire() error {
 	c, id := g.c, g.req.Volume
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	// By the note, not by what is in memory: after a restart it may be that another move has brought the volume back.
 	if v := g.v; v != nil && c.vols[id] == v {
 		c.forgetVol(v)

@@ -22,12 +22,10 @@ func (c *Component) Hot(l *wire.Load) {
 		return
 	}
 	top := heat.NewTop(wire.MaxHot)
-	c.mu.RLock()
-	for id, v := range c.vols { // Top has an order of its own
+	for _, v := range c.all() { // Top has an order of its own
 		v.st.Lock()
-		top.Offer(wire.ThingLoad{Volume: id, Ops: v.served.Read(dt), Bytes: v.bytes.Read(dt)}, v.served.Known())
+		top.Offer(wire.ThingLoad{Volume: v.id, Ops: v.served.Read(dt), Bytes: v.bytes.Read(dt)}, v.served.Known())
 		v.st.Unlock()
 	}
-	c.mu.RUnlock()
 	top.Into(wire.MoveVolume, l)
 }

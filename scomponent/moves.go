@@ -53,8 +53,8 @@ func decoded[M any](req *netlayer.Request, f func(M) error) error {
 
 // moveStart begins a move. The same order again changes nothing.
 func (c *Component) moveStart(req wire.MoveReq) error {
-	c.movesMu.Lock()
-	defer c.movesMu.Unlock()
+	c.ordersMu.Lock()
+	defer c.ordersMu.Unlock()
 	if _, ok := c.moves[req.Move]; ok {
 		return nil
 	}
@@ -75,6 +75,8 @@ func (c *Component) moveStart(req wire.MoveReq) error {
 }
 
 func (c *Component) remember(g *giving) {
+	c.movesMu.Lock()
+	defer c.movesMu.Unlock()
 	c.moves[g.req.Move] = g
 	c.moveOrder = append(c.moveOrder, g.req.Move)
 }
@@ -96,20 +98,22 @@ func (g *giving) isOver() bool {
 	return g.over
 }
 
-// forgetMove forgets a move and its note, unless the volume has a newer one.
+// forgetMove forgets a move and its note, unless the volume has a newer one. ordersMu is held.
 func (c *Component) forgetMove(i int) {
 	id := c.moveOrder[i]
 	g := c.moves[id]
+	c.movesMu.Lock()
 	delete(c.moves, id)
 	c.moveOrder = append(c.moveOrder[:i], c.moveOrder[i+1:]...)
+	c.movesMu.Unlock()
 	g.mu.Lock()
 	noted, state := g.noted, g.core.Status(g.now()).State
 	g.mu.Unlock()
 	if !noted || state == wire.MoveLost { // a lost one is tried again at the next start
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	var out migrate.Out
 	if err := c.readNote(volume.OutName(g.req.Volume), &out); err != nil || out.Req.Move != id || out.Mark != migrate.Given && out.Mark != migrate.TakenBack {
 		return // none, another's, or one by which the next start has work to do
@@ -135,8 +139,8 @@ func (c *Component) moveStatus(ref wire.MoveRef) (wire.MoveStatusRep, error) {
 
 // moveForget forgets a move that has ended. One that is unknown is forgotten already.
 func (c *Component) moveForget(ref wire.MoveRef) error {
-	c.movesMu.Lock()
-	defer c.movesMu.Unlock()
+	c.ordersMu.Lock()
+	defer c.ordersMu.Unlock()
 	for i, id := range c.moveOrder {
 		if id != ref.Move {
 			continue

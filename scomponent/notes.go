@@ -82,7 +82,7 @@ func (c *Component) loadForgot() error {
 
 // noteForgot makes durable that a move was forgotten: volumes outlive the process, so a copy of its order that comes after
 // a restart must begin nothing either. The highest number is enough for that: after a restart all orders before it are refused, and
-// ordered anew by whoever wants them. movesMu is held.
+// ordered anew by whoever wants them. ordersMu is held.
 func (c *Component) noteForgot(m wire.MoveID) error {
 	if m.Manager < wire.GPM || m.Manager > wire.GSM {
 		return nil

@@ -1,6 +1,7 @@
 package scomponent
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -111,10 +112,11 @@ func (c *Component) Stats() Stats {
 	}
 	c.movesMu.Unlock()
 	c.mu.RLock()
-	defer c.mu.RUnlock()
 	s.Incoming = len(c.incoming)
 	s.Volumes, s.ReservedBytes, s.Syncs, s.FlushRefused = len(c.vols), c.reserved, c.pastSyncs, c.pastRefused
-	for _, v := range c.vols { // sums only: no order
+	vols := slices.Collect(maps.Values(c.vols))
+	c.mu.RUnlock()
+	for _, v := range vols { // sums only: no order
 		if v.broken != nil {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 	"splitkernel/scomponent/volume"
 )
 
-// taking is the shell of a taker: a volume that comes. Lock order: Component.mu, gate, mu.
+// taking is the shell of a taker: a volume that comes. Lock order: Component.catMu, gate, mu.
 type taking struct {
 	c    *Component
 	v    *vol
@@ -40,8 +40,8 @@ func (c *Component) takeOpen(req wire.VolumeCopyOpenReq) error {
 	if c.leaving(req.Volume) {
 		return wire.Errorf(wire.KindBusy, "volume %d is leaving %s by an earlier move", req.Volume, c.o.Node)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	if t := c.incoming[req.Volume]; t != nil {
 		if t.open == req {
 			return nil
@@ -71,17 +71,18 @@ func (c *Component) takeOpen(req wire.VolumeCopyOpenReq) error {
 		c.store.Remove(volume.ImageName(v.id))
 		return err
 	}
-	c.vols[v.id] = v
-	c.reserved += req.SizeBytes
+	c.add(v, req.SizeBytes)
 	c.expect(&taking{c: c, v: v, open: req, core: c.takerCore(migrate.Take(req))})
 	c.log.Info("a volume comes", "volume", v.id, "name", req.Name, "size_bytes", req.SizeBytes, "from", req.Giver, "epoch", req.Epoch)
 	return nil
 }
 
-// expect takes a volume that comes into the books and watches over it. mu is held.
+// expect takes a volume that comes into the books and watches over it. catMu is held.
 func (c *Component) expect(t *taking) {
 	t.last, t.quit = time.Now(), make(chan struct{})
+	c.mu.Lock()
 	c.incoming[t.v.id] = t
+	c.mu.Unlock()
 	c.wg.Go(t.watch)
 }
 
@@ -248,8 +249,8 @@ func (c *Component) takeEnd(end wire.VolumeCopyEndReq) error {
 // takeServe begins to serve a volume that came. An error that is none of the core's comes from the disk, and says nothing about
 // what the next start will find.
 func (c *Component) takeServe(ref wire.VolumeMoveRef) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	t, v := c.incoming[ref.Volume], c.vols[ref.Volume]
 	if t == nil {
 		if v != nil && v.broken == nil && v.meta().Epoch >= ref.Epoch { // a duplicate, or the question of taking.undone
@@ -283,20 +284,22 @@ func (c *Component) takeServe(ref wire.VolumeMoveRef) error {
 	return nil
 }
 
-// left takes a volume that came out of the incoming ones. mu and t.gate are held.
+// left takes a volume that came out of the incoming ones. catMu and t.gate are held.
 func (c *Component) left(t *taking) {
 	t.done = true
 	t.mu.Lock()
 	t.core.Log.End() // of the log, not of a round
 	t.mu.Unlock()
 	close(t.quit)
+	c.mu.Lock()
 	delete(c.incoming, t.v.id)
+	c.mu.Unlock()
 }
 
 // takeDrop forgets a volume that comes. One that is complete goes only by a word of its giver.
 func (c *Component) takeDrop(ref wire.VolumeMoveRef, complete bool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.catMu.Lock()
+	defer c.catMu.Unlock()
 	t := c.incoming[ref.Volume]
 	if t == nil {
 		return nil
@@ -310,10 +313,11 @@ func (c *Component) takeDrop(ref wire.VolumeMoveRef, complete bool) error {
 	if err != nil || keep {
 		return err
 	}
-	c.left(t)
 	c.forgetVol(t.v)
 	// The checksum file first: without it the next start removes the others.
-	if err := c.removeFiles(volume.SumsName(t.v.id), volume.InName(t.v.id), volume.NewName(t.v.id), volume.ImageName(t.v.id)); err != nil {
+	err = c.removeFiles(volume.SumsName(t.v.id), volume.InName(t.v.id), volume.NewName(t.v.id), volume.ImageName(t.v.id))
+	c.left(t) // counted as one that comes until nothing is left of it
+	if err != nil {
 		return t.v.ioError("drop of what came", err)
 	}
 	return nil

@@ -20,7 +20,7 @@ func (s *State) Unsettled(memory []membership.Entry, client func(wire.PID) strin
 		if v.Prepared || v.Lost != 0 {
 			continue
 		}
-		u := repair.Volume{Name: v.Name, Recached: v.Recached, Unconfirmed: v.Copies.Replicated() && v.Config > 1 && v.Confirmed != v.Config}
+		u := repair.Volume{Name: v.Name, Recached: v.Recached, Unconfirmed: v.Copies.Replicated() && v.Confirmed != v.Config}
 		if m, ok := gone[v.Cache]; ok && v.CacheEpoch != 0 && !s.caching(v) {
 			switch {
 			case m.Member.Epoch > v.CacheEpoch:

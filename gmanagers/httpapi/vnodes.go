@@ -382,7 +382,7 @@ func (q *request) key(spec admission.VNodeSpec) (uint64, error) {
 // createVolumes makes the volumes of an admitted vNode at their sComponents. If one cannot be made nothing is left.
 func (a *API) createVolumes(ctx context.Context, spec admission.VNodeSpec, at admission.Placement) error {
 	for i, v := range at.Volumes {
-		req := wire.VolumeCreateReq{Volume: v.Volume, Epoch: v.Epoch, Name: spec.Volumes[i].Name, SizeBytes: v.SizeBytes}
+		req := wire.VolumeCreateReq{Volume: v.Volume, Epoch: v.Epoch, Name: spec.Volumes[i].Name, SizeBytes: v.SizeBytes, Config: v.Config}
 		there, err := 0, error(nil)
 		for _, at := range v.Places() {
 			cerr := a.control(ctx, at.Addr, wire.OpVolumeCreate, v.Epoch, &req, nil)

@@ -6,6 +6,7 @@
 //	                      that the new copy is in sync → Propose synced → Config → Propose confirmed
 //	a copy is lost where  Propose remake: as above if another sComponent has room, else → Config to the buffer cache → Propose confirmed → Create
 //	it was                there → Config, until it is in sync → Propose synced → Config → Propose confirmed
+//	a copy was never made Config, seldom, until the buffer cache has the volume and every copy, or says which is lost: remake
 //	a copy came back      Config, until the buffer cache says that it is not behind → Propose seen; if it has lost the volume: remake
 //	the buffer cache died Propose recache → Attach at the new one → Tell the pComponent → Propose told; if the attach says that writes
 //	                      died which were not flushed: Tell the pComponent all the same, for the volume fails by name there, and

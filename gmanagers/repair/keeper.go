@@ -212,6 +212,18 @@ func (v *kept) again(now time.Duration) {
 	v.fails++
 }
 
+// look says when something is to be done after an answer of the buffer cache: at once, or if nothing follows from it when that is asked again.
+func (v *kept) look(now time.Duration) {
+	switch {
+	case v.learned(v.fills()).Verb != 0:
+		v.fails, v.next = 0, now
+	case v.fresh(): // it is in no hurry
+		v.again(now)
+	default:
+		v.fails, v.next = 0, now+PollPause
+	}
+}
+
 // run does what is due, that which is due longest first, as far as MaxCalls allows.
 func (k *Keeper) run(now time.Duration, out []Effect) []Effect {
 	if k.calls >= MaxCalls {
@@ -269,7 +281,7 @@ func (k *Keeper) step(now time.Duration, v *kept) (Effect, bool) {
 		return v.propose(Change{Verb: Confirmed, Epoch: p.Epoch, Config: p.Config}), true
 	case fills != nil && !v.created && (fills.State != wire.ReplicaRemade || !v.Unconfirmed): // who took it for what it was before would count it
 		return Effect{
-			Kind: Create, Node: fills.Node, Addr: fills.Addr, Create: wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: v.Name, SizeBytes: p.SizeBytes},
+			Kind: Create, Node: fills.Node, Addr: fills.Addr, Create: wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: v.Name, SizeBytes: p.SizeBytes, Config: p.Config},
 		}, true
 	}
 	if c := v.learned(fills); c.Verb != 0 {
@@ -285,6 +297,8 @@ func (v *kept) learned(fills *wire.VolumeReplica) Change {
 	switch {
 	case !v.heard:
 		return Change{}
+	case v.absent && v.fresh():
+		return Change{} // when it is attached it is seen whether every copy was made
 	case v.absent:
 		return Change{Verb: Confirmed, Epoch: p.Epoch, Config: p.Config} // who attaches it from now on is told, or turned away by the copies
 	}
@@ -305,11 +319,15 @@ func (v *kept) learned(fills *wire.VolumeReplica) Change {
 			return Change{Verb: Seen, Config: p.Config, Node: b.Node, Member: b.Member}
 		}
 	}
-	if v.Unconfirmed && fills == nil {
+	if v.Unconfirmed && fills == nil && (!v.fresh() || len(v.rep.Behind) == 0) {
 		return Change{Verb: Confirmed, Epoch: p.Epoch, Config: p.Config}
 	}
 	return Change{}
 }
+
+// fresh reports whether a volume has the copies with which it was made, and nobody has seen yet that all of them are there: one that could not be made
+// does not keep a vNode from its volume, and no sComponent knows of it.
+func (v *kept) fresh() bool { return v.Unconfirmed && v.Place.Config == 1 && len(v.Back) == 0 }
 
 // fillable reports whether so many copies have what they acknowledged that one which is lost may count for nothing.
 func (v *kept) fillable() bool {
@@ -347,13 +365,11 @@ func (k *Keeper) Answered(now time.Duration, id wire.VolumeID, call uint64, rep 
 	case v.kind == Create && err == nil:
 		v.created, v.fails, v.next = true, 0, now
 	case v.kind == Config && err == nil && rep.Config == v.Place.Config:
-		v.rep, v.heard, v.absent, v.fails = rep, true, false, 0
-		v.next = now
-		if v.learned(v.fills()).Verb == 0 {
-			v.next = now + PollPause
-		}
+		v.rep, v.heard, v.absent = rep, true, false
+		v.look(now)
 	case v.kind == Config && (kind == wire.KindNotFound || kind == wire.KindNotOwner) && v.fills() == nil && len(v.Back) == 0:
-		v.heard, v.absent, v.fails, v.next = true, true, 0, now
+		v.heard, v.absent = true, true
+		v.look(now)
 	case v.kind == Attach && err == nil:
 		v.served, v.fails, v.next = true, 0, now
 	case v.kind == Attach && kind == wire.KindFailed:

@@ -1,6 +1,7 @@
 package vregion
 
 import (
+	"fmt"
 	"slices"
 
 	"splitkernel/netlayer/wire"
@@ -88,7 +89,7 @@ func (h *Home) cutAll(p *process, op *operation, out []Effect) []Effect {
 	}
 	for _, o := range h.owners(p, 0, AddressEnd) {
 		op.pending++
-		out = h.emit(Effect{Kind: CutAt, PID: p.pid, Region: o.Region, Owner: o, Cut: wire.RegionCutReq{PID: p.pid, Region: o.Region, Cut: op.cut}}, op, p, out)
+		out = h.emit(Effect{Kind: CutAt, PID: p.pid, Region: o.Region, Owner: o, Cut: wire.RegionCutReq{PID: p.pid, Region: o.Region, Cut: op.cut, Member: p.given(o)}}, op, p, out)
 	}
 	return out
 }
@@ -107,7 +108,7 @@ func (h *Home) rollbackAll(p *process, op *operation, out []Effect) []Effect {
 		op.pending++
 		lo, hi := h.clip(o.Region, 0, AddressEnd)
 		out = h.emit(Effect{Kind: RollbackAt, PID: p.pid, Region: o.Region, Owner: o,
-			Rollback: wire.RegionRollbackReq{PID: p.pid, Region: o.Region, Process: p.epoch, Cut: op.cut, Mapped: partsIn(&p.tree, lo, hi)}}, op, p, out)
+			Rollback: wire.RegionRollbackReq{PID: p.pid, Region: o.Region, Process: p.epoch, Cut: op.cut, Mapped: partsIn(&p.tree, lo, hi), Member: p.given(o)}}, op, p, out)
 	}
 	return out
 }
@@ -123,7 +124,7 @@ func partsIn(t *Tree, lo, hi uint64) []wire.MappedPart {
 // Cut gives the slot of a vRegion whose pages are to be kept for a checkpoint; ok is false if nothing of it was ever mapped here. epoch
 // is the one under which the home knows this owner.
 func (o *Owners) Cut(req wire.RegionCutReq, epoch wire.Epoch) (slot uint32, ok bool, err error) {
-	if slot, ok, err = o.known(req.PID, req.Region, epoch); !ok {
+	if slot, ok, err = o.known(req.PID, req.Region, epoch, req.Member); !ok {
 		return 0, false, err
 	}
 	r := &o.slots[slot]
@@ -131,9 +132,13 @@ func (o *Owners) Cut(req wire.RegionCutReq, epoch wire.Epoch) (slot uint32, ok b
 	return slot, true, nil
 }
 
-// known gives the slot of a vRegion that is served here under epoch, if anything of it was ever mapped.
-func (o *Owners) known(pid wire.PID, region wire.RegionNo, epoch wire.Epoch) (slot uint32, ok bool, err error) {
+// known gives the slot of a vRegion that is served here under epoch, if anything of it was ever mapped. One that was given to this mComponent under a
+// membership which is over had copies, and whoever becomes its owner tells the home: until then that nothing is here must not be taken for an answer.
+func (o *Owners) known(pid wire.PID, region wire.RegionNo, epoch, member wire.Epoch) (slot uint32, ok bool, err error) {
 	if _, ok := o.index.Get(uint64(pid), uint64(region)); !ok {
+		if err := o.member.granted(fmt.Sprintf("vRegion %d", region), pid, o.self, member); err != nil {
+			return 0, false, wire.Errorf(wire.KindBusy, "%v", err)
+		}
 		if err := o.fenced(pid, region); err != nil {
 			return 0, false, err
 		}
@@ -146,7 +151,7 @@ func (o *Owners) known(pid wire.PID, region wire.RegionNo, epoch wire.Epoch) (sl
 // Rollback makes what is mapped of a vRegion what it was, refuses the process from now on under older epochs, and gives the slot, whose
 // pages then go back.
 func (o *Owners) Rollback(req wire.RegionRollbackReq, epoch wire.Epoch) (slot uint32, ok bool, err error) {
-	if slot, ok, err = o.known(req.PID, req.Region, epoch); !ok {
+	if slot, ok, err = o.known(req.PID, req.Region, epoch, req.Member); !ok {
 		if err == nil && len(req.Mapped) > 0 {
 			err = wire.Errorf(wire.KindFailed, "%s has nothing of vRegion %d of process %d, of which checkpoint %d has pages", o.self, req.Region, req.PID, req.Cut.Number)
 		}

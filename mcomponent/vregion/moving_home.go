@@ -142,6 +142,7 @@ func (h *Home) toOwner(e Effect, c outCall, out []Effect) []Effect {
 	e.Map.RegionEpoch, e.Map.Member = e.Owner.Epoch, e.Owner.Member
 	e.Map.Config = c.p.regions[c.region].config
 	e.Unmap.Member = c.p.given(e.Owner)
+	e.Cut.Member, e.Rollback.Member = e.Unmap.Member, e.Unmap.Member
 	return h.emit(e, c.op, c.p, out)
 }
 

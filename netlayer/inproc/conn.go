@@ -24,10 +24,13 @@ func pair(addr Addr) (*conn, *conn) {
 }
 
 func (c *conn) Read(b []byte) (int, error)  { return c.in.read(b, true) }
-func (c *conn) Write(b []byte) (int, error) { return c.out.write(b) }
+func (c *conn) Write(b []byte) (int, error) { return c.out.write(b, true) }
 
 // TryRead reads what is there without waiting: 0 and nil if there is nothing.
 func (c *conn) TryRead(b []byte) (int, error) { return c.in.read(b, false) }
+
+// TryWrite writes what there is room for without waiting.
+func (c *conn) TryWrite(b []byte) (int, error) { return c.out.write(b, false) }
 
 // Close ends both directions: the other end reads what was written, then io.EOF, and its writes fail.
 func (c *conn) Close() error {
@@ -110,7 +113,7 @@ func (b *buffer) read(p []byte, wait bool) (int, error) {
 	}
 }
 
-func (b *buffer) write(p []byte) (int, error) {
+func (b *buffer) write(p []byte, wait bool) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	total := 0
@@ -135,6 +138,9 @@ func (b *buffer) write(p []byte) (int, error) {
 		}
 		b.canRead.Broadcast()
 		if total < len(p) {
+			if !wait {
+				return total, nil
+			}
 			b.canWrite.Wait()
 		}
 	}

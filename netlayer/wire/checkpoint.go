@@ -26,6 +26,7 @@ type RegionCutReq struct {
 	PID    PID
 	Region RegionNo
 	Cut    Cut
+	Member Epoch // as RegionUnmapReq has it
 }
 
 // ProcessRollbackReq has the home of a process, and the owners of its vRegions, go back to a checkpoint. From then on the process is
@@ -50,6 +51,7 @@ type RegionRollbackReq struct {
 	Process Epoch // of the process: flushes and misses of older ones are refused
 	Cut     Cut
 	Mapped  []MappedPart
+	Member  Epoch // as RegionUnmapReq has it
 }
 
 // RestartReq has a pComponent go on with a process whose pComponent was lost. It is an order and a poll in one: the same again changes

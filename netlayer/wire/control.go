@@ -274,6 +274,9 @@ type VolumeCreateReq struct {
 	Epoch     Epoch
 	Name      string
 	SizeBytes uint64
+	// Config is of one of several copies, else 0: the configuration under which it is made. Who knows an older one, which may count it for what it
+	// was before it was lost, cannot attach it.
+	Config uint64
 }
 
 // ProcessRef names a process.

@@ -88,7 +88,7 @@ var samples = []sample{
 	{op: OpHomeDrop, req: MoveRef{MoveID{GMM, 9}}},
 	{op: OpVolumeAttach, req: VolumeAttachReq{Volume: 6, Epoch: 1, SizeBytes: 1 << 30, Storage: "s1", StorageAddr: "unix:/run/s1", ClientAddr: "unix:/run/p1"}},
 	{op: OpVolumeDetach, req: VolumeRef{Volume: 6, Epoch: 1}},
-	{op: OpVolumeCreate, req: VolumeCreateReq{Volume: 6, Epoch: 1, Name: "v", SizeBytes: 1 << 30}},
+	{op: OpVolumeCreate, req: VolumeCreateReq{Volume: 6, Epoch: 1, Name: "v", SizeBytes: 1 << 30, Config: 3}},
 	{op: OpVolumeDelete, req: VolumeRef{Volume: 6, Epoch: 1}},
 	{op: OpVolumeCopyOpen, req: VolumeCopyOpenReq{Move: MoveID{GSM, 4}, Volume: 6, Name: "v", SizeBytes: 1 << 30, Epoch: 3, Giver: "s1", GiverAddr: "unix:/run/s1"}},
 	{op: OpVolumeCopy, req: volumeCopy()},

@@ -101,10 +101,15 @@ func (f *file) Sync() error {
 	}
 }
 
+// Allocated may be asked while the device is closed: then the answer is an error, and never that of another file with its number.
 func (f *file) Allocated() (int64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+	raw, err := f.SyscallConn()
+	if err != nil {
 		return 0, err
+	}
+	var st unix.Stat_t
+	if cerr := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); cerr != nil || err != nil {
+		return 0, errors.Join(cerr, err)
 	}
 	return st.Blocks * 512, nil
 }

@@ -13,7 +13,8 @@
 //
 // An attach reaches max(r, n/2+1) copies, which refuse older buffer caches from then on. If the newest generation of writes that
 // was announced was not completed by a flush, a buffer cache died with writes that it had acknowledged: the attach fails. A volume
-// that is written through goes on, unless too many copies were restarted that may have lost what they had not synced.
+// that is written through goes on, unless too many copies were restarted that may have lost what they had not synced. If so many say that they do
+// not have the volume that the others are too few, it was deleted, and nobody waits for it.
 //
 //	out = g.Read(now, op, block, out[:0])   // Attach, Write, Mark, Flush
 //	for _, e := range out {

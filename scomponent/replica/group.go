@@ -371,6 +371,17 @@ func (g *Group) judgeAttach(o *op, out []Effect) []Effect {
 	return g.finish(o, nil, out)
 }
 
+// deleted reports whether so many copies say that they do not have the volume that no attach can succeed.
+func (g *Group) deleted() bool {
+	n := 0
+	for _, s := range g.sites {
+		if s.places() && (s.attached || !s.lost || wire.KindOf(s.cause) != wire.KindNotFound) {
+			n++
+		}
+	}
+	return n < g.attachQuorum()
+}
+
 func later(a, b wire.BlockVersion) wire.BlockVersion {
 	if a.Less(b) {
 		return b

@@ -152,7 +152,12 @@ func (g *Group) push(o *op, out []Effect) []Effect {
 		return out
 	}
 	if o.kind == opAttach {
-		if out = g.judgeAttach(o, out); o.phase != phaseOver && g.over == nil && g.now >= o.end {
+		switch out = g.judgeAttach(o, out); {
+		case o.phase == phaseOver || g.over != nil:
+		case g.deleted():
+			out = g.close(wire.Errorf(wire.KindNotFound, "volume %d: fewer than the %d of its %d copies are left that an attach needs: it was deleted: %s", g.req.Volume, g.attachQuorum(),
+				g.places(), g.missing(o, func(i int) bool { return g.sites[i].attached })), out)
+		case g.now >= o.end:
 			out = g.close(wire.Errorf(wire.KindUnavailable, "volume %d: attach reached fewer than %d of %d copies: %s", g.req.Volume, g.attachQuorum(), g.places(),
 				g.missing(o, func(i int) bool { return g.sites[i].attached })), out)
 		}

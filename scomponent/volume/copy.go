@@ -26,9 +26,9 @@ func (v *Volume) CopyAttach(req wire.StorageAttachReq) (rep wire.StorageAttachRe
 		return rep, Nothing, wire.Errorf(wire.KindBadRequest, "volume %d (%s): storage_attach under configuration %d by instance %d, want both above 0", m.ID, m.Name, req.Config, req.Instance)
 	case req.Epoch < m.Epoch:
 		return rep, Nothing, wire.Errorf(wire.KindStale, "volume %d (%s): epoch %d, want at least %d", m.ID, m.Name, req.Epoch, m.Epoch)
-	case req.Epoch == m.Epoch && m.Config > 0 && m.Instance != req.Instance:
+	case req.Epoch == m.Epoch && m.Instance > 0 && m.Instance != req.Instance:
 		return rep, Nothing, wire.Errorf(wire.KindStale, "volume %d (%s): another buffer cache has it under epoch %d: a new one needs a new epoch", m.ID, m.Name, m.Epoch)
-	case req.Epoch == m.Epoch && req.Config < m.Config:
+	case req.Config < m.Config: // configurations only grow, whatever the epoch
 		return rep, Nothing, wire.Errorf(wire.KindStale, "volume %d (%s): configuration %d, want at least %d", m.ID, m.Name, req.Config, m.Config)
 	case req.SizeBytes > m.SizeBytes:
 		return rep, Nothing, wire.Errorf(wire.KindBadRequest, "volume %d (%s): attached as %d bytes, its size is %d", m.ID, m.Name, req.SizeBytes, m.SizeBytes)
@@ -55,7 +55,7 @@ func (v *Volume) CopyAttach(req wire.StorageAttachReq) (rep wire.StorageAttachRe
 func (v *Volume) enterCopy(e wire.Epoch) error {
 	m := &v.meta
 	switch {
-	case m.Config == 0 || e > m.Epoch:
+	case m.Instance == 0 || e > m.Epoch:
 		return wire.Errorf(wire.KindNotOwner, "volume %d (%s): a request under epoch %d, it was attached under %d: attach first", m.ID, m.Name, e, m.Epoch)
 	case e < m.Epoch:
 		return wire.Errorf(wire.KindStale, "volume %d (%s): epoch %d, want at least %d", m.ID, m.Name, e, m.Epoch)

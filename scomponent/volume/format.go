@@ -66,8 +66,8 @@ type Meta struct {
 	Boot      BootID // of the machine when the buffer cache attached
 
 	// Of one of several copies; of the only one 0.
-	Config      uint64 // highest configuration seen under Epoch; it is one of several copies from the first one on
-	Instance    uint64 // of the buffer cache under Epoch
+	Config      uint64 // highest configuration seen, that under which it was made at first; it is one of several copies if there is one
+	Instance    uint64 // of the buffer cache under Epoch; 0 if none has attached it
 	Synced      uint64 // newest generation completed by a flush, under SyncedEpoch
 	SyncedEpoch wire.Epoch
 	OpenEpoch   wire.Epoch // of Open

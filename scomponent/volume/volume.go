@@ -43,7 +43,7 @@ func Check(req wire.VolumeCreateReq, boot BootID) (Meta, error) {
 	if req.SizeBytes == 0 || req.SizeBytes > MaxSize {
 		return Meta{}, wire.Errorf(wire.KindBadRequest, "volume %d: size of %d bytes, want 1 to %d", req.Volume, req.SizeBytes, uint64(MaxSize))
 	}
-	return Meta{ID: req.Volume, Name: req.Name, SizeBytes: size, Epoch: req.Epoch, Boot: boot}, nil
+	return Meta{ID: req.Volume, Name: req.Name, SizeBytes: size, Epoch: req.Epoch, Boot: boot, Config: req.Config}, nil
 }
 
 // checkName accepts names that are safe in a log, a metric and a path.

@@ -11,7 +11,6 @@ import (
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
-	"splitkernel/pcomponent/policy"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/vcluster"
 )
@@ -30,6 +29,10 @@ func DefaultWorld() *World {
 		Patience: 20 * time.Second, Lease: membership.DefaultLease, Sweep: time.Second, MoveTimeout: 5 * time.Second, Latency: time.Microsecond,
 	}
 }
+
+// drawnPolicies are those that a seed draws from. A script may name any but belady; the list is fixed, so that a seed stays the world
+// that it was.
+var drawnPolicies = []string{"clock", "fifo", "lru", "lru-sweep", "random"}
 
 func defaultProcess() Process {
 	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1}
@@ -100,7 +103,7 @@ func Draw(seed uint64) *World {
 
 func (d die) process(w *World, i int) Process {
 	p := Process{
-		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, policy.Names()...), Mechanism: one(d, excache.Mechanisms()...),
+		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, drawnPolicies...), Mechanism: one(d, excache.Mechanisms()...),
 		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
 		Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1,
 	}

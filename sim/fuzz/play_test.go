@@ -16,7 +16,7 @@ import (
 	"splitkernel/sim/vcluster"
 )
 
-// dailySeeds is how many seeds the test of every day plays: it is a look whether all is there. make fuzz-smoke plays thousands.
+// dailySeeds is how many seeds this test plays: it is a look whether all is there. make fuzz-smoke, which make test ends with, plays thousands.
 func dailySeeds() uint64 {
 	if raceEnabled {
 		return 3

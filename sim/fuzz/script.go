@@ -128,6 +128,9 @@ func (w *World) blocks() []block {
 	}
 }
 
+// scriptPolicies are those that a script may name: belady needs references that are known beforehand.
+var scriptPolicies = slices.DeleteFunc(policy.Names(), func(name string) bool { return name == "belady" })
+
 func (p *Process) fields() []field {
 	return []field{
 		{"name", func() string { return p.Name }, func(s string) error {
@@ -137,7 +140,7 @@ func (p *Process) fields() []field {
 			return nil
 		}},
 		span("begin", &p.Begin, 0, MaxSpan), number("threads", &p.Threads, 1, 64), number("lines", &p.Lines, 1, MaxPages),
-		word("policy", &p.Policy, policy.Names()), word("mechanism", &p.Mechanism, excache.Mechanisms()),
+		word("policy", &p.Policy, scriptPolicies), word("mechanism", &p.Mechanism, excache.Mechanisms()),
 		number("pages", &p.Pages, 1, MaxPages), number("refs", &p.Refs, 0, MaxRefs), share("writes", &p.Writes), share("near", &p.Near),
 		number("think", &p.Think, 0, 1<<40), number("burst", &p.Burst, 1, MaxRefs), share("remaps", &p.Remaps),
 		number("volumes", &p.Volumes, 0, 8), number("sectors", &p.Sectors, 1, MaxSectors), number("blocks", &p.Blocks, 0, 1024),

@@ -86,6 +86,7 @@ type Cluster struct {
 	addrs    map[string]string // by node id
 	used     map[string]bool   // ids of all nodes that there ever were
 	children map[string]*child
+	starting map[string]bool // nodes that are being started again
 	stopping bool
 	restarts int
 	replicas uint64 // the last Raft node id that a manager got; 0: those of the start
@@ -319,21 +320,49 @@ func (c *Cluster) Kill(id string) error {
 
 // Restart starts a node again that has ended, at its old address and with its old data, and waits until it is ready.
 func (c *Cluster) Restart(ctx context.Context, id string) error {
-	old := c.child(id)
-	if old == nil {
-		return fmt.Errorf("restart node %s: no such node", id)
+	return c.startAgain(ctx, id, func(cfg *node.Config) { cfg.Restarted = true })
+}
+
+// claim gives a node that has ended to who starts it again, and to nobody else until release is called: two processes of one node would have one
+// address, one folder and one configuration.
+func (c *Cluster) claim(id string) (old *child, release func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch old = c.children[id]; {
+	case old == nil:
+		return nil, nil, fmt.Errorf("restart node %s: no such node", id)
+	case c.starting[id]:
+		return nil, nil, fmt.Errorf("restart node %s: it is being started already", id)
 	}
 	select {
 	case <-old.done:
 	default:
-		return fmt.Errorf("restart node %s: it still runs", id)
+		return nil, nil, fmt.Errorf("restart node %s: it still runs", id)
 	}
-	return c.startAgain(ctx, id, func(cfg *node.Config) { cfg.Restarted = true })
+	if c.starting == nil {
+		c.starting = map[string]bool{}
+	}
+	c.starting[id] = true
+	return old, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.starting, id)
+	}, nil
 }
 
 // startAgain starts a node that has ended, at its old address and with a changed configuration.
 func (c *Cluster) startAgain(ctx context.Context, id string, change func(*node.Config)) error {
-	old := c.child(id)
+	old, release, err := c.claim(id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.startClaimed(ctx, old, change)
+}
+
+// startClaimed is startAgain for who has claimed the node.
+func (c *Cluster) startClaimed(ctx context.Context, old *child, change func(*node.Config)) error {
+	id := old.node.ID
 	cfg, err := node.ReadConfig(c.configPath(id))
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)

@@ -402,8 +402,12 @@ func TestKillAndRestart(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			if err := cl.Restart(ctx, "s1"); err != nil {
-				t.Fatal(err)
+			again := make(chan error, 2)
+			for range cap(again) { // by a fault and by hand at once, say
+				go func() { again <- cl.Restart(ctx, "s1") }()
+			}
+			if one, other := <-again, <-again; (one == nil) == (other == nil) {
+				t.Fatalf("started by two at once: %v; %v; want one to be refused", one, other)
 			}
 			after := find(t, cl, "s1")
 			if !after.Alive || after.PID == before.PID || after.Addr != before.Addr || cl.Restarts() != 1 {

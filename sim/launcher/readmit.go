@@ -33,6 +33,11 @@ func (c *Cluster) Readmit(ctx context.Context, id string) error {
 	default:
 		return fmt.Errorf("readmit %s: it runs, so it has what it needs; end it first if you know better", id)
 	}
+	old, release, err := c.claim(id) // before its folder is set aside
+	if err != nil {
+		return fmt.Errorf("readmit %s: %w", id, err)
+	}
+	defer release()
 	cfg, err := node.ReadConfig(c.configPath(id))
 	if err != nil {
 		return fmt.Errorf("readmit %s: %w", id, err)
@@ -52,7 +57,7 @@ func (c *Cluster) Readmit(ctx context.Context, id string) error {
 	if err := errors.Join(os.RemoveAll(damaged), os.Rename(c.dataPath(id), damaged), os.MkdirAll(c.dataPath(id), 0o700)); err != nil {
 		return fmt.Errorf("readmit %s: set its data folder aside: %w", id, err)
 	}
-	return c.startAgain(ctx, id, func(cfg *node.Config) { cfg.Readmitted, cfg.Restarted = replica, false })
+	return c.startClaimed(ctx, old, func(cfg *node.Config) { cfg.Readmitted, cfg.Restarted = replica, false })
 }
 
 // giveReplica asks the other managers to take one in under a new Raft node id.

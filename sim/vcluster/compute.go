@@ -10,6 +10,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/policy"
 	"splitkernel/sim/hardware/processor"
 	"splitkernel/sim/units"
 	"splitkernel/sim/vtime"
@@ -73,6 +74,8 @@ type ProcessOptions struct {
 	Home    wire.Owner
 	Threads int
 	ExCache excache.Options
+	// Future is what belady knows of the accesses to come, from the first on; nil otherwise. A process that has it does not move.
+	Future *policy.Future
 	// Local has all memory at the pComponent: nothing is sent, and a page that is missing costs a fault of its operating system.
 	// It is what slowdowns are measured against.
 	Local bool
@@ -188,7 +191,7 @@ func (c *Cluster) Open(y *vtime.Proc, o ProcessOptions) (*Process, error) {
 // newProcess makes a process that nobody knows yet.
 func (n *compute) newProcess(o ProcessOptions) (*Process, error) {
 	c := n.c
-	cache, err := excache.New(o.ExCache)
+	cache, err := excache.NewForeseeing(o.ExCache, o.Future)
 	if err != nil {
 		return nil, fmt.Errorf("process %s: excache: %w", o.Name, err)
 	}

@@ -372,12 +372,21 @@ func strike(t *rapid.T, c *Cluster, f Fault) {
 	}
 }
 
-// TestACopyIsMadeAgainWhereItWas: the disk of one of three sComponents was full when the volume was made, and there is no fourth. Once
-// another was started again GSM looks at the volume, and the copy that is missing is made where it belongs, as soon as it has room.
+// TestACopyIsMadeAgainWhereItWas: the disk of one of three sComponents was full when the volume was made, and there is no fourth. The copy that is
+// missing is made where it belongs, as soon as it has room, whether or not GSM has another reason to look at the volume.
 func TestACopyIsMadeAgainWhereItWas(t *testing.T) {
+	for name, faults := range map[string][]Fault{
+		"nothing else happens":     nil,
+		"another is started again": {{At: 4 * time.Second, What: Kill, Node: "s1"}, {At: 5 * time.Second, What: Start, Node: "s1"}},
+	} {
+		t.Run(name, func(t *testing.T) { madeAgain(t, faults) })
+	}
+}
+
+func madeAgain(t *testing.T, faults []Fault) {
 	o := lively(1, 2, 3)
 	o.Managers.ReplaceAfter = time.Second
-	o.Faults = []Fault{{At: 4 * time.Second, What: Kill, Node: "s1"}, {At: 5 * time.Second, What: Start, Node: "s1"}}
+	o.Faults = faults
 	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package vcluster
 import (
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/mcomponent/replica"
@@ -20,7 +19,6 @@ type fullWrite struct {
 	w     wire.ReplicaWrite
 	stamp Stamp
 	done  func(skipped bool, err error)
-	until time.Duration
 }
 
 // tagOf tells whose bytes a block of a backup file has.
@@ -215,22 +213,23 @@ func (r *redundant) readFile(q wire.ReplicaRead, p pagesOf, done func(pagesOf, e
 }
 
 // waitForRoom keeps a page until its log has room.
-func (r *redundant) waitForRoom(w wire.ReplicaWrite, stamp Stamp, done func(bool, error)) {
-	r.full = append(r.full, fullWrite{w, stamp, done, r.m.c.clock.Now() + logWait})
+func (r *redundant) waitForRoom(w wire.ReplicaWrite, stamp Stamp, refused error, done func(bool, error)) {
+	if !r.full.Add(w.PID, r.holder.RegionOf(w.Page), r.m.c.clock.Now()+logWait, 1, fullWrite{w, stamp, done}) {
+		done(false, refused)
+		return
+	}
 	r.arm()
 }
 
 // retryFull serves pages that wait for room, and refuses those that have waited long enough.
 func (r *redundant) retryFull() {
-	for len(r.full) > 0 {
-		f := r.full[0]
+	r.full.Retry(r.m.c.clock.Now(), func(f fullWrite, last bool) func() {
 		skipped, act, err := r.m.replicaStore(f.w, f.stamp)
-		if act == replica.Wait && r.m.c.clock.Now() < f.until {
-			return
+		if act == replica.Wait && !last {
+			return nil
 		}
-		r.full = r.full[1:]
-		f.done(skipped, err)
-	}
+		return func() { f.done(skipped, err) }
+	})
 }
 
 // backupFile has GSM give an mComponent the backup file of its logs, or takes one back.

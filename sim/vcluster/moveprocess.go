@@ -12,6 +12,7 @@ import (
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
 	"splitkernel/pcomponent/handover"
+	"splitkernel/pcomponent/policy"
 	"splitkernel/sim/vtime"
 )
 
@@ -491,6 +492,9 @@ func (n *compute) arriving(q *wire.ProcessCopyReq, p *Process) (*arrival, error)
 		return nil, wire.Errorf(wire.KindExists, "process %d runs at %s already", q.PID, n.o.ID)
 	case len(m.here) >= maxComing:
 		return nil, wire.Errorf(wire.KindBusy, "%d processes are on their way to %s, the most that may", len(m.here), n.o.ID)
+	}
+	if p.o.Future != nil { // as live, where nobody here could know the accesses to come
+		return nil, wire.Errorf(wire.KindBadRequest, "process %s: excache: policy: %v", p.o.Name, policy.ErrNoFuture)
 	}
 	if room := n.o.ExCacheBytes / wire.PageSize; n.lines+uint64(p.o.ExCache.Lines) > room {
 		return nil, wire.Errorf(wire.KindNoRoom, "%s: an ExCache of %d lines for process %s, %d of %d lines are free", n.o.ID, p.o.ExCache.Lines, p.o.Name, room-n.lines, room)

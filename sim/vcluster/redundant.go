@@ -29,8 +29,8 @@ type redundant struct {
 	order   []thing // of recs, as they began
 	calls   map[uint64]func(*wire.Error)
 	last    uint64
-	saving  bool          // pages of logs are on their way to a file
-	full    []fullWrite   // that wait for room in a log, as they came
+	saving  bool // pages of logs are on their way to a file
+	full    replica.Waiting[fullWrite]
 	armed   time.Duration // when it looks again; 0 if it does not
 	checks  time.Duration // the same for what comes again and again, in the background
 
@@ -210,9 +210,7 @@ func (r *redundant) arm() {
 			sooner(r.holder.SaveDue())
 		}
 	}
-	if len(r.full) > 0 {
-		sooner(r.full[0].until, true)
-	}
+	sooner(r.full.Due())
 	r.armLater()
 	if !ok {
 		return
@@ -266,7 +264,7 @@ func (m *memory) replicaOpen(q wire.ReplicaOpenReq, done func(wire.ReplicaOpenRe
 func (m *memory) replicaWrite(w wire.ReplicaWrite, stamp Stamp, done func(skipped bool, err error)) {
 	skipped, act, err := m.replicaStore(w, stamp)
 	if act == replica.Wait && len(m.c.storage) > 0 {
-		m.red.waitForRoom(w, stamp, done)
+		m.red.waitForRoom(w, stamp, err, done)
 		return
 	}
 	done(skipped, err)

@@ -70,7 +70,7 @@ func (c *Cluster) CreateVolume(y *vtime.Proc, node wire.NodeID, o VolumeOptions)
 	made, errs := 0, []error(nil)
 	for _, id := range o.places() {
 		to := c.node(id)
-		q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes}
+		q := wire.VolumeCreateReq{Volume: o.ID, Epoch: o.Epoch, Name: o.Name, SizeBytes: o.SizeBytes, Config: o.Config}
 		_, err := controlling(y, c, wire.OpVolumeCreate, c.whoAsks(node), to, q, func(q wire.VolumeCreateReq, done func(struct{}, error)) {
 			done(struct{}{}, c.nodes[to].(*storage).create(q))
 		})
