@@ -26,7 +26,7 @@ type block struct {
 	readers  []request
 	versions [wire.SectorsPerPage]uint64 // of the last write of each sector, while cached
 
-	prev, next uint32 // in the clean list, the dirty list of its volume or the free list
+	prev, next uint32 // in the dirty list of its volume or the free list
 	list       listKind
 }
 
@@ -63,8 +63,7 @@ type Cache struct {
 	index    *pairindex.Index // (volume, block) -> slot
 	free     uint32
 	fresh    uint32 // slots from here on were never used
-	newest   uint32 // clean list
-	oldest   uint32
+	evictor  evictor
 	volumes  map[wire.VolumeID]*volume // looked up; order is what is ranged over
 	order    []wire.VolumeID
 	left     map[wire.VolumeID]wire.Epoch // buffer caches that moved away, by the epoch under which; looked up
@@ -80,7 +79,7 @@ type Cache struct {
 
 // New makes a cache. opt has been validated.
 func New(opt Options) *Cache {
-	return &Cache{opt: opt, blocks: make([]block, opt.Blocks), index: pairindex.New(opt.Blocks), free: none, newest: none, oldest: none,
+	return &Cache{opt: opt, blocks: make([]block, opt.Blocks), index: pairindex.New(opt.Blocks), free: none,
 		volumes: map[wire.VolumeID]*volume{}, left: map[wire.VolumeID]wire.Epoch{}, inFlight: map[uint64]started{}, stats: Stats{Capacity: opt.Blocks}}
 }
 
@@ -164,7 +163,7 @@ func (c *Cache) WritesNow(k wire.Block) bool {
 	case len(c.waiting) > 0 || c.dirtyFull(v):
 		return false
 	}
-	return c.free != none || int(c.fresh) < c.opt.Blocks || c.oldest != none
+	return c.free != none || int(c.fresh) < c.opt.Blocks || c.evictor.clean > 0
 }
 
 func (c *Cache) submit(r request, out []Effect) []Effect {
@@ -208,8 +207,9 @@ func (c *Cache) attempt(r request, queued bool, out []Effect) (blocked bool, _ [
 		if s, ok = c.allocate(v, r.k.Offset/wire.PageSize); !ok {
 			return true, out
 		}
+	} else {
+		c.evictor.policy.Touch(s)
 	}
-	c.touch(s)
 	if r.write {
 		return false, c.write(s, r, out)
 	}
@@ -562,7 +562,7 @@ func joined(dirty, valid Mask) Mask {
 	return cover
 }
 
-// allocate takes a slot: a free one, else that of the least recently used clean block.
+// allocate takes a slot: a free one, else that of the clean block that the policy names.
 func (c *Cache) allocate(v *volume, number uint64) (uint32, bool) {
 	s := c.free
 	switch {
@@ -574,20 +574,21 @@ func (c *Cache) allocate(v *volume, number uint64) (uint32, bool) {
 		}
 		s = c.fresh
 		c.fresh++
-	case c.oldest != none:
-		s = c.oldest
+	default:
+		var ok bool
+		if s, ok = c.victim(v, number); !ok {
+			return 0, false
+		}
 		b := &c.blocks[s]
-		c.unlist(s)
 		c.index.Delete(uint64(b.v.req.Volume), b.number)
 		b.v.blocks--
 		c.stats.Used--
 		c.stats.Evictions++
-	default:
-		return 0, false
 	}
 	readers := c.blocks[s].readers[:0]
 	c.blocks[s] = block{v: v, number: number, prev: none, next: none, readers: readers}
 	c.index.Put(uint64(v.req.Volume), number, s)
+	c.enter(s, v, number)
 	v.blocks++
 	c.stats.Used++
 	return s, true
@@ -619,14 +620,6 @@ func (c *Cache) setDirty(b *block, dirty, writing Mask) {
 	}
 }
 
-// touch makes a clean block the most recently used.
-func (c *Cache) touch(s uint32) {
-	if c.blocks[s].list == listClean && c.newest != s {
-		c.unlist(s)
-		c.pushClean(s)
-	}
-}
-
 // relist puts a block into the list where its state belongs, after any change of its state.
 func (c *Cache) relist(s uint32) {
 	b := &c.blocks[s]
@@ -640,7 +633,7 @@ func (c *Cache) relist(s uint32) {
 		want = listDirty
 	case b.dirty|b.writing != 0 || b.reading:
 	case b.valid == 0: // a read failed: nothing is known about the block
-		c.unlist(s)
+		c.leave(s)
 		c.index.Delete(uint64(b.v.req.Volume), b.number)
 		c.freeIfIdle(s)
 		return
@@ -653,21 +646,10 @@ func (c *Cache) relist(s uint32) {
 	c.unlist(s)
 	switch want {
 	case listClean:
-		c.pushClean(s)
+		c.setClean(s, true)
 	case listDirty:
 		c.insertDirty(s)
 	}
-}
-
-func (c *Cache) pushClean(s uint32) {
-	b := &c.blocks[s]
-	b.list, b.prev, b.next = listClean, none, c.newest
-	if c.newest != none {
-		c.blocks[c.newest].prev = s
-	} else {
-		c.oldest = s
-	}
-	c.newest = s
 }
 
 // insertDirty puts a block into its volume's list by the age of its oldest write. New writes are newest, so the search
@@ -696,13 +678,14 @@ func (c *Cache) insertDirty(s uint32) {
 
 func (c *Cache) unlist(s uint32) {
 	b := &c.blocks[s]
-	head, tail := &c.newest, &c.oldest
 	switch b.list {
 	case listNone:
 		return
-	case listDirty:
-		head, tail = &b.v.first, &b.v.last
+	case listClean:
+		c.setClean(s, false)
+		return
 	}
+	head, tail := &b.v.first, &b.v.last
 	if b.prev != none {
 		c.blocks[b.prev].next = b.next
 	} else {

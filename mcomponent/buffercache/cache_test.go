@@ -283,7 +283,8 @@ func (w *world) promised(now bool, event func(call uint64) []Effect, p *pendingC
 }
 
 func options(t *rapid.T) Options {
-	return Options{Blocks: rapid.IntRange(1, 8).Draw(t, "blocks"), Window: rapid.IntRange(1, 4).Draw(t, "window"), MaxWaiters: rapid.IntRange(1, 10).Draw(t, "max_waiters"), MaxVolumes: testVolumes}
+	return Options{Blocks: rapid.IntRange(1, 8).Draw(t, "blocks"), Window: rapid.IntRange(1, 4).Draw(t, "window"), MaxWaiters: rapid.IntRange(1, 10).Draw(t, "max_waiters"), MaxVolumes: testVolumes,
+		Policy: rapid.SampledFrom(append(Policies(), "", "lru", "lru", "lru")).Draw(t, "policy")}
 }
 
 // TestAgreesWithABytePerSector: in any interleaving of calls and storage operations, a read never returns less than what was

@@ -61,10 +61,5 @@ func (c *Cache) CheckInvariants() error {
 			}
 		}
 	}
-	for n, s := 0, c.newest; s != none; n, s = n+1, c.blocks[s].next {
-		if c.blocks[s].list != listClean || n > len(c.blocks) {
-			return fmt.Errorf("buffercache: slot %d is out of place in the clean list", s)
-		}
-	}
-	return nil
+	return c.evictor.check(c)
 }

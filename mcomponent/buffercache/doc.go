@@ -5,8 +5,9 @@
 //
 // A block is 4 KiB, a sector 512 bytes. Validity and dirtiness are kept per sector, so a write of a part of a block needs
 // no read before it. Concurrent reads of one missing block make one read at the sComponent. A block written while its
-// write-back is under way stays dirty. Eviction takes the least recently used clean block; a block that was written back
-// counts as just used. Dirty blocks are at most three quarters of the cache, and of one volume at most its share of that,
+// write-back is under way stays dirty. Who leaves is one of the clean blocks, and a policy of package policy says
+// which: by default the least recently used one, and a block that was written back counts as just used. It is the one import of another
+// component's core: the policies are the same there and here. Dirty blocks are at most three quarters of the cache, and of one volume at most its share of that,
 // so that a volume whose disk is full stops its own writers and nobody else's.
 //
 // Rule 6 of the protocols, writes that were not flushed may die with this cache, but never silently: writes belong to

@@ -85,9 +85,7 @@ func (c *Cache) code(w *tape.Coder) {
 	}
 	used := c.blocks[:c.fresh] // the others were never used
 	tape.List(w, &used, c.opt.Blocks, func(b *block) { b.code(w, &vs) })
-	for _, s := range []*uint32{&c.free, &c.newest, &c.oldest} {
-		slot(w, s)
-	}
+	slot(w, &c.free)
 	if w.Reads() {
 		c.blocks, c.fresh = used, uint32(len(used))
 	}
@@ -115,6 +113,7 @@ func (c *Cache) code(w *tape.Coder) {
 		c.left[*id] = e
 	})
 	c.stats.code(w)
+	c.evictor.code(w, c)
 	if w.Reads() && w.Err() == nil {
 		c.derive(w)
 	}
@@ -190,7 +189,7 @@ func (c *Cache) derive(w *tape.Coder) {
 		}
 		return prev == last
 	}
-	ok := chain(listClean, nil, c.newest, c.oldest)
+	ok := true
 	for _, id := range c.order {
 		v := c.volumes[id]
 		ok = ok && chain(listDirty, v, v.first, v.last) && !slices.ContainsFunc(v.writing, func(s uint32) bool { return s >= n || c.blocks[s].v != v })

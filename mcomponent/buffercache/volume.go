@@ -373,7 +373,7 @@ func (c *Cache) forget(v *volume) {
 		if b.dirty|b.writing != 0 && v.state == failed {
 			c.stats.LostBlocks++
 		}
-		c.unlist(uint32(s))
+		c.leave(uint32(s))
 		c.index.Delete(uint64(v.req.Volume), b.number)
 		b.orphan = true
 		c.setDirty(b, 0, 0)

@@ -61,8 +61,13 @@ const (
 	lineFailed                   // its fill failed; has neither, waits for its last pin
 )
 
-// New makes an empty cache. It fails with the faults of Validate.
-func New(o Options) (*Cache, error) {
+// New makes an empty cache. It fails with the faults of Validate, and for belady,
+// which needs NewForeseeing.
+func New(o Options) (*Cache, error) { return NewForeseeing(o, nil) }
+
+// NewForeseeing makes an empty cache that is told all accesses that will be made,
+// for belady; the other policies do not look at future.
+func NewForeseeing(o Options, future *policy.Future) (*Cache, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("excache: %w", err)
 	}
@@ -71,7 +76,7 @@ func New(o Options) (*Cache, error) {
 		ways = o.Lines
 	}
 	sets := o.Lines / ways
-	p, err := policy.New(o.Policy, sets, ways, policy.Options{Seed: o.Seed, SweepEvery: o.SweepEvery})
+	p, err := policy.New(o.Policy, sets, ways, policy.Options{Seed: o.Seed, SweepEvery: o.SweepEvery, LFUAgeEvery: o.LFUAgeEvery, Future: future})
 	if err != nil {
 		return nil, fmt.Errorf("excache: %w", err)
 	}

@@ -1,6 +1,7 @@
 package excache
 
 import (
+	"slices"
 	"testing"
 
 	"splitkernel/pcomponent/policy"
@@ -45,8 +46,24 @@ func access(c *Cache, page uint64, write bool) {
 	c.Complete(m.Line, write)
 }
 
-// policyNames are the policies that a cache can be made with.
-func policyNames() []string { return policy.Names() }
+// policyNames are the policies that a cache can be made with: all but belady,
+// which must know the accesses beforehand.
+func policyNames() []string {
+	return slices.DeleteFunc(policy.Names(), func(n string) bool { return n == "belady" })
+}
+
+// lineNames are the policies that know lines alone; model_test.go has them a second
+// time. The others have their models in package policy.
+var lineNames = []string{"clock", "fifo", "lru", "lru-sweep", "random"}
+
+// few is how many of so many random runs a policy gets here: all, if it is one of
+// lineNames, and else some, because what it decides was tried in its own package.
+func few(name string, runs uint64) uint64 {
+	if slices.Contains(lineNames, name) {
+		return runs
+	}
+	return (runs + 7) / 8
+}
 
 // checkStats demands the identities of the counters and the invariants.
 func checkStats(t testing.TB, c *Cache) {

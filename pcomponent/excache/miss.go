@@ -94,7 +94,7 @@ func (c *Cache) Miss(page uint64, write bool) Miss {
 	line, full := c.free[set], false
 	if line == none {
 		var ok bool
-		if line, ok = c.policy.Victim(set, c.busyLines()); !ok {
+		if line, ok = c.policy.Victim(set, page, c.busyLines()); !ok {
 			return Miss{Kind: StallLine}
 		}
 		if c.hot[line]&hotDirty != 0 && len(c.pending) == c.options.FlushFrames {
@@ -140,7 +140,7 @@ func (c *Cache) Miss(page uint64, write bool) Miss {
 	}
 	c.lines[line] = s
 	c.index.insert(page, line)
-	c.policy.Insert(line)
+	c.policy.Insert(line, page)
 	c.pin(line)
 	return m
 }
@@ -175,7 +175,7 @@ func (c *Cache) evict(line uint32, m *Miss) {
 	page, h := c.lines[line].page, c.hot[line]
 	frame, dirty := h&hotFrame, h&hotDirty != 0
 	c.index.remove(page)
-	c.policy.Remove(line)
+	c.policy.Evict(line)
 	c.counts.Evictions++
 	m.Evicted, m.EvictedPage = true, page
 

@@ -62,6 +62,9 @@ type Options struct {
 	// 1..MaxFlushFrames. The default lets one connection's worth of misses each
 	// have its victim on the way.
 	FlushFrames int `yaml:"flush_frames"`
+	// LFUAgeEvery is the number of accesses after which lfu halves its counts; 0,
+	// the default, means never. The other policies ignore it.
+	LFUAgeEvery int `yaml:"lfu_age_every_accesses"`
 }
 
 // DefaultOptions is 16 MiB in 64 ways, as LegoOS is shipped but for size and the
@@ -105,6 +108,9 @@ func (o Options) Validate() error {
 	}
 	if o.SweepEvery < 1 {
 		fault("sweep_every_accesses: %d, want at least 1", o.SweepEvery)
+	}
+	if o.LFUAgeEvery < 0 {
+		fault("lfu_age_every_accesses: %d, want 0 (never) or at least 1", o.LFUAgeEvery)
 	}
 	if !slices.Contains(Mechanisms(), o.Mechanism) {
 		fault("mechanism: %q, want one of %s", o.Mechanism, strings.Join(Mechanisms(), ", "))

@@ -24,7 +24,7 @@ func TestValidate(t *testing.T) {
 		{func(o *Options) { o.Lines, o.Ways = 4, 8 }, []string{"ways: 8, want at most the 4 lines"}},
 		{func(o *Options) { o.Lines, o.Ways = 100, 64 }, []string{"lines: 100, want a multiple of the 64 ways"}},
 		{func(o *Options) { o.Lines, o.Ways = 192, 64 }, []string{"ways: 64, which makes 3 sets of 192 lines, want a power of two of sets"}},
-		{func(o *Options) { o.Policy = "clok" }, []string{`policy: "clok", want one of clock, fifo, lru, lru-sweep, random`}},
+		{func(o *Options) { o.Policy = "clok" }, []string{`policy: "clok", want one of 2q, arc, belady, clock, fifo, lfu, lirs, lru, lru-sweep, mru, random, s3-fifo, sieve, w-tinylfu`}},
 		{func(o *Options) { o.SweepEvery = 0 }, []string{"sweep_every_accesses: 0, want at least 1"}},
 		{func(o *Options) { o.Mechanism = "bitmap" }, []string{`mechanism: "bitmap", want one of list, victim, write-protect`}},
 		{func(o *Options) { o.VictimLines = 0 }, []string{"victim_lines: 0, want 1..128"}},

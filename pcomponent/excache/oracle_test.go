@@ -87,7 +87,7 @@ func TestBeladyIsTheBound(t *testing.T) {
 					if least != row.misses {
 						t.Errorf("Belady: %d misses, the oracle has %d", least, row.misses)
 					}
-					for _, policy := range policyNames() {
+					for _, policy := range lineNames {
 						c := mustNew(t, fullyAssociative(policy, row.lines))
 						for _, r := range refs {
 							access(c, r.page(), r.write())

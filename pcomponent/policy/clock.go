@@ -21,7 +21,7 @@ func newClock(sets, ways int, _ Options) (Policy, error) {
 
 func (p *clock) Touch(line uint32) { p.referenced[line] = true }
 
-func (p *clock) Insert(line uint32) {
+func (p *clock) Insert(line uint32, _ uint64) {
 	p.referenced[line] = false
 	p.pushFront(line)
 }
@@ -31,12 +31,14 @@ func (p *clock) Remove(line uint32) {
 	p.remove(line)
 }
 
+func (p *clock) Evict(line uint32) { p.Remove(line) }
+
 func (p *clock) Has(line uint32) bool { return p.has(line) }
 
 // Victim ends: each step either passes a busy line or clears a bit, and a line
 // whose bit was cleared is met again, now without it. Asked twice it answers the
 // same, because the first answer stays the last idle line and has no bit.
-func (p *clock) Victim(set uint32, busy Busy) (uint32, bool) {
+func (p *clock) Victim(set uint32, _ uint64, busy Busy) (uint32, bool) {
 	line := p.back(set)
 	for !p.end(line) {
 		ahead := p.nodes[line].prev

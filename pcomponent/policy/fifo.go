@@ -12,11 +12,12 @@ func newFIFO(sets, ways int, _ Options) (Policy, error) {
 	return &fifo{makeLists(sets, ways)}, nil
 }
 
-func (p *fifo) Touch(uint32)         {}
-func (p *fifo) Insert(line uint32)   { p.pushFront(line) }
-func (p *fifo) Remove(line uint32)   { p.remove(line) }
-func (p *fifo) Has(line uint32) bool { return p.has(line) }
-func (p *fifo) Victim(set uint32, busy Busy) (uint32, bool) {
+func (p *fifo) Touch(uint32)                 {}
+func (p *fifo) Insert(line uint32, _ uint64) { p.pushFront(line) }
+func (p *fifo) Remove(line uint32)           { p.remove(line) }
+func (p *fifo) Evict(line uint32)            { p.Remove(line) }
+func (p *fifo) Has(line uint32) bool         { return p.has(line) }
+func (p *fifo) Victim(set uint32, _ uint64, busy Busy) (uint32, bool) {
 	return p.lastIdle(set, busy)
 }
 func (p *fifo) CheckInvariants() error { return p.check() }

@@ -23,11 +23,13 @@ func newLRU(sets, ways int, _ Options) (Policy, error) {
 // lruList keeps each set ordered by last access; a hit moves a line to the front.
 type lruList struct{ lists }
 
-func (p *lruList) Touch(line uint32)    { p.moveFront(line) }
-func (p *lruList) Insert(line uint32)   { p.pushFront(line) }
-func (p *lruList) Remove(line uint32)   { p.remove(line) }
+func (p *lruList) Touch(line uint32)            { p.moveFront(line) }
+func (p *lruList) Insert(line uint32, _ uint64) { p.pushFront(line) }
+func (p *lruList) Remove(line uint32)           { p.remove(line) }
+func (p *lruList) Evict(line uint32)            { p.Remove(line) }
+
 func (p *lruList) Has(line uint32) bool { return p.has(line) }
-func (p *lruList) Victim(set uint32, busy Busy) (uint32, bool) {
+func (p *lruList) Victim(set uint32, _ uint64, busy Busy) (uint32, bool) {
 	return p.lastIdle(set, busy)
 }
 func (p *lruList) CheckInvariants() error { return p.check() }
@@ -45,7 +47,7 @@ func (p *lruCounters) Touch(line uint32) {
 	p.used[line] = p.now
 }
 
-func (p *lruCounters) Insert(line uint32) {
+func (p *lruCounters) Insert(line uint32, _ uint64) {
 	if p.used[line] != 0 {
 		panic(fmt.Sprintf("policy: line %d inserted twice", line))
 	}
@@ -59,9 +61,11 @@ func (p *lruCounters) Remove(line uint32) {
 	p.used[line] = 0
 }
 
+func (p *lruCounters) Evict(line uint32) { p.Remove(line) }
+
 func (p *lruCounters) Has(line uint32) bool { return p.used[line] != 0 }
 
-func (p *lruCounters) Victim(set uint32, busy Busy) (uint32, bool) {
+func (p *lruCounters) Victim(set uint32, _ uint64, busy Busy) (uint32, bool) {
 	first := set * p.ways
 	// Zero, a line that is not there, becomes the largest number by the
 	// subtraction and so loses without a branch of its own.

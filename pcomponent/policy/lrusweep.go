@@ -43,7 +43,7 @@ func (p *lruSweep) Touch(line uint32) {
 	p.count()
 }
 
-func (p *lruSweep) Insert(line uint32) {
+func (p *lruSweep) Insert(line uint32, _ uint64) {
 	p.referenced[line] = false
 	p.pushFront(line)
 	p.count()
@@ -54,9 +54,11 @@ func (p *lruSweep) Remove(line uint32) {
 	p.remove(line)
 }
 
+func (p *lruSweep) Evict(line uint32) { p.Remove(line) }
+
 func (p *lruSweep) Has(line uint32) bool { return p.has(line) }
 
-func (p *lruSweep) Victim(set uint32, busy Busy) (uint32, bool) {
+func (p *lruSweep) Victim(set uint32, _ uint64, busy Busy) (uint32, bool) {
 	return p.lastIdle(set, busy)
 }
 

@@ -38,17 +38,24 @@ type Policy interface {
 	// Touch records an access to a line that is in the policy.
 	Touch(line uint32)
 	// Insert records the access that brought a new page to a line that is not
-	// in the policy.
-	Insert(line uint32)
-	// Remove takes a line out of the policy: it was evicted, dropped, or its
-	// fill failed.
+	// in the policy. A page is on one line at most, and always in the same set.
+	Insert(line uint32, page uint64)
+	// Evict takes a line out of the policy because Victim has just named it, and
+	// Insert of the page that Victim was told of follows: nothing is called
+	// between the three. The policy may remember the page that leaves, as a
+	// ghost, to learn from its return.
+	Evict(line uint32)
+	// Remove takes a line out of the policy for any other reason: its page was
+	// dropped, or its fill failed. Nothing is remembered of it.
 	Remove(line uint32)
-	// Victim names the line of the set that should leave next among those that
-	// are in the policy and not busy; ok is false when there is none. It does
-	// not remove the line. Asked again before the set changes, it answers the
-	// same: a caller that must wait before it may evict asks again afterwards,
-	// and waiting must not change which line leaves.
-	Victim(set uint32, busy Busy) (line uint32, ok bool)
+	// Victim names the line of the set that should leave next, for a page that
+	// is to come and has no line, among those that are in the policy and not
+	// busy; ok is false when there is none. It does not remove the line. Asked
+	// again for the same page before the set changes, it answers the same: a
+	// caller that must wait before it may evict asks again afterwards, and
+	// waiting must not change which line leaves. What a policy learns from the
+	// page that comes, it learns at Insert.
+	Victim(set uint32, page uint64, busy Busy) (line uint32, ok bool)
 	// Has reports whether a line is in the policy. For checks.
 	Has(line uint32) bool
 	// CheckInvariants reports the first inconsistency of the inner state.
@@ -62,11 +69,19 @@ type Policy interface {
 
 // Options are the settings that some of the policies take.
 type Options struct {
+	// Most is how many lines there may be, if that is not MaxLines: for a caller
+	// whose index has room for more, up to 2^28. 0 is MaxLines.
+	Most int
 	// Seed of the random policy; any value, zero included.
 	Seed uint64
 	// SweepEvery is the number of accesses between two sweeps of lru-sweep; at
 	// least 1. The other policies ignore it.
 	SweepEvery int
+	// LFUAgeEvery is the number of accesses after which lfu halves its counts; 0
+	// means never. The other policies ignore it.
+	LFUAgeEvery int
+	// Future is what belady knows of the references to come; the others ignore it.
+	Future *Future
 }
 
 // makers lists the policies by name, in the order of the names.
@@ -74,11 +89,20 @@ var makers = []struct {
 	name string
 	make func(sets, ways int, o Options) (Policy, error)
 }{
+	{"2q", newTwoQ},
+	{"arc", newARC},
+	{"belady", newBelady},
 	{"clock", newClock},
 	{"fifo", newFIFO},
+	{"lfu", newLFU},
+	{"lirs", newLIRS},
 	{"lru", newLRU},
 	{"lru-sweep", newLRUSweep},
+	{"mru", newMRU},
 	{"random", newRandom},
+	{"s3-fifo", newS3FIFO},
+	{"sieve", newSieve},
+	{"w-tinylfu", newWTinyLFU},
 }
 
 // Names returns the names of the policies, sorted.
@@ -97,8 +121,12 @@ func Known(name string) bool { return slices.Contains(Names(), name) }
 // on a geometry outside 1..MaxLines, and on options that the named policy
 // cannot use; all faults are reported at once.
 func New(name string, sets, ways int, o Options) (Policy, error) {
-	if sets < 1 || ways < 1 || sets > MaxLines || ways > MaxLines || sets*ways > MaxLines {
-		return nil, fmt.Errorf("policy: %d sets of %d ways, want at least 1 of each and at most %d lines together", sets, ways, MaxLines)
+	most := MaxLines
+	if o.Most > 0 {
+		most = min(o.Most, 1<<28)
+	}
+	if sets < 1 || ways < 1 || sets > most || ways > most || sets*ways > most {
+		return nil, fmt.Errorf("policy: %d sets of %d ways, want at least 1 of each and at most %d lines together", sets, ways, most)
 	}
 	for _, m := range makers {
 		if m.name == name {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	want := []string{"clock", "fifo", "lru", "lru-sweep", "random"}
+	want := []string{"2q", "arc", "belady", "clock", "fifo", "lfu", "lirs", "lru", "lru-sweep", "mru", "random", "s3-fifo", "sieve", "w-tinylfu"}
 	if got := Names(); !slices.Equal(got, want) {
 		t.Fatalf("Names() = %q, want %q", got, want)
 	}
@@ -32,12 +32,13 @@ func TestNewRefuses(t *testing.T) {
 		every      int
 		want       string
 	}{
-		{"clok", 1, 1, 1, `"clok", want one of clock, fifo, lru, lru-sweep, random`},
+		{"clok", 1, 1, 1, `"clok", want one of 2q, arc, belady, clock, fifo, lfu, lirs, lru, lru-sweep, mru, random, s3-fifo, sieve, w-tinylfu`},
 		{"lru", 0, 1, 1, "0 sets of 1 ways"},
 		{"lru", 1, 0, 1, "1 sets of 0 ways"},
 		{"fifo", -1, -1, 1, "-1 sets of -1 ways"},
 		{"clock", MaxLines, 2, 1, "at most 16777214 lines"},
 		{"lru-sweep", 1, 4, 0, "every 0 accesses, want at least 1"},
+		{"belady", 1, 4, 1, "belady needs all references beforehand"},
 	} {
 		_, err := New(c.name, c.sets, c.ways, Options{SweepEvery: c.every})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -120,11 +121,14 @@ func (n *naive) victim(set uint32, busy Busy) (uint32, bool) {
 	return 0, false
 }
 
-// TestAgainstNaive runs every policy with an order beside its naive form, through
+// lineNames are the policies that naive knows: they look at lines alone.
+var lineNames = []string{"clock", "fifo", "lru", "lru-sweep", "random"}
+
+// TestAgainstNaive runs every policy of lineNames with an order beside its naive form, through
 // random accesses, removals and victims among busy lines. Random has no order: its
 // victim must be an idle line of the set whenever there is one.
 func TestAgainstNaive(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range lineNames {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				sets := 1 << rapid.IntRange(0, 2).Draw(t, "log2 sets")
@@ -149,7 +153,7 @@ func TestAgainstNaive(t *testing.T) {
 							p.Touch(line)
 							n.touch(line)
 						} else {
-							p.Insert(line)
+							p.Insert(line, uint64(line))
 							n.insert(line)
 						}
 					case 2:
@@ -163,8 +167,8 @@ func TestAgainstNaive(t *testing.T) {
 						}
 					default:
 						set := line / uint32(ways)
-						got, ok := p.Victim(set, busy)
-						again, okAgain := p.Victim(set, busy)
+						got, ok := p.Victim(set, 99, busy)
+						again, okAgain := p.Victim(set, 99, busy)
 						if got != again || ok != okAgain {
 							t.Fatalf("set %d: victim %d, %t, and asked again %d, %t", set, got, ok, again, okAgain)
 						}
@@ -202,14 +206,14 @@ func TestLRUForms(t *testing.T) {
 			if p.Has(line) {
 				p.Touch(line)
 			} else {
-				p.Insert(line)
+				p.Insert(line, uint64(line))
 			}
 		}
 		if !victim {
 			continue
 		}
-		a, okA := counters.Victim(line/ways, nil)
-		b, okB := list.Victim(line/ways, nil)
+		a, okA := counters.Victim(line/ways, 99, nil)
+		b, okB := list.Victim(line/ways, 99, nil)
 		if a != b || !okA || !okB {
 			t.Fatalf("counters name line %d, %t, the list %d, %t", a, okA, b, okB)
 		}
@@ -228,16 +232,16 @@ func TestRandomIsSeededAndUniform(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range uint32(ways) {
-			p.Insert(line)
+			p.Insert(line, uint64(line))
 		}
 		out := make([]uint32, draws)
 		for i := range out {
-			line, ok := p.Victim(0, nil)
+			line, ok := p.Victim(0, 99, nil)
 			if !ok {
 				t.Fatal("no victim in a full set")
 			}
 			p.Remove(line)
-			p.Insert(line)
+			p.Insert(line, uint64(line))
 			out[i] = line
 		}
 		return out
@@ -271,11 +275,11 @@ func TestSweepMovesOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range uint32(4) {
-		p.Insert(line)
+		p.Insert(line, uint64(line))
 	}
 	expect := func(when string, want uint32) {
 		t.Helper()
-		if got, ok := p.Victim(0, nil); !ok || got != want {
+		if got, ok := p.Victim(0, 99, nil); !ok || got != want {
 			t.Errorf("%s: victim %d, %t, want %d", when, got, ok, want)
 		}
 	}
@@ -301,7 +305,7 @@ func TestMisuse(t *testing.T) {
 		for _, ways := range []int{2, maxScanWays + 1} {
 			panics := func(what string, f func(Policy)) {
 				t.Helper()
-				p, err := New(name, 1, ways, Options{SweepEvery: 1})
+				p, err := New(name, 1, ways, Options{SweepEvery: 1, Future: NewFuture()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -312,7 +316,7 @@ func TestMisuse(t *testing.T) {
 				}()
 				f(p)
 			}
-			panics("inserting twice", func(p Policy) { p.Insert(1); p.Insert(1) })
+			panics("inserting twice", func(p Policy) { p.Insert(1, 7); p.Insert(1, 7) })
 			panics("removing what is not there", func(p Policy) { p.Remove(1) })
 		}
 	}
@@ -320,18 +324,23 @@ func TestMisuse(t *testing.T) {
 
 func TestNoAllocations(t *testing.T) {
 	for _, name := range Names() {
-		p, err := New(name, 2, 64, Options{SweepEvery: 10})
+		p, err := New(name, 2, 64, Options{SweepEvery: 10, LFUAgeEvery: 7, Future: NewFuture()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for line := range uint32(128) {
-			p.Insert(line)
+			p.Insert(line, uint64(line))
 		}
-		if n := testing.AllocsPerRun(100, func() {
+		busy, page := make(Busy, 2), uint64(1000)
+		busy.Set(3)
+		if n := testing.AllocsPerRun(1000, func() {
 			p.Touch(5)
-			line, _ := p.Victim(0, nil)
-			p.Remove(line)
-			p.Insert(line)
+			page++
+			line, _ := p.Victim(0, page%300, busy) // a third of them are ghosts where there are some
+			p.Evict(line)
+			p.Insert(line, page%300)
+			p.Remove(70)
+			p.Insert(70, 5000)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations an access, want 0", name, n)
 		}

@@ -46,7 +46,7 @@ func newRandom(sets, ways int, o Options) (Policy, error) {
 
 func (p *random) Touch(uint32) {}
 
-func (p *random) Insert(line uint32) {
+func (p *random) Insert(line uint32, _ uint64) {
 	if p.present.Has(line) {
 		panic(fmt.Sprintf("policy: line %d inserted twice", line))
 	}
@@ -63,12 +63,14 @@ func (p *random) Remove(line uint32) {
 	}
 }
 
+func (p *random) Evict(line uint32) { p.Remove(line) }
+
 func (p *random) Has(line uint32) bool { return p.present.Has(line) }
 
 // Victim keeps its draw until the line leaves: a caller that waits and asks
 // again gets the same line and the generator makes no second step, so waiting
 // never changes the later victims.
-func (p *random) Victim(set uint32, busy Busy) (uint32, bool) {
+func (p *random) Victim(set uint32, _ uint64, busy Busy) (uint32, bool) {
 	idle := func(line uint32) bool { return p.present.Has(line) && !busy.Has(line) }
 	if p.drawn != absent && p.drawn/p.ways == set && idle(p.drawn) {
 		return p.drawn, true
