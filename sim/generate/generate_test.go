@@ -1,7 +1,9 @@
 package generate
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +22,7 @@ func mustParse(t interface{ Fatal(...any) }, text string) Spec {
 func TestFaultsAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"zipf?pages=1":        "want generator:KIND?",
-		"generator:zip?x=1":   `generator "zip", want one of phases, sequential, zipf`,
+		"generator:zip?x=1":   `generator "zip", want one of block, chase, drift, hotcold, phases, sequential, strided, training, wordcount, ycsb, zipf`,
 		"generator:zipf":      "pages: missing, want a number of at least 1\nrefs: missing, want a number of at least 1",
 		"generator:zipf?refs": "refs: \"\", want a whole number of 1 to 281474976710656\npages: missing, want a number of at least 1",
 		"generator:zipf?pages=0&refs=1&writes_percent=101&skew=NaN&seed=-1&gap=x": "pages: \"0\", want a whole number of 1 to 68719476736\nwrites_percent: \"101\", want a number of 0 to 100\n" +
@@ -37,31 +39,75 @@ func TestFaultsAreNamed(t *testing.T) {
 // TestSpecsPrintBack: what String writes is the same spec, and one spec is one sequence.
 func TestSpecsPrintBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := Spec{
-			Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), Pages: rapid.Uint64Range(1, 5000).Draw(t, "pages"), Refs: rapid.Uint64Range(1, 500).Draw(t, "refs"),
-			Write: rapid.Float64Range(0, 100).Draw(t, "write"), Gap: rapid.Uint64Range(0, 9).Draw(t, "gap"), Skew: 0.99, Seed: rapid.Uint64().Draw(t, "seed"), Seeded: true,
-		}
-		s.Phase, s.Hot = max(s.Refs/10, 1), max(s.Pages/10, 1)
-		switch s.Kind {
-		case Zipf:
-			s.Skew = rapid.SampledFrom([]float64{0, 0.5, 1, 1.2, 10}).Draw(t, "skew")
-		case Phases:
-			s.Phase, s.Hot = rapid.Uint64Range(1, 100).Draw(t, "phase"), rapid.Uint64Range(1, s.Pages).Draw(t, "hot")
-		}
+		k := rapid.SampledFrom(kinds).Draw(t, "kind")
+		s := mustParse(t, drawText(t, &k))
 		if got := mustParse(t, s.String()); got != s {
 			t.Fatalf("%+v printed and read is %+v", s, got)
 		}
+		if k.Block {
+			sameBlocks(t, s)
+			return
+		}
 		a, b := New(s), New(s)
-		for range s.Refs {
+		for range min(s.Refs, 500) {
 			p, w := a.Next()
 			if q, v := b.Next(); p != q || w != v {
 				t.Fatal("one spec gives two sequences")
 			}
-			if p >= s.Pages || s.Write == 0 && w || s.Write == 100 && !w {
+			if p >= s.Pages || k.hasWrites() && (s.Write == 0 && w || s.Write == 100 && !w) {
 				t.Fatalf("page %d, write %v of %+v", p, w, s)
 			}
 		}
 	})
+}
+
+func (k *kind) hasWrites() bool { return slices.Contains(k.names(), "writes_percent") }
+
+// drawText draws a spec of a kind that Parse accepts.
+func drawText(t *rapid.T, k *kind) string {
+	draw := map[string]func() any{
+		"pages": func() any { return rapid.Uint64Range(40, 5000).Draw(t, "pages") },
+		"refs":  func() any { return rapid.Uint64Range(1, 500).Draw(t, "refs") },
+		"size":  func() any { return rapid.SampledFrom([]string{"64k", "1m", "1000448", "4g"}).Draw(t, "size") },
+		"hot":   func() any { return rapid.Uint64Range(1, 40).Draw(t, "hot") },
+
+		"number_ios": func() any { return rapid.Uint64Range(1, 500).Draw(t, "number_ios") },
+		"workload":   func() any { return rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "workload") },
+		"gap":        func() any { return rapid.Uint64Range(0, 9).Draw(t, "gap") },
+		"seed":       func() any { return rapid.Uint64().Draw(t, "seed") },
+		"skew":       func() any { return rapid.SampledFrom([]float64{0, 0.5, 1, 1.2, 10}).Draw(t, "skew") },
+		"stride":     func() any { return rapid.Uint64Range(1, 40).Draw(t, "stride") },
+		"layers":     func() any { return rapid.Uint64Range(1, 2).Draw(t, "layers") },
+		"batch":      func() any { return rapid.Uint64Range(1, 40).Draw(t, "batch") },
+		"words":      func() any { return rapid.Uint64Range(0, 40).Draw(t, "words") },
+		"scan":       func() any { return rapid.Uint64Range(1, 40).Draw(t, "scan") },
+		"fsync":      func() any { return rapid.Uint64Range(0, 9).Draw(t, "fsync") },
+		"bs":         func() any { return rapid.SampledFrom([]string{"512", "4k", "20480"}).Draw(t, "bs") },
+		"bssplit": func() any {
+			return rapid.SampledFrom([]string{"4k/60:64k/40", "512/100", "1k/33.5:3k/66.5"}).Draw(t, "bssplit")
+		},
+		"rw": func() any {
+			return rapid.SampledFrom([]string{"read", "write", "randread", "randwrite", "rw", "randrw"}).Draw(t, "rw")
+		},
+		"rate_iops": func() any { return rapid.Float64Range(1, 1e6).Draw(t, "rate_iops") },
+
+		"rate_process": func() any { return rapid.SampledFrom([]string{"linear", "poisson"}).Draw(t, "rate_process") },
+		"random_distribution": func() any {
+			return rapid.SampledFrom([]string{"random", "zipf:0.9", "zipf:0", "zoned:60/10:40/90", "zoned:1/1:0/98:99/1"}).Draw(t, "spread")
+		},
+		"input_percent":       func() any { return rapid.Float64Range(5, 95).Draw(t, "input") },
+		"activations_percent": func() any { return rapid.Float64Range(10, 30).Draw(t, "activations") },
+		"data_percent":        func() any { return rapid.Float64Range(5, 20).Draw(t, "data") },
+		"load_percent":        func() any { return rapid.Float64Range(0, 100).Draw(t, "load") },
+		"writes_percent":      func() any { return rapid.Float64Range(0, 100).Draw(t, "write") },
+	}
+	text := Prefix + k.Name + "?"
+	for _, key := range k.Keys {
+		if f := draw[key.Name]; f != nil && (key.Needed || rapid.Bool().Draw(t, "with "+key.Name)) {
+			text += fmt.Sprintf("%s=%v&", key.Name, f())
+		}
+	}
+	return text
 }
 
 // TestZipfIsAsOften: the shares of the first ranks are those of the law, each page exists once, and skew 0 is even.

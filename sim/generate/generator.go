@@ -1,48 +1,131 @@
 package generate
 
 import (
-	"math"
 	"math/bits"
 	"math/rand/v2"
 )
 
-// Generator makes the references of a Spec. Make one with New.
-type Generator struct {
-	s     Spec
-	rng   *rand.Rand
-	n     uint64 // references made
-	write uint64 // of 2^53
-	zipf  zipf
-	step  uint64 // scatters ranks: coprime to Pages
-	first uint64 // of the phase
+// shape makes pages, from 0, and says what writes where its kind decides that; n is the number of the reference.
+type shape interface {
+	next(n uint64, rng *rand.Rand) (page uint64, write bool)
 }
 
-// New makes the generator of a spec that Parse has read.
+// Generator makes the references of a Spec. Make one with New.
+type Generator struct {
+	rng   *rand.Rand
+	n     uint64 // references made
+	write uint64 // of 2^53, of kinds whose writes are drawn
+	shape shape
+}
+
+// newRand is the chance of a seed: PCG, so one seed is one sequence everywhere.
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x67656e6572617465)) }
+
+// share is a percentage of 2^53, to compare with 53 random bits.
+func share(percent float64) uint64 { return uint64(percent / 100 * (1 << 53)) }
+
+// chance is true for that share of its calls.
+func chance(rng *rand.Rand, share uint64) bool { return rng.Uint64()>>11 < share }
+
+// part is so many percent of n, rounded down.
+func part(n uint64, percent float64) uint64 { return min(uint64(float64(n)*percent/100), n) }
+
+// New makes the generator of a spec that Parse has read, of a kind of references.
 func New(s Spec) *Generator {
-	g := &Generator{s: s, rng: rand.New(rand.NewPCG(s.Seed, 0x67656e6572617465)), write: uint64(s.Write / 100 * (1 << 53))}
-	if s.Kind == Zipf {
-		g.zipf = newZipf(s.Pages, s.Skew)
-		g.step = scatter(s.Pages)
-	}
-	return g
+	k, _ := kindOf(s.Kind)
+	return &Generator{rng: newRand(s.Seed), write: share(s.Write), shape: k.shape(s)}
 }
 
 // Next gives the page of the next reference, from 0, and whether it writes.
 func (g *Generator) Next() (page uint64, write bool) {
-	switch g.s.Kind {
-	case Zipf:
-		hi, lo := bits.Mul64(g.zipf.draw(g.rng)-1, g.step)
-		_, page = bits.Div64(hi, lo, g.s.Pages)
-	case Sequential:
-		page = g.n % g.s.Pages
-	default:
-		if g.n%g.s.Phase == 0 {
-			g.first = g.rng.Uint64N(g.s.Pages - g.s.Hot + 1)
-		}
-		page = g.first + g.rng.Uint64N(g.s.Hot)
-	}
+	page, write = g.shape.next(g.n, g.rng)
 	g.n++
-	return page, g.write > 0 && g.rng.Uint64()>>11 < g.write
+	return page, write || g.write > 0 && chance(g.rng, g.write)
+}
+
+// zipfPages are pages by popularity.
+type zipfPages struct {
+	zipf  zipf
+	pages uint64
+	step  uint64 // scatters ranks: coprime to pages
+}
+
+func newZipfPages(s Spec) shape {
+	return &zipfPages{zipf: newZipf(s.Pages, s.Skew), pages: s.Pages, step: scatter(s.Pages)}
+}
+
+func (z *zipfPages) next(_ uint64, rng *rand.Rand) (uint64, bool) {
+	return scattered(z.zipf.draw(rng)-1, z.step, z.pages), false
+}
+
+// scattered is where rank k of n lies.
+func scattered(k, step, n uint64) uint64 {
+	hi, lo := bits.Mul64(k, step)
+	_, at := bits.Div64(hi, lo, n)
+	return at
+}
+
+// sequential is one page after the other.
+type sequential struct{ pages uint64 }
+
+func newSequential(s Spec) shape { return &sequential{s.Pages} }
+
+func (q *sequential) next(n uint64, _ *rand.Rand) (uint64, bool) { return n % q.pages, false }
+
+// phases are runs within some pages.
+type phases struct{ pages, hot, phase, first uint64 }
+
+func newPhases(s Spec) shape { return &phases{pages: s.Pages, hot: s.Hot, phase: s.Phase} }
+
+func (p *phases) next(n uint64, rng *rand.Rand) (uint64, bool) {
+	if n%p.phase == 0 {
+		p.first = rng.Uint64N(p.pages - p.hot + 1)
+	}
+	return p.first + rng.Uint64N(p.hot), false
+}
+
+// hotCold are two groups of pages.
+type hotCold struct{ pages, hot, share uint64 }
+
+func newHotCold(s Spec) shape { return &hotCold{s.Pages, s.Hot, share(s.HotPercent)} }
+
+func (h *hotCold) next(_ uint64, rng *rand.Rand) (uint64, bool) {
+	if chance(rng, h.share) || h.hot == h.pages {
+		return rng.Uint64N(h.hot), false
+	}
+	return h.hot + rng.Uint64N(h.pages-h.hot), false
+}
+
+// strided passes every stride-th page, then those one further.
+type strided struct{ pages, stride, page uint64 }
+
+func newStrided(s Spec) shape { return &strided{pages: s.Pages, stride: s.Stride} }
+
+func (w *strided) next(uint64, *rand.Rand) (page uint64, write bool) {
+	page = w.page
+	if w.page += w.stride; w.page >= w.pages {
+		w.page = (page%w.stride + 1) % w.stride
+	}
+	return page, false
+}
+
+// chase is a random cycle.
+type chase struct {
+	pages uint64
+	order permutation
+}
+
+func newChase(s Spec) shape { return &chase{s.Pages, newPermutation(s.Pages, s.Seed)} }
+
+func (c *chase) next(n uint64, _ *rand.Rand) (uint64, bool) { return c.order.at(n % c.pages), false }
+
+// drift is a window that moves.
+type drift struct{ pages, hot, every uint64 }
+
+func newDrift(s Spec) shape { return &drift{s.Pages, s.Hot, s.Drift} }
+
+func (d *drift) next(n uint64, rng *rand.Rand) (uint64, bool) {
+	return (n/d.every%d.pages + rng.Uint64N(d.hot)) % d.pages, false
 }
 
 // scatter gives a step that visits every page once: near the golden section of their number, and coprime to it.
@@ -59,52 +142,4 @@ func gcd(a, b uint64) uint64 {
 		a, b = b, a%b
 	}
 	return a
-}
-
-// zipf draws k of 1 to n with a probability of 1/k^s, by rejection-inversion (Hörmann and Derflinger, "Rejection-inversion to
-// generate variates from monotone discrete distributions", ACM TOMACS 6(3), 1996): no table, and any s from 0 on.
-type zipf struct {
-	n           float64
-	s           float64
-	first, last float64 // of the integral
-	cut         float64
-}
-
-func newZipf(n uint64, s float64) zipf {
-	z := zipf{n: float64(n), s: s}
-	z.first = z.integral(1.5) - 1
-	z.last = z.integral(z.n + 0.5)
-	z.cut = 2 - z.inverse(z.integral(2.5)-z.h(2))
-	return z
-}
-
-func (z *zipf) draw(rng *rand.Rand) uint64 {
-	for {
-		u := z.last + rng.Float64()*(z.first-z.last)
-		x := z.inverse(u)
-		k := math.Floor(min(max(x+0.5, 1), z.n))
-		if k-x <= z.cut || u >= z.integral(k+0.5)-z.h(k) {
-			return uint64(k)
-		}
-	}
-}
-
-// h is 1/x^s, integral one of its integrals, inverse that one's inverse.
-func (z *zipf) h(x float64) float64 { return math.Exp(-z.s * math.Log(x)) }
-
-func (z *zipf) integral(x float64) float64 {
-	l := math.Log(x)
-	return over(math.Expm1, (1-z.s)*l) * l
-}
-
-func (z *zipf) inverse(u float64) float64 {
-	return math.Exp(over(math.Log1p, max(u*(1-z.s), -1)) * u)
-}
-
-// over is f(x)/x, for an f that is near x where x is near 0.
-func over(f func(float64) float64, x float64) float64 {
-	if math.Abs(x) < 1e-9 {
-		return 1
-	}
-	return f(x) / x
 }

@@ -1,17 +1,13 @@
 package trace
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	ossyscall "syscall"
 	"time"
 )
 
@@ -26,8 +22,29 @@ type CaptureOptions struct {
 	Stdout  io.Writer // nil = /dev/null
 	Stderr  io.Writer // nil = /dev/null
 	Thin    int       // leave out a reference to one of the last Thin pages, 0 = keep all; at most MaxThin
-	MaxRefs uint64    // stop the program after this many references, 0 = never
+	MaxRefs uint64    // stop the program after this many references (of Blocks: requests), 0 = never
+
+	Kind string // what is recorded, and how: References, the default, Pages or Blocks
+	// TimeBudget stops the program after so much time; what was recorded is kept, and the header says so. 0 = never.
+	TimeBudget time.Duration
+	Interval   time.Duration // of Pages: from one sample to the next; 0 = DefaultInterval
+	// Progress, if not nil, is told now and then how many references or requests there are.
+	Progress func(n uint64)
 }
+
+// Kinds of capture.
+const (
+	References = ""       // every reference, under Valgrind's lackey
+	Pages      = "pages"  // pages touched in each interval, at nearly full speed
+	Blocks     = "blocks" // requests to files, by strace
+)
+
+// Bounds of an interval.
+const (
+	DefaultInterval = 100 * time.Millisecond
+	MinInterval     = time.Millisecond
+	MaxInterval     = time.Minute
+)
 
 // Validate returns all faults.
 func (o CaptureOptions) Validate() error {
@@ -41,44 +58,64 @@ func (o CaptureOptions) Validate() error {
 	if o.Thin < 0 || o.Thin > MaxThin {
 		errs = append(errs, fmt.Errorf("thin: %d, want 0 to %d pages", o.Thin, MaxThin))
 	}
+	switch o.Kind {
+	case References:
+	case Pages, Blocks:
+		if o.Thin > 0 {
+			errs = append(errs, fmt.Errorf("thin: %d of a capture of %s, want 0: only references are thinned out", o.Thin, o.Kind))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("kind: %q, want %q, %q or nothing", o.Kind, Pages, Blocks))
+	}
+	if o.TimeBudget < 0 {
+		errs = append(errs, fmt.Errorf("time budget: %v, want 0 (none) or more", o.TimeBudget))
+	}
+	if o.Interval != 0 && (o.Interval < MinInterval || o.Interval > MaxInterval) {
+		errs = append(errs, fmt.Errorf("interval: %v, want %v to %v", o.Interval, MinInterval, MaxInterval))
+	}
+	if o.Interval != 0 && o.Kind != Pages {
+		errs = append(errs, fmt.Errorf("interval: only a capture of %s has one", Pages))
+	}
 	return errors.Join(errs...)
 }
 
-// ErrNoValgrind is wrapped by the error of Capture where valgrind is missing.
-var ErrNoValgrind = errors.New("valgrind is not installed")
-
-const (
-	// logFd is where the child finds the pipe: the first of ExtraFiles.
-	logFd = "3"
-	// pipeLines is the buffer in front of the parser.
-	pipeLines = 1 << 20
-	// maxStrangeLines is how many lines may be unlike anything known: some
-	// system calls print text of the program, in lines of their own.
-	maxStrangeLines = 1000
-	// killGrace is how long a stopped program has before its pipes are closed.
-	killGrace = 5 * time.Second
+// What the errors of Capture wrap where a tool is missing.
+var (
+	ErrNoValgrind = errors.New("valgrind is not installed")
+	ErrNoStrace   = errors.New("strace is not installed")
 )
 
-// Capture runs a program under Valgrind's lackey and writes its references,
-// memory maps and file operations to a .skt. The trace of lackey comes through
-// a pipe and is never stored. It returns when the program has ended; when ctx
-// ends it kills the program, writes nothing and returns ctx's error.
+var missing = map[string]error{"valgrind": ErrNoValgrind, "strace": ErrNoStrace}
+
+// killGrace is how long a stopped program has before its pipes are closed.
+const killGrace = 5 * time.Second
+
+// Capture runs a program, records what Kind says and writes it to a .skt: its references, memory maps and file operations under Valgrind's
+// lackey; or the pages that it touches; or its requests to files. What is recorded comes through a pipe and is never stored. It
+// returns when the program has ended, or was stopped by MaxRefs or TimeBudget (then Info.Truncated says so); when ctx ends it
+// kills the program, writes nothing and returns ctx's error.
 //
-// A program that exits with a code other than 0 was captured all the same:
-// see Info.ExitCode.
+// A program that exits with a code other than 0 was captured all the same: see Info.ExitCode.
 func Capture(ctx context.Context, o CaptureOptions) (Info, error) {
 	if err := o.Validate(); err != nil {
 		return Info{}, fmt.Errorf("capture: %w", err)
 	}
-	valgrind, err := exec.LookPath("valgrind")
+	run, tool := runLackey, "valgrind"
+	switch o.Kind {
+	case Pages:
+		run, tool = runPages, ""
+	case Blocks:
+		run, tool = runStrace, "strace"
+	}
+	if tool != "" {
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			return Info{}, fmt.Errorf("capture: %w: install it with `apt-get install %s`", missing[tool], tool)
+		}
+		tool = path
+	}
+	program, err := exec.LookPath(o.programPath())
 	if err != nil {
-		return Info{}, fmt.Errorf("capture: %w: install it with `apt-get install valgrind`", ErrNoValgrind)
-	}
-	program := o.Program
-	if strings.ContainsRune(program, '/') && !filepath.IsAbs(program) {
-		program = filepath.Join(o.Dir, program)
-	}
-	if program, err = exec.LookPath(program); err != nil {
 		return Info{}, fmt.Errorf("capture: %w", err)
 	}
 	w, err := Create(o.Out, captureHeader(o))
@@ -86,9 +123,12 @@ func Capture(ctx context.Context, o CaptureOptions) (Info, error) {
 		return Info{}, fmt.Errorf("capture: %w", err)
 	}
 	defer w.Abort() // does nothing after Close
-	code, err := runLackey(ctx, o, valgrind, program, w)
+	end, err := run(ctx, o, tool, program, w)
 	if err != nil {
 		return Info{}, fmt.Errorf("capture of %s: %w", filepath.Base(program), err)
+	}
+	if end.cut != "" {
+		w.h.DefaultsStated = append(w.h.DefaultsStated, "end: "+end.cut)
 	}
 	if err := w.Close(); err != nil {
 		return Info{}, fmt.Errorf("capture of %s: %w", filepath.Base(program), err)
@@ -99,106 +139,73 @@ func Capture(ctx context.Context, o CaptureOptions) (Info, error) {
 	}
 	defer src.Close()
 	info, err := Stat(src)
-	info.ExitCode = code
+	info.ExitCode, info.Truncated = end.code, end.cut
 	return info, err
 }
 
+// programPath is where to look for the program: a name in PATH, or an absolute path. `./w` is not w.
+func (o *CaptureOptions) programPath() string {
+	if !strings.ContainsRune(o.Program, '/') || filepath.IsAbs(o.Program) {
+		return o.Program
+	}
+	if path, err := filepath.Abs(filepath.Join(o.Dir, o.Program)); err == nil {
+		return path
+	}
+	return o.Program
+}
+
+// ending is how a captured program ended.
+type ending struct {
+	code int
+	cut  string // why it was stopped before its end, "" = it was not
+}
+
+// cutText says why a program was stopped. what is "references" or "requests".
+func (o *CaptureOptions) cutText(byTime bool, n uint64, what string) string {
+	why := fmt.Sprintf("as many as were asked for, %d", o.MaxRefs)
+	if byTime {
+		why = fmt.Sprintf("its time budget of %v was over", o.TimeBudget)
+	}
+	return fmt.Sprintf("the program was stopped before its end, after %d %s: %s", n, what, why)
+}
+
+// budget ends a context when the time of a capture is over. over tells that from any other end of the program.
+func (o *CaptureOptions) budget(ctx context.Context) (_ context.Context, over func() bool, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over = func() bool { return errors.Is(context.Cause(ctx), errBudget) }
+	if o.TimeBudget == 0 {
+		return ctx, over, func() { cancel(nil) }
+	}
+	t := time.AfterFunc(o.TimeBudget, func() { cancel(errBudget) })
+	return ctx, over, func() { t.Stop(); cancel(nil) }
+}
+
+// errBudget is the cause of a context whose time is over.
+var errBudget = errors.New("the time budget is over")
+
+// progress tells how many there are, once in a while.
+func (o *CaptureOptions) progress(n uint64) {
+	if o.Progress != nil {
+		o.Progress(n)
+	}
+}
+
 func captureHeader(o CaptureOptions) Header {
-	h := Header{Program: baseName(o.Program), Source: "capture", Thinning: thinningText(o.Thin), Granularity: 1,
-		HasMaps: true, HasGaps: true, HasWrites: true,
-		DefaultsStated: []string{
+	h := Header{Program: baseName(o.Program), Source: "capture", Thinning: thinningText(o.Thin), Granularity: 1}
+	switch o.Kind {
+	case References:
+		h.HasMaps, h.HasGaps, h.HasWrites = true, true, true
+		h.DefaultsStated = []string{
 			"time of file operations: instructions executed so far, 1 ns each (the clock under Valgrind is no measure)",
 			"volumes: one a file, by base name",
-		}}
+		}
+	case Pages:
+		pagesHeader(&h, o.interval())
+	case Blocks:
+		h.HasWrites = true
+	}
 	for _, a := range o.Args {
 		h.Args = append(h.Args, cleanArg(a))
 	}
-	if o.MaxRefs > 0 {
-		h.DefaultsStated = append(h.DefaultsStated, fmt.Sprintf("end: the program was stopped if it came to %d references", o.MaxRefs))
-	}
 	return h
-}
-
-// runLackey runs the program and feeds what lackey prints to a recorder. It
-// returns the program's exit code.
-func runLackey(ctx context.Context, o CaptureOptions, valgrind, program string, w *Writer) (int, error) {
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		return 0, err
-	}
-	defer pr.Close()
-	// The child dies with the thread that started it: keep that thread.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	args := []string{"--tool=lackey", "--trace-mem=yes", "--basic-counts=no", "--trace-syscalls=yes", "--trace-sched=yes",
-		"--vgdb=no", "--fair-sched=try", "--child-silent-after-fork=yes", "--log-fd=" + logFd, "--", program}
-	cmd := exec.CommandContext(ctx, valgrind, append(args, o.Args...)...)
-	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Dir, o.Env, o.Stdin, o.Stdout, o.Stderr
-	cmd.ExtraFiles = []*os.File{pw}
-	cmd.SysProcAttr = &ossyscall.SysProcAttr{Setpgid: true, Pdeathsig: ossyscall.SIGKILL}
-	cmd.Cancel = func() error { return ossyscall.Kill(-cmd.Process.Pid, ossyscall.SIGKILL) }
-	cmd.WaitDelay = killGrace
-	if err := cmd.Start(); err != nil {
-		pw.Close()
-		return 0, err
-	}
-	pw.Close()
-	rec := newRecorder(w, o.Thin, o.Dir, func() ([]segment, error) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", cmd.Process.Pid))
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the maps of the program: %w", err)
-		}
-		return parseProcMaps(string(text))
-	})
-	talk, cut, err := rec.read(pr, o.MaxRefs)
-	if err != nil || cut {
-		cancel()
-	}
-	waitErr := cmd.Wait()
-	if err != nil {
-		return 0, err
-	}
-	if err := context.Cause(ctx); err != nil && !cut {
-		return 0, err
-	}
-	var exit *exec.ExitError
-	if waitErr != nil && !cut && !(errors.As(waitErr, &exit) && exit.Exited()) {
-		return 0, waitErr
-	}
-	if rec.seen == 0 {
-		return 0, fmt.Errorf("valgrind made no trace (%v); it said: %s", waitErr, talk)
-	}
-	if rec.strange > maxStrangeLines {
-		return 0, fmt.Errorf("%d lines of valgrind were not understood, the last %q", rec.strange, rec.lastBad)
-	}
-	if cut {
-		return 0, nil
-	}
-	return cmd.ProcessState.ExitCode(), nil
-}
-
-// read takes lines until the end, or until there are max references. talk is
-// the last that Valgrind said in words.
-func (r *recorder) read(in io.Reader, max uint64) (talk string, cut bool, err error) {
-	lines := &lineReader{in: bufio.NewReaderSize(in, pipeLines), path: "valgrind"}
-	for {
-		b, err := lines.next()
-		if err == io.EOF {
-			return talk, false, r.thin.finish()
-		}
-		if err != nil {
-			return talk, false, err
-		}
-		if len(b) > 0 && b[0] == '=' || r.seen == 0 && valgrindLine(b) {
-			talk = clip(string(b))
-		}
-		if err := r.line(b); err != nil {
-			return talk, false, fmt.Errorf("valgrind's line %d: %w", lines.line, err)
-		}
-		if max > 0 && r.w.h.Refs >= max {
-			return talk, true, nil
-		}
-	}
 }

@@ -24,7 +24,7 @@ func record(t *testing.T, thin int, initial, lines string) (string, Header) {
 		t.Fatal(err)
 	}
 	r := newRecorder(w, thin, t.TempDir(), func() ([]segment, error) { return parseProcMaps(initial) })
-	if _, _, err := r.read(strings.NewReader(lines), 0); err != nil {
+	if _, _, err := r.read(strings.NewReader(lines), &CaptureOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -210,7 +210,7 @@ func TestThinAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRecorder(w, 0, "", func() ([]segment, error) { return parseProcMaps(maps) })
-	if _, _, err := r.read(strings.NewReader(lines.String()), 0); err != nil {
+	if _, _, err := r.read(strings.NewReader(lines.String()), &CaptureOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

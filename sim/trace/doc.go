@@ -5,9 +5,14 @@
 // replayer, `splitkernel trace`, and tests of exactness. A trace is one stream
 // in program order, handed out in batches: references, and between them the
 // events that change the memory map or touch a volume. The project's own
-// format is .skt (docs/trace-format.md); Formats lists the text formats that
-// are read beside it, each plain, .gz or .zst. Reading is streaming and takes
-// memory that does not depend on the length of the trace.
+// format is .skt (docs/trace-format.md); FormatInfos lists what is read beside
+// it (docs/traces.md), plain or packed. Reading is streaming and takes memory
+// that does not depend on the length of the trace. A reader is a parser in a
+// file of its own, an entry in formats_memory.go or formats_block.go, and a
+// sample in the tests, which miss it otherwise.
+//
+// SliceOf, FilterOf, SampleOf and Merge are Sources over Sources; Export writes
+// one, as .skt or for other tools (Targets).
 //
 // It does not replay, cache, or know clusters, and it never looks at the
 // contents of pages: a trace has none.

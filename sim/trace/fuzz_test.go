@@ -142,7 +142,7 @@ func FuzzRecorder(f *testing.F) {
 			t.Fatal(err)
 		}
 		r := newRecorder(w, 2, "", func() ([]segment, error) { return parseProcMaps(procMaps) })
-		if _, _, err := r.read(strings.NewReader(lines), 0); err != nil {
+		if _, _, err := r.read(strings.NewReader(lines), &CaptureOptions{}); err != nil {
 			w.Abort()
 			return
 		}

@@ -28,13 +28,16 @@ func openGenerator(text string) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Block() {
+		return &blockGenerator{spec: s, g: generate.NewBlocks(s)}, nil
+	}
 	return &generator{spec: s, g: generate.New(s)}, nil
 }
 
 // Header implements Source. All of it is known before reading.
 func (g *generator) Header() Header {
 	return Header{
-		Program: g.spec.Kind, Source: "generator", Granularity: PageBytes, HasMaps: true, HasGaps: true, HasWrites: true,
+		Program: g.spec.Kind, Args: []string{g.spec.String()}, Source: "generator", Granularity: PageBytes, HasMaps: true, HasGaps: true, HasWrites: true,
 		Refs: g.spec.Refs, Instructions: g.spec.Refs * g.spec.Gap, FootprintPages: g.spec.Pages, Threads: 1, Maps: 1,
 	}
 }
@@ -64,6 +67,49 @@ func (g *generator) Next() (*Batch, error) {
 
 // Close implements Source.
 func (g *generator) Close() error { return nil }
+
+// blockGenerator is a Source of requests to a volume by rule.
+type blockGenerator struct {
+	spec  generate.Spec
+	g     *generate.Blocks
+	batch Batch
+	made  uint64 // requests, flushes not counted
+}
+
+// generatorVolume is the name of the volume.
+const generatorVolume = "disk"
+
+// Header implements Source. All of it is known before reading.
+func (g *blockGenerator) Header() Header {
+	return Header{
+		Program: g.spec.Kind, Args: []string{g.spec.String()}, Source: "generator", Granularity: 1, HasWrites: true,
+		Volumes: []VolumeInfo{{Name: generatorVolume, SizeBytes: g.spec.Size}},
+	}
+}
+
+// Next implements Source.
+func (g *blockGenerator) Next() (*Batch, error) {
+	if g.made == g.spec.IOs {
+		return nil, io.EOF
+	}
+	b := &g.batch
+	b.Events = b.Events[:0]
+	for g.made < g.spec.IOs && len(b.Events) < generatorRefs {
+		r := g.g.Next()
+		e := Event{Kind: blockKinds[r.Op], TimeNs: uint64(r.At), Offset: r.Offset, Length: r.Length}
+		if r.Op != generate.Flush {
+			g.made++
+		}
+		b.Events = append(b.Events, e)
+	}
+	return b, nil
+}
+
+// blockKinds are the events of requests.
+var blockKinds = [...]EventKind{generate.Read: BlockRead, generate.Write: BlockWrite, generate.Flush: BlockFlush}
+
+// Close implements Source.
+func (g *blockGenerator) Close() error { return nil }
 
 // digestOf is the digest of a generator: that of its text, which says all.
 func digestOf(spec string) string {

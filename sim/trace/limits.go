@@ -1,5 +1,7 @@
 package trace
 
+import "splitkernel/sim/unpack"
+
 // Every bound of this package by name. A length in a file is checked against
 // one of these before anything is allocated for it.
 const (
@@ -28,8 +30,27 @@ const (
 	// MaxThin is the widest filter of Thin.
 	MaxThin = 1 << 10
 	// MaxZstdWindowBytes bounds what a .zst file may make the reader allocate.
-	MaxZstdWindowBytes = 128 << 20
+	MaxZstdWindowBytes = unpack.MaxZstdWindowBytes
+	// MaxXzDictBytes bounds the same of an .xz file.
+	MaxXzDictBytes = unpack.MaxXzDictBytes
+	// MaxZipFiles bounds the chunks of a trace in a .zip.
+	MaxZipFiles = unpack.MaxZipFiles
 
+	// MaxDenseKeys bounds the map that numbers ids that are keys, some 40 to 80
+	// bytes each.
+	MaxDenseKeys = 1 << 28
+	// MaxMerge is the most traces that Merge takes.
+	MaxMerge = 1 << 8
+	// MaxMergeRegions is the most regions of all traces of a merge: as many as
+	// a process has addresses for.
+	MaxMergeRegions = 1 << (47 - mergeShift)
+
+	// reorderWindow is how many requests may stand between a request and its
+	// place in time, where processors log on their own.
+	reorderWindow = 2048
+	// maxGapLines is how many instructions between two references are written
+	// as lines of lackey.
+	maxGapLines = 1 << 16
 	// batchRefs is the batch that text readers fill: small enough to stay in
 	// the second-level cache between reader and consumer.
 	batchRefs = 1 << 14

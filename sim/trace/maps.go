@@ -26,7 +26,7 @@ func WithMaps(src Source) Source {
 type mapsSource struct {
 	src    Source
 	seen   map[uint64]struct{}
-	recent [64]uint64 // direct-mapped: chunks known to be in seen
+	recent [1 << 12]uint64 // direct-mapped: chunks known to be in seen
 	fresh  []uint64
 	events []Event
 	batch  Batch
@@ -37,16 +37,21 @@ const synthName = "[synthesised]"
 
 func (m *mapsSource) Header() Header {
 	h := m.src.Header()
-	if h.Refs > 0 || m.any || !h.blockOnly() {
+	if h.Refs > 0 || m.any || !m.blockOnly(&h) {
 		h.HasMaps, h.SynthesisedMaps = true, true
 	}
 	return h
 }
 
-// blockOnly reports whether the format has events only, so that there is
+// blockOnly reports whether the source has events only, so that there is
 // nothing to map.
-func (h *Header) blockOnly() bool {
-	return h.Source == "fio-iolog" || h.Source == "cloudphysics-csv" || h.Refs == 0 && h.BlockOps > 0
+func (m *mapsSource) blockOnly(h *Header) bool {
+	if s, ok := m.src.(*parsedSource); ok && s.format.class == BlockClass {
+		if id := s.in.spec.Keys[idKey.Name]; id == "" || id == "lba" {
+			return true
+		}
+	}
+	return h.Refs == 0 && h.BlockOps > 0
 }
 
 func (m *mapsSource) Next() (*Batch, error) {

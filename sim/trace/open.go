@@ -1,9 +1,7 @@
 package trace
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,41 +10,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-
 	"splitkernel/sim/generate"
 )
 
-// format is a text format that this package reads.
-type format struct {
-	name  string
-	sniff func(lines []string) bool // whether these are the first lines of one
-	open  func(in *lineReader) lineParser
-}
-
-// formats in the order in which Open tries them: the strictest first.
-var formats = []format{
-	{"fio-iolog", sniffFio, newFio},
-	{"cloudphysics-csv", sniffCloudPhysics, newCloudPhysics},
-	{"lackey", sniffLackey, newLackeyText},
-	{"rw-page", sniffPages, newPages},
-	{"arc", sniffArc, newArc},
-	{"lirs", sniffLirs, newLirs},
-}
-
-// sktFormat is the name of the project's own format.
-const sktFormat = "skt"
-
-// Formats returns the names that OpenFormat knows.
-func Formats() []string {
-	names := []string{sktFormat}
-	for _, f := range formats {
-		names = append(names, f.name)
-	}
-	return names
-}
-
-// Open opens a trace of any format known, plain, .gz or .zst, by looking at
+// Open opens a trace of any format known, plain or packed (.gz, .zst, .xz, .bz2, .zip), by looking at
 // its first bytes. Where the format has no map records they are made up, and
 // the header says so. A path that begins with generate.Prefix is no file but
 // references by rule.
@@ -55,13 +22,37 @@ func Open(path string) (Source, error) { return OpenFormat(path, "") }
 // sniffBytes is how much of a text file Open looks at.
 const sniffBytes = 4 << 10
 
-// OpenFormat is Open for a file whose format is known; "" looks at the file.
-func OpenFormat(path, name string) (Source, error) {
-	if generate.Is(path) && name == "" {
-		return openGenerator(path)
+// OpenFormat is Open for a file whose format is known, or whose reader takes settings (see Spec); "" looks at the file.
+func OpenFormat(path, text string) (Source, error) {
+	spec, err := specOf(path, text)
+	if err != nil {
+		return nil, err
 	}
-	if name != "" && !contains(Formats(), name) {
-		return nil, fmt.Errorf("%s: trace format %q, want one of %s", path, name, strings.Join(Formats(), ", "))
+	return OpenSpec(path, spec)
+}
+
+// specOf is ParseSpec with the file in its errors.
+func specOf(path, text string) (Spec, error) {
+	spec, err := ParseSpec(text)
+	if err != nil {
+		return spec, fmt.Errorf("%s: %w", path, err)
+	}
+	return spec, nil
+}
+
+// OpenSpec is OpenFormat with the format as a Spec.
+func OpenSpec(path string, spec Spec) (Source, error) {
+	src, err := OpenRecords(path, spec)
+	if err != nil || generate.Is(path) && spec.Name == "" {
+		return src, err
+	}
+	return WithMaps(src), nil
+}
+
+// OpenRecords is OpenSpec for who looks at references and requests only: no maps are made up, which takes half of the time.
+func OpenRecords(path string, spec Spec) (Source, error) {
+	if generate.Is(path) && spec.Name == "" {
+		return openGenerator(path)
 	}
 	if info, err := os.Stat(path); err != nil { // before it is opened: to open a pipe may wait for ever
 		return nil, fmt.Errorf("cannot read a trace: %w", err)
@@ -72,12 +63,12 @@ func OpenFormat(path, name string) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read a trace: %w", err)
 	}
-	src, err := openFile(path, name, f)
+	src, err := openFile(path, spec, f)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return WithMaps(src), nil
+	return src, nil
 }
 
 // kindOf names what is no regular file.
@@ -93,43 +84,40 @@ func kindOf(m os.FileMode) string {
 	return "device"
 }
 
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}
-
-func openFile(path, name string, f *os.File) (Source, error) {
-	in, err := unpack(path, f)
+func openFile(path string, spec Spec, f *os.File) (Source, error) {
+	in, err := unpackFile(path, f)
 	if err != nil {
 		return nil, err
 	}
+	in.spec = spec
 	start, err := in.Peek(sniffBytes)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && len(start) == 0 { // else the reader comes to it, and names the record
 		in.stop()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, short(err))
 	}
-	if name == sktFormat || name == "" && bytes.HasPrefix(start, []byte(fileMagic)) {
+	if spec.Name == sktFormat || spec.Name == "" && bytes.HasPrefix(start, []byte(fileMagic)) {
 		return openSktStream(path, f, in)
 	}
 	if len(start) == 0 {
 		in.stop()
 		return nil, fmt.Errorf("%s: the file is empty, expected a trace (%s)", path, strings.Join(Formats(), ", "))
 	}
-	lines := strings.Split(string(start), "\n")
-	if len(lines) > 1 {
-		lines = lines[:len(lines)-1] // the last one may be cut
-	}
-	for _, ft := range formats {
-		if ft.name == name || name == "" && ft.sniff(lines) {
-			return newTextSource(path, ft, f, in), nil
+	h := newHead(path, start, err == io.EOF)
+	for _, ft := range formats() {
+		if ft.name == spec.Name || spec.Name == "" && ft.sniff != nil && ft.sniff(h) {
+			src, err := newParsedSource(ft, f, in)
+			if err != nil {
+				in.stop()
+				return nil, err
+			}
+			return src, nil
 		}
 	}
 	in.stop()
-	return nil, fmt.Errorf("%s: line 1: %q is of no trace format known (%s)", path, clip(lines[0]), strings.Join(Formats(), ", "))
+	if !h.text() {
+		return nil, fmt.Errorf("%s: it begins with the bytes % x, which is of no binary trace format known; name one with --format (%s)", path, start[:min(len(start), 16)], strings.Join(Formats(), ", "))
+	}
+	return nil, fmt.Errorf("%s: line 1: %q is of no trace format known (%s)", path, clip(h.lines[0]), strings.Join(Formats(), ", "))
 }
 
 // openSktStream opens a .skt. A packed one has first to be unpacked into a
@@ -159,38 +147,6 @@ func openSktStream(path string, f *os.File, in *input) (Source, error) {
 	}
 	f.Close()
 	return src, nil
-}
-
-// input is the unpacked text of a file.
-type input struct {
-	*bufio.Reader
-	packed bool
-	stop   func() // frees the unpacker
-}
-
-// unpack finds out whether f is gzip, zstd or plain by its first bytes.
-func unpack(path string, f *os.File) (*input, error) {
-	raw := bufio.NewReaderSize(f, 64<<10)
-	magic, err := raw.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%s: gzip: %w", path, err)
-		}
-		return &input{bufio.NewReaderSize(z, 256<<10), true, func() { z.Close() }}, nil
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(MaxZstdWindowBytes))
-		if err != nil {
-			return nil, fmt.Errorf("%s: zstd: %w", path, err)
-		}
-		return &input{bufio.NewReaderSize(z, 256<<10), true, z.Close}, nil
-	}
-	return &input{bufio.NewReaderSize(raw, 256<<10), false, func() {}}, nil
 }
 
 // Digest is the SHA-256 of a file in hex, as manifests carry it, or that of a generator's text.

@@ -30,6 +30,7 @@ type Info struct {
 	BlockWriteBytes uint64
 	BlockTimeNs     uint64       // time of the last block event
 	ExitCode        int          // of a captured program; 0 elsewhere
+	Truncated       string       // why a captured program was stopped before its end, "" = it was not
 	Volumes         []VolumeInfo // SizeBytes at least the largest end of a request
 }
 

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,28 +10,33 @@ import (
 	"strconv"
 )
 
-// lineReader hands out lines with their numbers.
+// lineReader hands out lines with their numbers. It cuts them out of the buffer of its input, where they stay until the next call,
+// so that a line costs little more than the search for its end.
 type lineReader struct {
-	in   *bufio.Reader
-	path string
-	line int // number of the last line handed out, from 1
+	in     *bufio.Reader
+	path   string
+	line   int    // number of the last line handed out, from 1
+	rest   []byte // what is in the buffer and was not handed out
+	peeked int    // bytes of the buffer that are in rest or were handed out, and are not dropped yet
 }
+
+// lines reads the input as lines.
+func (in *input) lines() *lineReader { return &lineReader{in: in.Reader, path: in.path} }
 
 // next returns the next line without its end, valid until the next call.
 func (l *lineReader) next() ([]byte, error) {
-	b, err := l.in.ReadSlice('\n')
-	if err != nil && !(errors.Is(err, io.EOF) && len(b) > 0) {
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, io.EOF
-		case errors.Is(err, bufio.ErrBufferFull):
-			l.line++
-			return nil, l.errorf("a line of more than %d bytes", l.in.Size())
-		}
-		return nil, fmt.Errorf("%s: line %d: %w", l.path, l.line+1, short(err))
+	i := bytes.IndexByte(l.rest, '\n')
+	if i < 0 {
+		return l.refill()
 	}
+	b := l.rest[:i]
+	l.rest = l.rest[i+1:]
+	return l.handOut(b)
+}
+
+func (l *lineReader) handOut(b []byte) ([]byte, error) {
 	l.line++
-	for n := len(b); n > 0 && (b[n-1] == '\n' || b[n-1] == '\r'); n = len(b) {
+	for n := len(b); n > 0 && b[n-1] == '\r'; n = len(b) {
 		b = b[:n-1]
 	}
 	if len(b) > MaxLineBytes {
@@ -39,8 +45,41 @@ func (l *lineReader) next() ([]byte, error) {
 	return b, nil
 }
 
+// refill reads on until there is a whole line in the buffer.
+func (l *lineReader) refill() ([]byte, error) {
+	if _, err := l.in.Discard(l.peeked - len(l.rest)); err != nil {
+		return nil, err // cannot be: it is buffered
+	}
+	for {
+		seen := len(l.rest)
+		l.peeked = seen
+		_, err := l.in.Peek(seen + 1)
+		l.rest, _ = l.in.Peek(l.in.Buffered())
+		l.peeked = len(l.rest)
+		if i := bytes.IndexByte(l.rest[seen:], '\n'); i >= 0 {
+			b := l.rest[:seen+i]
+			l.rest = l.rest[seen+i+1:]
+			return l.handOut(b)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF) && len(l.rest) == 0:
+			return nil, io.EOF
+		case errors.Is(err, io.EOF):
+			b := l.rest
+			l.rest = nil
+			return l.handOut(b)
+		case errors.Is(err, bufio.ErrBufferFull):
+			l.line++
+			return nil, fmt.Errorf("%s: line %d: a line of more than %d bytes", l.path, l.line, l.in.Size())
+		default:
+			return nil, fmt.Errorf("%s: line %d: %w", l.path, l.line+1, short(err))
+		}
+	}
+}
+
 func (l *lineReader) errorf(f string, args ...any) error {
-	return fmt.Errorf("%s: line %d: %w", l.path, l.line, fmt.Errorf(f, args...))
+	return &BadRecord{Path: l.path, Unit: "line", N: uint64(l.line), Err: fmt.Errorf(f, args...)}
 }
 
 // unlike is the error for a line that is not of the format.
@@ -48,37 +87,40 @@ func (l *lineReader) unlike(line []byte, want string) error {
 	return l.errorf("%q, expected %s", clip(string(line)), want)
 }
 
-// lineParser turns lines into a batch.
-type lineParser interface {
-	// header describes the stream as far as it is known.
-	header(h *Header)
-	// fill appends to b until it is full, or returns io.EOF, after which it
-	// is not called again.
-	fill(b *Batch) error
-}
-
-// textSource is a Source over a lineParser.
-type textSource struct {
+// parsedSource is a Source over a parser.
+type parsedSource struct {
 	file   *os.File
 	in     *input
-	format string
-	parser lineParser
+	format format
+	parser parser
 	batch  Batch
 	refs   uint64
 	err    error
+	bad    uint64 // records left out
+	first  string // of them
 }
 
-func newTextSource(path string, ft format, f *os.File, in *input) *textSource {
-	return &textSource{file: f, in: in, format: ft.name, parser: ft.open(&lineReader{in: in.Reader, path: path})}
+func newParsedSource(ft format, f *os.File, in *input) (*parsedSource, error) {
+	p, err := ft.open(in)
+	if err != nil {
+		return nil, err
+	}
+	if l, ok := p.(*lineParser); ok && l.requests {
+		ft.class = BlockClass
+	}
+	return &parsedSource{file: f, in: in, format: ft, parser: p}, nil
 }
 
-func (s *textSource) Header() Header {
-	h := Header{Source: s.format, Granularity: 1}
+func (s *parsedSource) Header() Header {
+	h := Header{Source: s.format.name, Granularity: 1, Unverified: s.format.sample == "", BadRecords: s.bad}
 	s.parser.header(&h)
+	if s.bad > 0 {
+		h.DefaultsStated = append(h.DefaultsStated, fmt.Sprintf("bad records: %d left out, the first: %s", s.bad, s.first))
+	}
 	return h
 }
 
-func (s *textSource) Next() (*Batch, error) {
+func (s *parsedSource) Next() (*Batch, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -86,7 +128,16 @@ func (s *textSource) Next() (*Batch, error) {
 	if s.batch.Refs == nil {
 		s.batch.Refs = make([]Ref, 0, batchRefs+batchSlack)
 	}
-	s.err = s.parser.fill(&s.batch)
+	for {
+		s.err = s.parser.fill(&s.batch)
+		var bad *BadRecord
+		if !errors.As(s.err, &bad) || s.bad >= s.in.spec.SkipBad {
+			break
+		}
+		if s.bad++; s.first == "" {
+			s.first = fmt.Sprintf("%s %d: %v", bad.Unit, bad.N, bad.Err)
+		}
+	}
 	if s.err != nil && s.err != io.EOF || len(s.batch.Refs)+len(s.batch.Events) == 0 {
 		if s.err == nil {
 			s.err = io.EOF
@@ -97,7 +148,7 @@ func (s *textSource) Next() (*Batch, error) {
 	return &s.batch, nil
 }
 
-func (s *textSource) Close() error {
+func (s *parsedSource) Close() error {
 	s.in.stop()
 	s.err = errors.New("closed")
 	return s.file.Close()
@@ -124,22 +175,32 @@ func (b *Batch) addAccess(addr, size uint64, gap uint32, thread uint16, flags ui
 // maxPage is the largest page number that an address can have.
 const maxPage = 1<<(64-PageShift) - 1
 
+// hexDigit is the value of a hex digit; 0xff = none.
+var hexDigit = func() (t [256]uint8) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i, c := range "0123456789abcdef" {
+		t[c] = uint8(i)
+	}
+	for i, c := range "ABCDEF" {
+		t[c] = uint8(10 + i)
+	}
+	return t
+}()
+
 // parseHex reads hex digits up to the first other byte.
 func parseHex(b []byte) (v uint64, rest []byte, ok bool) {
 	i := 0
-	for ; i < len(b); i++ {
-		c := b[i]
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return v, b[i:], i > 0 && i <= 16
+	for i < len(b) {
+		d := hexDigit[b[i]]
+		if d > 15 {
+			break
 		}
-		v = v<<4 | uint64(c)
+		v = v<<4 | uint64(d)
+		i++
 	}
-	return v, nil, i > 0 && i <= 16
+	return v, b[i:], i > 0 && i <= 16
 }
 
 // parseDec reads decimal digits up to the first other byte.

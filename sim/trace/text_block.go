@@ -1,8 +1,8 @@
 package trace
 
 import (
-	"bytes"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -10,11 +10,11 @@ import (
 const sectorBytes = 512
 
 // cloudPhysics reads `version,time,op,size,lbn`: op is the SCSI code in hex,
-// time in µs, size in bytes, lbn in sectors of 512 B. It yields events only.
+// time in seconds unless told, size in bytes, lbn in sectors of 512 B. It yields events only.
 type cloudPhysics struct {
-	in    *lineReader
-	begun bool
-	start uint64 // time of the first request
+	in     *lineReader
+	clock  clock
+	timeNs uint64 // what a unit of time is
 }
 
 const (
@@ -22,20 +22,25 @@ const (
 	wantCloudPhysics = "`version,time,op,size,lbn` with op 28 (read) or 2a (write)"
 )
 
-func newCloudPhysics(in *lineReader) lineParser { return &cloudPhysics{in: in} }
+func newCloudPhysics(in *input) (parser, error) {
+	unit, err := in.spec.timeUnit(1e9)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", in.path, err)
+	}
+	return &cloudPhysics{in: in.lines(), clock: in.spec.newClock(true), timeNs: unit}, nil // requests may be logged a little out of order
+}
 
-func sniffCloudPhysics(lines []string) bool {
-	l := trimCR(lines[0])
-	_, ok := parseCloudPhysics([]byte(l))
-	return ok || l == cloudPhysicsHead
+func sniffCloudPhysics(h *head) bool {
+	_, ok := parseCloudPhysics(h.line(), 1)
+	return ok || h.lines[0] == cloudPhysicsHead
 }
 
 func (p *cloudPhysics) header(h *Header) {
 	h.Granularity = 1
 	h.HasWrites = true
 	h.Volumes = []VolumeInfo{{Name: "disk"}}
-	h.DefaultsStated = []string{defaultThread, "volume: one, named disk (the format has none)", "flushes: none (the format has none)",
-		"time: the first request is at 0"}
+	h.DefaultsStated = []string{defaultThread, "volume: one, named disk (the format has none)", "flushes: none (the format has none)"}
+	h.DefaultsStated = p.clock.stated(h.DefaultsStated)
 }
 
 func (p *cloudPhysics) fill(b *Batch) error {
@@ -47,25 +52,23 @@ func (p *cloudPhysics) fill(b *Batch) error {
 		if len(line) == 0 || p.in.line == 1 && string(line) == cloudPhysicsHead {
 			continue
 		}
-		e, ok := parseCloudPhysics(line)
+		e, ok := parseCloudPhysics(line, p.timeNs)
 		if !ok {
 			return p.in.unlike(line, wantCloudPhysics)
 		}
-		if !p.begun {
-			p.begun, p.start = true, e.TimeNs
+		if e.TimeNs, err = p.clock.at(e.TimeNs); err != nil {
+			return p.in.errorf("%w", err)
 		}
-		// Requests may be logged a little out of order: none is before the start.
-		e.TimeNs -= min(p.start, e.TimeNs)
 		e.At = len(b.Refs)
 		b.Events = append(b.Events, e)
 	}
 	return nil
 }
 
-func parseCloudPhysics(line []byte) (e Event, ok bool) {
+func parseCloudPhysics(line []byte, unit uint64) (e Event, ok bool) {
 	version, rest, ok1 := parseDec(line)
 	rest, ok2 := skipByte(rest, ',')
-	us, rest, ok3 := parseDec(rest)
+	at, rest, ok3 := parseDec(rest)
 	rest, ok4 := skipByte(rest, ',')
 	op, rest, ok5 := parseHex(rest)
 	rest, ok6 := skipByte(rest, ',')
@@ -76,10 +79,10 @@ func parseCloudPhysics(line []byte) (e Event, ok bool) {
 		return e, false
 	}
 	const most = 1 << 53 // keeps every product below 2^64
-	if version < 1 || version > 2 || us > most || size > most || lbn > most {
+	if version < 1 || version > 2 || at > math.MaxUint64/unit || size > most || lbn > most {
 		return e, false
 	}
-	e = Event{Kind: BlockRead, TimeNs: us * 1000, Offset: lbn * sectorBytes, Length: size}
+	e = Event{Kind: BlockRead, TimeNs: at * unit, Offset: lbn * sectorBytes, Length: size}
 	switch op {
 	case 0x28:
 	case 0x2a:
@@ -88,126 +91,6 @@ func parseCloudPhysics(line []byte) (e Event, ok bool) {
 		return e, false
 	}
 	return e, true
-}
-
-// fio reads an iolog of version 3: `usec file action [offset length]`. Each
-// file is a volume. It yields events only.
-type fio struct {
-	in      *lineReader
-	begun   bool // the first line was read
-	volumes []VolumeInfo
-	byName  map[string]uint32
-}
-
-const (
-	fioHead = "fio version 3 iolog"
-	wantFio = "`usec file add|open|close` or `usec file read|write|sync|datasync|trim [offset length]`"
-)
-
-func newFio(in *lineReader) lineParser { return &fio{in: in, byName: map[string]uint32{}} }
-
-func sniffFio(lines []string) bool { return strings.HasPrefix(lines[0], "fio version ") }
-
-func (p *fio) header(h *Header) {
-	h.Granularity = 1
-	h.HasWrites = true
-	h.Volumes = append([]VolumeInfo(nil), p.volumes...)
-	h.DefaultsStated = []string{defaultThread, "volume: one a file, by base name"}
-}
-
-func (p *fio) fill(b *Batch) error {
-	if !p.begun {
-		line, err := p.in.next()
-		if err != nil {
-			return err
-		}
-		if string(line) != fioHead {
-			return p.in.unlike(line, "`"+fioHead+"` (other versions are not read)")
-		}
-		p.begun = true
-	}
-	for !b.full() {
-		line, err := p.in.next()
-		if err != nil {
-			return err
-		}
-		if len(line) == 0 {
-			continue
-		}
-		if err := p.line(b, line); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *fio) line(b *Batch, line []byte) error {
-	// The file name may hold blanks, so split from both ends.
-	us, rest, ok := parseDec(line)
-	if rest, blank := skipBlanks(rest); ok && blank && us < 1<<53 {
-		f := bytes.Fields(rest)
-		for _, tail := range []int{3, 1} { // action offset length, or action
-			if len(f) <= tail {
-				continue
-			}
-			e := Event{At: len(b.Refs), TimeNs: us * 1000}
-			kind, ok := fioAction(f[len(f)-tail:], &e)
-			if !ok {
-				continue
-			}
-			vol, err := p.volume(string(bytes.Join(f[:len(f)-tail], []byte(" "))))
-			if err != nil {
-				return err
-			}
-			if kind {
-				e.Volume = vol
-				b.Events = append(b.Events, e)
-			}
-			return nil
-		}
-	}
-	return p.in.unlike(line, wantFio)
-}
-
-// fioAction reads an action with its numbers into e; event says whether it is
-// one that the trace records.
-func fioAction(f [][]byte, e *Event) (event, ok bool) {
-	switch string(f[0]) {
-	case "add", "open", "close":
-		return false, len(f) == 1
-	case "sync", "datasync":
-		e.Kind = BlockFlush
-		return true, true
-	case "read":
-		e.Kind = BlockRead
-	case "write":
-		e.Kind = BlockWrite
-	case "trim":
-		// A volume here keeps no map of what is unused: nothing to record.
-	default:
-		return false, false
-	}
-	if len(f) != 3 {
-		return false, false
-	}
-	off, r1, ok1 := parseDec(f[1])
-	length, r2, ok2 := parseDec(f[2])
-	e.Offset, e.Length = off, length
-	return e.Kind != 0, ok1 && ok2 && len(r1)+len(r2) == 0 && off+length >= off
-}
-
-// volume returns the index of the volume for a file.
-func (p *fio) volume(file string) (uint32, error) {
-	if v, ok := p.byName[file]; ok {
-		return v, nil
-	}
-	if len(p.volumes) >= MaxVolumes {
-		return 0, p.in.errorf("more than %d files", MaxVolumes)
-	}
-	v := uint32(len(p.volumes))
-	p.byName[file] = v
-	p.volumes = append(p.volumes, VolumeInfo{Name: uniqueName(p.volumes, baseName(file))})
-	return v, nil
 }
 
 // baseName strips directories, and cuts what is too long to be written.

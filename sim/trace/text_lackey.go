@@ -21,11 +21,11 @@ type lackeyText struct {
 
 const wantLackey = "`I  addr,size`, ` L addr,size`, ` S addr,size` or ` M addr,size`"
 
-func newLackeyText(in *lineReader) lineParser { return &lackeyText{in: in} }
+func newLackeyText(in *input) (parser, error) { return &lackeyText{in: in.lines()}, nil }
 
-func sniffLackey(lines []string) bool {
-	for _, l := range lines {
-		b := []byte(trimCR(l))
+func sniffLackey(h *head) bool {
+	for _, l := range h.lines {
+		b := []byte(l)
 		if _, ok := parseLackey(b); ok {
 			return true
 		}

@@ -9,7 +9,6 @@ const (
 	defaultSize   = "size: 0 = unknown (the format has none)"
 	defaultGap    = "instructions: 0 (the format has none)"
 	defaultThread = "thread: 0 (the format has none)"
-	defaultOp     = "operation: read (the format has none)"
 	defaultAddr   = "address: the first byte of the page (the format has page numbers)"
 )
 
@@ -18,14 +17,12 @@ type pages struct{ in *lineReader }
 
 const wantPages = "`R hexpage` or `W hexpage`"
 
-func newPages(in *lineReader) lineParser { return &pages{in} }
+func newPages(in *input) (parser, error) { return &pages{in.lines()}, nil }
 
-func sniffPages(lines []string) bool {
-	_, _, ok := parsePageLine([]byte(trimCR(lines[0])))
+func sniffPages(h *head) bool {
+	_, _, ok := parsePageLine(h.line())
 	return ok
 }
-
-func trimCR(s string) string { return string(bytes.TrimRight([]byte(s), "\r")) }
 
 func (p *pages) header(h *Header) {
 	h.Granularity = PageBytes
@@ -68,15 +65,18 @@ func parsePageLine(line []byte) (page uint64, flags uint8, ok bool) {
 
 // lirs reads the lists of the LIRS authors: a decimal block number a line,
 // `*` lines are marks.
-type lirs struct{ in *lineReader }
+type lirs struct {
+	in   *lineReader
+	spec Spec
+}
 
 const wantLirs = "a decimal block number or `*`"
 
-func newLirs(in *lineReader) lineParser { return &lirs{in} }
+func newLirs(in *input) (parser, error) { return &lirs{in.lines(), in.spec}, nil }
 
-func sniffLirs(lines []string) bool {
-	for _, l := range lines {
-		if _, skip, ok := parseLirsLine([]byte(trimCR(l))); !skip {
+func sniffLirs(h *head) bool {
+	for _, l := range h.lines {
+		if _, skip, ok := parseLirsLine([]byte(l)); !skip {
 			return ok
 		}
 	}
@@ -85,7 +85,7 @@ func sniffLirs(lines []string) bool {
 
 func (p *lirs) header(h *Header) {
 	h.Granularity = PageBytes
-	h.DefaultsStated = []string{defaultOp, defaultAddr, defaultSize, defaultGap, defaultThread}
+	h.DefaultsStated = []string{p.spec.opStated(), defaultAddr, defaultSize, defaultGap, defaultThread}
 }
 
 func (p *lirs) fill(b *Batch) error {
@@ -101,12 +101,15 @@ func (p *lirs) fill(b *Batch) error {
 		if !ok {
 			return p.in.unlike(line, wantLirs)
 		}
-		b.Refs = append(b.Refs, Ref{Addr: page << PageShift})
+		b.Refs = append(b.Refs, Ref{Addr: page << PageShift, Flags: p.spec.flags()})
 	}
 	return nil
 }
 
 func parseLirsLine(line []byte) (page uint64, skip, ok bool) {
+	if page, rest, ok := parseDec(line); ok && len(rest) == 0 { // as nearly all are
+		return page, false, page <= maxPage
+	}
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 || line[0] == '*' {
 		return 0, true, true
@@ -118,20 +121,21 @@ func parseLirsLine(line []byte) (page uint64, skip, ok bool) {
 // arc reads `start count ignored sequence`: count consecutive blocks.
 type arc struct {
 	in    *lineReader
+	spec  Spec
 	page  uint64
 	count uint64 // of the current line still to hand out
 }
 
 const wantArc = "`start count ignored sequence`, decimal"
 
-func newArc(in *lineReader) lineParser { return &arc{in: in} }
+func newArc(in *input) (parser, error) { return &arc{in: in.lines(), spec: in.spec}, nil }
 
-func sniffArc(lines []string) bool {
-	_, _, ok := parseArcLine([]byte(trimCR(lines[0])))
+func sniffArc(h *head) bool {
+	_, _, ok := parseArcLine(h.line())
 	return ok
 }
 
-func (p *arc) header(h *Header) { (&lirs{}).header(h) }
+func (p *arc) header(h *Header) { (&lirs{spec: p.spec}).header(h) }
 
 func (p *arc) fill(b *Batch) error {
 	for !b.full() {
@@ -153,7 +157,7 @@ func (p *arc) fill(b *Batch) error {
 			}
 			continue
 		}
-		b.Refs = append(b.Refs, Ref{Addr: p.page << PageShift})
+		b.Refs = append(b.Refs, Ref{Addr: p.page << PageShift, Flags: p.spec.flags()})
 		p.page++
 		p.count--
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
+	"strings"
 )
 
 // thinner drops repeats: a reference whose page is among the last n distinct
@@ -174,3 +176,18 @@ func (s *thinSource) take(b *Batch) error {
 }
 
 func (s *thinSource) Close() error { return s.src.Close() }
+
+// ThinnedPages is how many of the last distinct pages the references of a trace were thinned out by, 0 if they were not: what a smaller
+// cache would miss cannot be told from it.
+func ThinnedPages(h Header) uint64 {
+	_, rest, _ := strings.Cut(h.Thinning, thinnedMark)
+	number, _, _ := strings.Cut(rest, " ")
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// thinnedMark stands before the number in the sentence of thinningText.
+const thinnedMark = "its page is among the last "

@@ -115,6 +115,8 @@ type Header struct {
 	HasGaps         bool     // Gap is meaningful
 	HasWrites       bool     // reads can be told from writes
 	DefaultsStated  []string // what was assumed for fields that the format lacks
+	Unverified      bool     // the reader was never checked against a real file of the format
+	BadRecords      uint64   // left out, because the reader was told to
 
 	// Totals, where known before reading (a .skt carries them); 0 = unknown.
 	Refs           uint64

@@ -1,0 +1,6 @@
+//go:build race
+
+package cluster
+
+// raceEnabled: the driver of SQLite is not there.
+const raceEnabled = true

@@ -1,0 +1,53 @@
+package trace
+
+// blockFormats tell of requests to volumes, in text. Those whose columns say most of what they are come first.
+var blockFormats = []format{
+	{name: "fio-iolog", class: BlockClass, about: "fio --write_iolog, versions 2 and 3", example: "409 /data/f.dat read 3317760 4096",
+		sample: "iologs of fio 3.33 (version 3; of version 2 none was at hand)", sniff: sniffFio, open: newFio},
+	{name: "blkparse", class: BlockClass, about: "blkparse, as it prints by default", example: "259,2    0        1     0.000000000  4020  Q   R 282624 + 8 [java]",
+		sample: "YCSB on RocksDB, an excerpt of evelii/Block-Traces-Analysis", keys: []Key{actionKey}, sniff: sniffBlkparse, open: newBlkparse},
+	{name: "msr", class: BlockClass, about: "MSR Cambridge: ticks of 100 ns since 1601, host, disk, Read or Write, bytes, bytes, ticks",
+		example: "128166385295514663,hm,0,Write,9056014336,2048,2833", sample: "an excerpt of hm_0", sniff: msr.sniff, open: msr.opener()},
+	{name: "cloudphysics-csv", class: BlockClass, about: "CloudPhysics as csv: version, s, SCSI code, bytes, sector", example: "1,5633898,2a,512,42932745",
+		sample: "cloudPhysicsIO.csv", keys: []Key{timeKey}, sniff: sniffCloudPhysics, open: newCloudPhysics},
+	{name: "spc", class: BlockClass, about: "SPC, as the UMass repository has Financial and WebSearch: ASU, block of 512 B, bytes, r or w, seconds",
+		example: "0,303567,3584,w,0.000000", sniff: spc.sniff, open: spc.opener()},
+	{name: "alibaba", class: BlockClass, about: "Alibaba block traces of 2020: device, R or W, bytes, bytes, µs", example: "419,W,8792731648,16384,1577808144360767",
+		sniff: alibaba.sniff, open: alibaba.opener()},
+	{name: "systor17", class: BlockClass, about: "SYSTOR '17: seconds, response, R, W or nothing, LUN, bytes, bytes", example: "1456095145.133076000,0.000806000,R,0,899056122368,131072",
+		sniff: systor.sniff, open: systor.opener()},
+	{name: "k5cloud", class: BlockClass, about: "Fujitsu K5 cloud: volume, seconds, R or W, bytes, bytes", example: "7,12.345678,R,40960,4096", sniff: k5cloud.sniff, open: k5cloud.opener()},
+	{name: "tencent", class: BlockClass, about: "Tencent CBS of 2018: seconds since 1970, sector, sectors, 0 read or 1 write, volume", example: "1538323199,105352008,584,1,1576",
+		sniff: tencent.sniff, open: tencent.opener()},
+	{name: "disksim", class: BlockClass, about: "DiskSim ascii: ms with a fraction, device, block, blocks, flags (1 = read)", example: "7961.833 0 20228336 8 0",
+		sample: "Postmark of DiskSim's validation", sniff: diskSim.sniff, open: diskSim.opener()},
+	{name: "mqsim", class: BlockClass, about: "MQSim: whole ns, device, sector, sectors, 1 read or 0 write", example: "11413000 0 657728 16 1",
+		sample: "wsrch-small of MQSim", keys: []Key{timeKey}, sniff: mqSim.sniff, open: mqSim.opener()},
+	{name: "replayer", class: BlockClass, about: "huaicheng/replayer: ms, disk, bytes, bytes, 1 read or 0 write; numbers only, so it has to be named",
+		example: "12.5,0,40960,4096,1", open: replayer.opener()},
+	{name: "twitter", class: PageClass, about: "Twitter's cache-trace: s, key, key size, value size, client, operation, TTL; a key is a page, by hash",
+		example: "0,q:q:1:8WTfjZU14ee,17,213,4,get,0", keys: []Key{keyKey}, sniff: sniffTwitter, open: newTwitter},
+	{name: "cachelib", class: PageClass, about: "CacheLib's kv traces: the first line names columns, key, op and op_count among them; a key is a page, by hash",
+		example: "op_time,key,key_size,op,op_count,size,cache_hits,ttl", keys: []Key{keyKey}, sniff: sniffCacheLib, open: newCacheLib},
+	{name: straceFormat, class: BlockClass, about: "strace -f -ttt -y of calls on files", example: `4711 1700000000.123456 pread64(3</data/f.dat>, ""..., 4096, 8192) = 4096`,
+		sample: "strace 6.1 of cp, dd and sort", sniff: sniffStrace, open: newStrace},
+}
+
+// binaryBlockFormats tell of requests to volumes, in records of bytes.
+var binaryBlockFormats = []format{
+	{name: "blktrace", class: BlockClass, about: "blktrace, the kernel's own records, of one processor or merged (blkparse -d)",
+		example: "48 B little-endian: magic, sequence, ns, sector, bytes, action, pid, device, cpu, error, length of what follows",
+		keys:    []Key{actionKey}, sniff: sniffBlktrace, open: newBlktrace},
+	{name: "lcs", class: BlockClass, about: "libCacheSim's own format, versions 1 to 8", example: "a head of 8192 B, then 24 B and more: s, id, bytes, [operation, tenant], number of the next request",
+		keys: []Key{idKey}, sniff: sniffLcs, open: newLcs},
+	{name: "vscsi1", class: BlockClass, about: "CloudPhysics, VMware vscsiStats version 1", example: "32 B: serial, bytes, segments, SCSI code, version, sector, µs",
+		sample: "cloudPhysicsIO.vscsi", sniff: vscsi1.sniff, open: vscsi1.open},
+	{name: "vscsi2", class: BlockClass, about: "CloudPhysics, VMware vscsiStats version 2", example: "40 B: SCSI code, version, serial, bytes, segments, sector, µs, µs it took",
+		sniff: vscsi2.sniff, open: vscsi2.open},
+	{name: "oraclegeneral", class: BlockClass, about: "oracleGeneral of libCacheSim", example: "24 B: s, id, bytes, number of the next request for it",
+		sample: "cloudPhysicsIO.oracleGeneral.bin", keys: []Key{idKey}, sniff: oracleGeneral.sniff, open: oracleGeneral.open},
+	{name: "oraclegeneral-opns", class: BlockClass, about: "oracleGeneral with operation and namespace", example: "27 B: s, id, bytes, operation, namespace, number of the next request for it",
+		keys: []Key{idKey}, sniff: oracleGeneralOpNS.sniff, open: oracleGeneralOpNS.open},
+	{name: "lirs2", class: PageClass, about: "CloudPhysics as the LIRS2 authors have it: a block number a record; nothing to recognise, so it has to be named", example: "4 B, little-endian unless told",
+		sample: "w106 of LIRS2, by way of caffeine", keys: []Key{orderKey}, open: newLirs2},
+}

@@ -1,0 +1,22 @@
+package trace
+
+import "io"
+
+// ReadSoFar tells how many bytes of a trace's file were read, of how many, for who shows how far it is: packed bytes of a packed file,
+// and a little ahead of the records that were handed out. Both are 0 where it is not known: of .skt, whose header has its totals, of
+// generators, and of files that are not read from front to back.
+func ReadSoFar(src Source) (done, total uint64) {
+	s, ok := src.(*parsedSource)
+	if !ok {
+		return 0, 0
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return 0, 0
+	}
+	at, err := s.file.Seek(0, io.SeekCurrent)
+	if err != nil || at <= 0 || at > info.Size() {
+		return 0, 0
+	}
+	return uint64(at), uint64(info.Size())
+}

@@ -1,0 +1,26 @@
+package trace
+
+import (
+	"bufio"
+	"os"
+
+	"splitkernel/sim/unpack"
+)
+
+// input is the unpacked text of a file, with what its reader is to know.
+type input struct {
+	*bufio.Reader
+	path   string
+	spec   Spec
+	packed bool
+	stop   func() // frees the unpacker
+}
+
+// unpackFile finds out by its first bytes how f is packed, if at all.
+func unpackFile(path string, f *os.File) (*input, error) {
+	s, err := unpack.Open(path, f)
+	if err != nil {
+		return nil, err
+	}
+	return &input{Reader: s.Reader, path: path, packed: s.Packed, stop: s.Close}, nil
+}

@@ -1,0 +1,194 @@
+// Package unpack gives the unpacked text of a file, whichever way it is packed: gzip, zstd, xz, bzip2, zlib, snappy, or a zip of one file or of the chunks of
+// one trace. It looks at the first bytes, never at the name.
+//
+// What it takes in memory is bounded whatever the file says. Callers are the readers of traces (sim/trace, sim/cluster). No goroutines of its own.
+//
+//	in, err := unpack.Open(path, f)
+//	if err != nil { return err }
+//	defer in.Close()
+//	io.Copy(w, in)
+package unpack
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// Stream is the unpacked text of a file.
+type Stream struct {
+	*bufio.Reader
+	// Packed says that it is not the file as it is.
+	Packed bool
+	stop   func()
+}
+
+// Close frees the unpacker; the file is its opener's.
+func (s *Stream) Close() { s.stop() }
+
+// Bounds.
+const (
+	// MaxZstdWindowBytes bounds what a .zst file may make the reader allocate.
+	MaxZstdWindowBytes = 128 << 20
+	// MaxXzDictBytes bounds the same of an .xz file.
+	MaxXzDictBytes = 128 << 20
+	// maxSnappyBlock bounds a block of a .sz file, of which the format allows 64 KiB and its successor S2 4 MiB.
+	maxSnappyBlock = 4 << 20
+	// MaxZipFiles bounds the chunks of a trace in a .zip.
+	MaxZipFiles = 1 << 16
+)
+
+const (
+	inputBytes = 256 << 10 // of the buffer between unpacker and parser
+	rawBytes   = 64 << 10  // of the buffer before the unpacker
+)
+
+// Open finds out by its first bytes how f is packed, if at all.
+func Open(path string, f *os.File) (*Stream, error) {
+	raw := bufio.NewReaderSize(f, rawBytes)
+	magic, err := raw.Peek(6)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	packed := func(kind string, r io.Reader, stop func(), err error) (*Stream, error) {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", path, kind, err)
+		}
+		return &Stream{Reader: bufio.NewReaderSize(&sticky{r: r}, inputBytes), Packed: true, stop: stop}, nil
+	}
+	nothing := func() {}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(raw)
+		return packed("gzip", z, nothing, err)
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(MaxZstdWindowBytes))
+		if err != nil {
+			return packed("zstd", nil, nil, err)
+		}
+		return packed("zstd", z, z.Close, nil)
+	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		z, err := xz.ReaderConfig{DictCap: MaxXzDictBytes}.NewReader(raw)
+		return packed("xz", z, nothing, err)
+	case bytes.HasPrefix(magic, []byte{0xff, 6, 0, 0, 's', 'N'}):
+		return packed("snappy", s2.NewReader(raw, s2.ReaderMaxBlockSize(maxSnappyBlock)), nothing, nil)
+	case zlibHead(magic):
+		z, err := zlib.NewReader(raw)
+		return packed("zlib", z, nothing, err)
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		return packed("bzip2", bzip2.NewReader(raw), nothing, nil)
+	case bytes.HasPrefix(magic, []byte("PK\x03\x04")):
+		z, err := openZip(f)
+		if err != nil {
+			return packed("zip", nil, nil, err)
+		}
+		return packed("zip", z, func() { z.Close() }, nil)
+	}
+	return &Stream{Reader: bufio.NewReaderSize(raw, inputBytes), stop: nothing}, nil
+}
+
+// sticky gives the first error of an unpacker again and again: bufio forgets one that Peek met, and not every unpacker remembers it.
+type sticky struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (s *sticky) Read(b []byte) (n int, err error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, s.err = s.r.Read(b)
+	return n, s.err
+}
+
+// zlibHead reports whether a file begins as zlib's do: deflate with a window of 32 KiB, without a dictionary, and a check of these two bytes.
+func zlibHead(magic []byte) bool {
+	return len(magic) > 1 && magic[0] == 0x78 && (uint(magic[0])<<8|uint(magic[1]))%31 == 0 && magic[1]&0x20 == 0
+}
+
+// zipStream reads the files of an archive one after the other, in the order of their names: one file, or the chunks of a
+// trace that is written in chunks.
+type zipStream struct {
+	files []*zip.File
+	open  io.ReadCloser
+}
+
+func openZip(f *os.File) (*zipStream, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	z, err := zip.NewReader(f, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	var files []*zip.File
+	chunks := 0
+	for _, e := range z.File {
+		if e.FileInfo().IsDir() {
+			continue
+		}
+		files = append(files, e)
+		if strings.Contains(e.Name, "chunk.") {
+			chunks++
+		}
+	}
+	switch {
+	case len(files) == 0:
+		return nil, errors.New("an archive without a file")
+	case len(files) > MaxZipFiles:
+		return nil, fmt.Errorf("an archive of %d files, at most %d", len(files), MaxZipFiles)
+	case len(files) > 1 && chunks < len(files):
+		return nil, fmt.Errorf("an archive of %d files, expected one, or chunks of one trace (chunk.0000 …)", len(files))
+	}
+	slices.SortStableFunc(files, func(a, b *zip.File) int { return strings.Compare(a.Name, b.Name) })
+	return &zipStream{files: files}, nil
+}
+
+// Read implements io.Reader.
+func (z *zipStream) Read(b []byte) (int, error) {
+	for {
+		if z.open == nil {
+			if len(z.files) == 0 {
+				return 0, io.EOF
+			}
+			r, err := z.files[0].Open()
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", z.files[0].Name, err)
+			}
+			z.open, z.files = r, z.files[1:]
+		}
+		n, err := z.open.Read(b)
+		if err == io.EOF {
+			err = z.open.Close()
+			z.open = nil
+			if err == nil && n == 0 {
+				continue
+			}
+		}
+		return n, err
+	}
+}
+
+// Close frees the file that is being read.
+func (z *zipStream) Close() error {
+	if z.open == nil {
+		return nil
+	}
+	return z.open.Close()
+}
