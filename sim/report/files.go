@@ -9,12 +9,28 @@ import (
 	"strings"
 )
 
-// WriteFiles writes dir/summary.json and dir/manifest.json.
+// Files of a run.
+const (
+	SummaryName  = "summary.json"
+	ManifestName = "manifest.json"
+	TimelineName = "timeline.json"
+)
+
+// WriteFiles writes summary.json and manifest.json, and timeline.json if the summary has one, which no person reads.
 func WriteFiles(dir string, s *Summary, m *Manifest) error {
+	if s.Timeline != nil {
+		b, err := json.Marshal(s.Timeline)
+		if err != nil {
+			return fmt.Errorf("%s: %w", TimelineName, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, TimelineName), append(b, '\n'), 0o644); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+	}
 	for _, f := range []struct {
 		name string
 		v    any
-	}{{"summary.json", s}, {"manifest.json", m}} {
+	}{{SummaryName, s}, {ManifestName, m}} {
 		b, err := json.MarshalIndent(f.v, "", "  ")
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)

@@ -46,8 +46,8 @@ func MemoryOf(p wire.MemoryPolicy) *Memory {
 	return m
 }
 
-// text is the policy in words.
-func (m *Memory) text() string {
+// Text is the policy in words.
+func (m *Memory) Text() string {
 	switch {
 	case m.Data > 0:
 		return fmt.Sprintf("%s %d + %d", m.Replication, m.Data, m.Parity)
@@ -114,7 +114,7 @@ func redundancy(b *strings.Builder, s *Summary) {
 			asks = fmt.Sprintf("%d shares", m.MissAsks)
 		}
 		logs = logs || m.LogFull != ""
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%.4gx\t%s\t%s\t%.1f\t%.1f\n", v.Name, m.text(), survives, m.PagesPerPage, sends, asks, fetch.P50, fetch.P99)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%.4gx\t%s\t%s\t%.1f\t%.1f\n", v.Name, m.Text(), survives, m.PagesPerPage, sends, asks, fetch.P50, fetch.P99)
 	}
 	tw.Flush()
 	r := s.Redundancy

@@ -183,6 +183,8 @@ type Summary struct {
 	Redundancy *Redundancy `json:"redundancy,omitempty"`
 	// Modelled is there in a virtual run, whose seconds and latencies all are modelled.
 	Modelled *Modelled `json:"modelled,omitempty"`
+	// Timeline goes into a file of its own.
+	Timeline *Timeline `json:"-"`
 }
 
 // Modelled is what only a virtual run knows.
@@ -214,11 +216,13 @@ func (s *Summary) ExitCode() int {
 
 // Manifest is manifest.json: what one must know to repeat the run.
 type Manifest struct {
-	Schema       string `json:"schema"`
-	Seed         uint64 `json:"seed"`
-	Commit       string `json:"commit"`
-	Version      string `json:"version"`
-	ConfigDigest string `json:"config_digest"`
+	Schema  string `json:"schema"`
+	Seed    uint64 `json:"seed"`
+	Commit  string `json:"commit"`
+	Version string `json:"version"`
+	// Command is the command line that made the run, without secrets; environment variables that it had stand before it.
+	Command      []string `json:"command,omitempty"`
+	ConfigDigest string   `json:"config_digest"`
 	// Config is the effective configuration by key, as in --set; sizes are text, a token is left out.
 	Config    map[string]any `json:"config"`
 	Traces    []Trace        `json:"traces"`

@@ -1,7 +1,10 @@
-// Package plot writes plots as SVG: dark text on white, labelled axes with units, no script, no font of its own. Bars stand in groups,
-// every second of one hatched, lines have points. It draws what it is given and knows nothing of runs; its callers are reports.
+// Package plot writes plots as SVG, lines also as PNG: dark text on white, labelled axes with units, no script, no font of its own in
+// SVG. Bars stand in groups, every second of one hatched; lines differ in dashes and in the shape of their points, not in colour only.
+// It draws what it is given and knows nothing of runs; its callers are reports.
 //
 // Numbers are written with three digits at most, so one input gives one file, byte by byte. No goroutines.
+//
+//	svg, err := plot.Lines(plot.Axes{Title: "Misses", X: "pages", Y: "miss ratio", LogX: true}, []plot.Series{{Name: "lru", X: x, Y: y}})
 package plot
 
 import (
@@ -10,15 +13,32 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Series is one colour of a plot.
 type Series struct {
-	Name string
+	Name string // without names there is no legend
 	// Y has a value for each label of Bars, and for each of X of Lines. NaN is none.
 	Y []float64
 	// X is for Lines.
 	X []float64
+	// Half is half of the interval of confidence of each value, drawn as a whisker; nil or NaN is none.
+	Half []float64
+}
+
+// half of the interval of a value, 0 if there is none.
+func (s *Series) half(i int) float64 {
+	if i >= len(s.Half) || math.IsNaN(s.Half[i]) {
+		return 0
+	}
+	return s.Half[i]
+}
+
+// Mark is a moment of Lines that a dashed line across shows.
+type Mark struct {
+	X    float64
+	Name string
 }
 
 // Axes say what is plotted.
@@ -27,25 +47,37 @@ type Axes struct {
 	X, Y  string // with units: "threads", "thousand accesses/s"
 	// LogX and LogY are for Lines and for values above 0.
 	LogX, LogY bool
+	// Width and Height of the area between the axes in pixels; 0 is 840 and 320.
+	Width, Height int
+	// YMax is where the axis of Y ends at least, as 100 for percent.
+	YMax  float64
+	Step  bool   // Lines rise at their values and not before: staircases from 0
+	Marks []Mark // of Lines, at most MaxMarks are drawn
 }
 
 // Bounds of plots.
 const (
-	MaxSeries = 12
+	MaxSeries = 16
 	MaxPoints = 100_000
+	MaxMarks  = 24
+	maxLabel  = 40 // letters of a label of a bar; longer ones are cut
+	maxName   = 48 // of a series
 )
 
 // Sizes and margins in pixels. Below and to the left there is more room if long labels are slanted.
 const (
-	plotW, plotH             = 840, 320
-	left, right, top, bottom = 76, 24, 44, 76
-	letter                   = 6.3  // of a slanted label
-	slant                    = 50.0 // degrees
-	slantedFrom              = 7    // labels
+	plotW, plotH        = 840, 320
+	left, right, bottom = 76, 24, 76
+	titled, untitled    = 44, 14 // above the plot
+	digit               = 8.0    // of a number at an axis
+	gridColour          = "#ddd"
+	letter              = 6.3  // of a slanted label
+	slant               = 50.0 // degrees
+	slantedFrom         = 7    // labels
 )
 
 // colours that differ also in grey and for the colour-blind (after Okabe and Ito).
-var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c6d31", "#7f7f7f", "#5254a3", "#a55194", "#bdb500"}
+var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c6d31", "#7f7f7f", "#5254a3", "#a55194", "#bdb500", "#117733", "#882255", "#44aa99", "#999933"}
 
 // Bars draws groups of bars from 0: one group for each label, one bar in it for each series.
 func Bars(a Axes, labels []string, series []Series) (string, error) {
@@ -55,84 +87,46 @@ func Bars(a Axes, labels []string, series []Series) (string, error) {
 	if err := check(series, len(labels), false); err != nil {
 		return "", fmt.Errorf("plot %q: %w", a.Title, err)
 	}
-	most := 0.0
+	most := a.YMax
 	for _, s := range series {
-		for _, y := range s.Y {
+		for i, y := range s.Y {
 			if !math.IsNaN(y) {
-				most = max(most, y)
+				most = max(most, y+s.half(i))
 			}
 		}
 	}
-	c := canvas{left: left, bottom: bottom, bars: len(series)}
-	group := float64(plotW) / float64(len(labels))
+	c := newCanvas(a, series)
+	c.bars = len(series)
+	legend := legendRow * float64(c.legendRows(series)-1)
+	c.bottom += legend
+	group := c.w / float64(len(labels))
 	slanted := len(labels) >= slantedFrom
+	for i := range labels {
+		slanted = slanted || a.Width > 0 && letter*float64(len([]rune(cut(labels[i], maxLabel)))) > group
+	}
 	if slanted {
 		for i, label := range labels {
+			label = cut(label, maxLabel)
 			n := letter * float64(len([]rune(label)))
-			c.bottom = max(c.bottom, bottom+n*math.Sin(slant*math.Pi/180)-10)
+			c.bottom = max(c.bottom, legend+bottom+n*math.Sin(slant*math.Pi/180)-10)
 			c.left = max(c.left, n*math.Cos(slant*math.Pi/180)-group*(float64(i)+0.5)+8)
 		}
 	}
-	c.begin(a)
 	ys := scaleOf(0, most, false)
+	c.widen(ys)
+	c.begin(a)
 	c.yAxis(a, ys)
 	bar := group * 0.8 / float64(len(series))
 	for i, label := range labels {
 		x := c.left + group*float64(i)
 		for k, s := range series {
 			if y := s.Y[i]; !math.IsNaN(y) {
-				h := ys.at(max(y, 0)) * plotH
-				c.add(`<rect x="%s" y="%s" width="%s" height="%s" fill="%s"><title>%s, %s: %s</title></rect>`, num(x+group*0.1+bar*float64(k)), num(top+plotH-h), num(bar*0.92), num(h), c.fill(k), text(label), text(s.Name), num(y))
+				h := ys.at(max(y, 0)) * c.h
+				c.svg(`<rect class="s%d" x="%s" y="%s" width="%s" height="%s" fill="%s"><title>%s: %s</title></rect>`, k, num(x+group*0.1+bar*float64(k)), num(c.top+c.h-h), num(bar*0.92), num(h), c.fill(k), text(strings.TrimSuffix(label+", "+s.Name, ", ")), num(y))
+				c.whisker(x+group*0.1+bar*(float64(k)+0.46), y, s.half(i), ys)
 			}
 		}
-		c.label(x+group/2, label, slanted)
-	}
-	c.end(a, series)
-	return c.String(), nil
-}
-
-// Lines draws lines with points, in the order that they are given.
-func Lines(a Axes, series []Series) (string, error) {
-	if err := check(series, 0, true); err != nil {
-		return "", fmt.Errorf("plot %q: %w", a.Title, err)
-	}
-	x0, x1, y0, y1 := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
-	for _, s := range series {
-		for i, y := range s.Y {
-			if math.IsNaN(y) {
-				continue
-			}
-			if a.LogX && s.X[i] <= 0 || a.LogY && y <= 0 {
-				return "", fmt.Errorf("plot %q: %s: (%v, %v) on a logarithmic axis, want it above 0", a.Title, s.Name, s.X[i], y)
-			}
-			x0, x1, y0, y1 = min(x0, s.X[i]), max(x1, s.X[i]), min(y0, y), max(y1, y)
-		}
-	}
-	if !a.LogY {
-		y0 = min(y0, 0)
-	}
-	c := canvas{left: left, bottom: bottom}
-	c.begin(a)
-	xs, ys := scaleOf(x0, x1, a.LogX), scaleOf(y0, y1, a.LogY)
-	c.yAxis(a, ys)
-	for _, t := range xs.ticks {
-		x := c.left + xs.at(t)*plotW
-		c.add(`<line x1="%s" y1="%d" x2="%s" y2="%d" stroke="#222"/>`, num(x), top+plotH, num(x), top+plotH+5)
-		c.label(x, num(t), false)
-	}
-	for k, s := range series {
-		var path strings.Builder
-		for i, y := range s.Y {
-			if math.IsNaN(y) {
-				continue
-			}
-			x, y := num(c.left+xs.at(s.X[i])*plotW), num(top+plotH-ys.at(y)*plotH)
-			path.WriteString(x + "," + y + " ")
-			if len(s.Y) <= 64 {
-				c.add(`<circle cx="%s" cy="%s" r="3" fill="%s"/>`, x, y, colours[k])
-			}
-		}
-		c.add(`<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`, strings.TrimSpace(path.String()), colours[k])
+		c.label(x+group/2, cut(label, maxLabel), slanted)
 	}
 	c.end(a, series)
 	return c.String(), nil
@@ -152,10 +146,16 @@ func check(series []Series, labels int, lines bool) error {
 			errs = append(errs, fmt.Errorf("series %s has %d values, want %d, at most %d", s.Name, len(s.Y), want, MaxPoints))
 			continue
 		}
+		if s.Half != nil && len(s.Half) != want {
+			errs = append(errs, fmt.Errorf("series %s has %d intervals of confidence, want %d", s.Name, len(s.Half), want))
+		}
 		some := false
 		for i, y := range s.Y {
 			if math.IsInf(y, 0) || lines && (math.IsInf(s.X[i], 0) || math.IsNaN(s.X[i])) {
 				errs = append(errs, fmt.Errorf("series %s: value %d is not finite", s.Name, i))
+			}
+			if s.Half != nil && len(s.Half) == want && (math.IsInf(s.Half[i], 0) || s.Half[i] < 0) {
+				errs = append(errs, fmt.Errorf("series %s: the interval of value %d is %v", s.Name, i, s.Half[i]))
 			}
 			some = some || !math.IsNaN(y)
 		}
@@ -211,70 +211,18 @@ func (s *scale) at(x float64) float64 {
 	return (x - s.from) / (s.to - s.from)
 }
 
-// canvas is an SVG in the making.
-type canvas struct {
-	strings.Builder
-	left, bottom float64
-	bars         int // series of bars
-}
-
-// fill is how a series of bars is filled: every second one is hatched, so that no one needs to tell colours apart.
-func (c *canvas) fill(k int) string {
-	if c.bars > 0 && k%2 == 1 {
-		return fmt.Sprintf("url(#h%d)", k)
-	}
-	return colours[k]
-}
-
-func (c *canvas) add(format string, args ...any) {
-	fmt.Fprintf(c, format+"\n", args...)
-}
-
-func (c *canvas) height() float64 { return top + plotH + c.bottom }
-
-func (c *canvas) begin(a Axes) {
-	w, h := num(c.left+plotW+right), num(c.height())
-	c.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%s" height="%s" font-family="sans-serif" font-size="13" fill="#222">`, w, h, w, h)
-	c.add(`<rect width="%s" height="%s" fill="#fff"/>`, w, h)
-	for k := 1; k < c.bars; k += 2 {
-		c.add(`<pattern id="h%d" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0h6v6h-6z" fill="%s"/><path d="M0 0h2v6h-2z" fill="#fff"/></pattern>`, k, colours[k])
-	}
-	c.add(`<text x="%s" y="26" font-size="17" font-weight="bold">%s</text>`, num(c.left), text(a.Title))
-}
-
-func (c *canvas) yAxis(a Axes, s scale) {
-	x0, x1 := num(c.left), num(c.left+plotW)
-	for _, t := range s.ticks {
-		y := num(top + plotH - s.at(t)*plotH)
-		c.add(`<line x1="%s" y1="%s" x2="%s" y2="%s" stroke="#ddd"/>`, x0, y, x1, y)
-		c.add(`<text x="%s" y="%s" text-anchor="end" dominant-baseline="middle">%s</text>`, num(c.left-8), y, num(t))
-	}
-	c.add(`<line x1="%s" y1="%d" x2="%s" y2="%d" stroke="#222"/>`, x0, top, x0, top+plotH)
-	c.add(`<text transform="translate(%s %d) rotate(-90)" text-anchor="middle">%s</text>`, num(c.left-56), top+plotH/2, text(a.Y))
-}
-
-func (c *canvas) label(x float64, s string, slanted bool) {
-	if slanted {
-		c.add(`<text transform="translate(%s %d) rotate(%s)" text-anchor="end" font-size="11">%s</text>`, num(x), top+plotH+14, num(-slant), text(s))
-		return
-	}
-	c.add(`<text x="%s" y="%d" text-anchor="middle" font-size="11">%s</text>`, num(x), top+plotH+19, text(s))
-}
-
-func (c *canvas) end(a Axes, series []Series) {
-	c.add(`<line x1="%s" y1="%d" x2="%s" y2="%d" stroke="#222"/>`, num(c.left), top+plotH, num(c.left+plotW), top+plotH)
-	c.add(`<text x="%s" y="%s" text-anchor="middle">%s</text>`, num(c.left+plotW/2), num(c.height()-34), text(a.X))
-	x := c.left
-	for k, s := range series {
-		c.add(`<rect x="%s" y="%s" width="12" height="12" fill="%s"/><text x="%s" y="%s">%s</text>`, num(x), num(c.height()-23), c.fill(k), num(x+17), num(c.height()-12), text(s.Name))
-		x += 34 + 8*float64(len([]rune(s.Name)))
-	}
-	c.WriteString("</svg>\n")
-}
-
 var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
 
-func text(s string) string { return escape.Replace(s) }
+// text is what stands between elements or in an attribute. What XML cannot have becomes U+FFFD.
+func text(s string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0xfffe || r == 0xffff || unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
+	return escape.Replace(clean)
+}
 
 // num writes a number with three digits after the point at most.
 func num(x float64) string {
