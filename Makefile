@@ -1,13 +1,14 @@
 # make run    builds and replays the bundled programs on a cluster of this machine
 # make test   everything that must hold: formatting, vet, the pinned linter, all tests, under the race detector where there are goroutines
 # make reproduce  the figures of the LegoOS paper beside the published ones
+# make studies  the plots and tables of docs/studies.md into the folder STUDIES
 # make bench  the figures of speed, misses beside their floor of the same run (never a test)
 # make scale 2 000 simulated components with 10 000 processes: their memory and processor time
 # make chaos  200 random faults on clusters of real processes, whose runs are recorded: nothing may be lost
 # make matrix  every failure of real components in all combinations of the table (docs/failures.md)
 # make fuzz   every fuzz target for FUZZTIME
 # make canaries  faults put into cores on purpose, each of which worlds from seeds must catch (docs/fuzz.md)
-# make fuzz-smoke  worlds from seeds, one after the other, for a minute (docs/fuzz.md)
+# make fuzz-smoke  worlds from seeds, one after the other, for half a minute (docs/fuzz.md); part of make test
 GO       ?= go
 BIN      := bin/splitkernel
 COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD 2>/dev/null && echo $$c || echo $$c+changes)
@@ -16,7 +17,8 @@ LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
 TESTP    ?= 2
 TIMEOUT  ?= 8m
 FUZZTIME ?= 10s
-FUZZMINUTES ?= 1
+FUZZMINUTES ?= 0.5
+STUDIES  ?= runs/studies
 FAULTS   ?= 200
 SEED     ?= 1
 BENCH    ?= .
@@ -31,10 +33,10 @@ CORES    := \
 	netlayer/given netlayer/heat netlayer/link netlayer/session netlayer/tape netlayer/taped \
 	pcomponent/blockio pcomponent/fault pcomponent/handover pcomponent/policy \
 	scomponent/device scomponent/iosched scomponent/migrate scomponent/replica scomponent/volume \
-	sim/faults sim/fifo sim/generate sim/hardware/... sim/units sim/vcluster sim/vtime
+	sim/faults sim/fifo sim/generate/... sim/hardware/... sim/mrc/stack sim/study/cost sim/study/locality sim/study/mttf sim/study/packing sim/tasks sim/units sim/vcluster sim/vtime
 # Exactness over all rows of the oracles and through live clusters, whose processes are built without the race detector anyway:
 # number crunching in one goroutine, which under the detector is left out or cut short. And failures of real components, when nothing else runs beside.
-EXACT    ?= $(ALONE)|Oracle|Pinned|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualRestarts|TestLaw2
+EXACT    ?= $(ALONE)|Oracle|Pinned|TestBundled$$|TestBundledMaps|AgainstModel|Belady|AcksDoNotMatter|NothingGoesWrong|VirtualR|TestLaw2|AzurePacking
 # What takes longest begins first, so that it does not run alone in the end.
 LONG     := sim/replay sim/cli gmanagers
 # Tests of clusters of real processes. Those are built without the race detector, and what a test's own process does (the launcher, the driver of a
@@ -47,7 +49,7 @@ RACE     := GORACE=atexit_sleep_ms=0
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce build test raced live lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
+.PHONY: run reproduce studies build test raced live lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
 
 run: build
 	$(BIN) run
@@ -55,14 +57,24 @@ run: build
 reproduce: build
 	$(BIN) reproduce legoos
 
+# Every command of docs/studies.md that makes a plot or a table there, from bundled and generated data.
+ARRIVALS := generator:cluster?tasks=20000&gap=20&seed=1
+studies: build
+	mkdir -p $(STUDIES)
+	$(BIN) study packing '$(ARRIVALS)' --server 96,384GiB,8 --need --out $(STUDIES)/packing > $(STUDIES)/packing.txt && cat $(STUDIES)/packing.txt
+	$(BIN) study cost --packing $(STUDIES)/packing/result.json > $(STUDIES)/cost.txt && cat $(STUDIES)/cost.txt
+	$(BIN) study mttf > $(STUDIES)/mttf.txt && cat $(STUDIES)/mttf.txt
+	$(BIN) study locality configs/traces/sort.skt configs/traces/sqlite.skt configs/traces/wordcount.skt --out $(STUDIES)/locality > $(STUDIES)/locality.txt && cat $(STUDIES)/locality.txt
+
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 test: lint
 	$(MAKE) --no-print-directory -j2 --output-sync=target raced live
 	$(GO) test -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
-	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/trace ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
+	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/cluster ./sim/trace ./sim/mrc ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
 	$(GO) test -tags canary -run Canaries -timeout $(TIMEOUT) $(TESTFLAGS) ./sim/fuzz
+	$(MAKE) --no-print-directory fuzz-smoke
 
 raced:
 	$(RACE) $(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(LONG:%=./%) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%) $(LONG:%=./%) $(LIVE:%=./%))")

@@ -17,13 +17,13 @@ const (
 )
 
 // vocabularies import nothing of this module: the wire's, that of the flight recorder, those of the
-// hardware models, and the faults that are put in on purpose for tests.
-var vocabularies = []string{"netlayer/wire", "netlayer/tape", "netlayer/canary", "sim/units", "sim/fifo"}
+// hardware models, that of what runs on a cluster, and the faults that are put in on purpose for tests.
+var vocabularies = []string{"netlayer/wire", "netlayer/tape", "netlayer/canary", "sim/units", "sim/fifo", "sim/tasks"}
 
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
 	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/given", "netlayer/taped",
-	"pcomponent/excache", "pcomponent/policy", "pcomponent/fault", "pcomponent/handover", "pcomponent/checkpoint", "pcomponent/blockio",
+	"pcomponent/excache", "pcomponent/policy", "pcomponent/prefetch", "pcomponent/fault", "pcomponent/handover", "pcomponent/checkpoint", "pcomponent/blockio",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex", "mcomponent/tapes",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/erasure", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",
@@ -32,18 +32,23 @@ var cores = []string{
 	"gmanagers/redundancy", "gmanagers/repair",
 	"gmanagers/internal/codec", "gmanagers/internal/dedup",
 	"gmanagers/internal/statetest",
+	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults", "sim/mrc/stack",
 	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults",
+	"sim/study/packing",
+	"scomponent/device", "sim/hardware", "sim/generate", "sim/faults", "sim/mrc/stack",
+	"sim/study/packing", "sim/study/mttf", "sim/study/cost", "sim/study/locality",
 }
 
 // instruments are the cores that those of other rooms may import: they measure what is in an entry of such a core, put on a
-// tape what it is told, or remember what its shell gives away, and know nothing of it.
-var instruments = []string{"netlayer/heat", "netlayer/given", "netlayer/taped"}
+// tape what it is told, remember what its shell gives away, or say which of some lines is to leave, and know nothing of it. The
+// policies of replacement are those of the ExCache and of the buffer cache alike (docs/decisions.md).
+var instruments = []string{"netlayer/heat", "netlayer/given", "netlayer/taped", "pcomponent/policy"}
 
 // composed are cores that put together what cores of other rooms offer.
 var composed = []string{"sim/hardware"}
 
 // alsoPure are held to the rules of cores, although they are none: the event clock, and the vocabularies of the recorder and of models.
-var alsoPure = []string{"netlayer/tape", "sim/vtime", "sim/units", "sim/fifo"}
+var alsoPure = []string{"netlayer/tape", "sim/vtime", "sim/units", "sim/fifo", "sim/tasks"}
 
 // shells are the packages of level 3: the rooms themselves and what they keep beside their cores.
 var shells = []string{
@@ -114,7 +119,8 @@ var importers = []struct {
 	{"github.com/spf13/viper", "configs", []string{"load.go"}},
 	{"github.com/lni/dragonboat", "gmanagers", nil},
 	{"github.com/vmihailenco/msgpack", "netlayer/wire", nil},
-	{"github.com/parquet-go/parquet-go", "sim/experiment", []string{"parquet.go", "parquet_test.go"}},
+	{"github.com/parquet-go/parquet-go", "sim", []string{"parquet.go", "parquet_test.go"}}, // sim/experiment writes it, sim/cluster reads it
+	{"modernc.org/sqlite", "sim/cluster", []string{"sqlite_driver.go"}},
 	{"github.com/klauspost/reedsolomon", "mcomponent/erasure", []string{"coder.go"}},
 	{"github.com/prometheus", "", []string{"metrics.go", "metrics_test.go"}},
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,9 +50,21 @@ type called struct {
 
 // call runs a command line in this process.
 func call(args ...string) called {
-	var out, talk bytes.Buffer
+	var out, talk shared
 	code := Main(args, strings.NewReader(""), &out, &talk)
-	return called{code, out.String(), talk.String()}
+	return called{code, out.b.String(), talk.b.String()}
+}
+
+// shared is written to by the command and by a program that it starts, as a terminal is.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
 }
 
 // execute runs a command line as a process, in dir.
@@ -117,7 +130,7 @@ func TestBadUsageExitsWith2(t *testing.T) {
 		{[]string{"run", "--on", "x", "--set", "region_bytes=1MiB"}, "only keys of the workload"},
 		{[]string{"version", "-o", "xml"}, `--output: "xml", want one of json, table`},
 		{[]string{"trace", "info"}, "requires at least 1 arg"},
-		{[]string{"trace", "info", "--format", "x", "f"}, `--format: "x", want one of skt`},
+		{[]string{"trace", "info", "--format", "x", "f"}, `--format: trace format "x", want one of skt`},
 		{[]string{"trace", "capture", "--", "true"}, "--out is missing"},
 		{[]string{"trace", "capture", "--out", "x", "--thin", "-1", "--", "true"}, "thin: -1"},
 		{[]string{"down", "--all", "x"}, "both --all and a name"},
@@ -255,7 +268,7 @@ func TestOutcomeOfARun(t *testing.T) {
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	p := &progress{w: &out, now: func() time.Time { return now }, started: now, said: now}
+	p := &progress{display{w: &out, now: func() time.Time { return now }, started: now, said: now}}
 	r := replay.Progress{Done: 250, Total: 1000, AccessesPerSec: 12.3e6, HitRatio: 0.987}
 	p.show(r)
 	if out.Len() != 0 {

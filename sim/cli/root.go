@@ -30,6 +30,7 @@ type app struct {
 	stdout, stderr io.Writer
 	env            []string
 	output         string // -o
+	args           []string
 
 	// kill ends when the user wants no orderly stop any more (a second Ctrl-C).
 	kill context.Context
@@ -57,7 +58,7 @@ func usage(format string, args ...any) error {
 
 // Main runs one command line and gives the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: os.Environ()}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: os.Environ(), args: args}
 	ctx, kill, stop := signals(stderr)
 	defer stop()
 	a.kill = kill
@@ -161,16 +162,20 @@ Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 bad usage o
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if a.output != "table" && a.output != "json" {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case cmd.Annotations[csvOutput] != "" && a.output == csvOutput:
+			case cmd.Annotations[csvOutput] != "" && a.output != "table" && a.output != "json":
+				return usage("--output: %q, want one of csv, json, table", a.output)
+			case a.output != "table" && a.output != "json":
 				return usage("--output: %q, want one of json, table", a.output)
 			}
 			return nil
 		},
 	}
-	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "how to print data: table or json")
-	root.AddCommand(a.runCommand(), a.simulateCommand(), a.calibrateCommand(), a.predictCommand(), a.sweepCommand(), a.compareCommand(), a.reproduceCommand(), a.fuzzCommand(), a.upCommand(), a.statusCommand(), a.downCommand(), a.auditCommand(), a.vnodeCommand(), a.eventsCommand(), a.moveCommand(), a.faultCommand(), a.chaosCommand(), a.superviseCommand(), a.nodeCommand(),
-		a.traceCommand(), a.configCommand(), a.versionCommand())
+	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "how to print data: table or json, or csv where a command says so")
+	root.AddCommand(a.runCommand(), a.simulateCommand(), a.calibrateCommand(), a.predictCommand(), a.sweepCommand(), a.compareCommand(), a.reportCommand(), a.reproduceCommand(), a.fuzzCommand(), a.upCommand(), a.statusCommand(), a.downCommand(), a.auditCommand(), a.vnodeCommand(), a.eventsCommand(), a.moveCommand(), a.faultCommand(), a.chaosCommand(), a.superviseCommand(), a.nodeCommand(),
+		a.traceCommand(), a.mrcCommand(), a.adviseCommand(), a.studyCommand(), a.configCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		hasSub := c.HasSubCommands()
 		if hasSub && c.RunE == nil { // `splitkernel trace nonsense` must not exit with 0

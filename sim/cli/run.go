@@ -24,6 +24,7 @@ import (
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
+	"splitkernel/sim/report/page"
 )
 
 // runFlags are the flags of run.
@@ -47,7 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Start a cluster, replay a workload on it, report, and stop everything",
 		Long: `run starts a cluster, replays a workload (a file, or the name of a bundled one; default: programs) with every page
 checked, prints the report and stops everything. --on uses a cluster that "up" has started, --keep leaves one running.
-The folder of the run gets summary.json, manifest.json and the logs.`,
+The folder of the run gets report.html, summary.json, manifest.json, timeline.json and the logs.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd); err != nil {
@@ -381,6 +382,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 	o := replay.RunOptions{
 		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
 		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		Command: a.command(),
 	}
 	o.Nodes = replayNodes(t.nodes())
 	o.Strike, o.Heal = t.strike, t.heal
@@ -392,13 +394,13 @@ func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, trac
 	return sum, err
 }
 
+// printSummary prints the report of a run, and puts its page beside it.
 func (a *app) printSummary(sum *report.Summary, out string) error {
+	var err error
 	if a.output == "json" {
-		return a.print(sum, func(io.Writer) {})
+		err = a.print(sum, func(io.Writer) {})
+	} else if err = report.WriteTable(a.stdout, sum); err == nil {
+		a.say("report, manifest and logs: %s", out)
 	}
-	if err := report.WriteTable(a.stdout, sum); err != nil {
-		return err
-	}
-	a.say("report, manifest and logs: %s", out)
-	return nil
+	return errors.Join(err, a.tellPage(page.WriteRun(out)))
 }

@@ -97,6 +97,7 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 	o := replay.VirtualOptions{
 		Workload: w, Cluster: c, Hardware: h.Hardware, HardwareName: h.Name, Traces: traces, Replayed: f.replayed, Local: !f.noLocal && !f.digest,
 		ConfigDigest: configs.SimulationDigest(c, w, h), Config: configs.Flat(c, w, h), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
+		Command: a.command(),
 	}
 	if f.placed != "" {
 		if o.Placement, err = replay.ReadPlacement(f.placed); err != nil {

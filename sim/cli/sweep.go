@@ -90,7 +90,7 @@ func (a *app) sweep(ctx context.Context, cmd *cobra.Command, f *sweepFlags, file
 		p := a.newSweepProgress()
 		t, err = experiment.Execute(ctx, experiment.Options{
 			Plan: plan, Dir: f.out, Shard: shard, Parallel: f.parallel, Retry: f.retry, Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),
-			Run: a.liveRun, Progress: p.show,
+			Run: a.liveRun, Command: withoutFlag(a.command(), "--shard"), Progress: p.show,
 		})
 		p.end()
 		if err != nil && ctx.Err() != nil {
@@ -107,6 +107,11 @@ func (a *app) sweep(ctx context.Context, cmd *cobra.Command, f *sweepFlags, file
 		a.say("these results are of programs of more than one commit: %s", strings.Join(commits, ", "))
 	}
 	a.say("tables and reports: %s", f.out)
+	if shard.Of <= 1 { // of a shard there is no table of all runs
+		if err := a.tellPage(experiment.WritePage(f.out)); err != nil {
+			return err
+		}
+	}
 	if n, worst := t.Failed(); n > 0 {
 		return &codeError{worst, fmt.Errorf("%d of %d runs failed: see the column error of the table", n, len(t.Rows))}
 	}
@@ -162,12 +167,13 @@ func (a *app) liveRun(ctx context.Context, r *experiment.Run, dir string) (sum *
 
 // sweepProgress shows how far a sweep is, as progress does for a run.
 type sweepProgress struct {
-	progress
+	display
 	first *experiment.Progress // what was there before
-	last  string
+	last  string               // a line that was not shown yet
+	share float64
 }
 
-func (a *app) newSweepProgress() *sweepProgress { return &sweepProgress{progress: *a.newProgress()} }
+func (a *app) newSweepProgress() *sweepProgress { return &sweepProgress{display: a.newDisplay()} }
 
 // show is called at the beginning and when a run has ended.
 func (p *sweepProgress) show(r experiment.Progress) {
@@ -175,26 +181,23 @@ func (p *sweepProgress) show(r experiment.Progress) {
 	if p.first == nil {
 		p.first = &r
 	}
-	p.last = p.line(r, now)
-	if !p.terminal {
-		if now.Sub(p.said) >= plainInterval {
-			p.said = now
-			fmt.Fprintln(p.w, p.last)
-			p.last = ""
-		}
-		return
+	p.last, p.share = p.line(r, now), shareOf(uint64(r.Done), uint64(max(r.Total, 1)))
+	if p.due(now) {
+		p.put(now, p.share, p.last)
+		p.last = ""
 	}
-	full := barWidth * r.Done / max(r.Total, 1)
-	fmt.Fprintf(p.w, "\r\x1b[K[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.last)
-	p.drawn = true
 }
 
 // end says the last line, if it was not.
 func (p *sweepProgress) end() {
-	if !p.terminal && p.last != "" {
+	switch {
+	case p.last == "":
+	case p.drawn:
+		p.put(p.now(), p.share, p.last)
+	case !p.terminal:
 		fmt.Fprintln(p.w, p.last)
 	}
-	p.progress.end()
+	p.display.end()
 }
 
 // line is how many runs are done, kept and failed, and the time left.

@@ -157,7 +157,7 @@ func TestLiveSweep(t *testing.T) {
 func TestSweepProgress(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	p := &sweepProgress{progress: progress{w: &out, now: func() time.Time { return now }, started: now, said: now}}
+	p := &sweepProgress{display: display{w: &out, now: func() time.Time { return now }, started: now, said: now}}
 	p.show(experiment.Progress{Done: 3, Kept: 3, Failed: 1, Total: 11})
 	if out.Len() != 0 {
 		t.Errorf("a line at once: %q", out.String())

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -217,12 +218,13 @@ func (c *cluster) run(w *configs.Workload, change func(*replay.RunOptions)) *rep
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for _, f := range []string{"summary.json", "manifest.json"} {
+	for _, f := range []string{"summary.json", "manifest.json", "timeline.json"} {
 		if _, err := os.Stat(filepath.Join(o.OutDir, f)); err != nil {
 			c.t.Error(err)
 		}
 	}
 	identities(c.t, s)
+	inTime(c.t, s)
 	return s
 }
 
@@ -237,6 +239,19 @@ func identities(t *testing.T, s *report.Summary) {
 	check("total", &s.Total)
 	for i := range s.VNodes {
 		check(s.VNodes[i].Name, &s.VNodes[i].Counters)
+	}
+}
+
+// inTime checks that how a run went over time adds up to its totals. A summary that a program printed does not have it.
+func inTime(t *testing.T, s *report.Summary) {
+	t.Helper()
+	if s.Timeline == nil {
+		t.Error("how the run went over time was not kept")
+		return
+	}
+	restarted := slices.ContainsFunc(s.VNodes, func(v report.VNode) bool { return len(v.Restarts) > 0 })
+	for _, err := range s.Timeline.Check(&s.Total, !restarted && len(s.Failed) == 0) {
+		t.Error(err)
 	}
 }
 

@@ -37,6 +37,7 @@ func (c *cluster) simulated(w *configs.Workload) *report.Summary {
 		c.t.Fatal(err)
 	}
 	identities(c.t, s)
+	inTime(c.t, s)
 	return s
 }
 

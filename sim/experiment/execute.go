@@ -25,6 +25,7 @@ type Options struct {
 	Retry    bool // what failed is run again
 	Commit   string
 	Version  string
+	Command  []string // of the manifests, and of sweep.json
 	// Run makes a live run and writes its report into dir, which is there and empty.
 	Run func(ctx context.Context, r *Run, dir string) (*report.Summary, error)
 	// Progress may be nil; calls do not overlap.
@@ -66,7 +67,7 @@ func Execute(ctx context.Context, o Options) (*Table, error) {
 	if err := os.MkdirAll(filepath.Join(o.Dir, "runs"), 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of the sweep (want an --out that can be written): %w", err)
 	}
-	if err := writeJSON(filepath.Join(o.Dir, sweepName), o.Plan.about()); err != nil {
+	if err := writeJSON(filepath.Join(o.Dir, sweepName), o.Plan.about(o.Command)); err != nil {
 		return nil, err
 	}
 	e := execution{o: o, results: make([]*Result, len(o.Plan.Runs))}
@@ -195,7 +196,7 @@ func (e *execution) make(ctx context.Context, r *Run, dir string) (*report.Summa
 	}
 	return replay.RunVirtual(ctx, replay.VirtualOptions{
 		Workload: r.Workload, Cluster: r.Cluster, Hardware: r.Hardware.Hardware, HardwareName: r.Hardware.Name, Traces: r.Traces, OutDir: dir,
-		ConfigDigest: r.ConfigDigest, Config: configs.Flat(r.Cluster, r.Workload, r.Hardware), Commit: e.o.Commit, Version: e.o.Version,
+		ConfigDigest: r.ConfigDigest, Config: configs.Flat(r.Cluster, r.Workload, r.Hardware), Commit: e.o.Commit, Version: e.o.Version, Command: e.o.Command,
 		Local: e.o.Plan.Sweep.Slowdown,
 	})
 }
@@ -233,7 +234,11 @@ func Merge(p *Plan, dirs []string, out string) (*Table, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of the table (want an --out that can be written): %w", err)
 	}
-	if err := writeJSON(filepath.Join(out, sweepName), p.about()); err != nil {
+	command := []string(nil) // of whoever made the runs
+	if a, err := readAbout(dirs[0]); err == nil && a != nil {
+		command = a.Command
+	}
+	if err := writeJSON(filepath.Join(out, sweepName), p.about(command)); err != nil {
 		return nil, err
 	}
 	t := p.table(results)

@@ -28,6 +28,8 @@ type about struct {
 	Matrix []aboutAxis `json:"matrix"`
 	// Config is what all runs have in common, by key.
 	Config map[string]any `json:"config"`
+	// Command is the command line that made runs last, as that of a manifest.
+	Command []string `json:"command,omitempty"`
 }
 
 type aboutAxis struct {
@@ -35,10 +37,10 @@ type aboutAxis struct {
 	Values []string `json:"values"`
 }
 
-func (p *Plan) about() *about {
+func (p *Plan) about(command []string) *about {
 	a := &about{
 		Schema: schemaSweep, Name: p.Sweep.Name, Engine: p.Sweep.Engine, Digest: p.digest(), Runs: len(p.Runs), Seeds: p.Sweep.Seeds,
-		Matrix: []aboutAxis{}, Config: p.Config,
+		Matrix: []aboutAxis{}, Config: p.Config, Command: command,
 	}
 	for _, x := range p.Sweep.Matrix {
 		axis := aboutAxis{Key: x.Key}

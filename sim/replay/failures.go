@@ -27,6 +27,8 @@ func (r *controller) told(ctx context.Context) (last [wire.GSM + 1]uint64) {
 func (r *controller) collectFailures(ctx context.Context, began time.Time, since [wire.GSM + 1]uint64) {
 	ctx, cancel := context.WithTimeout(ctx, StopPatience)
 	defer cancel()
+	var decided []decision
+	forgotten := uint64(0)
 	for _, m := range allManagers {
 		var all []events.Event
 		for after := since[m]; ; {
@@ -38,9 +40,16 @@ func (r *controller) collectFailures(ctx context.Context, began time.Time, since
 			if len(p.Events) == 0 {
 				break
 			}
+			if len(all) == 0 && p.Oldest > after+1 {
+				forgotten += p.Oldest - after - 1
+			}
 			all = append(all, p.Events...)
 			after = all[len(all)-1].Seq
 		}
 		r.sum.AddFailures(m, all, began.UnixMilli())
+		for _, e := range all {
+			decided = append(decided, decision{m, e})
+		}
 	}
+	keepEvents(r.timeline, decided, began.UnixMilli(), forgotten)
 }

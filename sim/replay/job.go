@@ -51,7 +51,7 @@ type job struct {
 	epoch   wire.Epoch           // under which the process runs here; guarded by Host.mu
 	start   time.Time
 
-	hitsBefore uint64 // at other pComponents
+	before report.Interval // at other pComponents
 
 	keepState []byte           // of one that came with checkpoints
 	from      *checkpoint.Head // of one that goes on from a checkpoint
@@ -90,11 +90,13 @@ func (j *job) status() Status {
 	case r != nil:
 		st.State = StateFailed
 	}
+	did := report.Interval{}
 	if r != nil {
-		st.Hits = r.Counters.Hits
+		did = intervalOfCounters(&r.Counters)
 	} else if p := j.proc.Load(); p != nil {
-		st.Hits = j.hitsBefore + p.Counters().Hits
+		did = intervalOf(p.Counters()).Plus(j.before)
 	}
+	st.Accesses, st.Hits, st.Bytes = did.Accesses, did.Hits, did.Bytes
 	return st
 }
 
@@ -166,7 +168,11 @@ func (j *job) replay(r *Result) (err error) {
 	p := j.proc.Load()
 	fresh := p == nil
 	if fresh {
-		if p, err = j.comp.Open(j.ctx, j.options()); err != nil {
+		o := j.options()
+		if o.Future, err = j.spec.foresee(j.ctx); err != nil {
+			return err
+		}
+		if p, err = j.comp.Open(j.ctx, o); err != nil {
 			return err
 		}
 		j.proc.Store(p)

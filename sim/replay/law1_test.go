@@ -13,6 +13,7 @@ import (
 	"splitkernel/configs"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/policy"
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
@@ -132,6 +133,21 @@ func TestLaw1Bundled(t *testing.T) {
 	}
 }
 
+// TestLaw1Policies is law 1 for policies that remember or foresee pages, on a part of a program.
+func TestLaw1Policies(t *testing.T) {
+	w := newWorld(t)
+	w.law = w.node("p1", "")
+	path, err := filepath.Abs(filepath.Join("..", "..", "configs", "traces", "sqlite.skt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"lru", "arc", "s3-fifo", foreseeing} {
+		x := excache.DefaultOptions()
+		x.Policy, x.Mechanism, x.Ways, x.Lines = name, excache.Mechanisms()[i%3], 0, 40
+		wantLaw1(t, w, path, x, 15_000, 2, 0)
+	}
+}
+
 // TestLaw1Random is law 1 for random programs: maps that come, go, grow and lie over each other, reads and writes of any
 // pattern, block requests of any shape, any ExCache, repeated.
 func TestLaw1Random(t *testing.T) {
@@ -144,7 +160,7 @@ func TestLaw1Random(t *testing.T) {
 		path := filepath.Join(dir, fmt.Sprintf("%d.skt", n))
 		randomTrace(rt, path)
 		x := excache.DefaultOptions()
-		x.Policy = rapid.SampledFrom([]string{"lru", "fifo", "clock", "random", "lru-sweep"}).Draw(rt, "policy")
+		x.Policy = rapid.SampledFrom(policy.Names()).Draw(rt, "policy")
 		x.Mechanism = rapid.SampledFrom([]string{excache.MechanismList, excache.MechanismWriteProtect, excache.MechanismVictim}).Draw(rt, "mechanism")
 		x.Ways = rapid.SampledFrom([]int{0, 1, 4}).Draw(rt, "ways")
 		x.Lines = max(x.Ways, 1) * rapid.SampledFrom([]int{2, 8, 32}).Draw(rt, "sets")
@@ -152,7 +168,11 @@ func TestLaw1Random(t *testing.T) {
 		if x.Validate() != nil {
 			rt.Skip("no such ExCache")
 		}
-		wantLaw1(t, w, path, x, 0, rapid.IntRange(1, 2).Draw(rt, "repeat"), rapid.SampledFrom([]uint64{0, 0, 17}).Draw(rt, "every"))
+		every := rapid.SampledFrom([]uint64{0, 0, 17}).Draw(rt, "every")
+		if x.Policy == foreseeing {
+			every = 0
+		}
+		wantLaw1(t, w, path, x, 0, rapid.IntRange(1, 2).Draw(rt, "repeat"), every)
 		if t.Failed() {
 			rt.Fatal("live and virtual differ")
 		}

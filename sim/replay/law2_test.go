@@ -44,7 +44,11 @@ func TestLaw2(t *testing.T) {
 		if err != nil || !json.Valid(b) {
 			t.Fatal(err)
 		}
-		return b, s.Modelled.Digest
+		over, err := os.ReadFile(filepath.Join(out, "timeline.json"))
+		if err != nil || !json.Valid(over) {
+			t.Fatal(err)
+		}
+		return append(b, over...), s.Modelled.Digest
 	}
 	for _, threads := range []bool{false, true} {
 		first, digest := run(7, threads)

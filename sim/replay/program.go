@@ -31,7 +31,11 @@ func NewProgram(ctx context.Context, v *configs.VNode) (*Program, error) {
 	if err := checkVolumes(v, info); err != nil {
 		return nil, err
 	}
-	return &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}, nil
+	p := &Program{Spec: specOf(v, v.Trace, info), v: v, info: info}
+	if err := p.Spec.foreseeable(info); err != nil {
+		return nil, fmt.Errorf("excache.policy: %w", err)
+	}
+	return p, nil
 }
 
 // specOf is what is known of a process before it is placed.

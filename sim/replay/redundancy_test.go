@@ -10,6 +10,7 @@ import (
 // TestVirtualRunOfShares: the settings of redundancy reach the virtual mComponents, and the report of a run says what its memory survives and what
 // was done for that.
 func TestVirtualRunOfShares(t *testing.T) {
+	virtualOnly(t)
 	c, err := configs.LoadCluster("redundant", configs.Overrides{Set: []string{"mcomponent.share_hedge_ms=7", "mcomponent.replica_log_bytes=64KiB"}})
 	if err != nil {
 		t.Fatal(err)

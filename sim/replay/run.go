@@ -57,7 +57,8 @@ type RunOptions struct {
 	NodesNow     func() []Node    // the same at the end of the run, if nodes come and go; nil: as at the beginning
 	Net          netlayer.Options // identity of the caller as a client of the cluster
 	TempDir      string           // where bundled traces are unpacked
-	OutDir       string           // where summary.json and manifest.json go; empty writes none
+	OutDir       string           // where summary.json, manifest.json and timeline.json go; empty writes none
+	Command      []string         // of the manifest
 	ConfigDigest string
 	Config       map[string]any // of the manifest
 	Commit       string
@@ -104,6 +105,8 @@ type vnode struct {
 	restoredAt wire.Epoch // of the last restart that is in restarts
 	restarts   []report.Restart
 
+	sampled sampled // for the series
+
 	pending chan answer // while the managers are asked for it
 }
 
@@ -124,13 +127,15 @@ type controller struct {
 	start  time.Time
 	began  time.Time // when the processes were started
 	wrong  *wrongs   // what is to go wrong
+
+	timeline *report.Timeline
 }
 
 // Run places the vNodes of a workload, replays them and reports. The error is for what kept the run from being made or
 // from being reported; a vNode that failed is in the summary, whose ExitCode says so. If ctx ends, the processes are
 // stopped and what they did so far is reported with the error.
 func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
-	r := &controller{o: o, peers: map[netlayer.Addr]*netlayer.Peer{}, start: time.Now()}
+	r := &controller{o: o, peers: map[netlayer.Addr]*netlayer.Peer{}, start: time.Now(), timeline: newTimeline(PollInterval)}
 	r.sum = &report.Summary{
 		Schema: report.SchemaSummary, Engine: "live", Workload: o.Workload.Name, Cluster: o.ClusterName, Seed: o.Workload.Seed, Commit: o.Commit,
 		ConfigDigest: o.ConfigDigest, Started: r.start.UTC(), Failed: []string{}, Integrity: []string{}, Warnings: []string{}, Moves: []report.Moves{}, Balance: []report.Balance{},
@@ -187,6 +192,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	r.collect(ctx, before, leaders)
 	r.collectMoves(context.WithoutCancel(ctx), began, even)
 	r.collectFailures(context.WithoutCancel(ctx), began, told)
+	r.sum.Timeline = r.timeline
 	r.cleanup(ctx)
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
@@ -228,6 +234,7 @@ func (r *controller) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	var faults []error
 	for i := range r.o.Workload.Vnodes {
 		v := &vnode{hosts: []wire.NodeID{}, v: &r.o.Workload.Vnodes[i], path: traces[i].Path, digest: traces[i].Digest, info: traces[i].Info}
 		refs := v.info.Refs
@@ -235,6 +242,9 @@ func (r *controller) prepare(ctx context.Context) error {
 			refs = min(refs, v.v.MaxRefs)
 		}
 		v.spec = specOf(v.v, v.path, v.info)
+		if err := v.spec.foreseeable(v.info); err != nil {
+			faults = append(faults, fmt.Errorf("vnodes.%s.excache.policy: %w", v.v.Name, err))
+		}
 		v.spec.ExCache.Seed += r.o.Workload.Seed + uint64(i)
 		v.total = refs * uint64(v.v.Repeat)
 		if v.v.MaxRefs == 0 { // where a trace is cut, nobody knows how many block requests that leaves
@@ -242,7 +252,7 @@ func (r *controller) prepare(ctx context.Context) error {
 		}
 		r.vnodes = append(r.vnodes, v)
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // wanted is what a vNode asks of the managers.
@@ -314,7 +324,7 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 	for i, p := range v.place.Volumes {
 		name := v.volumeName(i)
 		v.volumes, v.names = append(v.volumes, p), append(v.names, name)
-		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: want.Volumes[i].Name, SizeBytes: p.SizeBytes}
+		req := wire.VolumeCreateReq{Volume: p.Volume, Epoch: p.Epoch, Name: want.Volumes[i].Name, SizeBytes: p.SizeBytes, Config: p.Config}
 		made, errs := 0, []error(nil)
 		for _, at := range p.Places() {
 			if err := r.peer(netlayer.Addr(at.Addr)).Control(ctx, wire.OpVolumeCreate, p.Epoch, &req, nil); err != nil {
@@ -379,6 +389,7 @@ func (r *controller) follow(ctx context.Context) {
 				}
 			}
 		}
+		r.sample()
 		if want := r.wrong.interval(r.far()); want != interval {
 			interval = want
 			tick.Reset(interval)
@@ -387,7 +398,7 @@ func (r *controller) follow(ctx context.Context) {
 			p := Progress{Running: running}
 			var refs, hits uint64
 			for _, v := range r.vnodes {
-				refs, hits = refs+v.status.Done, hits+v.status.Hits
+				refs, hits = refs+v.status.Accesses, hits+v.status.Hits
 				p.Done, p.Total = p.Done+v.status.Done+v.status.Blocks, p.Total+v.total
 			}
 			if s := time.Since(lastAt).Seconds(); s >= 0.5 || running == 0 {
@@ -579,6 +590,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 		s.VNodes = append(s.VNodes, d)
 	}
 	s.Total = total.counters()
+	total.spread(r.timeline)
 	if s.WallSeconds > 0 {
 		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds
 	}
@@ -643,7 +655,7 @@ func (v *vnode) describe() report.VNode {
 // manifest says how to repeat the run.
 func (r *controller) manifest() *report.Manifest {
 	m := &report.Manifest{
-		Schema: report.SchemaManifest, Seed: r.o.Workload.Seed, Commit: r.o.Commit, Version: r.o.Version, ConfigDigest: r.o.ConfigDigest, Config: r.o.Config,
+		Schema: report.SchemaManifest, Seed: r.o.Workload.Seed, Commit: r.o.Commit, Version: r.o.Version, ConfigDigest: r.o.ConfigDigest, Config: r.o.Config, Command: r.o.Command,
 		Host: report.ThisHost(), Started: r.start.UTC(), Traces: []report.Trace{}, Placement: []report.Placement{},
 	}
 	for _, v := range r.vnodes {

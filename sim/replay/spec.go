@@ -59,8 +59,11 @@ type Status struct {
 	State  string
 	Done   uint64 // references replayed
 	Blocks uint64 // block requests made
-	Hits   uint64 // of them
-	Result *Result
+	// What the ExCache has counted so far, at one moment: with its processes' threads at work Done may be a little behind.
+	Accesses uint64
+	Hits     uint64
+	Bytes    uint64 // of pages, fetched and flushed
+	Result   *Result
 
 	Checkpoints uint64    // that are durable, the beginning included
 	From        *Restored // the checkpoint from which it goes on here, under Epoch; nil of one that began or came here

@@ -126,7 +126,7 @@ func (j *job) importState(s *luggage, bulk []byte) error {
 	j.issued, j.keepState = s.Done, s.Keep
 	j.requests.Store(s.Requests)
 	for i := range s.Parts {
-		j.hitsBefore += s.Parts[i].Counters.Hits
+		j.before = j.before.Plus(intervalOfCounters(&s.Parts[i].Counters))
 	}
 	j.reach()
 	return nil

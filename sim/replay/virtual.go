@@ -33,9 +33,10 @@ type VirtualOptions struct {
 	Cluster      *configs.Cluster
 	Hardware     hardware.Hardware
 	HardwareName string
-	Traces       []Trace // of its vNodes; nil makes RunVirtual read them
-	TempDir      string  // where bundled traces are unpacked
-	OutDir       string  // where summary.json and manifest.json go; empty writes none
+	Traces       []Trace  // of its vNodes; nil makes RunVirtual read them
+	TempDir      string   // where bundled traces are unpacked
+	OutDir       string   // where summary.json, manifest.json and timeline.json go; empty writes none
+	Command      []string // of the manifest
 	ConfigDigest string
 	Config       map[string]any // of the manifest
 	Commit       string
@@ -76,6 +77,9 @@ type vprocess struct {
 
 	warnings []string // of what could not be given back
 
+	series  *report.Series // of the run; nil of one with all memory at hand
+	sampled sampled
+
 	answered, started bool // by the managers; by the run
 }
 
@@ -85,7 +89,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest, Config: o.Config}}
+	r := &controller{o: RunOptions{Workload: o.Workload, Traces: o.Traces, TempDir: o.TempDir, Log: o.Log, Commit: o.Commit, Version: o.Version, ConfigDigest: o.ConfigDigest, Config: o.Config, Command: o.Command}, timeline: newTimeline(virtualFinest)}
 	err := r.prepare(ctx)
 	if err != nil {
 		return nil, err
@@ -113,6 +117,9 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	defer c.Close()
 	wrong := newVirtualWrongs(c, &o, r.vnodes)
 	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, wrong)
+	for _, p := range ps {
+		p.series = &r.timeline.Series
+	}
 	if err := c.Run(0); err != nil {
 		return nil, err
 	}
@@ -139,9 +146,20 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	}
 	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
 	r.virtualMoves(c, even)
+	var decided []decision
+	forgotten := uint64(0)
 	for _, m := range allManagers {
-		r.sum.AddFailures(m, c.History(m), 0)
+		list := c.History(m)
+		r.sum.AddFailures(m, list, 0)
+		if len(list) > 0 {
+			forgotten += list[0].Seq - 1
+		}
+		for _, e := range list {
+			decided = append(decided, decision{m, e})
+		}
 	}
+	keepEvents(r.timeline, decided, 0, forgotten)
+	r.sum.Timeline = r.timeline
 	if o.OutDir != "" {
 		if err := report.WriteFiles(o.OutDir, r.sum, r.manifest()); err != nil {
 			return r.sum, err
@@ -297,6 +315,9 @@ func (p *vprocess) place() error {
 }
 
 func (p *vprocess) volumeAt(v admission.Volume, name string) vcluster.VolumeOptions {
+	if p.local { // it is at hand, and has no copies
+		v.Copies, v.Replicas, v.Config = admission.Copies{}, nil, 0
+	}
 	return vcluster.VolumeAt(v, name)
 }
 
@@ -314,7 +335,9 @@ func (p *vprocess) notice() error {
 
 // run replays the trace and gives back what the vNode took.
 func (p *vprocess) run() {
+	p.sampled.at = p.y.Now()
 	p.err = p.replay()
+	p.sample()
 	p.over = true
 	if p.retired {
 		if err := p.p.Exit(p.y); err != nil {
@@ -342,7 +365,13 @@ func (p *vprocess) openOptions() vcluster.ProcessOptions {
 
 // begin opens the process and attaches its volumes.
 func (p *vprocess) begin() (err error) {
-	if p.p, err = p.c.Open(p.y, p.openOptions()); err != nil {
+	o := p.openOptions()
+	if !p.local {
+		if o.Future, err = p.spec.foresee(p.ctx); err != nil {
+			return err
+		}
+	}
+	if p.p, err = p.c.Open(p.y, o); err != nil {
 		return err
 	}
 	p.result, p.volumes = true, nil
@@ -524,6 +553,7 @@ func (r *controller) collectVirtual(o VirtualOptions, c *vcluster.Cluster, model
 	}
 	s.Restarts, s.LeaderChanges = c.Restarts(), c.LeaderChanges()
 	s.Total = total.counters()
+	total.spread(r.timeline)
 	s.WallSeconds = model.Seconds // modelled: a seed gives the same report, however fast the machine is
 	if s.WallSeconds > 0 {
 		s.AccessesPerSecond = float64(s.Total.Accesses) / s.WallSeconds

@@ -77,8 +77,12 @@ func (p *vprocess) access(t *vcluster.Thread, rs []trace.Ref, first uint64) erro
 		if !ok {
 			p.wrongPage(page, p.pages.DescribeStamp(page, (*[16]byte)(s)), first+uint64(i))
 		}
+		if i%sampleEvery == sampleEvery-1 {
+			p.sample()
+		}
 	}
 	p.checked += uint64(len(rs))
+	p.sample()
 	if p.done.Add(uint64(len(rs))); p.progress != nil {
 		p.progress(uint64(len(rs)))
 	}

@@ -19,9 +19,7 @@ import (
 // make checkpoints, are brought back and are brought back again. Every process ends well, with each access counted once, no page and no
 // sector is wrong, and everything is given back.
 func TestVirtualRestarts(t *testing.T) {
-	if raceEnabled {
-		t.Skip("one goroutine, and much of it: make test runs this without -race")
-	}
+	virtualOnly(t)
 	cluster, info := threeComputes(t)
 	restarts, repeated := 0, uint64(0)
 	rapid.Check(t, func(t *rapid.T) {
@@ -145,6 +143,7 @@ func TestVirtualRestartWhereItWas(t *testing.T) {
 // TestVirtualRestartsAtTheEnd has the pComponent of a process die, and come back a moment later, at each of many moments around its end: its
 // accesses are made, and it gives its volumes up. It ends well, once or twice, and nothing of it is left.
 func TestVirtualRestartsAtTheEnd(t *testing.T) {
+	virtualOnly(t)
 	cluster, info := threeComputes(t)
 	run := func(faults ...vcluster.Fault) *report.Summary {
 		v := configs.DefaultVNode()

@@ -12,6 +12,7 @@ import (
 
 // TestVirtualRunOfPrograms runs the bundled programs in virtual time.
 func TestVirtualRunOfPrograms(t *testing.T) {
+	virtualOnly(t)
 	w, err := configs.LoadWorkload("programs", configs.Overrides{})
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +40,12 @@ func TestVirtualRunOfPrograms(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", s.Modelled)
+	for _, err := range s.Timeline.Check(&s.Total, true) {
+		t.Error(err)
+	}
+	if n := len(s.Timeline.Series.Intervals); n <= report.MaxIntervals/2 || s.Timeline.Series.IntervalSeconds*float64(n-1) > s.WallSeconds || len(s.Timeline.Events) == 0 {
+		t.Errorf("%d intervals of %v s and %d events in %v s", n, s.Timeline.Series.IntervalSeconds, len(s.Timeline.Events), s.WallSeconds)
+	}
 	report.WriteTable(testWriter{t}, s)
 }
 
@@ -105,5 +112,13 @@ func TestVirtualNoRoom(t *testing.T) {
 		if fits := v.Name == "fits"; fits != (v.State == StateDone) || fits != (v.Slowdown > 0) {
 			t.Errorf("%s: %s, slowdown %v", v.Name, v.State, v.Slowdown)
 		}
+	}
+}
+
+// virtualOnly leaves a test of virtual time out under the race detector.
+func virtualOnly(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("one goroutine, and much of it: make test runs this without -race")
 	}
 }

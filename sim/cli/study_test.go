@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"splitkernel/sim/study"
+)
+
+const fewArrivals = "generator:cluster?tasks=300&gap=60&seed=4"
+
+// TestStudyPacking: from a trace to files, to prices.
+func TestStudyPacking(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	code, out, errText := three("study", "packing", fewArrivals, "--server", "96,384GiB,8", "--need", "--out", dir, "-o", "json")
+	var p study.Packing
+	if err := json.Unmarshal([]byte(out), &p); code != 0 || err != nil {
+		t.Fatalf("%d: %v\n%s%s", code, err, out, errText)
+	}
+	if len(p.Placed) != 2 || p.Placed[0].Result.Placed != 300 || len(p.Placed[0].Needed) != 1 || len(p.Placed[1].Needed) != 3 || p.Placed[0].Energy.Total <= 0 {
+		t.Errorf("%s", out)
+	}
+	for _, name := range []string{"report.html", "result.json", "servers.csv", "pools.csv", "utilisation.svg", "stranded.svg", "active.svg"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	code, again, _ := three("study", "packing", fewArrivals, "--server", "96,384GiB,8", "--need", "-o", "json")
+	if code != 0 || again != out {
+		t.Error("one seed gives two results")
+	}
+	code, out, errText = three("study", "cost", "--packing", filepath.Join(dir, "result.json"))
+	if code != 0 || !strings.Contains(out, "break-even for the pools") || !strings.Contains(out, "network ports of components") {
+		t.Errorf("%d\n%s%s", code, out, errText)
+	}
+}
+
+func TestStudyMTTF(t *testing.T) {
+	code, out, _ := three("study", "mttf", "--trials", "20000", "--seed", "5")
+	if code != 0 || !strings.Contains(out, "17.24") || !strings.Contains(out, "1.498") || !strings.Contains(out, "seed") {
+		t.Errorf("%d\n%s", code, out)
+	}
+}
+
+func TestStudyLocality(t *testing.T) {
+	dir := t.TempDir()
+	code, out, errText := three("study", "locality", "generator:sequential?pages=10&refs=100&seed=1", "--out", dir)
+	if code != 0 || !strings.Contains(out, "100 accesses") || !strings.Contains(out, "are to 50.000 % of the pages") {
+		t.Errorf("%d\n%s%s", code, out, errText)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "locality.svg")); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || !strings.Contains(string(text), "50.0 % of the 100 accesses of generator:sequential?pages=10&amp;refs=100&amp;seed=1 are to 50.0 % of its 10 pages.") || !strings.Contains(string(text), "<svg ") {
+		t.Errorf("%v\n%.4000s", err, text)
+	}
+}
+
+func TestStudyInfo(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "c.csv")
+	if err := os.WriteFile(p, []byte("c_1,m_2,50,app_1,started,400,400,1.5\nbad\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errText := three("study", "info", p, "--skip-bad", "1")
+	for _, want := range []string{"layout unverified", "alibaba2018-containers", "1 left out, the first: ", "4 cores and 0.015 machines", "assumed"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d: want %s in\n%s%s", code, want, out, errText)
+		}
+	}
+	if code, _, errText = three("study", "info", p); code != 1 || !strings.Contains(errText, "c.csv: line 2: 1 columns, expected 8") {
+		t.Errorf("%d: %s", code, errText)
+	}
+	if code, out, _ = three("study", "formats"); code != 0 || !strings.Contains(out, "openb-pods") || !strings.Contains(out, "layout unverified") {
+		t.Errorf("%d: %s", code, out)
+	}
+}
+
+// TestStudyFractions: a trace that counts in machines is placed on such machines, and on its own.
+func TestStudyFractions(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"machines.csv": "0,5,0,HofLGz,1,1\n",
+		"tasks.csv":    "600000000,,3,0,5,1,user,3,9,0.5,0.25,0.1,0\n601000000,,4,0,5,1,user,3,9,0.5,0.25,0.1,0\n603000000,,3,0,5,4,user,3,9,,,,\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"--own"}, {}} {
+		code, out, errText := three(append([]string{"study", "packing", dir}, args...)...)
+		if code != 0 || !strings.Contains(out, "2 of 2") || !strings.Contains(out, "83.3 %") {
+			t.Errorf("%v: %d\n%s%s", args, code, out, errText)
+		}
+	}
+	if code, _, errText := three("study", "packing", dir, "--server", "96,384GiB"); code != 2 || !strings.Contains(errText, "say with --format what 1.0 is") {
+		t.Errorf("%d: %s", code, errText)
+	}
+}
+
+func TestStudyUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"study packing " + fewArrivals + " --server x":              "--server: cores",
+		"study packing " + fewArrivals + " --policy lru":            "want one of best-fit",
+		"study packing " + fewArrivals + " --excache 200":           "excache",
+		"study packing " + fewArrivals + " --no-pools --no-servers": "leave nothing",
+		"study packing " + fewArrivals + " --own --need":            "--need",
+		"study packing " + fewArrivals + " --power none.yaml":       "--power",
+		"study packing " + fewArrivals + " --format nonsense":       "--format",
+		"study cost":                         "--packing is missing",
+		"study cost --packing none":          "--packing",
+		"study mttf --trials 1":              "--trials: 1",
+		"study mttf --devices none":          "--devices",
+		"study info":                         "arg",
+		"study locality x --format nonsense": "--format",
+	} {
+		if code, _, errText := three(strings.Fields(args)...); code != 2 || !strings.Contains(errText, want) {
+			t.Errorf("%s: %d: %s, want 2 and %s", args, code, errText, want)
+		}
+	}
+}
+
+// three is a call as its parts.
+func three(args ...string) (code int, out, talk string) {
+	c := call(args...)
+	return c.code, c.stdout, c.stderr
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"splitkernel/sim/trace"
+)
+
+// traceInput is how a command reads traces.
+type traceInput struct {
+	format  string
+	skipBad uint64
+	spec    trace.Spec
+}
+
+// flags adds those of a command that reads what it calls name.
+func (in *traceInput) flags(cmd *cobra.Command, name string) {
+	cmd.Flags().StringVar(&in.format, "format", "", "format of "+name+", with settings: NAME[:KEY=VALUE,…], as lirs:op=write; 'trace formats' lists them (default: recognised)")
+	cmd.Flags().Uint64Var(&in.skipBad, "skip-bad", 0, "leave out up to N records that are not of the format, and count them")
+}
+
+// check reads the flags. A mistake in them is one of usage.
+func (in *traceInput) check() (err error) {
+	in.spec, err = parseFormat(in.format)
+	if in.skipBad > 0 {
+		in.spec.SkipBad = in.skipBad
+	}
+	return err
+}
+
+// parseFormat reads --format.
+func parseFormat(format string) (trace.Spec, error) {
+	spec, err := trace.ParseSpec(format)
+	if err != nil {
+		return spec, usage("--format: %w", err)
+	}
+	return spec, nil
+}
+
+// open opens a trace, after check.
+func (in *traceInput) open(path string) (trace.Source, error) { return trace.OpenSpec(path, in.spec) }
+
+// metered makes the reading of a trace show how far it is, and end with ctx. end leaves the meter standing.
+func (a *app) metered(ctx context.Context, path string, src trace.Source) (metered trace.Source, end func()) {
+	h := src.Header()
+	m := a.newMeter("reading "+filepath.Base(path), "records", h.Refs+h.Maps+h.BlockOps)
+	return &meteredSource{trace.Stoppable(ctx, src), m}, m.end
+}
+
+type meteredSource struct {
+	trace.Source
+	m *meter
+}
+
+// Next implements trace.Source.
+func (s *meteredSource) Next() (*trace.Batch, error) {
+	b, err := s.Source.Next()
+	if err == nil {
+		s.m.add(uint64(len(b.Refs) + len(b.Events)))
+	}
+	return b, err
+}
+
+// exportFlags adds those of a command that writes a trace; name is that of the flag for the format.
+func exportFlags(cmd *cobra.Command, o *trace.ExportOptions, name string) {
+	cmd.Flags().StringVar(&o.To, name, "", "format to write: "+strings.Join(trace.Targets(), ", ")+" (default: as the path ends, else skt)")
+	cmd.Flags().StringVar(&o.IDs, "ids", "", "what ids of oracleGeneral are: page, block (4 KiB), lba (a record a request) (default: page where there are references, else block)")
+}
+
+// rewriteTrace reads a trace, lets edit put something between, and writes what comes out.
+func (a *app) rewriteTrace(ctx context.Context, in *traceInput, from, to string, o trace.ExportOptions, edit func(trace.Source) (trace.Source, error)) error {
+	if err := in.check(); err != nil {
+		return err
+	}
+	if err := o.Validate(); err != nil {
+		return usage("%w", err)
+	}
+	src, err := in.open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	metered, end := a.metered(ctx, from, src)
+	defer end()
+	out, err := edit(metered)
+	if err != nil {
+		return err
+	}
+	return a.exportTrace(ctx, to, out, o)
+}
+
+// exportTrace writes a trace and prints what it is.
+func (a *app) exportTrace(ctx context.Context, to string, src trace.Source, o trace.ExportOptions) error {
+	x, err := trace.Export(to, src, o)
+	if err != nil {
+		return err
+	}
+	f, err := newTraceFile(ctx, to, x.Info)
+	if err != nil {
+		return err
+	}
+	f.Written, f.Lost = x.To, x.Lost
+	return a.printTraces([]traceFile{f})
+}
