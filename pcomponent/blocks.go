@@ -160,6 +160,7 @@ func (p *Process) sortedVolumes() []*Volume {
 }
 
 // detach gives the volume up, where its buffer cache is; if that moves meanwhile, at the new place. While it is busy it is asked again.
+// One that is the buffer cache no more is not asked again: the managers are to name another.
 func (v *Volume) detach(ctx context.Context) error {
 	began, patience := time.Now(), time.Duration(v.p.c.o.BlockPatienceMS)*time.Millisecond
 	var retry blockio.Retry
@@ -172,14 +173,17 @@ func (v *Volume) detach(ctx context.Context) error {
 		if v.place() != at {
 			continue
 		}
-		if wire.KindOf(err) != wire.KindBusy {
+		kind := wire.KindOf(err)
+		if kind != wire.KindBusy && kind != wire.KindNotOwner {
 			return err
 		}
-		wait, again := retry.Failed(wire.KindBusy, time.Since(began), patience, false)
-		if !again {
-			return err
+		for paused := false; v.place() == at && (!paused || kind == wire.KindNotOwner); paused = true {
+			wait, again := retry.Failed(kind, time.Since(began), patience, false)
+			if !again || ctx.Err() != nil {
+				return err
+			}
+			pause(ctx, wait)
 		}
-		pause(ctx, wait)
 	}
 }
 

@@ -112,7 +112,7 @@ func (c *Cache) serving(k wire.Block) (*volume, error) {
 	case k.VolumeEpoch < v.req.Epoch:
 		return nil, stale(v, k.VolumeEpoch)
 	case k.Process != 0 && k.Process < v.req.Process:
-		return nil, superseded(v, k.Process)
+		return nil, outlived(v, k.Process)
 	case v.frozen != nil:
 		return nil, v.frozen
 	case k.VolumeEpoch > v.at.Epoch:
@@ -308,6 +308,10 @@ func (c *Cache) Done(id uint64, err error, out []Effect) []Effect {
 	delete(c.inFlight, id)
 	v := op.v
 	v.underway--
+	over := op.kind != AttachStorage && wire.KindOf(err) == wire.KindStale
+	if over { // its clients go on at the other one, once they have been told
+		err = superseded(v, err)
+	}
 	switch op.kind {
 	case AttachStorage:
 		out = c.attachDone(v, err, out)
@@ -324,19 +328,25 @@ func (c *Cache) Done(id uint64, err error, out []Effect) []Effect {
 			out = c.syncDone(v, op.version, err, out)
 		}
 	}
-	if err != nil && op.kind != AttachStorage && final(err) && c.volumes[v.req.Volume] == v {
+	if err != nil && op.kind != AttachStorage && (over || final(err)) && c.volumes[v.req.Volume] == v {
 		out = c.fail(v, err, out)
 	}
 	return c.pump(out)
 }
 
-// final reports whether the sComponent will never serve the volume to this cache again.
+// final reports whether the sComponent will never serve the volume again.
 func final(err error) bool {
 	switch wire.KindOf(err) {
-	case wire.KindStale, wire.KindFailed, wire.KindNotFound:
+	case wire.KindFailed, wire.KindNotFound:
 		return true
 	}
 	return false
+}
+
+// superseded is the error of a volume that has another buffer cache: this one was taken for dead, was not, and heard of it from the
+// sComponents. What it holds unflushed is lost, of which the other one tells (docs/failures.md).
+func superseded(v *volume, cause error) error {
+	return wire.Errorf(wire.KindNotOwner, "volume %d has another buffer cache than this one under epoch %d: %v", v.req.Volume, v.at.Epoch, cause)
 }
 
 func (c *Cache) attachDone(v *volume, err error, out []Effect) []Effect {

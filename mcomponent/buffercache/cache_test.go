@@ -394,34 +394,51 @@ func TestASectorWriteNeedsNoRead(t *testing.T) {
 	}
 }
 
-func TestAnEpochThatTheStorageRefusesFailsTheVolume(t *testing.T) {
-	c := New(DefaultOptions())
-	out := c.Attach(1, wire.VolumeAttachReq{Volume: 1, Epoch: 1, SizeBytes: 1 << 20}, nil)
-	c.Done(out[0].ID, nil, nil)
-	out = c.Write(2, wire.Block{Volume: 1, VolumeEpoch: 1, Length: 4096}, nil)
+// A cache that was taken for dead hears from the storage that there is another one. What it does not know it does not answer: its clients
+// go on at the other one. What was not flushed is lost, and a detach must not say otherwise.
+func TestACacheThatHasASuccessorIsNotTheOwner(t *testing.T) {
+	begin := func() *Cache {
+		c := New(DefaultOptions())
+		out := c.Attach(1, wire.VolumeAttachReq{Volume: 1, Epoch: 1, SizeBytes: 1 << 20}, nil)
+		c.Done(out[0].ID, nil, nil)
+		return c
+	}
+	refused := func(what string, out []Effect) {
+		t.Helper()
+		if len(out) != 1 || out[0].Kind != Reply || wire.KindOf(out[0].Err) != wire.KindNotOwner {
+			t.Fatalf("%s: %+v, want to be told that this is not the owner", what, out)
+		}
+	}
+	block := wire.Block{Volume: 1, VolumeEpoch: 1, Length: 4096}
+	stale := wire.Errorf(wire.KindStale, "epoch 2 was seen")
+
+	c := begin()
+	out := c.Write(2, block, nil)
 	out = c.Done(out[1].ID, nil, nil)
 	if len(out) != 1 || out[0].Kind != Reply || out[0].Err != nil {
 		t.Fatalf("after the mark: %+v", out)
 	}
-	out = c.Flush(3, wire.Block{Volume: 1, VolumeEpoch: 1}, nil)
-	out = c.Done(out[0].ID, wire.Errorf(wire.KindStale, "epoch 2 was seen"), nil)
-	if len(out) != 1 || wire.KindOf(out[0].Err) != wire.KindStale {
-		t.Fatalf("after the refusal: %+v", out)
-	}
-	out = c.Read(4, wire.Block{Volume: 1, VolumeEpoch: 1, Length: 4096}, nil)
-	if len(out) != 1 || wire.KindOf(out[0].Err) != wire.KindFailed {
-		t.Fatalf("read of a failed volume: %+v", out)
-	}
+	out = c.Flush(3, block, nil)
+	refused("the flush", c.Done(out[0].ID, stale, nil))
+	refused("a read after it", c.Read(4, block, nil))
 	if s := c.Stats(); s.LostBlocks != 1 || s.Used != 0 {
 		t.Fatalf("stats: %+v", s)
 	}
-	out = c.Detach(5, wire.VolumeRef{Volume: 1, Epoch: 1}, nil)
-	if len(out) != 1 || wire.KindOf(out[0].Err) != wire.KindFailed || c.Stats().Volumes != 0 {
-		t.Fatalf("detach of a failed volume: %+v", out)
+	refused("the detach", c.Detach(5, wire.VolumeRef{Volume: 1, Epoch: 1}, nil))
+	if c.Stats().Volumes != 0 {
+		t.Fatal("the volume is known after the detach")
 	}
+	refused("a read after the detach", c.Read(6, block, nil))
 	if err := c.CheckInvariants(); err != nil {
 		t.Fatal(err)
 	}
+
+	c = begin()
+	out = c.Read(2, block, nil)
+	refused("a read under way", c.Done(out[0].ID, stale, nil))
+	c = begin()
+	out = c.Write(2, block, nil)
+	refused("a write that waits for its mark", c.Done(out[1].ID, stale, nil))
 }
 
 // TestWhatWasLostInAMoveIsDropped: a volume whose buffer cache was lost on its way elsewhere is not held still any more, so that whoever finds

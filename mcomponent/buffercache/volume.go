@@ -105,7 +105,7 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	case req.Epoch < v.req.Epoch:
 		return reply(call, stale(v, req.Epoch), out)
 	case req.Process != 0 && req.Process < v.req.Process:
-		return reply(call, superseded(v, req.Process), out)
+		return reply(call, outlived(v, req.Process), out)
 	case v.frozen != nil:
 		return reply(call, v.frozen, out)
 	case req.Epoch == v.at.Epoch && v.at != v.placed() && v.at == (Place{req.Epoch, req.Storage, req.StorageAddr}):
@@ -139,8 +139,8 @@ func (c *Cache) Attach(call uint64, req wire.VolumeAttachReq, out []Effect) []Ef
 	return c.pump(c.flushAll(v, 0, out))
 }
 
-// superseded is the error of a process that goes on elsewhere from a checkpoint.
-func superseded(v *volume, e wire.Epoch) error {
+// outlived is the error of a process that goes on elsewhere from a checkpoint.
+func outlived(v *volume, e wire.Epoch) error {
 	return wire.Errorf(wire.KindFailed, "volume %d: its process goes on elsewhere under epoch %d: this is epoch %d", v.req.Volume, v.req.Process, e)
 }
 
@@ -165,7 +165,8 @@ func (c *Cache) Has(id wire.VolumeID) bool { return c.volumes[id] != nil }
 func same(a, b wire.VolumeAttachReq) bool { return a.SizeBytes == b.SizeBytes }
 
 // Detach writes back and flushes what is dirty and forgets the volume. The detach of an unknown volume succeeds. If the
-// data cannot be written the reply is an error and the volume stays attached; a failed volume is forgotten with an error.
+// data cannot be written the reply is an error and the volume stays attached; a failed volume is forgotten with an error, which
+// is one of wire.KindNotOwner, of no second detach here, if it has another buffer cache.
 func (c *Cache) Detach(call uint64, ref wire.VolumeRef, out []Effect) []Effect {
 	v := c.volumes[ref.Volume]
 	switch {
@@ -174,7 +175,7 @@ func (c *Cache) Detach(call uint64, ref wire.VolumeRef, out []Effect) []Effect {
 	case ref.Epoch < v.req.Epoch:
 		return reply(call, stale(v, ref.Epoch), out)
 	case ref.Process != 0 && ref.Process < v.req.Process:
-		return reply(call, superseded(v, ref.Process), out)
+		return reply(call, outlived(v, ref.Process), out)
 	case v.frozen != nil:
 		return reply(call, v.frozen, out)
 	case v.state == failed:
@@ -324,12 +325,15 @@ func (c *Cache) syncDone(v *volume, gen uint64, err error, out []Effect) []Effec
 	return out
 }
 
-// fail makes a volume serve no more: its sComponent has refused it for good. What was not flushed is lost, by name.
+// fail makes a volume serve no more: its sComponent has refused it for good, or it has another buffer cache (a cause of
+// wire.KindNotOwner). What was not flushed is lost, by name.
 func (c *Cache) fail(v *volume, cause error, out []Effect) []Effect {
 	if v.state == failed {
 		return out
 	}
-	v.failErr = wire.Errorf(wire.KindFailed, "volume %d failed under epoch %d: %v", v.req.Volume, v.req.Epoch, cause)
+	if v.failErr = cause; wire.KindOf(cause) != wire.KindNotOwner {
+		v.failErr = wire.Errorf(wire.KindFailed, "volume %d failed under epoch %d: %v", v.req.Volume, v.req.Epoch, cause)
+	}
 	v.state = failed
 	v.next = nil
 	var calls []uint64

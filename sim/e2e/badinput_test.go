@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -72,10 +73,30 @@ func processes(dir string) []process {
 // nothingLeft waits until no process, socket or folder of a cluster is left. Orphans need a moment to end.
 func nothingLeft(t *testing.T, tmp string) {
 	t.Helper()
+	var files []string
+	var running []process
+	gone := false
+	defer func() {
+		if !gone {
+			t.Logf("left: %q, processes %v", files, running)
+		}
+	}()
 	eventually(t, "nothing is left in "+tmp, func() bool {
-		left, err := os.ReadDir(tmp)
-		return err == nil && len(left) == 0 && len(processes(tmp)) == 0
+		files, running = under(tmp), processes(tmp)
+		gone = len(files) == 0 && len(running) == 0
+		return gone
 	})
+}
+
+// under lists what is in a folder, at all depths.
+func under(dir string) (names []string) {
+	fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if path != "." {
+			names = append(names, path)
+		}
+		return nil // what goes meanwhile is none of it
+	})
+	return names
 }
 
 // outcome is what a command line did.

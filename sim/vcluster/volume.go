@@ -237,14 +237,17 @@ func (v *Volume) detach(y *vtime.Proc) error {
 		if v.o.Cache != at.Cache || v.o.Epoch != at.Epoch {
 			continue
 		}
-		if wire.KindOf(err) != wire.KindBusy {
+		kind := wire.KindOf(err)
+		if kind != wire.KindBusy && kind != wire.KindNotOwner {
 			return err
 		}
-		pause, again := retry.Failed(wire.KindBusy, p.c.clock.Now()-began, p.c.o.BlockPatience, false)
-		if !again {
-			return err
+		for paused := false; v.o.Cache == at.Cache && v.o.Epoch == at.Epoch && (!paused || kind == wire.KindNotOwner); paused = true {
+			pause, again := retry.Failed(kind, p.c.clock.Now()-began, p.c.o.BlockPatience, false)
+			if !again || p.dead() != nil {
+				return err
+			}
+			y.Sleep(pause)
 		}
-		y.Sleep(pause)
 	}
 }
 
