@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
@@ -180,11 +182,22 @@ func (f *faults) decode(checked map[string]any, into any) {
 	}
 }
 
-// PrometheusYAML is the bundled configuration of Prometheus; it reads targets.json beside it.
-func PrometheusYAML() []byte {
-	text, err := bundled.ReadFile("prometheus/prometheus.yml")
-	if err != nil {
-		panic(err) // the file is embedded
+// Prometheus gives the bundled configuration of Prometheus, by the name of the file: prometheus.yml, which reads targets.json beside it,
+// and the rules that it names. An interval above 0 is that of scrapes and rules instead of the file's own.
+func Prometheus(interval time.Duration) map[string][]byte {
+	files := map[string][]byte{}
+	for _, name := range []string{"prometheus.yml", "rules.yml", "alerts.yml"} {
+		text, err := bundled.ReadFile("prometheus/" + name)
+		if err != nil {
+			panic(err) // the file is embedded
+		}
+		files[name] = text
 	}
-	return text
+	if interval > 0 {
+		files["prometheus.yml"] = prometheusInterval.ReplaceAll(files["prometheus.yml"], fmt.Appendf(nil, "${1}%dms", interval.Milliseconds()))
+	}
+	return files
 }
+
+// prometheusInterval are the intervals of prometheus.yml.
+var prometheusInterval = regexp.MustCompile(`(?m)^( *(?:scrape_interval|scrape_timeout|evaluation_interval|refresh_interval): )\S+`)

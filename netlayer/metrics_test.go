@@ -1,6 +1,7 @@
 package netlayer_test
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -87,5 +88,35 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, pr := range problems {
 		t.Errorf("%s: %s", pr.Metric, pr.Text)
+	}
+}
+
+// TestSeriesDoNotGrowWithThePeers: a component of a cluster of a thousand has as many series as one of two, those of peers that failed included.
+func TestSeriesDoNotGrowWithThePeers(t *testing.T) {
+	count := func(peers int) int {
+		reg := prometheus.NewPedanticRegistry()
+		m, err := netlayer.NewMetrics(reg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := peerOptions()
+		o.Metrics, o.Slots = m, 1
+		for i := range peers {
+			p := netlayer.NewPeer(netlayer.Addr(fmt.Sprintf("inproc:nobody%d", i)), o)
+			if i%100 == 0 { // a call to nobody leaves its traces in the counters
+				if err := p.Do(&netlayer.Call{Op: wire.OpMiss, Body: wire.Miss{}.Append(nil), Into: make([]byte, wire.PageSize)}); err == nil {
+					t.Fatal("nobody answered")
+				}
+			}
+			defer p.Close()
+		}
+		n, err := testutil.GatherAndCount(reg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if one, thousand := count(1), count(1000); one != thousand || one == 0 {
+		t.Errorf("%d series with one peer, %d with a thousand", one, thousand)
 	}
 }

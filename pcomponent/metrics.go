@@ -1,6 +1,8 @@
 package pcomponent
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"splitkernel/netlayer/wire"
@@ -81,9 +83,64 @@ var (
 	descResidentR = desc("excache_resident_ratio", "Memory taken over ExCache that may be given.")
 )
 
-// Describe implements prometheus.Collector.
+// MaxVNodeSeries is how many names of vNodes have series of their own at a pComponent; others are summed under OtherVNodes. So a cluster of a thousand
+// components has a bounded number of series, whatever runs on it.
+const MaxVNodeSeries = 32
+
+// OtherVNodes is the label of the processes that have no series of their own. No vNode has such a name.
+const OtherVNodes = "(others)"
+
+var (
+	descVNodeAccesses = desc("vnode_accesses_total", "Accesses of the processes of a vNode that run here.", "vnode")
+	descVNodeHits     = desc("vnode_hits_total", "Accesses of the processes of a vNode that the ExCache served.", "vnode")
+	descVNodeFaults   = desc("vnode_faults_total", "Misses of the processes of a vNode by what they came to.", "vnode", "kind")
+	descVNodeFlushes  = desc("vnode_flushes_total", "Dirty lines of a vNode written back.", "vnode")
+	descVNodeBlocks   = desc("vnode_block_requests_total", "Block requests of a vNode.", "vnode")
+	descVNodeBusy     = desc("vnode_busy_seconds_total", "Time in which threads of a vNode did not wait.", "vnode")
+	descVNodeThreads  = desc("vnode_threads", "Threads of a vNode that run here.", "vnode")
+	descVNodeReserved = desc("vnode_excache_reserved_bytes", "ExCache given to a vNode.", "vnode")
+)
+
+// vnode are the processes of one name.
+type vnode struct {
+	name    string
+	t       totals
+	threads int
+	lines   uint64
+}
+
+// vnodes sums the processes that run by name, oldest first; from the limit on they share the last entry.
+func (c *Component) vnodes() (list []vnode) {
+	at := map[string]int{}
+	for _, p := range c.open() {
+		name := strings.ToValidUTF8(p.o.Name, "?") // it came over the wire, and a label must be text
+		i, known := at[name]
+		if !known && len(at) >= MaxVNodeSeries {
+			name = OtherVNodes
+			i, known = at[name]
+		}
+		if !known {
+			i = len(list)
+			at[name] = i
+			list = append(list, vnode{name: name})
+		}
+		v := &list[i]
+		v.t.add(p.totals())
+		v.threads += p.o.Threads
+		v.lines += uint64(p.o.ExCache.Lines)
+	}
+	return list
+}
+
+// Describe implements prometheus.Collector. Not by collecting: that would not tell of vNodes, of which none runs yet.
 func (m *collector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(m, ch)
+	for _, d := range []*prometheus.Desc{
+		descAccesses, descHits, descFaults, descEvictions, descFlushes, descPiggy, descRetries, descRedirects, descStalls, descDamaged, descBlocks, descWindow,
+		descProcesses, descThreads, descReserved, descResident, descCapacity, descReservedR, descResidentR,
+		descVNodeAccesses, descVNodeHits, descVNodeFaults, descVNodeFlushes, descVNodeBlocks, descVNodeBusy, descVNodeThreads, descVNodeReserved,
+	} {
+		ch <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -91,7 +148,9 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
 	t, l, capacity := m.c.totals(), m.c.Load(), float64(m.c.o.ExCacheBytes)
 	s := t.cache
 	counter(descAccesses, s.Reads, "read")
@@ -119,4 +178,17 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descCapacity, capacity)
 	gauge(descReservedR, float64(l.ReservedBytes)/capacity)
 	gauge(descResidentR, float64(l.ResidentBytes)/capacity)
+	for _, v := range m.c.vnodes() {
+		s := v.t.cache
+		counter(descVNodeAccesses, s.Accesses, v.name)
+		counter(descVNodeHits, s.Hits, v.name)
+		for i, n := range []uint64{s.PLocal, s.Fetches, s.Coalesced, s.VictimHits} {
+			counter(descVNodeFaults, n, v.name, faultNames[i])
+		}
+		counter(descVNodeFlushes, s.Flushes+s.FinalFlushes, v.name)
+		counter(descVNodeBlocks, v.t.blocks, v.name)
+		ch <- prometheus.MustNewConstMetric(descVNodeBusy, prometheus.CounterValue, v.t.busy.Seconds(), v.name)
+		gauge(descVNodeThreads, float64(v.threads), v.name)
+		gauge(descVNodeReserved, float64(v.lines*wire.PageSize), v.name)
+	}
 }

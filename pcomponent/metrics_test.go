@@ -1,6 +1,7 @@
 package pcomponent
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -148,5 +149,51 @@ func TestBoundsThatAreReachedAreExported(t *testing.T) {
 	}
 	if s := p.Report().Faults; float64(s.StallFlush) != got["stalls_total{flush_frames}"] {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestSeriesOfVNodesAreBounded: each name of a vNode has its series up to the bound, what comes above shares one, and the sum is that of the component.
+func TestSeriesOfVNodesAreBounded(t *testing.T) {
+	os := startOwners(t, 1)
+	const more = 3
+	p := open(t, os[0], small(4, "list"), 1, func(o *ProcessOptions) { o.Name = "v0" })
+	c := p.c
+	open := func(pid int, name string) {
+		o := p.o
+		o.PID, o.Name = wire.PID(pid), name
+		q, err := c.Open(background(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { q.Close(background(t)) })
+	}
+	open(900, "v0") // of one name: one series
+	for i := 1; i < MaxVNodeSeries+more; i++ {
+		open(1000+i, fmt.Sprintf("v%d", i))
+	}
+	mapPages(t, p, 0, 8, true)
+	th := p.Thread(0)
+	w := counts{}
+	th.Begin()
+	for k := range uint64(8) {
+		w.touch(t, th, k, true)
+	}
+	th.End()
+	got := gathered(t, c)
+	names, threads := 0, 0.0
+	for key, v := range got {
+		if strings.HasPrefix(key, "vnode_threads{") {
+			names++
+			threads += v
+		}
+	}
+	if names != MaxVNodeSeries+1 || threads != MaxVNodeSeries+more+1 {
+		t.Errorf("%d names with %v threads, want %d with %d", names, threads, MaxVNodeSeries+1, MaxVNodeSeries+more+1)
+	}
+	if got["vnode_threads{v0}"] != 2 || got["vnode_threads{"+OtherVNodes+"}"] != more {
+		t.Errorf("v0 has %v threads, want 2; those above the bound %v, want %d", got["vnode_threads{v0}"], got["vnode_threads{"+OtherVNodes+"}"], more)
+	}
+	if got["vnode_accesses_total{v0}"] != 8 || got["vnode_faults_total{p_local}{v0}"]+got["vnode_hits_total{v0}"] != 8 || got["vnode_excache_reserved_bytes{v0}"] != 2*4*wire.PageSize {
+		t.Errorf("the series of v0: %v accesses, %v p-local, %v hits, %v bytes", got["vnode_accesses_total{v0}"], got["vnode_faults_total{p_local}{v0}"], got["vnode_hits_total{v0}"], got["vnode_excache_reserved_bytes{v0}"])
 	}
 }

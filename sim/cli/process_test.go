@@ -97,13 +97,23 @@ func TestRunStartsReplaysAndStops(t *testing.T) {
 func TestUpRunOnDown(t *testing.T) {
 	temp, dir := ownTemp(t), t.TempDir()
 	cluster, work := small(t), sample(t)
-	up := execute(t, dir, "up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json")
+	args := []string{"up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json"}
+	_, missing := exec.LookPath("prometheus")
+	if missing == nil {
+		args = append(args, "--prometheus=127.0.0.1:0")
+	}
+	up := execute(t, dir, args...)
 	up.want(t, exitOK, "cluster blue is up")
 	var states []launcher.State
 	if err := json.Unmarshal([]byte(up.stdout), &states); err != nil || len(states) != 1 || len(states[0].Nodes) != 4 {
 		t.Fatalf("up prints %s (%v), want one cluster of four nodes", up.stdout, err)
 	}
 	t.Cleanup(func() { execute(t, dir, "down", "blue") })
+	if p := states[0].Prometheus; missing != nil {
+		t.Log("no prometheus on the PATH: --prometheus was left out; install it with `apt-get install --no-install-recommends prometheus`")
+	} else if p == nil || !p.Alive || !strings.Contains(execute(t, dir, "status", "blue").stdout, "Prometheus: "+p.URL) {
+		t.Errorf("Prometheus: %+v, want one that runs and that status tells of", p)
+	}
 	execute(t, dir, "up", "--cluster", cluster, "--name", "blue").want(t, exitFailed, `a cluster of the name "blue" is up already`)
 
 	for range 2 {
@@ -297,4 +307,36 @@ func nodePIDs(t *testing.T, dir string) []int {
 		}
 	}
 	return pids
+}
+
+// TestUpRefusesPrometheus: what is in the way of Prometheus is bad usage, and nothing is started.
+func TestUpRefusesPrometheus(t *testing.T) {
+	temp, dir := ownTemp(t), t.TempDir()
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "prometheus"), []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	execute(t, dir, "up", "--cluster", small(t), "--prometheus=0.0.0.0:9090").want(t, exitUsage, "--prometheus: ", "is not on loopback")
+	t.Setenv("PATH", t.TempDir())
+	execute(t, dir, "up", "--cluster", small(t), "--prometheus").want(t, exitUsage, "--prometheus: ", "apt-get install --no-install-recommends prometheus")
+	empty(t, temp)
+	empty(t, dir)
+}
+
+func TestStatesTellOfPrometheus(t *testing.T) {
+	var out strings.Builder
+	writeStates(&out, []launcher.State{
+		{Name: "blue", Prometheus: &launcher.PrometheusInfo{URL: "http://127.0.0.1:9090", Alive: true}},
+		{Name: "red", Prometheus: &launcher.PrometheusInfo{URL: "http://127.0.0.1:9091", Ended: "signal: killed", Log: "logs/prometheus.log"}},
+		{Name: "green"},
+	})
+	for _, want := range []string{"blue\tPrometheus: http://127.0.0.1:9090\n", "red\tPrometheus: ended (signal: killed), see logs/prometheus.log\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q lacks %q", out.String(), want)
+		}
+	}
+	if strings.Contains(out.String(), "green\tPrometheus") {
+		t.Errorf("%q tells of one that is not there", out.String())
+	}
 }

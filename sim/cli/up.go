@@ -22,14 +22,25 @@ import (
 // upFlags are the flags of up; supervise is given the same.
 type upFlags struct {
 	configFlags
-	name string
-	out  string
+	name       string
+	out        string
+	prometheus string // address; empty is none
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
+	cmd.Flags().StringVar(&f.prometheus, "prometheus", "", "have the system's Prometheus watch the cluster, at this loopback address (default "+launcher.DefaultPrometheusAddr+"; port 0 is a free one)")
+	cmd.Flags().Lookup("prometheus").NoOptDefVal = launcher.DefaultPrometheusAddr
+}
+
+// watch is what the flags say of Prometheus; nil is none.
+func (f *upFlags) watch() *launcher.Prometheus {
+	if f.prometheus == "" {
+		return nil
+	}
+	return &launcher.Prometheus{Addr: f.prometheus}
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -69,6 +80,11 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p := f.watch(); p != nil { // here too: nothing was started yet
+		if err := p.Check(); err != nil {
+			return nil, usage("--prometheus: %w", err)
+		}
+	}
 	if f.name == "" {
 		f.name = c.Name
 	}
@@ -93,6 +109,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	args := []string{"supervise", "--cluster", f.cluster, "--name", f.name, "--out", f.out}
 	for _, s := range f.set {
 		args = append(args, "--set", s)
+	}
+	if f.prometheus != "" {
+		args = append(args, "--prometheus="+f.prometheus)
 	}
 	super := exec.Command(exe, args...)
 	super.Stdout, super.Stderr = log, log
@@ -178,7 +197,7 @@ func (a *app) supervise(ctx context.Context, f *upFlags) (*launcher.Supervisor, 
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes})
+	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, Prometheus: f.watch()})
 }
 
 // dropTail deletes what the nodes of a cluster did last, when it has stopped and none had died; err is how it stopped.
@@ -218,6 +237,11 @@ func writeStates(w io.Writer, states []launcher.State) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", st.Name, n.ID, n.Role, state, n.PID, n.Metrics, n.Addr)
 		}
 		fmt.Fprintf(w, "%s\tlogs and Prometheus targets: %s\n", st.Name, st.Out)
+		if p := st.Prometheus; p != nil && p.Alive {
+			fmt.Fprintf(w, "%s\tPrometheus: %s\n", st.Name, p.URL)
+		} else if p != nil {
+			fmt.Fprintf(w, "%s\tPrometheus: ended (%s), see %s\n", st.Name, p.Ended, p.Log)
+		}
 	}
 }
 

@@ -130,6 +130,12 @@ func startWith(t *testing.T, executable, text string, set ...string) *cluster {
 // startRecorded is startWith with tapes.
 func startRecorded(t *testing.T, executable string, rec *node.Record, text string, set ...string) *cluster {
 	t.Helper()
+	return startChanged(t, text, set, func(o *launcher.Options) { o.Executable, o.Record = executable, rec })
+}
+
+// startChanged is start with other options of the launcher.
+func startChanged(t *testing.T, text string, set []string, change func(*launcher.Options)) *cluster {
+	t.Helper()
 	file := text
 	if strings.Contains(text, "\n") {
 		file = filepath.Join(t.TempDir(), "cluster.yaml")
@@ -142,7 +148,9 @@ func startRecorded(t *testing.T, executable string, rec *node.Record, text strin
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	l, err := launcher.Start(background(t), launcher.Options{Cluster: c, Out: out, Executable: executable, Record: rec})
+	o := launcher.Options{Cluster: c, Out: out, Executable: program}
+	change(&o)
+	l, err := launcher.Start(background(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}

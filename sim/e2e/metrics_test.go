@@ -5,11 +5,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 // scrape reads the metrics of a node: value by name and labels, as they stand in the text.
@@ -178,5 +181,40 @@ func TestMetricsOfARun(t *testing.T) {
 	}
 	if p["pcomponent_excache_reserved_bytes"] != 0 || p["pcomponent_excache_resident_bytes"] != 0 {
 		t.Errorf("the ended process still holds %v bytes, %v of them resident", p["pcomponent_excache_reserved_bytes"], p["pcomponent_excache_resident_bytes"])
+	}
+}
+
+// own leaves of a page of metrics what is ours; what other libraries export is theirs.
+func own(page string) string {
+	var out strings.Builder
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), "splitkernel_") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// lint has names, units and help texts of every role checked, by the library and by promtool.
+func lint(t *testing.T, pages map[string]string) {
+	promtool, missing := exec.LookPath("promtool")
+	for id, page := range pages {
+		problems, err := promlint.New(strings.NewReader(own(page))).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s: %s", id, p.Metric, p.Text)
+		}
+		if missing == nil {
+			check := exec.Command(promtool, "check", "metrics")
+			check.Stdin = strings.NewReader(own(page))
+			if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%s: promtool check metrics: %v\n%s", id, err, out)
+			}
+		}
+	}
+	if missing != nil {
+		t.Skip("no promtool on the PATH: only the library has linted; install it with `apt-get install --no-install-recommends prometheus`")
 	}
 }

@@ -46,18 +46,19 @@ const (
 
 // State is what a supervisor says of its cluster.
 type State struct {
-	Name      string           `json:"name"`
-	Owner     string           `json:"owner"` // "up" or "run"
-	ClusterID string           `json:"cluster_id"`
-	PID       int              `json:"pid"` // of the supervisor
-	Started   time.Time        `json:"started"`
-	Dir       string           `json:"dir"` // temporary folder
-	Out       string           `json:"out"` // logs and Prometheus targets
-	Targets   string           `json:"targets"`
-	Digest    string           `json:"digest"` // of the cluster's configuration
-	Cluster   *configs.Cluster `json:"-"`
-	Nodes     []NodeInfo       `json:"nodes"`
-	Deaths    int              `json:"deaths"` // of nodes that nobody stopped
+	Name       string           `json:"name"`
+	Owner      string           `json:"owner"` // "up" or "run"
+	ClusterID  string           `json:"cluster_id"`
+	PID        int              `json:"pid"` // of the supervisor
+	Started    time.Time        `json:"started"`
+	Dir        string           `json:"dir"` // temporary folder
+	Out        string           `json:"out"` // logs and Prometheus targets
+	Targets    string           `json:"targets"`
+	Digest     string           `json:"digest"` // of the cluster's configuration
+	Cluster    *configs.Cluster `json:"-"`
+	Nodes      []NodeInfo       `json:"nodes"`
+	Deaths     int              `json:"deaths"`               // of nodes that nobody stopped
+	Prometheus *PrometheusInfo  `json:"prometheus,omitempty"` // that watches it
 }
 
 // request is what a supervisor is asked.
@@ -133,15 +134,7 @@ func attend(name, owner string, c *Cluster, claim net.Listener) (*Supervisor, er
 	if err != nil {
 		return nil, fmt.Errorf("listen for commands: %w", err)
 	}
-	s := &Supervisor{name: name, owner: owner, started: time.Now(), cluster: c, claim: claim, control: control}
-	if err := s.writeTargets(); err != nil {
-		return nil, errors.Join(err, control.Close())
-	}
-	return s, nil
-}
-
-func (s *Supervisor) writeTargets() error {
-	return WriteTargets(s.cluster.opts.Out, s.cluster.opts.Cluster.Name, s.cluster.Nodes())
+	return &Supervisor{name: name, owner: owner, started: time.Now(), cluster: c, claim: claim, control: control}, nil
 }
 
 // claimName takes a name for this user and this TMPDIR as long as the process lives. An abstract socket is the lock,
@@ -167,7 +160,7 @@ func (s *Supervisor) State() State {
 	o, now := s.cluster.opts, s.cluster.Config()
 	return State{
 		Name: s.name, Owner: s.owner, ClusterID: s.cluster.id, PID: os.Getpid(), Started: s.started.UTC(), Dir: s.cluster.Dir(), Out: o.Out,
-		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths,
+		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths, Prometheus: s.cluster.Prometheus(),
 	}
 }
 
@@ -277,16 +270,16 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net
 		ctx, cancel := context.WithTimeout(ctx, growTimeout)
 		defer cancel()
 		node, err := s.cluster.Add(ctx, q.Node)
-		r = s.changed(err)
+		r = changed(err)
 		r.Node = node
 	case "remove":
 		ctx, cancel := context.WithTimeout(ctx, growTimeout)
 		defer cancel()
-		r = s.changed(s.cluster.Remove(ctx, q.Node.ID))
+		r = changed(s.cluster.Remove(ctx, q.Node.ID))
 	case "readmit":
 		ctx, cancel := context.WithTimeout(ctx, growTimeout)
 		defer cancel()
-		r = s.changed(s.cluster.Readmit(ctx, q.Node.ID))
+		r = changed(s.cluster.Readmit(ctx, q.Node.ID))
 	case "fault":
 		ctx, cancel := context.WithTimeout(ctx, strikeTimeout)
 		defer cancel()
@@ -314,18 +307,13 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net
 }
 
 // changed answers who had the nodes changed.
-func (s *Supervisor) changed(err error) (r reply) {
+func changed(err error) (r reply) {
 	var faults *configs.FaultsError
-	switch {
-	case errors.As(err, &faults):
+	if errors.As(err, &faults) {
 		r.Faults = faults.Faults
 		return r
-	case err == nil:
-		err = s.writeTargets()
 	}
-	if err != nil {
-		r.Error = err.Error()
-	}
+	r.fail(err)
 	return r
 }
 

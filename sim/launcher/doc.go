@@ -13,7 +13,10 @@
 //
 // A manager that lost what it had on its disk it has the others take in again, under a new Raft node id (Readmit).
 //
-// Goroutines: one per child, which ends with the child, and one per fault that will end; Stop waits for all of them. Lock: Cluster.mu,
+// The system's Prometheus may watch the cluster (Options.Prometheus): one more process of the launcher's, which the kernel ends with the launcher. The
+// list of what it reads, targets.json in the run's folder, is replaced whenever a node has become ready or has left.
+//
+// Goroutines: one per child, two for a Prometheus, which end with the process, and one per fault that will end; Stop waits for all of them. Lock: Cluster.mu,
 // never held over a wait.
 //
 //	c, err := launcher.Start(ctx, launcher.Options{Cluster: cluster, Out: out, Log: log})

@@ -68,6 +68,9 @@ func (c *Cluster) Add(ctx context.Context, n configs.NewNode) (*NodeInfo, error)
 	c.mu.Lock()
 	ch.quiet = false // from now on its end is a death
 	c.mu.Unlock()
+	if err := c.writeTargets(); err != nil {
+		return nil, fmt.Errorf("add node %s: it runs, but %w", n.ID, err)
+	}
 	for _, info := range c.Nodes() {
 		if info.ID == n.ID {
 			return &info, nil
@@ -126,7 +129,7 @@ func (c *Cluster) Remove(ctx context.Context, id string) error {
 	stopping, cancel := context.WithTimeout(ctx, leaveTimeout)
 	await(stopping, []*child{ch})
 	cancel()
-	return c.forget(id)
+	return errors.Join(c.forget(id), c.writeTargets())
 }
 
 // forget kills what is left of a node and removes what it had. Its log stays.

@@ -44,6 +44,8 @@ type Options struct {
 	Seed uint64
 	// Record is where the nodes' tapes go; the folder exists. Nil records nothing.
 	Record *node.Record
+	// Prometheus has the system's Prometheus watch the cluster as long as it runs. Nil: none is started.
+	Prometheus *Prometheus
 }
 
 // NodeInfo is a running node.
@@ -80,16 +82,18 @@ type Cluster struct {
 	healers  sync.WaitGroup
 	life     context.Context // ends when the cluster is being stopped
 	endLife  context.CancelFunc
+	targets  sync.Mutex // held while targets.json is written
 
-	mu       sync.Mutex
-	cluster  *configs.Cluster  // as it is now; never changed, but replaced
-	addrs    map[string]string // by node id
-	used     map[string]bool   // ids of all nodes that there ever were
-	children map[string]*child
-	starting map[string]bool // nodes that are being started again
-	stopping bool
-	restarts int
-	replicas uint64 // the last Raft node id that a manager got; 0: those of the start
+	mu         sync.Mutex
+	cluster    *configs.Cluster  // as it is now; never changed, but replaced
+	addrs      map[string]string // by node id
+	used       map[string]bool   // ids of all nodes that there ever were
+	children   map[string]*child
+	starting   map[string]bool // nodes that are being started again
+	stopping   bool
+	restarts   int
+	replicas   uint64      // the last Raft node id that a manager got; 0: those of the start
+	prometheus *prometheus // nil: none
 
 	struck     []*struck // the first first; at most MaxStruck that have ended
 	lastStruck int
@@ -98,7 +102,7 @@ type Cluster struct {
 	stopErr    error
 }
 
-// Start starts every node and returns when all are ready. On any fault it stops what it started and leaves nothing.
+// Start starts every node, and a Prometheus if there is to be one, and returns when all are ready. On any fault it stops what it started and leaves nothing.
 // Cancelling ctx abandons the start; it does not stop a cluster that has started.
 func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Log == nil {
@@ -178,6 +182,12 @@ func (c *Cluster) start(ctx context.Context) error {
 			}
 			return err
 		}
+	}
+	if err := errors.Join(c.writePrometheus(), c.writeTargets()); err != nil {
+		return err
+	}
+	if c.opts.Prometheus != nil {
+		return c.watch(ctx)
 	}
 	return nil
 }
@@ -395,6 +405,9 @@ func (c *Cluster) startClaimed(ctx context.Context, old *child, change func(*nod
 	defer cancel()
 	select {
 	case <-ch.ready:
+		if err := c.writeTargets(); err != nil { // its metrics have another port now
+			return fmt.Errorf("restart: node %s runs, but %w", id, err)
+		}
 		return nil
 	case <-ch.done:
 		return fmt.Errorf("restart: node %s ended while starting (%s); the last lines of %s:\n%s", id, ch.ending(), ch.log, tail(ch.log))

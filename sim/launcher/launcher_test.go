@@ -37,6 +37,10 @@ const patience = 30 * time.Second
 var program string
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "prometheus" {
+		standIn()
+		return
+	}
 	if file := os.Getenv(helperEnv); file != "" {
 		helper(file, os.Args[len(os.Args)-2], os.Args[len(os.Args)-1])
 		return
@@ -62,14 +66,15 @@ func helper(file, out, exe string) {
 	if err != nil {
 		panic(err)
 	}
-	cl, err := Start(context.Background(), Options{Cluster: c, Out: out, Executable: exe})
+	cl, err := Start(context.Background(), Options{Cluster: c, Out: out, Executable: exe, Prometheus: &Prometheus{Addr: "127.0.0.1:0"}})
 	if err != nil {
 		panic(err)
 	}
 	json.NewEncoder(os.Stdout).Encode(struct {
-		Dir   string
-		Nodes []NodeInfo
-	}{cl.Dir(), cl.Nodes()})
+		Dir        string
+		Nodes      []NodeInfo
+		Prometheus *PrometheusInfo
+	}{cl.Dir(), cl.Nodes(), cl.Prometheus()})
 	select {}
 }
 
@@ -255,6 +260,7 @@ func TestLogsAreStructured(t *testing.T) {
 
 func TestKilledLauncherLeavesNothing(t *testing.T) {
 	dir := ownTemp(t)
+	putStandIn(t, "")
 	helper := exec.Command(os.Args[0], t.TempDir(), program)
 	helper.Env = append(os.Environ(), helperEnv+"="+clusterFile(t, "tcp"))
 	helper.Stderr = os.Stderr
@@ -266,8 +272,9 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var started struct {
-		Dir   string
-		Nodes []NodeInfo
+		Dir        string
+		Nodes      []NodeInfo
+		Prometheus *PrometheusInfo
 	}
 	if err := json.NewDecoder(out).Decode(&started); err != nil {
 		helper.Wait()
@@ -278,12 +285,15 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 			t.Errorf("node %s does not run before the kill", n.ID)
 		}
 	}
+	if !alive(started.Prometheus.PID) {
+		t.Error("Prometheus does not run before the kill")
+	}
 	if err := helper.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	helper.Wait()
-	eventually(t, "all nodes ended after their launcher", func() bool {
-		return !slices.ContainsFunc(started.Nodes, func(n NodeInfo) bool { return alive(n.PID) })
+	eventually(t, "all nodes, and Prometheus, ended after their launcher", func() bool {
+		return !alive(started.Prometheus.PID) && !slices.ContainsFunc(started.Nodes, func(n NodeInfo) bool { return alive(n.PID) })
 	})
 	gone(t, started.Nodes)
 	empty(t, dir)
@@ -581,7 +591,9 @@ func TestSupervisor(t *testing.T) {
 	if _, err := Find(""); err == nil || !strings.Contains(err.Error(), "no cluster is up") {
 		t.Errorf("find: %v, want that none is up", err)
 	}
-	opts := Options{Cluster: load(t, file), Out: t.TempDir(), Executable: program}
+	putStandIn(t, "")
+	var log strings.Builder
+	opts := Options{Cluster: load(t, file), Out: t.TempDir(), Executable: program, Prometheus: &Prometheus{Addr: "127.0.0.1:0"}, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	sup, err := Supervise(context.Background(), "blue", opts)
 	if err != nil {
 		t.Fatal(err)
@@ -602,6 +614,7 @@ func TestSupervisor(t *testing.T) {
 		t.Errorf("find of another name: %v", err)
 	}
 	checkTargets(t, st)
+	diesAlone(t, st)
 	if err := Down(st); err != nil {
 		t.Error(err)
 	}
@@ -610,6 +623,9 @@ func TestSupervisor(t *testing.T) {
 	}
 	gone(t, st.Nodes)
 	empty(t, dir)
+	if !strings.Contains(log.String(), "Prometheus ended") {
+		t.Errorf("the log says nothing of the end of Prometheus:\n%s", log.String())
+	}
 }
 
 func checkTargets(t *testing.T, st *State) {
@@ -630,7 +646,9 @@ func checkTargets(t *testing.T, st *State) {
 			t.Errorf("target %+v, want %s of %s", g, n.Metrics, n.ID)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(st.Out, "prometheus.yml")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"prometheus.yml", "rules.yml", "alerts.yml"} {
+		if _, err := os.Stat(filepath.Join(st.Out, name)); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -35,7 +35,11 @@ func (c *Cluster) stop(ctx context.Context) error {
 			all = append(all, ch)
 		}
 	}
+	p := c.prometheus
 	c.mu.Unlock()
+	if p != nil {
+		p.kill(syscall.SIGTERM) // it stops while the nodes do
+	}
 
 	ctx, cancel := context.WithTimeout(ctx, StopTimeout)
 	defer cancel()
@@ -59,6 +63,13 @@ func (c *Cluster) stop(ctx context.Context) error {
 		default:
 			stuck = append(stuck, ch.node.ID)
 			ch.signal(syscall.SIGKILL)
+		}
+	}
+	if p != nil {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			p.kill(syscall.SIGKILL) // its data go away with the folder: nothing is lost
 		}
 	}
 	c.watchers.Wait() // SIGKILL cannot be refused, so this ends
