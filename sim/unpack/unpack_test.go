@@ -323,9 +323,9 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestBombs: 32 MiB from some KiB come through without being kept.
+// TestBombs: 16 MiB from some KiB come through without being kept.
 func TestBombs(t *testing.T) {
-	const size, most = 32 << 20, 20 << 20
+	const size, most = 16 << 20, 14 << 20
 	dir := t.TempDir()
 	eachPacker(t, func(t *testing.T, p packer) {
 		if p.name == "bzip2" {
