@@ -64,8 +64,8 @@ ARRIVALS := generator:cluster?tasks=20000&gap=20&seed=1
 studies: build
 	mkdir -p $(STUDIES)
 	$(BIN) study packing '$(ARRIVALS)' --server 96,384GiB,8 --need --out $(STUDIES)/packing > $(STUDIES)/packing.txt && cat $(STUDIES)/packing.txt
-	$(BIN) study cost --packing $(STUDIES)/packing/result.json > $(STUDIES)/cost.txt && cat $(STUDIES)/cost.txt
-	$(BIN) study mttf > $(STUDIES)/mttf.txt && cat $(STUDIES)/mttf.txt
+	$(BIN) study cost --packing $(STUDIES)/packing/result.json --out $(STUDIES)/cost > $(STUDIES)/cost.txt && cat $(STUDIES)/cost.txt
+	$(BIN) study mttf --out $(STUDIES)/mttf > $(STUDIES)/mttf.txt && cat $(STUDIES)/mttf.txt
 	$(BIN) study locality configs/traces/sort.skt configs/traces/sqlite.skt configs/traces/wordcount.skt --out $(STUDIES)/locality > $(STUDIES)/locality.txt && cat $(STUDIES)/locality.txt
 
 build:

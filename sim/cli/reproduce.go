@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
+	"splitkernel/sim/report/page"
 	"splitkernel/sim/reproduce"
 )
 
@@ -31,7 +32,7 @@ func (a *app) reproduceCommand() *cobra.Command {
 		Short: "The figures of the LegoOS paper (OSDI'18)",
 		Long: `legoos computes the figures of the LegoOS paper in virtual time on the hardware profile legoos-cx3 and prints each
 published value beside ours with the error. What was fitted and what is predicted is marked; what a target misses is listed
-with the reason. The folder gets table.md, rows.json and a plot of each figure.`,
+with the reason. The folder gets report.html, table.md, rows.json and a plot of each figure.`,
 		Args: cobra.NoArgs,
 		RunE: runs(func(cmd *cobra.Command, _ []string) error { return a.reproduceLegoOS(cmd.Context(), &f) }),
 	}
@@ -73,7 +74,16 @@ func (a *app) reproduceLegoOS(ctx context.Context, f *reproduceFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := r.WriteFiles(out); err != nil {
+	files, err := r.Files()
+	if err != nil {
+		return err
+	}
+	if err := writeFiles(out, files); err != nil {
+		return err
+	}
+	what := reproduced(r)
+	what.files, what.figures = files, "rows.json"
+	if err := a.studyPage(out, what); err != nil {
 		return err
 	}
 	if a.output == "json" {
@@ -82,17 +92,43 @@ func (a *app) reproduceLegoOS(ctx context.Context, f *reproduceFlags) error {
 	if err := a.print(r, func(w io.Writer) { printRows(w, r) }); err != nil {
 		return err
 	}
-	a.say("table, rows and plots: %s", out)
+	a.say("page, table, rows and plots: %s", out)
 	return nil
 }
 
-func printRows(w io.Writer, r *reproduce.Result) {
+// reproduced is the page of a reproduction, but for its files.
+func reproduced(r *reproduce.Result) studied {
+	s := studied{title: fmt.Sprintf("The figures of the LegoOS paper on %s, memory divided by %d, seed %d", r.Hardware, r.Scale, r.Seed), limits: reproduce.NotModelled}
+	reached := 0
+	for _, t := range r.Targets {
+		if t.Reached {
+			reached++
+		}
+	}
+	s.sentences = append(s.sentences, fmt.Sprintf("%d of %d targets are reached.", reached, len(r.Targets)))
+	for _, t := range r.Targets {
+		if !t.Reached {
+			s.sentences = append(s.sentences, fmt.Sprintf("Not reached: %s, %s: %.4g, wanted %.4g. %s", t.Figure, t.What, t.Got, t.Wanted, t.Reason))
+		}
+	}
+	targets, _ := textTable(func(w io.Writer) { printTargets(w, r) })
+	targets.Caption = "Targets"
+	rows, _ := textTable(func(w io.Writer) { printCases(w, r) })
+	rows.Caption = "Published values and ours"
+	s.tables = []page.Table{targets, rows}
+	return s
+}
+
+func printCases(w io.Writer, r *reproduce.Result) {
 	fmt.Fprintln(w, "FIGURE\tCASE\tPUBLISHED\tOURS\tERROR\t")
 	for i := range r.Rows {
 		x := &r.Rows[i]
 		fmt.Fprintf(w, "%s\t%s\t%.4g %s\t%.4g\t%+.1f %%\t%s\n", x.Figure, x.Case, x.Published, x.Unit, x.Ours, 100*x.Error, x.Kind)
 	}
-	fmt.Fprintln(w, "\nTARGET\t\tWANTED\tGOT\t\t")
+}
+
+func printTargets(w io.Writer, r *reproduce.Result) {
+	fmt.Fprintln(w, "TARGET\t\tWANTED\tGOT\t\t")
 	for _, t := range r.Targets {
 		sign, reached := "≤", "reached"
 		if t.AtLeast {
@@ -103,6 +139,12 @@ func printRows(w io.Writer, r *reproduce.Result) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s %.4g\t%.4g\t%s\t\n", t.Figure, t.What, sign, t.Wanted, t.Got, reached)
 	}
+}
+
+func printRows(w io.Writer, r *reproduce.Result) {
+	printCases(w, r)
+	fmt.Fprintln(w)
+	printTargets(w, r)
 	fmt.Fprintln(w, "\nNot reached, or not modelled:")
 	said := map[string]bool{}
 	for _, t := range r.Targets {

@@ -32,16 +32,40 @@ func TestStudyPacking(t *testing.T) {
 	if code != 0 || again != out {
 		t.Error("one seed gives two results")
 	}
-	code, out, errText = three("study", "cost", "--packing", filepath.Join(dir, "result.json"))
+	costs := filepath.Join(t.TempDir(), "costs")
+	code, out, errText = three("study", "cost", "--packing", filepath.Join(dir, "result.json"), "--out", costs)
 	if code != 0 || !strings.Contains(out, "break-even for the pools") || !strings.Contains(out, "network ports of components") {
 		t.Errorf("%d\n%s%s", code, out, errText)
+	}
+	holds(t, costs, "cost.svg", "times as much.", "both cost the same.", "break-even for the pools", "in all", "<svg ", "study cost --packing")
+}
+
+// holds fails unless a study's folder has result.json, a plot and a page with these texts.
+func holds(t *testing.T, dir, plot string, texts ...string) {
+	t.Helper()
+	for _, name := range []string{"result.json", plot} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	for _, want := range texts {
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%v: no %q in the page\n%.3000s", err, want, text)
+		}
 	}
 }
 
 func TestStudyMTTF(t *testing.T) {
-	code, out, _ := three("study", "mttf", "--trials", "20000", "--seed", "5")
+	dir := filepath.Join(t.TempDir(), "failures")
+	code, out, errText := three("study", "mttf", "--trials", "20000", "--seed", "5", "--out", dir)
 	if code != 0 || !strings.Contains(out, "17.24") || !strings.Contains(out, "1.498") || !strings.Contains(out, "seed") {
-		t.Errorf("%d\n%s", code, out)
+		t.Errorf("%d\n%s%s", code, out, errText)
+	}
+	holds(t, dir, "mttf.svg", "monolithic server fails every 11.51 years on average.", "1.498 times as long as monolithic server", "<svg ", "Modelled:", "study mttf --trials 20000 --seed 5")
+	var rows []mttfRow
+	if text, err := os.ReadFile(filepath.Join(dir, "result.json")); err != nil || json.Unmarshal(text, &rows) != nil || len(rows) != 3 || rows[0].Drawn.Trials != 20000 {
+		t.Errorf("%+v, %v", rows, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"splitkernel/sim/report/page"
 	"splitkernel/sim/study"
 	"splitkernel/sim/study/cost"
 	"splitkernel/sim/study/locality"
@@ -28,7 +29,7 @@ type mttfRow struct {
 }
 
 func (a *app) studyMTTFCommand() *cobra.Command {
-	var devices string
+	var devices, out string
 	var trials, seed uint64
 	cmd := &cobra.Command{
 		Use:   "mttf",
@@ -44,16 +45,17 @@ when devices fail. Devices fail independently at constant rates and are not repa
 			if err != nil {
 				return usage("--devices: %w", err)
 			}
-			return a.studyMTTF(cmd.Context(), designs, trials, seed)
+			return a.studyMTTF(cmd.Context(), designs, trials, seed, out)
 		}),
 	}
 	cmd.Flags().StringVar(&devices, "devices", "", "file of designs (default: those of the LegoOS paper); docs/studies.md has an example")
 	cmd.Flags().Uint64Var(&trials, "trials", 200_000, "how often it is drawn when a design fails")
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of chance")
+	cmd.Flags().StringVar(&out, "out", "", "folder for report.html, result.json and mttf.svg; it is made")
 	return cmd
 }
 
-func (a *app) studyMTTF(ctx context.Context, designs []mttf.Design, trials, seed uint64) error {
+func (a *app) studyMTTF(ctx context.Context, designs []mttf.Design, trials, seed uint64, out string) error {
 	m := a.newMeter("drawing failures", "trials", trials*uint64(len(designs)))
 	var rows []mttfRow
 	for i, d := range designs {
@@ -70,12 +72,18 @@ func (a *app) studyMTTF(ctx context.Context, designs []mttf.Design, trials, seed
 		}
 	}
 	m.end()
-	if err := a.print(rows, func(w io.Writer) {
+	table := func(w io.Writer) {
 		fmt.Fprintln(w, "design\tyears by formula\tby the first\tdrawn, 99 % interval\tagree\ttrials\tseed")
 		for _, r := range rows {
 			fmt.Fprintf(w, "%s\t%.4g\t%.3f\t%.4g ± %.2g\t%v\t%d\t%d\n", r.Name, r.Analytic, r.Ratio, r.Drawn.Mean, r.Drawn.Half, r.Agree, r.Drawn.Trials, r.Drawn.Seed)
 		}
-	}); err != nil {
+	}
+	if out != "" {
+		if err := a.writeMTTF(out, rows, table, ctx.Err() != nil); err != nil {
+			return err
+		}
+	}
+	if err := a.print(rows, table); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -84,22 +92,51 @@ func (a *app) studyMTTF(ctx context.Context, designs []mttf.Design, trials, seed
 	return nil
 }
 
+// writeMTTF writes the folder of `study mttf`.
+func (a *app) writeMTTF(dir string, rows []mttfRow, table func(io.Writer), partial bool) error {
+	names := make([]string, len(rows))
+	formula, drawn := make([]float64, len(rows)), make([]mttf.Drawn, len(rows))
+	var sentences []string
+	for i, r := range rows {
+		names[i], formula[i], drawn[i] = r.Name, r.Analytic, r.Drawn
+		switch {
+		case i == 0:
+			sentences = append(sentences, fmt.Sprintf("%s fails every %.4g years on average.", r.Name, r.Analytic))
+		default:
+			sentences = append(sentences, fmt.Sprintf("%s fails every %.4g years on average: %.3f times as long as %s.", r.Name, r.Analytic, r.Ratio, rows[0].Name))
+		}
+		if !r.Agree {
+			sentences = append(sentences, fmt.Sprintf("%s: the formula is not within the interval of what was drawn, %.4g ± %.2g years; of a hundred right ones one is not.", r.Name, r.Drawn.Mean, r.Drawn.Half))
+		}
+	}
+	svg, err := study.MTTFPlot(names, formula, drawn)
+	if err != nil {
+		return err
+	}
+	t, notes := textTable(table)
+	return a.writeStudy(dir, rows, studied{
+		title: fmt.Sprintf("Mean time to failure of %d designs", len(rows)), sentences: append(sentences, notes...), partial: partial, tables: []page.Table{t},
+		files: map[string]string{"mttf.svg": svg}, limits: []string{"Modelled: devices fail independently of each other at constant rates, and nothing is repaired."},
+	})
+}
+
 func (a *app) studyCostCommand() *cobra.Command {
-	var from, prices string
+	var from, prices, out string
 	cmd := &cobra.Command{
 		Use:   "cost",
 		Short: "What the parts of a disaggregated data centre may cost to break even with servers, for a packing",
 		Long: `cost takes the numbers of servers and of components from a result of ` + "`study packing --out DIR`" + ` (with --need the smallest), prices both and prints, for each thing of the pools, the
 price at which both cost the same with all other prices as they are. The bundled prices are an example.`,
 		Args: cobra.NoArgs,
-		RunE: runs(func(*cobra.Command, []string) error { return a.studyCost(from, prices) }),
+		RunE: runs(func(*cobra.Command, []string) error { return a.studyCost(from, prices, out) }),
 	}
 	cmd.Flags().StringVar(&from, "packing", "", "result.json of `study packing --out DIR`")
 	cmd.Flags().StringVar(&prices, "prices", "", "file of prices (default: the bundled example); docs/studies.md has an example")
+	cmd.Flags().StringVar(&out, "out", "", "folder for report.html, result.json and cost.svg; it is made")
 	return cmd
 }
 
-func (a *app) studyCost(from, pricesFile string) error {
+func (a *app) studyCost(from, pricesFile, out string) error {
 	if from == "" {
 		return usage("--packing is missing, want the result.json of `study packing --out DIR`")
 	}
@@ -120,25 +157,65 @@ func (a *app) studyCost(from, pricesFile string) error {
 		return usage("--packing: %s: %w", from, err)
 	}
 	r := cost.Compare(prices, servers, pools)
+	if out != "" {
+		if err := a.writeCost(out, from, r); err != nil {
+			return err
+		}
+	}
 	return a.print(r, func(w io.Writer) {
-		bill := func(name string, b cost.Bill) {
-			fmt.Fprintf(w, "%s\tnumber\tprice\tcost (%s)\n", name, r.Currency)
-			for _, i := range b.Items {
-				fmt.Fprintf(w, "  %s\t%.6g\t%.4g\t%.0f\n", i.Name, i.Count, i.Price, i.Cost)
-			}
-			fmt.Fprintf(w, "  in all\t\t\t%.0f\n", b.Total)
-		}
-		bill("servers", r.Servers)
-		bill("pools", r.Pools)
+		billTable(w, "servers", r.Currency, r.Servers)
+		billTable(w, "pools", r.Currency, r.Pools)
 		fmt.Fprintf(w, "pools by servers\t\t\t%.3f\n", r.Ratio)
-		fmt.Fprintln(w, "break-even for the pools\tprice\tbreak-even")
-		for _, e := range r.Even {
-			even := fmt.Sprintf("%.4g", e.Even)
-			if e.Never {
-				even = "none: not even for nothing"
-			}
-			fmt.Fprintf(w, "  %s\t%.4g\t%s\n", e.Name, e.Price, even)
+		evenTable(w, r)
+	})
+}
+
+func billTable(w io.Writer, name, currency string, b cost.Bill) {
+	fmt.Fprintf(w, "%s\tnumber\tprice\tcost (%s)\n", name, currency)
+	for _, i := range b.Items {
+		fmt.Fprintf(w, "  %s\t%.6g\t%.4g\t%.0f\n", i.Name, i.Count, i.Price, i.Cost)
+	}
+	fmt.Fprintf(w, "  in all\t\t\t%.0f\n", b.Total)
+}
+
+func evenTable(w io.Writer, r cost.Result) {
+	fmt.Fprintln(w, "break-even for the pools\tprice\tbreak-even")
+	for _, e := range r.Even {
+		even := fmt.Sprintf("%.4g", e.Even)
+		if e.Never {
+			even = "none: not even for nothing"
 		}
+		fmt.Fprintf(w, "  %s\t%.4g\t%s\n", e.Name, e.Price, even)
+	}
+}
+
+// writeCost writes the folder of `study cost`.
+func (a *app) writeCost(dir, from string, r cost.Result) error {
+	svg, err := study.CostPlot(r)
+	if err != nil {
+		return err
+	}
+	var tables []page.Table
+	for _, print := range []func(io.Writer){
+		func(w io.Writer) { billTable(w, "servers", r.Currency, r.Servers) },
+		func(w io.Writer) { billTable(w, "pools", r.Currency, r.Pools) },
+		func(w io.Writer) { evenTable(w, r) },
+	} {
+		t, _ := textTable(print)
+		tables = append(tables, t)
+	}
+	sentences := []string{fmt.Sprintf("The pools cost %.0f %s, the servers %.0f: %.3f times as much.", r.Pools.Total, r.Currency, r.Servers.Total, r.Ratio)}
+	for _, e := range r.Even {
+		switch {
+		case e.Never:
+			sentences = append(sentences, fmt.Sprintf("%s: no price is low enough for the pools to cost as little as the servers.", e.Name))
+		default:
+			sentences = append(sentences, fmt.Sprintf("%s: at %.4g each (the price is %.4g) both cost the same.", e.Name, e.Even, e.Price))
+		}
+	}
+	return a.writeStudy(dir, r, studied{
+		title: "What servers and pools of " + from + " cost", sentences: sentences, tables: tables, files: map[string]string{"cost.svg": svg},
+		limits: []string{"Prices are linear, those of the file that the command names or the bundled example, which is nobody's offer; space, cooling, people and spares are not counted."},
 	})
 }
 
@@ -201,24 +278,21 @@ func (a *app) studyLocality(ctx context.Context, paths []string, in *traceInput,
 		if err != nil {
 			return err
 		}
-		text, err := json.MarshalIndent(rows, "", "  ")
-		if err != nil {
-			return err
-		}
-		files := map[string]string{"locality.svg": svg, "result.json": string(text) + "\n"}
-		if err := writeFiles(out, files); err != nil {
-			return err
-		}
 		var sentences []string
 		for _, r := range rows {
 			for _, p := range r.Needed {
 				sentences = append(sentences, fmt.Sprintf("%.1f %% of the %d accesses of %s are to %.1f %% of its %d pages.", 100*p.Accesses, r.Total, r.Trace, 100*p.Pages, r.Pages))
 			}
 		}
-		if err := a.studyPage(out, "Locality of "+strings.Join(paths[:len(results)], ", "), sentences, ctx.Err() != nil, []string{"Accesses are those that the traces have: a thinned or sampled trace has fewer than its program made."}, func(w io.Writer) {
+		t, notes := textTable(func(w io.Writer) {
 			fmt.Fprintln(w, "trace or share\tof accesses\tpages")
 			table(w)
-		}, files); err != nil {
+		})
+		if err := a.writeStudy(out, rows, studied{
+			title: "Locality of " + strings.Join(paths[:len(results)], ", "), sentences: append(sentences, notes...), partial: ctx.Err() != nil, tables: []page.Table{t},
+			files:  map[string]string{"locality.svg": svg},
+			limits: []string{"Accesses are those that the traces have: a thinned or sampled trace has fewer than its program made."},
+		}); err != nil {
 			return err
 		}
 	}

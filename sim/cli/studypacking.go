@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/sim/cluster"
+	"splitkernel/sim/report/page"
 	"splitkernel/sim/study"
 	"splitkernel/sim/study/packing"
 	"splitkernel/sim/tasks"
@@ -218,14 +218,16 @@ func (a *app) studyPacking(ctx context.Context, f *packingFlags, paths []string)
 		}
 	}
 	if f.out != "" {
-		files, err := writePacking(f.out, out)
+		files, err := packingFiles(out)
 		if err != nil {
 			return err
 		}
 		title := "Tasks of " + strings.Join(paths, ", ") + " placed on " + strings.Join(names[:len(out.Placed)], " and ")
-		if err := a.studyPage(f.out, title, placedSentences(out), out.Partial, []string{
-			"Energy and all times are modelled: the tasks of the trace are placed anew, by the models of power that the command names or the bundled examples.",
-		}, func(w io.Writer) { packingTable(w, out, units) }, files); err != nil {
+		t, notes := textTable(func(w io.Writer) { packingTable(w, out, units) })
+		if err := a.writeStudy(f.out, withoutCurves(out), studied{
+			title: title, sentences: append(placedSentences(out), notes...), partial: out.Partial, tables: []page.Table{t}, files: files,
+			limits: []string{"Energy and all times are modelled: the tasks of the trace are placed anew, by the models of power that the command names or the bundled examples."},
+		}); err != nil {
 			return err
 		}
 	}
@@ -289,20 +291,15 @@ func withoutCurves(p study.Packing) study.Packing {
 	return p
 }
 
-func writePacking(dir string, p study.Packing) (map[string]string, error) {
+func packingFiles(p study.Packing) (map[string]string, error) {
 	files, err := study.PackingPlots(p)
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(withoutCurves(p), "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	files["result.json"] = string(text) + "\n"
 	for _, placed := range p.Placed {
 		files[strings.ReplaceAll(placed.Name, " ", "-")+".csv"] = study.CurveCSV(placed.Result)
 	}
-	return files, writeFiles(dir, files)
+	return files, nil
 }
 
 // packingTable has a column for each way.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -84,34 +82,29 @@ func noZero(x float64) float64 {
 	return x
 }
 
-// WriteFiles writes table.md, rows.json and a plot of each figure.
-func (r *Result) WriteFiles(dir string) error {
+// Files are table.md, rows.json and a plot of each figure, by name.
+func (r *Result) Files() (map[string]string, error) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "# The figures of the LegoOS paper\n\nHardware %s, seed %d, memory divided by %d.\n\n", r.Hardware, r.Seed, r.Scale)
 	if err := r.Table(&table); err != nil {
-		return err
+		return nil, err
 	}
 	rows, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return fmt.Errorf("rows.json: %w", err)
+		return nil, fmt.Errorf("rows.json: %w", err)
 	}
 	files := map[string]string{"table.md": table.String(), "rows.json": string(rows) + "\n"}
 	if files["fig-8-messages.svg"], err = r.plot("Fig 8", "×"); err != nil { // a tenth of what is local, so they have a plot of their own
-		return err
+		return nil, err
 	}
 	for _, f := range r.Figures() {
 		svg, err := r.plot(f, "")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		files[strings.ToLower(strings.ReplaceAll(f, " ", "-"))+".svg"] = svg
 	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return fmt.Errorf("write the reproduction: %w", err)
-		}
-	}
-	return nil
+	return files, nil
 }
 
 // plot is published and ours of a figure, beside each other, of cases that have a text in their names; a figure of several units is in its first.

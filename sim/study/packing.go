@@ -6,7 +6,6 @@ import (
 
 	"splitkernel/sim/cluster"
 	"splitkernel/sim/report/plot"
-	"splitkernel/sim/study/locality"
 	"splitkernel/sim/study/packing"
 	"splitkernel/sim/tasks"
 )
@@ -114,21 +113,6 @@ func CurveCSV(r *packing.Result) string {
 		fmt.Fprintf(&b, "%g,%g,%g,%g,%g,%g,%g,%g,%g,%g,%g,%g\n", p.Seconds, p.Cores, p.Memory, p.GPUs, p.StrandedCores, p.StrandedMemory, p.UsedCores, p.UsedMemory, p.Active, p.ActiveMemory, p.Running, p.Waiting)
 	}
 	return b.String()
-}
-
-// LocalityPlot draws the share of accesses over the share of pages of some traces.
-func LocalityPlot(names []string, results []locality.Result) (string, error) {
-	var series []plot.Series
-	for i, r := range results {
-		s := plot.Series{Name: names[i]}
-		for _, p := range r.Curve {
-			s.X, s.Y = append(s.X, 100*p.Pages), append(s.Y, 100*p.Accesses)
-		}
-		if len(s.X) > 0 {
-			series = append(series, s)
-		}
-	}
-	return plot.Lines(plot.Axes{Title: "Share of accesses on the pages accessed most", X: "pages (%)", Y: "accesses (%)", LogX: true}, series)
 }
 
 // Amount prints memory of a trace: in GiB, or as a fraction.

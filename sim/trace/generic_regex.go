@@ -38,11 +38,19 @@ func newRegex(in *input) (parser, error) {
 	}
 	lines := in.lines()
 	var f [colCount][]byte
+	split := newSplitter(re)
+	var m []int // kept, for it to be made once
 	return &lineParser{in: lines, head: g.header, requests: has[colOffset], want: "a line that matches " + clip(in.spec.Rest), line: func(b *Batch, line []byte) error {
 		if g.passOver(lines.line, line) {
 			return nil
 		}
-		m := re.FindSubmatchIndex(line)
+		known := false
+		if split != nil {
+			m, known = split.find(line, m)
+		}
+		if !known {
+			m = re.FindSubmatchIndex(line)
+		}
 		if m == nil {
 			return errUnlike
 		}

@@ -25,7 +25,6 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 )
 
 // Stream is the unpacked text of a file.
@@ -82,13 +81,13 @@ func Open(path string, f *os.File) (*Stream, error) {
 		}
 		return packed("zstd", z, z.Close, nil)
 	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		z, err := xz.ReaderConfig{DictCap: MaxXzDictBytes}.NewReader(raw)
+		z, err := newXz(raw)
 		return packed("xz", z, nothing, err)
 	case bytes.HasPrefix(magic, []byte{0xff, 6, 0, 0, 's', 'N'}):
 		return packed("snappy", s2.NewReader(raw, s2.ReaderMaxBlockSize(maxSnappyBlock)), nothing, nil)
 	case zlibHead(magic):
 		z, err := zlib.NewReader(raw)
-		return packed("zlib", z, nothing, err)
+		return packed("zlib", &zlibStream{z, raw}, nothing, err)
 	case bytes.HasPrefix(magic, []byte("BZh")):
 		return packed("bzip2", bzip2.NewReader(raw), nothing, nil)
 	case bytes.HasPrefix(magic, []byte("PK\x03\x04")):
@@ -119,6 +118,31 @@ func (s *sticky) Read(b []byte) (n int, err error) {
 // zlibHead reports whether a file begins as zlib's do: deflate with a window of 32 KiB, without a dictionary, and a check of these two bytes.
 func zlibHead(magic []byte) bool {
 	return len(magic) > 1 && magic[0] == 0x78 && (uint(magic[0])<<8|uint(magic[1]))%31 == 0 && magic[1]&0x20 == 0
+}
+
+// zlibStream reads streams one after the other, as files of the other kinds may have them too. What follows and is none is an error, not left out.
+type zlibStream struct {
+	z   io.ReadCloser
+	raw *bufio.Reader
+}
+
+// Read implements io.Reader.
+func (z *zlibStream) Read(b []byte) (int, error) {
+	for {
+		n, err := z.z.Read(b)
+		if err != io.EOF || n > 0 {
+			if err == io.EOF {
+				err = nil // it comes again
+			}
+			return n, err
+		}
+		if _, err := z.raw.Peek(1); err != nil {
+			return 0, err
+		}
+		if err := z.z.(zlib.Resetter).Reset(z.raw, nil); err != nil {
+			return 0, fmt.Errorf("after the end of a stream: %w", err)
+		}
+	}
 }
 
 // zipStream reads the files of an archive one after the other, in the order of their names: one file, or the chunks of a

@@ -7,7 +7,7 @@
 // for. What does not fit is rejected, or waits in a queue in the order of arrival.
 //
 // Why not gmanagers/placement: its policies compare one number, the room of a component; a server is chosen by several at once. Nor does it
-// know departures of ten thousand servers' worth of tasks in a second of processor time, for which there are the indices here (segment.go, treap.go).
+// know departures of ten thousand servers' worth of tasks in a second of processor time, for which there are the indices here (index.go, treap.go).
 //
 // A run measures from the first event until the last one of the stream. Averages are over that time. Energy and prices are not measured here: they
 // follow from the integrals (Energy, and package cost).

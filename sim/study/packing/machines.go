@@ -44,7 +44,7 @@ func (r *run) displace(host int) {
 	for _, i := range moved {
 		r.leave(i)
 	}
-	h.idx.set(host, nothing) // so that none of them comes back
+	h.idx.set(host, nothing, h.size[host]) // so that none of them comes back
 	for _, i := range moved {
 		r.r.Displaced++
 		t := &r.slots[i]

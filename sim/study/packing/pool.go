@@ -34,7 +34,7 @@ func (p *pool) add(size tasks.Size) int {
 	p.present++
 	p.capacity = p.capacity.Plus(size)
 	p.stranded = p.stranded.Plus(p.strandedAt(i))
-	p.idx.add(size, size)
+	p.idx.set(i, size, size)
 	return i
 }
 
@@ -69,7 +69,7 @@ func (p *pool) change(i int, free tasks.Size) {
 	p.stranded = p.stranded.Minus(p.strandedAt(i))
 	p.free[i] = free
 	p.stranded = p.stranded.Plus(p.strandedAt(i))
-	p.idx.set(i, free)
+	p.idx.set(i, free, p.size[i])
 }
 
 // strandedAt is what nobody can use at host i, because the other is full.
@@ -93,7 +93,7 @@ func (p *pool) leave(i int) {
 	p.gone[i] = true
 	p.present--
 	p.capacity = p.capacity.Minus(p.size[i])
-	p.idx.set(i, nothing)
+	p.idx.set(i, nothing, p.size[i])
 }
 
 // back brings host i back, or gives it another size, which may be less than what its tasks have: then it has less than nothing free.
@@ -110,5 +110,5 @@ func (p *pool) back(i int, size tasks.Size) {
 	p.free[i] = size.Minus(taken)
 	p.capacity = p.capacity.Plus(size)
 	p.stranded = p.stranded.Plus(p.strandedAt(i))
-	p.idx.set(i, p.free[i])
+	p.idx.set(i, p.free[i], size)
 }

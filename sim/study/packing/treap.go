@@ -5,73 +5,74 @@ import "splitkernel/sim/tasks"
 // none is no node.
 const none = -1
 
-// treap keeps hosts in the order of how much is free of them, as a share of what they have, summed over the dimensions, and of equals by number.
-// A node has the most of each dimension below it, as in segments. So the first that fits in that order is the best fit; with sign -1 the worst.
+// tree keeps hosts so that those that have alike amounts free are near each other: in the order of the bits of their free shares, interleaved (Morton,
+// "A computer oriented geodetic data base", 1966), and of equals by number. A node knows the most of each dimension that is free below it, which bounds
+// what can be found there.
 //
-// Its shape depends on the numbers of the hosts alone: their hashes are the priorities (Aragon and Seidel, "Randomized search trees", 1989).
-type treap struct {
-	sign        float64
-	root        int32
-	left, right []int32
-	score       []float64
-	free, below []tasks.Size // of the node, and the most of each of it and what is below
-	size        []tasks.Size
+// It is a treap, whose shape depends on the numbers of the hosts alone: their hashes are the priorities (Aragon and Seidel, "Randomized search
+// trees", 1989).
+type tree struct {
+	root  int32
+	nodes []node
 }
 
-func (t *treap) add(free, size tasks.Size) {
-	i := int32(len(t.score))
-	t.left, t.right = append(t.left, none), append(t.right, none)
-	t.score = append(t.score, 0)
-	t.free, t.below, t.size = append(t.free, free), append(t.below, free), append(t.size, size)
-	t.put(i, free)
+// node is a host and what is below it.
+type node struct {
+	left, right int32
+	first       int32      // the lowest number of it and what is below
+	place       uint64     // in the order
+	most        tasks.Size // of each dimension, of it and what is below
+	lowest      float64    // rank of it and what is below
+	free        tasks.Size
+	rank        float64
 }
 
-func (t *treap) set(i int, free tasks.Size) {
-	t.root = t.remove(t.root, int32(i))
-	t.put(int32(i), free)
-}
-
-func (t *treap) put(i int32, free tasks.Size) {
-	t.free[i], t.score[i] = free, t.sign*share(free, t.size[i])
-	t.left[i], t.right[i] = none, none
+// put gives the room of a host, which is a new one if it has the next number. Shares are of scale.
+func (t *tree) put(i int32, free, scale tasks.Size, rank float64) {
+	if int(i) == len(t.nodes) {
+		t.nodes = append(t.nodes, node{})
+	} else {
+		t.root = t.remove(t.root, i)
+	}
+	t.nodes[i] = node{left: none, right: none, free: free, rank: rank, place: morton(free, scale)}
 	t.root = t.insert(t.root, i)
 }
 
-// share is what is free, from 0 to the number of dimensions.
-func share(free, size tasks.Size) (sum float64) {
-	for _, d := range [3][2]int64{{free.Cores, size.Cores}, {free.Memory, size.Memory}, {free.GPUs, size.GPUs}} {
-		if d[1] > 0 {
-			sum += float64(d[0]) / float64(d[1])
-		}
-	}
-	return sum
-}
-
-func (t *treap) most() tasks.Size {
+func (t *tree) most() tasks.Size {
 	if t.root == none {
 		return nothing
 	}
-	return t.below[t.root]
+	return t.nodes[t.root].most
 }
 
-func (t *treap) find(need tasks.Size) int { return int(t.first(t.root, need)) }
+// mortonBits are kept of each dimension.
+const mortonBits = 21
 
-func (t *treap) first(i int32, need tasks.Size) int32 {
-	if i == none || !need.Fits(t.below[i]) {
-		return none
+// morton interleaves the bits of free shares. It only decides who is near whom, so that it is rounded does not matter.
+func morton(free, scale tasks.Size) (m uint64) {
+	for d, v := range [3][2]int64{{free.Cores, scale.Cores}, {free.Memory, scale.Memory}, {free.GPUs, scale.GPUs}} {
+		if v[1] <= 0 || v[0] <= 0 {
+			continue
+		}
+		share := min(float64(v[0])/float64(v[1]), 1)
+		m |= spread(uint64(share*(1<<mortonBits-1))) << d
 	}
-	if h := t.first(t.left[i], need); h != none {
-		return h
-	}
-	if need.Fits(t.free[i]) {
-		return i
-	}
-	return t.first(t.right[i], need)
+	return m
+}
+
+// spread puts two zeros before each of the lower mortonBits bits.
+func spread(x uint64) uint64 {
+	x = (x | x<<32) & 0x001f00000000ffff
+	x = (x | x<<16) & 0x001f0000ff0000ff
+	x = (x | x<<8) & 0x100f00f00f00f00f
+	x = (x | x<<4) & 0x10c30c30c30c30c3
+	return (x | x<<2) & 0x1249249249249249
 }
 
 // before is the order.
-func (t *treap) before(i, j int32) bool {
-	return t.score[i] < t.score[j] || t.score[i] == t.score[j] && i < j
+func (t *tree) before(i, j int32) bool {
+	a, b := t.nodes[i].place, t.nodes[j].place
+	return a < b || a == b && i < j
 }
 
 // priority is a hash (the finaliser of MurmurHash3), the larger above.
@@ -83,77 +84,83 @@ func priority(i int32) uint32 {
 }
 
 // over puts together what is known of i and what is below it.
-func (t *treap) over(i int32) {
-	b := t.free[i]
-	if l := t.left[i]; l != none {
-		b = b.Max(t.below[l])
+func (t *tree) over(i int32) {
+	n := &t.nodes[i]
+	n.most, n.lowest, n.first = n.free, n.rank, i
+	for _, c := range [2]int32{n.left, n.right} {
+		if c != none {
+			b := &t.nodes[c]
+			n.most, n.lowest, n.first = n.most.Max(b.most), min(n.lowest, b.lowest), min(n.first, b.first)
+		}
 	}
-	if r := t.right[i]; r != none {
-		b = b.Max(t.below[r])
-	}
-	t.below[i] = b
 }
 
-func (t *treap) insert(at, i int32) int32 {
+func (t *tree) insert(at, i int32) int32 {
 	if at == none {
 		t.over(i)
 		return i
 	}
 	if priority(i) > priority(at) {
-		t.left[i], t.right[i] = t.split(at, i)
+		n := &t.nodes[i]
+		n.left, n.right = t.split(at, i)
 		t.over(i)
 		return i
 	}
+	n := &t.nodes[at]
 	if t.before(i, at) {
-		t.left[at] = t.insert(t.left[at], i)
+		n.left = t.insert(n.left, i)
 	} else {
-		t.right[at] = t.insert(t.right[at], i)
+		n.right = t.insert(n.right, i)
 	}
 	t.over(at)
 	return at
 }
 
 // split parts what is below at into what comes before i and what comes after.
-func (t *treap) split(at, i int32) (l, r int32) {
+func (t *tree) split(at, i int32) (l, r int32) {
 	if at == none {
 		return none, none
 	}
+	n := &t.nodes[at]
 	if t.before(at, i) {
-		t.right[at], r = t.split(t.right[at], i)
+		n.right, r = t.split(n.right, i)
 		l = at
 	} else {
-		l, t.left[at] = t.split(t.left[at], i)
+		l, n.left = t.split(n.left, i)
 		r = at
 	}
 	t.over(at)
 	return l, r
 }
 
-func (t *treap) remove(at, i int32) int32 {
+func (t *tree) remove(at, i int32) int32 {
+	n := &t.nodes[at]
 	switch {
 	case at == i:
-		return t.join(t.left[i], t.right[i])
+		return t.join(n.left, n.right)
 	case t.before(i, at):
-		t.left[at] = t.remove(t.left[at], i)
+		n.left = t.remove(n.left, i)
 	default:
-		t.right[at] = t.remove(t.right[at], i)
+		n.right = t.remove(n.right, i)
 	}
 	t.over(at)
 	return at
 }
 
-func (t *treap) join(l, r int32) int32 {
+func (t *tree) join(l, r int32) int32 {
 	switch {
 	case l == none:
 		return r
 	case r == none:
 		return l
 	case priority(l) > priority(r):
-		t.right[l] = t.join(t.right[l], r)
+		n := &t.nodes[l]
+		n.right = t.join(n.right, r)
 		t.over(l)
 		return l
 	}
-	t.left[r] = t.join(l, t.left[r])
+	n := &t.nodes[r]
+	n.left = t.join(l, n.left)
 	t.over(r)
 	return r
 }
