@@ -18,9 +18,8 @@ type spent struct {
 	fetches uint32
 	flush   bool // it carried the write-back of the victim
 	owner   wire.NodeID
-	trace   uint32         // of its call
-	at      time.Time      // of a call with a trace: when it was begun
-	peer    *netlayer.Peer // and by whom
+	trace   uint32        // of its call
+	at      time.Duration // of a call with a trace: when it was begun
 }
 
 // timeFetch prepares the message of a fault: one in slowest.TimedEvery is timed, and one in TraceSample is a trace. The lock is held.
@@ -39,7 +38,10 @@ func (p *Process) timeFetch(t *Thread, e *fault.Effect, peer *netlayer.Peer, flu
 		}
 	}
 	if t.miss.Trace = s.trace; s.trace != 0 {
-		s.at, s.peer = time.Now(), peer
+		s.at = p.now()
+	}
+	if s.trace >= wire.FirstTrace {
+		t.asked, t.askedAt = peer, time.Now()
 	}
 }
 
@@ -62,7 +64,7 @@ func (t *Thread) explain(page wire.PageNo, write bool, how fault.How, began, too
 			stage(wire.StageQueue, min(x.Queue, came-sent))
 			stage(wire.StageService, min(x.Service, came-sent-time.Duration(f.Stages[wire.StageQueue])))
 			stage(wire.StageWay, came-sent-time.Duration(f.Stages[wire.StageQueue]+f.Stages[wire.StageService]))
-			stage(wire.StageWakeUp, t.now-s.at.Sub(p.opened)-came)
+			stage(wire.StageWakeUp, t.now-s.at-came)
 		} else {
 			stage(wire.StageMessage, s.message)
 		}
@@ -73,15 +75,15 @@ func (t *Thread) explain(page wire.PageNo, write bool, how fault.How, began, too
 		stage(wire.StageProcessor, rest)
 		p.slow.Add(f)
 	}
-	if s.trace < wire.FirstTrace || s.at.IsZero() {
+	if s.trace < wire.FirstTrace {
 		return
 	}
 	sink := p.c.o.Net.Spans
 	root := span.Root(s.trace)
-	now := s.at.Add(t.now - s.at.Sub(p.opened)) // when the answer was there
-	s.peer.TellSpan(call, root, s.at, now)
+	now := t.askedAt.Add(t.now - s.at) // when the answer was there
+	t.asked.TellSpan(call, root, t.askedAt, now)
 	sink.Tell(span.Span{
-		Trace: s.trace, ID: root, Kind: span.Internal, Name: "fault", Start: s.at.Add(began - s.at.Sub(p.opened)), End: now,
+		Trace: s.trace, ID: root, Kind: span.Internal, Name: "fault", Start: t.askedAt.Add(began - s.at), End: now,
 		Attrs: []span.Attr{
 			{Key: "process", Text: p.o.Name}, {Key: "pid", N: int64(p.o.PID)}, {Key: "thread", N: int64(t.id)}, {Key: "page", N: int64(page)},
 			{Key: "how", Text: faultNames[how-fault.PLocal]}, {Key: "owner", Text: string(s.owner)}, {Key: "messages", N: int64(s.fetches)}, {Key: "wait_ns", N: int64(s.wait)},

@@ -2,8 +2,10 @@ package pcomponent
 
 import (
 	"testing"
+	"time"
 
 	"splitkernel/netlayer/wire"
+	"splitkernel/pcomponent/fault"
 	"splitkernel/pcomponent/slowest"
 )
 
@@ -53,4 +55,27 @@ func TestSlowFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(c.SlowFaults(0))
+}
+
+// BenchmarkExplainedFetch is what a fetch costs more because the slowest are explained, but for the looks at the clock in the message layer: one in
+// slowest.TimedEvery is timed, and none is slower than those that are kept.
+func BenchmarkExplainedFetch(b *testing.B) {
+	os := startOwners(b, 1)
+	p := open(b, os[0], small(4, "list"), 1, nil)
+	th := p.Thread(0)
+	th.Begin()
+	defer th.End()
+	e := fault.Effect{Owner: wire.Owner{Node: os[0].id}}
+	peer := p.peer(string(os[0].addr))
+	for i := range b.N {
+		th.spent = spent{}
+		p.timeFetch(th, &e, peer, false)
+		took := time.Duration(1)
+		if i < 100 {
+			took = time.Hour // so that what follows is not kept
+		}
+		if th.spent.trace != 0 || p.slow.Beats(took, false) {
+			th.explain(1, false, fault.Fetched, 0, took)
+		}
+	}
 }

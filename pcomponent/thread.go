@@ -32,7 +32,9 @@ type Thread struct {
 	want  wire.PageNo    // its page
 	epoch wire.Epoch     // under which its owner was asked
 
-	spent spent // where the time of the fault under way went
+	spent   spent          // where the time of the fault under way went
+	asked   *netlayer.Peer // for the last message that is a trace
+	askedAt time.Time
 }
 
 // Begin takes the process's lock for a batch of accesses.

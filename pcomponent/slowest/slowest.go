@@ -17,9 +17,9 @@ import (
 	"splitkernel/netlayer/wire"
 )
 
-// TimedEvery is how many fetches of a process of a live cluster there are for each that is timed: timing one reads the clock four times more,
-// which costs about a hundredth of the fastest fetch.
-const TimedEvery = 8
+// TimedEvery is how many fetches of a process of a live cluster there are for each that is timed: timing one reads the clock six times more,
+// which costs some hundredths of the fastest fetch.
+const TimedEvery = 16
 
 // Size is how many faults a Keeper holds of each kind.
 const Size = 16

@@ -32,7 +32,7 @@ func (a *app) explainFaultCommand() *cobra.Command {
 		Short: "Print the stages and times of the slowest page faults of a running cluster or of a run",
 		Long: `explain fault prints the page faults that took longest and where their time went: of a cluster that is up (NAME; default: the only one) those
 since its pComponents began, of the folder of a run or a simulation those of its processes. The stages of a simulation are exact. Of a live cluster every
-fault is counted, and one fetch in eight is timed stage by stage: of the others all between the miss and its answer is the one stage "message". Times
+fault is counted, and one fetch in sixteen is timed stage by stage: of the others all between the miss and its answer is the one stage "message". Times
 are in µs, and AT is since the start of the run; of a cluster that is up it is before now.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
