@@ -41,6 +41,8 @@ type Cluster struct {
 	Netlayer Netlayer
 	// Recorder says what every node keeps for `simulate --from-run`.
 	Recorder Recorder
+	// Trace says where spans of requests go, of every process.
+	Trace Trace
 	// Client are the bounds of calls to the managers, at every component and in the command line.
 	Client client.Options
 	// Manager are the defaults of the managers.
@@ -100,6 +102,7 @@ func DefaultCluster() Cluster {
 		Transport: TransportUnix, RegionBytes: 1 << 30,
 		Netlayer:   Netlayer{defaultLink, netlayer.DefaultOptions(), netlayer.DefaultServerOptions()},
 		Recorder:   DefaultRecorder(),
+		Trace:      DefaultTrace(),
 		Client:     client.DefaultOptions(),
 		Manager:    gmanagers.DefaultOptions(),
 		Pcomponent: pcomponent.DefaultOptions(),
@@ -191,6 +194,7 @@ func (c *Cluster) validate(fs *faults) {
 		fs.add("region_bytes", "%s, want a power of two of at least %s", FormatBytes(c.RegionBytes), FormatBytes(wire.PageSize))
 	}
 	c.Recorder.validate(fs)
+	c.Trace.validate(fs)
 	c.validateSections(fs)
 	c.validateNodes(fs)
 }

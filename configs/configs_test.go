@@ -126,7 +126,7 @@ func TestBadLayersAreNamed(t *testing.T) {
 		`--set: name.x: name is "laptop" and has no keys`,
 		`--set: pcomponent.cores: "many", want a whole number`,
 		`--set: pcomponent.excache_bytes: "4KB", want a whole number and a unit: B, KiB, MiB, GiB or TiB, as in 64MiB`,
-		"--set: sectoin.x: sectoin: unknown key, want one of client, manager, mcomponent, name, netlayer, nodes, pcomponent, recorder, region_bytes, scomponent, token, transport",
+		"--set: sectoin.x: sectoin: unknown key, want one of client, manager, mcomponent, name, netlayer, nodes, pcomponent, recorder, region_bytes, scomponent, token, trace, transport",
 	}
 	if got := faultsOf(t, err); !slices.Equal(got, want) {
 		t.Errorf("faults:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -40,6 +40,7 @@ type Resolved struct {
 	Rack        string
 	HTTPListen  string
 	Netlayer    Netlayer
+	Trace       Trace
 	Client      client.Options
 	Manager     *gmanagers.Options  `json:",omitempty"`
 	Compute     *pcomponent.Options `json:",omitempty"`
@@ -56,7 +57,7 @@ func (c *Cluster) Resolve(id string) Resolved {
 	role, _ := ParseRole(n.Role)
 	r := Resolved{
 		Cluster: c.Name, Transport: c.Transport, Token: c.Token, RegionBytes: c.RegionBytes,
-		ID: wire.NodeID(n.ID), Role: role, Rack: n.Rack, HTTPListen: n.HTTPListen, Netlayer: c.Netlayer, Client: c.Client,
+		ID: wire.NodeID(n.ID), Role: role, Rack: n.Rack, HTTPListen: n.HTTPListen, Netlayer: c.Netlayer, Trace: c.Trace, Client: c.Client,
 	}
 	r.Netlayer.LinkBytesPerSecond = n.LinkBytesPerSecond
 	switch o := n.settings.(type) {

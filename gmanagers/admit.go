@@ -15,6 +15,7 @@ import (
 	"splitkernel/gmanagers/internal/raftsm"
 	"splitkernel/gmanagers/lost"
 	"splitkernel/gmanagers/restart"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -56,6 +57,7 @@ type driver struct {
 	term    uint64 // of leadership of GPM, as m counts them
 	core    *admission.Taped
 	waiting map[wire.PID][]*waiter
+	traced  map[wire.PID]span.Context // of those that wait, whose request is of a trace
 	lanes   [wire.GSM + 1]lane
 	effects []admission.Effect // reused
 	slots   int                // admissions and releases that wait
@@ -93,7 +95,7 @@ func newDriver(ctx context.Context, m *Managers, host *raftsm.Host) (*driver, er
 		return nil, fmt.Errorf("client of the other managers: %w", err)
 	}
 	d := &driver{
-		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{},
+		m: m, host: host, client: c, moving: moving, peers: newComponents(m.o.Net), ctx: ctx, settings: m.settings(), core: m.coordinatorCore(), waiting: map[wire.PID][]*waiter{}, traced: map[wire.PID]span.Context{},
 		lost: lost.New(lost.Patience), evictPatience: evictPatience, endTimeout: stepTimeout,
 	}
 	if p := m.o.patience; p != 0 {
@@ -234,6 +236,9 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 		return res, wire.Errorf(wire.KindBusy, "%d transactions are under way", admission.MaxDriven)
 	}
 	d.waiting[pid] = append(d.waiting[pid], w)
+	if c := span.Of(ctx); c.Trace != 0 {
+		d.traced[pid] = c
+	}
 	d.perform(effects)
 	d.mu.Unlock()
 	for {
@@ -263,6 +268,7 @@ func (d *driver) complete(ctx context.Context, q gpm.Request, res gpm.Result) (g
 			d.waiting[pid] = slices.DeleteFunc(d.waiting[pid], func(x *waiter) bool { return x == w })
 			if len(d.waiting[pid]) == 0 {
 				delete(d.waiting, pid)
+				delete(d.traced, pid)
 			}
 			d.mu.Unlock()
 			return res, wire.Errorf(wire.KindUnknownState, "process %d: what was begun has not ended in time", pid)
@@ -295,6 +301,7 @@ func (d *driver) perform(effects []admission.Effect) {
 				w.answer <- e.Answer
 			}
 			delete(d.waiting, e.Answer.PID)
+			delete(d.traced, e.Answer.PID)
 			continue
 		}
 		l := &d.lanes[e.To]
@@ -346,10 +353,27 @@ func stepName(e admission.Effect) string {
 	return e.Step.Verb.String() + " " + e.To.String()
 }
 
+// traceOf gives the trace to which a batch belongs: that of the first of its transactions that has one.
+func (d *driver) traceOf(batch []admission.Effect) span.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := 0; len(d.traced) > 0 && i < len(batch); i++ {
+		pid := batch[i].Step.PID
+		if batch[i].To == wire.GPM {
+			pid = batch[i].Change.PID
+		}
+		if c := d.traced[pid]; c.Trace != 0 {
+			return c
+		}
+	}
+	return span.Context{}
+}
+
 // call sends one batch and hands the answers to the coordinator.
 func (d *driver) call(g wire.Manager, batch []admission.Effect) {
 	ctx, cancel := context.WithTimeout(d.ctx, stepTimeout)
 	defer cancel()
+	ctx = span.With(ctx, d.traceOf(batch))
 	d.m.stats.batches.Add(1)
 	var votes []admission.Vote
 	var outcomes []admission.Outcome

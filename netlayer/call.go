@@ -35,14 +35,31 @@ type Call struct {
 	PageCRC     uint32
 	HavePageCRC bool
 
+	// Trace is 0, wire.Timed, or the number of the trace that the call belongs to; with one of the last two Times are taken. The other side is told if
+	// it knows what that means.
+	Trace uint32
+	Times Times // after completion without an error
+
 	Err error // after completion; also what Wait returns
 
 	state atomic.Uint32
 	id    session.ID
 	flags wire.Flags
-	one   [1][]byte // Page as pieces
-	keep  bool      // Control keeps the slot, and with it the id, from one attempt to the next
-	held  bool      // the slot of id is still ours
+	began time.Duration // since Peer.t0, of a call with Trace
+	one   [1][]byte     // Page as pieces
+	keep  bool          // Control keeps the slot, and with it the id, from one attempt to the next
+	held  bool          // the slot of id is still ours
+}
+
+// Times are where the time of a call went, since its message was begun.
+type Times struct {
+	Slot time.Duration // until there were a connection, a slot and room
+	Sent time.Duration // until the connection had the frame, or another was to write it
+	Came time.Duration // until the reply was read; if nobody waits for it that may be long after it was there
+
+	// At the other side, if Told: until its turn came, and then until there was the reply.
+	Queue, Service time.Duration
+	Told           bool
 }
 
 // The states of a call.
@@ -58,6 +75,9 @@ func (c *Call) prepare() error {
 		return wire.Errorf(wire.KindInternal, "%v: the call was started and has not completed", c.Op)
 	}
 	c.Err, c.N, c.Reply = nil, 0, c.Reply[:0]
+	if c.Trace != 0 {
+		c.Times = Times{}
+	}
 	if n, most := c.payload(), c.Op.MaxPayload(); len(c.Body) > wire.MaxBody || n > most {
 		return c.refuse(wire.Errorf(wire.KindBadRequest, "%v: body of %d and page of %d bytes, at most %d and %d", c.Op, len(c.Body), n, wire.MaxBody, most))
 	}

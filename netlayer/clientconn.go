@@ -16,11 +16,12 @@ var errClosed = errors.New("closed by this side")
 // clientConn is a connection of a Peer after its hello. The fields are under the peer's mutex, except in, which belongs to
 // whoever set reading, and the buffer that is being written.
 type clientConn struct {
-	nc   net.Conn
-	poll *poller
-	in   *frameReader
-	peer wire.Hello
-	err  error // why it ended
+	nc    net.Conn
+	poll  *poller
+	in    *frameReader
+	peer  wire.Hello
+	trace bool  // the other side knows wire.Header.Trace
+	err   error // why it ended
 
 	out, spare []byte      // appended frames; the buffer to append to while out is written
 	all        [][]byte    // of a frame with a long payload
@@ -165,6 +166,9 @@ func (p *Peer) deliver(cn *clientConn, fr *frame) error {
 	if i >= len(p.slots) {
 		return &wire.FrameError{Reason: "call", Text: "a reply to a call that was never made"}
 	}
+	if h.Trace != 0 && !cn.trace {
+		return &wire.FrameError{Reason: "reserved", Text: "a reply has times, and its sender said that it knows none"}
+	}
 	s := &p.slots[i]
 	c := s.call
 	if c == nil || s.id != session.ID(h.Call) || s.cn != cn {
@@ -187,6 +191,9 @@ func (p *Peer) deliver(cn *clientConn, fr *frame) error {
 		}
 		c.put(fr.payload)
 		c.PageCRC = h.PayloadCRC
+		if c.Trace != 0 {
+			c.came(p, h.Trace)
+		}
 	}
 	p.complete(int32(i), err)
 	return nil

@@ -57,7 +57,7 @@ func (p *Peer) dial(ctx context.Context) (*clientConn, error) {
 	hctx, cancel := context.WithTimeout(ctx, ms(p.o.HelloTimeoutMS))
 	defer cancel()
 	stop := context.AfterFunc(hctx, func() { nc.SetDeadline(longAgo) })
-	peer, err := p.hello(nc)
+	peer, knows, err := p.hello(nc)
 	if !stop() && err == nil {
 		err = wire.Errorf(wire.KindUnavailable, "%s: %v during the hello", p.addr, context.Cause(hctx))
 	}
@@ -67,16 +67,17 @@ func (p *Peer) dial(ctx context.Context) (*clientConn, error) {
 	}
 	in := newFrameReader(readBuffer, wire.MaxBody)
 	in.places = true
-	return &clientConn{nc: nc, poll: newPoller(nc), in: in, peer: peer, parked: none}, nil
+	return &clientConn{nc: nc, poll: newPoller(nc), in: in, peer: peer, trace: knows&wire.KnowsTrace != 0, parked: none}, nil
 }
 
-func (p *Peer) hello(nc io.ReadWriter) (peer wire.Hello, err error) {
+// hello exchanges hellos, and says what else the other side knows.
+func (p *Peer) hello(nc io.ReadWriter) (peer wire.Hello, knows wire.Epoch, err error) {
 	me := wire.Hello{Protocol: wire.Version, Cluster: p.o.Cluster, Role: p.o.Role, Node: p.o.Node, Session: p.session, Token: p.o.Token}
 	frame := helloFrame(me, 0)
 	if p.o.Faults.swallows(p.addr, "", 0) {
 		// nobody hears us, so nobody answers before the end of hello_timeout_ms
 	} else if _, err := nc.Write(frame); err != nil {
-		return peer, wire.Errorf(wire.KindUnavailable, "%s: send hello: %v", p.addr, err)
+		return peer, 0, wire.Errorf(wire.KindUnavailable, "%s: send hello: %v", p.addr, err)
 	}
 	h, body, err := readHello(nc)
 	p.mu.Lock()
@@ -88,19 +89,19 @@ func (p *Peer) hello(nc io.ReadWriter) (peer wire.Hello, err error) {
 	var bad *wire.FrameError
 	switch {
 	case errors.As(err, &bad):
-		return peer, wire.Errorf(wire.KindHello, "%s: its hello is no frame of this protocol: %v", p.addr, err)
+		return peer, 0, wire.Errorf(wire.KindHello, "%s: its hello is no frame of this protocol: %v", p.addr, err)
 	case err != nil:
-		return peer, wire.Errorf(wire.KindUnavailable, "%s: closed the connection before its hello: %v", p.addr, err)
+		return peer, 0, wire.Errorf(wire.KindUnavailable, "%s: closed the connection before its hello: %v", p.addr, err)
 	case h.Flags&wire.FlagError != 0:
-		return peer, &wire.Error{Kind: max(h.Status, wire.KindInternal), Text: string(p.addr) + " refuses: " + string(body)}
+		return peer, 0, &wire.Error{Kind: max(h.Status, wire.KindInternal), Text: string(p.addr) + " refuses: " + string(body)}
 	}
 	if err := wire.Unmarshal(body, &peer); err != nil {
-		return peer, wire.Errorf(wire.KindHello, "%s: its hello: %v", p.addr, err)
+		return peer, 0, wire.Errorf(wire.KindHello, "%s: its hello: %v", p.addr, err)
 	}
 	if _, text := helloFault(peer, p.o.Cluster, p.o.Token); text != "" {
-		return peer, wire.Errorf(wire.KindHello, "%s: its hello: %s", p.addr, text)
+		return peer, 0, wire.Errorf(wire.KindHello, "%s: its hello: %s", p.addr, text)
 	}
-	return peer, nil
+	return peer, h.Epoch, nil
 }
 
 // Remote gives the hello of the other side; ok is false while there is no connection.

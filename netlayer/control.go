@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/session"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -14,11 +15,13 @@ import (
 // growing pauses, until ctx ends. An op with Once keeps its call id over the retries, so the server executes it at most
 // once. Other errors of the peer are returned as they are.
 func (p *Peer) Control(ctx context.Context, op wire.Op, epoch wire.Epoch, req any, rep any) error {
-	c := &Call{Op: op, Epoch: epoch, keep: op.Once()}
+	c := &Call{Op: op, Epoch: epoch, keep: op.Once(), Trace: span.Of(ctx).Trace}
 	if req != nil {
 		c.Body = wire.Marshal(req)
 	}
 	defer p.giveUp(c)
+	tell := p.spans(ctx, c)
+	defer tell()
 	schedule := session.Backoff{Base: ms(p.o.RetryBaseMS), Max: ms(p.o.RetryMaxMS), Attempts: p.o.RetryAttempts}
 	for attempt := 1; ; attempt++ {
 		err := p.attempt(ctx, c)
@@ -30,6 +33,9 @@ func (p *Peer) Control(ctx context.Context, op wire.Op, epoch wire.Epoch, req an
 		}
 		if !mayRetry(err) || ctx.Err() != nil || p.ctx.Err() != nil {
 			return err
+		}
+		if !c.keep { // else the next attempt is the same call
+			tell()
 		}
 		p.mu.Lock()
 		pause, ok := schedule.Delay(attempt, p.rng)

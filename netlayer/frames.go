@@ -3,6 +3,7 @@ package netlayer
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"splitkernel/netlayer/wire"
 )
@@ -21,8 +22,9 @@ type frame struct {
 	h       wire.Header
 	body    []byte
 	payload []byte
-	corrupt bool // the payload does not fit its checksum
-	placed  any  // of a long one whose payload is where the handler wanted it: see Placer
+	corrupt bool      // the payload does not fit its checksum
+	placed  any       // of a long one whose payload is where the handler wanted it: see Placer
+	came    time.Time // when it was read, of a request of a trace
 }
 
 // frameReader cuts a stream of bytes into frames. It allocates nothing, except a larger buffer for a frame that does not

@@ -29,7 +29,7 @@ func helloFault(h wire.Hello, cluster, token string) (reason, text string) {
 // helloFrame makes the frame of a hello.
 func helloFrame(h wire.Hello, flags wire.Flags) []byte {
 	body := wire.Marshal(h)
-	return appendFrame(nil, &wire.Header{Op: wire.OpHello, Flags: flags, BodyLen: uint32(len(body))}, body, nil)
+	return appendFrame(nil, &wire.Header{Op: wire.OpHello, Flags: flags, Epoch: wire.KnowsTrace, BodyLen: uint32(len(body))}, body, nil)
 }
 
 // errorText gives the text of an error as it crosses the wire: that of a *wire.Error in the chain without its kind, which

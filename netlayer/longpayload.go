@@ -19,7 +19,7 @@ func (c *serverConn) takeLong(fr *frame) error {
 	var pieces [][]byte
 	if h.Flags&(wire.FlagReply|wire.FlagError) == 0 && !onlyOnce(h) && c.s.h.Inline(h.Op) {
 		c.req = Request{
-			Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: fr.body, From: c.hello,
+			trace: c.traceOf(h), Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: fr.body, From: c.hello,
 			Deadline: deadlineOf(h, time.Now()), OneWay: h.Flags&wire.FlagOneWay != 0,
 		}
 		pieces = c.placer.Place(&c.req, int(h.PayloadLen))
@@ -99,6 +99,9 @@ func (p *Peer) takeLong(cn *clientConn) (bad, err error) {
 	default:
 		c.Reply = append(c.Reply[:0], fr.body...)
 		c.N, c.PageCRC = int(h.PayloadLen), h.PayloadCRC
+		if c.Trace != 0 {
+			c.came(p, h.Trace)
+		}
 		p.complete(int32(i), nil)
 	}
 	return nil, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/session"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 )
@@ -28,6 +29,8 @@ type Options struct {
 	Metrics *Metrics     `mapstructure:"-" yaml:"-"` // where the peer is counted from NewPeer to Close, and its counts after; may be nil
 
 	Faults *Faults `mapstructure:"-" yaml:"-"` // what goes wrong on purpose with what the peer sends; may be nil
+
+	Spans span.Sink `mapstructure:"-" yaml:"-" json:"-"` // gets a span of each call of a trace; nil keeps none
 
 	// Slots bounds the calls in flight to one peer: 1 to 65536. A caller that finds none free waits.
 	Slots int `mapstructure:"slots" yaml:"slots"`
@@ -91,6 +94,9 @@ type ServerOptions struct {
 	OnGone func(wire.Hello) `mapstructure:"-" yaml:"-" json:"-"`
 	// Recorder gets what decides which requests are executed, and that only: at most once each. Nil is off.
 	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
+
+	// Spans gets a span of each request of a trace that is served; nil keeps none.
+	Spans span.Sink `mapstructure:"-" yaml:"-" json:"-"`
 
 	// Workers is the number of goroutines that run the requests that are not inline.
 	Workers int `mapstructure:"workers" yaml:"workers"`

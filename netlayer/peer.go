@@ -153,7 +153,8 @@ func (p *Peer) send(c, flush *Call, wait bool) error {
 
 	p.mu.Lock()
 	p.rouse()
-	deadline := p.clock() + timeout
+	began := p.clock()
+	deadline := began + timeout
 	var cn *clientConn
 	var err error
 	if wait {
@@ -174,11 +175,15 @@ func (p *Peer) send(c, flush *Call, wait bool) error {
 		Op: c.Op, Flags: c.flags, Epoch: c.Epoch, TimeoutUS: uint32(timeout / time.Microsecond),
 		BodyLen: uint32(len(c.Body)), PayloadLen: uint32(payload), PayloadCRC: c.PageCRC,
 	}
+	if c.Trace != 0 {
+		c.traced(p, cn, &h, began)
+	}
 	h.Call = uint64(p.occupy(c, cn, deadline, n))
 	p.stats.out(op, n)
 	ill := p.o.Faults.active()
 	if wait && flush == nil && payload > wire.MaxPayload && !cn.flushing && !ill {
 		p.writeLong(cn, &h, c)
+		c.sent(p)
 		p.mu.Unlock()
 		return nil
 	}
@@ -201,6 +206,7 @@ func (p *Peer) send(c, flush *Call, wait bool) error {
 	} else {
 		p.push(cn)
 	}
+	c.sent(p)
 	p.mu.Unlock()
 	return nil
 }

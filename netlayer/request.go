@@ -61,6 +61,8 @@ type Request struct {
 	Placed      any  // what Place has left here; then Page is empty, and the payload where Place wanted it
 
 	conn    *serverConn // nil if it cannot be deferred
+	trace   uint32      // that of the header
+	came    time.Time   // when it was read, if it has one
 	frameOp wire.Op     // of the frame: of a half that of the pair
 }
 
@@ -73,11 +75,12 @@ type Reply struct {
 	crc   uint32
 	known bool     // crc was given
 	pages [][]byte // the payload, which is written from where it is
+	times uint32   // for the header
 }
 
 func (r *Reply) begin(buf []byte) {
 	r.buf, r.start = append(buf, zeroHeader[:]...), len(buf)
-	r.body, r.page, r.crc, r.known, r.pages = 0, -1, 0, false, nil
+	r.body, r.page, r.crc, r.known, r.pages, r.times = 0, -1, 0, false, nil, 0
 }
 
 var zeroHeader [wire.HeaderLen]byte
@@ -153,7 +156,7 @@ func (r *Reply) end(op wire.Op, call uint64, err error) []byte {
 		return r.buf
 	}
 	body := r.buf[r.start+wire.HeaderLen:]
-	h := wire.Header{Op: op, Flags: wire.FlagReply, Call: call, BodyLen: uint32(r.body), BodyCRC: wire.Checksum(body[:r.body])}
+	h := wire.Header{Op: op, Flags: wire.FlagReply, Call: call, BodyLen: uint32(r.body), BodyCRC: wire.Checksum(body[:r.body]), Trace: r.times}
 	if r.page > 0 {
 		h.PayloadLen = uint32(r.page)
 		if h.PayloadCRC = r.crc; !r.known {

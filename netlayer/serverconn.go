@@ -23,6 +23,7 @@ type serverConn struct {
 	s     *Server
 	nc    net.Conn
 	hello wire.Hello
+	trace bool // the client knows wire.Header.Trace
 	in    *frameReader
 
 	out     []byte // replies of the batch
@@ -137,7 +138,7 @@ func (c *serverConn) shakeHands() bool {
 		c.turnAway(h.Call, reason, text)
 		return false
 	}
-	c.hello = hello
+	c.hello, c.trace = hello, h.Epoch&wire.KnowsTrace != 0
 	me := wire.Hello{Protocol: wire.Version, Cluster: c.s.o.Cluster, Role: c.s.o.Role, Node: c.s.o.Node, Token: c.s.o.Token}
 	reply := helloFrame(me, wire.FlagReply)
 	if !c.s.o.Faults.swallows("", hello.Node, hello.Role) {
@@ -320,6 +321,12 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 	if h.Op == wire.OpHello {
 		return &wire.FrameError{Reason: "direction", Text: "a second hello"}
 	}
+	if h.Trace != 0 && !c.trace {
+		return &wire.FrameError{Reason: "reserved", Text: "a request is of a trace, and its sender said that it knows none"}
+	}
+	if h.Trace != 0 {
+		fr.came = now
+	}
 	deadline := deadlineOf(h, now)
 	if fr.corrupt {
 		c.s.stats.corrupt.Add(1)
@@ -354,7 +361,7 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 	t := c.s.tasks.Get().(*task)
 	t.c, t.deadline, t.queued = c, deadline, now
 	t.buf = append(append(t.buf[:0], fr.body...), fr.payload...)
-	t.frame = frame{h: *h, body: t.buf[:len(fr.body):len(fr.body)], payload: t.buf[len(fr.body):], corrupt: fr.corrupt}
+	t.frame = frame{h: *h, body: t.buf[:len(fr.body):len(fr.body)], payload: t.buf[len(fr.body):], corrupt: fr.corrupt, came: fr.came}
 	c.pending.Add(1)
 	select {
 	case c.s.queue <- t:
@@ -473,7 +480,7 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 	*req = Request{
 		Op: h.Op, Epoch: h.Epoch, Session: c.hello.Session, Call: h.Call, Body: fr.body, Page: fr.payload, PageCRC: h.PayloadCRC,
 		From: c.hello, Deadline: deadline, OneWay: h.Flags&wire.FlagOneWay != 0, MayHandOver: inline && h.Op != wire.OpMissFlush && fr.placed == nil,
-		Placed: fr.placed,
+		Placed: fr.placed, trace: c.traceOf(h), came: fr.came,
 	}
 	if inline && fr.placed == nil && !req.OneWay && !h.Op.Once() {
 		req.conn, req.frameOp = c, h.Op
@@ -496,6 +503,7 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 			}
 			return out, false
 		}
+		req.trace = 0
 		req.Op, req.Call, req.Body, req.Page, req.PageCRC = wire.OpFlush, flushCall, flush, fr.payload, h.PayloadCRC
 		out, _ = c.one(ctx, out, req, rep, h.Op)
 		return out, false
@@ -519,7 +527,12 @@ func mayRunAgain(reply []byte) bool {
 func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Reply, op wire.Op) (_ []byte, wait bool) {
 	start := len(out)
 	rep.begin(out)
-	err := c.s.h.Serve(ctx, req, rep)
+	var err error
+	if req.trace != 0 {
+		err = c.serveTraced(ctx, req, rep)
+	} else {
+		err = c.s.h.Serve(ctx, req, rep)
+	}
 	if err != nil {
 		if err == ErrDeferred {
 			out, rep.buf = rep.buf[:start], nil

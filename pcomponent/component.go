@@ -17,6 +17,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/slowest"
 )
 
 // Component is one pComponent. Safe for concurrent use.
@@ -31,10 +32,11 @@ type Component struct {
 	peers map[string]*netlayer.Peer
 	procs map[wire.PID]*Process
 	homes given.Homes
-	past  totals // of processes that were closed
-	lines uint64 // of the ExCaches open now
-	dead  bool   // Close has begun: nothing is opened any more
-	ended bool   // it has closed the connections
+	past  totals         // of processes that were closed
+	slow  slowest.Keeper // the same
+	lines uint64         // of the ExCaches open now
+	dead  bool           // Close has begun: nothing is opened any more
+	ended bool           // it has closed the connections
 	// fences counts the calls of Fence, fenced is the error of the last: a process that was booked before it and opens after
 	// it fails.
 	fences uint64

@@ -265,7 +265,7 @@ func (p *Process) Leave() error {
 	p.mu.Lock()
 	p.core.End()
 	p.mu.Unlock()
-	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
+	p.leave()
 	if err := p.frames.Close(); err != nil {
 		return fmt.Errorf("process %s: free its ExCache: %w", p.o.Name, err)
 	}

@@ -34,6 +34,8 @@ type Options struct {
 	Managers Managers `mapstructure:"-" yaml:"-"`
 	// Recorder gets the inputs of the processes' cores; nil is off.
 	Recorder tape.Recorder `mapstructure:"-" yaml:"-"`
+	// TraceSample has one fetch in so many be a trace, whose spans Net.Spans gets; 0 is none.
+	TraceSample int `mapstructure:"-" yaml:"-"`
 	// Cores is the number of processors that it offers; utilisation is measured against it.
 	Cores int
 	// ExCacheBytes is what the ExCaches of all its processes may hold together.

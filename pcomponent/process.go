@@ -15,6 +15,7 @@ import (
 	"splitkernel/netlayer/arena"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/slowest"
 )
 
 // Process is one process: its ExCache, its threads and what it has under way. Threads are driven by their owner; the
@@ -48,6 +49,8 @@ type Process struct {
 	volumes   map[wire.VolumeID]*Volume
 	busy      time.Duration // thread time not waiting, of batches that have ended
 	heat      processHeat
+	slow      slowest.Keeper
+	fetched   uint64 // messages of faults
 
 	moved        atomic.Bool // since Moved was asked: a vRegion or the home
 	nBlocks      atomic.Uint64
@@ -500,7 +503,7 @@ func (p *Process) end(ctx context.Context, exits func([]error) bool) error {
 	if exits(errs) {
 		errs = append(errs, p.Exit(ctx))
 	}
-	p.c.release(p.o.PID, p.o.ExCache.Lines, p.totals())
+	p.leave()
 	return errors.Join(append(errs, p.frames.Close())...)
 }
 

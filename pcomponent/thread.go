@@ -31,6 +31,10 @@ type Thread struct {
 	at    *netlayer.Peer // where the miss is on its way to, nil if none is
 	want  wire.PageNo    // its page
 	epoch wire.Epoch     // under which its owner was asked
+
+	spent   spent          // where the time of the fault under way went
+	asked   *netlayer.Peer // for the last message that is a trace
+	askedAt time.Time
 }
 
 // Begin takes the process's lock for a batch of accesses.
@@ -64,6 +68,7 @@ func (t *Thread) Access(page uint64, write bool) (*arena.Page, error) {
 func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 	p, began := t.p, t.p.now()
 	t.now = began
+	t.spent = spent{}
 	t.out = p.core.Fault(t.now, t.id, page, write, t.out[:0])
 	for {
 		e := p.perform(t.id, t.out)
@@ -82,6 +87,9 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			}
 			record(p.faults[e.How-fault.PLocal], took)
 			p.observe[e.How-fault.PLocal].Observe(took.Seconds())
+			if t.spent.trace != 0 || p.slow.Beats(took, false) {
+				t.explain(page, write, e.How, began, took)
+			}
 			return frame, nil
 		case fault.Fail:
 			return 0, e.Err
@@ -115,6 +123,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 		fc.waited = true // until it is sent
 	}
 	waited := t.now
+	p.timeFetch(t, e, peer, fc != nil)
 	t.at, t.want, t.epoch = peer, e.Page, e.Owner.Epoch
 	p.mu.Unlock()
 	var err error
@@ -132,6 +141,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 	p.core.Run(t.id)
 	t.now = p.now()
 	t.idle += t.now - waited
+	t.spent.message = t.now - waited
 	if fc != nil {
 		fc.waited, fc.failed = false, sent
 	}
@@ -160,6 +170,7 @@ func (t *Thread) park(on uint64) {
 	}
 	p.core.Run(t.id)
 	t.idle += t.now - waited
+	t.spent.wait += t.now - waited
 }
 
 // deliver leaves an effect for the thread and wakes it. The lock is held. The last effect is what counts: each says what

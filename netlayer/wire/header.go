@@ -49,8 +49,8 @@ func ChecksumMore(sum uint32, b []byte) uint32 { return crc32.Update(sum, castag
 //
 //	0        2    3    4       6        8              16      20           24       28          32         36           40        44     48
 //	+--------+----+----+-------+--------+--------------+-------+------------+--------+-----------+----------+------------+---------+------+
-//	| magic  |ver | op | flags | status | call id      | epoch | timeout µs | body   | payload   | body     | payload    | reserved| head |
-//	|        |    |    |       |        |              |       |            | length | length    | CRC32C   | CRC32C     | 0       | CRC  |
+//	| magic  |ver | op | flags | status | call id      | epoch | timeout µs | body   | payload   | body     | payload    | trace   | head |
+//	|        |    |    |       |        |              |       |            | length | length    | CRC32C   | CRC32C     |         | CRC  |
 //	+--------+----+----+-------+--------+--------------+-------+------------+--------+-----------+----------+------------+---------+------+
 //
 // The body follows, then the payload. The payload's checksum travels with the page from the moment it is taken, so it
@@ -66,6 +66,9 @@ type Header struct {
 	PayloadLen uint32
 	BodyCRC    uint32
 	PayloadCRC uint32
+	// Trace is of a request the number of its trace (see trace.go), of its reply how long it was served; 0 is neither. It is sent only
+	// to those whose hello said that they know it: the others have 0 there, and refuse anything else.
+	Trace uint32
 }
 
 // Append appends the 48 bytes of h to b.
@@ -91,7 +94,7 @@ func (h *Header) Put(b []byte) {
 	le.PutUint32(b[28:], h.PayloadLen)
 	le.PutUint32(b[32:], h.BodyCRC)
 	le.PutUint32(b[36:], h.PayloadCRC)
-	le.PutUint32(b[40:], 0)
+	le.PutUint32(b[40:], h.Trace)
 	le.PutUint32(b[44:], Checksum(b[:44]))
 }
 
@@ -121,16 +124,13 @@ func ParseHeader(b []byte) (Header, error) {
 	h := Header{
 		Op: Op(b[3]), Flags: Flags(le.Uint16(b[4:])), Status: Kind(le.Uint16(b[6:])), Call: le.Uint64(b[8:]),
 		Epoch: Epoch(le.Uint32(b[16:])), TimeoutUS: le.Uint32(b[20:]), BodyLen: le.Uint32(b[24:]), PayloadLen: le.Uint32(b[28:]),
-		BodyCRC: le.Uint32(b[32:]), PayloadCRC: le.Uint32(b[36:]),
+		BodyCRC: le.Uint32(b[32:]), PayloadCRC: le.Uint32(b[36:]), Trace: le.Uint32(b[40:]),
 	}
 	if !h.Op.Known() {
 		return Header{}, &FrameError{"op", fmt.Sprintf("operation %d is unknown", b[3])}
 	}
 	if h.Flags&^flagsKnown != 0 {
 		return Header{}, &FrameError{"flags", fmt.Sprintf("flags %#04x, known are %#04x", uint16(h.Flags), uint16(flagsKnown))}
-	}
-	if le.Uint32(b[40:]) != 0 {
-		return Header{}, &FrameError{"reserved", "reserved bytes are not zero"}
 	}
 	if h.BodyLen > MaxBody {
 		return Header{}, &FrameError{"length", fmt.Sprintf("body of %d bytes, at most %d", h.BodyLen, MaxBody)}

@@ -74,6 +74,7 @@ const (
 	OpNodeStats Op = 96 // client→any: NodeStatsReq → NodeStatsRep
 	OpHoldings  Op = 97 // client→P, M, S: HoldingsReq → HoldingsRep
 	OpProbe     Op = 98 // G→P, M, S: ProbeReq → ProbeRep
+	OpSlow      Op = 99 // C→P: SlowFaultsReq → SlowFaultsRep
 
 	OpReadmit Op = 160 // C→G (leader of a group): ReadmitReq → ReadmitRep
 
@@ -134,7 +135,7 @@ var opNames = [256]string{
 	OpVolumeCopyOpen: "volume_copy_open", OpVolumeCopy: "volume_copy", OpVolumeCopyEnd: "volume_copy_end", OpVolumeServe: "volume_serve",
 	OpVolumeDrop: "volume_drop", OpVolumeSwitch: "volume_switch", OpCacheSwitch: "cache_switch",
 	OpProcessStart: "process_start", OpProcessStatus: "process_status", OpProcessStop: "process_stop",
-	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe",
+	OpPropose: "propose", OpQuery: "query", OpHeartbeat: "heartbeat", OpRaft: "raft", OpRaftChunk: "raft_chunk", OpNodeStats: "node_stats", OpHoldings: "holdings", OpProbe: "probe", OpSlow: "slow_faults",
 	OpReadmit:     "readmit",
 	OpProcessCopy: "process_copy", OpProcessResume: "process_resume", OpProcessDrop: "process_drop",
 	OpMoveStart: "move_start", OpMoveStatus: "move_status", OpMoveForget: "move_forget", OpDrop: "drop", OpMoveAdopt: "move_adopt",

@@ -23,7 +23,7 @@ var vocabularies = []string{"netlayer/wire", "netlayer/tape", "netlayer/canary",
 // cores are the pure packages; what lies below one is pure too.
 var cores = []string{
 	"netlayer/session", "netlayer/link", "netlayer/heat", "netlayer/given", "netlayer/taped",
-	"pcomponent/excache", "pcomponent/policy", "pcomponent/prefetch", "pcomponent/fault", "pcomponent/handover", "pcomponent/checkpoint", "pcomponent/blockio",
+	"pcomponent/excache", "pcomponent/policy", "pcomponent/prefetch", "pcomponent/fault", "pcomponent/handover", "pcomponent/slowest", "pcomponent/checkpoint", "pcomponent/blockio",
 	"mcomponent/vregion", "mcomponent/pagestore", "mcomponent/buffercache", "mcomponent/pairindex", "mcomponent/tapes",
 	"mcomponent/replica", "mcomponent/recovery", "mcomponent/erasure", "mcomponent/migrate", "mcomponent/cachemove",
 	"scomponent/volume", "scomponent/iosched", "scomponent/replica", "scomponent/migrate",

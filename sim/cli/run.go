@@ -379,6 +379,11 @@ func replayNodes(infos []launcher.NodeInfo) (nodes []replay.Node) {
 func (a *app) replay(ctx context.Context, f *runFlags, w *configs.Workload, traces []replay.Trace, t *target, log *slog.Logger) (*report.Summary, error) {
 	net := t.cluster.Netlayer.Peer
 	net.Cluster, net.Token, net.Role, net.Node, net.Log = t.id, t.cluster.Token, wire.RoleClient, "run", log
+	if at := t.cluster.Trace.OtlpEndpoint; at != "" {
+		spans := node.NewSpans(at, t.id, "run", wire.RoleClient.String(), log)
+		defer spans.Close()
+		net.Spans = spans
+	}
 	o := replay.RunOptions{
 		Workload: w, Traces: traces, ClusterName: t.cluster.Name, Net: net, TempDir: t.temp, OutDir: f.out, Restarts: t.restarts, Log: log,
 		ConfigDigest: configs.RunDigest(t.cluster, w), Config: configs.Flat(t.cluster, w, nil), Commit: commit(), Version: fmt.Sprintf("protocol %d", wire.Version),

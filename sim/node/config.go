@@ -44,6 +44,7 @@ type Config struct {
 	// Faults is what goes wrong on purpose from the start: a node that is started again is in the same network as before.
 	Faults *wire.FaultReq `json:",omitempty"`
 
+	spans   *Spans            // of this process; nil keeps none
 	faults  *netlayer.Faults  // of this process: what goes wrong on purpose with what it sends
 	metrics *netlayer.Metrics // of this process, where its connections count themselves; nil counts nothing
 }

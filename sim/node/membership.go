@@ -145,6 +145,9 @@ func (c *Config) peerOptions(log *slog.Logger) netlayer.Options {
 	o := c.Node.Netlayer.Peer
 	o.Cluster, o.Token, o.Role, o.Node, o.Log, o.Metrics = c.ClusterID, c.Node.Token, c.Node.Role, c.Node.ID, log, c.metrics
 	o.Faults = c.faults
+	if c.spans != nil {
+		o.Spans = c.spans
+	}
 	return o
 }
 
@@ -153,6 +156,9 @@ func (c *Config) serverOptions(log *slog.Logger) netlayer.ServerOptions {
 	o := c.Node.Netlayer.Server
 	o.Cluster, o.Token, o.Role, o.Node, o.Log = c.ClusterID, c.Node.Token, c.Node.Role, c.Node.ID, log
 	o.Faults = c.faults
+	if c.spans != nil {
+		o.Spans = c.spans
+	}
 	return o
 }
 

@@ -231,3 +231,15 @@ func (f *faults) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descFaults, prometheus.CounterValue, float64(k.n), k.name)
 	}
 }
+
+var descSpans = prometheus.NewDesc("splitkernel_node_spans_total", "Spans of requests that this node told of, by what became of them. Only with trace.otlp_endpoint.", []string{"outcome"}, nil)
+
+// Describe implements prometheus.Collector.
+func (s *Spans) Describe(ch chan<- *prometheus.Desc) { ch <- descSpans }
+
+// Collect implements prometheus.Collector.
+func (s *Spans) Collect(ch chan<- prometheus.Metric) {
+	sent, dropped := s.Counts()
+	ch <- prometheus.MustNewConstMetric(descSpans, prometheus.CounterValue, float64(sent), "sent")
+	ch <- prometheus.MustNewConstMetric(descSpans, prometheus.CounterValue, float64(dropped), "dropped")
+}

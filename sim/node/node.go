@@ -81,6 +81,13 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if cfg.metrics, err = netlayer.NewMetrics(mon.registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	if t := cfg.Node.Trace; t.OtlpEndpoint != "" {
+		cfg.spans = NewSpans(t.OtlpEndpoint, cfg.ClusterID, string(cfg.Node.ID), cfg.Node.Role.String(), log)
+		defer cfg.spans.Close() // after all that tells it of spans
+		if err := mon.registry.Register(cfg.spans); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	faults := newFaults(cfg)
 	gm, err := client.New(cfg.clientOptions(log))
 	if err != nil {
@@ -228,7 +235,7 @@ type mux struct {
 // Inline implements netlayer.Handler. Counting takes the component's locks, and a probe waits for
 // another node, so they go to a worker.
 func (m *mux) Inline(op wire.Op) bool {
-	return op != wire.OpNodeStats && op != wire.OpHoldings && op != wire.OpProbe && op != wire.OpFault && m.part.handler.Inline(op)
+	return op != wire.OpNodeStats && op != wire.OpHoldings && op != wire.OpProbe && op != wire.OpSlow && op != wire.OpFault && m.part.handler.Inline(op)
 }
 
 // Place implements netlayer.Placer: a component that is one takes long payloads into its own memory.
@@ -256,6 +263,13 @@ func (m *mux) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Re
 		return nil
 	case req.Op == wire.OpProbe && m.part.counters != nil: // a manager probes by itself
 		return m.prober.Serve(ctx, req, rep)
+	case req.Op == wire.OpSlow && m.part.slow != nil:
+		var q wire.SlowFaultsReq
+		if err := wire.Unmarshal(req.Body, &q); err != nil {
+			return err
+		}
+		rep.SetControl(m.part.slow(int(q.Limit)))
+		return nil
 	case req.Op == wire.OpHoldings && m.part.holdings != nil: // a manager has books, and holds nothing
 		var q wire.HoldingsReq
 		if err := wire.Unmarshal(req.Body, &q); err != nil {

@@ -45,8 +45,9 @@ type part struct {
 	// waitsInside adds the waits that the server does not see; may be nil.
 	waitsInside func() (time.Duration, uint64)
 
-	disk     *blockdev.Faulty // of an sComponent
-	recorder tape.Recorder    // of the node; nil if it is not recorded
+	slow     func(limit int) wire.SlowFaultsRep // of a pComponent: its slowest faults
+	disk     *blockdev.Faulty                   // of an sComponent
+	recorder tape.Recorder                      // of the node; nil if it is not recorded
 
 	// Of a manager.
 	gone  func(wire.Hello)            // hears that a connection of somebody ended; may be nil
@@ -154,6 +155,7 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	}
 	o := *cfg.Node.Compute
 	o.Net, o.Addr, o.Managers = cfg.peerOptions(log), netlayer.Addr(self.Addr), volumes{gm}
+	o.TraceSample = cfg.Node.Trace.Sample
 	rec, err := newTape(cfg, log)
 	if err != nil {
 		return nil, err
@@ -168,7 +170,7 @@ func newCompute(cfg *Config, gm *client.Client, log *slog.Logger) (*part, error)
 	host := replay.NewHost(comp, log)
 	return &part{
 		recorder: o.Recorder, handler: host, register: func(r registerer) error { return errors.Join(comp.Register(r), rec.register(r)) }, counters: comp.Counters,
-		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered,
+		capacity: comp.Capacity, load: comp.Load, hot: comp.Hot, busy: comp.Busy, processors: o.Cores, holdings: comp.Holdings, fence: host.Fence, joined: host.Registered, slow: comp.SlowFaults,
 		close: func(ctx context.Context) error { return errors.Join(host.Close(), comp.Close(ctx), rec.close()) },
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer"
+	spans "splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/handover"
@@ -84,7 +85,7 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 		if err := wire.Unmarshal(r.Spec, &s); err != nil {
 			return err
 		}
-		return h.Start(s)
+		return h.start(ctx, s)
 	case wire.OpProcessStatus:
 		var r wire.ProcessRef
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
@@ -249,7 +250,10 @@ func (h *Host) Await(s Spec) Result {
 }
 
 // Start begins the replay of a process. It returns at once; its status tells how it goes.
-func (h *Host) Start(s Spec) error {
+func (h *Host) Start(s Spec) error { return h.start(context.Background(), s) }
+
+// start is Start for a request: the opening of the process belongs to its trace.
+func (h *Host) start(ctx context.Context, s Spec) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.dead {
@@ -282,7 +286,9 @@ func (h *Host) Start(s Spec) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	h.begin(newJob(h.ctx, h.comp, s, h.log.With("process", s.Name, "pid", s.PID, "process_epoch", s.Epoch)))
+	j := newJob(h.ctx, h.comp, s, h.log.With("process", s.Name, "pid", s.PID, "process_epoch", s.Epoch))
+	j.admission = spans.Of(ctx)
+	h.begin(j)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	spans "splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/checkpoint"
@@ -52,6 +53,8 @@ type job struct {
 	start   time.Time
 
 	before report.Interval // at other pComponents
+
+	admission spans.Context // the trace in which it was started
 
 	keepState []byte           // of one that came with checkpoints
 	from      *checkpoint.Head // of one that goes on from a checkpoint
@@ -172,7 +175,7 @@ func (j *job) replay(r *Result) (err error) {
 		if o.Future, err = j.spec.foresee(j.ctx); err != nil {
 			return err
 		}
-		if p, err = j.comp.Open(j.ctx, o); err != nil {
+		if p, err = j.comp.Open(spans.With(j.ctx, j.admission), o); err != nil {
 			return err
 		}
 		j.proc.Store(p)

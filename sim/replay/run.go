@@ -17,6 +17,7 @@ import (
 	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/client"
 	"splitkernel/netlayer"
+	spans "splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/report"
@@ -39,6 +40,8 @@ const (
 	// StopPatience bounds each of the three steps after a run was told to stop: the end of its processes, their last counters,
 	// and giving back what they took. With the stop of the cluster that stays under 5 s unless components hang.
 	StopPatience = time.Second
+	// KeptSlow is how many of the slowest faults are in slowest.json.
+	KeptSlow = 32
 )
 
 // Node is a component of the cluster that a run uses.
@@ -107,6 +110,9 @@ type vnode struct {
 
 	sampled sampled // for the series
 
+	admission spans.Context // of the trace of its admission
+	told      func(error)   // ends that
+
 	pending chan answer // while the managers are asked for it
 }
 
@@ -142,6 +148,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 		Faults: []report.Fault{}, Lost: []string{}, Failures: []report.Failure{},
 	}
 	defer r.close()
+	defer r.tell()
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -190,6 +197,7 @@ func Run(ctx context.Context, o RunOptions) (*report.Summary, error) {
 	stop()
 	r.sum.AddFaults(r.wrong.end(ctx))
 	r.collect(ctx, before, leaders)
+	r.collectSlow(ctx)
 	r.collectMoves(context.WithoutCancel(ctx), began, even)
 	r.collectFailures(context.WithoutCancel(ctx), began, told)
 	r.sum.Timeline = r.timeline
@@ -289,6 +297,8 @@ func (v *vnode) volumeName(i int) string {
 // place has the managers admit a vNode and makes its volumes at their sComponents. One that may wait is asked for beside; if
 // it is not answered within AtOnce, follow goes on with it.
 func (r *controller) place(ctx context.Context, v *vnode) error {
+	ctx, v.told = spans.Begin(ctx, r.o.Net.Spans, "admission", spans.Attr{Key: "vnode", Text: v.v.Name})
+	v.admission = spans.Of(ctx)
 	want := v.wanted()
 	if want.IfFull == admission.Refuse {
 		p, err := r.gm.Admit(ctx, want)
@@ -313,6 +323,7 @@ func (r *controller) place(ctx context.Context, v *vnode) error {
 // settle goes on with a vNode whose admission was answered.
 func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 	v.pending = nil
+	ctx = spans.With(ctx, v.admission)
 	if a.err != nil {
 		return fmt.Errorf("not admitted: %w", a.err)
 	}
@@ -345,9 +356,24 @@ func (r *controller) settle(ctx context.Context, v *vnode, a answer) error {
 	return nil
 }
 
+// tell ends the traces of admissions: a vNode that did not start has them to the end of the run.
+func (r *controller) tell() {
+	for _, v := range r.vnodes {
+		if v.told == nil {
+			continue
+		}
+		var err error
+		if v.failed != "" {
+			err = errors.New(v.failed)
+		}
+		v.told(err)
+		v.told = nil
+	}
+}
+
 // launch starts a placed vNode.
 func (r *controller) launch(ctx context.Context, v *vnode) {
-	at, err := StartAt(ctx, r.gm, r.peer, v.spec, v.place)
+	at, err := StartAt(spans.With(ctx, v.admission), r.gm, r.peer, v.spec, v.place)
 	v.place = at
 	if k := wire.KindOf(err); v.spec.Checkpoints.On && (k == wire.KindUnavailable || k == wire.KindTimeout) {
 		err = nil // it is brought back, or started anew
@@ -356,6 +382,8 @@ func (r *controller) launch(ctx context.Context, v *vnode) {
 		v.failed = fmt.Sprintf("start at %s: %v", v.place.Node, err)
 		return
 	}
+	v.told(nil)
+	v.told = nil
 	v.peer, v.spec.Epoch = r.peer(netlayer.Addr(at.Addr)), at.Epoch
 	v.started, v.seen, v.hosts, v.before = true, time.Now(), []wire.NodeID{v.place.Node}, v.place.Node
 	r.sum.ProcessesStarted++
@@ -699,6 +727,48 @@ func (r *controller) nodeStats(ctx context.Context) map[wire.NodeID]wire.NodeSta
 		}
 	}
 	return out
+}
+
+// collectSlow asks the pComponents for the slowest faults of the processes of the run. One that is gone takes its own with it.
+func (r *controller) collectSlow(ctx context.Context) {
+	ours := map[wire.PID]bool{}
+	for _, v := range r.vnodes {
+		if v.placed {
+			ours[v.spec.PID] = true
+		}
+	}
+	s, missing := SlowFaults(context.WithoutCancel(ctx), r.o.Nodes, r.peer, r.began, ours, KeptSlow)
+	if len(missing) > 0 {
+		r.o.Log.Info("slowest faults are not known of some pComponents", "nodes", fmt.Sprint(missing))
+	}
+	r.sum.Slowest = s
+}
+
+// SlowFaults asks pComponents for the faults that took longest, of the processes in only if that is not nil. Times are since zero. It gives who did not
+// answer within StopPatience, too.
+func SlowFaults(ctx context.Context, nodes []Node, peer func(netlayer.Addr) *netlayer.Peer, zero time.Time, only map[wire.PID]bool, most int) (s *report.Slowest, missing []wire.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, StopPatience)
+	defer cancel()
+	reps, errs := make([]wire.SlowFaultsRep, len(nodes)), make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		if n.Role != wire.RoleCompute {
+			continue
+		}
+		p := peer(n.Addr)
+		wg.Go(func() { errs[i] = p.Control(ctx, wire.OpSlow, 0, &wire.SlowFaultsReq{}, &reps[i]) })
+	}
+	wg.Wait()
+	s = &report.Slowest{Schema: report.SchemaSlowest, Engine: "live", Faults: []report.SlowFault{}}
+	for i := range reps {
+		if errs[i] != nil {
+			missing = append(missing, nodes[i].ID)
+			continue
+		}
+		s.TimedEvery = max(s.TimedEvery, reps[i].Every)
+		s.AddSlow(reps[i].Faults, zero.UnixNano(), only, most)
+	}
+	return s, missing
 }
 
 func (r *controller) leaders(ctx context.Context) map[wire.Manager]client.GroupStatus {

@@ -146,6 +146,8 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	}
 	r.collectVirtual(o, c, &report.Modelled{Hardware: o.HardwareName, Seconds: seconds, Events: events}, ps, local)
 	r.virtualMoves(c, even)
+	r.sum.Slowest = &report.Slowest{Schema: report.SchemaSlowest, Engine: "virtual", TimedEvery: 1, Faults: []report.SlowFault{}}
+	r.sum.Slowest.AddSlow(c.SlowFaults(wire.MaxSlowFaults), 0, nil, KeptSlow)
 	var decided []decision
 	forgotten := uint64(0)
 	for _, m := range allManagers {

@@ -1,11 +1,13 @@
 package replay
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"splitkernel/configs"
+	"splitkernel/pcomponent/slowest"
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/report"
 )
@@ -47,6 +49,35 @@ func TestVirtualRunOfPrograms(t *testing.T) {
 		t.Errorf("%d intervals of %v s and %d events in %v s", n, s.Timeline.Series.IntervalSeconds, len(s.Timeline.Events), s.WallSeconds)
 	}
 	report.WriteTable(testWriter{t}, s)
+	checkSlowest(t, s)
+}
+
+// checkSlowest: of a virtual run the slowest fault is the maximum that the histograms have, every stage of every fault is known, and they add up.
+func checkSlowest(t *testing.T, s *report.Summary) {
+	t.Helper()
+	most := 0.0
+	for _, l := range s.Total.FaultLatency {
+		most = max(most, l.Max)
+	}
+	if s.Slowest == nil || len(s.Slowest.Faults) != slowest.Size {
+		t.Fatalf("%+v, want the %d slowest faults", s.Slowest, slowest.Size)
+	}
+	if got := s.Slowest.Faults[0].Micros; math.Abs(got-most) > most/500 {
+		t.Errorf("the slowest fault took %v µs, the longest of all %v", got, most)
+	}
+	for i, f := range s.Slowest.Faults {
+		sum := 0.0
+		for _, g := range f.Stages {
+			sum += g.Micros
+		}
+		if math.Abs(sum-f.Micros) > 0.002 || !f.Timed || i > 0 && f.Micros > s.Slowest.Faults[i-1].Micros {
+			t.Errorf("fault %d is not explained: %+v", i, f)
+		}
+	}
+	var b strings.Builder
+	if err := s.Slowest.Write(&b); err != nil || strings.Count(b.String(), "\n") != slowest.Size+1 || !strings.Contains(b.String(), "request_nic_and_wire") {
+		t.Errorf("%v:\n%s", err, b.String())
+	}
 }
 
 type testWriter struct{ t *testing.T }

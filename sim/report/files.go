@@ -14,9 +14,10 @@ const (
 	SummaryName  = "summary.json"
 	ManifestName = "manifest.json"
 	TimelineName = "timeline.json"
+	SlowestName  = "slowest.json"
 )
 
-// WriteFiles writes summary.json and manifest.json, and timeline.json if the summary has one, which no person reads.
+// WriteFiles writes summary.json and manifest.json, slowest.json if the summary has that, and timeline.json, which no person reads, if it has one.
 func WriteFiles(dir string, s *Summary, m *Manifest) error {
 	if s.Timeline != nil {
 		b, err := json.Marshal(s.Timeline)
@@ -27,10 +28,15 @@ func WriteFiles(dir string, s *Summary, m *Manifest) error {
 			return fmt.Errorf("write the report: %w", err)
 		}
 	}
-	for _, f := range []struct {
+	type file struct {
 		name string
 		v    any
-	}{{SummaryName, s}, {ManifestName, m}} {
+	}
+	files := []file{{SummaryName, s}, {ManifestName, m}}
+	if s.Slowest != nil {
+		files = append(files, file{SlowestName, s.Slowest})
+	}
+	for _, f := range files {
 		b, err := json.MarshalIndent(f.v, "", "  ")
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)

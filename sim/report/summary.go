@@ -185,6 +185,8 @@ type Summary struct {
 	Modelled *Modelled `json:"modelled,omitempty"`
 	// Timeline goes into a file of its own.
 	Timeline *Timeline `json:"-"`
+	// Slowest too.
+	Slowest *Slowest `json:"-"`
 }
 
 // Modelled is what only a virtual run knows.

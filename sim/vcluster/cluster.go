@@ -20,6 +20,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/blockio"
 	"splitkernel/pcomponent/fault"
+	"splitkernel/pcomponent/slowest"
 	"splitkernel/sim/fifo"
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/hardware/endpoint"
@@ -170,6 +171,7 @@ type Cluster struct {
 	refused  vtime.Kind
 	freed    vtime.Kind // of nodes and their workers
 	digest   digest
+	slow     slowest.Keeper
 }
 
 // New makes a cluster whose components are registered with its managers. It reports everything that is wrong with o.

@@ -128,6 +128,7 @@ type Thread struct {
 	mail  fault.Effect
 	wake  vtime.Signal
 	stage stages // of the fetch that was answered last
+	spent spent
 }
 
 // tabled is how many numbers of instructions have their time in a table: two divisions for each reference cost as much as a hit.
@@ -309,12 +310,12 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			return frame, nil
 		}
 	}
-	t.mail, t.stage = fault.Effect{}, stages{}
+	t.mail, t.stage, t.spent = fault.Effect{}, stages{}, spent{}
 	evicted := p.core.Cache().Stats().Evictions
 	p.performFault(t, p.core.Fault(c.clock.Now(), t.id, page, write, p.out[:0]))
 	for {
 		for t.mail.Kind == 0 {
-			t.y.Wait(&t.wake)
+			t.waits()
 		}
 		e := t.mail
 		t.mail = fault.Effect{}
@@ -334,6 +335,9 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			t.ahead += units.Of(ends - now) // what waits on this thread begins now; the thread itself still has this to do
 			p.waited += ends - began
 			p.lat.record(e.How, ends-began, &t.stage)
+			if c.slow.Beats(ends-began, true) {
+				c.slow.Add(t.explain(page, write, e.How, began, now, ends))
+			}
 			c.digest.mark(now, markDone, uint64(p.o.PID)<<16|uint64(t.id), uint64(page))
 			return frame, nil
 		case fault.Fail:
@@ -461,6 +465,7 @@ func (p *Process) fetched(m *message) {
 func (p *Process) filled(m *message) {
 	t := p.threads[m.thread]
 	t.stage = stagesOf(m, p.c.clock.Now())
+	t.spent.fetched(m, p.c.o.Nodes[m.to].ID)
 	if m.err == nil {
 		p.frames[m.frame] = m.stamp
 	}

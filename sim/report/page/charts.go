@@ -163,7 +163,7 @@ func (r *Run) latencies() Section {
 			s.Charts = append(s.Charts, chart("Where a fetch spends its time (modelled)", svg, err))
 		}
 	}
-	s.Tables = []Table{latencyTable("Faults"+r.modelled(), report.FaultKinds, t.FaultLatency), latencyTable("Block requests"+r.modelled(), report.BlockKinds, t.BlockLatency), r.stages()}
+	s.Tables = []Table{latencyTable("Faults"+r.modelled(), report.FaultKinds, t.FaultLatency), latencyTable("Block requests"+r.modelled(), report.BlockKinds, t.BlockLatency), r.stages(), r.slowest()}
 	return s
 }
 

@@ -16,12 +16,13 @@ import (
 // MaxFileBytes bounds a file of a run that is read: a summary of ten thousand processes has some 30 MiB.
 const MaxFileBytes = 512 << 20
 
-// Run is what the folder of a run has. Manifest and Timeline are nil if it has none, as of runs of older versions.
+// Run is what the folder of a run has. Manifest, Timeline and Slowest are nil if it has none, as of runs of older versions.
 type Run struct {
 	Dir      string
 	Summary  *report.Summary
 	Manifest *report.Manifest
 	Timeline *report.Timeline
+	Slowest  *report.Slowest
 }
 
 // Has reports whether a folder is that of a run.
@@ -51,7 +52,20 @@ func Read(dir string) (*Run, error) {
 	} else if found {
 		r.Timeline = t
 	}
+	if r.Slowest, err = ReadSlowest(dir); err != nil {
+		return nil, err
+	}
 	return r, nil
+}
+
+// ReadSlowest reads the slowest faults of the folder of a run; nil if it has none.
+func ReadSlowest(dir string) (*report.Slowest, error) {
+	s := &report.Slowest{}
+	found, err := readFile(dir, report.SlowestName, report.SchemaSlowest, s)
+	if err != nil || !found {
+		return nil, err
+	}
+	return s, nil
 }
 
 func fault(format string, args ...any) error {

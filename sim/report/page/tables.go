@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -86,6 +87,30 @@ func (r *Run) stages() Table {
 	}
 	return rowsOf(t, r.Summary.Modelled.Stages, func(x *report.Stage) []string {
 		return []string{strings.ReplaceAll(x.Name, "_", " "), micros(x.MeanUS), seconds(x.TotalSeconds)}
+	})
+}
+
+// maxSlow is how many of the slowest faults are on a page.
+const maxSlow = 8
+
+// slowest are the faults that took longest, with the stages that took most of their time.
+func (r *Run) slowest() Table {
+	t := Table{Caption: "The slowest faults" + r.modelled() + "; splitkernel explain fault prints more", Head: []string{"process", "on", "kind", "owner", "at", "took", "where the time went"}}
+	if r.Slowest == nil {
+		return t
+	}
+	return rowsOf(t, r.Slowest.Faults[:min(len(r.Slowest.Faults), maxSlow)], func(f *report.SlowFault) []string {
+		stages := slices.Clone(f.Stages)
+		slices.SortStableFunc(stages, func(a, b report.FaultStage) int { return cmp.Compare(b.Micros, a.Micros) })
+		var parts []string
+		for _, g := range stages[:min(len(stages), 3)] {
+			parts = append(parts, strings.ReplaceAll(g.Name, "_", " ")+" "+micros(g.Micros))
+		}
+		owner := string(f.Owner)
+		if owner == "" {
+			owner = "-"
+		}
+		return []string{fmt.Sprintf("%s, thread %d", f.Process, f.Thread), string(f.PComponent), strings.ReplaceAll(f.Kind, "_", " "), owner, seconds(f.AtSeconds), micros(f.Micros), strings.Join(parts, ", ")}
 	})
 }
 
