@@ -194,32 +194,10 @@ type totals struct {
 }
 
 func (t *totals) add(u totals) {
-	t.cache = addCache(t.cache, u.cache)
-	t.faults.Retries += u.faults.Retries
-	t.faults.Redirects += u.faults.Redirects
-	t.faults.Damaged += u.faults.Damaged
-	t.faults.StallFlush += u.faults.StallFlush
-	t.faults.StallPage += u.faults.StallPage
-	t.faults.StallLine += u.faults.StallLine
+	t.cache.Add(u.cache)
+	t.faults.Add(u.faults)
 	t.blocks += u.blocks
 	t.busy += u.busy
-}
-
-func addCache(a, b excache.Stats) excache.Stats {
-	a.Accesses += b.Accesses
-	a.Reads += b.Reads
-	a.Writes += b.Writes
-	a.Hits += b.Hits
-	a.Misses += b.Misses
-	a.PLocal += b.PLocal
-	a.Fetches += b.Fetches
-	a.Coalesced += b.Coalesced
-	a.VictimHits += b.VictimHits
-	a.Evictions += b.Evictions
-	a.Flushes += b.Flushes
-	a.FinalFlushes += b.FinalFlushes
-	a.Piggybacked += b.Piggybacked
-	return a
 }
 
 func (c *Component) totals() totals {
@@ -272,12 +250,14 @@ func (c *Component) Counters() []wire.Counter {
 		{Name: "hits", Value: float64(s.Hits)}, {Name: "misses", Value: float64(s.Misses)}, {Name: "p_local", Value: float64(s.PLocal)},
 		{Name: "fetches", Value: float64(s.Fetches)}, {Name: "coalesced", Value: float64(s.Coalesced)}, {Name: "victim_hits", Value: float64(s.VictimHits)},
 		{Name: "evictions", Value: float64(s.Evictions)}, {Name: "flushes", Value: float64(s.Flushes)}, {Name: "final_flushes", Value: float64(s.FinalFlushes)},
-		{Name: "piggybacked", Value: float64(s.Piggybacked)}, {Name: "fetched_bytes", Value: float64(s.Fetches * wire.PageSize)},
+		{Name: "piggybacked", Value: float64(s.Piggybacked)}, {Name: "fetched_bytes", Value: float64(s.Fetched() * wire.PageSize)},
+		{Name: "prefetch_issued", Value: float64(s.PrefetchIssued)}, {Name: "prefetch_useful", Value: float64(s.PrefetchUseful)}, {Name: "prefetch_late", Value: float64(s.PrefetchLate)},
+		{Name: "prefetch_wasted", Value: float64(s.PrefetchWasted)}, {Name: "prefetch_dropped", Value: float64(s.PrefetchDropped)}, {Name: "prefetch_refused", Value: float64(s.PrefetchRefused)},
 		{Name: "flushed_bytes", Value: float64((s.Flushes + s.FinalFlushes) * wire.PageSize)},
 		{Name: "retries", Value: float64(t.faults.Retries)}, {Name: "redirects", Value: float64(t.faults.Redirects)},
 		{Name: "damaged_pages", Value: float64(t.faults.Damaged)}, {Name: "block_ops", Value: float64(t.blocks)},
 		{Name: "stalls_flush_frames", Value: float64(t.faults.StallFlush)}, {Name: "stalls_line", Value: float64(t.faults.StallLine)},
-		{Name: "stalls_page_flush", Value: float64(t.faults.StallPage)}, {Name: "block_window_full", Value: float64(c.windowFull.Load())},
+		{Name: "stalls_page_flush", Value: float64(t.faults.StallPage)}, {Name: "stalls_prefetch", Value: float64(t.faults.StallPrefetch)}, {Name: "block_window_full", Value: float64(c.windowFull.Load())},
 	}
 	sort.Slice(cs, func(i, j int) bool { return cs[i].Name < cs[j].Name })
 	return cs

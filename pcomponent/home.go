@@ -115,7 +115,7 @@ func (c *Component) Switched(req *netlayer.Request) error {
 func (p *Process) abandon(now wire.Owner) {
 	gone := wire.Errorf(wire.KindUnavailable, "vRegion %d is at %s now, under epoch %d", now.Region, now.Node, now.Epoch)
 	for _, f := range p.active {
-		if f.epoch < now.Epoch && p.core.Region(f.flush.Page) == now.Region && f.failed == nil {
+		if f.epoch < now.Epoch && p.core.Region(f.flush.Page) == now.Region && !f.unsent && f.failed == nil {
 			if f.behind {
 				p.takeBack(f, gone)
 			} else {

@@ -7,7 +7,7 @@ import (
 )
 
 // faultNames are the kinds of faults as reports and metrics name them, in the order of fault.How.
-var faultNames = [...]string{"p_local", "fetch", "coalesced", "victim_hit"}
+var faultNames = [...]string{"p_local", "fetch", "coalesced", "victim_hit", "prefetched", "late"}
 
 // BlockKind is a kind of block request.
 type BlockKind int

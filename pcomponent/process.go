@@ -33,7 +33,9 @@ type Process struct {
 	homeMoved context.CancelFunc
 	core      fault.Taped
 	threads   []*Thread
-	active    []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames
+	active    []*flushCall // sent and not yet answered, oldest first; at most ExCache.FlushFrames and, with a prefetcher, ExCache.PrefetchInFlight and Threads
+	unsent    []*flushCall // of them, prefetches that are to be sent behind what a thread sends
+	aheads    int          // of active: prefetches
 	spare     []*flushCall
 	outboxes  map[*netlayer.Peer]*outbox
 	near      string // the address of the peer asked last
@@ -64,15 +66,17 @@ type Process struct {
 // observer takes a latency in seconds.
 type observer interface{ Observe(seconds float64) }
 
-// flushCall is a flush under way: its message and what it needs to be sent.
+// flushCall is a flush or a prefetch under way: its message and what it needs to be sent.
 type flushCall struct {
-	flush  fault.Flush
+	flush  fault.Flush // of a prefetch: its id, page and frame
+	ahead  bool        // it is a prefetch
 	peer   *netlayer.Peer
 	call   netlayer.Call
 	body   [wire.FlushLen]byte
 	epoch  wire.Epoch // under which its owner was asked
 	waited bool       // a thread waits in the message layer for it
 	behind bool       // it is in an outbox: the message layer has not taken it
+	unsent bool       // a prefetch that is sent as soon as the miss before it is
 	failed error
 }
 
@@ -167,13 +171,22 @@ func (p *Process) settle() {
 func (p *Process) reap(now time.Duration, out []fault.Effect) []fault.Effect {
 	kept := p.active[:0]
 	for _, f := range p.active {
-		if f.waited || f.behind || f.failed == nil && !f.peer.Done(&f.call) {
+		if f.waited || f.behind || f.unsent || f.failed == nil && !f.peer.Done(&f.call) {
 			kept = append(kept, f)
 			continue
 		}
 		err := f.failed
 		if err == nil {
 			err = f.call.Err
+		}
+		if f.ahead {
+			if err == nil && f.call.N != wire.PageSize {
+				err = notAPage(f.peer, f.call.N)
+			}
+			out = p.core.Prefetched(now, f.flush.ID, wireError(err), out)
+			p.aheads--
+			p.spare = append(p.spare, f)
+			continue
 		}
 		if err == nil && p.o.OnEvent != nil {
 			p.o.OnEvent(Event{At: now, What: "flush_acked", Page: f.flush.Page, Version: f.flush.ID})
@@ -217,6 +230,9 @@ func (p *Process) perform(self int, out []fault.Effect) (own fault.Effect) {
 		case fault.Write:
 			p.write(e)
 			continue
+		case fault.Prefetch:
+			p.prefetch(e)
+			continue
 		case fault.AskOwner:
 			p.asks = append(p.asks, e.Page)
 			select {
@@ -235,6 +251,13 @@ func (p *Process) perform(self int, out []fault.Effect) (own fault.Effect) {
 		} else if e.Thread >= 0 {
 			p.threads[e.Thread].deliver(*e)
 		}
+	}
+	if len(p.unsent) > 0 && own.Kind != fault.Fetch { // else behind that
+		for _, f := range p.unsent {
+			f.start()
+			f.unsent = false
+		}
+		p.unsent = p.unsent[:0]
 	}
 	return own
 }
@@ -255,19 +278,51 @@ func (p *Process) peer(addr string) *netlayer.Peer {
 
 // newFlushCall prepares the message of a flush. The lock is held.
 func (p *Process) newFlushCall(f fault.Flush, owner wire.Owner) *flushCall {
+	fc := p.newCall(f, owner)
+	body := wire.Flush{PID: p.o.PID, Page: f.Page, OwnerEpoch: owner.Epoch, ProcessEpoch: p.o.Epoch, Version: f.ID}.Append(fc.body[:0])
+	fc.call.Op, fc.call.Epoch, fc.call.Body, fc.call.Page = wire.OpFlush, p.o.Epoch, body, p.frames.Page(f.Frame)[:]
+	fc.call.HavePageCRC = false
+	p.event("flush", f.Page, f.ID, owner.Node)
+	return fc
+}
+
+// newCall gives an empty message about a page, which is under way from now on. The lock is held.
+func (p *Process) newCall(f fault.Flush, owner wire.Owner) *flushCall {
 	var fc *flushCall
 	if n := len(p.spare); n > 0 {
 		fc, p.spare = p.spare[n-1], p.spare[:n-1]
 	} else {
 		fc = &flushCall{}
 	}
-	fc.flush, fc.peer, fc.epoch, fc.waited, fc.behind, fc.failed = f, p.peer(owner.Addr), owner.Epoch, false, false, nil
-	body := wire.Flush{PID: p.o.PID, Page: f.Page, OwnerEpoch: owner.Epoch, ProcessEpoch: p.o.Epoch, Version: f.ID}.Append(fc.body[:0])
-	fc.call.Op, fc.call.Epoch, fc.call.Body, fc.call.Page = wire.OpFlush, p.o.Epoch, body, p.frames.Page(f.Frame)[:]
-	fc.call.Err, fc.call.HavePageCRC = nil, false
+	fc.flush, fc.peer, fc.epoch, fc.ahead, fc.waited, fc.behind, fc.unsent, fc.failed = f, p.peer(owner.Addr), owner.Epoch, false, false, false, false, nil
+	fc.call.Body, fc.call.Page, fc.call.Into, fc.call.Err = nil, nil, nil, nil
 	p.active = append(p.active, fc)
-	p.event("flush", f.Page, f.ID, owner.Node)
 	return fc
+}
+
+// prefetch prepares the message of a prefetch. Who performs effects sends it, behind the miss of a thread if there is one. The lock is held.
+func (p *Process) prefetch(e *fault.Effect) {
+	fc := p.newCall(fault.Flush{ID: e.On, Page: e.Page, Frame: e.Frame}, e.Owner)
+	fc.ahead, fc.unsent = true, true
+	fc.call.Op, fc.call.Epoch, fc.call.Into = wire.OpMiss, p.o.Epoch, p.frames.Page(e.Frame)[:]
+	fc.call.Body = wire.Miss{PID: p.o.PID, Page: e.Page, OwnerEpoch: e.Owner.Epoch}.Append(fc.body[:0])
+	p.unsent = append(p.unsent, fc)
+	p.aheads++
+	p.event("prefetch", e.Page, 0, e.Owner.Node)
+}
+
+// start sends a prefetch if the message layer takes it at once: nobody waits for it, so it is left out otherwise. Nobody else looks at it as long as it is
+// unsent, so the lock need not be held; it is when the caller then clears that.
+func (f *flushCall) start() {
+	sent, err := f.peer.TryStart(&f.call)
+	if f.failed = err; !sent {
+		f.failed = wire.Errorf(wire.KindBusy, "%s: a prefetch was left out, since it would have waited to be sent", f.peer.Addr())
+	}
+}
+
+// notAPage is the error of an answer to a miss that is something else.
+func notAPage(from *netlayer.Peer, n int) error {
+	return wire.Errorf(wire.KindBadRequest, "%s answered a miss with %d bytes, want %d", from.Addr(), n, wire.PageSize)
 }
 
 // askOwner asks the home for the owner of a page's vRegion. The lock is not held.
@@ -340,7 +395,7 @@ func (p *Process) Unmap(ctx context.Context, addr, length uint64) error {
 	return nil
 }
 
-// forget drops the cached pages of a range once no flush of them is under way.
+// forget drops the cached pages of a range once no flush and no prefetch of them is under way.
 func (p *Process) forget(ctx context.Context, addr, length uint64) error {
 	first, last := pageRange(addr, length)
 	p.mu.Lock()
@@ -359,7 +414,7 @@ func (p *Process) forget(ctx context.Context, addr, length uint64) error {
 	return nil
 }
 
-// awaitFlush waits until the flush id may have been answered: the caller looks again. The lock is held, and released
+// awaitFlush waits until the flush or prefetch id may have been answered: the caller looks again. The lock is held, and released
 // while it waits.
 func (p *Process) awaitFlush(ctx context.Context, id uint64) error {
 	if err := p.core.Err(); err != nil {
@@ -379,17 +434,17 @@ func (p *Process) awaitFlush(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// inFlight gives the message of a flush for which nobody waits, or nil. The lock is held.
+// inFlight gives the message of a flush or prefetch for which nobody waits, or nil. The lock is held.
 func (p *Process) inFlight(id uint64) *flushCall {
 	for _, f := range p.active {
-		if f.flush.ID == id && !f.waited && !f.behind && f.failed == nil {
+		if f.flush.ID == id && !f.waited && !f.behind && !f.unsent && f.failed == nil {
 			return f
 		}
 	}
 	return nil
 }
 
-// waitFor waits for the answer to a flush, the lock released meanwhile.
+// waitFor waits for the answer to a flush or prefetch, the lock released meanwhile.
 func (p *Process) waitFor(f *flushCall) {
 	f.waited = true
 	p.mu.Unlock()
@@ -446,7 +501,7 @@ func (p *Process) Drain(ctx context.Context) error {
 		if p.core.Drained() {
 			return p.core.Err()
 		}
-		id := p.core.OldestFlush()
+		id := p.core.Pending()
 		if id == 0 {
 			return p.core.Err()
 		}
@@ -537,7 +592,7 @@ type Report struct {
 	Counters CacheStats
 	Faults   fault.Stats
 	Owners   []wire.Owner                      // of its vRegions, by region
-	Fault    map[string]*hdrhistogram.Snapshot // latencies in ns, by fault kind: p_local, fetch, coalesced, victim_hit
+	Fault    map[string]*hdrhistogram.Snapshot // latencies in ns, by fault kind: p_local, fetch, coalesced, victim_hit, prefetched, late
 	Block    map[string]*hdrhistogram.Snapshot // latencies in ns, by BlockKind
 }
 

@@ -26,6 +26,8 @@ type Thread struct {
 	began time.Duration
 	idle  time.Duration // waited since began
 
+	unsent []*flushCall // prefetches that go out behind the miss
+
 	miss  netlayer.Call
 	body  [wire.MissLen]byte
 	at    *netlayer.Peer // where the miss is on its way to, nil if none is
@@ -69,6 +71,10 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 	p, began := t.p, t.p.now()
 	t.now = began
 	t.spent = spent{}
+	if p.aheads > 0 { // what has come in the meantime
+		p.out = p.reap(began, p.out[:0])
+		p.perform(fault.NoThread, p.out)
+	}
 	t.out = p.core.Fault(t.now, t.id, page, write, t.out[:0])
 	for {
 		e := p.perform(t.id, t.out)
@@ -82,7 +88,7 @@ func (t *Thread) fault(page wire.PageNo, write bool) (frame uint32, err error) {
 			frame, t.out = p.core.Finish(t.id, t.out)
 			p.perform(fault.NoThread, t.out)
 			took := t.now - began
-			if e.How == fault.PLocal || e.How == fault.TakenBack {
+			if e.How == fault.PLocal || e.How == fault.TakenBack || e.How == fault.Ahead {
 				took = p.now() - began // without a wait nobody has looked at the clock since
 			}
 			record(p.faults[e.How-fault.PLocal], took)
@@ -125,6 +131,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 	waited := t.now
 	p.timeFetch(t, e, peer, fc != nil)
 	t.at, t.want, t.epoch = peer, e.Page, e.Owner.Epoch
+	t.unsent, p.unsent = append(t.unsent[:0], p.unsent...), p.unsent[:0]
 	p.mu.Unlock()
 	var err error
 	if fc != nil {
@@ -133,11 +140,17 @@ func (t *Thread) fetch(e *fault.Effect) {
 		err = peer.Start(&t.miss)
 	}
 	sent := err
+	for _, f := range t.unsent {
+		f.start()
+	}
 	if err == nil {
 		err = peer.Wait(&t.miss)
 	}
 	p.mu.Lock()
 	t.at = nil
+	for _, f := range t.unsent {
+		f.unsent = false
+	}
 	p.core.Run(t.id)
 	t.now = p.now()
 	t.idle += t.now - waited
@@ -146,7 +159,7 @@ func (t *Thread) fetch(e *fault.Effect) {
 		fc.waited, fc.failed = false, sent
 	}
 	if err == nil && t.miss.N != wire.PageSize {
-		err = wire.Errorf(wire.KindBadRequest, "%s answered a miss with %d bytes, want %d", e.Owner.Node, t.miss.N, wire.PageSize)
+		err = notAPage(peer, t.miss.N)
 	}
 	t.out = p.core.Fetched(t.now, t.id, wireError(err), t.out[:0])
 	if len(p.active) > 0 {

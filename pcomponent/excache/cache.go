@@ -33,10 +33,11 @@ type Cache struct {
 // The word of a line in hot is its frame and these bits. A hit loads this word
 // and the entry of the index, and nothing else of a line.
 const (
-	hotDirty     = 1 << 31          // written since it was filled or flushed
-	hotFilling   = 1 << 30          // the fill is in flight: not yet a hit
-	hotWriteback = 1 << 29          // a final flush reads the frame: no writes now
-	hotFrame     = hotWriteback - 1 // the frame
+	hotDirty     = 1 << 31      // written since it was filled or flushed
+	hotFilling   = 1 << 30      // the fill is in flight: not yet a hit
+	hotWriteback = 1 << 29      // a final flush reads the frame: no writes now
+	hotFresh     = 1 << 28      // prefetched, and not used yet: the first use is not a plain hit
+	hotFrame     = hotFresh - 1 // the frame
 )
 
 // none ends a chain of free lines.
@@ -120,14 +121,15 @@ func (c *Cache) Frames() int { return c.options.Frames() }
 // Hit makes an access to a page that has a valid line: it counts the access,
 // tells the policy, marks the line dirty if it is a write, and returns the frame,
 // which the caller uses before it releases its lock. If it returns false nothing
-// was counted or changed, and the caller goes on to Miss.
+// was counted or changed, and the caller goes on to Miss, also for the first use of
+// a page that was prefetched.
 func (c *Cache) Hit(page uint64, write bool) (frame uint32, ok bool) {
 	line, ok := c.index.find(page)
 	if !ok {
 		return 0, false
 	}
 	h := c.hot[line]
-	if h&(hotFilling|hotWriteback) != 0 && (write || h&hotFilling != 0) {
+	if h&(hotFilling|hotWriteback|hotFresh) != 0 && (write || h&(hotFilling|hotFresh) != 0) {
 		return 0, false
 	}
 	if write {
@@ -164,7 +166,7 @@ func (c *Cache) setBusy(line uint32) {
 // if its fill failed.
 func (c *Cache) settle(line uint32) {
 	l := &c.lines[line]
-	if l.pins > 0 || l.state == lineFilling {
+	if l.pins > 0 || l.state == lineFilling || !c.busy.Has(line) {
 		return
 	}
 	c.busy.Clear(line)

@@ -63,7 +63,9 @@ func (c *Cache) checkLines(hold holdFunc) error {
 			return fmt.Errorf("excache: line %d is dirty while it is filled or written back: %#x", line, h)
 		case l.state == lineFree && l.pins > 0, l.state == lineFailed && l.pins == 0:
 			return fmt.Errorf("excache: line %d has state %d and %d pins", line, l.state, l.pins)
-		case c.busy.Has(line) != (l.pins > 0 || l.state == lineFilling):
+		case h&hotFresh != 0 && (h&(hotDirty|hotWriteback) != 0 || l.pins > 0 || l.unclassified):
+			return fmt.Errorf("excache: line %d was prefetched and is not used, its word is %#x, with %d pins", line, h, l.pins)
+		case c.busy.Has(line) != (l.pins > 0 || l.state == lineFilling && h&hotFresh == 0):
 			return fmt.Errorf("excache: line %d busy: %t, with state %d and %d pins", line, c.busy.Has(line), l.state, l.pins)
 		}
 		if c.busy.Has(line) {
@@ -184,11 +186,17 @@ func (c *Cache) checkFlushes(hold holdFunc) error {
 }
 
 func (c *Cache) checkCounts(holdFunc) error {
-	open := uint64(0)
+	open, fresh := uint64(0), uint64(0)
 	for i := range c.lines {
 		if c.lines[i].unclassified {
 			open++
 		}
+		if c.hot[i]&hotFresh != 0 {
+			fresh++
+		}
+	}
+	if c.Fresh() != fresh {
+		return fmt.Errorf("excache: %d pages were prefetched and are not used, the counts say %+v", fresh, c.counts)
 	}
 	s := c.Stats()
 	if s.Accesses < s.Misses || s.Misses != s.PLocal+s.Fetches+s.Coalesced+s.VictimHits+open {

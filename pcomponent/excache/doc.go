@@ -43,6 +43,9 @@
 //		case excache.StallLine: // nothing was counted or changed
 //			waitForAnyCompletion()
 //			continue
+//		case excache.StallPrefetch:
+//			waitForFill(m.Line)
+//			continue
 //		case excache.MissPresent: // the caller skipped Hit; nothing was counted
 //			continue
 //		case excache.MissFill:
@@ -61,6 +64,11 @@
 //				c.Unpin(m.Line)
 //				return
 //			}
+//		case excache.MissLate: // prefetched, and on its way
+//			if !waitForFill(m.Line) {
+//				… fetch it after all, and call Filled
+//			}
+//		case excache.MissPrefetched:
 //		case excache.MissTakeBack:
 //			if m.Copy { // before the lock is released
 //				copy(frames[m.Frame], frames[m.CopyFrom])
@@ -69,6 +77,13 @@
 //		use(c.Complete(m.Line, write))
 //		return
 //	}
+//
+// # Prefetching
+//
+// Whoever guesses pages asks for a line with Prefetch. From then on the page is
+// there as far as replacement goes, whether it has come or not; the first access to
+// it goes through Miss and counts as a hit, so that hits, misses and victims do not
+// depend on when it comes.
 //
 // # Eviction mechanisms
 //

@@ -17,7 +17,8 @@ func (c *Cache) PendingIn(first, last uint64) (FlushOrder, bool) {
 }
 
 // PinnedIn reports whether a page in [first, last] is pinned or has a fill in
-// flight. Before a range is unmapped the caller waits until there is none.
+// flight that somebody waits for. Before a range is unmapped the caller waits until
+// there is none, and no prefetch in flight, which the caller has issued.
 func (c *Cache) PinnedIn(first, last uint64) bool {
 	if c.busyCount == 0 {
 		return false
@@ -34,14 +35,17 @@ func (c *Cache) PinnedIn(first, last uint64) bool {
 // Drop discards every page in [first, last] from the lines and the victim cache,
 // dirty or not, because the range was unmapped, and calls visit, which may be nil
 // and must not call the cache, for each in ascending order. It is no eviction and
-// counts nothing. It panics if one of the pages is pinned or being filled (see
+// counts nothing but prefetched pages that were wasted. It panics if one of the pages is pinned or being filled (see
 // PinnedIn). Flushes in flight are not called back (see PendingIn): their frames
 // stay with them.
 func (c *Cache) Drop(first, last uint64, visit func(page uint64)) {
 	for _, page := range c.pagesIn(first, last) {
 		if line, ok := c.index.find(page); ok {
-			if c.busy.Has(line) {
-				panic(fmt.Sprintf("excache: page %#x was dropped while it is pinned on line %d", page, line))
+			if c.busy.Has(line) || c.hot[line]&hotFilling != 0 {
+				panic(fmt.Sprintf("excache: page %#x was dropped while it is pinned on line %d, or on its way", page, line))
+			}
+			if c.hot[line]&hotFresh != 0 {
+				c.counts.PrefetchWasted++
 			}
 			c.index.remove(page)
 			c.policy.Remove(line)

@@ -168,8 +168,8 @@ type Writeback struct {
 func (c *Cache) NextDirty(from uint32) Writeback {
 	for line := from; line < uint32(len(c.lines)); line++ {
 		h := c.hot[line]
-		if h&(hotDirty|hotFilling) == 0 {
-			continue
+		if h&(hotDirty|hotFilling) == 0 || h&hotFresh != 0 {
+			continue // clean, or prefetched: nobody writes to it before it is used
 		}
 		if c.busy.Has(line) {
 			return Writeback{Kind: WritebackStallLine, Next: line}

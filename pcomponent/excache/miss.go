@@ -32,6 +32,17 @@ const (
 	// caller starts the access again, with Hit. Only a caller that did not call
 	// Hit first, under the same lock, sees this.
 	MissPresent
+	// MissPrefetched is the first use of a page that was prefetched: it is counted as
+	// a hit. Line is valid and pinned; then Complete.
+	MissPrefetched
+	// MissLate is the same for a page that has not come yet. Line is pinned; the
+	// caller waits for Filled and then calls Complete.
+	MissLate
+	// StallPrefetch: nothing was counted or changed. The victim is Line, and its
+	// prefetch is in flight. Another one would be a victim that depends on when it
+	// comes, so the caller waits for its Filled or PrefetchFailed and starts the
+	// access again, with Hit.
+	StallPrefetch
 )
 
 // String returns the name of the kind, for messages and logs.
@@ -49,6 +60,12 @@ func (k MissKind) String() string {
 		return "stall-line"
 	case MissPresent:
 		return "present"
+	case MissPrefetched:
+		return "prefetched"
+	case MissLate:
+		return "late"
+	case StallPrefetch:
+		return "stall-prefetch"
 	}
 	return fmt.Sprintf("MissKind(%d)", uint8(k))
 }
@@ -96,6 +113,9 @@ func (c *Cache) Miss(page uint64, write bool) Miss {
 		var ok bool
 		if line, ok = c.policy.Victim(set, page, c.busyLines()); !ok {
 			return Miss{Kind: StallLine}
+		}
+		if c.hot[line]&hotFilling != 0 {
+			return Miss{Kind: StallPrefetch, Line: line}
 		}
 		if c.hot[line]&hotDirty != 0 && len(c.pending) == c.options.FlushFrames {
 			return Miss{Kind: StallFlush, StallOn: c.pending[0].id}
@@ -149,6 +169,8 @@ func (c *Cache) Miss(page uint64, write bool) Miss {
 func (c *Cache) missOnLine(page uint64, line uint32, write bool) Miss {
 	h := c.hot[line]
 	switch {
+	case h&hotFresh != 0:
+		return c.firstUse(line, write)
 	case h&hotFilling != 0:
 		c.countMiss(write)
 		c.counts.Coalesced++
@@ -177,6 +199,9 @@ func (c *Cache) evict(line uint32, m *Miss) {
 	c.index.remove(page)
 	c.policy.Evict(line)
 	c.counts.Evictions++
+	if h&hotFresh != 0 {
+		c.counts.PrefetchWasted++
+	}
 	m.Evicted, m.EvictedPage = true, page
 
 	kept := c.options.Mechanism == MechanismVictim

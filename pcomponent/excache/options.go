@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"splitkernel/pcomponent/policy"
+	"splitkernel/pcomponent/prefetch"
 )
 
 // Names of the eviction mechanisms; see the package documentation.
@@ -33,6 +34,9 @@ const (
 	// MaxFlushFrames bounds the unacknowledged flushes. They are searched in
 	// order, so this also bounds the work of one miss.
 	MaxFlushFrames = 1024
+	// MaxPrefetchInFlight bounds the pages that are prefetched and not used yet.
+	// They are searched in order.
+	MaxPrefetchInFlight = 256
 )
 
 // Options say how one ExCache is built.
@@ -65,7 +69,25 @@ type Options struct {
 	// LFUAgeEvery is the number of accesses after which lfu halves its counts; 0,
 	// the default, means never. The other policies ignore it.
 	LFUAgeEvery int `yaml:"lfu_age_every_accesses"`
+	// Prefetcher names what guesses the pages that will be missed next, see package
+	// prefetch; none, the default, brings only what is missed.
+	Prefetcher string `yaml:"prefetcher"`
+	// PrefetchDegree is how many pages are brought at most because of one access,
+	// 1..prefetch.MaxDepth; the default is that of Leap. None ignores it.
+	PrefetchDegree int `yaml:"prefetch_degree"`
+	// PrefetchInFlight is how many pages that were prefetched and are not used yet
+	// there may be before no more are brought, 1..MaxPrefetchInFlight; see package
+	// fault for those that nobody ever uses. It bounds the messages under way. The
+	// default lets four guesses of the default degree run ahead. None ignores it.
+	PrefetchInFlight int `yaml:"prefetch_in_flight"`
 }
+
+// Prefetches reports whether there is a prefetcher.
+func (o Options) Prefetches() bool { return o.Prefetcher != prefetch.None }
+
+// noPrefetcher are policies that a prefetcher would mislead: belady foresees the
+// accesses of the program, and counts those that it is told of.
+var noPrefetcher = []string{"belady"}
 
 // DefaultOptions is 16 MiB in 64 ways, as LegoOS is shipped but for size and the
 // exact LRU.
@@ -79,6 +101,10 @@ func DefaultOptions() Options {
 		Mechanism:   MechanismList,
 		VictimLines: 8,
 		FlushFrames: 64,
+
+		Prefetcher:       prefetch.None,
+		PrefetchDegree:   prefetch.DefaultOptions().Depth,
+		PrefetchInFlight: 32,
 	}
 }
 
@@ -120,6 +146,19 @@ func (o Options) Validate() error {
 	}
 	if o.FlushFrames < 1 || o.FlushFrames > MaxFlushFrames {
 		fault("flush_frames: %d, want 1..%d", o.FlushFrames, MaxFlushFrames)
+	}
+	switch {
+	case !o.Prefetches():
+	case !prefetch.Known(o.Prefetcher):
+		fault("prefetcher: %q, want one of %s, %s", o.Prefetcher, prefetch.None, strings.Join(prefetch.Names(), ", "))
+	case slices.Contains(noPrefetcher, o.Policy):
+		fault("prefetcher: %q with the policy %s, want %s: it foresees the accesses of the program and no others", o.Prefetcher, o.Policy, prefetch.None)
+	}
+	if o.Prefetches() && (o.PrefetchDegree < 1 || o.PrefetchDegree > prefetch.MaxDepth) {
+		fault("prefetch_degree: %d, want 1..%d", o.PrefetchDegree, prefetch.MaxDepth)
+	}
+	if o.Prefetches() && (o.PrefetchInFlight < 1 || o.PrefetchInFlight > MaxPrefetchInFlight) {
+		fault("prefetch_in_flight: %d, want 1..%d", o.PrefetchInFlight, MaxPrefetchInFlight)
 	}
 	return errors.Join(faults...)
 }

@@ -31,7 +31,11 @@ func TestValidate(t *testing.T) {
 		{func(o *Options) { o.VictimLines = 129 }, []string{"victim_lines: 129, want 1..128"}},
 		{func(o *Options) { o.FlushFrames = 0 }, []string{"flush_frames: 0, want 1..1024"}},
 		{func(o *Options) { o.FlushFrames = 1025 }, []string{"flush_frames: 1025, want 1..1024"}},
-		{func(o *Options) { *o = Options{} }, []string{"lines: 0", `policy: ""`, "sweep_every_accesses: 0", `mechanism: ""`, "victim_lines: 0", "flush_frames: 0"}},
+		{func(o *Options) { *o = Options{} }, []string{"lines: 0", `policy: ""`, "sweep_every_accesses: 0", `mechanism: ""`, "victim_lines: 0", "flush_frames: 0", `prefetcher: ""`, "prefetch_degree: 0", "prefetch_in_flight: 0"}},
+		{func(o *Options) { o.Prefetcher = "laep" }, []string{`prefetcher: "laep", want one of none, best-offset, leap, next-n, stride`}},
+		{func(o *Options) { o.Prefetcher, o.Policy = "leap", "belady" }, []string{`prefetcher: "leap" with the policy belady, want none`}},
+		{func(o *Options) { o.Prefetcher, o.PrefetchDegree = "leap", 65 }, []string{"prefetch_degree: 65, want 1..64"}},
+		{func(o *Options) { o.Prefetcher, o.PrefetchInFlight = "leap", 257 }, []string{"prefetch_in_flight: 257, want 1..256"}},
 	} {
 		o := DefaultOptions()
 		c.change(&o)

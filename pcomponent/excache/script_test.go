@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 				d.MaybeScanArgs(t, "lines", &o.Lines)
 				d.MaybeScanArgs(t, "ways", &o.Ways)
 				d.MaybeScanArgs(t, "policy", &o.Policy)
+				d.MaybeScanArgs(t, "prefetcher", &o.Prefetcher)
 				d.MaybeScanArgs(t, "mechanism", &o.Mechanism)
 				d.MaybeScanArgs(t, "victim-lines", &o.VictimLines)
 				d.MaybeScanArgs(t, "flush-frames", &o.FlushFrames)
@@ -55,13 +56,16 @@ func TestScripts(t *testing.T) {
 				}
 				return out.String()
 			case "stats":
-				return fmt.Sprintf("%+v", c.Stats())
+				// What concerns prefetches is left out where there are none.
+				return strings.Replace(fmt.Sprintf("%+v", c.Stats()), noPrefetches, "}", 1)
 			}
 			t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
 			return ""
 		})
 	})
 }
+
+const noPrefetches = " PrefetchIssued:0 PrefetchUseful:0 PrefetchLate:0 PrefetchWasted:0 PrefetchDropped:0 PrefetchRefused:0}"
 
 func runEvent(t *testing.T, c *Cache, event string) string {
 	verb, rest, _ := strings.Cut(event, " ")
@@ -81,6 +85,14 @@ func runEvent(t *testing.T, c *Cache, event string) string {
 	switch line := uint32(a); verb {
 	case "r", "w":
 		return describe(c, a, verb == "w")
+	case "prefetch":
+		line, frame, ok := c.Prefetch(a)
+		if !ok {
+			return "refused"
+		}
+		return fmt.Sprintf("line %d frame %d", line, frame)
+	case "prefetch-failed":
+		c.PrefetchFailed(line)
 	case "filled", "plocal":
 		if c.lines[line].unclassified {
 			c.CountFill(line, verb == "plocal")
@@ -136,6 +148,8 @@ func describe(c *Cache, page uint64, write bool) string {
 		return fmt.Sprintf("%s on flush %d", m.Kind, m.StallOn)
 	case StallLine:
 		return m.Kind.String()
+	case StallPrefetch:
+		return fmt.Sprintf("%s on line %d", m.Kind, m.Line)
 	}
 	text := fmt.Sprintf("%s line %d frame %d", m.Kind, m.Line, m.Frame)
 	if m.Copy {

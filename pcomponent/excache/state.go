@@ -17,7 +17,7 @@ const (
 	tapeWriteback    = 16
 	tapePinned       = 32
 	tapeUnclassified = 64
-	tapeLineBits     = 128
+	tapeFresh        = 128
 )
 
 // AppendState appends all on which later outcomes depend. Caches that were made and called alike append the same.
@@ -52,6 +52,7 @@ func (c *Cache) AppendState(b []byte) []byte {
 		set(tapeWriteback, h&hotWriteback != 0)
 		set(tapePinned, l.pins > 0)
 		set(tapeUnclassified, l.unclassified)
+		set(tapeFresh, h&hotFresh != 0)
 		b = append(b, x)
 		if x&tapeInUse != 0 {
 			b = u(binary.AppendVarint(b, int64(l.page-page)), uint64(h&hotFrame))
@@ -99,7 +100,7 @@ func (c *Cache) ReadState(r *tape.Reader) error {
 	frame := func() uint32 { return uint32(r.Below(uint64(c.Frames()))) }
 	page := uint64(0)
 	for i := range c.lines {
-		x := r.Byte(tapeLineBits)
+		x := r.Byte(0)
 		if r.Err() != nil {
 			return r.Err()
 		}
@@ -127,6 +128,9 @@ func (c *Cache) ReadState(r *tape.Reader) error {
 			if x&tapeWriteback != 0 {
 				c.hot[line] |= hotWriteback
 			}
+			if x&tapeFresh != 0 {
+				c.hot[line] |= hotFresh
+			}
 			c.index.insert(page, line)
 		case x&tapeFailed != 0:
 			l.state = lineFailed
@@ -134,7 +138,7 @@ func (c *Cache) ReadState(r *tape.Reader) error {
 		if x&tapePinned != 0 {
 			l.pins = uint32(r.Below(1 << 32))
 		}
-		if l.pins > 0 || l.state == lineFilling {
+		if l.pins > 0 || l.state == lineFilling && c.hot[line]&hotFresh == 0 {
 			c.setBusy(line)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/prefetch"
 )
 
 // state is what a thread waits for.
@@ -16,8 +17,8 @@ const (
 	idle      state = iota
 	ready           // its access can be performed
 	waitFlush       // the acknowledgement of flush on, then its access begins anew
-	waitLine        // any line to be released, then its access begins anew
-	waitFill        // another thread's fetch of the same page
+	waitLine        // any line to be released or prefetch to be answered, then its access begins anew
+	waitFill        // another thread's fetch of the same page, or its prefetch
 	waitAck         // write-protect: the victim's flush on, then its own fill
 	fetching        // the owner's answer
 	pausing         // a pause before the next attempt, until due
@@ -60,6 +61,8 @@ type Stats struct {
 	StallFlush uint64 // faults that found no free frame for their victim's flush: flush_frames was reached
 	StallPage  uint64 // faults on a page whose own flush is under way
 	StallLine  uint64 // faults that found every line of their set in use by others
+
+	StallPrefetch uint64 // faults that waited for a prefetch: it had their victim's line, or was not answered for long
 }
 
 // Add adds what another core counted: that of the same process elsewhere.
@@ -70,6 +73,7 @@ func (s *Stats) Add(o Stats) {
 	s.StallFlush += o.StallFlush
 	s.StallPage += o.StallPage
 	s.StallLine += o.StallLine
+	s.StallPrefetch += o.StallPrefetch
 }
 
 // Core is the fault protocol of one process. It is not safe for concurrent use: its shell serialises all calls.
@@ -92,6 +96,7 @@ type Core struct {
 	clean   bool   // no line is dirty any more
 	stats   Stats
 	shift   uint // pages to vRegions
+	ahead   ahead
 }
 
 // New makes the core of a process whose lines cache holds.
@@ -102,6 +107,13 @@ func New(o Options, cache *excache.Cache) (*Core, error) {
 	c := &Core{o: o, cache: cache, owners: map[wire.RegionNo]wire.Owner{}, asking: map[wire.RegionNo]bool{}, threads: make([]thread, o.Threads)}
 	for b := o.RegionBytes; b > wire.PageSize; b >>= 1 {
 		c.shift++
+	}
+	if x := cache.Options(); x.Prefetches() {
+		p, err := prefetch.New(x.Prefetcher, prefetch.Options{Depth: x.PrefetchDegree})
+		if err != nil {
+			return nil, err
+		}
+		c.ahead = ahead{guess: p, pages: make([]uint64, 0, x.PrefetchDegree), limit: x.PrefetchInFlight}
 	}
 	return c, nil
 }
@@ -146,21 +158,23 @@ func (c *Core) setOwner(w wire.Owner) {
 	}
 }
 
-// PendingIn gives the oldest unacknowledged flush of a page in [first, last], or 0. Unmap wants none.
+// PendingIn gives the oldest unacknowledged flush of a page in [first, last], or else the oldest prefetch of one that has not been answered,
+// or 0. Unmap wants none.
 func (c *Core) PendingIn(first, last wire.PageNo) uint64 {
 	for i := range c.flushes {
 		if f := &c.flushes[i]; f.Page >= first && f.Page <= last {
 			return f.ID
 		}
 	}
-	return 0
+	return c.flyingIn(first, last)
 }
 
-// Unmap forgets the pages of [first, last], dirty or not. No thread may be faulting and no flush pending there.
+// Unmap forgets the pages of [first, last], dirty or not. No thread may be faulting, and no flush and no prefetch pending there.
 func (c *Core) Unmap(first, last wire.PageNo) {
 	if id := c.PendingIn(first, last); id != 0 {
-		panic(fmt.Sprintf("fault: unmap of pages %#x to %#x with flush %d pending", first, last, id))
+		panic(fmt.Sprintf("fault: unmap of pages %#x to %#x with flush or prefetch %#x pending", first, last, id))
 	}
+	c.forgetAhead(first, last)
 	c.cache.Drop(uint64(first), uint64(last), nil)
 	c.sent.removeRange(first, last)
 	c.space.remove(first, last)
@@ -186,8 +200,14 @@ func (c *Core) Fault(now time.Duration, t int, page wire.PageNo, write bool, out
 // decide asks the ExCache what a miss does.
 func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 	th := &c.threads[t]
+	if f := c.overdue(); f != nil {
+		return c.await(t, f, out)
+	}
 	m := c.cache.Miss(uint64(th.page), th.write)
 	th.line, th.frame = m.Line, m.Frame
+	if m.Evicted && len(c.ahead.flights) > 0 {
+		c.forgetAhead(wire.PageNo(m.EvictedPage), wire.PageNo(m.EvictedPage))
+	}
 	switch m.Kind {
 	case excache.StallFlush:
 		if own, ok := c.cache.PendingFlush(uint64(th.page)); ok && own.ID == m.StallOn {
@@ -203,6 +223,17 @@ func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 		th.state = waitLine
 		c.waiting++
 		return append(out, Effect{Kind: Park, Thread: t})
+	case excache.StallPrefetch:
+		return c.await(t, c.onLine(m.Line), out)
+	case excache.MissPrefetched:
+		th.how = Ahead
+		c.forgetAhead(th.page, th.page)
+		return c.guess(th.page, true, c.done(t, out))
+	case excache.MissLate:
+		th.state, th.how = waitFill, Late
+		c.sharing++
+		out = append(out, Effect{Kind: Park, Thread: t, On: c.late(m.Line)})
+		return c.guess(th.page, true, out)
 	case excache.MissCoalesced:
 		th.state, th.how = waitFill, Coalesced
 		c.sharing++
@@ -217,30 +248,40 @@ func (c *Core) decide(now time.Duration, t int, out []Effect) []Effect {
 		}
 		return c.done(t, out)
 	case excache.MissFill:
-		th.plocal = c.space.find(th.page).anon && !c.sent.has(th.page)
-		if th.how = Fetched; th.plocal {
-			th.how = PLocal
-		}
-		c.cache.CountFill(m.Line, th.plocal)
-		if m.HasFlush {
-			f := c.newFlush(now, m.Flush)
-			if m.Flush.MustAckFirst {
-				th.state, th.on = waitAck, f.ID
-				c.acks++
-				out = c.send(f, out)
-				return append(out, Effect{Kind: Park, Thread: t, On: f.ID})
-			}
-			if th.plocal || !c.o.Piggyback || !c.sameOwner(f.Page, th.page) {
-				out = c.send(f, out)
-				return c.fill(t, out)
-			}
-			c.cache.CountPiggyback()
-			return c.fetch(t, f, out)
-		}
-		return c.fill(t, out)
+		out = c.missed(now, t, &m, out)
+		return c.guess(th.page, false, out)
 	}
 	panic(fmt.Sprintf("fault: page %#x: a fault for a page that a hit would have found, or an unknown outcome: %v", uint64(th.page), m.Kind))
 }
+
+// missed begins the fill of the line that was reserved for thread t.
+func (c *Core) missed(now time.Duration, t int, m *excache.Miss, out []Effect) []Effect {
+	th := &c.threads[t]
+	th.plocal = c.local(c.space.find(th.page), th.page)
+	if th.how = Fetched; th.plocal {
+		th.how = PLocal
+	}
+	c.cache.CountFill(m.Line, th.plocal)
+	if m.HasFlush {
+		f := c.newFlush(now, m.Flush)
+		if m.Flush.MustAckFirst {
+			th.state, th.on = waitAck, f.ID
+			c.acks++
+			out = c.send(f, out)
+			return append(out, Effect{Kind: Park, Thread: t, On: f.ID})
+		}
+		if th.plocal || !c.o.Piggyback || !c.sameOwner(f.Page, th.page) {
+			out = c.send(f, out)
+			return c.fill(t, out)
+		}
+		c.cache.CountPiggyback()
+		return c.fetch(t, f, out)
+	}
+	return c.fill(t, out)
+}
+
+// local reports whether a page of a mapping is made of zeros here when it is missed (rule 3).
+func (c *Core) local(m *mapping, page wire.PageNo) bool { return m.anon && !c.sent.has(page) }
 
 // fill gets the content of the line that thread t reserved.
 func (c *Core) fill(t int, out []Effect) []Effect {
@@ -272,7 +313,11 @@ func (c *Core) fetch(t int, f *flush, out []Effect) []Effect {
 func (c *Core) filled(t int, out []Effect) []Effect {
 	line := c.threads[t].line
 	c.cache.Filled(line)
-	out = c.done(t, out)
+	return c.shared(line, c.done(t, out))
+}
+
+// shared has go on who waits for a line that was filled now, or for any.
+func (c *Core) shared(line uint32, out []Effect) []Effect {
 	for i := 0; c.sharing > 0 && i < len(c.threads); i++ {
 		if w := &c.threads[i]; w.state == waitFill && w.line == line {
 			c.sharing--
@@ -431,7 +476,7 @@ func (c *Core) FlushDone(now time.Duration, id uint64, err *wire.Error, out []Ef
 			out = c.retry(t, out)
 		}
 	}
-	return out
+	return c.flushedAhead(id, out)
 }
 
 func (c *Core) find(id uint64) int {
@@ -590,6 +635,14 @@ func (c *Core) Drain(now time.Duration, out []Effect) []Effect {
 	return out
 }
 
+// Pending gives the flush that has waited longest for its acknowledgement, or else the prefetch that has waited longest for its answer, or 0.
+func (c *Core) Pending() uint64 {
+	if id := c.OldestFlush(); id != 0 {
+		return id
+	}
+	return c.flyingIn(0, wire.PageNo(excache.MaxPages))
+}
+
 // OldestFlush gives the flush that has waited longest for its acknowledgement, or 0.
 func (c *Core) OldestFlush() uint64 {
 	if len(c.flushes) == 0 {
@@ -598,8 +651,8 @@ func (c *Core) OldestFlush() uint64 {
 	return c.flushes[0].ID
 }
 
-// Drained reports whether the final write-back has ended: nothing is dirty and every flush is acknowledged.
-func (c *Core) Drained() bool { return c.drain && c.clean && len(c.flushes) == 0 }
+// Drained reports whether the final write-back has ended: nothing is dirty, every flush is acknowledged and every prefetch answered.
+func (c *Core) Drained() bool { return c.drain && c.clean && c.Pending() == 0 }
 
 // fail ends the process: every thread under way is told.
 func (c *Core) fail(err *wire.Error, out []Effect) []Effect {
@@ -658,6 +711,9 @@ func (c *Core) CheckInvariants() error {
 	if c.failed == nil && (waiting != c.waiting || sharing != c.sharing || acks != c.acks || parked != c.parked) {
 		return fmt.Errorf("threads that wait for a line, a fill, a flush and a pause: %d %d %d %d, booked %d %d %d %d",
 			waiting, sharing, acks, parked, c.waiting, c.sharing, c.acks, c.parked)
+	}
+	if err := c.checkAhead(); err != nil {
+		return err
 	}
 	return c.cache.CheckInvariants()
 }

@@ -13,6 +13,9 @@
 //	when Retry{thread} came out: begin again with Hit
 //	when Done{thread} came out: frame, out = core.Finish(thread, out)
 //
+// With a prefetcher (excache.Options) each miss, and each first use of a page that was prefetched, may bring more pages, for which no thread
+// waits: Prefetch goes out and Prefetched comes back. Which pages these are does not depend on when others came.
+//
 // Zero, Copy, Write and Fetch are performed before any thread goes on, since another thread may find its page in a frame of
 // the same batch. Effects of a thread that another thread's event released carry that thread's number.
 package fault

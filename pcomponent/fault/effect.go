@@ -16,7 +16,7 @@ const (
 	Fetch EffectKind = 3
 	// Write sends Flush to Owner; the answer goes to FlushDone.
 	Write EffectKind = 4
-	// Park makes Thread wait: for the flush On if it is not 0, else for whatever comes.
+	// Park makes Thread wait: for the flush or the prefetch On if it is not 0, else for whatever comes.
 	Park EffectKind = 5
 	// Done says that Thread's access can be performed: Finish.
 	Done EffectKind = 6
@@ -26,6 +26,9 @@ const (
 	Fail EffectKind = 8
 	// Retry says that what Thread waited for has come: it begins its access again, with Hit.
 	Retry EffectKind = 10
+	// Prefetch sends a miss for Page to Owner for which no thread waits, behind all that the threads have sent. The answer goes to Frame
+	// and then to Prefetched, under the id On. It may be left out: Prefetched then hears of an error.
+	Prefetch EffectKind = 11
 	// Damaged reports that a page crossed to or from its owner and its checksum does not fit.
 	Damaged EffectKind = 9
 )
@@ -52,6 +55,8 @@ const (
 	Fetched   How = 2 // by the owner
 	Coalesced How = 3 // by another thread's fetch
 	TakenBack How = 4 // from the victim cache or a flush under way
+	Ahead     How = 5 // it had been prefetched: the first use of it
+	Late      How = 6 // the same, but it had still to come
 )
 
 // Effect is one thing that a shell must do. Which fields are set is said at each kind.

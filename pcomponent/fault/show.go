@@ -14,6 +14,9 @@ func (c *Core) Show() string {
 	s := c.cache.Stats()
 	fmt.Fprintf(&b, "accesses %d, hits %d, misses %d: p_local %d, fetches %d, coalesced %d, victim_hits %d; evictions %d, flushes %d, final_flushes %d\n",
 		s.Accesses, s.Hits, s.Misses, s.PLocal, s.Fetches, s.Coalesced, s.VictimHits, s.Evictions, s.Flushes, s.FinalFlushes)
+	if c.ahead.guess != nil {
+		fmt.Fprintf(&b, "prefetches %d: useful %d, late %d, wasted %d, dropped %d; refused %d\n", s.PrefetchIssued, s.PrefetchUseful, s.PrefetchLate, s.PrefetchWasted, s.PrefetchDropped, s.PrefetchRefused)
+	}
 	fmt.Fprintf(&b, "retries %d, redirects %d, damaged %d\n", c.stats.Retries, c.stats.Redirects, c.stats.Damaged)
 	if c.failed != nil {
 		fmt.Fprintf(&b, "failed: %v\n", c.failed)
@@ -36,6 +39,10 @@ func (c *Core) Show() string {
 		f := &c.flushes[i]
 		how := stateNames[f.state]
 		fmt.Fprintf(&b, "flush %d: %s: page %#x, frame %d, attempts %d, since %v\n", f.ID, how, uint64(f.Page), f.Frame, f.attempts, f.since)
+	}
+	for i := range c.ahead.flights {
+		f := &c.ahead.flights[i]
+		fmt.Fprintf(&b, "prefetch %d: %s: page %#x, line %d, frame %d, awaited: %t\n", f.id&^prefetchID, stateNames[f.state], uint64(f.page), f.line, f.frame, f.used)
 	}
 	for _, w := range c.Owners() {
 		fmt.Fprintf(&b, "vRegion %d: %s under epoch %d\n", w.Region, w.Node, w.Epoch)

@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/prefetch"
 )
 
 // content is what a page holds in this world: which page it is and which write was the last.
@@ -22,6 +23,7 @@ type content struct {
 // message is on its way to an owner (reply false) or back.
 type message struct {
 	fetch  bool
+	ahead  uint64 // of a prefetch, which is a fetch: its id
 	thread int
 	page   wire.PageNo
 	frame  uint32
@@ -58,6 +60,7 @@ type world struct {
 	lossy   bool
 	ends    int
 	handled int
+	brought map[uint64]wire.PageNo // prefetched, by id; nil: not kept
 }
 
 // perform does as a shell must: whatever moves bytes or sends comes first, in order, then the threads go on.
@@ -75,6 +78,11 @@ func (w *world) perform(out []Effect) {
 				if e.Piggyback {
 					w.wire = append(w.wire, message{page: e.Flush.Page, id: e.Flush.ID, data: w.frames[e.Flush.Frame], owner: e.Owner.Node, epoch: e.FlushEpoch})
 				}
+			case Prefetch:
+				if w.brought != nil {
+					w.brought[e.On] = e.Page
+				}
+				w.wire = append(w.wire, message{fetch: true, ahead: e.On, thread: e.Thread, page: e.Page, frame: e.Frame, owner: e.Owner.Node, epoch: e.Owner.Epoch})
 			case Write:
 				w.wire = append(w.wire, message{page: e.Flush.Page, id: e.Flush.ID, data: w.frames[e.Flush.Frame], owner: e.Owner.Node, epoch: e.Owner.Epoch})
 			case AskOwner:
@@ -144,6 +152,10 @@ func (w *world) deliver() {
 		if m.fetch {
 			if m.err == nil {
 				w.frames[m.frame] = m.data
+			}
+			if m.ahead != 0 {
+				w.perform(w.core.Prefetched(w.now, m.ahead, m.err, nil))
+				return
 			}
 			w.perform(w.core.Fetched(w.now, m.thread, m.err, nil))
 		} else {
@@ -218,6 +230,9 @@ func TestNoPageIsWrong(t *testing.T) {
 		o.FlushFrames = rapid.IntRange(1, 4).Draw(t, "flush_frames")
 		o.VictimLines = rapid.IntRange(1, 3).Draw(t, "victim_lines")
 		o.SweepEvery = 5
+		o.Prefetcher = rapid.SampledFrom(append(prefetch.Names(), prefetch.None)).Draw(t, "prefetcher")
+		o.PrefetchDegree, o.PrefetchInFlight = rapid.IntRange(1, 8).Draw(t, "degree"), rapid.IntRange(1, 8).Draw(t, "in_flight")
+		near := rapid.Bool().Draw(t, "near")
 		threads := rapid.IntRange(1, 4).Draw(t, "threads")
 		cache, err := excache.New(o)
 		if err != nil {
@@ -259,7 +274,12 @@ func TestNoPageIsWrong(t *testing.T) {
 		for range steps {
 			th := w.rng.IntN(threads)
 			if !w.blocked[th] {
-				w.access[th].page, w.access[th].write = wire.PageNo(w.rng.IntN(pages)), w.rng.IntN(2) == 0
+				if near && w.rng.IntN(8) > 0 { // else a stream begins
+					w.access[th].page = (w.access[th].page + 1) % pages
+				} else {
+					w.access[th].page = wire.PageNo(w.rng.IntN(pages))
+				}
+				w.access[th].write = w.rng.IntN(2) == 0
 				accesses++
 				w.perform(w.begin(th))
 			} else {
@@ -302,6 +322,9 @@ func TestNoPageIsWrong(t *testing.T) {
 		s := cache.Stats()
 		if s.Accesses != uint64(accesses) || s.Accesses != s.Hits+s.Misses || s.Misses != s.PLocal+s.Fetches+s.Coalesced+s.VictimHits {
 			t.Fatalf("%d accesses were made: %+v", accesses, s)
+		}
+		if s.PrefetchIssued != s.PrefetchUseful+s.PrefetchWasted+s.PrefetchDropped+cache.Fresh() || o.Prefetcher == prefetch.None && s.PrefetchIssued > 0 {
+			t.Fatalf("%s: %+v", o.Prefetcher, s)
 		}
 		core.End()
 		held.again(t, core, fo, o)
@@ -422,7 +445,7 @@ func FuzzState(f *testing.F) {
 	head.Options.RegionBytes, head.Options.Threads = 1<<20, 2
 	head.ExCache.Lines, head.ExCache.Ways, head.ExCache.FlushFrames = 4, 2, 2
 	for i, m := range excache.Mechanisms() {
-		head.ExCache.Mechanism, head.ExCache.Policy = m, []string{"random", "lru-sweep", "lru"}[i]
+		head.ExCache.Mechanism, head.ExCache.Policy, head.ExCache.Prefetcher = m, []string{"random", "lru-sweep", "lru"}[i], []string{"none", "next-n", "leap"}[i]
 		c, err := head.New()
 		if err != nil {
 			f.Fatal(err)
@@ -446,7 +469,7 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, kind uint8) {
 		head := head
 		head.ExCache.Mechanism = excache.Mechanisms()[kind%3]
-		head.ExCache.Policy = []string{"random", "lru-sweep", "lru"}[kind%3]
+		head.ExCache.Policy, head.ExCache.Prefetcher = []string{"random", "lru-sweep", "lru"}[kind%3], []string{"none", "next-n", "leap"}[kind%3]
 		c, err := head.New()
 		if err != nil {
 			t.Fatal(err)

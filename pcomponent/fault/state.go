@@ -17,7 +17,10 @@ import (
 //	owners: number, and each                               vRegions asked for: number, and each
 //	threads, each: bits of what is asked, state, how, epoch, page, line, frame, flush, since, due, attempts, damaged
 //	flushes: number, and each: id, page, frame, state, epoch, since, due, attempts
-//	why it failed; draining, clean, line to go on from; 6 counters; the ExCache
+//	why it failed; draining, clean, line to go on from; 7 counters
+//	if there is a prefetcher: last prefetch, prefetches: number, and each: number, page, line, frame, state, used, flush, epoch, fetches before
+//	it; the prefetcher
+//	the ExCache
 func (c *Core) AppendState(b []byte) []byte {
 	u := binary.AppendUvarint
 	b = u(b, uint64(len(c.space.maps)))
@@ -62,12 +65,43 @@ func (c *Core) AppendState(b []byte) []byte {
 	for _, n := range c.stats.fields() {
 		b = u(b, *n)
 	}
-	return c.cache.AppendState(b)
+	return c.cache.AppendState(c.ahead.appendState(b))
+}
+
+func (a *ahead) appendState(b []byte) []byte {
+	if a.guess == nil {
+		return b
+	}
+	u := binary.AppendUvarint
+	b = u(u(b, a.last), uint64(len(a.flights)))
+	for i := range a.flights {
+		f := &a.flights[i]
+		b = u(u(u(u(b, f.id&^prefetchID), uint64(f.page)), uint64(f.line)), uint64(f.frame))
+		b = u(u(u(tape.AppendBool(append(b, byte(f.state)), f.used), f.on), uint64(f.epoch)), f.at)
+	}
+	return a.guess.AppendState(b)
+}
+
+func (a *ahead) readState(r *tape.Reader, lines, frames uint64) {
+	if a.guess == nil {
+		return
+	}
+	a.last = r.Below(prefetchID)
+	for n := r.Below(uint64(r.Rest()) + 1); n > 0 && r.Err() == nil; n-- {
+		a.flights = append(a.flights, flight{
+			id: prefetchID | r.Below(prefetchID), page: wire.PageNo(r.Below(excache.MaxPages)), line: uint32(r.Below(lines)), frame: uint32(r.Below(frames)),
+			state: state(r.Byte(byte(len(stateNames)))), used: r.Bool(), on: r.Uint(), epoch: wire.Epoch(r.Below(1 << 32)), at: r.Uint(),
+		})
+		if !a.flights[len(a.flights)-1].used {
+			a.open++
+		}
+	}
+	a.guess.ReadState(r)
 }
 
 // fields are the counts in the order of a state.
 func (s *Stats) fields() []*uint64 {
-	return []*uint64{&s.Retries, &s.Redirects, &s.Damaged, &s.StallFlush, &s.StallPage, &s.StallLine}
+	return []*uint64{&s.Retries, &s.Redirects, &s.Damaged, &s.StallFlush, &s.StallPage, &s.StallLine, &s.StallPrefetch}
 }
 
 // maxAttempts bounds what a state may say of attempts; they end by patience, long before.
@@ -106,7 +140,7 @@ func (c *Core) ReadState(r *tape.Reader) error {
 	lines, frames := uint64(c.cache.Options().Lines), uint64(c.cache.Frames())
 	for i := range c.threads {
 		c.threads[i] = thread{
-			state: state(r.Byte(byte(len(stateNames)))), how: How(r.Byte(byte(TakenBack) + 1)), write: r.Bool(), plocal: r.Bool(),
+			state: state(r.Byte(byte(len(stateNames)))), how: How(r.Byte(byte(Late) + 1)), write: r.Bool(), plocal: r.Bool(),
 			epoch: wire.Epoch(r.Below(1 << 32)), page: page(), line: uint32(r.Below(lines)), frame: uint32(r.Below(frames)), on: r.Uint(),
 			since: time.Duration(r.Int()), due: time.Duration(r.Int()), attempts: int(r.Below(maxAttempts)), damaged: int(r.Below(DamagedFetches + 1)),
 		}
@@ -121,6 +155,7 @@ func (c *Core) ReadState(r *tape.Reader) error {
 	for _, n := range c.stats.fields() {
 		*n = r.Uint()
 	}
+	c.ahead.readState(r, lines, frames)
 	if r.Err() != nil {
 		return r.Err()
 	}
@@ -166,6 +201,11 @@ func (c *Core) checkState() error {
 			return fmt.Errorf("flush %d %s", f.ID, stateNames[f.state])
 		case !c.known(f.Page):
 			return fmt.Errorf("flush %d of page %#x, whose vRegion has no owner", f.ID, uint64(f.Page))
+		}
+	}
+	for i := range c.ahead.flights {
+		if f := &c.ahead.flights[i]; !c.known(f.page) {
+			return fmt.Errorf("prefetch of page %#x, whose vRegion has no owner", uint64(f.page))
 		}
 	}
 	for t := range c.threads {

@@ -56,10 +56,12 @@ const (
 	InRun InputKind = 15
 	// InEnd is the last: what the cache counted.
 	InEnd InputKind = 16
+	// InPrefetched is the answer to a prefetch.
+	InPrefetched InputKind = 17
 )
 
 var inputNames = []string{"", "map", "unmap", "fault", "finish", "fetched", "flush_done", "owner_known", "owner_moved", "tick", "drain", "fail",
-	"undrain", "write_back", "import", "run", "end"}
+	"undrain", "write_back", "import", "run", "end", "prefetched"}
 
 func (k InputKind) String() string {
 	if int(k) < len(inputNames) {
@@ -68,7 +70,7 @@ func (k InputKind) String() string {
 	return fmt.Sprintf("input(%d)", uint8(k))
 }
 
-var effectNames = []string{"", "zero", "copy", "fetch", "write", "park", "done", "ask_owner", "fail", "damaged", "retry"}
+var effectNames = []string{"", "zero", "copy", "fetch", "write", "park", "done", "ask_owner", "fail", "damaged", "retry", "prefetch"}
 
 func (k EffectKind) String() string {
 	if k == Panicked {
@@ -98,7 +100,7 @@ type Input struct {
 	Page   wire.PageNo // of map and unmap: the first
 	Last   wire.PageNo
 	Write  bool   // of map: anonymous
-	ID     uint64 // of a flush; of a write-back: the line that it begins from
+	ID     uint64 // of a flush or a prefetch; of a write-back: the line that it begins from
 	N      int    // of a write-back: how many at most
 	Err    *wire.Error
 	Owner  wire.Owner
@@ -125,6 +127,8 @@ func (in *Input) String() string {
 		s += fmt.Sprintf(" thread=%d", in.Thread)
 	case InFlushDone:
 		s += fmt.Sprintf(" flush=%d", in.ID)
+	case InPrefetched:
+		s += fmt.Sprintf(" prefetch=%d", in.ID&^prefetchID)
 	case InMap, InUnmap:
 		s += fmt.Sprintf(" first=%#x last=%#x", uint64(in.Page), uint64(in.Last))
 	case InOwnerKnown:
@@ -144,7 +148,7 @@ func (in *Input) String() string {
 // Timed reports whether the input has a now.
 func (in *Input) Timed() bool {
 	switch in.Kind {
-	case InFault, InFetched, InFlushDone, InOwnerKnown, InOwnerMoved, InTick, InDrain, InWriteBack:
+	case InFault, InFetched, InFlushDone, InPrefetched, InOwnerKnown, InOwnerMoved, InTick, InDrain, InWriteBack:
 		return true
 	}
 	return false
@@ -203,7 +207,7 @@ func (in *Input) append(b []byte, last time.Duration) []byte {
 		b = u(b, uint64(in.Thread))
 	case InFetched:
 		b = appendError(u(b, uint64(in.Thread)), in.Err)
-	case InFlushDone:
+	case InFlushDone, InPrefetched:
 		b = appendError(u(b, in.ID), in.Err)
 	case InOwnerKnown:
 		b = appendError(appendOwner(u(b, uint64(in.Page)), &in.Owner), in.Err)
@@ -277,7 +281,7 @@ func (in *Input) Read(b []byte, threads int, last time.Duration) error {
 		in.Thread = thread()
 	case InFetched:
 		in.Thread, in.Err = thread(), readError(&r)
-	case InFlushDone:
+	case InFlushDone, InPrefetched:
 		in.ID, in.Err = r.Uint(), readError(&r)
 	case InOwnerKnown:
 		in.Page, in.Owner, in.Err = page(), readOwner(&r), readError(&r)
@@ -347,6 +351,8 @@ func (c *Core) Apply(in *Input) (got Input, out []Effect, err error) {
 		out = c.Fetched(in.Now, in.Thread, in.Err, nil)
 	case InFlushDone:
 		out = c.FlushDone(in.Now, in.ID, in.Err, nil)
+	case InPrefetched:
+		out = c.Prefetched(in.Now, in.ID, in.Err, nil)
 	case InOwnerKnown:
 		out = c.OwnerKnown(in.Now, in.Page, in.Owner, in.Err, nil)
 	case InOwnerMoved:

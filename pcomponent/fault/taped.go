@@ -37,7 +37,7 @@ func (c *Taped) put(kind InputKind, s tape.Sum, out []Effect) {
 		c.tellRuns(kind)
 	}
 	in.Kind = kind
-	hits := c.cache.Hits()
+	hits := c.cache.HitsOnly()
 	in.Hits, c.hits = hits-c.hits, hits
 	if kind.byRunning() {
 		c.at.Runs = in.Thread
@@ -77,7 +77,7 @@ func (c *Taped) Run(t int) {
 	if c.tape == nil || c.runs == t {
 		return
 	}
-	if c.cache.Hits() != c.hits {
+	if c.cache.HitsOnly() != c.hits {
 		c.tellRuns(InRun)
 		if c.run(t) {
 			c.state()
@@ -89,12 +89,12 @@ func (c *Taped) Run(t int) {
 // tellRuns tells whose the hits are that the record of an input is to hold, if nothing else says it: the input is of another thread, or of none.
 // It writes no state: hits, or the input, are not on the tape yet.
 func (c *Taped) tellRuns(kind InputKind) {
-	if c.cache.Hits() == c.hits || kind.byRunning() && c.in.Thread == c.runs {
+	if c.cache.HitsOnly() == c.hits || kind.byRunning() && c.in.Thread == c.runs {
 		return
 	}
 	if c.at.Runs != c.runs {
 		hits := c.hits
-		c.hits = c.cache.Hits() // not yet these
+		c.hits = c.cache.HitsOnly() // not yet these
 		c.run(c.runs)
 		c.hits = hits
 	}
@@ -107,7 +107,7 @@ func (c *Taped) tellRuns(kind InputKind) {
 func (c *Taped) run(t int) (state bool) {
 	was := c.in.Thread
 	c.in.Thread = t
-	hits := c.cache.Hits()
+	hits := c.cache.HitsOnly()
 	c.in.Kind, c.in.Hits, c.hits = InRun, hits-c.hits, hits
 	c.in.sum(0, nil)
 	c.buf = c.in.append(c.buf[:0], c.at.Last)
@@ -188,6 +188,20 @@ func (c *Taped) Fetched(now time.Duration, t int, err *wire.Error, out []Effect)
 	out = c.Core.Fetched(now, t, err, out)
 	if c.tape != nil {
 		c.put(InFetched, 0, out[n:])
+	}
+	return out
+}
+
+func (c *Taped) Prefetched(now time.Duration, id uint64, err *wire.Error, out []Effect) []Effect {
+	n := len(out)
+	if c.tape != nil {
+		c.in.Now, c.in.ID, c.in.Err = now, id, err
+		c.within = InPrefetched
+		defer c.left()
+	}
+	out = c.Core.Prefetched(now, id, err, out)
+	if c.tape != nil {
+		c.put(InPrefetched, 0, out[n:])
 	}
 	return out
 }

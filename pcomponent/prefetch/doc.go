@@ -12,8 +12,9 @@
 // guardIssued pages were used, it guesses nothing for guardPause calls, and then
 // tries again.
 //
-// The fault protocol of a running process does not prefetch; the caller is the
-// command `trace prefetch`, by Study. The package is pure: no goroutines, no locks.
+// Its callers are pcomponent/fault, which prefetches for a running process, live
+// and in virtual time, and the command `trace prefetch`, by Study. The package is
+// pure: no goroutines, no locks.
 //
 //	p, err := prefetch.New("leap", prefetch.DefaultOptions())
 //	for each miss or first use { out = p.Observe(page, useful, out[:0]); p.Brought(bring(out)) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"splitkernel/netlayer/tape"
 )
 
 // MaxDepth bounds the pages that one call may answer with.
@@ -36,11 +38,19 @@ type Prefetcher interface {
 	// Brought is told how many of the pages that Observe answered with are
 	// brought: those that were not present.
 	Brought(n int)
+	// AppendState appends all on which later answers depend. Prefetchers that were
+	// made and called alike append the same.
+	AppendState(b []byte) []byte
+	// ReadState makes a prefetcher that was just made like the one that appended; a
+	// fault is the reader's, and then this is of no use.
+	ReadState(r *tape.Reader)
 }
 
 // guesser is a prefetcher behind the guard.
 type guesser interface {
 	guess(page uint64, useful bool, out []uint64) []uint64
+	AppendState(b []byte) []byte
+	ReadState(r *tape.Reader)
 }
 
 var makers = []struct {
@@ -61,6 +71,12 @@ func Names() []string {
 	}
 	return names
 }
+
+// None is the name that stands for no prefetcher where one may be chosen.
+const None = "none"
+
+// Known reports whether a prefetcher of that name exists. None is not one.
+func Known(name string) bool { return slices.Contains(Names(), name) }
 
 // ErrUnknown is wrapped by New when no prefetcher has the name asked for.
 var ErrUnknown = errors.New("no such prefetcher")

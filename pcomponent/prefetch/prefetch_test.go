@@ -1,6 +1,7 @@
 package prefetch
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"splitkernel/netlayer/tape"
 	"splitkernel/pcomponent/policy"
 )
 
@@ -159,4 +161,45 @@ func TestNoAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations a call, want 0", name, n)
 		}
 	}
+}
+
+// TestState: one that was made like another answers as that does.
+func TestState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom(Names()).Draw(t, "name")
+		o := Options{Depth: rapid.IntRange(1, MaxDepth).Draw(t, "depth")}
+		a, err := New(name, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		page := uint64(1 << 20)
+		call := func(p Prefetcher, page uint64, useful bool) []uint64 {
+			out := p.Observe(page, useful, nil)
+			p.Brought(len(out))
+			return out
+		}
+		next := func() (uint64, bool) {
+			if page += 3; rng.IntN(10) == 0 {
+				page = rng.Uint64N(1 << 30)
+			}
+			return page, rng.IntN(3) > 0
+		}
+		for range rapid.IntRange(0, 3000).Draw(t, "calls") {
+			p, useful := next()
+			call(a, p, useful)
+		}
+		b, _ := New(name, o)
+		state := a.AppendState(nil)
+		r := tape.NewReader(state)
+		if b.ReadState(&r); r.End() != nil || !bytes.Equal(b.AppendState(nil), state) {
+			t.Fatalf("%s: %v, or another state", name, r.Err())
+		}
+		for range 200 {
+			p, useful := next()
+			if x, y := call(a, p, useful), call(b, p, useful); !slices.Equal(x, y) {
+				t.Fatalf("%s answers %v and %v", name, x, y)
+			}
+		}
+	})
 }

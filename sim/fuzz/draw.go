@@ -11,6 +11,7 @@ import (
 	"splitkernel/gmanagers/placement"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/pcomponent/prefetch"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/vcluster"
 )
@@ -35,7 +36,7 @@ func DefaultWorld() *World {
 var drawnPolicies = []string{"clock", "fifo", "lru", "lru-sweep", "random"}
 
 func defaultProcess() Process {
-	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1}
+	return Process{Name: "a", Threads: 1, Lines: 32, Policy: "lru", Mechanism: excache.MechanismList, Prefetcher: prefetch.None, Degree: 8, InFlight: 32, Pages: 300, Refs: 2000, Writes: faults.Whole / 3, Think: 1000, Burst: 64, Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1}
 }
 
 // die draws for a world.
@@ -98,12 +99,14 @@ func Draw(seed uint64) *World {
 		d.drains(w)
 	}
 	d.faults(w, gentle)
+	die{rand.New(rand.NewPCG(seed, 0x61686561))}.prefetchers(w)
 	return w
 }
 
 func (d die) process(w *World, i int) Process {
 	p := Process{
 		Name: string(rune('a' + i)), Threads: one(d, 1, 1, 1, 2, 3), Lines: one(d, 8, 16, 32, 64, 128), Policy: one(d, drawnPolicies...), Mechanism: one(d, excache.Mechanisms()...),
+		Prefetcher: prefetch.None, Degree: defaultProcess().Degree, InFlight: defaultProcess().InFlight,
 		Pages: d.from(20, 700), Refs: d.from(500, 5000), Writes: d.share(5, 70), Near: d.share(40, 97), Think: uint64(d.span(50, 200_000)), Burst: d.from(16, 256),
 		Sectors: 128, Copies: 1, WriteQuorum: 1, ReadQuorum: 1, Replication: "none", MemoryCopies: 1, Data: 2, Parity: 1,
 	}
@@ -185,6 +188,18 @@ func (d die) more(w *World) {
 			if checkpoints && d.part(80) {
 				p.Checkpoint = d.from(50, 3000)
 			}
+		}
+	}
+}
+
+// prefetchers draws who prefetches, in two worlds of five. It has a chance of its own, as more has.
+func (d die) prefetchers(w *World) {
+	if !d.part(40) {
+		return
+	}
+	for i := range w.Processes {
+		if p := &w.Processes[i]; d.part(80) {
+			p.Prefetcher, p.Degree, p.InFlight = one(d, prefetch.Names()...), one(d, 1, 2, 4, 8, 16), one(d, 1, 2, 8, 32)
 		}
 	}
 }

@@ -167,6 +167,7 @@ func (p *player) again(y *vtime.Proc) (err error) {
 func (p *player) openOptions() vcluster.ProcessOptions {
 	e := excache.DefaultOptions()
 	e.Lines, e.Ways, e.Policy, e.Mechanism, e.SweepEvery = p.o.Lines, 0, p.o.Policy, p.o.Mechanism, 64
+	e.Prefetcher, e.PrefetchDegree, e.PrefetchInFlight = p.o.Prefetcher, p.o.Degree, p.o.InFlight
 	e.FlushFrames = min(e.FlushFrames, p.o.Lines)
 	return vcluster.ProcessOptions{
 		PID: p.place.PID, Epoch: p.place.Epoch, Name: p.o.Name, Node: p.place.Node, Threads: p.o.Threads, ExCache: e,

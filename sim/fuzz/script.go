@@ -17,6 +17,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/policy"
+	"splitkernel/pcomponent/prefetch"
 	"splitkernel/sim/faults"
 	"splitkernel/sim/vcluster"
 )
@@ -141,6 +142,8 @@ func (p *Process) fields() []field {
 		}},
 		span("begin", &p.Begin, 0, MaxSpan), number("threads", &p.Threads, 1, 64), number("lines", &p.Lines, 1, MaxPages),
 		word("policy", &p.Policy, scriptPolicies), word("mechanism", &p.Mechanism, excache.Mechanisms()),
+		word("prefetcher", &p.Prefetcher, append([]string{prefetch.None}, prefetch.Names()...)), number("prefetch_degree", &p.Degree, 1, prefetch.MaxDepth),
+		number("prefetch_in_flight", &p.InFlight, 1, excache.MaxPrefetchInFlight),
 		number("pages", &p.Pages, 1, MaxPages), number("refs", &p.Refs, 0, MaxRefs), share("writes", &p.Writes), share("near", &p.Near),
 		number("think", &p.Think, 0, 1<<40), number("burst", &p.Burst, 1, MaxRefs), share("remaps", &p.Remaps),
 		number("volumes", &p.Volumes, 0, 8), number("sectors", &p.Sectors, 1, MaxSectors), number("blocks", &p.Blocks, 0, 1024),

@@ -91,6 +91,9 @@ func (s *shrinker) round() (shorter bool) {
 			func(p *Process) { p.Threads = 1 },
 			func(p *Process) { p.Begin = 0 },
 			func(p *Process) { p.Policy, p.Mechanism = defaultProcess().Policy, defaultProcess().Mechanism },
+			func(p *Process) {
+				p.Prefetcher, p.Degree, p.InFlight = defaultProcess().Prefetcher, defaultProcess().Degree, defaultProcess().InFlight
+			},
 			func(p *Process) { p.MemoryBytes = 0 },
 			func(p *Process) { p.Replication, p.MemoryCopies, p.LogBlock = "none", 1, false },
 			func(p *Process) { p.MemoryCopies = 1 },

@@ -62,6 +62,9 @@ type Process struct {
 	Lines       int
 	Policy      string // of replacement
 	Mechanism   string // of eviction
+	Prefetcher  string
+	Degree      int // of the prefetcher
+	InFlight    int // pages that it brought and that are not used
 	Pages       int
 	Refs        int          // of all threads
 	Writes      faults.Share // of them

@@ -27,7 +27,7 @@ const (
 	magic      = "SKTAPE\r\n"
 	blockMagic = 0x4b424b53 // "SKBK"
 	// Version is that of the format of tapes and of the records of all cores.
-	Version = 2
+	Version = 3
 
 	headerLen = 12
 	blockLen  = 24

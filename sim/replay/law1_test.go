@@ -14,14 +14,15 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
 	"splitkernel/pcomponent/policy"
+	"splitkernel/pcomponent/prefetch"
 	"splitkernel/sim/hardware"
 	"splitkernel/sim/report"
 	"splitkernel/sim/trace"
 )
 
-// logical are the counters that law 1 is about: not those of retries, redirects, coalescing, piggybacks and latencies.
+// logical are the counters that law 1 is about: not those of retries, redirects, coalescing, piggybacks, prefetched pages that were late and latencies.
 func logical(c report.Counters) report.Counters {
-	c.Retries, c.Redirects, c.Coalesced, c.Piggybacked = 0, 0, 0, 0
+	c.Retries, c.Redirects, c.Coalesced, c.Piggybacked, c.PrefetchLate = 0, 0, 0, 0, 0
 	c.FaultLatency, c.BlockLatency = nil, nil
 	return c
 }
@@ -102,25 +103,28 @@ func wantLaw1(t testing.TB, w *world, path string, x excache.Options, refs uint6
 	if sum.Total.IntegrityErrors != 0 {
 		t.Errorf("virtual: %v", sum.Integrity)
 	}
+	if c := live.Counters; c.PrefetchIssued < c.PrefetchUseful+c.PrefetchWasted+c.PrefetchDropped || c.PrefetchLate > c.PrefetchUseful || !x.Prefetches() && c.PrefetchIssued+c.PrefetchRefused > 0 {
+		t.Errorf("%s with %+v: live %+v", filepath.Base(path), x, c)
+	}
 }
 
-// TestLaw1Bundled is law 1 for the bundled traces, each with another policy and mechanism.
+// TestLaw1Bundled is law 1 for the bundled traces, each with another policy, mechanism and prefetcher.
 func TestLaw1Bundled(t *testing.T) {
 	w := newWorld(t)
 	w.law = w.node("p1", "")
 	for _, c := range []struct {
-		trace, policy, mechanism string
-		ways, lines              int
-		every                    uint64
+		trace, policy, mechanism, prefetcher string
+		ways, lines                          int
+		every                                uint64
 	}{
-		{"wordcount", "lru", excache.MechanismList, 64, 1024, 0},
-		{"sort", "clock", excache.MechanismWriteProtect, 0, 600, 70_000},
-		{"sqlite", "lru-sweep", excache.MechanismVictim, 64, 1024, 0},
-		{"sort", "fifo", excache.MechanismVictim, 8, 512, 0},
-		{"sqlite", "random", excache.MechanismList, 0, 100, 500_000},
+		{"wordcount", "lru", excache.MechanismList, "none", 64, 1024, 0},
+		{"sort", "clock", excache.MechanismWriteProtect, "leap", 0, 600, 70_000},
+		{"sqlite", "lru-sweep", excache.MechanismVictim, "none", 64, 1024, 0},
+		{"sort", "fifo", excache.MechanismVictim, "next-n", 8, 512, 0},
+		{"sqlite", "random", excache.MechanismList, "best-offset", 0, 100, 500_000},
 	} {
 		x := excache.DefaultOptions()
-		x.Policy, x.Mechanism, x.Ways, x.Lines = c.policy, c.mechanism, c.ways, c.lines
+		x.Policy, x.Mechanism, x.Prefetcher, x.Ways, x.Lines = c.policy, c.mechanism, c.prefetcher, c.ways, c.lines
 		refs := uint64(0)
 		if raceEnabled {
 			refs, c.every = 10_000, c.every/100
@@ -165,6 +169,10 @@ func TestLaw1Random(t *testing.T) {
 		x.Ways = rapid.SampledFrom([]int{0, 1, 4}).Draw(rt, "ways")
 		x.Lines = max(x.Ways, 1) * rapid.SampledFrom([]int{2, 8, 32}).Draw(rt, "sets")
 		x.FlushFrames = rapid.IntRange(1, 16).Draw(rt, "flush frames")
+		if x.Policy != foreseeing {
+			x.Prefetcher = rapid.SampledFrom(append(prefetch.Names(), prefetch.None)).Draw(rt, "prefetcher")
+			x.PrefetchDegree, x.PrefetchInFlight = rapid.IntRange(1, 16).Draw(rt, "degree"), rapid.IntRange(1, 16).Draw(rt, "in flight")
+		}
 		if x.Validate() != nil {
 			rt.Skip("no such ExCache")
 		}

@@ -39,7 +39,7 @@ func (s *sampled) add(to *report.Series, now time.Duration, did report.Interval)
 
 // intervalOf takes the counters of an ExCache for a series.
 func intervalOf(c excache.Stats) report.Interval {
-	return report.Interval{Accesses: c.Accesses, Hits: c.Hits, Faults: c.Misses, Bytes: (c.Fetches + c.Flushes + c.FinalFlushes) * wire.PageSize}
+	return report.Interval{Accesses: c.Accesses, Hits: c.Hits, Faults: c.Misses, Bytes: (c.Fetched() + c.Flushes + c.FinalFlushes) * wire.PageSize}
 }
 
 // intervalOfCounters is the same of counters of a report.

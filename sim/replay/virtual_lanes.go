@@ -14,6 +14,7 @@ func (p *vprocess) excache() excache.Options {
 	o := p.spec.ExCache
 	if p.local {
 		o.Policy, o.Mechanism, o.Ways = excache.DefaultOptions().Policy, excache.DefaultOptions().Mechanism, 0
+		o.Prefetcher = excache.DefaultOptions().Prefetcher
 		o.Lines = int(max(p.v.info.FootprintPages, 1))
 	}
 	return o

@@ -24,7 +24,7 @@ type Latency struct {
 
 // FaultKinds and BlockKinds are the keys of the latencies.
 var (
-	FaultKinds = []string{"p_local", "fetch", "coalesced", "victim_hit"}
+	FaultKinds = []string{"p_local", "fetch", "coalesced", "victim_hit", "prefetched", "late"}
 	BlockKinds = []string{"read", "write", "flush"}
 )
 
@@ -43,6 +43,12 @@ type Counters struct {
 	Flushes         uint64 `json:"flushes"`
 	FinalFlushes    uint64 `json:"final_flushes"`
 	Piggybacked     uint64 `json:"piggybacked"`
+	PrefetchIssued  uint64 `json:"prefetch_issued"`
+	PrefetchUseful  uint64 `json:"prefetch_useful"`
+	PrefetchLate    uint64 `json:"prefetch_late"`
+	PrefetchWasted  uint64 `json:"prefetch_wasted"`
+	PrefetchDropped uint64 `json:"prefetch_dropped"`
+	PrefetchRefused uint64 `json:"prefetch_refused"`
 	FetchedBytes    uint64 `json:"fetched_bytes"`
 	FlushedBytes    uint64 `json:"flushed_bytes"`
 	PagesChecked    uint64 `json:"pages_checked"`
@@ -67,7 +73,9 @@ func (c *Counters) SetCache(s excache.Stats) {
 	c.Accesses, c.Reads, c.Writes, c.Hits, c.Misses = s.Accesses, s.Reads, s.Writes, s.Hits, s.Misses
 	c.PLocal, c.Fetches, c.Coalesced, c.VictimHits = s.PLocal, s.Fetches, s.Coalesced, s.VictimHits
 	c.Evictions, c.Flushes, c.FinalFlushes, c.Piggybacked = s.Evictions, s.Flushes, s.FinalFlushes, s.Piggybacked
-	c.FetchedBytes = s.Fetches * wire.PageSize
+	c.PrefetchIssued, c.PrefetchUseful, c.PrefetchLate = s.PrefetchIssued, s.PrefetchUseful, s.PrefetchLate
+	c.PrefetchWasted, c.PrefetchDropped, c.PrefetchRefused = s.PrefetchWasted, s.PrefetchDropped, s.PrefetchRefused
+	c.FetchedBytes = s.Fetched() * wire.PageSize
 	c.FlushedBytes = (s.Flushes + s.FinalFlushes) * wire.PageSize
 }
 
@@ -86,6 +94,12 @@ func (c *Counters) Add(d Counters) {
 	c.Flushes += d.Flushes
 	c.FinalFlushes += d.FinalFlushes
 	c.Piggybacked += d.Piggybacked
+	c.PrefetchIssued += d.PrefetchIssued
+	c.PrefetchUseful += d.PrefetchUseful
+	c.PrefetchLate += d.PrefetchLate
+	c.PrefetchWasted += d.PrefetchWasted
+	c.PrefetchDropped += d.PrefetchDropped
+	c.PrefetchRefused += d.PrefetchRefused
 	c.FetchedBytes += d.FetchedBytes
 	c.FlushedBytes += d.FlushedBytes
 	c.PagesChecked += d.PagesChecked

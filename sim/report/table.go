@@ -41,6 +41,7 @@ func WriteTable(w io.Writer, s *Summary) error {
 	}
 	tw.Flush()
 	b.WriteByte('\n')
+	prefetched(&b, s)
 	redundancy(&b, s)
 	restarted(&b, s)
 	moved(&b, s)

@@ -94,7 +94,7 @@ type Process struct {
 	home     wire.Owner
 	heapEnd  uint64
 	out      []fault.Effect
-	idle     vtime.Signal // a flush was acknowledged, or the process failed
+	idle     vtime.Signal // a flush was acknowledged, a prefetch answered, or the process failed
 	ticking  bool
 	volumes  map[wire.VolumeID]*Volume
 	lat      Latencies
@@ -410,6 +410,13 @@ func (p *Process) perform(out []fault.Effect) {
 				}
 			}
 			p.c.post(i)
+		case fault.Prefetch:
+			if p.gone != nil {
+				continue
+			}
+			i := p.c.msgs.take()
+			*p.c.msgs.at(i) = message{op: wire.OpMiss, from: p.n.no, to: p.c.node(e.Owner.Node), bytes: p.c.o.Sizes.Miss, p: p, ahead: e.On, page: e.Page, frame: e.Frame, epoch: e.Owner.Epoch}
+			p.c.post(i)
 		case fault.Write:
 			if p.gone != nil {
 				continue
@@ -463,6 +470,14 @@ func (p *Process) fetched(m *message) {
 }
 
 func (p *Process) filled(m *message) {
+	if m.ahead != 0 {
+		if m.err == nil {
+			p.frames[m.frame] = m.stamp
+		}
+		p.perform(p.core.Prefetched(p.c.clock.Now(), m.ahead, m.err, p.out[:0]))
+		p.idle.Broadcast()
+		return
+	}
 	t := p.threads[m.thread]
 	t.stage = stagesOf(m, p.c.clock.Now())
 	t.spent.fetched(m, p.c.o.Nodes[m.to].ID)

@@ -26,6 +26,7 @@ type message struct {
 	thread int32    // of a miss
 	page   wire.PageNo
 	frame  uint32 // of a miss: where the page goes at the asker
+	ahead  uint64 // of a miss for which no thread waits: the id of the prefetch
 	epoch  wire.Epoch
 	stamp  Stamp // of the page that goes either way
 	err    *wire.Error

@@ -71,7 +71,7 @@ func (p *Process) Brk(y *vtime.Proc, end uint64) error {
 	return nil
 }
 
-// drop forgets the cached pages of a range once no flush of them is under way.
+// drop forgets the cached pages of a range once no flush and no prefetch of them is under way.
 func (p *Process) drop(y *vtime.Proc, addr, length uint64) error {
 	first, last := pageRange(addr, length)
 	for p.core.PendingIn(first, last) != 0 {
@@ -88,7 +88,7 @@ func (p *Process) drop(y *vtime.Proc, addr, length uint64) error {
 func (p *Process) Drain(y *vtime.Proc) error {
 	for !p.o.Local {
 		p.perform(p.core.Drain(p.c.clock.Now(), p.out[:0]))
-		if p.core.Drained() || p.core.OldestFlush() == 0 || p.core.Err() != nil {
+		if p.core.Drained() || p.core.Pending() == 0 || p.core.Err() != nil {
 			return p.core.Err()
 		}
 		y.Wait(&p.idle)

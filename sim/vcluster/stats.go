@@ -22,7 +22,7 @@ func stagesOf(m *message, now time.Duration) stages {
 
 // Latencies of a process, in ns.
 type Latencies struct {
-	Fault  [4]Histogram     // by fault.How - 1
+	Fault  [6]Histogram     // by fault.How - 1
 	Block  [3]Histogram     // read, write, flush
 	Stages [7]time.Duration // sums over fetches
 	N      uint64           // fetches

@@ -26,7 +26,7 @@ func OfRun(r *Run) *Document {
 	d.Sections = []Section{
 		r.overTime(),
 		r.latencies(),
-		{Title: "vNodes", Tables: []Table{r.vnodes(), r.slowdownTable()}, Charts: r.slowdownChart()},
+		{Title: "vNodes", Tables: []Table{r.vnodes(), r.prefetchTable(), r.slowdownTable()}, Charts: r.slowdownChart()},
 		{Title: "Components", Tables: []Table{r.components()}, Charts: r.componentChart()},
 		{Title: "Faults and recovery", Tables: []Table{r.faultTable(), r.failureTable(), r.restartTable()}, List: lost(s)},
 		{Title: "Memory that survives", Tables: []Table{r.memoryTable()}},

@@ -33,6 +33,17 @@ func (r *Run) vnodes() Table {
 	})
 }
 
+// prefetchTable is of runs in which something was prefetched, or would have been.
+func (r *Run) prefetchTable() Table {
+	t := Table{Caption: "Prefetched pages: useful and wasted ones, and those that did not come; and guesses that were not followed", Head: []string{"by", "issued", "useful", "of issued", "late", "wasted", "dropped", "refused"}}
+	return rowsOf(t, r.Summary.Prefetchers(), func(p *report.Prefetcher) []string {
+		return []string{
+			p.Name, count(p.PrefetchIssued), count(p.PrefetchUseful), percent(p.PrefetchUseful, p.PrefetchIssued), count(p.PrefetchLate), count(p.PrefetchWasted),
+			count(p.PrefetchDropped), count(p.PrefetchRefused),
+		}
+	})
+}
+
 // slowdownTable is of virtual runs only.
 func (r *Run) slowdownTable() Table {
 	t := Table{Caption: "Slowdown against all memory local (modelled)", Head: []string{"vNode", "time", "all-local", "slowdown"}}
