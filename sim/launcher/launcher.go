@@ -54,6 +54,9 @@ type NodeInfo struct {
 	PID     int    `json:"pid"`     // of the last start
 	Metrics string `json:"metrics"` // "127.0.0.1:port": /metrics, /healthz, /readyz, /debug/pprof/
 	Alive   bool   `json:"alive"`
+	// Of a process that has ended: when that was seen, and how, as in "signal: killed".
+	Ended *time.Time `json:"ended,omitempty"`
+	How   string     `json:"how,omitempty"`
 }
 
 // Death is a process that ended although nobody had stopped it.
@@ -279,6 +282,7 @@ func (c *Cluster) Nodes() []NodeInfo {
 			}
 			select {
 			case <-ch.done:
+				info.Ended, info.How = &ch.end, ch.ending()
 			default:
 				info.Alive = true
 			}

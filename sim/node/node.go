@@ -134,7 +134,7 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err := mon.registry.Register(p.use); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	mon.serve(pt.health, api)
+	mon.serve(pt.health, api, cfg.metrics.Links)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
 	if cfg.Node.Role != wire.RoleManager {
 		if p.member, err = newMembership(cfg, pt, gm, p.use, epoch, log); err != nil {
