@@ -194,9 +194,11 @@ func TestMonitorForOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.serve(nil, nil)
-	if code, _ := fetch(t, m, "/debug/pprof/cmdline"); code != 404 {
-		t.Errorf("pprof gives %d, want 404", code)
+	m.serve(nil, nil, nil)
+	for _, page := range []string{"/debug/pprof/cmdline", "/links"} {
+		if code, _ := fetch(t, m, page); code != 404 {
+			t.Errorf("%s gives %d, want 404", page, code)
+		}
 	}
 	if code, _ := fetch(t, m, "/healthz"); code != 200 {
 		t.Errorf("/healthz gives %d", code)
@@ -220,7 +222,12 @@ func TestMonitor(t *testing.T) {
 	if m, err = newMonitor(""); err != nil {
 		t.Fatal(err)
 	}
-	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") }, http.NotFoundHandler())
+	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") }, http.NotFoundHandler(), func() []netlayer.LinkUse {
+		return []netlayer.LinkUse{{Addr: "unix:/m1.sock", In: 3, Out: 4}}
+	})
+	if code, body := fetch(t, m, "/links"); code != 200 || string(body) != `[{"addr":"unix:/m1.sock","in":3,"out":4}]`+"\n" {
+		t.Errorf("/links gives %d %s", code, body)
+	}
 	if code, _ := fetch(t, m, "/readyz"); code != 503 {
 		t.Errorf("/readyz of a starting node gives %d, want 503", code)
 	}

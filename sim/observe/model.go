@@ -51,7 +51,8 @@ type silence struct {
 // watched is a node and its last two answers.
 type watched struct {
 	was, is  *Reading
-	answered time.Time // last, or when it was first asked
+	pid      int
+	answered time.Time // last, or when its process was first seen
 	err      error     // of the last question
 	borne    *borne    // nil before the second answer
 	verdict
@@ -93,8 +94,13 @@ func (m *model) looked(now time.Time, l *launcher.Look, err error) {
 	here := map[string]bool{}
 	for _, n := range l.State.Nodes {
 		here[n.ID] = true
-		if m.nodes[n.ID] == nil {
-			m.nodes[n.ID] = &watched{answered: now}
+		w := m.nodes[n.ID]
+		if w == nil {
+			w = &watched{}
+			m.nodes[n.ID] = w
+		}
+		if w.pid != n.PID || n.Metrics == "" { // another process owes no answer yet
+			w.pid, w.answered = n.PID, now
 		}
 	}
 	for id := range m.nodes {
