@@ -15,7 +15,8 @@ import (
 // model is what the observer knows. It has no clock and no goroutine: it is told what was answered, and when.
 type model struct {
 	interval time.Duration
-	seq      uint64 // of the last snapshot
+	seq      uint64    // of the last snapshot
+	rounded  time.Time // when that was
 
 	look   launcher.Look
 	books  Books
@@ -221,6 +222,7 @@ func (m *model) roleOf(id string) string {
 // round ends a round: it judges, and makes a point and a snapshot of what is known now.
 func (m *model) round(now time.Time) *Snapshot {
 	m.seq++
+	m.excuse(now)
 	st := &m.look.State
 	s := &Snapshot{
 		Seq: m.seq, Time: now, Cluster: st.Name, ClusterID: st.ClusterID, Owner: st.Owner, Started: st.Started,
@@ -232,6 +234,18 @@ func (m *model) round(now time.Time) *Snapshot {
 	s.Totals = m.point(now, s)
 	s.Events = m.events.all()
 	return s
+}
+
+// excuse sees to it that nobody is called silent because the observer itself did not run: the machine was busy, or slept.
+func (m *model) excuse(now time.Time) {
+	if slept := now.Sub(m.rounded) - m.interval; !m.rounded.IsZero() && slept > m.interval {
+		for _, w := range m.nodes {
+			if w.answered = w.answered.Add(slept); w.answered.After(now) {
+				w.answered = now
+			}
+		}
+	}
+	m.rounded = now
 }
 
 // judged says how each node is, and notes who has changed.

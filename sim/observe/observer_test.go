@@ -254,6 +254,21 @@ func TestWhoDoesNotAnswerIsSaid(t *testing.T) {
 	}
 }
 
+// TestAnObserverThatSleptBlamesNobody: after a pause of the observer nobody is silent; who does not answer from then on is.
+func TestAnObserverThatSleptBlamesNobody(t *testing.T) {
+	w := newWorld()
+	m := told(w)
+	for _, c := range []struct {
+		after time.Duration
+		well  int
+	}{{time.Second, 6}, {time.Minute, 6}, {time.Second, 0}} {
+		w.now = w.now.Add(c.after)
+		if s := m.round(w.now); s.Totals.NodesWell != c.well {
+			t.Errorf("%s later: %d well, want %d: %v", c.after, s.Totals.NodesWell, c.well, texts(s))
+		}
+	}
+}
+
 // TestBounds: a thousand vNodes and many events stay within their limits.
 func TestBounds(t *testing.T) {
 	w := newWorld()
