@@ -11,25 +11,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 )
 
 // upFlags are the flags of up; supervise is given the same.
 type upFlags struct {
 	configFlags
-	name string
-	out  string
+	name  string
+	out   string
+	level string
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
+	cmd.Flags().StringVar(&f.level, "log-level", node.DefaultLogLevel, "level of the nodes' logs at their start: "+strings.Join(node.LogLevels, ", "))
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -69,6 +73,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := node.ParseLogLevel(f.level); err != nil {
+		return nil, usage("--log-level: %w", err)
+	}
 	if f.name == "" {
 		f.name = c.Name
 	}
@@ -90,7 +97,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 		return nil, fmt.Errorf("pipe from the supervisor: %w", err)
 	}
 	defer reports.Close()
-	args := []string{"supervise", "--cluster", f.cluster, "--name", f.name, "--out", f.out}
+	args := []string{"supervise", "--cluster", f.cluster, "--name", f.name, "--out", f.out, "--log-level", f.level}
 	for _, s := range f.set {
 		args = append(args, "--set", s)
 	}
@@ -177,8 +184,12 @@ func (a *app) supervise(ctx context.Context, f *upFlags) (*launcher.Supervisor, 
 	if err != nil {
 		return nil, err
 	}
+	level, err := node.ParseLogLevel(f.level)
+	if err != nil {
+		return nil, usage("--log-level: %w", err)
+	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes})
+	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, LogLevel: level})
 }
 
 // dropTail deletes what the nodes of a cluster did last, when it has stopped and none had died; err is how it stopped.

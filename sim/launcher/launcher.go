@@ -44,6 +44,8 @@ type Options struct {
 	Seed uint64
 	// Record is where the nodes' tapes go; the folder exists. Nil records nothing.
 	Record *node.Record
+	// LogLevel is that of the nodes' logs when they start; 0 is info.
+	LogLevel slog.Level
 }
 
 // NodeInfo is a running node.
@@ -197,7 +199,7 @@ func (c *Cluster) furnish(cluster *configs.Cluster, id string) error {
 	if err := os.MkdirAll(c.dataPath(id), 0o700); err != nil {
 		return fmt.Errorf("make the data folder of node %s: %w", id, err)
 	}
-	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record, Faults: c.planned(id)}
+	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record, LogLevel: c.opts.LogLevel, Faults: c.planned(id)}
 	return node.WriteConfig(c.configPath(id), cfg)
 }
 

@@ -40,6 +40,7 @@ type monitor struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan error
+	level    http.HandlerFunc // of LogLevelPath; nil serves none
 }
 
 // register offers what the tape could not take. Nothing is recorded without a tape, and both are 0.
@@ -101,6 +102,9 @@ func (m *monitor) serve(health func(io.Writer), api http.Handler, links func() [
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	if m.loopback() && m.level != nil {
+		mux.HandleFunc(LogLevelPath, m.level)
+	}
 	if m.loopback() { // profiles and links tell too much, and cost too much, for others
 		mux.HandleFunc("/links", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
