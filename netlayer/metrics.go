@@ -247,3 +247,33 @@ func (m *Metrics) Usage() (u Usage) {
 	u.Workers, u.WorkerBusy = s.Workers, s.WorkerBusy
 	return u
 }
+
+// LinkUse is what went between this component and one that it calls, over the connections that it made.
+type LinkUse struct {
+	Addr Addr   `json:"addr"`
+	In   uint64 `json:"in"`  // bytes of frames, headers included, from it
+	Out  uint64 `json:"out"` // and to it
+}
+
+// Links gives what the peers that are open have transferred, by address. A peer that is closed takes its bytes along. What came over connections
+// that others made is told by those. It is no Prometheus metric, because its labels would be those of the whole cluster squared.
+func (m *Metrics) Links() []LinkUse {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	byAddr := make(map[Addr]LinkUse, len(m.peers))
+	for _, peer := range m.peers {
+		s, l := peer.Stats(), byAddr[peer.addr]
+		for k := range NumOpKinds {
+			l.In += s.In[k].Bytes
+			l.Out += s.Out[k].Bytes
+		}
+		byAddr[peer.addr] = l
+	}
+	links := make([]LinkUse, 0, len(byAddr))
+	for _, addr := range slices.Sorted(maps.Keys(byAddr)) {
+		l := byAddr[addr]
+		l.Addr = addr
+		links = append(links, l)
+	}
+	return links
+}

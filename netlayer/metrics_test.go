@@ -39,13 +39,20 @@ func TestMetrics(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); open.InBytes != open.OutBytes && time.Now().Before(deadline); open = m.Usage() {
 		runtime.Gosched()
 	}
+	// The peer's side alone: what it sent went to the one address, with a hello each way.
+	miss, page := uint64(wire.HeaderLen+wire.MissLen), uint64(wire.HeaderLen+wire.PageSize)
+	if l := m.Links(); len(l) != 1 || l[0].Addr != addr || l[0].In+l[0].Out != open.InBytes || l[0].In < 3*page+wire.HeaderLen || l[0].Out < 3*miss+wire.HeaderLen {
+		t.Errorf("links %+v, want one to %s with 3 × %d bytes from it and 3 × %d to it, and hellos", l, addr, page, miss)
+	}
 	p.Close()
 	p.Close() // what it counted stays, once
+	if l := m.Links(); len(l) != 0 {
+		t.Errorf("links %+v after the only peer was closed", l)
+	}
 	if u := m.Usage(); u.InBytes != open.InBytes || u.OutBytes != open.OutBytes {
 		t.Errorf("%+v with the peer, %+v after its end", open, u)
 	}
 	// Both ends are in this process, so what one sends the other receives: three misses, three pages and two hellos.
-	miss, page := uint64(wire.HeaderLen+wire.MissLen), uint64(wire.HeaderLen+wire.PageSize)
 	if hellos := open.InBytes - 3*(miss+page); open.InBytes != open.OutBytes || hellos < 2*wire.HeaderLen || hellos > 1024 {
 		t.Errorf("%+v, want the same in both directions and 3 × (%d + %d) bytes and two hellos", open, miss, page)
 	}

@@ -325,6 +325,30 @@ func TestOneLogLine(t *testing.T) {
 	}
 }
 
+// TestAFailedRequestIsLoggedWithItsCall: at the level debug, and not above.
+func TestAFailedRequestIsLoggedWithItsCall(t *testing.T) {
+	for level, want := range map[slog.Level]int{slog.LevelDebug: 1, slog.LevelInfo: 0} {
+		var buf bytes.Buffer
+		_, addr := serve(t, newStore(), func(o *netlayer.ServerOptions) {
+			o.Log = slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{Level: level}))
+		})
+		p := netlayer.NewPeer(addr, peerOptions())
+		if err := p.Do(&netlayer.Call{Op: wire.OpMiss, Epoch: 3, Body: []byte("no miss")}); !errors.Is(err, wire.ErrBadRequest) {
+			t.Errorf("%v, want a bad request", err)
+		}
+		out := buf.String() // written before the reply
+		p.Close()
+		if n := strings.Count(out, "a request failed"); n != want {
+			t.Errorf("level %s: %d lines, want %d:\n%s", level, n, want, out)
+		}
+		for _, part := range []string{" call=", " session=", " epoch=3", " op=", " from="} {
+			if want == 1 && !strings.Contains(out, part) {
+				t.Errorf("no %s in %s", part, out)
+			}
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	o := peerOptions()
 	if err := o.Validate(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -517,6 +518,15 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 	return out, false
 }
 
+// logFailed tells of a request that was answered with an error, or has none to be answered with: by its call and session it is found in the
+// logs of both ends. Errors such as busy come often, so nothing is made of it unless it is written.
+func (c *serverConn) logFailed(ctx context.Context, req *Request, err error) {
+	if c.s.log.Enabled(ctx, slog.LevelDebug) {
+		c.s.log.LogAttrs(ctx, slog.LevelDebug, "a request failed", slog.String("from", c.name()), slog.String("op", req.Op.String()), slog.Uint64("call", req.Call),
+			slog.Uint64("session", req.Session), slog.Uint64("epoch", uint64(req.Epoch)), slog.Bool("one_way", req.OneWay), slog.String("error", err.Error()))
+	}
+}
+
 // mayRunAgain reports whether a reply is an error by which the handler says that nothing was done: see Handler.
 func mayRunAgain(reply []byte) bool {
 	h, err := wire.ParseHeader(reply)
@@ -543,6 +553,7 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 			return out, true
 		}
 		c.s.stats.errors.Add(1)
+		c.logFailed(ctx, req, err)
 	}
 	out = rep.end(op, req.Call, err)
 	pages := rep.pages
@@ -558,9 +569,6 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 		out = out[:0]
 	}
 	if req.OneWay {
-		if err != nil {
-			c.s.log.Debug("a request without reply failed", "from", c.name(), "op", req.Op, "error", err)
-		}
 		return out[:start], false
 	}
 	return out, false

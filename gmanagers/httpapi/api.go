@@ -126,12 +126,7 @@ func (a *API) guard(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.serving.Done()
-	switch {
-	case !a.o.AnyHost && !local(r.Host):
-		newProblem(http.StatusForbidden, "forbidden", "forbidden", fmt.Sprintf("the request names host %.100q, want one of the loopback", r.Host)).write(w)
-		return
-	case !a.knows(r.Header.Get("Authorization")):
-		newProblem(http.StatusUnauthorized, "unauthorized", "unauthorized", "the cluster has a token, want it as `Authorization: Bearer TOKEN`").write(w)
+	if Refuse(w, r, a.o.Token, a.o.AnyHost) {
 		return
 	}
 	select {
@@ -153,13 +148,27 @@ func local(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// knows reports whether a request may be served. The comparison takes the same time wherever it ends.
-func (a *API) knows(authorization string) bool {
-	if a.o.Token == "" {
+// Refuse answers a request that may not be served, because of the host that it names, unless any may be named, or because it lacks the token, and
+// reports whether it did.
+func Refuse(w http.ResponseWriter, r *http.Request, token string, anyHost bool) bool {
+	switch {
+	case !anyHost && !local(r.Host):
+		newProblem(http.StatusForbidden, "forbidden", "forbidden", fmt.Sprintf("the request names host %.100q, want one of the loopback", r.Host)).write(w)
+		return true
+	case !knows(token, r.Header.Get("Authorization")):
+		newProblem(http.StatusUnauthorized, "unauthorized", "unauthorized", "the cluster has a token, want it as `Authorization: Bearer TOKEN`").write(w)
+		return true
+	}
+	return false
+}
+
+// knows reports whether somebody has the token, if there is one. The comparison takes the same time wherever it ends.
+func knows(want, authorization string) bool {
+	if want == "" {
 		return true
 	}
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
-	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(a.o.Token)) == 1
+	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(want)) == 1
 }
 
 // request is one request of a known path and method.

@@ -122,6 +122,7 @@ var importers = []struct {
 	{"github.com/parquet-go/parquet-go", "sim", []string{"parquet.go", "parquet_test.go"}}, // sim/experiment writes it, sim/cluster reads it
 	{"modernc.org/sqlite", "sim/cluster", []string{"sqlite_driver.go"}},
 	{"github.com/klauspost/reedsolomon", "mcomponent/erasure", []string{"coder.go"}},
+	{"github.com/charmbracelet", "sim/top", nil},
 	{"github.com/prometheus", "", []string{"metrics.go", "metrics_test.go"}},
 }
 

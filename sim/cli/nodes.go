@@ -21,7 +21,7 @@ import (
 
 // nodeCommands are what people do with the nodes of a running cluster.
 func (a *app) nodeCommands() []*cobra.Command {
-	return []*cobra.Command{a.nodeListCommand(), a.nodeShowCommand(), a.nodeAddCommand(), a.nodeDrainCommand(), a.nodeUndrainCommand(), a.nodeRemoveCommand(), a.nodeReadmitCommand()}
+	return []*cobra.Command{a.nodeListCommand(), a.nodeShowCommand(), a.nodeAddCommand(), a.nodeDrainCommand(), a.nodeUndrainCommand(), a.nodeRemoveCommand(), a.nodeReadmitCommand(), a.nodeLogLevelCommand()}
 }
 
 func nodePath(id string) string { return "/nodes/" + url.PathEscape(id) }
@@ -322,15 +322,31 @@ func (a *app) nodeShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var d httpapi.NodeDetail
-			if err := r.get(cmd.Context(), nodePath(args[0]), &d); err != nil {
+			var d shownNode
+			if err := r.get(cmd.Context(), nodePath(args[0]), &d.NodeDetail); err != nil {
 				return err
 			}
-			return a.print(d, func(w io.Writer) { writeNode(w, &d) })
+			if i := slices.IndexFunc(r.st.Nodes, func(n launcher.NodeInfo) bool { return n.ID == d.ID && n.Alive }); i >= 0 {
+				if d.LogLevel, err = r.logLevel(cmd.Context(), r.st.Nodes[i], ""); err != nil {
+					a.say("warning: %v", err)
+				}
+			}
+			return a.print(d, func(w io.Writer) {
+				writeNode(w, &d.NodeDetail)
+				if d.LogLevel != "" {
+					fmt.Fprintf(w, "log level\t%s\n", d.LogLevel)
+				}
+			})
 		}),
 	}
 	onFlag(cmd, &on)
 	return cmd
+}
+
+// shownNode is a node as its managers have it, and what it says itself.
+type shownNode struct {
+	httpapi.NodeDetail
+	LogLevel string `json:"log_level,omitempty"` // missing if it does not answer
 }
 
 func writeNode(w io.Writer, d *httpapi.NodeDetail) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/observe"
 	"splitkernel/sim/report"
 )
 
@@ -130,6 +132,8 @@ func TestUpRunOnDown(t *testing.T) {
 	if !strings.Contains(table.stdout, "m1    mcomponent  up") {
 		t.Errorf("status prints\n%s", table.stdout)
 	}
+	checkLogLevels(t, dir)
+	checkTop(t, dir)
 	execute(t, dir, "down").want(t, exitOK, "cluster blue is down")
 	empty(t, temp)
 	none := execute(t, dir, "status", "-o", "json")
@@ -138,6 +142,62 @@ func TestUpRunOnDown(t *testing.T) {
 		t.Errorf("status prints %s, want []", none.stdout)
 	}
 	execute(t, dir, "down").want(t, exitFailed, "no cluster is up")
+}
+
+// checkLogLevels changes the level of one node and of all, and has a node show it.
+func checkLogLevels(t *testing.T, dir string) {
+	t.Helper()
+	level := func(args ...string) string {
+		c := execute(t, dir, append([]string{"node", "log-level", "-o", "json"}, args...)...)
+		c.want(t, exitOK)
+		var list []nodeLevel
+		if err := json.Unmarshal([]byte(c.stdout), &list); err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, l := range list {
+			said += l.Node + "=" + l.Level + " "
+		}
+		return said
+	}
+	if got := level(); strings.Count(got, "=info ") != 4 {
+		t.Errorf("log levels at the start: %s, want info at four", got)
+	}
+	if got := level("debug", "m1"); got != "m1=debug " {
+		t.Errorf("log level of m1: %s", got)
+	}
+	if got := level(); !strings.Contains(got, "m1=debug") || !strings.Contains(got, "p1=info") {
+		t.Errorf("log levels: %s, want m1 alone at debug", got)
+	}
+	if show := execute(t, dir, "node", "show", "m1"); show.code != exitOK || !regexp.MustCompile(`log level +debug`).MatchString(show.stdout) {
+		t.Errorf("node show prints\n%s%s", show.stdout, show.stderr)
+	}
+	if got := level("warn"); strings.Count(got, "=warn ") != 4 {
+		t.Errorf("log levels of all: %s, want warn", got)
+	}
+	execute(t, dir, "node", "log-level", "loud").want(t, exitUsage, `log level "loud", want one of debug, info, warn, error`)
+	execute(t, dir, "node", "log-level", "info", "m9").want(t, exitUsage, `no node "m9" in cluster blue, want some of `)
+}
+
+// checkTop prints a snapshot of a cluster of four, as nobody looks.
+func checkTop(t *testing.T, dir string) {
+	t.Helper()
+	c := execute(t, dir, "top", "blue", "--interval", "100ms", "-o", "json")
+	c.want(t, exitOK)
+	var s observe.Snapshot
+	if err := json.Unmarshal([]byte(c.stdout), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Cluster != "blue" || s.Totals.NodesWell != 4 || len(s.Nodes) != 4 || len(s.Leaders) != 3 || s.Leaders[0].Node != "g1" || s.Nodes[0].Load == nil || s.Totals.MemoryCapacity == 0 {
+		t.Errorf("top prints\n%s", c.stdout)
+	}
+	c = execute(t, dir, "top", "--interval", "100ms")
+	c.want(t, exitOK)
+	if !strings.Contains(c.stdout, "4 of 4 well") || !strings.Contains(c.stdout, "m1    mcomponent  up ") {
+		t.Errorf("top prints\n%s", c.stdout)
+	}
+	execute(t, dir, "top", "--interval", "1ms").want(t, exitUsage, "--interval: 1ms, want 50ms to 1m0s")
+	execute(t, dir, "top", "red").want(t, exitFailed, `no cluster "red" is up, want one of: blue`)
 }
 
 func TestRunKeepLeavesTheClusterUp(t *testing.T) {

@@ -45,7 +45,7 @@ func (a *app) newDisplay() display {
 	return display{w: a.stderr, terminal: isTerminal(a.stdout) && isTerminal(a.stderr), now: time.Now, started: now, said: now}
 }
 
-func isTerminal(w io.Writer) bool {
+func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -174,7 +174,7 @@ Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 bad usage o
 		},
 	}
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "how to print data: table or json, or csv where a command says so")
-	root.AddCommand(a.runCommand(), a.simulateCommand(), a.calibrateCommand(), a.predictCommand(), a.sweepCommand(), a.compareCommand(), a.reportCommand(), a.reproduceCommand(), a.fuzzCommand(), a.upCommand(), a.statusCommand(), a.downCommand(), a.auditCommand(), a.vnodeCommand(), a.eventsCommand(), a.explainCommand(), a.moveCommand(), a.faultCommand(), a.chaosCommand(), a.superviseCommand(), a.nodeCommand(),
+	root.AddCommand(a.runCommand(), a.simulateCommand(), a.calibrateCommand(), a.predictCommand(), a.sweepCommand(), a.compareCommand(), a.reportCommand(), a.reproduceCommand(), a.fuzzCommand(), a.upCommand(), a.statusCommand(), a.downCommand(), a.topCommand(), a.auditCommand(), a.vnodeCommand(), a.eventsCommand(), a.explainCommand(), a.moveCommand(), a.faultCommand(), a.chaosCommand(), a.superviseCommand(), a.nodeCommand(),
 		a.traceCommand(), a.mrcCommand(), a.adviseCommand(), a.studyCommand(), a.configCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		hasSub := c.HasSubCommands()

@@ -269,7 +269,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes
 	var st *launcher.State
 	var err error
 	if f.keep {
-		up := upFlags{configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster")}
+		up := upFlags{configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster"), level: node.DefaultLogLevel}
 		if st, err = a.up(ctx, &up); err == nil {
 			a.say("cluster %s stays up: `splitkernel down %s` stops it", st.Name, st.Name)
 		}

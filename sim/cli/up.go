@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"splitkernel/configs"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 )
 
 // upFlags are the flags of up; supervise is given the same.
@@ -24,6 +26,7 @@ type upFlags struct {
 	configFlags
 	name       string
 	out        string
+	level      string
 	prometheus string // address; empty is none
 }
 
@@ -31,6 +34,7 @@ func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
+	cmd.Flags().StringVar(&f.level, "log-level", node.DefaultLogLevel, "level of the nodes' logs at their start: "+strings.Join(node.LogLevels, ", "))
 	cmd.Flags().StringVar(&f.prometheus, "prometheus", "", "have the system's Prometheus watch the cluster, at this loopback address (default "+launcher.DefaultPrometheusAddr+"; port 0 is a free one)")
 	cmd.Flags().Lookup("prometheus").NoOptDefVal = launcher.DefaultPrometheusAddr
 }
@@ -85,6 +89,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 			return nil, usage("--prometheus: %w", err)
 		}
 	}
+	if _, err := node.ParseLogLevel(f.level); err != nil {
+		return nil, usage("--log-level: %w", err)
+	}
 	if f.name == "" {
 		f.name = c.Name
 	}
@@ -106,7 +113,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 		return nil, fmt.Errorf("pipe from the supervisor: %w", err)
 	}
 	defer reports.Close()
-	args := []string{"supervise", "--cluster", f.cluster, "--name", f.name, "--out", f.out}
+	args := []string{"supervise", "--cluster", f.cluster, "--name", f.name, "--out", f.out, "--log-level", f.level}
 	for _, s := range f.set {
 		args = append(args, "--set", s)
 	}
@@ -196,8 +203,12 @@ func (a *app) supervise(ctx context.Context, f *upFlags) (*launcher.Supervisor, 
 	if err != nil {
 		return nil, err
 	}
+	level, err := node.ParseLogLevel(f.level)
+	if err != nil {
+		return nil, usage("--log-level: %w", err)
+	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, Prometheus: f.watch()})
+	return launcher.Supervise(ctx, f.name, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, Prometheus: f.watch(), LogLevel: level})
 }
 
 // dropTail deletes what the nodes of a cluster did last, when it has stopped and none had died; err is how it stopped.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"splitkernel/configs"
 	"splitkernel/sim/node"
@@ -41,9 +42,10 @@ type child struct {
 	quiet  bool // its end is no death, for it joins or leaves
 	killed bool // by us: who is started again at once is another child, and this one may not have been taken down yet
 
-	metrics string // set before ready is closed
-	failure string // what the node itself said before it ended; read after done
-	err     error  // how the process ended; read after done
+	metrics string    // set before ready is closed
+	failure string    // what the node itself said before it ended; read after done
+	err     error     // how the process ended; read after done
+	end     time.Time // when it was seen to have ended; read after done
 }
 
 // spawn starts a process for n. listener is given away: the caller's copy is closed.
@@ -108,6 +110,7 @@ func (ch *child) watch(reports *os.File) {
 	}
 	reports.Close()
 	ch.err = ch.cmd.Wait()
+	ch.end = time.Now().UTC()
 	ch.alive.Close()
 }
 

@@ -63,7 +63,7 @@ type State struct {
 
 // request is what a supervisor is asked.
 type request struct {
-	Op    string          // "state", "stop", "add", "remove", "readmit", "fault", "faults" or "heal"
+	Op    string          // "state", "look", "stop", "add", "remove", "readmit", "fault", "faults" or "heal"
 	Node  configs.NewNode // add: what; remove, readmit: the id
 	Fault string          // fault: what
 	IDs   []int           // heal: which; none is all
@@ -77,7 +77,7 @@ type reply struct {
 	Node    *NodeInfo // that was added
 	Error   string
 	Faults  []string // of the configuration of a node, instead of Error
-	Struck  []Struck // faults: all; heal: what was ended; fault: this one
+	Struck  []Struck // faults, look: all; heal: what was ended; fault: this one
 }
 
 // Supervisor owns a cluster for others: it answers on a socket in the cluster's folder until somebody stops it. There is
@@ -254,6 +254,9 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn, asked chan<- net
 	case "state":
 		st := s.State()
 		r = reply{State: st, Cluster: string(st.Cluster.YAML())}
+	case "look":
+		l := s.Look()
+		r = reply{State: l.State, Struck: l.Faults}
 	case "stop":
 		if s.owner == OwnerRun {
 			r.Error = fmt.Sprintf("it belongs to a run, process %d, and ends with it", os.Getpid())
@@ -444,6 +447,31 @@ func owned(states []State, owner string) (out []State) {
 func ListUp() ([]State, error) {
 	states, err := List()
 	return owned(states, OwnerUp), err
+}
+
+// Look is what changes of a running cluster: its processes, and what was made to go wrong.
+type Look struct {
+	State  State // without the configuration
+	Faults []Struck
+}
+
+// Look gives what LookAt would give.
+func (s *Supervisor) Look() Look {
+	st := s.State()
+	st.Cluster = nil
+	return Look{st, s.cluster.Faults()}
+}
+
+// LookAt asks the owner of a cluster that Find has found how it is now; it is for those who ask again and again.
+func LookAt(st *State) (*Look, error) {
+	r, err := ask(st.Dir, request{Op: "look"}, controlTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s (process %d): %w", st.Name, st.PID, err)
+	}
+	if r.Error != "" {
+		return nil, fmt.Errorf("cluster %s: %s", st.Name, r.Error)
+	}
+	return &Look{r.State, r.Struck}, nil
 }
 
 // AddNode has the owner of a cluster that Find has found start one more component, and returns when it is registered.

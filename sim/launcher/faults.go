@@ -31,6 +31,8 @@ const (
 type Struck struct {
 	ID    int        `json:"id"`
 	Fault string     `json:"fault"` // "partition p1 | m1 for 3s"
+	Kind  string     `json:"kind"`  // "partition"
+	Nodes []string   `json:"nodes"` // that it happens to; of a link those that send
 	Began time.Time  `json:"began"`
 	Ended *time.Time `json:"ended,omitempty"` // empty: it goes on
 	What  string     `json:"what"`            // "m2 (process 4711) was killed"
@@ -73,7 +75,7 @@ func (c *Cluster) Strike(ctx context.Context, f faults.Fault) (Struck, error) {
 		return Struck{}, context.Cause(ctx)
 	}
 	defer func() { <-c.striking }()
-	s := &struck{Struck: Struck{Fault: said, Began: time.Now().UTC()}, fault: f, healed: make(chan struct{})}
+	s := &struck{Struck: Struck{Fault: said, Kind: f.Kind.String(), Nodes: []string{}, Began: time.Now().UTC()}, fault: f, healed: make(chan struct{})}
 	var err error
 	switch {
 	case f.Kind == faults.CorruptBlock:
@@ -194,6 +196,7 @@ func (c *Cluster) Faults() (list []Struck) {
 // hurt is what happens to a process. lost is what it had.
 func (c *Cluster) hurt(ctx context.Context, s *struck, lost []string) error {
 	id := string(s.fault.Node.ID)
+	s.Nodes = append(s.Nodes, id)
 	ch := c.child(id)
 	if ch == nil {
 		return fmt.Errorf("%s is being added or removed", id)
@@ -254,6 +257,9 @@ func (c *Cluster) disturb(ctx context.Context, s *struck, nodes []faults.Node) e
 				ids = append(ids, p.From)
 			}
 		}
+	}
+	for _, id := range ids {
+		s.Nodes = append(s.Nodes, string(id))
 	}
 	s.end = func(ctx context.Context) error { return c.push(ctx, ids) }
 	s.What = fmt.Sprintf("told to %d components", len(ids))
@@ -379,6 +385,7 @@ func (c *Cluster) planned(id string) *wire.FaultReq {
 // corrupt changes a byte on a disk.
 func (c *Cluster) corrupt(ctx context.Context, s *struck) error {
 	f := &s.fault
+	s.Nodes = append(s.Nodes, string(f.Node.ID))
 	c.mu.Lock()
 	c.faultSeq++
 	req, addr := wire.CorruptReq{Volume: f.Volume, Block: f.Block, Seed: c.opts.Seed + c.faultSeq}, netlayer.Addr(c.addrs[string(f.Node.ID)])

@@ -46,6 +46,8 @@ type Options struct {
 	Record *node.Record
 	// Prometheus has the system's Prometheus watch the cluster as long as it runs. Nil: none is started.
 	Prometheus *Prometheus
+	// LogLevel is that of the nodes' logs when they start; 0 is info.
+	LogLevel slog.Level
 }
 
 // NodeInfo is a running node.
@@ -56,6 +58,9 @@ type NodeInfo struct {
 	PID     int    `json:"pid"`     // of the last start
 	Metrics string `json:"metrics"` // "127.0.0.1:port": /metrics, /healthz, /readyz, /debug/pprof/
 	Alive   bool   `json:"alive"`
+	// Of a process that has ended: when that was seen, and how, as in "signal: killed".
+	Ended *time.Time `json:"ended,omitempty"`
+	How   string     `json:"how,omitempty"`
 }
 
 // Death is a process that ended although nobody had stopped it.
@@ -204,7 +209,7 @@ func (c *Cluster) furnish(cluster *configs.Cluster, id string) error {
 	if err := os.MkdirAll(c.dataPath(id), 0o700); err != nil {
 		return fmt.Errorf("make the data folder of node %s: %w", id, err)
 	}
-	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record, Faults: c.planned(id)}
+	cfg := &node.Config{ClusterID: c.id, Node: cluster.Resolve(id), Peers: peers, DataDir: c.dataPath(id), RuntimeDir: c.runtime.path, Record: c.opts.Record, LogLevel: c.opts.LogLevel, Faults: c.planned(id)}
 	return node.WriteConfig(c.configPath(id), cfg)
 }
 
@@ -289,6 +294,7 @@ func (c *Cluster) Nodes() []NodeInfo {
 			}
 			select {
 			case <-ch.done:
+				info.Ended, info.How = &ch.end, ch.ending()
 			default:
 				info.Alive = true
 			}

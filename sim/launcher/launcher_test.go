@@ -487,6 +487,9 @@ func TestUnexpectedDeathIsReported(t *testing.T) {
 	if d.ID != "p1" || d.Killed || !strings.Contains(d.How, "killed") || d.Tail == "" {
 		t.Errorf("death %+v, want that of p1, with its last lines", d)
 	}
+	if n := find(t, cl, "p1"); n.Alive || n.Ended == nil || !strings.Contains(n.How, "killed") {
+		t.Errorf("%+v, want that it was killed, and when", n)
+	}
 	stop(t, cl)
 	empty(t, dir)
 }
@@ -609,6 +612,9 @@ func TestSupervisor(t *testing.T) {
 	}
 	if st.Name != "blue" || len(st.Nodes) != len(opts.Cluster.Nodes) || st.Cluster.Digest() != opts.Cluster.Digest() {
 		t.Errorf("state %+v, want the cluster as it was started", st)
+	}
+	if l, err := LookAt(st); err != nil || len(l.State.Nodes) != len(st.Nodes) || l.State.ClusterID != st.ClusterID || l.State.Cluster != nil || len(l.Faults) != 0 {
+		t.Errorf("look at it: %+v, %v", l, err)
 	}
 	if _, err := Find("red"); err == nil || !strings.Contains(err.Error(), "want one of: blue") {
 		t.Errorf("find of another name: %v", err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -40,6 +41,9 @@ type Config struct {
 	RuntimeDir string
 	// Record is where the node's tape goes; the folder exists. Nil records nothing.
 	Record *Record `json:",omitempty"`
+	// LogLevel is that of the node's log at its start; 0 is info. It is no part of the cluster's configuration, because it changes nothing that a
+	// run computes.
+	LogLevel slog.Level
 
 	// Faults is what goes wrong on purpose from the start: a node that is started again is in the same network as before.
 	Faults *wire.FaultReq `json:",omitempty"`

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"splitkernel/netlayer"
 	"splitkernel/netlayer/wire"
 	"splitkernel/sim/record"
 )
@@ -38,6 +40,7 @@ type monitor struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan error
+	level    http.HandlerFunc // of LogLevelPath; nil serves none
 }
 
 // register offers what the tape could not take. Nothing is recorded without a tape, and both are 0.
@@ -81,8 +84,8 @@ func newMonitor(address string) (*monitor, error) {
 	return m, nil
 }
 
-// serve answers from now on. health appends the metrics of another library, api serves what is below /api/; both may be nil.
-func (m *monitor) serve(health func(io.Writer), api http.Handler) {
+// serve answers from now on. health appends the metrics of another library, api serves what is below /api/; both may be nil. links are told at /links.
+func (m *monitor) serve(health func(io.Writer), api http.Handler, links func() []netlayer.LinkUse) {
 	mux := http.NewServeMux()
 	page := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: true}) // so that more can follow
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +102,14 @@ func (m *monitor) serve(health func(io.Writer), api http.Handler) {
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	if m.loopback() { // profiles tell too much, and cost too much, for others
+	if m.loopback() && m.level != nil {
+		mux.HandleFunc(LogLevelPath, m.level)
+	}
+	if m.loopback() { // profiles and links tell too much, and cost too much, for others
+		mux.HandleFunc("/links", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(links()) // who asked may have gone
+		})
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -55,8 +55,10 @@ func Run(ctx context.Context, cfg *Config, in *Inherited, stdin io.Reader, log *
 	})
 
 	var epoch atomic.Uint32
-	log = slog.New(epochHandler{log.Handler(), &epoch}).With("node", cfg.Node.ID, "role", cfg.Node.Role.String())
-	err := serve(ctx, cfg, in, &epoch, log)
+	var level slog.LevelVar
+	level.Set(cfg.LogLevel)
+	log = slog.New(epochHandler{log.Handler(), &epoch, &level}).With("node", cfg.Node.ID, "role", cfg.Node.Role.String())
+	err := serve(ctx, cfg, in, &epoch, &level, log)
 	if err != nil && ctx.Err() == nil {
 		in.Report(Report{State: StateFailed, Error: err.Error()})
 	}
@@ -70,7 +72,7 @@ func Run(ctx context.Context, cfg *Config, in *Inherited, stdin io.Reader, log *
 }
 
 // serve builds the node from the bottom up, runs it, and takes it down from the top.
-func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32, level *slog.LevelVar, log *slog.Logger) (err error) {
 	mon, err := newMonitor(cfg.Node.HTTPListen)
 	if err != nil {
 		return err
@@ -141,7 +143,8 @@ func serve(ctx context.Context, cfg *Config, in *Inherited, epoch *atomic.Uint32
 	if err := mon.registry.Register(p.use); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	mon.serve(pt.health, api)
+	mon.level = logLevels(level, cfg.Node.Token, log)
+	mon.serve(pt.health, api, cfg.metrics.Links)
 	in.Report(Report{State: StateListening, Metrics: mon.addr()})
 	if cfg.Node.Role != wire.RoleManager {
 		if p.member, err = newMembership(cfg, pt, gm, p.use, epoch, log); err != nil {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -194,15 +196,93 @@ func TestMonitorForOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.serve(nil, nil)
-	if code, _ := fetch(t, m, "/debug/pprof/cmdline"); code != 404 {
-		t.Errorf("pprof gives %d, want 404", code)
+	m.serve(nil, nil, nil)
+	for _, page := range []string{"/debug/pprof/cmdline", "/links"} {
+		if code, _ := fetch(t, m, page); code != 404 {
+			t.Errorf("%s gives %d, want 404", page, code)
+		}
 	}
 	if code, _ := fetch(t, m, "/healthz"); code != 200 {
 		t.Errorf("/healthz gives %d", code)
 	}
 	if other, err := newMonitor(m.addr()); err == nil || !strings.Contains(err.Error(), "http_listen") {
 		t.Errorf("a taken address: %v, %v", other, err)
+	}
+	if err := m.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLogLevel: the level of the log is told, and changed by who may.
+func TestLogLevel(t *testing.T) {
+	m, err := newMonitor("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	var level slog.LevelVar
+	var epoch atomic.Uint32
+	epoch.Store(7)
+	log := slog.New(epochHandler{slog.NewJSONHandler(&text, nil), &epoch, &level}).With("node", "m1")
+	m.level = logLevels(&level, "secret", log)
+	m.serve(nil, nil, nil)
+	ask := func(method, body string, header ...string) (int, string) {
+		t.Helper()
+		q, err := http.NewRequest(method, "http://"+m.addr()+LogLevelPath, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Close = true
+		for i := 0; i < len(header); i += 2 {
+			if q.Header.Set(header[i], header[i+1]); header[i] == "Host" {
+				q.Host = header[i+1]
+			}
+		}
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, strings.TrimSpace(string(answer))
+	}
+	token := []string{"Authorization", "Bearer secret"}
+	for _, c := range []struct {
+		name, method, body string
+		header             []string
+		code               int
+		answer             string
+		level              slog.Level // after it
+	}{
+		{"ask", "GET", "", token, 200, `{"level":"info"}`, slog.LevelInfo},
+		{"no token", "PUT", `{"level":"debug"}`, nil, 401, "the cluster has a token", slog.LevelInfo},
+		{"a web page", "PUT", `{"level":"debug"}`, append([]string{"Origin", "http://127.0.0.1"}, token...), 403, "no web page", slog.LevelInfo},
+		{"a name that points here", "PUT", `{"level":"debug"}`, append([]string{"Host", "evil.example"}, token...), 403, "loopback", slog.LevelInfo},
+		{"no level", "PUT", `{"level":"loud"}`, token, 400, `log level "loud", want one of debug, info, warn, error`, slog.LevelInfo},
+		{"no body", "PUT", "", token, 400, `want a body such as {"level":"debug"}`, slog.LevelInfo},
+		{"another key", "PUT", `{"level":"debug","x":1}`, token, 400, "want a body", slog.LevelInfo},
+		{"another method", "POST", `{"level":"debug"}`, token, 405, "want GET or PUT", slog.LevelInfo},
+		{"less", "PUT", `{"level":"error"}`, token, 200, `{"level":"error"}`, slog.LevelError},
+		{"more", "PUT", `{"level":"debug"}`, token, 200, `{"level":"debug"}`, slog.LevelDebug},
+	} {
+		code, answer := ask(c.method, c.body, c.header...)
+		if code != c.code || !strings.Contains(answer, c.answer) || level.Level() != c.level {
+			t.Errorf("%s: %d %s, level %s, want %d %s, level %s", c.name, code, answer, level.Level(), c.code, c.answer, c.level)
+		}
+	}
+	log.Debug("seen")
+	level.Set(slog.LevelWarn)
+	log.Info("not seen")
+	for _, want := range []string{`"msg":"log level","node":"m1","level":"error","was":"info","member_epoch":7`, `"level":"debug","was":"error"`, `"msg":"seen"`} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %s in the log:\n%s", want, text.String())
+		}
+	}
+	if strings.Contains(text.String(), "not seen") {
+		t.Errorf("what is below the level is written:\n%s", text.String())
 	}
 	if err := m.close(); err != nil {
 		t.Error(err)
@@ -220,7 +300,12 @@ func TestMonitor(t *testing.T) {
 	if m, err = newMonitor(""); err != nil {
 		t.Fatal(err)
 	}
-	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") }, http.NotFoundHandler())
+	m.serve(func(w io.Writer) { io.WriteString(w, "more 1\n") }, http.NotFoundHandler(), func() []netlayer.LinkUse {
+		return []netlayer.LinkUse{{Addr: "unix:/m1.sock", In: 3, Out: 4}}
+	})
+	if code, body := fetch(t, m, "/links"); code != 200 || string(body) != `[{"addr":"unix:/m1.sock","in":3,"out":4}]`+"\n" {
+		t.Errorf("/links gives %d %s", code, body)
+	}
 	if code, _ := fetch(t, m, "/readyz"); code != 503 {
 		t.Errorf("/readyz of a starting node gives %d, want 503", code)
 	}
