@@ -46,6 +46,8 @@ LIVE     := sim/e2e
 ALONE    := KillMatrix|KillMemoryAndProcess|MemorySurvivesKill9|TestExactMisses
 # A program under the race detector waits a second at its end for goroutines that still run. Packages with goroutines are checked to leave none.
 RACE     := GORACE=atexit_sleep_ms=0
+# Without the paths of this checkout in what is built, another checkout of the same tree finds it in the build cache.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
@@ -67,7 +69,7 @@ studies: build
 	$(BIN) study locality configs/traces/sort.skt configs/traces/sqlite.skt configs/traces/wordcount.skt --out $(STUDIES)/locality > $(STUDIES)/locality.txt && cat $(STUDIES)/locality.txt
 
 build:
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 test: lint
 	$(MAKE) --no-print-directory -j2 --output-sync=target raced live

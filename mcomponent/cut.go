@@ -55,6 +55,11 @@ func (c *Component) regionCut(req wire.RegionCutReq, epoch wire.Epoch, later fun
 func (c *Component) regionRollback(req wire.RegionRollbackReq, epoch wire.Epoch, later func() func(error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if slot, here := c.owners.SlotOf(req.PID, req.Region); here {
+		if err := vregion.LateRollback(req, c.store.NewestEpoch(slot)); err != nil {
+			return err
+		}
+	}
 	slot, ok, err := c.owners.Rollback(req, epoch)
 	if !ok {
 		return err

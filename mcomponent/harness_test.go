@@ -160,7 +160,7 @@ func (cl *cluster) start(id wire.NodeID, at netlayer.Addr, change func(*Options)
 			stop()
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			defer cancel()
-			if err := c.Close(ctx); err != nil && !errors.Is(err, wire.ErrFailed) {
+			if err := c.Close(ctx); err != nil && !errors.Is(err, wire.ErrFailed) && !errors.Is(err, wire.ErrNotOwner) {
 				cl.t.Errorf("close of %s: %v", id, err)
 			}
 		})

@@ -202,6 +202,19 @@ func (s *Store) Rollback(g uint32, at wire.Cut) (restored, freed int, err error)
 	return restored, freed, nil
 }
 
+// NewestEpoch is the newest epoch of its process under which a page of a group was flushed, 0 if none was. It looks at all pages.
+func (s *Store) NewestEpoch(g uint32) (newest wire.Epoch) {
+	if uint64(g) >= uint64(len(s.groups)) {
+		return 0
+	}
+	for f := s.groups[g].head; f != none; f = s.frames[f].next {
+		if m := &s.frames[f]; m.flushed {
+			newest = max(newest, m.epoch)
+		}
+	}
+	return newest
+}
+
 // Checkpoint tells the checkpoint of a group; false if it has none.
 func (s *Store) Checkpoint(g uint32) (wire.Cut, bool) {
 	if uint64(g) >= uint64(len(s.groups)) || s.groups[g].cut == nil {

@@ -87,6 +87,16 @@ func TestRollback(t *testing.T) {
 			if err := s.CheckInvariants(); err != nil {
 				t.Fatal(err)
 			}
+			newest := [2]wire.Epoch{}
+			for p := range now {
+				_, c, _ := s.Peek(1, p)
+				newest[group(p)] = max(newest[group(p)], c.Epoch)
+			}
+			for g := range uint32(2) {
+				if e := s.NewestEpoch(g); e != newest[g] || e > epoch {
+					t.Fatalf("group %d: the newest epoch is %d, want %d", g, e, newest[g])
+				}
+			}
 		}
 		check("all")
 		for g := range uint32(2) {

@@ -51,13 +51,17 @@ func (h *Home) Cut(call uint64, req wire.ProcessCutReq, out []Effect) []Effect {
 }
 
 // Rollback brings the memory map of a process back to a checkpoint, and has every owner go back; it answers when all have. From its
-// arrival on nothing under an older epoch of the process is served. It may be asked again, also under a newer epoch.
+// arrival on nothing under an older epoch of the process is served. It may be asked again, also under a newer epoch, until the process
+// goes on: a copy of the request that comes later than that is stale.
 //
 // A home that knows the checkpoint before has the map of this one: nothing changes between the moment at which a checkpoint is saved and
 // that at which its home knows it.
 func (h *Home) Rollback(call uint64, req wire.ProcessRollbackReq, out []Effect) []Effect {
 	p := h.procs[req.PID]
 	if p != nil && !p.exited {
+		if p.ran && req.Epoch == p.epoch {
+			return h.refuse(call, ranOn(req.PID, req.Epoch), out)
+		}
 		if err := p.canGoBack(req.Cut); err != nil {
 			return h.refuse(call, err, out)
 		}
@@ -67,6 +71,20 @@ func (h *Home) Rollback(call uint64, req wire.ProcessRollbackReq, out []Effect) 
 		p.addr = req.Addr
 	}
 	return out
+}
+
+// ranOn is the error of a rollback that comes when the process goes on already.
+func ranOn(pid wire.PID, e wire.Epoch) error {
+	return wire.Errorf(wire.KindStale, "process %d went on under epoch %d after it had gone back to its checkpoint", pid, e)
+}
+
+// LateRollback refuses a rollback of a vRegion if one of its pages was flushed under newest, an epoch of the process that is not older
+// than that of the rollback: the process has gone on, so this is a late copy of a request that was answered, and would undo what it flushed.
+func LateRollback(req wire.RegionRollbackReq, newest wire.Epoch) error {
+	if newest >= req.Process {
+		return ranOn(req.PID, req.Process)
+	}
+	return nil
 }
 
 // canGoBack says why a process cannot go back to a checkpoint.

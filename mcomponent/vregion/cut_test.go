@@ -85,3 +85,43 @@ func TestCheckpointsAtAnOwnerThatLostIt(t *testing.T) {
 		}
 	}
 }
+
+// TestALateRollbackIsStale: a rollback may be asked again, also under the same epoch, until the process goes on. A copy of it that comes later would
+// undo what the process has done since.
+func TestALateRollbackIsStale(t *testing.T) {
+	h := NewHome(testOptions())
+	if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Addr: "inproc:p1", Home: 1}); err != nil {
+		t.Fatal(err)
+	}
+	call := uint64(0)
+	back := func(e wire.Epoch) error {
+		call++
+		out := h.Rollback(call, wire.ProcessRollbackReq{PID: 1, Epoch: e, Addr: "inproc:p2"}, nil)
+		for _, o := range out {
+			if o.Kind == Reply && o.Call == call {
+				return o.Err
+			}
+		}
+		t.Fatalf("the rollback is not answered: %+v", out)
+		return nil
+	}
+	for range 2 {
+		if err := back(2); err != nil {
+			t.Fatalf("a rollback, or the same again: %v", err)
+		}
+	}
+	h.Brk(9, wire.BrkReq{PID: 1, Epoch: 2, End: wire.PageSize}, nil)
+	if err := back(2); wire.KindOf(err) != wire.KindStale {
+		t.Errorf("a rollback after the process went on: %v", err)
+	}
+	if err := back(3); err != nil {
+		t.Errorf("the next rollback: %v", err)
+	}
+
+	req := wire.RegionRollbackReq{PID: 1, Region: 2, Process: 3}
+	for newest, want := range map[wire.Epoch]wire.Kind{0: wire.KindNone, 2: wire.KindNone, 3: wire.KindStale, 4: wire.KindStale} {
+		if err := LateRollback(req, newest); wire.KindOf(err) != want {
+			t.Errorf("flushed under epoch %d, back under 3: %v, want kind %v", newest, err, want)
+		}
+	}
+}

@@ -85,6 +85,7 @@ type process struct {
 	exited    bool   // an exit has begun; only its retry is served
 	fenced    string // why only its exit is served; empty if all is
 	addr      string // of its pComponent, or empty
+	ran       bool   // it has asked for a change of its map under its epoch: a rollback under it is a late copy of one that was answered
 	calls     heat.Meter
 
 	homeEpoch wire.Epoch  // under which this is its home; 0 is not known, as it did not move yet
@@ -167,6 +168,7 @@ func (p *process) admit(e wire.Epoch) error {
 	if e < p.epoch {
 		return wire.Errorf(wire.KindStale, "process %d: epoch %d, want at least %d", p.pid, e, p.epoch)
 	}
+	p.ran = p.ran && e == p.epoch
 	p.epoch = e
 	return nil
 }
@@ -243,6 +245,7 @@ func (h *Home) Exit(call uint64, req wire.ProcessExitReq, out []Effect) []Effect
 	}
 	p.exited = true
 	op := &operation{call: call, kind: opExit, end: AddressEnd}
+	p.ran = p.ran || op.kind == opMmap || op.kind == opMunmap || op.kind == opBrk
 	p.ops = append(p.ops, op)
 	return h.advance(p, out)
 }
@@ -290,6 +293,7 @@ func (h *Home) submit(pid wire.PID, epoch wire.Epoch, op *operation, out []Effec
 		h.stats.RefusedBusy++
 		return h.refuse(op.call, wire.Errorf(wire.KindBusy, "process %d has %d memory-map operations outstanding, at most %d", pid, len(p.ops), h.opt.MaxOperations), out)
 	}
+	p.ran = p.ran || op.kind == opMmap || op.kind == opMunmap || op.kind == opBrk
 	p.ops = append(p.ops, op)
 	return h.advance(p, out)
 }

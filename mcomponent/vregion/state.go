@@ -276,6 +276,7 @@ func (p *process) code(c *tape.Coder) {
 	c.Bool(&p.exited)
 	tape.Text(c, &p.fenced)
 	tape.Text(c, &p.addr)
+	c.Bool(&p.ran)
 	p.calls.Code(c)
 	tape.Num(c, &p.homeEpoch)
 	c.Bool(&p.frozen)

@@ -27,7 +27,7 @@ import (
 )
 
 // TestSignalsAtRandomMoments stops and kills runs while they start, place, replay and report: each ends, and nothing of any
-// is left.
+// is left. Of one that was killed before it had a node nobody is there to clear its folder: the next start does.
 func TestSignalsAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	tmp, dir := tmpdir(t), t.TempDir()
@@ -54,6 +54,14 @@ func TestSignalsAtRandomMoments(t *testing.T) {
 		case struck && code == -1: // before anybody could listen to signals
 		default:
 			t.Errorf("%s after %s: exit code %d\n%s", sig, after, code, talk.String())
+		}
+		if sig == syscall.SIGKILL {
+			eventually(t, "no process is left", func() bool { return len(processes(tmp)) == 0 })
+			if len(under(tmp)) > 0 {
+				if o := sk(t, dir, tmp, "run", work, "--cluster", cluster); o.code != codeDone {
+					t.Fatalf("the run after one that was killed: exit code %d\n%s", o.code, o.stderr)
+				}
+			}
 		}
 		nothingLeft(t, tmp)
 	}

@@ -559,8 +559,13 @@ func TestSweepRemovesOnlyWhatNobodyHolds(t *testing.T) {
 	if err := os.Mkdir(foreign, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	unnamed, stale := filepath.Join(dir, "."+runtimePrefix()+"1"), filepath.Join(dir, "."+runtimePrefix()+"2")
+	old := time.Now().Add(-2 * unnamedAge)
+	if err := errors.Join(os.Mkdir(unnamed, 0o700), os.Mkdir(stale, 0o700), os.Chtimes(stale, old, old)); err != nil {
+		t.Fatal(err)
+	}
 	SweepLeftovers()
-	for path, want := range map[string]bool{held.path: true, free.path: false, foreign: true} {
+	for path, want := range map[string]bool{held.path: true, free.path: false, foreign: true, unnamed: true, stale: false} {
 		if _, err := os.Stat(path); (err == nil) != want {
 			t.Errorf("%s is there: %t, want %t", path, err == nil, want)
 		}
@@ -569,6 +574,7 @@ func TestSweepRemovesOnlyWhatNobodyHolds(t *testing.T) {
 		t.Error(err)
 	}
 	os.Remove(foreign)
+	os.Remove(unnamed)
 	empty(t, dir)
 }
 

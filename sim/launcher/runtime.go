@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,9 @@ const maxSocketPath = 107
 
 const lockName = "lock"
 
+// unnamedAge is the age at which a folder that did not get its name yet is taken for a left-over: it gets it at once.
+const unnamedAge = time.Minute
+
 // runtimeDir is the private folder of one cluster: sockets, configurations and data.
 type runtimeDir struct {
 	path string
@@ -23,17 +27,26 @@ type runtimeDir struct {
 
 func runtimePrefix() string { return fmt.Sprintf("sk-%d-", os.Getuid()) }
 
-// runtimeDirs gives the folders of this user's clusters. No pattern is used: TMPDIR may hold its characters.
-func runtimeDirs() ([]string, error) {
+// runtimeDirs gives the folders of this user's clusters.
+func runtimeDirs() ([]string, error) { return prefixed(runtimePrefix(), 0) }
+
+// prefixed gives the temporary folders of at least an age whose names begin so. No pattern is used: TMPDIR may hold its characters.
+func prefixed(prefix string, age time.Duration) ([]string, error) {
 	entries, err := os.ReadDir(os.TempDir())
 	if err != nil {
 		return nil, err
 	}
 	var dirs []string
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), runtimePrefix()) {
-			dirs = append(dirs, filepath.Join(os.TempDir(), e.Name()))
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
 		}
+		if age > 0 {
+			if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < age {
+				continue
+			}
+		}
+		dirs = append(dirs, filepath.Join(os.TempDir(), e.Name()))
 	}
 	return dirs, nil
 }
@@ -86,11 +99,15 @@ func (r *runtimeDir) remove() error {
 }
 
 // SweepLeftovers removes the folders of clusters of this user of which no process is alive any more. That happens only
-// when every process of a cluster was killed with -9.
+// when every process of a cluster was killed with -9, or the launcher before it had started the first.
 func SweepLeftovers() {
 	dirs, err := runtimeDirs()
 	if err != nil {
 		return // a TMPDIR that cannot be read is told of by newRuntimeDir
+	}
+	unnamed, _ := prefixed("."+runtimePrefix(), unnamedAge)
+	for _, dir := range unnamed {
+		os.RemoveAll(dir)
 	}
 	for _, dir := range dirs {
 		f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)

@@ -46,6 +46,7 @@ func virtualMisses(t *testing.T, name, policyName string, lines, repeat int) uin
 
 // TestBeladyIsLeast: in runs, too, nobody misses less, also when the trace is repeated.
 func TestBeladyIsLeast(t *testing.T) {
+	virtualOnly(t)
 	for _, repeat := range []int{1, 2} {
 		least := virtualMisses(t, "sort", foreseeing, 60, repeat)
 		for _, name := range []string{"lru", "arc", "s3-fifo"} {

@@ -276,7 +276,7 @@ func TestCopies(t *testing.T) {
 			c.config(allWell)
 			if err := c.do("m1", wire.OpBlockFlush, wire.Block{Volume: 7, VolumeEpoch: 1}.Append(nil), nil, nil); through && err == nil {
 				// nothing was written there since: it need not ask anybody
-			} else if err != nil && !errors.Is(err, wire.ErrStale) && !errors.Is(err, wire.ErrFailed) {
+			} else if err != nil && !errors.Is(err, wire.ErrNotOwner) {
 				t.Errorf("the old buffer cache: %v", err)
 			}
 			if !through {

@@ -7,6 +7,7 @@ import (
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/recovery"
 	"splitkernel/mcomponent/replica"
+	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer/wire"
 )
 
@@ -23,6 +24,12 @@ func (m *memory) regionCut(q wire.RegionCutReq, epoch wire.Epoch, done func(erro
 
 // regionRollback is the owner's side of the way back to one: done when every holder has gone back.
 func (m *memory) regionRollback(q wire.RegionRollbackReq, epoch wire.Epoch, done func(error)) {
+	if slot, here := m.owners.SlotOf(q.PID, q.Region); here {
+		if err := vregion.LateRollback(q, m.store.NewestEpoch(slot)); err != nil {
+			done(err)
+			return
+		}
+	}
 	slot, ok, err := m.owners.Rollback(q, epoch)
 	if ok {
 		_, _, err = m.store.Rollback(slot, q.Cut)
