@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,8 +98,8 @@ func TestRunStartsReplaysAndStops(t *testing.T) {
 func TestUpRunOnDown(t *testing.T) {
 	temp, dir := ownTemp(t), t.TempDir()
 	cluster, work := small(t), sample(t)
-	up := execute(t, dir, "up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json")
-	up.want(t, exitOK, "cluster blue is up")
+	up := execute(t, dir, "up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json", "--dashboard", "--allow-control")
+	up.want(t, exitOK, "cluster blue is up", "dashboard: http://127.0.0.1:")
 	var states []launcher.State
 	if err := json.Unmarshal([]byte(up.stdout), &states); err != nil || len(states) != 1 || len(states[0].Nodes) != 4 {
 		t.Fatalf("up prints %s (%v), want one cluster of four nodes", up.stdout, err)
@@ -113,6 +114,7 @@ func TestUpRunOnDown(t *testing.T) {
 			t.Errorf("%d accesses, want 64", s.Total.Accesses)
 		}
 	}
+	pressButtons(t, dir, states[0].Dashboard)
 	execute(t, dir, "run", work, "--on", "red").want(t, exitFailed, `no cluster "red" is up, want one of: blue`)
 
 	table := execute(t, dir, "status")
@@ -121,6 +123,10 @@ func TestUpRunOnDown(t *testing.T) {
 		t.Errorf("status prints\n%s", table.stdout)
 	}
 	execute(t, dir, "down").want(t, exitOK, "cluster blue is down")
+	if res, err := http.Get(states[0].Dashboard); err == nil {
+		res.Body.Close()
+		t.Errorf("the page of a cluster that is down answers: %s", res.Status)
+	}
 	empty(t, temp)
 	none := execute(t, dir, "status", "-o", "json")
 	none.want(t, exitOK, "no cluster is up")

@@ -17,17 +17,20 @@ import (
 
 	"splitkernel/configs"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/observe"
 )
 
 // upFlags are the flags of up; supervise is given the same.
 type upFlags struct {
 	configFlags
+	dashboardFlags
 	name string
 	out  string
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
+	f.dashboardFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
 }
@@ -39,6 +42,9 @@ func (a *app) upCommand() *cobra.Command {
 		Short: "Start a cluster and leave it running; returns when it is ready",
 		Args:  cobra.NoArgs,
 		RunE: runs(func(cmd *cobra.Command, _ []string) error {
+			if err := f.dashboardFlags.check(); err != nil {
+				return err
+			}
 			st, err := a.up(cmd.Context(), &f)
 			if err != nil {
 				return err
@@ -94,6 +100,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	for _, s := range f.set {
 		args = append(args, "--set", s)
 	}
+	args = append(args, f.dashboardFlags.args()...)
 	super := exec.Command(exe, args...)
 	super.Stdout, super.Stderr = log, log
 	super.ExtraFiles = []*os.File{report}
@@ -130,6 +137,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if err := super.Process.Release(); err != nil {
 		return nil, fmt.Errorf("leave the supervisor alone: %w", err)
 	}
+	a.sayDashboard(&f.dashboardFlags, st.Dashboard)
 	return st, nil
 }
 
@@ -147,7 +155,16 @@ func (a *app) superviseCommand() *cobra.Command {
 				return usage("supervise is started by `splitkernel up`")
 			}
 			syscall.CloseOnExec(superviseFD) // the nodes must not keep up waiting
-			sup, err := a.supervise(cmd.Context(), &f)
+			page, err := a.listenDashboard(&f.dashboardFlags, f.name)
+			var sup *launcher.Supervisor
+			if err == nil {
+				sup, err = a.supervise(cmd.Context(), &f)
+			}
+			if err != nil {
+				err = errors.Join(err, page.close())
+			} else if page != nil {
+				sup.Dashboard = page.server.URL()
+			}
 			r := superviseReport{}
 			if err != nil {
 				r = superviseReport{err.Error(), a.exitCode(&ranError{err})}
@@ -160,7 +177,8 @@ func (a *app) superviseCommand() *cobra.Command {
 			if writeErr != nil && cmd.Context().Err() == nil { // up was killed meanwhile: nobody knows of this cluster
 				a.say("up has gone: %v", writeErr)
 			}
-			sup.Stopped = func(err error) error { return a.dropTail(&f, sup, err) }
+			unshow := page.show(cmd.Context(), observe.Owned(sup))
+			sup.Stopped = func(err error) error { return errors.Join(a.dropTail(&f, sup, err), unshow()) }
 			return sup.Serve(cmd.Context())
 		}),
 	}
@@ -218,6 +236,9 @@ func writeStates(w io.Writer, states []launcher.State) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", st.Name, n.ID, n.Role, state, n.PID, n.Metrics, n.Addr)
 		}
 		fmt.Fprintf(w, "%s\tlogs and Prometheus targets: %s\n", st.Name, st.Out)
+		if st.Dashboard != "" {
+			fmt.Fprintf(w, "%s\tdashboard: %s\n", st.Name, st.Dashboard)
+		}
 	}
 }
 

@@ -57,7 +57,8 @@ type State struct {
 	Digest    string           `json:"digest"` // of the cluster's configuration
 	Cluster   *configs.Cluster `json:"-"`
 	Nodes     []NodeInfo       `json:"nodes"`
-	Deaths    int              `json:"deaths"` // of nodes that nobody stopped
+	Deaths    int              `json:"deaths"`              // of nodes that nobody stopped
+	Dashboard string           `json:"dashboard,omitempty"` // URL of its page, with its key if it has control
 }
 
 // request is what a supervisor is asked.
@@ -93,6 +94,8 @@ type Supervisor struct {
 	// Stopped is called by Serve when the cluster has stopped, before whoever asked for it is answered; err is how it stopped, and what it
 	// gives is how Serve ends. Nil: nothing is done.
 	Stopped func(err error) error
+	// Dashboard is the URL of the page that shows the cluster, empty if there is none. It is set before Serve or Answer.
+	Dashboard string
 
 	mu     sync.Mutex
 	deaths int
@@ -167,7 +170,7 @@ func (s *Supervisor) State() State {
 	o, now := s.cluster.opts, s.cluster.Config()
 	return State{
 		Name: s.name, Owner: s.owner, ClusterID: s.cluster.id, PID: os.Getpid(), Started: s.started.UTC(), Dir: s.cluster.Dir(), Out: o.Out,
-		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths,
+		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths, Dashboard: s.Dashboard,
 	}
 }
 
