@@ -7,6 +7,7 @@
 # make chaos  200 random faults on clusters of real processes, whose runs are recorded: nothing may be lost
 # make matrix  every failure of real components in all combinations of the table (docs/failures.md)
 # make fuzz   every fuzz target for FUZZTIME
+# make dashboard  builds the dashboard's page from its sources, which needs Node; make dashboard-test looks at it in a headless Chromium (docs/dashboard.md)
 # make canaries  faults put into cores on purpose, each of which worlds from seeds must catch (docs/fuzz.md)
 # make fuzz-smoke  worlds from seeds, one after the other, for half a minute (docs/fuzz.md); part of make test
 GO       ?= go
@@ -51,7 +52,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
-.PHONY: run reproduce studies build test raced live lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
+.PHONY: dashboard dashboard-test run reproduce studies build test raced live lint bench scale chaos matrix fuzz fuzz-smoke canaries clean
 
 run: build
 	$(BIN) run
@@ -110,6 +111,13 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+dashboard:
+	cd sim/dashboard/web && npm ci --ignore-scripts && npm run build
+
+dashboard-test:
+	$(GO) test -run 'Dashboard|ThePageIsFresh' -v ./sim/e2e
+	$(GO) test ./sim/dashboard
 
 fuzz-smoke: build
 	$(BIN) fuzz --minutes $(FUZZMINUTES)

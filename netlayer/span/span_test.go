@@ -23,7 +23,7 @@ func TestIDsAreTheSameAtBothEnds(t *testing.T) {
 				}
 				seen[id] = true
 			}
-			if Call(session, call) != Call(session, call) {
+			if again := Call(session, call); again != Call(session, call) {
 				t.Fatal("two ids of one call")
 			}
 		}

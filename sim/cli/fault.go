@@ -161,30 +161,7 @@ without --allow-loss.`,
 			return nil
 		},
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
-			f, err := faults.Parse(args[0])
-			if err != nil {
-				return usage("%w", err)
-			}
-			if f.At.Given {
-				return usage("%q: a fault by hand happens at once, want it without at", args[0])
-			}
-			st, err := launcher.Find(on)
-			if err != nil {
-				return err
-			}
-			nodes := launcher.FaultNodes(st.Cluster)
-			if err := faults.Check(f, nodes); err != nil {
-				return usage("%w", err)
-			}
-			f = faults.Resolve(f, nodes, faults.Stream(uint64(time.Now().UnixNano()), 0))
-			breaches, err := a.foretell(cmd.Context(), st, f)
-			if err != nil {
-				return err
-			}
-			if err := a.allowed(breaches, allowLoss, "this fault"); err != nil {
-				return err
-			}
-			s, err := launcher.StrikeAt(st, f)
+			s, err := a.strikeByHand(cmd.Context(), on, args[0], allowLoss)
 			if err != nil {
 				return err
 			}
@@ -238,6 +215,34 @@ without --allow-loss.`,
 	}
 	cmd.AddCommand(list, heal)
 	return cmd
+}
+
+// strikeByHand has a fault of the language happen at once in a running cluster, unless it costs what the cluster promises to keep.
+func (a *app) strikeByHand(ctx context.Context, on, text string, allowLoss bool) (s launcher.Struck, err error) {
+	f, err := faults.Parse(text)
+	if err != nil {
+		return s, usage("%w", err)
+	}
+	if f.At.Given {
+		return s, usage("%q: a fault by hand happens at once, want it without at", text)
+	}
+	st, err := launcher.Find(on)
+	if err != nil {
+		return s, err
+	}
+	nodes := launcher.FaultNodes(st.Cluster)
+	if err := faults.Check(f, nodes); err != nil {
+		return s, usage("%w", err)
+	}
+	f = faults.Resolve(f, nodes, faults.Stream(uint64(time.Now().UnixNano()), 0))
+	breaches, err := a.foretell(ctx, st, f)
+	if err != nil {
+		return s, err
+	}
+	if err := a.allowed(breaches, allowLoss, "this fault"); err != nil {
+		return s, err
+	}
+	return launcher.StrikeAt(st, f)
 }
 
 func (a *app) printStruck(data any, list []launcher.Struck) error {

@@ -401,26 +401,7 @@ the cluster from then on: "down", or the end of the run, stops it. New processes
 			if n.Role == "" {
 				return usage("--role is missing, want one of mcomponent, pcomponent, scomponent")
 			}
-			st, err := launcher.Find(on)
-			if err != nil {
-				return err
-			}
-			trial := n
-			if trial.ID == "" { // the owner knows better, but faults need no owner
-				trial.ID = st.Cluster.FreeID(n.Role, func(string) bool { return false })
-			}
-			if _, err := st.Cluster.WithNode(trial); err != nil {
-				return err
-			}
-			// Without a quorum nothing registers, so the new process would be waited for in vain.
-			r, err := remoteOf(cmd.Context(), st)
-			if err != nil {
-				return err
-			}
-			if err := r.get(cmd.Context(), "/nodes", nil); err != nil {
-				return fmt.Errorf("nothing was started, as no node can register now: %w", err)
-			}
-			info, err := launcher.AddNode(st, n)
+			st, info, err := addNode(cmd.Context(), on, n)
 			if err != nil {
 				return err
 			}
@@ -437,4 +418,29 @@ the cluster from then on: "down", or the end of the run, stops it. New processes
 	cmd.Flags().StringVar(&n.Rack, "rack", "", "failure domain")
 	cmd.Flags().StringArrayVar(&n.Set, "set", nil, "set one key of the node: key=value; may be repeated")
 	return cmd
+}
+
+// addNode has the owner of a running cluster start one more component.
+func addNode(ctx context.Context, on string, n configs.NewNode) (*launcher.State, *launcher.NodeInfo, error) {
+	st, err := launcher.Find(on)
+	if err != nil {
+		return nil, nil, err
+	}
+	trial := n
+	if trial.ID == "" { // the owner knows better, but faults need no owner
+		trial.ID = st.Cluster.FreeID(n.Role, func(string) bool { return false })
+	}
+	if _, err := st.Cluster.WithNode(trial); err != nil {
+		return nil, nil, err
+	}
+	// Without a quorum nothing registers, so the new process would be waited for in vain.
+	r, err := remoteOf(ctx, st)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.get(ctx, "/nodes", nil); err != nil {
+		return nil, nil, fmt.Errorf("nothing was started, as no node can register now: %w", err)
+	}
+	info, err := launcher.AddNode(st, n)
+	return st, info, err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,13 +100,13 @@ func TestRunStartsReplaysAndStops(t *testing.T) {
 func TestUpRunOnDown(t *testing.T) {
 	temp, dir := ownTemp(t), t.TempDir()
 	cluster, work := small(t), sample(t)
-	args := []string{"up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json"}
+	args := []string{"up", "--cluster", cluster, "--name", "blue", "--out", filepath.Join(dir, "up"), "-o", "json", "--dashboard", "--allow-control"}
 	_, missing := exec.LookPath("prometheus")
 	if missing == nil {
 		args = append(args, "--prometheus=127.0.0.1:0")
 	}
 	up := execute(t, dir, args...)
-	up.want(t, exitOK, "cluster blue is up")
+	up.want(t, exitOK, "cluster blue is up", "dashboard: http://127.0.0.1:")
 	var states []launcher.State
 	if err := json.Unmarshal([]byte(up.stdout), &states); err != nil || len(states) != 1 || len(states[0].Nodes) != 4 {
 		t.Fatalf("up prints %s (%v), want one cluster of four nodes", up.stdout, err)
@@ -125,6 +126,7 @@ func TestUpRunOnDown(t *testing.T) {
 			t.Errorf("%d accesses, want 64", s.Total.Accesses)
 		}
 	}
+	pressButtons(t, dir, states[0].Dashboard)
 	execute(t, dir, "run", work, "--on", "red").want(t, exitFailed, `no cluster "red" is up, want one of: blue`)
 
 	table := execute(t, dir, "status")
@@ -135,6 +137,10 @@ func TestUpRunOnDown(t *testing.T) {
 	checkLogLevels(t, dir)
 	checkTop(t, dir)
 	execute(t, dir, "down").want(t, exitOK, "cluster blue is down")
+	if res, err := http.Get(states[0].Dashboard); err == nil {
+		res.Body.Close()
+		t.Errorf("the page of a cluster that is down answers: %s", res.Status)
+	}
 	empty(t, temp)
 	none := execute(t, dir, "status", "-o", "json")
 	none.want(t, exitOK, "no cluster is up")

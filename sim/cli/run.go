@@ -22,6 +22,7 @@ import (
 	"splitkernel/sim/faults"
 	"splitkernel/sim/launcher"
 	"splitkernel/sim/node"
+	"splitkernel/sim/observe"
 	"splitkernel/sim/replay"
 	"splitkernel/sim/report"
 	"splitkernel/sim/report/page"
@@ -31,6 +32,7 @@ import (
 type runFlags struct {
 	configFlags
 	faultFlags
+	dashboardFlags
 	on   string
 	keep bool
 	name string
@@ -62,6 +64,7 @@ The folder of the run gets report.html, summary.json, manifest.json, timeline.js
 	}
 	f.configFlags.add(cmd)
 	f.faultFlags.add(cmd)
+	f.dashboardFlags.add(cmd)
 	cmd.Flags().StringVar(&f.on, "on", "", "name of a cluster that `up` has started")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave the cluster running, as `up` does")
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
@@ -76,6 +79,9 @@ The folder of the run gets report.html, summary.json, manifest.json, timeline.js
 
 // check finds flags that contradict each other: a running cluster has its configuration.
 func (f *runFlags) check(cmd *cobra.Command) error {
+	if err := f.dashboardFlags.check(); err != nil {
+		return err
+	}
 	if cmd.Flags().Changed("record") {
 		if f.on != "" || f.keep {
 			return usage("--record with --on or --keep: a run records a cluster that it starts and stops, want it alone")
@@ -104,6 +110,8 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 
 // target is the cluster that a run uses.
 type target struct {
+	name     string         // by which other commands find it
+	source   observe.Source // tells how it is
 	cluster  *configs.Cluster
 	id       string
 	nodes    func() []launcher.NodeInfo  // as they are now
@@ -172,11 +180,20 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 
 // runOn makes the run, on a cluster that it starts and stops or on one that is up. It gives the nodes that died.
 func (a *app) runOn(ctx context.Context, f *runFlags, c *configs.Cluster, w *configs.Workload, traces []replay.Trace, rec *runRecord, log *slog.Logger) (died []string, err error) {
-	t, err := a.target(ctx, f, c, rec.tape, w.Seed, log)
+	shown, err := a.listenDashboard(f.dashboardHere(), "")
 	if err != nil {
 		return nil, err
 	}
+	t, err := a.target(ctx, f, c, rec.tape, w.Seed, log)
+	if err != nil {
+		return nil, errors.Join(err, shown.close())
+	}
+	unshow := shown.named(t.name).show(ctx, t.source)
+	if shown != nil {
+		a.sayDashboard(&f.dashboardFlags, shown.server.URL())
+	}
 	defer func() {
+		err = errors.Join(err, unshow())
 		if stopErr := t.stop(a.kill); stopErr != nil {
 			err = errors.Join(err, stopErr)
 		}
@@ -269,7 +286,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes
 	var st *launcher.State
 	var err error
 	if f.keep {
-		up := upFlags{configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster"), level: node.DefaultLogLevel}
+		up := upFlags{dashboardFlags: f.dashboardFlags, configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster"), level: node.DefaultLogLevel}
 		if st, err = a.up(ctx, &up); err == nil {
 			a.say("cluster %s stays up: `splitkernel down %s` stops it", st.Name, st.Name)
 		}
@@ -285,6 +302,7 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes
 	}
 	strike, heal := strikersAt(st)
 	return &target{
+		name: st.Name, source: observe.Live(st),
 		cluster: st.Cluster, id: st.ClusterID, nodes: liveNodes(st), temp: temp, strike: strike, heal: heal, tapes: filepath.Join(st.Out, recordDir),
 		stop: func(context.Context) error { return os.RemoveAll(temp) },
 	}, nil
@@ -346,6 +364,7 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, ta
 	})
 	strike, heal := strikers(cl)
 	return &target{
+		name: sup.State().Name, source: observe.Owned(sup),
 		cluster: c, id: cl.ID(), nodes: cl.Nodes, temp: temp, restarts: cl.Restarts, strike: strike, heal: heal, died: func() []string { return died },
 		stop: func(kill context.Context) error {
 			atOnce()

@@ -19,11 +19,13 @@ import (
 	"splitkernel/configs"
 	"splitkernel/sim/launcher"
 	"splitkernel/sim/node"
+	"splitkernel/sim/observe"
 )
 
 // upFlags are the flags of up; supervise is given the same.
 type upFlags struct {
 	configFlags
+	dashboardFlags
 	name       string
 	out        string
 	level      string
@@ -32,6 +34,7 @@ type upFlags struct {
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
+	f.dashboardFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
 	cmd.Flags().StringVar(&f.level, "log-level", node.DefaultLogLevel, "level of the nodes' logs at their start: "+strings.Join(node.LogLevels, ", "))
@@ -54,6 +57,9 @@ func (a *app) upCommand() *cobra.Command {
 		Short: "Start a cluster and leave it running; returns when it is ready",
 		Args:  cobra.NoArgs,
 		RunE: runs(func(cmd *cobra.Command, _ []string) error {
+			if err := f.dashboardFlags.check(); err != nil {
+				return err
+			}
 			st, err := a.up(cmd.Context(), &f)
 			if err != nil {
 				return err
@@ -120,6 +126,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if f.prometheus != "" {
 		args = append(args, "--prometheus="+f.prometheus)
 	}
+	args = append(args, f.dashboardFlags.args()...)
 	super := exec.Command(exe, args...)
 	super.Stdout, super.Stderr = log, log
 	super.ExtraFiles = []*os.File{report}
@@ -156,6 +163,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if err := super.Process.Release(); err != nil {
 		return nil, fmt.Errorf("leave the supervisor alone: %w", err)
 	}
+	a.sayDashboard(&f.dashboardFlags, st.Dashboard)
 	return st, nil
 }
 
@@ -173,7 +181,16 @@ func (a *app) superviseCommand() *cobra.Command {
 				return usage("supervise is started by `splitkernel up`")
 			}
 			syscall.CloseOnExec(superviseFD) // the nodes must not keep up waiting
-			sup, err := a.supervise(cmd.Context(), &f)
+			page, err := a.listenDashboard(&f.dashboardFlags, f.name)
+			var sup *launcher.Supervisor
+			if err == nil {
+				sup, err = a.supervise(cmd.Context(), &f)
+			}
+			if err != nil {
+				err = errors.Join(err, page.close())
+			} else if page != nil {
+				sup.Dashboard = page.server.URL()
+			}
 			r := superviseReport{}
 			if err != nil {
 				r = superviseReport{err.Error(), a.exitCode(&ranError{err})}
@@ -186,7 +203,8 @@ func (a *app) superviseCommand() *cobra.Command {
 			if writeErr != nil && cmd.Context().Err() == nil { // up was killed meanwhile: nobody knows of this cluster
 				a.say("up has gone: %v", writeErr)
 			}
-			sup.Stopped = func(err error) error { return a.dropTail(&f, sup, err) }
+			unshow := page.show(cmd.Context(), observe.Owned(sup))
+			sup.Stopped = func(err error) error { return errors.Join(a.dropTail(&f, sup, err), unshow()) }
 			return sup.Serve(cmd.Context())
 		}),
 	}
@@ -252,6 +270,9 @@ func writeStates(w io.Writer, states []launcher.State) {
 			fmt.Fprintf(w, "%s\tPrometheus: %s\n", st.Name, p.URL)
 		} else if p != nil {
 			fmt.Fprintf(w, "%s\tPrometheus: ended (%s), see %s\n", st.Name, p.Ended, p.Log)
+		}
+		if st.Dashboard != "" {
+			fmt.Fprintf(w, "%s\tdashboard: %s\n", st.Name, st.Dashboard)
 		}
 	}
 }

@@ -59,6 +59,7 @@ type State struct {
 	Nodes      []NodeInfo       `json:"nodes"`
 	Deaths     int              `json:"deaths"`               // of nodes that nobody stopped
 	Prometheus *PrometheusInfo  `json:"prometheus,omitempty"` // that watches it
+	Dashboard  string           `json:"dashboard,omitempty"`  // URL of its page, with its key if it has control
 }
 
 // request is what a supervisor is asked.
@@ -94,6 +95,8 @@ type Supervisor struct {
 	// Stopped is called by Serve when the cluster has stopped, before whoever asked for it is answered; err is how it stopped, and what it
 	// gives is how Serve ends. Nil: nothing is done.
 	Stopped func(err error) error
+	// Dashboard is the URL of the page that shows the cluster, empty if there is none. It is set before Serve or Answer.
+	Dashboard string
 
 	mu     sync.Mutex
 	deaths int
@@ -160,7 +163,7 @@ func (s *Supervisor) State() State {
 	o, now := s.cluster.opts, s.cluster.Config()
 	return State{
 		Name: s.name, Owner: s.owner, ClusterID: s.cluster.id, PID: os.Getpid(), Started: s.started.UTC(), Dir: s.cluster.Dir(), Out: o.Out,
-		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths, Prometheus: s.cluster.Prometheus(),
+		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths, Prometheus: s.cluster.Prometheus(), Dashboard: s.Dashboard,
 	}
 }
 
