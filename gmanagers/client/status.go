@@ -143,6 +143,24 @@ func (c *Client) Status(ctx context.Context) ([]GroupStatus, error) {
 	return out, nil
 }
 
+// ChangesSince is how often the group changed its leader between two statuses: the most that any replica saw. A replica that was started
+// again in between has counted from 0. Those that saw none of it are made up for by who leads now.
+func (g *GroupStatus) ChangesSince(old GroupStatus) (changes uint64) {
+	for _, r := range g.Replicas {
+		seen := uint64(0)
+		for _, o := range old.Replicas {
+			if o.Node == r.Node && o.LeaderChanges <= r.LeaderChanges {
+				seen = o.LeaderChanges
+			}
+		}
+		changes = max(changes, r.LeaderChanges-seen)
+	}
+	if changes == 0 && g.Leader != old.Leader {
+		return 1
+	}
+	return changes
+}
+
 func (g *GroupStatus) add(st membership.GroupStatus) {
 	g.Replicas = append(g.Replicas, st)
 	g.LeaderChanges = max(g.LeaderChanges, st.LeaderChanges)

@@ -652,12 +652,7 @@ func (r *controller) collect(ctx context.Context, before map[wire.NodeID]wire.No
 	}
 	s.SetRedundancy()
 	for m, g := range r.leaders(ctx) { // an order does not show: they are added up
-		old := leaders[m]
-		if changes := g.LeaderChanges - min(old.LeaderChanges, g.LeaderChanges); changes > 0 {
-			s.LeaderChanges += changes
-		} else if g.Leader != old.Leader {
-			s.LeaderChanges++
-		}
+		s.LeaderChanges += g.ChangesSince(leaders[m])
 	}
 	if r.o.Restarts != nil {
 		s.Restarts = r.o.Restarts()
