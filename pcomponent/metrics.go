@@ -139,7 +139,7 @@ func (c *Component) vnodes() (list []vnode) {
 // Describe implements prometheus.Collector. Not by collecting: that would not tell of vNodes, of which none runs yet.
 func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descAccesses, descHits, descFaults, descEvictions, descFlushes, descPiggy, descRetries, descRedirects, descStalls, descDamaged, descBlocks, descWindow,
+		descAccesses, descHits, descFaults, descEvictions, descFlushes, descPiggy, descRetries, descRedirects, descStalls, descDamaged, descBlocks, descWindow, descAhead, descIssued, descLate, descNotAhead,
 		descProcesses, descThreads, descReserved, descResident, descCapacity, descReservedR, descResidentR,
 		descVNodeAccesses, descVNodeHits, descVNodeFaults, descVNodeFlushes, descVNodeBlocks, descVNodeBusy, descVNodeThreads, descVNodeReserved,
 	} {

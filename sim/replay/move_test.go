@@ -54,7 +54,7 @@ func TestMoveBackAndForth(t *testing.T) {
 	} {
 		t.Run(c.trace+"/"+c.order+"/"+c.mechanism, func(t *testing.T) {
 			if raceEnabled {
-				c.refs /= 8
+				c.refs /= 32
 			}
 			w := newWorld(t)
 			nodes := []*pnode{w.node("p1", ""), w.node("p2", "")}
@@ -122,7 +122,11 @@ func TestMoveOfAShortTrace(t *testing.T) {
 	if err := nodes[0].host.Start(s); err != nil {
 		t.Fatal(err)
 	}
-	for i := range uint64(4) {
+	moves := uint64(4)
+	if raceEnabled {
+		moves = 2
+	}
+	for i := range moves {
 		from, to := nodes[i%2], nodes[(i+1)%2]
 		w.until("progress", func() bool {
 			st, _ := w.status(string(from.addr), s.PID)

@@ -56,7 +56,7 @@ func TestRestart(t *testing.T) {
 	} {
 		t.Run(c.trace+"/"+c.order+"/"+c.mechanism, func(t *testing.T) {
 			if raceEnabled {
-				c.refs, c.every = c.refs/8, c.every/8
+				c.refs, c.every = c.refs/16, c.every/16
 			}
 			w := newWorld(t)
 			nodes := []*pnode{w.node("p1", ""), w.node("p2", ""), w.node("p3", "")}
