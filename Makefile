@@ -16,7 +16,7 @@ COMMIT   := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo un
 LDFLAGS  := -X splitkernel/sim/cli.Commit=$(COMMIT)
 # Packages at a time: the machine that this must pass on has two cores, and several packages start processes of their own and wait for them.
 TESTP    ?= 2
-TIMEOUT  ?= 8m
+TIMEOUT  ?= 20m
 FUZZTIME ?= 10s
 FUZZMINUTES ?= 0.5
 STUDIES  ?= runs/studies
@@ -41,8 +41,8 @@ EXACT    ?= $(ALONE)|Oracle|Pinned|TestBundled$$|TestBundledMaps|AgainstModel|Be
 # What takes longest begins first, so that it does not run alone in the end.
 LONG     := sim/replay sim/cli gmanagers
 # Tests of clusters of real processes. Those are built without the race detector, and what a test's own process does (the launcher, the driver of a
-# run, the managers' client) is watched in sim/launcher, sim/cli, sim/replay and gmanagers/client. So they run without it, beside the others, for half of
-# their time is waiting; but for those that want the machine for themselves, which are in EXACT.
+# run, the managers' client) is watched in sim/launcher, sim/cli, sim/replay and gmanagers/client. So they run without it, and
+# before the others: two of them at a time are all that two cores bear. Those that want the machine for themselves are in EXACT.
 LIVE     := sim/e2e
 ALONE    := KillMatrix|KillMemoryAndProcess|MemorySurvivesKill9|TestExactMisses
 # A program under the race detector waits a second at its end for goroutines that still run. Packages with goroutines are checked to leave none.
@@ -73,7 +73,8 @@ build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 test: lint
-	$(MAKE) --no-print-directory -j2 --output-sync=target raced live
+	$(MAKE) --no-print-directory live
+	$(MAKE) --no-print-directory raced
 	$(GO) test -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
 	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/cluster ./sim/trace ./sim/mrc ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
 	$(GO) test -tags canary -run Canaries -timeout $(TIMEOUT) $(TESTFLAGS) ./sim/fuzz

@@ -309,7 +309,7 @@ func TestBalances(t *testing.T) {
 		}
 		return wire.Load{Misses: ops[f.member.ID]}
 	})
-	w.admit(12) // best_fit puts them all to one
+	w.admit(12) // best_fit puts them all to one, or most if the first moves began before the last came
 	held := func(ids ...wire.NodeID) (out []int) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -324,8 +324,8 @@ func TestBalances(t *testing.T) {
 		}
 		return out
 	}
-	if h := held("m1", "m2"); h[0] != 12 && h[1] != 12 {
-		t.Fatalf("vRegions at first: %v, want all at one", h)
+	if h := held("m1", "m2"); max(h[0], h[1]) <= 8 {
+		t.Fatalf("vRegions at first: %v, want most at one", h)
 	}
 	until(t, "both have about half", func() bool { h := held("m1", "m2"); return h[0] >= 5 && h[1] >= 5 })
 	w.add(mcomponent(3, 1<<30))

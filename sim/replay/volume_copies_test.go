@@ -230,12 +230,12 @@ func TestCopies(t *testing.T) {
 			c.config(allWell)
 			c.work(rng, 100)
 
-			for range 40 {
-				c.must("s3", wire.OpCorruptBlock, wire.CorruptReq{Seed: rng.Uint64()})
-			}
 			corrupt := c.counter("copies_corrupt")
-			for n := 0; n < 10 && (n == 0 || c.counter("copies_corrupt") == corrupt); n++ { // until one of them is read from s3
-				c.work(rng, 500)
+			for n := 0; n < 50 && (n == 0 || c.counter("copies_corrupt") == corrupt); n++ { // until one of them is read from s3, and was not written before
+				for range 40 {
+					c.must("s3", wire.OpCorruptBlock, wire.CorruptReq{Seed: rng.Uint64()})
+				}
+				c.work(rng, 200)
 			}
 			if c.counter("copies_corrupt") == corrupt || c.counter("copies_repaired") == 0 {
 				t.Error("no rotten block was found and repaired")
