@@ -311,9 +311,7 @@ func (k *matrixRun) ready() {
 		}
 		k.pid = p.PID
 		copies := matrixPolicies[k.policy].memory != "{replication: none}"
-		whole := func(c *gmm.Copies) bool {
-			return !copies || c != nil && !c.Recovering && !c.Short && !slices.ContainsFunc(c.Holders, func(h gmm.Holder) bool { return h.Filling })
-		}
+		whole := func(c *gmm.Copies) bool { return !copies || isRestored(c) }
 		if !whole(m.Copies) || slices.ContainsFunc(m.Regions, func(r gmm.Region) bool { return !whole(r.Copies) }) {
 			return false
 		}
@@ -407,6 +405,33 @@ func (k *matrixRun) survives(id string) (survives, had bool) {
 	return !had || policy.memory != "{replication: none}", had
 }
 
+// isRestored reports whether a home or vRegion has all its copies.
+func isRestored(c *gmm.Copies) bool {
+	return c != nil && !c.Recovering && !c.Short && !slices.ContainsFunc(c.Holders, func(h gmm.Holder) bool { return h.Filling })
+}
+
+// bearable waits, when another component was lost before, until that of id too is within the promise: of nothing that id serves or holds has
+// a second copy been lost with the other. On a slow machine the recovery takes longer than to declare id dead. Of what id has nothing it goes on.
+func (k *matrixRun) bearable(id string) {
+	k.t.Helper()
+	if matrixPolicies[k.policy].memory == "{replication: none}" {
+		return
+	}
+	k.until("the loss of "+id+" can be borne", func() bool {
+		_, m, _, err := k.books()
+		if err != nil {
+			return false
+		}
+		at := func(node wire.NodeID, c *gmm.Copies) bool {
+			return string(node) == id || c != nil && slices.ContainsFunc(c.Holders, func(h gmm.Holder) bool { return string(h.Node) == id })
+		}
+		if at(m.Home, m.Copies) && !isRestored(m.Copies) {
+			return false
+		}
+		return !slices.ContainsFunc(m.Regions, func(r gmm.Region) bool { return at(r.Node, r.Copies) && !isRestored(r.Copies) })
+	})
+}
+
 // fire has one shot, and reports whether the process did not survive it.
 func (k *matrixRun) fire(x shot) (fatal bool) {
 	t := k.t
@@ -442,6 +467,9 @@ func (k *matrixRun) fire(x shot) (fatal bool) {
 	}
 	if x.when == "migrating" && x.who == "pcomponent" { // it may have moved before we came to it
 		id, _ = k.who(x)
+	}
+	if first != "" {
+		k.bearable(id)
 	}
 	survives, had := k.survives(id)
 	k.failed = append(k.failed, failed{id: id, had: had && survives && x.when != "recovering", fatal: !survives})
