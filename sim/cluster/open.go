@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"splitkernel/sim/generate"
 	"splitkernel/sim/generate/arrivals"
 	"splitkernel/sim/tasks"
 	"splitkernel/sim/trace"
@@ -64,6 +65,9 @@ func Open(paths []string, text string) (*Source, error) {
 	spec, err := ParseSpec(text)
 	if err != nil {
 		return nil, err
+	}
+	if len(paths) == 1 && generate.Is(paths[0]) && !arrivals.Is(paths[0]) {
+		return nil, fmt.Errorf("%s: a generator of references, expected one of tasks: generator:cluster?…", paths[0])
 	}
 	if len(paths) == 1 && arrivals.Is(paths[0]) {
 		s, err := arrivals.Parse(paths[0])
@@ -175,6 +179,9 @@ func recognise(path string, spec Spec) (format, error) {
 		if ft.name == spec.Name || spec.Name == "" && ft.sniff != nil && ft.sniff(h) {
 			return ft, nil
 		}
+	}
+	if why := unpack.Unlike(start); why != "" {
+		return format{}, fmt.Errorf("%s: %s", path, why)
 	}
 	first := h.first
 	if len(first) > 60 {

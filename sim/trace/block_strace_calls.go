@@ -213,7 +213,9 @@ func (p *strace) call(b *Batch, t *straceTask, c straceCall, at uint64) error {
 	given, has := uint64(0), false
 	if offset >= 0 {
 		f := c.arg(offset)
-		given, has = f.fd, f.ok
+		if given, has = f.fd, f.ok; !has && (offset >= len(c.args) || c.args[offset] != "-1") { // -1 of preadv2 and pwritev2 is the file's own
+			return p.in.errorf("%s whose offset cannot be read, expected a number as its argument %d", c.name, offset+1)
+		}
 	}
 	return p.request(b, t, o, kind, c.result.fd, at, given, has)
 }

@@ -94,6 +94,8 @@ func TestStraceFaults(t *testing.T) {
 		first + "7 12:30:00.5 read(3) = 1\n":                                 `s.log: line 2: "7 12:30:00.5 read(3) = 1", expected `,
 		first + "7 1.6 read(3, \"\"..., 10\n":                                `line 2: "7 1.6 read(3, \"\"..., 10", expected`,
 		first + "7 1.6 read(3, \"\", 10) = x\n":                              `line 2:`,
+		first + "7 1.6 pread64(3, \"\"..., 10, x) = 10\n":                    "line 2: pread64 whose offset cannot be read, expected a number as its argument 4",
+		first + "7 1.6 pwritev(3, [], 1) = 10\n":                             "line 2: pwritev whose offset cannot be read, expected a number as its argument 4",
 		first + "7 1.6 pread64(3, \"\"..., 10, 18446744073709551615) = 10\n": "line 2: 10 bytes at offset 18446744073709551615 of f, expected an end below 2^64",
 	} {
 		if _, _, err := straced(t, log); err == nil || !strings.Contains(err.Error(), want) {

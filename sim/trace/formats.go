@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Class says what a format tells of.
@@ -62,7 +63,14 @@ func newHead(path string, start []byte, small bool) *head {
 
 // text reports whether the start is of printable characters, as all text formats are.
 func (h *head) text() bool {
-	return !bytes.ContainsFunc(h.start, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == 0xfffd })
+	start := h.start
+	for n := 0; n < utf8.UTFMax && !h.small; n++ { // the last character may be cut
+		if r, size := utf8.DecodeLastRune(start); r != utf8.RuneError || size != 1 {
+			break
+		}
+		start = start[:len(start)-1]
+	}
+	return !bytes.ContainsFunc(start, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == 0xfffd })
 }
 
 // parser turns the records of a file into batches.

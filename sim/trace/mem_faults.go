@@ -21,7 +21,7 @@ const (
 func newFltrace(in *input) (parser, error) {
 	c := in.spec.newClock(true) // each thread writes when its stack is known
 	var threads threadTable
-	p := &lineParser{in: in.lines(), want: "`seconds,ip,addr,pages,flags,tid,trace`"}
+	p := &lineParser{in: in.hexLines(), want: "`seconds,ip,addr,pages,flags,tid,trace`"}
 	p.head = func(h *Header) {
 		h.Granularity, h.HasWrites = PageBytes, true
 		h.DefaultsStated = c.stated([]string{defaultSize, "instructions: 0 (faults do not tell)", defaultThreads, "references: one for each page of a fault"})

@@ -34,7 +34,7 @@ const (
 
 func newPerf(in *input) (parser, error) {
 	p := &perfScript{clock: in.spec.newClock(true), spec: &in.spec} // processors are merged by perf, but not always in order
-	l := &lineParser{in: in.lines(), want: wantPerf, head: p.header, line: p.line}
+	l := &lineParser{in: in.hexLines(), want: wantPerf, head: p.header, line: p.line}
 	if text := in.spec.key(perfFields, ""); text != "" {
 		p.fields = strings.Split(text, "+")
 		l.want = wantPerfFields

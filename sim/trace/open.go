@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"splitkernel/sim/generate"
+	"splitkernel/sim/unpack"
 )
 
 // Open opens a trace of any format known, plain or packed (.gz, .zst, .xz, .bz2, .zip), by looking at
@@ -102,6 +103,13 @@ func openFile(path string, spec Spec, f *os.File) (Source, error) {
 		in.stop()
 		return nil, fmt.Errorf("%s: the file is empty, expected a trace (%s)", path, strings.Join(Formats(), ", "))
 	}
+	if mark := []byte("\ufeff"); bytes.HasPrefix(start, mark) && newHead(path, start[len(mark):], false).text() { // Windows marks UTF-8 so
+		if _, err := in.Discard(len(mark)); err != nil {
+			in.stop()
+			return nil, fmt.Errorf("%s: %w", path, err) // cannot be: it was peeked
+		}
+		start, err = in.Peek(sniffBytes)
+	}
 	h := newHead(path, start, err == io.EOF)
 	for _, ft := range formats() {
 		if ft.name == spec.Name || spec.Name == "" && ft.sniff != nil && ft.sniff(h) {
@@ -114,6 +122,9 @@ func openFile(path string, spec Spec, f *os.File) (Source, error) {
 		}
 	}
 	in.stop()
+	if why := unpack.Unlike(start); why != "" {
+		return nil, fmt.Errorf("%s: %s", path, why)
+	}
 	if !h.text() {
 		return nil, fmt.Errorf("%s: it begins with the bytes % x, which is of no binary trace format known; name one with --format (%s)", path, start[:min(len(start), 16)], strings.Join(Formats(), ", "))
 	}

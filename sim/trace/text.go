@@ -18,10 +18,14 @@ type lineReader struct {
 	line   int    // number of the last line handed out, from 1
 	rest   []byte // what is in the buffer and was not handed out
 	peeked int    // bytes of the buffer that are in rest or were handed out, and are not dropped yet
+	hex    bool   // addresses are hex without 0x, for errors
 }
 
 // lines reads the input as lines.
 func (in *input) lines() *lineReader { return &lineReader{in: in.Reader, path: in.path} }
+
+// hexLines is lines, of a format whose addresses are hex without 0x.
+func (in *input) hexLines() *lineReader { return &lineReader{in: in.Reader, path: in.path, hex: true} }
 
 // next returns the next line without its end, valid until the next call.
 func (l *lineReader) next() ([]byte, error) {
@@ -40,7 +44,7 @@ func (l *lineReader) handOut(b []byte) ([]byte, error) {
 		b = b[:n-1]
 	}
 	if len(b) > MaxLineBytes {
-		return nil, l.errorf("a line of %d bytes, at most %d", len(b), MaxLineBytes)
+		return nil, l.errorf("a line of %d bytes, expected at most %d", len(b), MaxLineBytes)
 	}
 	return b, nil
 }
@@ -71,9 +75,28 @@ func (l *lineReader) refill() ([]byte, error) {
 			return l.handOut(b)
 		case errors.Is(err, bufio.ErrBufferFull):
 			l.line++
-			return nil, fmt.Errorf("%s: line %d: a line of more than %d bytes", l.path, l.line, l.in.Size())
+			l.passOver()
+			return nil, l.errorf("a line of more than %d bytes, expected at most %d", l.in.Size(), MaxLineBytes)
 		default:
 			return nil, fmt.Errorf("%s: line %d: %w", l.path, l.line+1, short(err))
+		}
+	}
+}
+
+// passOver drops a line that is longer than the buffer, of which the buffer is full, with its end. An error that it meets comes again
+// when the next line is asked for.
+func (l *lineReader) passOver() {
+	for {
+		n := l.in.Buffered()
+		b, _ := l.in.Peek(n) // it is there
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			l.rest, l.peeked = b[i+1:], n
+			return
+		}
+		_, _ = l.in.Discard(n) // likewise
+		if _, err := l.in.Peek(1); err != nil {
+			l.rest, l.peeked = nil, 0
+			return
 		}
 	}
 }
@@ -84,7 +107,28 @@ func (l *lineReader) errorf(f string, args ...any) error {
 
 // unlike is the error for a line that is not of the format.
 func (l *lineReader) unlike(line []byte, want string) error {
-	return l.errorf("%q, expected %s", clip(string(line)), want)
+	hint := ""
+	if n := past64(line, l.hex); n != nil {
+		hint = fmt.Sprintf(": %s is past 64 bits", clip(string(n)))
+	}
+	return l.errorf("%q, expected %s%s", clip(string(line)), want, hint)
+}
+
+// past64 finds a number that is too large for 64 bits: hex after 0x, or if it has a letter, or if hex says so; else decimal. nil = there is none.
+func past64(line []byte, hex bool) []byte {
+	for _, word := range bytes.FieldsFunc(line, func(r rune) bool { return !(r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z') }) {
+		digits, base := word, 10
+		switch {
+		case len(word) > 2 && word[0] == '0' && word[1]|0x20 == 'x':
+			digits, base = word[2:], 16
+		case hex, bytes.ContainsAny(word, "abcdefABCDEF"):
+			base = 16
+		}
+		if _, err := strconv.ParseUint(string(digits), base, 64); errors.Is(err, strconv.ErrRange) {
+			return word
+		}
+	}
+	return nil
 }
 
 // parsedSource is a Source over a parser.

@@ -21,7 +21,7 @@ type lackeyText struct {
 
 const wantLackey = "`I  addr,size`, ` L addr,size`, ` S addr,size` or ` M addr,size`"
 
-func newLackeyText(in *input) (parser, error) { return &lackeyText{in: in.lines()}, nil }
+func newLackeyText(in *input) (parser, error) { return &lackeyText{in: in.hexLines()}, nil }
 
 func sniffLackey(h *head) bool {
 	for _, l := range h.lines {

@@ -15,9 +15,9 @@ const (
 // pages reads `R hexpage` and `W hexpage`, one reference a line.
 type pages struct{ in *lineReader }
 
-const wantPages = "`R hexpage` or `W hexpage`"
+const wantPages = "`R hexpage` or `W hexpage`, a page below 2^52"
 
-func newPages(in *input) (parser, error) { return &pages{in.lines()}, nil }
+func newPages(in *input) (parser, error) { return &pages{in.hexLines()}, nil }
 
 func sniffPages(h *head) bool {
 	_, _, ok := parsePageLine(h.line())
@@ -70,7 +70,7 @@ type lirs struct {
 	spec Spec
 }
 
-const wantLirs = "a decimal block number or `*`"
+const wantLirs = "a decimal block number or `*`, a block below 2^52"
 
 func newLirs(in *input) (parser, error) { return &lirs{in.lines(), in.spec}, nil }
 

@@ -161,6 +161,13 @@ func TestBadInput(t *testing.T) {
 		{"fio action", "", "fio version 3 iolog\n1 f read 0\n", "line 2: \"1 f read 0\", expected `usec file"},
 		{"lackey line", "", "I  0401ab70,3\n X 0401ab70,3\n", "line 2: \" X 0401ab70,3\", expected `I  addr,size`"},
 		{"long line", "", "R 1\n" + strings.Repeat("x", 300<<10) + "\n", "line 2: a line of more than"},
+		{"past 64 bits", "", " L 4000,8\n L 10000000000000000,8\n", "line 2: \" L 10000000000000000,8\", expected `I  addr,size`, ` L addr,size`, ` S addr,size` or ` M addr,size`: 10000000000000000 is past 64 bits"},
+		{"0x past 64 bits", "", "0x1 W\n0x10000000000000000 R\n", ": 0x10000000000000000 is past 64 bits"},
+		{"decimal past 64 bits", "", "1 1 0 0\n18446744073709551616 1 0 0\n", ": 18446744073709551616 is past 64 bits"},
+		{"UTF-16", "", "\xff\xfeR\x00 \x001\x00\n\x00", "it begins as text in UTF-16 does, expected UTF-8"},
+		{"packed twice", "", string(packGzip(t, gz)), "it is packed again inside, by gzip: unpack it once"},
+		{"a tar", "", "R.txt" + strings.Repeat("\x00", 252) + "ustar  ", "it is an archive of tar: take the file out of it"},
+		{"Latin 1 at the bound", "", strings.Repeat("x", sniffBytes-1) + "ü\n", "is of no trace format known"},
 		{"cut gzip", "", string(gz[:len(gz)-6]), "file truncated"},
 		{"not skt", "skt", "R 1 and more than sixteen bytes\n", "not a .skt file"},
 	} {
@@ -182,6 +189,49 @@ func TestBadInput(t *testing.T) {
 	}
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "want a trace in a regular file, not in a folder") {
 		t.Errorf("a folder: %v", err)
+	}
+}
+
+// TestByteOrderMark: text that Windows marked as UTF-8 is what it is without the mark, plain and packed.
+func TestByteOrderMark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "marked")
+	text := []byte("\ufeffR 1\r\nW 2\r\n")
+	for _, file := range [][]byte{text, packGzip(t, text)} {
+		for _, format := range []string{"", "rw-page"} {
+			if err := os.WriteFile(path, file, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			src, err := OpenFormat(path, format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := Stat(src)
+			if err != nil || info.Reads != 1 || info.Writes != 1 {
+				t.Errorf("%q: %d reads, %d writes, %v; want one of each", format, info.Reads, info.Writes, err)
+			}
+			src.Close()
+		}
+	}
+}
+
+// TestLongLines: lines that are too long are records that can be left out, be they longer than the buffer or not, and be they the last.
+func TestLongLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "long")
+	for _, long := range []int{MaxLineBytes + 1, 300 << 10, 3 << 20} {
+		for _, end := range []string{"\nW 2\n", "\n", ""} {
+			if err := os.WriteFile(path, []byte("R 1\nR "+strings.Repeat("1", long)+end), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			src, err := OpenFormat(path, "rw-page:skip-bad=1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := Stat(src)
+			if want := uint64(strings.Count(end, "W")); err != nil || info.Reads != 1 || info.Writes != want || info.Header.BadRecords != 1 {
+				t.Errorf("%d bytes before %q: %d reads, %d writes, %d bad, %v; want 1, %d and 1", long, end, info.Reads, info.Writes, info.Header.BadRecords, err, want)
+			}
+			src.Close()
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ func Open(path string, f *os.File) (*Stream, error) {
 		return packed("zlib", &zlibStream{z, raw}, nothing, err)
 	case bytes.HasPrefix(magic, []byte("BZh")):
 		return packed("bzip2", bzip2.NewReader(raw), nothing, nil)
-	case bytes.HasPrefix(magic, []byte("PK\x03\x04")):
+	case bytes.HasPrefix(magic, []byte("PK\x03\x04")), bytes.HasPrefix(magic, []byte("PK\x05\x06")):
 		z, err := openZip(f)
 		if err != nil {
 			return packed("zip", nil, nil, err)
@@ -98,6 +98,26 @@ func Open(path string, f *os.File) (*Stream, error) {
 		return packed("zip", z, func() { z.Close() }, nil)
 	}
 	return &Stream{Reader: bufio.NewReaderSize(raw, inputBytes), stop: nothing}, nil
+}
+
+// Unlike tells why no reader knows a file that begins so, unpacked: it is packed once more, an archive, or text that is not UTF-8. "" is
+// none of these.
+func Unlike(start []byte) string {
+	const tarAt = 257 // where a header of tar has its magic (POSIX.1-1988)
+	for _, k := range []struct{ kind, magic string }{{"gzip", "\x1f\x8b"}, {"zstd", "\x28\xb5\x2f\xfd"}, {"xz", "\xfd7zXZ\x00"}, {"bzip2", "BZh"}, {"zip", "PK\x03\x04"}} {
+		if bytes.HasPrefix(start, []byte(k.magic)) {
+			return "it is packed again inside, by " + k.kind + ": unpack it once"
+		}
+	}
+	switch {
+	case bytes.HasPrefix(start, []byte("7z\xbc\xaf\x27\x1c")), bytes.HasPrefix(start, []byte("Rar!")):
+		return "it is an archive of 7-Zip or RAR, which is not read: unpack it"
+	case len(start) > tarAt+5 && string(start[tarAt:tarAt+5]) == "ustar":
+		return "it is an archive of tar: take the file out of it"
+	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}):
+		return "it begins as text in UTF-16 does, expected UTF-8: iconv -f utf-16 -t utf-8 makes it so"
+	}
+	return ""
 }
 
 // sticky gives the first error of an unpacker again and again: bufio forgets one that Peek met, and not every unpacker remembers it.
@@ -112,6 +132,9 @@ func (s *sticky) Read(b []byte) (n int, err error) {
 		return 0, s.err
 	}
 	n, s.err = s.r.Read(b)
+	if errors.Is(s.err, zstd.ErrWindowSizeExceeded) {
+		s.err = fmt.Errorf("zstd: a window of more than %d MiB, expected at most that: pack it anew without --long or --ultra", MaxZstdWindowBytes>>20)
+	}
 	return n, s.err
 }
 
@@ -152,20 +175,29 @@ type zipStream struct {
 	open  io.ReadCloser
 }
 
+// macFolder is where macOS puts what it knows of files beside them.
+const macFolder = "__MACOSX/"
+
 func openZip(f *os.File) (*zipStream, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	z, err := zip.NewReader(f, info.Size())
+	if errors.Is(err, zip.ErrFormat) { // nothing can be told of its files, for the list of them comes last
+		return nil, errors.New("file truncated: expected the list of its files at its end")
+	}
 	if err != nil {
 		return nil, err
 	}
 	var files []*zip.File
 	chunks := 0
 	for _, e := range z.File {
-		if e.FileInfo().IsDir() {
+		if e.FileInfo().IsDir() || strings.HasPrefix(e.Name, macFolder) {
 			continue
+		}
+		if e.Flags&1 != 0 {
+			return nil, fmt.Errorf("%s in it is encrypted, expected a file without a password", e.Name)
 		}
 		files = append(files, e)
 		if strings.Contains(e.Name, "chunk.") {

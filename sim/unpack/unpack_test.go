@@ -272,10 +272,14 @@ func TestBounds(t *testing.T) {
 		name, want string
 		file       []byte
 	}{
-		{"window.zst", "window size exceeded", wide},
+		{"window.zst", "a window of more than 128 MiB", wide},
 		{"dictionary.xz", "a dictionary of 4294967295 bytes, at most 134217728", wideXz(t, 40)},
 		{"second.xz", "a dictionary of 805306368 bytes, at most 134217728", second},
 		{"none.zip", "an archive without a file", packZip(t, "folder/", []byte{})},
+		{"no.zip", "an archive without a file", packZip(t)},
+		{"mac.zip", "an archive without a file", packZip(t, "__MACOSX/._trace.csv", []byte("x"))},
+		{"cut.zip", "file truncated: expected the list of its files at its end", packZip(t, "trace.csv", text())[:60]},
+		{"locked.zip", "trace.csv in it is encrypted, expected a file without a password", lockedZip(t)},
 		{"many.zip", "an archive of 3 files, expected one, or chunks of one trace", packZip(t, "a", []byte("1"), "b", []byte("2"), "c", []byte("3"))},
 		{"block.sz", s2.ErrCorrupt.Error(), snappyChunk(1, 0xff, 0xff, 0xff, 0x7f)}, // a block that says it has 2^28 bytes
 	} {
@@ -291,6 +295,24 @@ func TestBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lockedZip is a zip whose file says that it is encrypted.
+func lockedZip(t *testing.T) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "trace.csv", Flags: 1, CompressedSize64: 12, UncompressedSize64: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 12)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // snappyChunk is a file of snappy of one packed chunk: a check sum, which is not looked at before it is unpacked, and what is packed.
