@@ -54,7 +54,7 @@ in virtual time: all times are modelled. Ctrl-C prints what is known until then.
 	flags := cmd.Flags()
 	flags.StringVar(&f.slowdown, "slowdown", "5%", "what is allowed, against all memory local")
 	flags.StringVar(&f.hardware, "hardware", "", "profiles between commas: files, or bundled ones (default: all of "+strings.Join(configs.BundledHardware(), ", ")+")")
-	flags.StringVar(&f.format, "format", "", "format of TRACE, with settings: NAME[:KEY=VALUE,…]; `trace formats` lists them (default: recognised)")
+	flags.StringVar(&f.format, "format", "", "format of TRACE, with settings: NAME[:KEY=VALUE,…]; 'trace formats' lists them (default: recognised)")
 	flags.StringVar(&f.plot, "plot", "", "also draw the slowdown over the size: FILE.svg or FILE.png")
 	flags.StringVar(&f.keep, "keep", "", "keep the trace that was recorded, as FILE.skt")
 	flags.DurationVar(&f.budget, "time-budget", adviseBudget, "stop the program after so much time of being recorded; 0 is never")
@@ -108,7 +108,7 @@ func (a *app) advise(ctx context.Context, f *adviseFlags, args []string, program
 	m.end()
 	stop, err := stopped(ctx, err)
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.Name, err)
+		return named(o.Path, err)
 	}
 	if res == nil { // stopped before anything was simulated
 		return stop

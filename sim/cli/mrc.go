@@ -101,7 +101,7 @@ func (a *app) mrc(ctx context.Context, f *mrcFlags, path string) error {
 	stages.end()
 	stop, err := stopped(ctx, err)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return named(path, err)
 	}
 	if res == nil { // stopped before anything was read
 		return stop

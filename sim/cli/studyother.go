@@ -314,8 +314,9 @@ func (a *app) countPages(ctx context.Context, path string, in *traceInput) (loca
 	}
 	defer src.Close()
 	stoppable := trace.Stoppable(ctx, src)
-	m := a.newMeter("reading "+path, "accesses", 0)
+	m := a.newMeter("reading "+path, "records", 0)
 	defer m.end()
+	done := uint64(0)
 	for {
 		b, err := stoppable.Next()
 		if err == io.EOF {
@@ -327,6 +328,7 @@ func (a *app) countPages(ctx context.Context, path string, in *traceInput) (loca
 		if err := study.CountPages(c, b); err != nil {
 			return c.Result(), fmt.Errorf("%s: %w", path, err)
 		}
-		m.add(uint64(len(b.Refs) + len(b.Events)))
+		done += uint64(len(b.Refs) + len(b.Events))
+		m.set(done, recordsOf(done, []trace.Source{src}))
 	}
 }

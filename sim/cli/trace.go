@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +54,7 @@ type traceFile struct {
 	Assumed         []string      `json:"assumed"`
 	Unverified      bool          `json:"unverified"`
 	BadRecords      uint64        `json:"bad_records"`
+	Partial         bool          `json:"partial,omitempty"`     // Ctrl-C stopped the reading before its end
 	Written         string        `json:"written_as,omitempty"`  // of a file that was written: its format
 	Lost            []string      `json:"not_written,omitempty"` // and what that format cannot say
 }
@@ -62,11 +64,18 @@ type traceVolume struct {
 	SizeBytes uint64 `json:"size_bytes"`
 }
 
+// newTraceFile is countedTrace with the digest of the file.
 func newTraceFile(ctx context.Context, path string, i trace.Info) (traceFile, error) {
-	digest, err := trace.Digest(ctx, path)
+	f := countedTrace(path, i)
+	var err error
+	f.SHA256, err = trace.Digest(ctx, path)
+	return f, err
+}
+
+func countedTrace(path string, i trace.Info) traceFile {
 	h := i.Header
 	f := traceFile{
-		Path: path, SHA256: digest, Program: h.Program, Args: append([]string{}, h.Args...), Source: h.Source, Granularity: h.Granularity,
+		Path: path, Program: h.Program, Args: append([]string{}, h.Args...), Source: h.Source, Granularity: h.Granularity,
 		Refs: i.Refs, Reads: i.Reads, Writes: i.Writes, FootprintPages: i.FootprintPages, WrittenPages: i.WrittenPages,
 		Threads: i.Threads, ThreadSwitches: i.ThreadSwitches, Instructions: i.Instructions,
 		Mmaps: i.Mmaps, Munmaps: i.Munmaps, Brks: i.Brks, MappedBytes: i.MappedBytes, SynthesisedMaps: h.SynthesisedMaps,
@@ -77,7 +86,7 @@ func newTraceFile(ctx context.Context, path string, i trace.Info) (traceFile, er
 	for _, v := range i.Volumes {
 		f.Volumes = append(f.Volumes, traceVolume(v))
 	}
-	return f, err
+	return f
 }
 
 func (a *app) traceInfoCommand() *cobra.Command {
@@ -91,14 +100,18 @@ func (a *app) traceInfoCommand() *cobra.Command {
 				return err
 			}
 			var files []traceFile
+			cut := false
 			for _, path := range args {
+				if cut = cut || cmd.Context().Err() != nil; cut {
+					break
+				}
 				f, err := a.statTrace(cmd.Context(), path, &in)
 				if err != nil {
 					return err
 				}
-				files = append(files, f)
+				files, cut = append(files, f), f.Partial
 			}
-			return a.printTraces(files)
+			return errors.Join(a.printTraces(files), cutShort(cmd.Context(), cut, "printed"))
 		}),
 	}
 	in.flags(cmd, "FILE")
@@ -111,11 +124,16 @@ func (a *app) statTrace(ctx context.Context, path string, in *traceInput) (trace
 		return traceFile{}, err
 	}
 	defer src.Close()
-	src, end := a.metered(ctx, path, src)
+	src, cut, end := a.metered(ctx, path, src)
 	defer end()
 	info, err := trace.Stat(src)
 	if err != nil {
 		return traceFile{}, err
+	}
+	if cut() {
+		f := countedTrace(path, info) // the digest would be of the whole file, all of which would have to be read
+		f.Partial = true
+		return f, nil
 	}
 	return newTraceFile(ctx, path, info)
 }
@@ -134,7 +152,12 @@ func (a *app) printTraces(files []traceFile) error {
 func traceTable(w io.Writer, f traceFile) {
 	row := func(key, format string, args ...any) { fmt.Fprintf(w, key+"\t"+format+"\n", args...) }
 	row("trace", "%s", f.Path)
-	row("sha256", "%s", f.SHA256)
+	if f.Partial {
+		row("partial", "stopped before the end of the trace")
+	}
+	if f.SHA256 != "" {
+		row("sha256", "%s", f.SHA256)
+	}
 	if f.Program != "" {
 		row("program", "%s %s", f.Program, strings.Join(f.Args, " "))
 	}
@@ -183,7 +206,7 @@ func (a *app) traceCaptureCommand() *cobra.Command {
   with --pages which pages it writes in each interval, and which it touches for the first time, at nearly full speed and without root
   (Linux 6.7 or newer on x86-64);
   with --block its requests to files, by strace.
-A program that comes to --time-budget or --max-refs is stopped; what was recorded is kept, and the trace says so.`,
+A program that comes to --time-budget or --max-refs is stopped, as by Ctrl-C; what was recorded is kept, and the trace says so.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
 			if o.Out == "" {
@@ -202,14 +225,15 @@ A program that comes to --time-budget or --max-refs is stopped; what was recorde
 				return usage("%w", err)
 			}
 			info, err := a.capture(cmd.Context(), o)
-			if err != nil {
+			if err != nil && (info.Truncated == "" || context.Cause(cmd.Context()) == nil) {
 				return err
 			}
-			f, err := newTraceFile(cmd.Context(), o.Out, info)
-			if err != nil {
-				return err
+			f, failed := newTraceFile(context.WithoutCancel(cmd.Context()), o.Out, info)
+			if failed != nil {
+				return failed
 			}
-			return a.printTraces([]traceFile{f})
+			f.Partial = err != nil
+			return errors.Join(a.printTraces([]traceFile{f}), cutShort(cmd.Context(), err != nil, "recorded"))
 		}),
 	}
 	cmd.Flags().StringVar(&o.Out, "out", "", "trace to write (.skt)")
@@ -231,20 +255,27 @@ func (a *app) capture(ctx context.Context, o trace.CaptureOptions) (trace.Info, 
 		unit = "requests"
 	}
 	m := a.newMeter("recording "+filepath.Base(o.Program), unit, o.MaxRefs)
-	o.Progress = func(n uint64) { m.set(n, o.MaxRefs) }
+	started := time.Now()
+	o.Progress = func(n uint64) {
+		total := o.MaxRefs
+		if took := time.Since(started); total == 0 && o.TimeBudget > took { // at most
+			total = uint64(float64(n) * float64(o.TimeBudget) / float64(took))
+		}
+		m.set(n, total)
+	}
 	info, err := trace.Capture(ctx, o)
 	m.end()
 	if errors.Is(err, exec.ErrNotFound) {
 		return info, usage("%w", err)
 	}
-	if err != nil {
-		return info, err
-	}
 	if info.Truncated != "" {
 		a.say("%s: %s", filepath.Base(o.Program), info.Truncated)
 	}
+	if err != nil {
+		return info, err
+	}
 	if info.ExitCode != 0 {
-		a.say("%s ended with exit code %d; what it did until then is in %s", filepath.Base(o.Program), info.ExitCode, o.Out)
+		a.say("%s ended with exit code %d; what it did until then is recorded", filepath.Base(o.Program), info.ExitCode)
 	}
 	return info, nil
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -44,25 +46,70 @@ func parseFormat(format string) (trace.Spec, error) {
 // open opens a trace, after check.
 func (in *traceInput) open(path string) (trace.Source, error) { return trace.OpenSpec(path, in.spec) }
 
-// metered makes the reading of a trace show how far it is, and end with ctx. end leaves the meter standing.
-func (a *app) metered(ctx context.Context, path string, src trace.Source) (metered trace.Source, end func()) {
-	h := src.Header()
-	m := a.newMeter("reading "+filepath.Base(path), "records", h.Refs+h.Maps+h.BlockOps)
-	return &meteredSource{trace.Stoppable(ctx, src), m}, m.end
+// metered makes the reading of a trace show how far it is, and end with ctx: as if the trace were over, which cut tells. end leaves the
+// meter standing. Of a trace that is made of several, those are what is read.
+func (a *app) metered(ctx context.Context, path string, src trace.Source, of ...trace.Source) (metered trace.Source, cut func() bool, end func()) {
+	if len(of) == 0 {
+		of = []trace.Source{src}
+	}
+	m := a.newMeter("reading "+filepath.Base(path), "records", 0)
+	src, cut = trace.Curtail(ctx, src)
+	return &meteredSource{src, of, m, 0}, cut, m.end
 }
 
 type meteredSource struct {
 	trace.Source
-	m *meter
+	of   []trace.Source
+	m    *meter
+	done uint64
 }
 
 // Next implements trace.Source.
 func (s *meteredSource) Next() (*trace.Batch, error) {
 	b, err := s.Source.Next()
 	if err == nil {
-		s.m.add(uint64(len(b.Refs) + len(b.Events)))
+		s.done += uint64(len(b.Refs) + len(b.Events))
+		s.m.set(s.done, recordsOf(s.done, s.of))
 	}
 	return b, err
+}
+
+// recordsOf is how many records traces will have had, of which done were read: what their headers say, or a guess from the part of
+// their files that was read; 0 = unknown.
+func recordsOf(done uint64, traces []trace.Source) (total uint64) {
+	var read, bytes uint64
+	for _, src := range traces {
+		h := src.Header()
+		total += h.Refs + h.Maps + h.BlockOps
+		r, b := trace.ReadSoFar(src)
+		read, bytes = read+r, bytes+b
+		if h.Refs+h.Maps+h.BlockOps == 0 && b == 0 {
+			return 0
+		}
+	}
+	switch {
+	case bytes == 0:
+		return total
+	case total > 0 || read == 0: // some tell the one, some the other
+		return 0
+	}
+	return max(done, uint64(float64(done)*float64(bytes)/float64(read)))
+}
+
+// cutShort is the error that a command ends with whose trace was read until Ctrl-C.
+func cutShort(ctx context.Context, cut bool, what string) error {
+	if !cut {
+		return nil
+	}
+	return fmt.Errorf("%w: what was %s is partial", context.Cause(ctx), what)
+}
+
+// named puts the path of a trace before an error that does not begin with it.
+func named(path string, err error) error {
+	if strings.HasPrefix(err.Error(), path+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // exportFlags adds those of a command that writes a trace; name is that of the flag for the format.
@@ -84,25 +131,25 @@ func (a *app) rewriteTrace(ctx context.Context, in *traceInput, from, to string,
 		return err
 	}
 	defer src.Close()
-	metered, end := a.metered(ctx, from, src)
+	metered, cut, end := a.metered(ctx, from, src)
 	defer end()
 	out, err := edit(metered)
 	if err != nil {
 		return err
 	}
-	return a.exportTrace(ctx, to, out, o)
+	return a.exportTrace(ctx, to, out, o, cut)
 }
 
-// exportTrace writes a trace and prints what it is.
-func (a *app) exportTrace(ctx context.Context, to string, src trace.Source, o trace.ExportOptions) error {
+// exportTrace writes a trace and prints what it is. One that was cut by Ctrl-C is written as far as it was read.
+func (a *app) exportTrace(ctx context.Context, to string, src trace.Source, o trace.ExportOptions, cut func() bool) error {
 	x, err := trace.Export(to, src, o)
 	if err != nil {
-		return err
+		return errors.Join(cutShort(ctx, cut(), "read"), err)
 	}
-	f, err := newTraceFile(ctx, to, x.Info)
+	f, err := newTraceFile(context.WithoutCancel(ctx), to, x.Info)
 	if err != nil {
 		return err
 	}
-	f.Written, f.Lost = x.To, x.Lost
-	return a.printTraces([]traceFile{f})
+	f.Written, f.Lost, f.Partial = x.To, x.Lost, cut()
+	return errors.Join(a.printTraces([]traceFile{f}), cutShort(ctx, cut(), "written"))
 }

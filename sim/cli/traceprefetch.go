@@ -54,13 +54,13 @@ func (a *app) tracePrefetchCommand() *cobra.Command {
 				return err
 			}
 			defer src.Close()
-			metered, end := a.metered(cmd.Context(), args[0], src)
+			metered, cut, end := a.metered(cmd.Context(), args[0], src)
 			err = drivePrefetch(metered, studies)
 			end()
-			stop, err := stopped(cmd.Context(), err)
 			if err != nil {
 				return err
 			}
+			stop := cutShort(cmd.Context(), cut(), "printed")
 			var rows []prefetchRow
 			for i, name := range f.names() {
 				c := studies[i].Counts

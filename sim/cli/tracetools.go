@@ -143,9 +143,9 @@ func (a *app) traceMergeCommand() *cobra.Command {
 			if err != nil {
 				return usage("%w", err)
 			}
-			src, end := a.metered(cmd.Context(), to, merged)
+			src, cut, end := a.metered(cmd.Context(), to, merged, srcs...)
 			defer end()
-			return a.exportTrace(cmd.Context(), to, src, out)
+			return a.exportTrace(cmd.Context(), to, src, out, cut)
 		}),
 	}
 	cmd.Flags().StringVar(&to, "out", "", "trace to write")

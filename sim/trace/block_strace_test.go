@@ -140,6 +140,24 @@ func TestCaptureBlocks(t *testing.T) {
 	}
 }
 
+// TestCaptureBlocksInterrupted: what was recorded until then is kept; that the log ends within a line is no fault of the program's.
+func TestCaptureBlocksInterrupted(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("NOT TESTED: requests to files, because strace is not installed")
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	o := CaptureOptions{Kind: Blocks, Out: filepath.Join(dir, "x.skt"), Program: "dd", Args: []string{"if=/dev/zero", "of=" + filepath.Join(dir, "out"), "bs=512", "conv=notrunc"}}
+	o.Progress = func(uint64) { cancel() }
+	info, err := Capture(ctx, o)
+	if !errors.Is(err, context.Canceled) || info.BlockWrites == 0 || !strings.Contains(info.Truncated, "the capture was interrupted") {
+		t.Errorf("%d requests, %q, %v; want those until then", info.BlockWrites, info.Truncated, err)
+	}
+	if _, err := os.Stat(o.Out); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCaptureBudget: a program that never ends is stopped when its time is over, what was recorded is there, and the header says so.
 func TestCaptureBudget(t *testing.T) {
 	for kind, tool := range map[string]string{References: "valgrind", Blocks: "strace", Pages: "sleep"} {

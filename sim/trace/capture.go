@@ -92,8 +92,9 @@ const killGrace = 5 * time.Second
 
 // Capture runs a program, records what Kind says and writes it to a .skt: its references, memory maps and file operations under Valgrind's
 // lackey; or the pages that it touches; or its requests to files. What is recorded comes through a pipe and is never stored. It
-// returns when the program has ended, or was stopped by MaxRefs or TimeBudget (then Info.Truncated says so); when ctx ends it
-// kills the program, writes nothing and returns ctx's error.
+// returns when the program has ended, or was stopped by MaxRefs or TimeBudget (then Info.Truncated says so). When ctx ends it kills the
+// program, keeps what was recorded, and returns ctx's cause beside an Info with Truncated; without one where nothing was recorded, and
+// there is no file.
 //
 // A program that exits with a code other than 0 was captured all the same: see Info.ExitCode.
 func Capture(ctx context.Context, o CaptureOptions) (Info, error) {
@@ -140,7 +141,7 @@ func Capture(ctx context.Context, o CaptureOptions) (Info, error) {
 	defer src.Close()
 	info, err := Stat(src)
 	info.ExitCode, info.Truncated = end.code, end.cut
-	return info, err
+	return info, errors.Join(err, end.stop)
 }
 
 // programPath is where to look for the program: a name in PATH, or an absolute path. `./w` is not w.
@@ -158,21 +159,28 @@ func (o *CaptureOptions) programPath() string {
 type ending struct {
 	code int
 	cut  string // why it was stopped before its end, "" = it was not
+	stop error  // the caller's cause, if it was the caller
 }
 
-// cutText says why a program was stopped. what is "references" or "requests".
-func (o *CaptureOptions) cutText(byTime bool, n uint64, what string) string {
-	why := fmt.Sprintf("as many as were asked for, %d", o.MaxRefs)
-	if byTime {
-		why = fmt.Sprintf("its time budget of %v was over", o.TimeBudget)
+// cutEnding is how a program ended that was stopped with n references or requests: full, by the caller, or else because its time was over.
+func (o *CaptureOptions) cutEnding(caller context.Context, full bool, n uint64, what string) ending {
+	e := ending{}
+	why := fmt.Sprintf("its time budget of %v was over", o.TimeBudget)
+	switch cause := context.Cause(caller); {
+	case full:
+		why = fmt.Sprintf("as many as were asked for, %d", o.MaxRefs)
+	case cause != nil:
+		why, e.stop = "the capture was interrupted", cause
 	}
-	return fmt.Sprintf("the program was stopped before its end, after %d %s: %s", n, what, why)
+	e.cut = fmt.Sprintf("the program was stopped before its end, after %d %s: %s", n, what, why)
+	return e
 }
 
-// budget ends a context when the time of a capture is over. over tells that from any other end of the program.
+// budget ends a context when the time of a capture is over. over tells an end of it, or of the caller's, from any other end of the program.
 func (o *CaptureOptions) budget(ctx context.Context) (_ context.Context, over func() bool, stop func()) {
+	caller := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
-	over = func() bool { return errors.Is(context.Cause(ctx), errBudget) }
+	over = func() bool { return caller.Err() != nil || errors.Is(context.Cause(ctx), errBudget) }
 	if o.TimeBudget == 0 {
 		return ctx, over, func() { cancel(nil) }
 	}

@@ -47,11 +47,11 @@ func runStrace(outer context.Context, o CaptureOptions, tool, program string, w 
 	if err != nil {
 		return ending{}, err
 	}
-	if err := context.Cause(outer); err != nil && !cut {
-		return ending{}, err
+	if cause := context.Cause(outer); cause != nil && n == 0 {
+		return ending{}, cause
 	}
 	if cut {
-		return ending{cut: o.cutText(!full, n, "requests")}, nil
+		return o.cutEnding(outer, full, n, "requests"), nil
 	}
 	var exit *exec.ExitError
 	if waitErr != nil && !(errors.As(waitErr, &exit) && exit.Exited()) {

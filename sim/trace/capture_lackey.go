@@ -61,8 +61,8 @@ func runLackey(outer context.Context, o CaptureOptions, valgrind, program string
 		return ending{}, err
 	}
 	cut := full || over() && waitErr != nil
-	if err := context.Cause(outer); err != nil && !cut {
-		return ending{}, err
+	if cause := context.Cause(outer); cause != nil && rec.seen == 0 {
+		return ending{}, cause
 	}
 	if rec.seen == 0 && over() {
 		return ending{}, fmt.Errorf("the time budget of %v was over before the first reference, want more", o.TimeBudget)
@@ -78,7 +78,7 @@ func runLackey(outer context.Context, o CaptureOptions, valgrind, program string
 		return ending{}, fmt.Errorf("%d lines of valgrind were not understood, the last %q", rec.strange, rec.lastBad)
 	}
 	if cut {
-		return ending{cut: o.cutText(!full, w.h.Refs, "references")}, nil
+		return o.cutEnding(outer, full, w.h.Refs, "references"), nil
 	}
 	return ending{code: cmd.ProcessState.ExitCode()}, nil
 }

@@ -60,7 +60,7 @@ func runPages(outer context.Context, o CaptureOptions, _, program string, w *Wri
 			return ending{}, cause
 		}
 		if over() { // which killed it before it could be sampled
-			return ending{cut: o.cutText(true, w.h.Refs, "references")}, nil
+			return o.cutEnding(outer, false, w.h.Refs, "references"), nil
 		}
 		return ending{}, err
 	}
@@ -93,12 +93,9 @@ func runPages(outer context.Context, o CaptureOptions, _, program string, w *Wri
 	if err != nil {
 		return ending{}, err
 	}
-	if err := context.Cause(outer); err != nil && !cut {
-		return ending{}, err
-	}
 	w.h.DefaultsStated = append(w.h.DefaultsStated, s.seen(time.Since(started)))
 	if cut {
-		return ending{cut: o.cutText(!full, w.h.Refs, "references")}, nil
+		return o.cutEnding(outer, full, w.h.Refs, "references"), nil
 	}
 	var exit *exec.ExitError
 	if s.waitErr != nil && !(errors.As(s.waitErr, &exit) && exit.Exited()) {
@@ -141,12 +138,15 @@ func (s *pageSampler) run(o *CaptureOptions, ended chan error) (full bool, err e
 		}
 		switch err := s.sample(); {
 		case errors.Is(err, unix.ESRCH): // it is ending, or its memory is another program's
+			if other := programOf(s.pid); other != "" {
+				return false, fmt.Errorf("the program replaced itself by another one (exec), %s: name that program, or capture it without --pages", other)
+			}
 			select {
 			case s.waitErr = <-ended:
 				s.gone = true
 				return false, nil
 			case <-time.After(killGrace):
-				return false, errors.New("the program replaced itself by another one (exec): name that program, or capture it without --pages")
+				return false, errors.New("the program has no memory any more and does not end: capture it without --pages")
 			}
 		case err != nil:
 			return false, err
@@ -190,6 +190,18 @@ func (s *pageSampler) sample() error {
 	s.measure()
 	s.samples++
 	return s.write()
+}
+
+// programOf is the path of the program that a process is; "" = it has no memory, because it is ending.
+func programOf(pid int) string {
+	if maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid)); err != nil || len(maps) == 0 {
+		return ""
+	}
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return ""
+	}
+	return path
 }
 
 // region takes pages that are alike.

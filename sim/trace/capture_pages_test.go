@@ -42,7 +42,7 @@ func TestCapturePages(t *testing.T) {
 	checkMaps(t, src)
 }
 
-// TestCapturePagesEnds: of a program that ends by itself the code is known; one that becomes another is refused; a user's end leaves nothing.
+// TestCapturePagesEnds: of a program that ends by itself the code is known; one that becomes another is refused; a user's end keeps what there is.
 func TestCapturePagesEnds(t *testing.T) {
 	dir := t.TempDir()
 	o := CaptureOptions{Kind: Pages, Out: filepath.Join(dir, "x.skt"), Program: "sh", Args: []string{"-c", "exit 3"}}
@@ -54,14 +54,20 @@ func TestCapturePagesEnds(t *testing.T) {
 		t.Errorf("exit code %d, %q, %v", info.ExitCode, info.Truncated, err)
 	}
 	os.Remove(o.Out)
-	ctx, cancel := context.WithCancel(context.Background())
-	o.Program, o.Args, o.Interval = "sleep", []string{"1000"}, MinInterval
-	o.Progress = func(uint64) { cancel() }
-	if _, err := Capture(ctx, o); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+	o.Interval = MinInterval
+	o.Args = []string{"-c", "exec sleep 1000"}
+	if _, err := Capture(context.Background(), o); err == nil || !strings.Contains(err.Error(), "replaced itself by another one (exec), /") {
+		t.Errorf("another program: %v", err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o.Program, o.Args, o.Interval = "sleep", []string{"1000"}, MinInterval
+	o.Progress = func(uint64) { cancel() }
+	info, err = Capture(ctx, o)
+	if !errors.Is(err, context.Canceled) || info.Refs == 0 || !strings.Contains(info.Truncated, "the capture was interrupted") {
+		t.Errorf("interrupted: %d references, %q, %v; want those until then", info.Refs, info.Truncated, err)
 	}
 }
 

@@ -334,7 +334,21 @@ func TestCaptureFails(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	info, err := Capture(context.Background(), CaptureOptions{Out: out, Program: "false"})
+	ctx, cancel = context.WithCancel(context.Background())
+	info, err := Capture(ctx, CaptureOptions{Out: out, Program: "sh", Args: []string{"-c", "while :; do :; done"}, Progress: func(uint64) { cancel() }})
+	if !errors.Is(err, context.Canceled) || info.Refs == 0 || !strings.Contains(info.Truncated, "the capture was interrupted") {
+		t.Errorf("interrupted: %d references, %q, %v; want those until then", info.Refs, info.Truncated, err)
+	}
+	src, err := Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(src.Header().DefaultsStated, "\n"); !strings.Contains(text, "end: the program was stopped before its end") {
+		t.Errorf("interrupted: the trace says %q", text)
+	}
+	checkMaps(t, src)
+	src.Close()
+	info, err = Capture(context.Background(), CaptureOptions{Out: out, Program: "false"})
 	if err != nil || info.ExitCode != 1 {
 		t.Errorf("false: exit code %d, %v", info.ExitCode, err)
 	}

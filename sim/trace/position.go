@@ -6,6 +6,9 @@ import "io"
 // and a little ahead of the records that were handed out. Both are 0 where it is not known: of .skt, whose header has its totals, of
 // generators, and of files that are not read from front to back.
 func ReadSoFar(src Source) (done, total uint64) {
+	if m, ok := src.(*mapsSource); ok {
+		src = m.src
+	}
 	s, ok := src.(*parsedSource)
 	if !ok {
 		return 0, 0
@@ -13,6 +16,9 @@ func ReadSoFar(src Source) (done, total uint64) {
 	info, err := s.file.Stat()
 	if err != nil {
 		return 0, 0
+	}
+	if s.in.at != nil {
+		return uint64(s.in.at()), uint64(info.Size())
 	}
 	at, err := s.file.Seek(0, io.SeekCurrent)
 	if err != nil || at <= 0 || at > info.Size() {

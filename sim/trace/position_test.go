@@ -1,8 +1,12 @@
 package trace
 
 import (
+	"archive/zip"
+	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,8 +34,28 @@ func TestReadSoFar(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{plain, packed} {
-		src, err := OpenRecords(path, Spec{})
+	zipped := filepath.Join(dir, "a.zip")
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	noise := rand.New(rand.NewPCG(1, 2)) // so that the archive is larger than the buffers
+	e, err := z.Create("a.pg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100_000 {
+		fmt.Fprintf(e, "R %x\n", noise.Uint32())
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(zipped, archive.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := map[string]func(path string) (Source, error){ // with maps, and without
+		plain: Open, packed: func(path string) (Source, error) { return OpenRecords(path, Spec{}) }, zipped: Open,
+	}
+	for _, path := range []string{plain, packed, zipped} {
+		src, err := open[path](path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +63,7 @@ func TestReadSoFar(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := uint64(0)
+		last, middle := uint64(0), false
 		for {
 			if _, err := src.Next(); err == io.EOF {
 				break
@@ -50,7 +74,14 @@ func TestReadSoFar(t *testing.T) {
 			if done < last || total != uint64(info.Size()) || done > total {
 				t.Fatalf("%s: %d of %d after %d, the file has %d", path, done, total, last, info.Size())
 			}
-			last = done
+			last, middle = done, middle || done > total/4 && done < 3*total/4
+		}
+		if path == zipped { // its end is the list of its files
+			if !middle || last < uint64(info.Size())*9/10 {
+				t.Errorf("%s: %d of %d at the end, seen half-way: %v", path, last, info.Size(), middle)
+			}
+			src.Close()
+			continue
 		}
 		if last != uint64(info.Size()) {
 			t.Errorf("%s: %d of %d at the end", path, last, info.Size())

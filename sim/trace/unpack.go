@@ -13,7 +13,8 @@ type input struct {
 	path   string
 	spec   Spec
 	packed bool
-	stop   func() // frees the unpacker
+	stop   func()       // frees the unpacker
+	at     func() int64 // how far into the file was read; nil = its offset
 }
 
 // unpackFile finds out by its first bytes how f is packed, if at all.
@@ -22,5 +23,5 @@ func unpackFile(path string, f *os.File) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &input{Reader: s.Reader, path: path, packed: s.Packed, stop: s.Close}, nil
+	return &input{Reader: s.Reader, path: path, packed: s.Packed, stop: s.Close, at: s.At}, nil
 }

@@ -32,7 +32,9 @@ type Stream struct {
 	*bufio.Reader
 	// Packed says that it is not the file as it is.
 	Packed bool
-	stop   func()
+	// At, if not nil, tells how far into the file was read where that is not the file's own offset; of what is read from front to back.
+	At   func() int64
+	stop func()
 }
 
 // Close frees the unpacker; the file is its opener's.
@@ -95,7 +97,9 @@ func Open(path string, f *os.File) (*Stream, error) {
 		if err != nil {
 			return packed("zip", nil, nil, err)
 		}
-		return packed("zip", z, func() { z.Close() }, nil)
+		s, err := packed("zip", z, func() { z.Close() }, nil)
+		s.At = func() int64 { return z.in.far }
+		return s, err
 	}
 	return &Stream{Reader: bufio.NewReaderSize(raw, inputBytes), stop: nothing}, nil
 }
@@ -171,8 +175,22 @@ func (z *zlibStream) Read(b []byte) (int, error) {
 // zipStream reads the files of an archive one after the other, in the order of their names: one file, or the chunks of a
 // trace that is written in chunks.
 type zipStream struct {
+	in    *farReader
 	files []*zip.File
 	open  io.ReadCloser
+}
+
+// farReader remembers how far it was read.
+type farReader struct {
+	io.ReaderAt
+	far int64
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *farReader) ReadAt(b []byte, at int64) (n int, err error) {
+	n, err = f.ReaderAt.ReadAt(b, at)
+	f.far = max(f.far, at+int64(n))
+	return n, err
 }
 
 // macFolder is where macOS puts what it knows of files beside them.
@@ -183,7 +201,8 @@ func openZip(f *os.File) (*zipStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := zip.NewReader(f, info.Size())
+	in := &farReader{ReaderAt: f}
+	z, err := zip.NewReader(in, info.Size())
 	if errors.Is(err, zip.ErrFormat) { // nothing can be told of its files, for the list of them comes last
 		return nil, errors.New("file truncated: expected the list of its files at its end")
 	}
@@ -213,7 +232,8 @@ func openZip(f *os.File) (*zipStream, error) {
 		return nil, fmt.Errorf("an archive of %d files, expected one, or chunks of one trace (chunk.0000 …)", len(files))
 	}
 	slices.SortStableFunc(files, func(a, b *zip.File) int { return strings.Compare(a.Name, b.Name) })
-	return &zipStream{files: files}, nil
+	in.far = 0 // the list at the end is no part of what is read from front to back
+	return &zipStream{in: in, files: files}, nil
 }
 
 // Read implements io.Reader.
