@@ -231,7 +231,7 @@ func (a *app) sayOfCurves(res *mrc.Result, o mrc.Options) {
 		a.say("exact: all pages fit in the sample")
 	}
 	if res.Partial {
-		a.say("partial: the work was stopped; rows that say so in json and csv stand for the first %d requests, and rows of other policies are missing", res.Requests)
+		a.say("partial: the work was stopped after %d requests were read; rows that are partial (in json and csv they say so) stand for the first requests, as many as they name", res.Requests)
 	}
 }
 

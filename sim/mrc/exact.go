@@ -17,6 +17,15 @@ type exact struct {
 	ids       []uint32 // of all requests, if held
 	next      []uint32 // next uses of the ids, if belady is wanted
 	requests  uint64
+	pages     int // of the ids; 0 = those that are numbered
+}
+
+// footprint is how many different pages the ids have.
+func (x *exact) footprint() int {
+	if x.pages > 0 {
+		return x.pages
+	}
+	return x.numbers.Len()
 }
 
 // take takes a batch of requests.

@@ -229,38 +229,53 @@ func TestFewSizes(t *testing.T) {
 	}
 }
 
-// TestStop: Ctrl-C while reading leaves the curve of what was read; while simulating, the caches that were done.
+// TestStop: Ctrl-C while reading leaves what there is to say of what was read, for each policy; while simulating, the caches that were done, and
+// the others for the requests that they took.
 func TestStop(t *testing.T) {
 	cause := errors.New("stopped by the test")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	o := DefaultOptions()
-	o.Policies, o.Curve = []string{"random", LRU}, true
+	o.Policies, o.Curve = Policies(), true
 	o.Progress = func(p Progress) {
 		if p.Stage == Reading && p.Done == 4 {
 			cancel(cause)
 		}
 	}
 	res, err := Run(ctx, opener(refs(1, 2), refs(1, 2), refs(1, 2)), o)
-	if !errors.Is(err, cause) || res == nil || !res.Partial || res.Requests != 4 || len(res.Rows) != 2 || !res.Rows[1].Partial || res.Rows[1].Misses != 2 {
-		t.Errorf("after a stop while reading: %+v, %v", res, err)
+	if !errors.Is(err, cause) || res == nil || !res.Partial || res.Requests != 4 || len(res.Rows) != 2*len(o.Policies) {
+		t.Fatalf("after a stop while reading: %+v, %v", res, err)
+	}
+	for i, r := range res.Rows { // of two pages in turns, one page misses all, or a half, and two miss two
+		if r.Policy != o.Policies[i/2] || !r.Partial || r.Requests != 4 || i%2 == 1 && r.Misses != 2 || r.Misses < 2 || r.Misses > 4 {
+			t.Errorf("after a stop while reading: %+v", r)
+		}
 	}
 	ctx, cancel = context.WithCancelCause(context.Background())
 	long := make([]uint64, 3*step)
 	for i := range long {
 		long[i] = uint64(i % 100)
 	}
-	o.Sizes = []Size{{Pages: 10}, {Pages: 20}}
+	o.Policies, o.Sizes = []string{"random", LRU, "arc"}, []Size{{Pages: 10}, {Pages: 20}}
 	o.Progress = func(p Progress) {
 		if p.Stage == Simulating && p.Done > 4*step {
 			cancel(cause)
 		}
-		if p.Stage == Simulating && p.Total != 6*step {
-			t.Errorf("%+v, want a total of %d", p, 6*step)
+		if p.Stage == Simulating && p.Total != 12*step {
+			t.Errorf("%+v, want a total of %d", p, 12*step)
 		}
 	}
 	res, err = Run(ctx, opener(refs(long...)), o)
-	if !errors.Is(err, cause) || res == nil || !res.Partial || len(res.Rows) != 3 || res.Rows[0].Policy != "random" || res.Rows[0].Partial || res.Rows[2].Size != 20 {
-		t.Errorf("after a stop while simulating: %+v, %v", res, err)
+	if !errors.Is(err, cause) || res == nil || !res.Partial || len(res.Rows) != 6 {
+		t.Fatalf("after a stop while simulating: %+v, %v", res, err)
+	}
+	for i, want := range []Row{{Policy: "random", Size: 10, Requests: 3 * step}, {Policy: "random", Size: 20, Requests: 2 * step, Partial: true}, // one worker
+		{Policy: LRU, Size: 10, Requests: 3 * step}, {Policy: LRU, Size: 20, Requests: 3 * step}, // of its curve
+		{Policy: "arc", Size: 10, Requests: 3 * step, Partial: false}, {Policy: "arc", Size: 20, Requests: 3 * step, Partial: false}} { // few enough to do them all
+		got := res.Rows[i]
+		got.Misses, got.MissRatio = 0, 0
+		if got != want {
+			t.Errorf("after a stop while simulating: row %d: %+v, want %+v", i, got, want)
+		}
 	}
 	broken := errors.New("the disk is broken")
 	if _, err := Run(context.Background(), func() (trace.Source, error) { return nil, broken }, o); !errors.Is(err, broken) {

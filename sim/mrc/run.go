@@ -77,16 +77,17 @@ func Run(ctx context.Context, open func() (trace.Source, error), o Options) (*Re
 		return nil, stop
 	}
 	if stop != nil && slices.Contains(o.Policies, LRU) && !x.lru {
-		x.drop()
+		x.distances.Touch(x.ids) // its curve is quicker than caches
+		x.lru = true
 	}
 	res := r.result()
 	res.Requests, res.Footprint, res.Partial = x.requests, uint64(x.numbers.Len()), stop != nil
 	sizes := sizesFor(o, res.Footprint)
 	x.rows(res, o, sizes)
-	if stop != nil {
-		return res, stop
+	if err := x.simulate(ctx, res, o, sizes); stop == nil {
+		stop = err
 	}
-	return res, x.simulate(ctx, res, o, sizes)
+	return res, stop
 }
 
 // newExact decides how LRU is had: by its curve, for all sizes, or by a few simulations.

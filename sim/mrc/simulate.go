@@ -20,16 +20,21 @@ type cache interface {
 	Run(n int) uint64
 }
 
+// briefRequests bounds what is done for caches that had not begun when the work was stopped: together so many requests, about a second's
+// work of a slow policy.
+const briefRequests = 1 << 22
+
 // job is one cache to simulate.
 type job struct {
-	policy string
-	size   uint64
-	misses uint64
-	done   bool
+	policy   string
+	size     uint64
+	requests uint64 // that it took
+	misses   uint64
+	done     bool // it took all
 }
 
-// simulate adds the rows of all policies, but of LRU if its curve is there. Each processor takes one job after the other. The first error, or ctx, ends all; what
-// was done until then is kept.
+// simulate adds the rows of all policies, but of LRU if its curve is there. Each processor takes one job after the other. The first error ends all. If ctx
+// ends, caches that are not done have rows for the requests that they took, those that have not begun for a few, and all of these say so.
 func (x *exact) simulate(ctx context.Context, res *Result, o Options, sizes []uint64) error {
 	var jobs []job
 	for _, p := range o.Policies {
@@ -45,9 +50,10 @@ func (x *exact) simulate(ctx context.Context, res *Result, o Options, sizes []ui
 			total += uint64(len(x.ids))
 		}
 	}
-	if slices.Contains(o.Policies, belady) {
+	if ctx.Err() == nil && slices.Contains(o.Policies, belady) {
 		x.next = stack.NextUses(x.ids, x.numbers.Len())
 	}
+	stop := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
@@ -72,9 +78,12 @@ func (x *exact) simulate(ctx context.Context, res *Result, o Options, sizes []ui
 		})
 	}
 	workers.Wait()
+	if stop.Err() != nil {
+		x.brief(context.WithoutCancel(stop), jobs, o)
+	}
 	for _, j := range jobs {
-		if j.done {
-			res.Rows = append(res.Rows, newRow(j.policy, j.size, x.requests, j.misses, false))
+		if j.requests > 0 {
+			res.Rows = append(res.Rows, newRow(j.policy, j.size, j.requests, j.misses, res.Partial || !j.done))
 		}
 	}
 	order := func(r Row) int { return slices.Index(o.Policies, r.Policy) }
@@ -86,10 +95,37 @@ func (x *exact) simulate(ctx context.Context, res *Result, o Options, sizes []ui
 	return nil
 }
 
+// brief simulates the caches that have not begun for the first requests, as many as briefRequests allows.
+func (x *exact) brief(ctx context.Context, jobs []job, o Options) {
+	left := 0
+	for _, j := range jobs {
+		if j.requests == 0 {
+			left++
+		}
+	}
+	if left == 0 || len(x.ids) == 0 {
+		return
+	}
+	first := exact{ids: x.ids[:min(len(x.ids), max(briefRequests/left, 1))]}
+	first.pages = int(slices.Max(first.ids)) + 1 // for pages are numbered as they come
+	if slices.Contains(o.Policies, belady) {
+		first.next = stack.NextUses(first.ids, first.pages)
+	}
+	for i := range jobs {
+		if jobs[i].requests > 0 {
+			continue
+		}
+		if err := first.job(ctx, &jobs[i], o, func(int) {}); err != nil {
+			jobs[i].requests = 0 // this cache cannot be had: it has no row
+		}
+		jobs[i].done = len(first.ids) == len(x.ids)
+	}
+}
+
 // job simulates one cache.
 func (x *exact) job(ctx context.Context, j *job, o Options, progress func(n int)) error {
-	if j.size >= uint64(x.numbers.Len()) { // all fits, and no policy evicts before a cache is full
-		j.misses, j.done = uint64(x.numbers.Len()), true
+	if j.size >= uint64(x.footprint()) { // all fits, and no policy evicts before a cache is full
+		j.requests, j.misses, j.done = uint64(len(x.ids)), uint64(x.footprint()), true
 		return nil
 	}
 	c, err := x.newCache(j.policy, j.size, o.Policy)
@@ -101,6 +137,7 @@ func (x *exact) job(ctx context.Context, j *job, o Options, progress func(n int)
 			return context.Cause(ctx)
 		}
 		j.misses = c.Run(step)
+		j.requests = uint64(min(n+step, len(x.ids)))
 		progress(min(step, len(x.ids)-n))
 	}
 	j.done = true
@@ -109,7 +146,7 @@ func (x *exact) job(ctx context.Context, j *job, o Options, progress func(n int)
 
 // newCache makes a cache of fewer pages than there are.
 func (x *exact) newCache(name string, size uint64, o policy.Options) (cache, error) {
-	pages := x.numbers.Len()
+	pages := x.footprint()
 	switch name {
 	case LRU:
 		return stack.NewLRU(uint32(size), x.ids, pages), nil
