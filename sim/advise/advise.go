@@ -109,7 +109,7 @@ func (r *Result) curve(ctx context.Context, o Options) (func(pages uint64) float
 		if err != nil {
 			return nil, err
 		}
-		return &memory{Source: src, most: o.MaxRefs}, nil
+		return &memory{Source: src, most: o.MaxRefs, tell: o.Reading}, nil
 	}
 	c, err := mrc.Run(ctx, open, mo)
 	if err != nil {
@@ -141,11 +141,11 @@ func (r *Result) advise(ctx context.Context, w *world, profiles []*hardware.Prof
 	errs := make([]error, len(profiles))
 	var mu sync.Mutex
 	done := uint64(0)
-	least := uint64(len(profiles) * (len(shares) + 2))
-	tell := func() {
+	least := uint64(len(profiles)*(len(shares)+2)) * r.References
+	tell := func(refs uint64) {
 		mu.Lock()
 		defer mu.Unlock()
-		if done++; w.o.Progress != nil {
+		if done += refs; w.o.Progress != nil {
 			w.o.Progress(done, max(least, done))
 		}
 	}
@@ -172,13 +172,18 @@ func (r *Result) advise(ctx context.Context, w *world, profiles []*hardware.Prof
 }
 
 // on searches on one profile.
-func (r *Result) on(ctx context.Context, w *world, h *hardware.Profile, misses func(uint64) float64, tell func()) (a Advice, err error) {
+func (r *Result) on(ctx context.Context, w *world, h *hardware.Profile, misses func(uint64) float64, tell func(refs uint64)) (a Advice, err error) {
 	a = Advice{Profile: h.Name, Points: []Point{}}
 	s := search{target: r.Slowdown, least: r.Least, most: r.Footprint, misses: misses, simulate: func(pages uint64) (Point, error) {
 		if ctx.Err() != nil {
 			return Point{}, context.Cause(ctx)
 		}
-		p, local, err := w.simulate(ctx, h, pages, a.LocalSeconds == 0)
+		told := uint64(0)
+		p, local, err := w.simulate(ctx, h, pages, a.LocalSeconds == 0, func(done, total uint64) {
+			so := uint64(float64(r.References) * float64(done) / float64(max(total, 1)))
+			tell(so - told)
+			told = so
+		})
 		if err != nil {
 			return p, err
 		}
@@ -189,7 +194,7 @@ func (r *Result) on(ctx context.Context, w *world, h *hardware.Profile, misses f
 			return p, fmt.Errorf("%s: with all memory local the program takes no time, so nothing can be compared with it", h.Name)
 		}
 		p.Slowdown = p.Seconds/a.LocalSeconds - 1
-		tell()
+		tell(r.References - told)
 		return p, nil
 	}}
 	verdict, at, err := s.run()

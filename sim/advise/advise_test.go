@@ -146,7 +146,7 @@ func TestStopped(t *testing.T) {
 		if done > least {
 			t.Errorf("%d of %d", done, least)
 		}
-		if done == 4 {
+		if done == 4*6000 { // four simulations of all references
 			cancel()
 		}
 	}

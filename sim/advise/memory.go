@@ -21,7 +21,7 @@ func stat(ctx context.Context, o Options) (t replay.Trace, err error) {
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	t.Path = o.Path
-	if t.Info, err = trace.Stat(&memory{Source: trace.Stoppable(ctx, src), most: o.MaxRefs, files: true}); err != nil {
+	if t.Info, err = trace.Stat(&memory{Source: trace.Stoppable(ctx, src), most: o.MaxRefs, files: true, tell: o.Reading}); err != nil {
 		return t, err
 	}
 	switch i := t.Info; {
@@ -48,7 +48,7 @@ func withoutFiles(ctx context.Context, o Options) (Options, error) {
 		return o, fmt.Errorf("make a folder for the trace without file operations: %w", err)
 	}
 	path := filepath.Join(dir, "memory.skt")
-	if _, err := trace.Convert(path, &memory{Source: trace.Stoppable(ctx, src), most: o.MaxRefs}); err != nil {
+	if _, err := trace.Convert(path, &memory{Source: trace.Stoppable(ctx, src), most: o.MaxRefs, tell: o.Reading}); err != nil {
 		return o, errors.Join(err, os.RemoveAll(dir))
 	}
 	o.Path, o.Format = path, ""
@@ -60,6 +60,8 @@ type memory struct {
 	trace.Source
 	most  uint64
 	files bool
+	tell  func(done, total uint64) // nil = nobody is told how far it is
+	done  uint64
 	batch trace.Batch
 }
 
@@ -80,6 +82,13 @@ func (m *memory) Next() (*trace.Batch, error) {
 	}
 	if m.most > 0 && b.First >= m.most {
 		return nil, io.EOF
+	}
+	if m.done += uint64(len(b.Refs) + len(b.Events)); m.tell != nil {
+		total := trace.RecordsOf(m.done, m.Source)
+		if m.most > 0 {
+			total = min(total, m.most)
+		}
+		m.tell(m.done, total)
 	}
 	n := len(b.Refs)
 	if m.most > 0 {

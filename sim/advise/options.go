@@ -23,8 +23,11 @@ type Options struct {
 	MaxRefs      uint64 // simulate only so many references; 0 is all
 	Workers      int    // profiles at a time, 1 to MaxWorkers
 	Version      string // of the reports of the runs
-	// Progress is told how many simulations are done, and how many there will be at least; by several goroutines, one at a time. May be nil.
+	// Progress is told how many references were simulated, and how many there will be at least; by several goroutines, one at a time. May be nil.
 	Progress func(done, least uint64)
+	// Reading is told, before that, how many records of a pass over the trace were read, and how many there will be, 0 = unknown; the trace is read
+	// two to four times. May be nil.
+	Reading func(done, total uint64)
 }
 
 // DefaultOptions are 5 % on every bundled profile, one after the other.

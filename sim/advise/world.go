@@ -60,14 +60,14 @@ nodes:
 func mebi(bytes uint64) uint64 { return (bytes + 1<<20 - 1) >> 20 }
 
 // simulate runs the trace with an ExCache of so many pages, fully associative with LRU; local also tells how long it takes with all memory local.
-func (w *world) simulate(ctx context.Context, h *hardware.Profile, pages uint64, local bool) (p Point, localSeconds float64, err error) {
+func (w *world) simulate(ctx context.Context, h *hardware.Profile, pages uint64, local bool, progress func(done, total uint64)) (p Point, localSeconds float64, err error) {
 	v := configs.DefaultVNode()
 	v.Name, v.Trace, v.Format, v.MaxRefs = vnodeName, w.o.Path, w.o.Format, w.o.MaxRefs
 	v.Excache.Lines, v.Excache.Ways, v.Excache.Policy = int(pages), 0, "lru"
 	work := configs.DefaultWorkload()
 	work.Name, work.Vnodes = "advise", []configs.VNode{v}
 	sum, err := replay.RunVirtual(ctx, replay.VirtualOptions{Workload: &work, Cluster: w.cluster, Hardware: h.Hardware, HardwareName: h.Name,
-		Traces: []replay.Trace{w.trace}, Local: local, Version: w.o.Version})
+		Traces: []replay.Trace{w.trace}, Local: local, Version: w.o.Version, Progress: progress})
 	if err != nil {
 		return p, 0, fmt.Errorf("%s, %d pages: %w", h.Name, pages, err)
 	}

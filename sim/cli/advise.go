@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,8 +103,23 @@ func (a *app) advise(ctx context.Context, f *adviseFlags, args []string, program
 	} else if f.keep != "" {
 		return usage("--keep %s: a trace was given, want a program", f.keep)
 	}
-	m := a.newMeter("simulating "+o.Name, "runs", 0)
-	o.Progress = m.set
+	m := a.newMeter("reading "+o.Name, "records", 0)
+	last := uint64(0)
+	o.Reading = func(done, total uint64) {
+		if done < last {
+			m.again("reading "+o.Name+" again", total)
+		}
+		last = done
+		m.set(done, total)
+	}
+	var simulating sync.Once
+	o.Progress = func(done, least uint64) {
+		simulating.Do(func() {
+			m.end()
+			m = a.newMeter("simulating "+o.Name, "references", 0)
+		})
+		m.set(done, least)
+	}
 	res, err := advise.Run(ctx, o)
 	m.end()
 	stop, err := stopped(ctx, err)

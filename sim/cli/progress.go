@@ -35,14 +35,15 @@ type display struct {
 	w        io.Writer
 	terminal bool
 	now      func() time.Time
-	started  time.Time
-	said     time.Time // when something was shown last
+	started  time.Time     // of what is shown now: rates and the time left are from then on
+	quiet    time.Duration // of it, in which nothing is shown
+	said     time.Time     // when something was shown last
 	drawn    bool
 }
 
 func (a *app) newDisplay() display {
 	now := time.Now()
-	return display{w: a.stderr, terminal: isTerminal(a.stdout) && isTerminal(a.stderr), now: time.Now, started: now, said: now}
+	return display{w: a.stderr, terminal: isTerminal(a.stdout) && isTerminal(a.stderr), now: time.Now, started: now, quiet: quiet, said: now}
 }
 
 func isTerminal(w any) bool {
@@ -53,7 +54,7 @@ func isTerminal(w any) bool {
 // due reports whether it is time to show something.
 func (d *display) due(now time.Time) bool {
 	switch {
-	case now.Sub(d.started) < quiet:
+	case now.Sub(d.started) < d.quiet:
 		return false
 	case !d.terminal:
 		return now.Sub(d.said) >= plainInterval
@@ -157,6 +158,15 @@ func (m *meter) show() {
 	if now := m.d.now(); m.d.due(now) {
 		m.d.put(now, shareOf(m.done, m.total), m.line(now))
 	}
+}
+
+// again begins the next of several passes, each of which counts from 0. Work that goes on for long is shown, however short its passes are.
+func (m *meter) again(title string, total uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.d.now()
+	m.d.quiet = max(m.d.quiet-now.Sub(m.d.started), 0)
+	m.title, m.done, m.total, m.d.started = title, 0, total, now
 }
 
 // end leaves the last state standing on a terminal. It says nothing of what was over soon.

@@ -15,7 +15,7 @@ import (
 // testMeter is a meter with a clock of the test's own.
 func testMeter(out io.Writer, total uint64) (m *meter, clock *time.Time) {
 	now := time.Unix(0, 0)
-	d := display{w: out, now: func() time.Time { return now }, started: now, said: now}
+	d := display{w: out, now: func() time.Time { return now }, started: now, quiet: quiet, said: now}
 	return &meter{d: d, title: "reading a.skt", unit: "references", total: total}, &now
 }
 
@@ -82,6 +82,25 @@ func TestMeterBar(t *testing.T) {
 	m.set(5, 0)
 	if got := out.String(); strings.Contains(got, "#") || !strings.HasPrefix(got, "\r\x1b[Kreading") {
 		t.Errorf("%q, want no bar where the total is unknown", got)
+	}
+}
+
+// TestMeterOfPasses: passes that are short each are shown when they have taken long together, and each has its own rate and time left.
+func TestMeterOfPasses(t *testing.T) {
+	var out bytes.Buffer
+	m, now := testMeter(&out, 0)
+	for pass := range 5 {
+		if pass > 0 {
+			m.again(fmt.Sprintf("pass %d", pass+1), 100)
+		}
+		for range 2 {
+			*now = now.Add(500 * time.Millisecond)
+			m.add(50)
+		}
+	}
+	want := "pass 2: 100.0 % of 100 references, 100/s, 0s left\npass 4: 100.0 % of 100 references, 100/s, 0s left\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
 

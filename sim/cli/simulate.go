@@ -109,7 +109,10 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags, workload string) (
 			return err
 		}
 	}
+	m := a.newMeter("simulating "+w.Name, "accesses", 0)
+	o.Progress = m.set
 	sum, err := replay.RunVirtual(ctx, o)
+	m.end()
 	if sum != nil {
 		if f.digest {
 			_, printErr := fmt.Fprintln(a.stdout, sum.Modelled.Digest)

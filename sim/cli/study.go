@@ -53,10 +53,10 @@ func (f *clusterFlags) spec() (string, error) {
 	return text, nil
 }
 
-// watchStop gives what long work asks whether to go on; it shows on a meter.
-func watchStop(ctx context.Context, m *meter) func(done uint64) bool {
+// watchStop gives what long work asks whether to go on; it shows on a meter. A total of 0 is unknown.
+func watchStop(ctx context.Context, m *meter, total uint64) func(done uint64) bool {
 	return func(done uint64) bool {
-		m.set(done, 0)
+		m.set(done, total)
 		return ctx.Err() == nil
 	}
 }
@@ -121,7 +121,7 @@ func (a *app) studyInfo(ctx context.Context, f *clusterFlags, paths []string) er
 	}
 	defer src.Close()
 	m := a.newMeter("reading", "events", 0)
-	i, cut, err := cluster.Count(src, watchStop(ctx, m))
+	i, cut, err := cluster.Count(src, watchStop(ctx, m, src.Events()))
 	m.end()
 	if err != nil {
 		return err

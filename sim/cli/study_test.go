@@ -124,6 +124,19 @@ func TestStudyFractions(t *testing.T) {
 	}
 }
 
+// TestStudyNothing: a trace without what a study is of is an error, not a table of zeros.
+func TestStudyNothing(t *testing.T) {
+	dir := t.TempDir()
+	nodes := write(t, dir, "nodes.csv", "sn,cpu_milli,memory_mib,gpu,model\nopenb-node-0000,32000,262144,0,\n")
+	pods := write(t, dir, "pods.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time\n"+
+		"openb-pod-0001,6000,12288,1,460,,LS,Running,427061,12902960,427061\n")
+	call("study", "packing", nodes, "--server", "96,384GiB").want(t, exitFailed, nodes+": a trace without tasks")
+	call("study", "packing", pods, "--own").want(t, exitFailed, pods+": a trace without machines, which --own wants")
+	call("study", "packing", pods, nodes, "--own").want(t, exitOK)
+	call("study", "mttf", "--devices", write(t, dir, "empty.yaml", "")).want(t, exitUsage, "empty.yaml: the file is empty")
+	call("study", "info", "generator:zipf?pages=1&refs=1").want(t, exitFailed, "a generator of references, expected one of tasks")
+}
+
 func TestStudyUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"study packing " + fewArrivals + " --server x":              "--server: cores",

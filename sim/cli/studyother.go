@@ -329,6 +329,6 @@ func (a *app) countPages(ctx context.Context, path string, in *traceInput) (loca
 			return c.Result(), fmt.Errorf("%s: %w", path, err)
 		}
 		done += uint64(len(b.Refs) + len(b.Events))
-		m.set(done, recordsOf(done, []trace.Source{src}))
+		m.set(done, trace.RecordsOf(done, src))
 	}
 }

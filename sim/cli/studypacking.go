@@ -189,7 +189,7 @@ func (a *app) studyPacking(ctx context.Context, f *packingFlags, paths []string)
 	if err != nil {
 		return err
 	}
-	units := src.Units()
+	units, events := src.Units(), src.Events()
 	src.Close()
 	names, layouts, err := f.layouts(units)
 	if err != nil {
@@ -202,9 +202,17 @@ func (a *app) studyPacking(ctx context.Context, f *packingFlags, paths []string)
 			return usage("%s: %w", names[i], err)
 		}
 		placed := study.Placed{Name: names[i], Layout: study.NewLayout(l, units)}
-		if err := a.place(ctx, f, open, o, &placed, &out); err != nil {
+		if err := a.place(ctx, f, open, o, &placed, &out, events); err != nil {
 			return err
 		}
+		switch r := placed.Result; {
+		case r.Partial:
+		case r.Tasks == 0:
+			return fmt.Errorf("%s: a trace without tasks, expected tasks to place: name their files, too", strings.Join(paths, " "))
+		case l.Own && r.Hosts.There == 0 && r.Placed == 0:
+			return fmt.Errorf("%s: a trace without machines, which --own wants: name their file, too, or give --server", strings.Join(paths, " "))
+		}
+		events = placed.Result.Events
 		if !l.Own {
 			e := power.Energy(placed.Result, l)
 			placed.Energy = &e
@@ -240,11 +248,20 @@ func (a *app) studyPacking(ctx context.Context, f *packingFlags, paths []string)
 	return nil
 }
 
-// place does one way.
-func (a *app) place(ctx context.Context, f *packingFlags, open func() (*cluster.Source, error), o packing.Options, placed *study.Placed, out *study.Packing) (err error) {
-	m := a.newMeter("placing on "+placed.Name, "events", 0)
+// place does one way. events is how many the trace has, 0 = not known.
+func (a *app) place(ctx context.Context, f *packingFlags, open func() (*cluster.Source, error), o packing.Options, placed *study.Placed, out *study.Packing, events uint64) (err error) {
+	m := a.newMeter("placing on "+placed.Name, "events", events)
 	defer m.end()
-	watch := watchStop(ctx, m)
+	before, pass := uint64(0), 1
+	watch := func(done uint64) bool {
+		if done < before { // --need places again and again
+			pass, events = pass+1, max(events, before)
+			m.again(fmt.Sprintf("placing on %s, pass %d", placed.Name, pass), events)
+		}
+		before = done
+		m.set(done, events)
+		return ctx.Err() == nil
+	}
 	var last *cluster.Source
 	begin := func() (tasks.Source, error) {
 		if last != nil {

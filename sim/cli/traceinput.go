@@ -69,31 +69,9 @@ func (s *meteredSource) Next() (*trace.Batch, error) {
 	b, err := s.Source.Next()
 	if err == nil {
 		s.done += uint64(len(b.Refs) + len(b.Events))
-		s.m.set(s.done, recordsOf(s.done, s.of))
+		s.m.set(s.done, trace.RecordsOf(s.done, s.of...))
 	}
 	return b, err
-}
-
-// recordsOf is how many records traces will have had, of which done were read: what their headers say, or a guess from the part of
-// their files that was read; 0 = unknown.
-func recordsOf(done uint64, traces []trace.Source) (total uint64) {
-	var read, bytes uint64
-	for _, src := range traces {
-		h := src.Header()
-		total += h.Refs + h.Maps + h.BlockOps
-		r, b := trace.ReadSoFar(src)
-		read, bytes = read+r, bytes+b
-		if h.Refs+h.Maps+h.BlockOps == 0 && b == 0 {
-			return 0
-		}
-	}
-	switch {
-	case bytes == 0:
-		return total
-	case total > 0 || read == 0: // some tell the one, some the other
-		return 0
-	}
-	return max(done, uint64(float64(done)*float64(bytes)/float64(read)))
 }
 
 // cutShort is the error that a command ends with whose trace was read until Ctrl-C.

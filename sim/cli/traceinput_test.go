@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -81,41 +80,5 @@ func TestNamed(t *testing.T) {
 	}
 	if err := named("a", errors.New("it is bad")); err.Error() != "a: it is bad" {
 		t.Errorf("%v", err)
-	}
-}
-
-// TestRecordsOf: how much there is to read is known of all that has a header or a file, so that the time left can be told.
-func TestRecordsOf(t *testing.T) {
-	dir := t.TempDir()
-	var text strings.Builder
-	for i := range 100_000 {
-		fmt.Fprintf(&text, "R %x\n", 0x10000+i)
-	}
-	open := func(path string) trace.Source {
-		t.Helper()
-		src, err := trace.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { src.Close() })
-		return src
-	}
-	pages, made := open(write(t, dir, "pages", text.String())), open("generator:sequential?pages=10&refs=5000")
-	if got := recordsOf(0, []trace.Source{made, made}); got != 2*made.Header().Refs+2*made.Header().Maps {
-		t.Errorf("%d records of two generators", got)
-	}
-	done := uint64(0)
-	for range 3 {
-		b, err := pages.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		done += uint64(len(b.Refs) + len(b.Events))
-	}
-	if got := recordsOf(done, []trace.Source{pages}); got < 50_000 || got > 150_000 {
-		t.Errorf("%d records guessed after %d, there are about 100000", got, done)
-	}
-	if got := recordsOf(done, []trace.Source{pages, made}); got != 0 {
-		t.Errorf("%d records of a file and a generator, want none said", got)
 	}
 }

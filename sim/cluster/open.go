@@ -190,6 +190,14 @@ func recognise(path string, spec Spec) (format, error) {
 	return format{}, fmt.Errorf("%s: %q is the first line of no cluster trace format known; name one with --format (%s)", path, first, strings.Join(Formats(), ", "))
 }
 
+// Events is how many events there will be; 0 = that is not known before the end.
+func (s *Source) Events() uint64 {
+	if s.made != nil {
+		return s.made.Spec().Tasks
+	}
+	return 0
+}
+
 // Next gives the next event of all files; times count from the first.
 func (s *Source) Next() (tasks.Event, error) {
 	if s.made != nil {

@@ -52,6 +52,36 @@ type VirtualOptions struct {
 	Log   *slog.Logger
 	// Orders are given by hand at their moments.
 	Orders []vcluster.Order
+	// Progress, if not nil, is told now and then how many accesses and block requests were made, and how many there will be, those of the runs with all
+	// memory at hand among them; a process that begins anew makes some twice.
+	Progress func(done, total uint64)
+}
+
+// tally tells how far a virtual run is.
+type tally struct {
+	tell              func(done, total uint64)
+	done, said, total uint64
+}
+
+// tellEvery is after how many accesses a virtual run tells how far it is: some milliseconds of work.
+const tellEvery = 1 << 14
+
+func newTally(o *VirtualOptions, vnodes []*vnode) *tally {
+	t := &tally{tell: o.Progress}
+	for _, v := range vnodes {
+		t.total += v.total
+	}
+	if o.Local {
+		t.total *= 2
+	}
+	return t
+}
+
+func (t *tally) add(n uint64) {
+	if t.done += n; t.tell != nil && t.done-t.said >= tellEvery {
+		t.said = t.done
+		t.tell(min(t.done, t.total), t.total)
+	}
 }
 
 // vprocess is one process of a virtual run.
@@ -116,7 +146,8 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 	}
 	defer c.Close()
 	wrong := newVirtualWrongs(c, &o, r.vnodes)
-	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, wrong)
+	far := newTally(&o, r.vnodes)
+	ps := startVirtual(ctx, c, r.vnodes, o.Workload.Seed, o.Log, wrong, far)
 	for _, p := range ps {
 		p.series = &r.timeline.Series
 	}
@@ -139,7 +170,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 			if ps[i].err != nil {
 				continue // nothing to compare with
 			}
-			if local[i], err = localSeconds(ctx, o, r.vnodes[i]); err != nil {
+			if local[i], err = localSeconds(ctx, o, r.vnodes[i], far); err != nil {
 				return nil, fmt.Errorf("%s, with all its memory local: %w", r.vnodes[i].v.Name, err)
 			}
 		}
@@ -171,7 +202,7 @@ func RunVirtual(ctx context.Context, o VirtualOptions) (*report.Summary, error) 
 }
 
 // localSeconds is how long a vNode takes alone with all its memory at hand.
-func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, error) {
+func localSeconds(ctx context.Context, o VirtualOptions, v *vnode, far *tally) (float64, error) {
 	vo := virtualCluster(o)
 	vo.Membership, vo.Faults = vcluster.Membership{}, nil // with all memory at hand it needs nobody
 	vo.Balance = nil
@@ -182,7 +213,7 @@ func localSeconds(ctx context.Context, o VirtualOptions, v *vnode) (float64, err
 	defer c.Close()
 	alone := vnode{v: v.v, spec: v.spec, info: v.info, path: v.path, total: v.total, digest: v.digest, hosts: []wire.NodeID{}}
 	alone.spec.Checkpoints = Checkpoints{}
-	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, nil)
+	ps := startVirtual(ctx, c, []*vnode{&alone}, o.Workload.Seed, o.Log, nil, far)
 	if err := c.Run(0); err != nil {
 		return 0, err
 	}
@@ -225,13 +256,17 @@ func virtualCluster(o VirtualOptions) vcluster.Options {
 
 // startVirtual has the vNodes admitted in order, as live, and then all run. One that may wait for room is waited for no longer than
 // AtOnce; it runs when it has its place. wrong is what goes wrong meanwhile; nil has them run with all memory at hand.
-func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, wrong *virtualWrongs) []*vprocess {
+func startVirtual(ctx context.Context, c *vcluster.Cluster, vnodes []*vnode, seed uint64, log *slog.Logger, wrong *virtualWrongs, far *tally) []*vprocess {
 	chance := vtime.Stream(seed, "starts", 0)
 	ps := make([]*vprocess, len(vnodes))
 	for i, v := range vnodes {
 		p := &vprocess{v: v, c: c, local: wrong == nil}
+		p.progress = far.add
 		if wrong != nil {
-			p.progress = wrong.step
+			p.progress = func(n uint64) {
+				far.add(n)
+				wrong.step(n)
+			}
 		}
 		p.spec, p.log, p.ctx, p.pages = v.spec, log, ctx, check.NewPages()
 		p.boundary = func(a accesses, _ *trace.Batch) error { return p.stand(a) }

@@ -46,7 +46,9 @@ func load(path, name string, to any) error {
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
-	if err := d.Decode(to); err != nil {
+	if err := d.Decode(to); err == io.EOF {
+		return fmt.Errorf("%s: the file is empty, expected a model as docs/studies.md has them", path)
+	} else if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

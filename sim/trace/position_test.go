@@ -101,3 +101,43 @@ func TestReadSoFar(t *testing.T) {
 		t.Errorf("a generator: %d of %d", done, total)
 	}
 }
+
+// TestRecordsOf: how much there is to read is known of all that has a header or a file, so that the time left can be told.
+func TestRecordsOf(t *testing.T) {
+	dir := t.TempDir()
+	var text strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&text, "R %x\n", 0x10000+i)
+	}
+	path := filepath.Join(dir, "pages")
+	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	open := func(path string) Source {
+		t.Helper()
+		src, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { src.Close() })
+		return src
+	}
+	pages, made := open(path), open("generator:sequential?pages=10&refs=5000")
+	if got := RecordsOf(0, made, made); got != 2*made.Header().Refs+2*made.Header().Maps {
+		t.Errorf("%d records of two generators", got)
+	}
+	done := uint64(0)
+	for range 3 {
+		b, err := pages.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		done += uint64(len(b.Refs) + len(b.Events))
+	}
+	if got := RecordsOf(done, pages); got < 50_000 || got > 150_000 {
+		t.Errorf("%d records guessed after %d, there are about 100000", got, done)
+	}
+	if got := RecordsOf(done, pages, made); got != 0 {
+		t.Errorf("%d records of a file and a generator, want none said", got)
+	}
+}
