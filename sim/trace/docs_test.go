@@ -49,6 +49,41 @@ func formatsPage() string {
 	return b.String()
 }
 
+// TestExamples: the example of each text format is a file of it, behind the first line that What It Is names, where there is one.
+func TestExamples(t *testing.T) {
+	firsts := map[string]string{"fio-iolog": "fio version 3 iolog\n409 /data/f.dat add\n409 /data/f.dat open\n", "fltrace": "tstamp,ip,addr,pages,flags,tid,trace\n"}
+	binary := map[string]bool{}
+	for _, f := range concat(binaryMemoryFormats, binaryBlockFormats) {
+		binary[f.name] = true
+	}
+	path := filepath.Join(t.TempDir(), "example")
+	for _, f := range FormatInfos() {
+		if binary[f.Name] || f.Class == AnyClass {
+			continue
+		}
+		spec := f.Name
+		if f.Recognised {
+			spec = ""
+		}
+		for _, end := range []string{"", "\n", "\r\n"} {
+			if err := os.WriteFile(path, []byte(firsts[f.Name]+f.Example+end), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			src, err := OpenFormat(path, spec)
+			if err != nil {
+				t.Errorf("%s: %v", f.Name, err)
+				continue
+			}
+			info, err := Stat(src)
+			src.Close()
+			records := info.Refs + info.BlockReads + info.BlockWrites
+			if err != nil || info.Header.Source != f.Name || records == 0 && f.Name != "cachelib" { // whose example is its first line
+				t.Errorf("%s: %d records of %s, %v", f.Name, records, info.Header.Source, err)
+			}
+		}
+	}
+}
+
 const (
 	formatsBegin = "<!-- formats: made by go test ./sim/trace -run TestFormatsPage -update -->\n"
 	formatsEnd   = "<!-- formats: end -->\n"

@@ -2,7 +2,7 @@ package trace
 
 // blockFormats tell of requests to volumes, in text. Those whose columns say most of what they are come first.
 var blockFormats = []format{
-	{name: "fio-iolog", class: BlockClass, about: "fio --write_iolog, versions 2 and 3", example: "409 /data/f.dat read 3317760 4096",
+	{name: "fio-iolog", class: BlockClass, about: "fio --write_iolog, versions 2 and 3, which the first line tells: `fio version 3 iolog`", example: "409 /data/f.dat read 3317760 4096",
 		sample: "iologs of fio 3.33 (version 3; of version 2 none was at hand)", sniff: sniffFio, open: newFio},
 	{name: "blkparse", class: BlockClass, about: "blkparse, as it prints by default", example: "259,2    0        1     0.000000000  4020  Q   R 282624 + 8 [java]",
 		sample: "YCSB on RocksDB, an excerpt of evelii/Block-Traces-Analysis", keys: []Key{actionKey}, sniff: sniffBlkparse, open: newBlkparse},

@@ -30,7 +30,7 @@ var memoryFormats = []format{
 		sample:  "damon.data of damo's tests, by hand", sniff: sniffDamo, open: newDamo},
 	{name: "perf-script", class: MemoryClass, about: "perf script of samples with addresses (perf mem record, exceptions:page_fault_user)", keys: perfKeys,
 		example: "sort 1234/1240 [003] 5678.901234: 1 cpu/mem-stores/P: 7ffd1c0a1b40", sniff: sniffPerf, open: newPerf},
-	{name: "fltrace", class: MemoryClass, about: "page faults by fltrace, csv", example: "1700000000.125000,401a2c,7f2b1c0a1000,1,1,4242,0x401a2c|",
+	{name: "fltrace", class: MemoryClass, about: "page faults by fltrace, csv that begins with the line `tstamp,ip,addr,pages,flags,tid,trace`", example: "1700000000.125000,401a2c,7f2b1c0a1000,1,1,4242,0x401a2c|",
 		sniff: sniffFltrace, open: newFltrace},
 	{name: "ramulator-cpu", class: MemoryClass, about: "instruction traces of Ramulator 1 and 2", example: "8 20841280 20841280",
 		sample: "cpu.trace of Ramulator, and by hand its cputraces", sniff: sniffRamulatorCPU, open: newRamulatorCPU},
