@@ -208,9 +208,9 @@ func (a *app) studyPacking(ctx context.Context, f *packingFlags, paths []string)
 		switch r := placed.Result; {
 		case r.Partial:
 		case r.Tasks == 0:
-			return fmt.Errorf("%s: a trace without tasks, expected tasks to place: name their files, too", strings.Join(paths, " "))
+			return fmt.Errorf("%s: no task in it to place (%s), expected a table of tasks; study info says what is in it", strings.Join(paths, ", "), strings.Join(out.Formats, ", "))
 		case l.Own && r.Hosts.There == 0 && r.Placed == 0:
-			return fmt.Errorf("%s: a trace without machines, which --own wants: name their file, too, or give --server", strings.Join(paths, " "))
+			return fmt.Errorf("%s: a trace without machines, which --own wants: name their file, too, or give --server", strings.Join(paths, ", "))
 		}
 		events = placed.Result.Events
 		if !l.Own {
@@ -379,7 +379,9 @@ func packingTable(w io.Writer, p study.Packing, units tasks.Units) {
 	}
 	if len(p.Placed) > 0 && p.Placed[0].Result.UsageKnown {
 		row("used of processors", func(s study.Placed) string { return percent(s.Result.Used.Cores) })
-		row("used of memory", func(s study.Placed) string { return percent(s.Result.Used.Memory) })
+		if p.Placed[0].Result.Used.Memory > 0 {
+			row("used of memory", func(s study.Placed) string { return percent(s.Result.Used.Memory) })
+		}
 	}
 	row("memory beside what is asked for", func(s study.Placed) string { return percent(s.Result.Overhead) })
 	row("energy (modelled)", func(s study.Placed) string {
