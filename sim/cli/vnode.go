@@ -555,6 +555,9 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		row("process", "none was started")
 	default:
 		row("process", "%s: %d references, %d hits, %d block requests", p.State, p.References, p.Hits, p.BlockRequests)
+		if p.StepsTotal > 0 {
+			row("done", "%.1f %% of its trace", 100*min(float64(p.Steps)/float64(p.StepsTotal), 1))
+		}
 		if p.Error != "" {
 			row("error", "%s", p.Error)
 		}

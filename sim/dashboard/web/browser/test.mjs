@@ -52,6 +52,12 @@ try {
   await until(a, "four points", () => Number(document.getElementById("charts").dataset.points) >= 4);
   await until(a, "page faults per second", () => /^[1-9]/.test(document.querySelectorAll(".tile b")[2].textContent));
   await until(a, "vNodes and links", () => document.querySelector("#vnodes tbody tr") && document.querySelector(".links path.live"));
+  await until(a, "how much of the traces is done, and the time left", () =>
+    [...document.querySelectorAll("#vnodes tbody tr")].some((r) => {
+      const bar = r.querySelector("progress");
+      return bar && bar.value > 0 && bar.value < 1 && /\d %/.test(bar.parentElement.textContent) && /\d (s|min|h)/.test(bar.parentElement.nextElementSibling.textContent);
+    }),
+  );
   const drawn = await a.evaluate(() =>
     [...document.querySelectorAll(".plot canvas")].map((k) => {
       const d = k.getContext("2d").getImageData(0, 0, k.width, k.height).data;
