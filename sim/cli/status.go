@@ -66,9 +66,7 @@ func (a *app) printStatus(ctx context.Context, states []launcher.State) error {
 		a.say("no cluster is up")
 	}
 	for i := range all {
-		if p := all[i].Prometheus; p != nil && !p.Alive {
-			a.say("warning: %s: its Prometheus has ended (%s): what happens from now on is not kept; the last it said is in %s", all[i].Name, p.Ended, p.Log)
-		}
+		a.sayPrometheusEnded(all[i].Name, all[i].Prometheus)
 		if all[i].Error != "" {
 			a.say("warning: %s: %s", all[i].Name, all[i].Error)
 			continue
