@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -166,6 +167,16 @@ func checkLogLevels(t *testing.T, dir string) {
 		}
 		return said
 	}
+	status := func() (s []clusterStatus, table string) {
+		c := execute(t, dir, "status", "blue", "-o", "json")
+		if c.want(t, exitOK); json.Unmarshal([]byte(c.stdout), &s) != nil || len(s) != 1 {
+			t.Fatalf("status prints %s", c.stdout)
+		}
+		return s, execute(t, dir, "status", "blue").stdout
+	}
+	if s, table := status(); s[0].LogLevels != nil || strings.Contains(table, "log level") {
+		t.Errorf("status tells of levels that nobody changed: %v\n%s", s[0].LogLevels, table)
+	}
 	if got := level(); strings.Count(got, "=info ") != 4 {
 		t.Errorf("log levels at the start: %s, want info at four", got)
 	}
@@ -174,6 +185,9 @@ func checkLogLevels(t *testing.T, dir string) {
 	}
 	if got := level(); !strings.Contains(got, "m1=debug") || !strings.Contains(got, "p1=info") {
 		t.Errorf("log levels: %s, want m1 alone at debug", got)
+	}
+	if s, table := status(); !slices.Equal(s[0].LogLevels, []nodeLevel{{"m1", "debug"}}) || !regexp.MustCompile(`blue +log level of m1: debug, info at its start`).MatchString(table) {
+		t.Errorf("status tells of the levels %v\n%s", s[0].LogLevels, table)
 	}
 	if show := execute(t, dir, "node", "show", "m1"); show.code != exitOK || !regexp.MustCompile(`log level +debug`).MatchString(show.stdout) {
 		t.Errorf("node show prints\n%s%s", show.stdout, show.stderr)
