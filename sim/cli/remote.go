@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"splitkernel/gmanagers/httpapi"
+	"splitkernel/netlayer/span"
 	"splitkernel/sim/launcher"
 )
 
@@ -32,6 +33,7 @@ type remote struct {
 	st     *launcher.State
 	base   string // of the manager that is asked
 	client http.Client
+	spans  span.Sink // nil keeps none
 }
 
 // remote finds a cluster and a manager of it that answers.
@@ -109,6 +111,9 @@ func (r *remote) try(ctx context.Context, method, path, key string, body, out an
 	}
 	if key != "" {
 		q.Header.Set(httpapi.KeyHeader, key)
+	}
+	if in := span.Of(ctx); in.Trace != 0 {
+		q.Header.Set(httpapi.TraceHeader, in.String())
 	}
 	res, err := r.client.Do(q)
 	if err != nil {
