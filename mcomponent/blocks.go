@@ -259,7 +259,6 @@ func (c *Component) prepare(s *storageCall) {
 	s.call.Page, s.call.Into, s.call.HavePageCRC = nil, nil, false
 	s.call.Timeout = time.Duration(c.o.StorageTimeoutMS) * time.Millisecond
 	s.in = c.traceOf(e)
-	s.call.Trace = s.in.Trace
 	switch e.Kind {
 	case buffercache.AttachStorage:
 		s.call.Op = wire.OpVolumeAttach
@@ -336,20 +335,6 @@ func (c *Component) storage(s *storageCall) {
 	c.cacheMu.Unlock()
 }
 
-// doTraced makes a call and tells its span, if it is one of a trace.
-func doTraced(p *netlayer.Peer, call *netlayer.Call, in span.Context) error {
-	if in.Trace == 0 {
-		return p.Do(call)
-	}
-	began := time.Now()
-	if err := p.Start(call); err != nil {
-		return err // of what was not sent there is nothing to tell
-	}
-	err := p.Wait(call)
-	p.TellSpan(call, in.Span, began, time.Now())
-	return err
-}
-
 // callStorage sends a request until it is answered for good.
 func (c *Component) callStorage(s *storageCall) error {
 	crc := s.call.PageCRC
@@ -358,7 +343,7 @@ func (c *Component) callStorage(s *storageCall) error {
 		p, err := c.peer(s.op.Place.Addr)
 		if err == nil {
 			s.call.PageCRC = crc // completion puts the reply's there
-			err = doTraced(p, &s.call, s.in)
+			err = p.DoIn(s.in, &s.call)
 		}
 		if err == nil {
 			return nil

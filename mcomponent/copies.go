@@ -238,7 +238,6 @@ func (g *group) prepare(s *copyCall, e *quorum.Effect) {
 	if o := g.ops[e.Op]; o != nil {
 		s.in = o.in
 	}
-	s.call.Trace = s.in.Trace
 	k := wire.ReplicaBlock{Volume: g.id, Epoch: g.epoch, Block: e.Block, Version: e.Version, Flags: e.Flags, Count: e.Count}
 	switch e.Kind {
 	case quorum.SendAttach:
@@ -271,7 +270,7 @@ func (g *group) send(s *copyCall) {
 	var a quorum.Answer
 	p, err := g.c.peer(s.e.Addr)
 	if err == nil {
-		err = doTraced(p, &s.call, s.in)
+		err = p.DoIn(s.in, &s.call)
 	}
 	if a.Err = err; err == nil {
 		a.Err = s.parse(&a)

@@ -64,7 +64,7 @@ func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
 		return c.block(ctx, req, rep)
 	}
-	return c.control(req, rep)
+	return c.control(ctx, req, rep)
 }
 
 // block serves a block operation. It holds no worker of ours: the cache copies under its own lock, so what one would bound
@@ -112,7 +112,7 @@ func (c *Component) block(ctx context.Context, req *netlayer.Request, rep *netla
 }
 
 // control serves the operations with msgpack bodies.
-func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
+func (c *Component) control(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	switch req.Op {
 	case wire.OpMmap:
 		return homeCall(c, req, rep, (*vregion.TapedHome).Mmap)
@@ -197,7 +197,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 	case wire.OpDrop:
 		return decoded(req, c.drop)
 	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
-		return c.moveOp(req, rep)
+		return c.moveOp(ctx, req, rep)
 	case wire.OpRegionSwitch:
 		return c.regionSwitch(req)
 	case wire.OpRegionCopyOpen:

@@ -125,17 +125,13 @@ func Begin(ctx context.Context, to Sink, name string, attrs ...Attr) (_ context.
 // Below begins a span below the one to which ctx belongs, of something that is no call between components: calls in the context that it gives are below it. The end tells
 // it, with the error that it came to and what is known only then. Without a sink, or where ctx is of no trace, nothing is told.
 func Below(ctx context.Context, to Sink, kind Kind, name string, attrs ...Attr) (_ context.Context, end func(err error, more ...Attr)) {
-	in := Of(ctx)
-	if to == nil || in.Trace == 0 {
-		return ctx, func(error, ...Attr) {}
-	}
-	s := Span{Trace: in.Trace, ID: ID(rand.Uint64() | 1), Parent: in.Span, Kind: kind, Name: name, Start: time.Now(), Attrs: attrs}
-	return With(ctx, Context{s.Trace, s.ID}), func(err error, more ...Attr) {
-		s.End, s.Attrs = time.Now(), append(s.Attrs, more...)
+	w := NewWork(ctx, to, kind, name, attrs...)
+	return With(ctx, w.Context), func(err error, more ...Attr) {
+		text := ""
 		if err != nil {
-			s.Err = err.Error()
+			text = err.Error()
 		}
-		to.Tell(s)
+		w.End(text, more...)
 	}
 }
 
