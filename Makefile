@@ -49,6 +49,8 @@ ALONE    := KillMatrix|KillMemoryAndProcess|MemorySurvivesKill9|TestExactMisses
 RACE     := GORACE=atexit_sleep_ms=0
 # Without the paths of this checkout in what is built, another checkout of the same tree finds it in the build cache.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+# lint, which comes first, has vetted all packages.
+NOVET    := -vet=off
 # Given to go test, as in TESTFLAGS=-v.
 TESTFLAGS ?=
 
@@ -75,16 +77,16 @@ build:
 test: lint
 	$(MAKE) --no-print-directory live
 	$(MAKE) --no-print-directory raced
-	$(GO) test -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
-	$(GO) test -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/cluster ./sim/trace ./sim/mrc ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
+	$(GO) test $(NOVET) -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(CORES:%=./%)
+	$(GO) test $(NOVET) -run '$(EXACT)' -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) ./pcomponent/excache ./sim/cluster ./sim/trace ./sim/mrc ./sim/replay ./sim/reproduce ./sim/fuzz ./sim/e2e
 	$(GO) test -tags canary -run Canaries -timeout $(TIMEOUT) $(TESTFLAGS) ./sim/fuzz
 	$(MAKE) --no-print-directory fuzz-smoke
 
 raced:
-	$(RACE) $(GO) test -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(LONG:%=./%) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%) $(LONG:%=./%) $(LIVE:%=./%))")
+	$(RACE) $(GO) test $(NOVET) -race -p $(TESTP) -timeout $(TIMEOUT) $(TESTFLAGS) $(LONG:%=./%) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(CORES:%=./%) $(LONG:%=./%) $(LIVE:%=./%))")
 
 live:
-	$(GO) test -skip '$(ALONE)' -timeout $(TIMEOUT) $(TESTFLAGS) $(LIVE:%=./%)
+	$(GO) test $(NOVET) -skip '$(ALONE)' -timeout $(TIMEOUT) $(TESTFLAGS) $(LIVE:%=./%)
 
 lint:
 	@bad=$$(find . -name '*.go' -not -path './.git/*' | xargs gofmt -l); \

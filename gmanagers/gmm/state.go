@@ -392,6 +392,9 @@ func (s *State) activate(pid wire.PID, region wire.RegionNo, cmd Command) Result
 	}
 	r := p.Regions[j]
 	if !s.members.Current(r.Node, r.NodeEpoch) {
+		if r.Copies != nil {
+			return failed(wire.Errorf(wire.KindBusy, "vRegion %d of process %d has lost its owner %s, and another is not found yet: retry", region, pid, r.Node))
+		}
 		return failed(s.lost(fmt.Sprintf("the owner of vRegion %d of process %d", region, pid), r.Node, r.NodeEpoch))
 	}
 	m, _ := s.members.Get(r.Node)

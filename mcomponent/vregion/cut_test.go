@@ -86,6 +86,68 @@ func TestCheckpointsAtAnOwnerThatLostIt(t *testing.T) {
 	}
 }
 
+// TestAVRegionThatIsLostForGood: an owner was started again and nobody becomes the owner of a vRegion any more, for too few copies are left. Nobody tells the
+// home, so it asks GMM after some tries. What else GMM says is not taken for an owner: that may not have heard of it yet.
+func TestAVRegionThatIsLostForGood(t *testing.T) {
+	cut := func(h *Home) []Effect {
+		return h.Cut(2, wire.ProcessCutReq{PID: 1, Epoch: 1, Cut: wire.Cut{Number: 1, Epoch: 1}}, nil)
+	}
+	back := func(h *Home) []Effect {
+		return h.Rollback(2, wire.ProcessRollbackReq{PID: 1, Epoch: 2, Addr: "inproc:p2"}, nil)
+	}
+	unmap := func(h *Home) []Effect {
+		return h.Munmap(2, wire.MunmapReq{PID: 1, Epoch: 1, Addr: 64 * testRegion, Length: wire.PageSize}, nil)
+	}
+	for what, begin := range map[string]func(*Home) []Effect{"a checkpoint": cut, "a rollback": back, "an unmap": unmap} {
+		h := NewHome(testOptions())
+		if err := h.Open(wire.ProcessOpenReq{PID: 1, Epoch: 1, Addr: "inproc:p1", Home: 1}); err != nil {
+			t.Fatal(err)
+		}
+		asked, lost := 0, false
+		answers := map[uint64]error{}
+		run := func(out []Effect) {
+			for n := 0; len(out) > 0; n++ {
+				e := out[0]
+				out = out[1:]
+				if n > 200 {
+					t.Fatalf("%s does not end: %+v", what, e)
+				}
+				switch res := (Result{}); e.Kind {
+				case Reply:
+					answers[e.Call] = e.Err
+				case AskOwner:
+					res.Owner = wire.Owner{Node: "m1", Addr: "inproc:m1", Epoch: 1, Member: 1}
+					res.Home = wire.HomeConfig{PID: 1, Epoch: 1, Config: 1, Backup: wire.Holder{Node: "m3", Addr: "inproc:m3", Member: 1}}
+					if lost {
+						switch asked++; asked {
+						case 1:
+							res.Owner.Node, res.Owner.Epoch = "m2", 4 // it recovers it, but has not told yet
+						case 2:
+							res = Result{Err: wire.Errorf(wire.KindUnavailable, "GMM has no leader")}
+						default:
+							res = Result{Err: wire.Errorf(wire.KindFailed, "it is lost")}
+						}
+					}
+					out = h.Done(e.ID, res, out)
+				case CutAt, RollbackAt, UnmapAt:
+					if e.Owner.Node != "m1" {
+						t.Fatalf("%s goes to %s, which has not told that it is the owner", what, e.Owner.Node)
+					}
+					out = h.Done(e.ID, Result{Err: wire.Errorf(wire.KindBusy, "given under a membership that is over")}, out)
+				default:
+					out = h.Done(e.ID, res, out)
+				}
+			}
+		}
+		run(h.Mmap(1, wire.MmapReq{PID: 1, Epoch: 1, Addr: 64 * testRegion, Length: wire.PageSize, Anon: true, Fixed: true}, nil))
+		lost = true
+		run(begin(h))
+		if err, ok := answers[2]; !ok || wire.KindOf(err) != wire.KindFailed || asked != 3 {
+			t.Errorf("%s is answered: %t %v after GMM was asked %d times, want that it is lost, after 3", what, ok, err, asked)
+		}
+	}
+}
+
 // TestALateRollbackIsStale: a rollback may be asked again, also under the same epoch, until the process goes on. A copy of it that comes later would
 // undo what the process has done since.
 func TestALateRollbackIsStale(t *testing.T) {

@@ -129,12 +129,20 @@ func (h *Home) tryAgain(c outCall, res Result, out []Effect) []Effect {
 	e.Attempt++
 	h.stats.OwnerRetries++
 	now := c.p.regions[c.region].owner
-	if wire.KindOf(res.Err) == wire.KindNotOwner && now.Epoch == e.Owner.Epoch {
+	if now.Epoch == e.Owner.Epoch && (wire.KindOf(res.Err) == wire.KindNotOwner || c.p.asksIfLost(e.Attempt)) {
 		e.Kind, e.Again = AskOwner, c.kind
 		return h.emit(e, c.op, c.p, out)
 	}
 	return h.toOwner(e, c, out)
 }
+
+// lostEvery is after how many tries in vain GMM is asked whether a vRegion is lost for good.
+const lostEvery = 8
+
+// asksIfLost reports whether GMM is asked at a try whether the vRegion is lost for good: its owner was lost, and so many of its copies that
+// nobody becomes the owner any more and tells this home. Only that is taken from the answer: an owner that GMM names may not have heard of it
+// yet, and would have nothing of it.
+func (p *process) asksIfLost(attempt int) bool { return p.copied() && attempt%lostEvery == 0 }
 
 // toOwner sends a request to the owner that is known now.
 func (h *Home) toOwner(e Effect, c outCall, out []Effect) []Effect {
@@ -151,6 +159,9 @@ func (h *Home) toOwner(e Effect, c outCall, out []Effect) []Effect {
 func (h *Home) askedAgain(c outCall, res Result, out []Effect) []Effect {
 	c.kind = c.e.Again
 	c.e.Kind, c.e.Again = c.kind, 0
+	if c.p.asksIfLost(c.e.Attempt) && wire.KindOf(res.Err) != wire.KindFailed {
+		return h.toOwner(c.e, c, out)
+	}
 	if res.Err != nil {
 		h.answered(c, res)
 		return h.advance(c.p, out)

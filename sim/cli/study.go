@@ -80,6 +80,8 @@ type clusterInfo struct {
 	Tasks          uint64      `json:"tasks"`
 	Ended          uint64      `json:"tasks_with_an_end"`
 	Uses           uint64      `json:"usage_records"`
+	MachineUse     *machineUse `json:"machine_use,omitempty"`
+	TaskUse        *taskUse    `json:"task_use,omitempty"`
 	Span           float64     `json:"span_seconds"`
 	MeanCores      float64     `json:"mean_cores"`
 	MeanMemory     float64     `json:"mean_memory"`
@@ -96,13 +98,36 @@ type clusterInfo struct {
 	units          tasks.Units // for printing
 }
 
+// machineUse is what was used of the machines of a trace: shares of what one of them has, each of which counts the same.
+type machineUse struct {
+	Machines   int     `json:"machines"`
+	Readings   uint64  `json:"readings"`
+	MeanCores  float64 `json:"mean_processors"`
+	MeanMemory float64 `json:"mean_memory"`
+	PeakCores  float64 `json:"peak_processors"`
+	PeakMemory float64 `json:"peak_memory"`
+	PeakOver   float64 `json:"peak_over_seconds"`
+}
+
+// taskUse is what all tasks of a trace used together.
+type taskUse struct {
+	Readings    uint64  `json:"readings"`
+	MeanCores   float64 `json:"mean_cores"`
+	MeanMemory  float64 `json:"mean_memory"`
+	PeakCores   float64 `json:"peak_cores"`
+	PeakMemory  float64 `json:"peak_memory"`
+	PeakOver    float64 `json:"peak_over_seconds"`
+	CoreHours   float64 `json:"core_hours"`
+	MemoryHours float64 `json:"memory_hours"`
+}
+
 func (a *app) studyInfoCommand() *cobra.Command {
 	var f clusterFlags
 	cmd := &cobra.Command{
 		Use:   "info TRACE…",
-		Short: "Count what is in the trace of a cluster: machines, tasks, what they ask for, what was assumed",
+		Short: "Count what is in the trace of a cluster: machines, tasks, what they ask for and use, what was assumed",
 		Long: `info reads the files and folders given as one trace of a cluster and counts what is in it. TRACE may be ` + "`generator:cluster?tasks=…`" + `.
-Memory is in bytes, or where the trace counts in fractions of a machine in billionths of that.`,
+Memory is in bytes, or where the trace counts in fractions of a machine in billionths of that. What was used of machines is in shares of what one has.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error { return a.studyInfo(cmd.Context(), &f, args) }),
 	}
@@ -139,7 +164,7 @@ func (a *app) studyInfo(ctx context.Context, f *clusterFlags, paths []string) er
 
 func newClusterInfo(paths []string, i cluster.Info) clusterInfo {
 	h := i.Header
-	return clusterInfo{
+	out := clusterInfo{
 		Trace: paths, Formats: h.Formats, Unverified: append([]string{}, h.Unverified...), Events: i.Events, Machines: i.Machines,
 		MachineCores: float64(i.MachineSum.Cores) / tasks.One, MachineMemory: float64(i.MachineSum.Memory), MachineGPUs: float64(i.MachineSum.GPUs) / tasks.One,
 		Tasks: i.Tasks, Ended: i.Ended, Uses: i.Uses, Span: i.Span, MeanCores: i.MeanCores, MeanMemory: i.MeanMemory,
@@ -147,6 +172,21 @@ func newClusterInfo(paths []string, i cluster.Info) clusterInfo {
 		FractionCores: h.Units.CoresAreFractions, FractionMemory: h.Units.MemoryIsFraction,
 		Assumed: append([]string{}, h.Assumed...), BadRecords: h.Bad, FirstBad: h.FirstBad, units: h.Units,
 	}
+	if u := i.MachineUse; u.Readings > 0 {
+		out.MachineUse = &machineUse{i.UsedMachines, u.Readings, u.Mean.Cores, u.Mean.Memory, u.Peak.Cores, u.Peak.Memory, u.Over.Seconds()}
+	}
+	if u := i.TaskUse; u.Readings > 0 {
+		out.TaskUse = &taskUse{u.Readings, u.Mean.Cores, u.Mean.Memory, u.Peak.Cores, u.Peak.Memory, u.Over.Seconds(), u.Hours.Cores, u.Hours.Memory}
+	}
+	return out
+}
+
+// atMost says over which time a peak is an average.
+func atMost(seconds float64) string {
+	if seconds == 0 {
+		return "at most"
+	}
+	return fmt.Sprintf("at most (over %g min)", seconds/60)
 }
 
 func (i clusterInfo) table(w io.Writer) {
@@ -161,11 +201,25 @@ func (i clusterInfo) table(w io.Writer) {
 		row("partial", "stopped after %d events", i.Events)
 	}
 	row("events", "%d in %.1f days", i.Events, i.Span/86_400)
-	row("machines", "%d: %s, %s, %.4g GPUs", i.Machines, study.Cores(u, i.MachineCores), study.Amount(u, i.MachineMemory), i.MachineGPUs)
-	row("tasks", "%d, of which %d end", i.Tasks, i.Ended)
-	row("a task asks for", "%s and %s on average, at most %s and %s", study.Cores(u, i.MeanCores), study.Amount(u, i.MeanMemory), study.Cores(u, i.LargestCores), study.Amount(u, i.LargestMemory))
-	row("in all", "%s × hours, %s × hours, %.4g GPUs × hours", study.Cores(u, i.CoreHours), study.Amount(u, i.MemoryHours), i.GPUHours)
+	if i.Machines > 0 || i.Uses == 0 {
+		row("machines", "%d: %s, %s, %.4g GPUs", i.Machines, study.Cores(u, i.MachineCores), study.Amount(u, i.MachineMemory), i.MachineGPUs)
+	}
+	if i.Tasks > 0 || i.Uses == 0 {
+		row("tasks", "%d, of which %d end", i.Tasks, i.Ended)
+		row("a task asks for", "%s and %s on average, at most %s and %s", study.Cores(u, i.MeanCores), study.Amount(u, i.MeanMemory), study.Cores(u, i.LargestCores), study.Amount(u, i.LargestMemory))
+		row("in all", "%s × hours, %s × hours, %.4g GPUs × hours", study.Cores(u, i.CoreHours), study.Amount(u, i.MemoryHours), i.GPUHours)
+	}
 	row("usage records", "%d", i.Uses)
+	if m := i.MachineUse; m != nil {
+		row("used of a machine", "%.1f %% of processors and %.1f %% of memory on average, %s %.1f %% and %.1f %%; %d machines", 100*m.MeanCores, 100*m.MeanMemory, atMost(m.PeakOver), 100*m.PeakCores, 100*m.PeakMemory, m.Machines)
+	}
+	if t := i.TaskUse; t != nil && t.PeakMemory > 0 {
+		row("all tasks use", "%s and %s on average, %s %s and %s", study.Cores(u, t.MeanCores), study.Amount(u, t.MeanMemory), atMost(t.PeakOver), study.Cores(u, t.PeakCores), study.Amount(u, t.PeakMemory))
+		row("used in all", "%s × hours, %s × hours", study.Cores(u, t.CoreHours), study.Amount(u, t.MemoryHours))
+	} else if t != nil {
+		row("all tasks use", "%s on average, %s %s; of memory it is not told", study.Cores(u, t.MeanCores), atMost(t.PeakOver), study.Cores(u, t.PeakCores))
+		row("used in all", "%s × hours", study.Cores(u, t.CoreHours))
+	}
 	if i.BadRecords > 0 {
 		row("bad records", "%d left out, the first: %s", i.BadRecords, i.FirstBad)
 	}

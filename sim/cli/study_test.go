@@ -102,6 +102,57 @@ func TestStudyInfo(t *testing.T) {
 	}
 }
 
+// TestStudyInfoUse: what machines and tasks used over time; a table of it alone has nothing to place.
+func TestStudyInfoUse(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"m.csv": "m_1,0,40,90,,,1,2,3\nm_1,300,60,70,,,1,2,3\nm_1,600,60,70,,,1,2,3\n",
+		"i.csv": "ins_1,M1,j_1,1,Terminated,100,3700,m_3,1,1,50,75,0.5,1\n",
+		"r.csv": "0,abcdefghijklmnopqrst+/01==,1,90,25\n",
+		"f.csv": "id,duration,cpu_usage\n7,3600000,50\n",
+		"o.csv": "id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,3600000,4,100,1048576\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info := func(files string) (int, string, string) {
+		args := []string{"study", "info"}
+		for _, f := range strings.Fields(files) {
+			args = append(args, filepath.Join(dir, f))
+		}
+		return three(args...)
+	}
+	for files, wants := range map[string][]string{
+		"m.csv":       {"50.0 % of processors and 80.0 % of memory on average, at most (over 5 min) 60.0 % and 90.0 %; 1 machines", "stands until the next"},
+		"i.csv":       {"layout unverified", "tasks", "1, of which 1 end", "0.5 cores and 0.005 machines on average", "0.5 cores × hours, 0.005 machines × hours"},
+		"r.csv":       {"0.25 machines on average, at most (over 5 min) 0.25 machines; of memory it is not told", "1.0 is all that one of them has"},
+		"f.csv o.csv": {"2 cores on average, at most (over 5 min) 2 cores; of memory it is not told", "2 cores × hours"},
+	} {
+		code, out, errText := info(files)
+		for _, want := range wants {
+			if code != 0 || !strings.Contains(out, want) {
+				t.Errorf("%s: %d: want %s in\n%s%s", files, code, want, out, errText)
+			}
+		}
+		if files == "m.csv" && strings.Contains(out, "asks for") {
+			t.Errorf("a table without tasks asks for nothing:\n%s", out)
+		}
+	}
+	code, out, _ := three("study", "info", filepath.Join(dir, "m.csv"), "-o", "json")
+	var i clusterInfo
+	if err := json.Unmarshal([]byte(out), &i); code != 0 || err != nil || i.MachineUse == nil || i.MachineUse.MeanCores != 0.5 || i.MachineUse.PeakMemory != 0.9 || i.MachineUse.PeakOver != 300 || i.TaskUse != nil {
+		t.Errorf("%d, %v\n%s", code, err, out)
+	}
+	if code, _, errText := three("study", "packing", filepath.Join(dir, "m.csv")); code != 1 || !strings.Contains(errText, "no task in it to place (alibaba2018-machine-usage), expected a table of tasks") {
+		t.Errorf("%d: %s", code, errText)
+	}
+	code, out, errText := three("study", "packing", filepath.Join(dir, "f.csv"), filepath.Join(dir, "o.csv"), "--server", "4,8GiB", "--no-pools")
+	if code != 0 || !strings.Contains(out, "used of processors") || !strings.Contains(out, "50.0 %") || strings.Contains(out, "used of memory") {
+		t.Errorf("%d\n%s%s", code, out, errText)
+	}
+}
+
 // TestStudyFractions: a trace that counts in machines is placed on such machines, and on its own.
 func TestStudyFractions(t *testing.T) {
 	dir := t.TempDir()

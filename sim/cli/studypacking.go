@@ -205,6 +205,9 @@ func (a *app) studyPacking(ctx context.Context, f *packingFlags, paths []string)
 		if err := a.place(ctx, f, open, o, &placed, &out); err != nil {
 			return err
 		}
+		if placed.Result.Tasks == 0 && !placed.Result.Partial {
+			return fmt.Errorf("%s: no task in it to place (%s), expected a table of tasks; study info says what is in it", strings.Join(paths, ", "), strings.Join(out.Formats, ", "))
+		}
 		if !l.Own {
 			e := power.Energy(placed.Result, l)
 			placed.Energy = &e
@@ -362,7 +365,9 @@ func packingTable(w io.Writer, p study.Packing, units tasks.Units) {
 	}
 	if len(p.Placed) > 0 && p.Placed[0].Result.UsageKnown {
 		row("used of processors", func(s study.Placed) string { return percent(s.Result.Used.Cores) })
-		row("used of memory", func(s study.Placed) string { return percent(s.Result.Used.Memory) })
+		if p.Placed[0].Result.Used.Memory > 0 {
+			row("used of memory", func(s study.Placed) string { return percent(s.Result.Used.Memory) })
+		}
 	}
 	row("memory beside what is asked for", func(s study.Placed) string { return percent(s.Result.Overhead) })
 	row("energy (modelled)", func(s study.Placed) string {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ var alibabaFormats = []format{
 			return ok && numbers(f, 1, 5, 6, 7, 8) && !number(f[0]) && !number(f[4]) && f[4] != ""
 		},
 		open: text(table{sep: ',', numeric: 1, least: 9, most: 9}, func(g *group) (rows, error) {
-			return &aliTasks{g: g, name: "alibaba2018", inst: 1, start: 5, end: 6, cores: 7, memory: 8, memoryUnit: centi}, nil
+			return &aliTasks{g: g, job: 2, task: 0, inst: 1, start: 5, end: 6, cores: 7, memory: 8, memoryUnit: centi}, nil
 		}),
 	},
 	{
@@ -46,7 +47,7 @@ var alibabaFormats = []format{
 			return ok && numbers(f, 0, 1, 2, 3, 4, 6, 7) && !number(f[5]) && f[5] != ""
 		},
 		open: text(table{sep: ',', numeric: 0, least: 8, most: 8}, func(g *group) (rows, error) {
-			return &aliTasks{g: g, name: "alibaba2017", inst: 4, start: 0, end: 1, cores: 6, memory: 7, memoryUnit: tasks.One}, nil
+			return &aliTasks{g: g, job: 2, task: 3, inst: 4, start: 0, end: 1, cores: 6, memory: 7, memoryUnit: tasks.One}, nil
 		}),
 	},
 	{
@@ -59,8 +60,11 @@ var alibabaFormats = []format{
 	},
 	{
 		name: "alibaba2017-containers", about: "Alibaba 2017: container_event", example: "0,Create,1,200,4,0.0848,0.0104,1|2|3|4",
-		sniff: func(h *head) bool { f, ok := h.row(8); return ok && f[1] == "Create" && numbers(f, 0, 2, 3, 4, 5, 6) },
-		open:  text(table{sep: ',', numeric: 0, least: 8, most: 8}, func(g *group) (rows, error) { return &ali17Containers{g: g}, nil }),
+		sniff: func(h *head) bool {
+			f, ok := h.row(8)
+			return ok && (f[1] == "Create" || f[1] == "Remove") && numbers(f, 0, 2, 3, 4, 5, 6)
+		},
+		open: text(table{sep: ',', numeric: 0, least: 8, most: 8}, func(g *group) (rows, error) { return &ali17Containers{g: g}, nil }),
 	},
 }
 
@@ -75,13 +79,12 @@ func aliHeader(g *group, h *Header) {
 type ali18Machines struct {
 	noColumns
 	noEnd
-	g     *group
-	names names
+	g *group
 }
 
 func (m *ali18Machines) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 	var p parse
-	id, _, err := m.names.number(f[0])
+	id, _, err := m.g.known.number(f[0])
 	if err != nil {
 		return out, err
 	}
@@ -104,19 +107,35 @@ func (m *ali18Machines) header(h *Header) {
 	h.assume("machines: a status that is not USING is that of one that left")
 }
 
-// aliTasks are the batch tasks of both traces, each of several instances.
+// aliTasks are the batch tasks of both traces, each of several instances. If the table of instances is there, too, that says when each came and ended, and
+// this one what it asked for.
 type aliTasks struct {
 	noColumns
 	noEnd
-	g                               *group
-	name                            string
-	inst, start, end, cores, memory int // columns
-	memoryUnit                      float64
-	n, without                      uint64
+	g                                          *group
+	job, task, inst, start, end, cores, memory int // columns
+	memoryUnit                                 float64
+	n, without                                 uint64
+}
+
+func (a *aliTasks) size(p *parse, f []string) tasks.Size {
+	return tasks.Size{Cores: p.amount("cpu", f[a.cores], centi), Memory: fraction(p.amount("memory", f[a.memory], a.memoryUnit), a.g.spec.Memory)}
 }
 
 func (a *aliTasks) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 	var p parse
+	if a.g.wanted {
+		if f[a.cores] == "" || f[a.memory] == "" {
+			a.without++
+			return out, nil
+		}
+		size := a.size(&p, f)
+		if err := errors.Join(p.err, size.Check()); err != nil {
+			return out, err
+		}
+		_, err := a.g.known.add(asked{size: size}, f[a.job], f[a.task])
+		return out, err
+	}
 	begins, ends := p.moment("start", f[a.start], time.Second), p.moment("end", f[a.end], time.Second)
 	n := p.count("instances", f[a.inst], MaxInstances)
 	if p.err != nil {
@@ -126,9 +145,7 @@ func (a *aliTasks) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 		a.without++ // never ran, or is not known to have ended
 		return out, nil
 	}
-	e := tasks.Event{Kind: tasks.TaskComes, At: begins, Lasts: ends - begins, Size: tasks.Size{
-		Cores: p.amount("cpu", f[a.cores], centi), Memory: fraction(p.amount("memory", f[a.memory], a.memoryUnit), a.g.spec.Memory),
-	}}
+	e := tasks.Event{Kind: tasks.TaskComes, At: begins, Lasts: ends - begins, Size: a.size(&p, f)}
 	if p.err != nil {
 		return out, p.err
 	}
@@ -142,6 +159,17 @@ func (a *aliTasks) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 
 func (a *aliTasks) header(h *Header) {
 	aliHeader(a.g, h)
+	if a.g.wanted {
+		h.counted(a.without, "tasks: %d lines of batch tasks have no request")
+		var idle uint64
+		for i := range a.g.known.rows {
+			if !a.g.known.rows[i].used {
+				idle++
+			}
+		}
+		h.counted(idle, "tasks: %d batch tasks have no instance and are left out")
+		return
+	}
 	h.assume("tasks: all instances of a batch task last as long as the task")
 	h.counted(a.without, "tasks: %d lines without a request or without both times are left out")
 }
@@ -149,20 +177,23 @@ func (a *aliTasks) header(h *Header) {
 type ali18Containers struct {
 	noColumns
 	noEnd
-	g     *group
-	names names
+	g *group
 }
 
 func (c *ali18Containers) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
-	id, fresh, err := c.names.number(f[0])
-	if err != nil || !fresh {
-		return out, err
+	if c.g.known.find(f[0]) != nil {
+		return out, nil
 	}
 	var p parse
-	e := tasks.Event{Kind: tasks.TaskComes, ID: c.g.id(id), Lasts: tasks.Unknown, Priority: 1, At: p.moment("time_stamp", f[2], time.Second), Size: tasks.Size{
-		Cores: p.amount("cpu_request", f[5], centi), Memory: fraction(p.amount("mem_size", f[7], centi), c.g.spec.Memory),
-	}}
-	return append(out, e), p.err
+	e := tasks.Event{
+		Kind: tasks.TaskComes, ID: c.g.id(c.g.known.next()), Lasts: tasks.Unknown, Priority: 1, At: p.moment("time_stamp", f[2], time.Second),
+		Size: tasks.Size{Cores: p.amount("cpu_request", f[5], centi), Memory: fraction(p.amount("mem_size", f[7], centi), c.g.spec.Memory)},
+	}
+	if err := errors.Join(p.err, e.Size.Check()); err != nil {
+		return out, err
+	}
+	_, err := c.g.known.add(asked{id: e.ID, size: e.Size}, f[0])
+	return append(out, e), err
 }
 
 func (c *ali18Containers) header(h *Header) {
@@ -202,17 +233,24 @@ type ali17Containers struct {
 }
 
 func (c *ali17Containers) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
-	if f[1] != "Create" {
-		return out, fmt.Errorf("event %q, expected Create", f[1])
-	}
 	var p parse
-	e := tasks.Event{Kind: tasks.TaskComes, ID: c.g.id(p.count("instance", f[2], 1<<40)), Lasts: tasks.Unknown, Priority: 1, At: p.moment("timestamp", f[0], time.Second), Size: tasks.Size{
-		Cores: p.amount("cpu", f[4], tasks.One), Memory: fraction(p.amount("memory", f[5], tasks.One), c.g.spec.Memory),
-	}}
-	return append(out, e), p.err
+	e := tasks.Event{Kind: tasks.TaskEnds, ID: c.g.id(p.count("instance", f[2], 1<<40)), At: p.moment("timestamp", f[0], time.Second)}
+	switch {
+	case f[1] == "Remove":
+		return append(out, e), p.err
+	case f[1] != "Create":
+		return out, fmt.Errorf("event %q, expected Create or Remove", f[1])
+	}
+	e.Kind, e.Lasts, e.Priority = tasks.TaskComes, tasks.Unknown, 1
+	e.Size = tasks.Size{Cores: p.amount("cpu", f[4], tasks.One), Memory: fraction(p.amount("memory", f[5], tasks.One), c.g.spec.Memory)}
+	if err := errors.Join(p.err, e.Size.Check()); err != nil || !c.g.wanted {
+		return append(out, e), err
+	}
+	_, err := c.g.known.add(asked{id: e.ID, size: e.Size}, f[2])
+	return append(out, e), err
 }
 
 func (c *ali17Containers) header(h *Header) {
 	aliHeader(c.g, h)
-	h.assume("containers: come when they are created and stay")
+	h.assume("containers: come when they are created and stay until they are removed")
 }

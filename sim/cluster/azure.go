@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,6 +32,15 @@ var azureFormats = []format{
 			}
 			return a, nil
 		}),
+	},
+	{
+		name: "azure-readings", about: "Azure public data set V1 and V2: readings of the processors of virtual machines", sample: "azure_vm_cpu_readings_sample.csv.gz (V1)",
+		example: "0,+ZcrOp5…,2.05,3.91,2.87", joins: "azure-vm",
+		sniff: func(h *head) bool {
+			f, ok := h.row(5)
+			return ok && number(f[0]) && len(f[1]) >= azureName && !number(f[1]) && numbers(f, 2, 3, 4)
+		},
+		open: text(table{sep: ',', numeric: 0, least: 5, most: 5}, func(g *group) (rows, error) { return &azureReadings{g: g}, g.alone() }),
 	},
 	{
 		name: "huawei-vm", about: "Huawei VM placement data set", example: "0,2,4,0,0",
@@ -74,13 +84,52 @@ func (a *azure) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 	}
 	a.n++
 	e.ID = a.g.id(a.n)
-	return append(out, e), p.err
+	if err := errors.Join(p.err, e.Size.Check()); err != nil || !a.g.wanted {
+		return append(out, e), err
+	}
+	_, err := a.g.known.add(asked{id: e.ID, size: e.Size}, f[0])
+	return append(out, e), err
 }
 
 func (a *azure) header(h *Header) {
 	h.counted(a.before, "tasks: %d are there at time 0 and began before")
 	h.counted(a.after, "tasks: %d are deleted at the end of the trace and stay")
 	h.counted(a.inBuckets, "sizes: %d are of an open bucket (above-cores, above-memory)")
+}
+
+const (
+	// azureName is the least length of an encrypted name.
+	azureName = 20
+	// azureEvery is the time of a reading.
+	azureEvery = 5 * time.Minute
+)
+
+// azureReadings is what a virtual machine used of its processors on average in five minutes; of memory the data set says nothing.
+type azureReadings struct {
+	noColumns
+	noEnd
+	g     *group
+	stray uint64
+}
+
+func (a *azureReadings) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
+	var p parse
+	at, share := p.moment("timestamp", f[0], time.Second), p.amount("average CPU", f[4], centi)
+	if p.err != nil {
+		return out, p.err
+	}
+	id, size, ok, err := a.g.partOf(f[1], tasks.Size{Cores: share})
+	if err != nil || !ok {
+		a.stray++
+		return out, err
+	}
+	return append(out, tasks.Event{Kind: tasks.TaskUses, At: at, Lasts: azureEvery, ID: id, Size: size}), nil
+}
+
+func (a *azureReadings) header(h *Header) {
+	a.g.shareHeader(h)
+	h.assume("use over time: that of processors is the average of %s; that of memory is not told", azureEvery)
+	h.counted(a.stray, "use over time: %d readings are of no machine in vmtable")
 }
 
 type huawei struct {

@@ -34,6 +34,17 @@ func TestBadInput(t *testing.T) {
 		{"", "M1,99999999,j_1,1,Terminated,200,300,50,0.5\n", `line 1: instances: "99999999", expected a whole number of 0 to 1048576`},
 		{"google2019", `{"time":1,"type":3,"collection_id":1` + "\n", "line 1: unexpected end of JSON input, expected a row of JSON"},
 		{"", "sn,cpu_milli,memory_mib,gpu,model\na," + strings.Repeat("1", MaxLineBytes) + ",1,1,\n", "line 2: a line of"},
+		{"", "m_1,100,x,90,,,1,2,3\n", `"m_1,100,x,90,,,1,2,3" is the first line of no cluster trace format known`},
+		{"alibaba2018-machine-usage", "m_1,100,1,90,,,1,2,3\nm_1,100,x,90,,,1,2,3\n", `line 2: cpu_util_percent: "x", expected a number of 0 to`},
+		{"alibaba2018-machine-usage", "m_1,100,1,90,,,1,2,3\nm_1,100,1,90,,,1,2\n", "line 2: 8 columns, expected 9"},
+		{"alibaba2018-instances", "i,M1,j_1,1,Terminated,100,300,m_3,1,1,50,-75,0.5,1\n", `line 1: cpu: "-75", expected a number of 0 to`},
+		{"", "39600,1,12.5,43.8,41.2,7.1,7.3,7.2\n", "name one with --format"}, // numbers alone, in no file named server_usage
+		{"alibaba2017-container-usage", "39600,7,50,25,11.5,0.3,0.3,0.2,1.2,0.4,1.9\n", "line 1: 11 columns, expected 12"},
+		{"", "600000000,900000000,3,1,5,0.125,0.75,0.6,0,0,0.6,0,0,0.3,0,2.4,0.007,0,1\n900000000,600000000,3,1,5,0.125,0.75,0.6,0,0,0.6,0,0,0.3,0,2.4,0.007,0,1\n", "line 2: it ends 5m0s before it begins"},
+		{"", `{"start_time":"1","end_time":"2","machine_id":"1","instance_index":"x","collection_id":"1","average_usage":{"cpus":1,"memory":1}}` + "\n", `line 1: instance_index: "x", expected a whole number`},
+		{"", "300,abcdefghijklmnopqrst+/01==,1,90,25\n300,b,1,90,-1\n", `line 2: average CPU: "-1", expected a number of 0 to`},
+		{"", "id,duration,cpu_usage\n7,500,50\n", "fragments without their tasks, want the file of tasks"},
+		{"opendc-fragments", "id,cpu_usage\n", "fragments without their tasks"},
 		{"azure-packing", "not a database, but text of the same length as one\n", "expected the SQLite file of the Azure trace"},
 		{"opendc-parquet", "PAR1 and then nothing that is one", "expected a Parquet file"},
 	} {
@@ -82,6 +93,13 @@ func TestCutOff(t *testing.T) {
 			}
 		}
 	}
+	for _, s := range joinedSamples {
+		for cut := 0; cut < len(s.text); cut += 13 {
+			if _, _, err := all("", s.files(t, t.TempDir(), s.text[:cut])...); err != nil && !strings.Contains(err.Error(), s.file) {
+				t.Errorf("%s cut at %d: %v", s.name, cut, err)
+			}
+		}
+	}
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	text := "sn,cpu_milli,memory_mib,gpu,model\n"
@@ -111,26 +129,62 @@ func TestCutOff(t *testing.T) {
 
 // FuzzText: whatever the text, no format panics, and what is read has sizes within bounds and times that do not run backwards.
 func FuzzText(f *testing.F) {
-	for i, s := range samples {
+	list := joinedSamples
+	for _, s := range samples {
+		list = append(list, joined{sample: s})
+	}
+	for i, s := range list {
 		f.Add(uint8(i), s.text)
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, which uint8, text string) {
-		s := samples[int(which)%len(samples)]
-		p := filepath.Join(dir, s.file)
-		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		s := list[int(which)%len(list)]
+		paths := s.files(t, dir, text)
+		specs := []string{s.name, ""}
+		if s.other != "" {
+			specs = specs[1:] // a named format is that of all files
 		}
-		for _, spec := range []string{s.name, ""} {
-			list, _, err := all(spec, p)
+		for _, spec := range specs {
+			list, _, err := all(spec, paths...)
 			if err != nil && !strings.Contains(err.Error(), s.file) {
 				t.Errorf("%q: %v", text, err)
 			}
+			use := newUseMeter()
 			for i, e := range list {
-				if e.Size.Check() != nil || i > 0 && e.At < list[i-1].At || e.Kind == 0 {
+				if e.Size.Check() != nil || i > 0 && e.At < list[i-1].At || e.Kind == 0 || e.At < 0 || e.Lasts < tasks.Unknown {
 					t.Errorf("%q: %+v after %+v", text, e, list[max(i-1, 0)])
+				}
+				if e.Kind == tasks.TaskUses || e.Kind == tasks.MachineUses {
+					if err := use.reads(e); err != nil {
+						t.Errorf("%q: %v", text, err)
+					}
+				}
+			}
+			use.finish()
+			for _, u := range []Use{use.each(), use.total()} {
+				if !(u.Mean.Cores <= u.Peak.Cores*1.000001 && u.Mean.Memory <= u.Peak.Memory*1.000001) {
+					t.Errorf("%q: %+v", text, u)
 				}
 			}
 		}
 	})
+}
+
+// TestJoinedBad: what is wrong between two tables.
+func TestJoinedBad(t *testing.T) {
+	for _, c := range []struct{ name, text, other, otherText, want string }{
+		{"a.csv", "c_2,m_2,100,50,25,1.5,0.1,2,1,1,101\n", "m.csv", "m_1,0,219,17,96,100,USING\n", "alibaba2018-container-usage says percents of what alibaba2018-containers has, expected that table beside it, or this one alone"},
+		{"a.csv", "300,abcdefghijklmnopqrst+/01==,1,90,25\n", "m.csv", "m_1,0,219,17,96,100,USING\n", "azure-readings says percents of what azure-vm has"},
+		{"a.csv", "id,duration,cpu_usage\n7,-1,50\n", "o.csv", "id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,2000,4,100,1048576\n", "a.csv: line 2: duration -1ms, expected at least 0"},
+		{"a.csv", "id,duration,cpu_usage\n7,1,nan\n", "o.csv", "id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,2000,4,100,1048576\n", "a.csv: line 2: cpu_usage NaN, expected MHz"},
+		{"a.csv", "id,duration,cpu_usage\n7,1,1\n", "o.csv", "id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,2000,4,100,1\n7,5000,2000,4,100,1\n", "o.csv: line 3: task 7 is there twice"},
+		{"a.csv", "id,duration,cpu_usage\n7,1,1\n", "o.csv", "id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,2000,4,-100,1\n", `o.csv: line 2: cpu_capacity "-100", expected MHz`},
+	} {
+		dir := t.TempDir()
+		writeIn(t, dir, c.name, c.text)
+		writeIn(t, dir, c.other, c.otherText)
+		if _, _, err := all("", dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %s", c.text, err, c.want)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"strings"
 
 	"splitkernel/sim/tasks"
@@ -18,7 +19,9 @@ type format struct {
 	sniff func(h *head) bool
 	// sorted says that files of it are in time order, which is checked. Else they are sorted.
 	sorted bool
-	open   func(g *group) (parser, error)
+	// joins is the format of the table whose names this one goes by; "" = none. That table is read before.
+	joins string
+	open  func(g *group) (parser, error)
 }
 
 // Key is a setting of a reader.
@@ -39,10 +42,22 @@ type group struct {
 	paths  []string
 	spec   Spec
 	number uint64 // of the group in the trace, so that ids differ
+	with   *group // that of format.joins, or nil if the trace has none
+	wanted bool   // another group is with this one
+	beside bool   // the trace has other groups
+	known  register
 }
 
 // id makes the id of the n-th task of the group.
 func (g *group) id(n uint64) tasks.ID { return tasks.ID{Job: g.number<<48 | n} }
+
+// alone is an error if percents cannot be told of what: the table that says it is missing, and others are there that count otherwise.
+func (g *group) alone() error {
+	if g.with == nil && g.beside {
+		return fmt.Errorf("%s: %s says percents of what %s has, expected that table beside it, or this one alone", g.paths[0], g.format.name, g.format.joins)
+	}
+	return nil
+}
 
 // head is what is looked at to recognise a format.
 type head struct {
@@ -113,7 +128,7 @@ func numbers(fields []string, columns ...int) bool {
 
 // formats in the order in which Open tries them: the strictest first.
 func formats() (all []format) {
-	for _, t := range [][]format{binaryFormats, openbFormats, googleFormats, alibabaFormats, azureFormats, jobFormats, vmFormats, genericFormats} {
+	for _, t := range [][]format{binaryFormats, openbFormats, googleFormats, alibabaFormats, alibabaUsageFormats, azureFormats, jobFormats, vmFormats, genericFormats} {
 		all = append(all, t...)
 	}
 	return all

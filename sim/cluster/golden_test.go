@@ -3,6 +3,8 @@ package cluster
 import (
 	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +77,47 @@ var samples = []sample{
 	{"bitbrains", "b.csv", "Timestamp [ms];\tCPU cores;\tCPU capacity provisioned [MHZ];\tCPU usage [MHZ];\tCPU usage [%];\tMemory capacity provisioned [KB];\tMemory usage [KB]\n" +
 		"1000;\t2;\t5000;\t2500;\t50;\t2048;\t1024\n1300;\t2;\t5000;\t0;\t0;\t2048;\t512\n", "+1@0 2c 2M 0g for ?; =1@0 1c 1M; =1@300 0c 0.5M; -1@600"},
 	{"opendc-tasks", "o.csv", "id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,2000,4,100,1048576\n", "+1@0 4c 1000M 0g for 2"},
+	{"alibaba2018-machine-usage", "u.csv", "m_7,100,40,90,,,1,2,3\nm_2,90,50.5,20,1,2,1,2,3\nm_7,110,-1,90,,,1,2,3\nm_7,111,101,9,,,1,2,3\nm_7,112,,9,,,1,2,3\nm_7,120,60,80,,,1,2,-1\n",
+		"=m2@0 0.505 0.2; =m1@10 0.4 0.9; =m1@30 0.6 0.8"},
+	{"alibaba2018-container-usage", "u.csv", "c_1,m_2,100,50,25,1.5,0.1,2,1,1,101\nc_2,m_2,90,100,0,,,,,,\n", "=2@0 1c 0f; =1@10 0.5c 0.25f"},
+	{"alibaba2018-instances", "i.csv", "ins_1,M1,j_1,1,Terminated,100,300,m_3,1,1,50,75,0.5,1\nins_2,M1,j_1,1,Failed,110,110,m_4,1,1,,,,\nins_3,M1,j_1,1,Terminated,120,120,m_4,1,1,10,20,1,2\nins_4,M1,j_1,1,Waiting,0,0,,1,1,,,,\n",
+		"+1@0 0.75c 0.01f 0g for 200; =1@0 0.5c 0.005f for 200; +2@20 0.2c 0.02f 0g for 0"},
+	{"alibaba2017-machine-usage", "server_usage.csv", "39660,5,12.5,43.8,41.2,7.1,7.3,7.2\n39600,4,100,0,41.2,7.1,7.3,7.2\n39700,4,-1,0,41.2,7.1,7.3,7.2\n", "=m4@0 1 0; =m5@60 0.125 0.438"},
+	{"alibaba2017-container-usage", "container_usage_part.csv", "39600,7,50,25,11.5,0.3,0.3,0.2,1.2,0.4,1.9,0.8\n39900,7,75,12.5,,0.3,0.3,0.2,,,,\n", "=1@0 0.5c 0.25f; =1@300 0.75c 0.125f"},
+	{"alibaba2017-instances", "i.csv", "100,300,3,4,112,Terminated,1,1,1.5,0.5,0.25,0.125\n-5,20,3,4,112,Terminated,1,1,1.5,0.5,0.25,0.125\n200,0,3,4,,Running,1,1,,,,\n", "+1@0 1.5c 0.25f 0g for 200; =1@0 0.5c 0.125f for 200"},
+	{"google2011-usage", "u.csv", "#start time,end time\n900000000,1200000000,3,1,5,0.25,0.5,0.6,0,0,0.6,0,0,0.3,0,2.4,0.007,0,1,0.2\n600000000,900000000,3,1,5,0.125,0.75,0.6,0,0,0.6,0,0,0.3,0,2.4,0.007,0,1\n600000000,900000000,4,0,,,0.75,,,,,,,,,,,0,1,\n",
+		"=3@0 0.125c 0.75f for 300; =3@300 0.25c 0.5f for 300"},
+	{"google2019", "u.json", `{"start_time":"600000000","end_time":"900000000","collection_id":"9","instance_index":"1","machine_id":"5","alloc_collection_id":"7","average_usage":{"cpus":0.0625,"memory":0.125},"maximum_usage":{"cpus":0.5,"memory":0.25},"cpu_usage_distribution":[0,0.1]}` + "\n" +
+		`{"start_time":300000000,"end_time":600000000,"collection_id":9,"instance_index":1,"machine_id":5,"average_usage":{"cpus":0.25,"memory":0.5}}` + "\n" +
+		`{"start_time":300000000,"end_time":600000000,"collection_id":8,"instance_index":1,"machine_id":5,"average_usage":null}` + "\n", "=9@0 0.25c 0.5f for 300; =9@300 0.0625c 0.125f for 300"},
+	{"azure-readings", "r.csv", "300,abcdefghijklmnopqrst+/01==,1,90,25\n0,abcdefghijklmnopqrst+/02==,1,90,50.5\n", "=2@0 0.505c 0f for 300; =1@300 0.25c 0f for 300"},
 	{"csv:start=submit,duration=len,cores-column=cpus,memory-column=3,memory-unit=MiB,time-unit=min", "x.csv", "submit,cpus,mem,len\n2,1.5,100,1\n1,1,50,\n", "+2@0 1c 50M 0g for ?; +1@60 1.5c 100M 0g for 60"},
 	{"csv:start=1,end=2,cores-column=3,memory-column=4,fractions=yes,cores=10,sep=blank", "y.txt", "5 6 0.5 0.25\n", "+1@0 5c 0.25f 0g for 1"},
+}
+
+// joined is a sample that goes by the names of another table of its trace.
+type joined struct {
+	sample
+	other, otherText string // file and text of that table
+}
+
+// joinedSamples are read with the table that they go by, which has what is used in percent of what is asked for, or the time at which a task came.
+var joinedSamples = []joined{
+	{sample{"alibaba2018-machine-usage", "a.csv", "m_2,100,40,90,,,1,2,3\nm_1,100,50,20,,,1,2,3\n", "+m1@0 96c 1f 0g; +m2@0 64c 0.5f 0g; =m2@100 0.4 0.9; =m1@100 0.5 0.2"}, "m.csv", "m_1,0,219,17,96,100,USING\nm_2,0,219,17,64,50,USING\n"},
+	{sample{"alibaba2018-container-usage", "a.csv", "c_2,m_2,100,50,25,1.5,0.1,2,1,1,101\nc_9,m_2,100,50,25,1.5,0.1,2,1,1,101\n", "+2@0 8c 0.04f 0g for ? p1; +1@40 4c 0.015f 0g for ? p1; =2@90 4c 0.01f"}, "c.csv",
+		"c_1,m_2,50,app_1,started,400,400,1.5\nc_2,m_3,10,app_1,started,800,800,4\nc_2,m_3,20,app_1,stopped,800,800,4\n"},
+	{sample{"alibaba2018-instances", "a.csv", "ins_1,M1,j_1,1,Terminated,100,300,m_3,1,1,50,75,0.5,1\nins_2,M1,j_1,1,Terminated,150,200,m_3,1,1,,,,\nins_1,M1,j_2,1,Terminated,100,300,m_3,1,1,50,75,0.5,1\n",
+		"+1@0 2c 0.05f 0g for 200; +3@0 0.75c 0.01f 0g for 200; =1@0 0.5c 0.005f for 200; =3@0 0.5c 0.005f for 200; +2@50 2c 0.05f 0g for 50"}, "t.csv",
+		"M1,2,j_1,1,Terminated,90,310,200,5\nM9,2,j_1,1,Terminated,90,310,200,5\nM8,2,j_1,1,Waiting,0,0,,\n"},
+	{sample{"alibaba2017-machine-usage", "a_server_usage.csv", "60,1,25,50,1,2,3,4\n", "+m1@0 64c 0.69f 0g; =m1@60 0.25 0.5"}, "m.csv", "0,1,add,,64,0.69,1\n"},
+	{sample{"alibaba2017-container-usage", "a_container_usage.csv", "60,7,50,25,11.5,0.3,0.3,0.2,1.2,0.4,1.9,0.8\n60,8,50,25,11.5,0.3,0.3,0.2,1.2,0.4,1.9,0.8\n", "+7@0 4c 0.5f 0g for ? p1; =7@50 2c 0.125f; -7@80"}, "c.csv",
+		"10,Create,7,200,4,0.5,0.01,1|2|3|4\n90,Remove,7,200,4,0.5,0.01,1|2|3|4\n"},
+	{sample{"alibaba2017-instances", "a.csv", "100,300,3,4,112,Terminated,1,1,1.5,0.5,0.25,0.125\n120,300,,,112,Terminated,1,1,1.5,0.5,0.25,0.125\n",
+		"+1@0 1c 0.5f 0g for 200; =1@0 0.5c 0.125f for 200; +2@20 1.5c 0.25f 0g for 180; =2@20 0.5c 0.125f for 180"}, "t.csv", "90,310,3,4,1,Terminated,100,0.5\n"},
+	{sample{"google2011-usage", "a.csv", "600000000,900000000,3,0,5,0.0625,0.03125,0.6,0,0,0.6,0,0,0.3,0,2.4,0.007,0,1,0.2\n", "+3@0 0.125c 0.07446f 0g for ? p9; =3@0 0.0625c 0.03125f for 300"}, "t.csv", "600000000,,3,0,5,1,user,3,9,0.125,0.07446,0.1,0\n"},
+	{sample{"azure-readings", "a.csv", "300,abcdefghijklmnopqrst+/01==,1,90,25\n600,abcdefghijklmnopqrst+/02==,1,90,25\n", "+1@0 2c 3584M 0g for 600; =1@0 0.5c 0M for 300"}, "v.csv", "abcdefghijklmnopqrst+/01==,s,d,300,900,99.3,3.4,10.1,Delay-insensitive,2,3.5\n"},
+	{sample{"opendc-fragments", "a.csv", "id,duration,cpu_usage\n7,500,50\n8,500,50\n7,0,50\n7,1500,25.0\n", "+1@0 4c 1000M 0g for 2; =1@0 2c 0M for 0.5; =1@0.5 1c 0M for 1.5"}, "o.csv",
+		"id,submission_time,duration,cpu_count,cpu_capacity,mem_capacity\n7,5000,2000,4,100,1048576\n"},
 }
 
 // show prints events shortly.
@@ -102,7 +143,13 @@ func show(list []tasks.Event, h Header) string {
 		case tasks.TaskEnds:
 			out = append(out, "-"+at)
 		case tasks.TaskUses:
-			out = append(out, "="+at+" "+size)
+			s := "=" + at + " " + size
+			if e.Lasts > 0 {
+				s += fmt.Sprintf(" for %g", e.Lasts.Seconds())
+			}
+			out = append(out, s)
+		case tasks.MachineUses:
+			out = append(out, fmt.Sprintf("=m%s %g %g", at, float64(e.Size.Cores)/tasks.One, float64(e.Size.Memory)/tasks.One))
 		case tasks.TaskComes:
 			lasts := "?"
 			if e.Lasts != tasks.Unknown {
@@ -116,6 +163,17 @@ func show(list []tasks.Event, h Header) string {
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+// files writes a text in the place of the sample's, and the table that it goes by.
+func (s joined) files(t testing.TB, dir, text string) []string {
+	t.Helper()
+	writeIn(t, dir, s.file, text)
+	if s.other == "" {
+		return []string{filepath.Join(dir, s.file)}
+	}
+	writeIn(t, dir, s.other, s.otherText)
+	return []string{filepath.Join(dir, s.file), filepath.Join(dir, s.other)}
 }
 
 // TestSamples: each is recognised by its columns, unless it has to be named, and read as its description says.
@@ -141,6 +199,36 @@ func TestSamples(t *testing.T) {
 			}
 			if list, h, err = all(s.name, write(t, s.file, s.text)); err != nil || show(list, h) != s.want {
 				t.Errorf("named: %s, %v", show(list, h), err)
+			}
+		})
+	}
+	for _, s := range joinedSamples {
+		t.Run("joined "+s.name, func(t *testing.T) {
+			seen[s.name] = true
+			list, h, err := all("", s.files(t, t.TempDir(), s.text)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := show(list, h); got != s.want {
+				t.Errorf("got  %s\nwant %s", got, s.want)
+			}
+			if !slices.Contains(h.Formats, s.name) {
+				t.Errorf("taken for %s", h.Formats)
+			}
+			come := map[tasks.Event]bool{} // what is used is of those that came
+			for _, e := range list {
+				switch e.Kind {
+				case tasks.TaskComes, tasks.MachineComes:
+					come[tasks.Event{Kind: e.Kind, ID: e.ID}] = true
+				case tasks.TaskUses:
+					if !come[tasks.Event{Kind: tasks.TaskComes, ID: e.ID}] {
+						t.Errorf("%+v is of no task", e)
+					}
+				case tasks.MachineUses:
+					if !come[tasks.Event{Kind: tasks.MachineComes, ID: e.ID}] {
+						t.Errorf("%+v is of no machine", e)
+					}
+				}
 			}
 		})
 	}

@@ -39,7 +39,19 @@ var googleFormats = []format{
 		}),
 	},
 	{
-		name: "google2019", about: "Google 2019: rows of JSON, of machine_events and instance_events", example: `{"time":"0","machine_id":"5","type":"1","capacity":{"cpus":0.5,"memory":0.25}}`,
+		name: "google2011-usage", about: "Google 2011: task_usage", example: "600000000,900000000,3418309,0,4155527081,0.0015,0.0684,0.0773,0.0003,0.0008,0.0684,0.0001,0.0003,0.0397,0.0004,2.45,0.0072,0,1,0",
+		sample: "task-usage-sample-1.csv of cloudsimplus/cloudsimplus-examples (an excerpt edited by hand)",
+		sniff: func(h *head) bool {
+			f, ok := h.row(20)
+			if !ok {
+				f, ok = h.row(19) // of the first release, which has no sampled use
+			}
+			return ok && numbers(f, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18) && f[2] != "" && f[3] != "" && (f[18] == "0" || f[18] == "1")
+		},
+		open: text(table{sep: ',', comment: "#", least: 19, most: 20}, func(g *group) (rows, error) { return &google11Usage{g: g}, nil }),
+	},
+	{
+		name: "google2019", about: "Google 2019: rows of JSON, of machine_events, instance_events and instance_usage", example: `{"time":"0","machine_id":"5","type":"1","capacity":{"cpus":0.5,"memory":0.25}}`,
 		sniff: func(h *head) bool {
 			return strings.HasPrefix(h.first, "{") && strings.Contains(h.first, `"machine_id"`) && (strings.Contains(h.first, `"capacity"`) || strings.Contains(h.first, `"instance_index"`))
 		},
@@ -49,7 +61,7 @@ var googleFormats = []format{
 			if b != "schedule" && b != "submit" {
 				return nil, fmt.Errorf("--format: begin: %q, want schedule or submit", b)
 			}
-			return &google19{googleTasks{g: g, submit: b == "submit", whole: true}}, nil
+			return &google19{googleTasks: googleTasks{g: g, submit: b == "submit", whole: true}}, nil
 		}),
 	},
 }
@@ -171,7 +183,10 @@ func (t *google11Tasks) row(f []string, out []tasks.Event) ([]tasks.Event, error
 
 // google19 are rows of JSON. They come in no order; of one time, what ends comes first, so that a task which is evicted and scheduled again at one
 // time does both.
-type google19 struct{ googleTasks }
+type google19 struct {
+	googleTasks
+	unused uint64
+}
 
 // loose is a number that is written as one or as a string, as BigQuery does with those of 64 bits; "" if it is missing or null.
 type loose string
@@ -189,7 +204,13 @@ func (l *loose) UnmarshalJSON(b []byte) error {
 }
 
 type google19Row struct {
-	Time     loose `json:"time"`
+	Time    loose `json:"time"`
+	Start   loose `json:"start_time"` // of instance_usage
+	End     loose `json:"end_time"`
+	Average *struct {
+		CPUs   loose `json:"cpus"`
+		Memory loose `json:"memory"`
+	} `json:"average_usage"`
 	Type     loose `json:"type"`
 	Machine  loose `json:"machine_id"`
 	Job      loose `json:"collection_id"`
@@ -222,6 +243,9 @@ func (t *google19) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 		r.Type = n
 	}
 	var p parse
+	if r.Start != "" {
+		return t.usage(&r, out)
+	}
 	e := tasks.Event{At: googleTime(&p, string(r.Time))}
 	kind := p.count("type", string(r.Type), 10)
 	size := func(c, m loose) {
@@ -282,7 +306,64 @@ func (t *google19) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 	return out, nil
 }
 
+// usage is a row of instance_usage.
+func (t *google19) usage(r *google19Row, out []tasks.Event) ([]tasks.Event, error) {
+	var p parse
+	if r.Average == nil || r.Average.CPUs == "" || r.Average.Memory == "" {
+		t.unused++
+		return out, nil
+	}
+	id := tasks.ID{Job: p.count("collection_id", string(r.Job), 1<<63), Index: uint32(p.count("instance_index", string(r.Index), 1<<32-1))}
+	e := googleUse(&p, t.g, id, string(r.Start), string(r.End), string(r.Average.CPUs), string(r.Average.Memory))
+	if e.Lasts > 0 {
+		out = append(out, e)
+	}
+	return out, p.err
+}
+
+// googleUse is what a task uses in a window of time.
+func googleUse(p *parse, g *group, id tasks.ID, start, end, cores, memory string) tasks.Event {
+	e := tasks.Event{Kind: tasks.TaskUses, ID: id, At: googleTime(p, start)}
+	begins := max(e.At, 0) // before the trace is as at its beginning
+	e.Lasts = p.between(begins, max(googleTime(p, end), 0))
+	e.Size = tasks.Size{Cores: fraction(p.amount("cpu usage", cores, tasks.One), g.spec.Cores), Memory: fraction(p.amount("memory usage", memory, tasks.One), g.spec.Memory)}
+	return e
+}
+
+// google11Usage is task_usage.
+type google11Usage struct {
+	noColumns
+	noEnd
+	g      *group
+	unused uint64
+}
+
+func (u *google11Usage) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
+	var p parse
+	id := tasks.ID{Job: p.count("job", f[2], 1<<62), Index: uint32(p.count("task", f[3], 1<<31))}
+	if f[5] == "" || f[6] == "" {
+		u.unused++
+		return out, p.err
+	}
+	e := googleUse(&p, u.g, id, f[0], f[1], f[5], f[6])
+	if e.Lasts > 0 {
+		out = append(out, e)
+	}
+	return out, p.err
+}
+
+func (u *google11Usage) header(h *Header) {
+	googleHeader(u.g, h)
+	googleUseHeader(h, u.unused)
+}
+
+func googleUseHeader(h *Header, unused uint64) {
+	h.assume("use over time: a task uses its average of a window while that lasts")
+	h.counted(unused, "use over time: %d rows do not say it")
+}
+
 func (t *google19) header(h *Header) {
 	t.googleTasks.header(h)
-	h.assume("tasks: instances within an alloc are not read, for the alloc has what they take")
+	googleUseHeader(h, t.unused)
+	h.assume("tasks: instances within an alloc are not read, for the alloc has what they take; what they use is")
 }

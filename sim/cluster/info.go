@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"splitkernel/sim/tasks"
 )
@@ -13,7 +14,10 @@ type Info struct {
 	Events                uint64
 	Machines              int
 	Tasks, Ended          uint64     // tasks that came; of them, those whose end is known
-	Uses                  uint64     // events that say what a task uses
+	Uses                  uint64     // events that say what a task or a machine uses
+	UsedMachines          int        // machines of which it is told what was used of them
+	MachineUse            Use        // of those; 1 is all that one of them has, whatever its size
+	TaskUse               Use        // by all tasks together, in cores and bytes
 	Span                  float64    // seconds from the first event to the last
 	MachineSum            tasks.Size // of the machines, each as it was last
 	Largest               tasks.Size // that a task asks for, of each dimension
@@ -25,13 +29,15 @@ type Info struct {
 
 // Count reads a whole trace. watch, if not nil, is told now and then how many events there were, and ends it by returning false.
 func Count(src *Source, watch func(events uint64) bool) (i Info, partial bool, err error) {
-	machines := map[tasks.ID]tasks.Size{}
+	machines, used := map[tasks.ID]tasks.Size{}, map[tasks.ID]struct{}{}
+	byTasks, ofMachines := newUseMeter(), newUseMeter()
 	type came struct {
 		at   int64
 		size tasks.Size
 	}
 	open := map[tasks.ID]came{}
 	var cores, memory float64
+	var last time.Duration
 	lasts := func(s tasks.Size, hours float64) {
 		i.Ended++
 		i.CoreHours += float64(s.Cores) / tasks.One * hours
@@ -48,13 +54,15 @@ loop:
 			return i, false, err
 		}
 		i.Events++
-		i.Span = e.At.Seconds()
+		last = e.At
 		switch e.Kind {
 		case tasks.MachineComes, tasks.MachineChanges:
 			if len(machines) >= MaxNames {
 				return i, false, fmt.Errorf("more than %d machines", MaxNames)
 			}
 			machines[e.ID] = e.Size
+		case tasks.MachineLeaves:
+			ofMachines.ends(e.ID, e.At)
 		case tasks.TaskComes:
 			i.Tasks++
 			i.Largest = i.Largest.Max(e.Size)
@@ -68,19 +76,32 @@ loop:
 			}
 			open[e.ID] = came{int64(e.At), e.Size}
 		case tasks.TaskEnds:
+			byTasks.ends(e.ID, e.At)
 			if c, ok := open[e.ID]; ok {
 				delete(open, e.ID)
 				lasts(c.size, float64(int64(e.At)-c.at)/3.6e12)
 			}
 		case tasks.TaskUses:
 			i.Uses++
+			err = byTasks.reads(e)
+		case tasks.MachineUses:
+			i.Uses++
+			used[e.ID] = struct{}{}
+			err = ofMachines.reads(e)
+		}
+		if err != nil {
+			return i, false, err
 		}
 		if watch != nil && i.Events&(1<<13-1) == 0 && !watch(i.Events) {
 			partial = true
 			break loop
 		}
 	}
-	i.Header, i.Machines = src.Header(), len(machines)
+	i.Span = last.Seconds()
+	i.Header, i.Machines, i.UsedMachines = src.Header(), len(machines), len(used)
+	byTasks.finish()
+	ofMachines.finish()
+	i.TaskUse, i.MachineUse = byTasks.total(), ofMachines.each()
 	for _, s := range machines { // sums of whole numbers are the same in any order
 		i.MachineSum = i.MachineSum.Plus(s)
 	}

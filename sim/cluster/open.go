@@ -95,7 +95,7 @@ func Open(paths []string, text string) (*Source, error) {
 		return nil, fmt.Errorf("--format: %w", err)
 	}
 	s := &Source{}
-	for _, g := range groups {
+	for _, g := range join(groups) {
 		p, err := g.format.open(g)
 		if err != nil {
 			s.Close()
@@ -104,6 +104,28 @@ func Open(paths []string, text string) (*Source, error) {
 		s.groups = append(s.groups, &groupSource{group: g, parser: p})
 	}
 	return s, nil
+}
+
+// join tells groups of each other, and puts those that go by the names of another behind all others.
+func join(groups []*group) (sorted []*group) {
+	for _, g := range groups {
+		g.beside = len(groups) > 1
+		if i := slices.IndexFunc(groups, func(o *group) bool { return o.format.name == g.format.joins }); i >= 0 {
+			g.with = groups[i]
+			g.with.wanted = true
+		}
+	}
+	for _, g := range groups {
+		if g.with == nil {
+			sorted = append(sorted, g)
+		}
+	}
+	for _, g := range groups {
+		if g.with != nil {
+			sorted = append(sorted, g)
+		}
+	}
+	return sorted
 }
 
 // expand lists the files, those of folders by name.
@@ -214,7 +236,9 @@ func (s *Source) Next() (tasks.Event, error) {
 	if !s.begun {
 		s.begun, s.first = true, e.At
 	}
-	e.At -= s.first
+	if e.At -= s.first; e.At < 0 { // more than a time can say
+		e.At = math.MaxInt64
+	}
 	return e, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,14 +32,32 @@ type parquetTasks struct {
 	buf    []parquet.Row
 	held   []parquet.Row
 	row    uint64
-	at     [7]int // columns
-	parts  bool   // the file is of fragments
+	at     [parquetKinds]int // columns; -1 = none
+	parts  bool              // the file is of fragments
+	gpus   bool              // a file tells of GPUs
 	scale  time.Duration
-	ids    names
-	begins []time.Duration // of each task, by number
-	cores  []int64
-	mhz    []float64 // of all its processors; 0 = not told
 	stray  uint64
+}
+
+// Columns of OpenDC.
+const (
+	parquetID = iota
+	parquetDuration
+	parquetSubmission
+	parquetStop
+	parquetCount
+	parquetMemory
+	parquetCapacity
+	parquetUsage
+	parquetGPUs
+	parquetKinds // how many
+)
+
+// parquetNames are the names of columns, as versions of OpenDC differ in them.
+var parquetNames = map[string]int{
+	"id": parquetID, "duration": parquetDuration, "submission_time": parquetSubmission, "submissionTime": parquetSubmission, "start_time": parquetSubmission,
+	"stop_time": parquetStop, "cpu_count": parquetCount, "maxCores": parquetCount, "mem_capacity": parquetMemory, "requiredMemory": parquetMemory,
+	"cpu_capacity": parquetCapacity, "cpu_usage": parquetUsage, "cpuUsage": parquetUsage, "gpu_count": parquetGPUs,
 }
 
 func openParquet(g *group) (parser, error) {
@@ -49,14 +68,17 @@ func openParquet(g *group) (parser, error) {
 	p := &parquetTasks{g: g, unit: unit, buf: make([]parquet.Row, parquetRows)}
 	var parts []string
 	for _, path := range g.paths {
-		names, err := parquetColumns(path)
+		at, err := parquetFileColumns(path)
 		if err != nil {
 			return nil, err
 		}
+		has := func(columns ...int) bool {
+			return !slices.ContainsFunc(columns, func(c int) bool { return at[c] < 0 })
+		}
 		switch {
-		case names["submission_time"] && names["duration"] && names["id"]:
+		case has(parquetID, parquetSubmission, parquetDuration), has(parquetID, parquetSubmission, parquetStop):
 			p.left = append(p.left, path)
-		case names["cpu_usage"] && names["duration"] && names["id"]:
+		case has(parquetID, parquetDuration, parquetUsage):
 			parts = append(parts, path)
 		default:
 			return nil, fmt.Errorf("%s: neither the columns of OpenDC's tasks (id, submission_time, duration, cpu_count, mem_capacity) nor of its fragments (id, duration, cpu_usage)", path)
@@ -69,21 +91,30 @@ func openParquet(g *group) (parser, error) {
 	return p, nil
 }
 
-func parquetColumns(path string) (map[string]bool, error) {
+// parquetFileColumns says where the columns of a file are.
+func parquetFileColumns(path string) (at [parquetKinds]int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read a cluster trace: %w", err)
+		return at, fmt.Errorf("cannot read a cluster trace: %w", err)
 	}
 	defer f.Close()
 	pf, err := openParquetFile(path, f)
 	if err != nil {
-		return nil, err
+		return at, err
 	}
-	names := map[string]bool{}
-	for _, c := range pf.Schema().Columns() {
-		names[c[0]] = true
+	return parquetColumns(pf), nil
+}
+
+func parquetColumns(pf *parquet.File) (at [parquetKinds]int) {
+	for k := range at {
+		at[k] = -1
 	}
-	return names, nil
+	for i, c := range pf.Schema().Columns() {
+		if k, ok := parquetNames[c[0]]; ok {
+			at[k] = i
+		}
+	}
+	return at
 }
 
 // openParquetFile turns what the library does with a damaged file, which may be a panic, into an error.
@@ -114,27 +145,21 @@ func (p *parquetTasks) openNext() error {
 		f.Close()
 		return err
 	}
-	p.at = [7]int{-1, -1, -1, -1, -1, -1, -1}
+	p.at = parquetColumns(pf)
+	p.gpus = p.gpus || p.at[parquetGPUs] >= 0
 	p.scale = time.Millisecond
-	p.parts = true
-	for i, c := range pf.Schema().Columns() {
-		for k, name := range []string{"id", "duration", "submission_time", "cpu_count", "mem_capacity", "cpu_capacity", "cpu_usage"} {
-			if c[0] == name {
-				p.at[k] = i
-			}
-		}
-		if c[0] == "submission_time" {
-			p.parts = false
-			leaf, _ := pf.Schema().Lookup(c...)
-			switch kind := strings.ToUpper(leaf.Node.Type().String()); {
-			case strings.Contains(kind, "MICROS"):
-				p.scale = time.Microsecond
-			case strings.Contains(kind, "NANOS"):
-				p.scale = 1
-			}
+	p.parts = p.at[parquetSubmission] < 0
+	if !p.parts {
+		c := pf.Schema().Columns()[p.at[parquetSubmission]]
+		leaf, _ := pf.Schema().Lookup(c...)
+		switch kind := strings.ToUpper(leaf.Node.Type().String()); {
+		case strings.Contains(kind, "MICROS"):
+			p.scale = time.Microsecond
+		case strings.Contains(kind, "NANOS"):
+			p.scale = 1
 		}
 	}
-	if !p.parts && (p.at[3] < 0 || p.at[4] < 0) {
+	if !p.parts && (p.at[parquetCount] < 0 || p.at[parquetMemory] < 0) {
 		f.Close()
 		return fmt.Errorf("%s: no column cpu_count or mem_capacity", p.path)
 	}
@@ -226,60 +251,55 @@ func span(v parquet.Value, unit time.Duration) (time.Duration, error) {
 }
 
 func (p *parquetTasks) task(row parquet.Row) (e tasks.Event, err error) {
-	id, fresh, err := p.ids.number(p.cell(row, 0).String())
+	name := p.cell(row, parquetID).String()
+	e = tasks.Event{Kind: tasks.TaskComes, ID: p.g.id(p.g.known.next())}
+	if e.At, err = span(p.cell(row, parquetSubmission), p.scale); err != nil {
+		return e, err
+	}
+	if p.at[parquetDuration] >= 0 {
+		e.Lasts, err = span(p.cell(row, parquetDuration), time.Millisecond)
+	} else {
+		var stop time.Duration
+		if stop, err = span(p.cell(row, parquetStop), p.scale); err == nil {
+			e.Lasts, err = between(e.At, stop)
+		}
+	}
 	if err != nil {
 		return e, err
 	}
-	if !fresh {
-		return e, fmt.Errorf("task %s is there twice", p.cell(row, 0))
-	}
-	e = tasks.Event{Kind: tasks.TaskComes, ID: p.g.id(id)}
-	p.begins, p.cores, p.mhz = append(p.begins, 0), append(p.cores, 0), append(p.mhz, 0)
-	if e.Lasts, err = span(p.cell(row, 1), time.Millisecond); err != nil {
-		return e, err
-	}
-	if e.At, err = span(p.cell(row, 2), p.scale); err != nil {
-		return e, err
-	}
-	c, m := cellNumber(p.cell(row, 3)), cellNumber(p.cell(row, 4))
+	c, m := cellNumber(p.cell(row, parquetCount)), cellNumber(p.cell(row, parquetMemory))
 	if !(c >= 0 && c <= tasks.MaxAmount/tasks.One) || !(m >= 0 && m*float64(p.unit) <= tasks.MaxAmount) {
-		return e, fmt.Errorf("cpu_count %v, mem_capacity %v, expected numbers of at least 0", p.cell(row, 3), p.cell(row, 4))
+		return e, fmt.Errorf("cpu_count %v, mem_capacity %v, expected numbers of at least 0", p.cell(row, parquetCount), p.cell(row, parquetMemory))
 	}
 	e.Size = tasks.Size{Cores: int64(c * tasks.One), Memory: int64(m * float64(p.unit))}
-	p.begins[id-1], p.cores[id-1] = e.At, e.Size.Cores
-	if p.at[5] >= 0 {
-		p.mhz[id-1] = max(cellNumber(p.cell(row, 5)), 0)
+	mhz := 0.0
+	if p.at[parquetCapacity] >= 0 {
+		mhz = max(cellNumber(p.cell(row, parquetCapacity)), 0)
 	}
-	return e, nil
+	return e, p.g.task(name, e, mhz)
 }
 
-// fragment is what a task uses for a while; of memory it says nothing.
-func (p *parquetTasks) fragment(row parquet.Row) (e tasks.Event, err error) {
-	id, ok := p.ids.of[p.cell(row, 0).String()]
-	if !ok {
-		p.stray++
-		return e, nil
-	}
-	lasts, err := span(p.cell(row, 1), time.Millisecond)
+func (p *parquetTasks) fragment(row parquet.Row) (tasks.Event, error) {
+	lasts, err := span(p.cell(row, parquetDuration), time.Millisecond)
 	if err != nil {
-		return e, err
+		return tasks.Event{}, err
 	}
-	uses := cellNumber(p.cell(row, 6))
-	if !(uses >= 0 && uses < 1e9) {
-		return e, fmt.Errorf("cpu_usage %v, expected MHz of at least 0", p.cell(row, 6))
+	e, known, err := p.g.known.fragment(p.cell(row, parquetID).String(), lasts, cellNumber(p.cell(row, parquetUsage)))
+	if !known {
+		p.stray++
 	}
-	e = tasks.Event{Kind: tasks.TaskUses, At: p.begins[id-1], ID: p.g.id(id)}
-	if mhz := p.mhz[id-1]; mhz > 0 {
-		e.Size.Cores = int64(uses / mhz * float64(p.cores[id-1]))
+	if e.Lasts == 0 {
+		e.Kind = 0 // no event
 	}
-	p.begins[id-1] += lasts
-	return e, nil
+	return e, err
 }
 
 func (p *parquetTasks) header(h *Header) {
 	h.assume("memory: mem_capacity is in units of %d bytes (memory-unit)", p.unit)
-	h.assume("use over time: fragments of a task follow one another from its submission on; MHz by cpu_capacity are the share of its processors")
-	h.counted(p.stray, "use over time: %d fragments are of no task")
+	if p.gpus {
+		h.assume("GPUs: gpu_count is of a GPU's cores and is not read")
+	}
+	fragmentHeader(h, p.stray)
 }
 
 func (p *parquetTasks) close() {

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +36,16 @@ var vmFormats = []format{
 				return nil, fmt.Errorf("--format: memory-unit: %w", err)
 			}
 			return &opendc{g: g, unit: unit}, nil
+		}),
+	},
+	{
+		name: "opendc-fragments", about: "OpenDC: fragments as CSV", example: "1019,300000,11.70399824", sample: "bitbrains-small.fragments.csv.gz", joins: "opendc-tasks",
+		sniff: func(h *head) bool { return h.names("id", "duration", "cpu_usage") },
+		open: text(table{sep: ',', named: true, least: 3, most: 4}, func(g *group) (rows, error) {
+			if g.with == nil {
+				return nil, fmt.Errorf("%s: fragments without their tasks, want the file of tasks (id, submission_time, …) beside it", g.paths[0])
+			}
+			return &openFragments{g: g}, nil
 		}),
 	},
 }
@@ -105,7 +117,7 @@ type opendc struct {
 }
 
 func (o *opendc) columns(names []string) (err error) {
-	o.at, err = find(names, "submission_time", "duration", "cpu_count", "mem_capacity")
+	o.at, err = find(names, "submission_time", "duration", "cpu_count", "mem_capacity", "id", "cpu_capacity")
 	return err
 }
 
@@ -119,10 +131,89 @@ func (o *opendc) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
 	if p.err == nil && e.Lasts < 0 {
 		return out, fmt.Errorf("duration %s, expected at least 0", e.Lasts)
 	}
-	return append(out, e), p.err
+	if err := errors.Join(p.err, e.Size.Check()); err != nil || !o.g.wanted {
+		return append(out, e), err
+	}
+	mhz, err := strconv.ParseFloat(f[o.at[5]], 64)
+	if err != nil || !(mhz >= 0) {
+		return out, fmt.Errorf("cpu_capacity %q, expected MHz of at least 0", f[o.at[5]])
+	}
+	return append(out, e), o.g.task(f[o.at[4]], e, mhz)
 }
 
 func (o *opendc) header(h *Header) {
 	h.assume("memory: mem_capacity is in units of %d bytes (memory-unit)", o.unit)
-	h.assume("use over time: fragments are not read")
+	if o.g.with == nil && !o.g.wanted {
+		h.assume("use over time: fragments are not among the files")
+	}
 }
+
+// task keeps what the fragments of a task of OpenDC need.
+func (g *group) task(name string, e tasks.Event, mhz float64) error {
+	fresh, err := g.known.add(asked{id: e.ID, size: e.Size, next: e.At, mhz: mhz}, name)
+	if err == nil && !fresh {
+		err = fmt.Errorf("task %s is there twice", name)
+	}
+	return err
+}
+
+// fragment is what a task of OpenDC uses for a while; of memory it says nothing. Those of a task follow one another. Known is false of one of no task; one of no length is no
+// event either.
+func (r *register) fragment(name string, lasts time.Duration, mhz float64) (e tasks.Event, known bool, err error) {
+	if !(mhz >= 0 && mhz < 1e9) {
+		return e, true, fmt.Errorf("cpu_usage %v, expected MHz of at least 0", mhz)
+	}
+	a := r.find(name)
+	if a == nil {
+		return e, false, nil
+	}
+	if lasts < 0 || a.next+lasts < a.next {
+		return e, true, fmt.Errorf("duration %s, expected at least 0 and an end that is a time", lasts)
+	}
+	e = tasks.Event{Kind: tasks.TaskUses, At: a.next, Lasts: lasts, ID: a.id}
+	if a.mhz > 0 {
+		e.Size.Cores = int64(mhz / a.mhz * float64(a.size.Cores))
+	}
+	a.next += lasts
+	return e, true, nil
+}
+
+// fragmentHeader says how fragments were read.
+func fragmentHeader(h *Header, stray uint64) {
+	h.assume("use over time: fragments of a task follow one another from its submission on; MHz by cpu_capacity are the share of its processors; that of memory is not told")
+	h.counted(stray, "use over time: %d fragments are of no task")
+}
+
+// openFragments are OpenDC's fragments as CSV.
+type openFragments struct {
+	noEnd
+	g     *group
+	at    []int
+	stray uint64
+}
+
+func (o *openFragments) columns(names []string) (err error) {
+	o.at, err = find(names, "id", "duration", "cpu_usage")
+	return err
+}
+
+func (o *openFragments) row(f []string, out []tasks.Event) ([]tasks.Event, error) {
+	lasts, err := moment("duration", f[o.at[1]], time.Millisecond)
+	if err != nil {
+		return out, err
+	}
+	mhz, err := strconv.ParseFloat(f[o.at[2]], 64)
+	if err != nil {
+		return out, fmt.Errorf("cpu_usage: %q, expected MHz", f[o.at[2]])
+	}
+	e, known, err := o.g.with.known.fragment(f[o.at[0]], lasts, mhz)
+	if !known {
+		o.stray++
+	}
+	if err != nil || e.Lasts == 0 {
+		return out, err
+	}
+	return append(out, e), nil
+}
+
+func (o *openFragments) header(h *Header) { fragmentHeader(h, o.stray) }

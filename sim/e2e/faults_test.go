@@ -169,25 +169,30 @@ func TestMechanismsAgree(t *testing.T) {
 	t.Parallel()
 	path := synthetic(t, "mix", 6, 1500, 300, 20_000, true)
 	c := start(t, "laptop")
+	policies := []string{"lru", "fifo", "clock", "random", "lru-sweep"}
 	for _, mech := range []string{"list", "write-protect", "victim"} {
-		for _, policy := range []string{"lru", "fifo", "clock", "random", "lru-sweep"} {
-			text := one(t, path, 256, ", mechanism: "+mech+", sweep_every_accesses: 500")
-			text = strings.Replace(text, "policy: lru", "policy: "+policy, 1)
-			first := c.run(workload(t, text), nil)
-			ok(t, first)
-			again := c.run(workload(t, text), nil)
-			if a, b := logical(first.Total), logical(again.Total); fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
+		var text strings.Builder
+		fmt.Fprintf(&text, "name: agree\nseed: 1\nvnodes:\n")
+		for _, policy := range policies {
+			fmt.Fprintf(&text, "  - name: %s\n    trace: %s\n    excache: {lines: 256, ways: 0, policy: %s, mechanism: %s, sweep_every_accesses: 500}\n", policy, path, policy, mech)
+		}
+		fmt.Fprintf(&text, "  - name: threads\n    trace: %s\n    order: threads\n    threads: 4\n    excache: {lines: 256, ways: 0, policy: lru, mechanism: %s}\n", path, mech)
+		first := c.run(workload(t, text.String()), nil)
+		ok(t, first)
+		again := c.run(workload(t, text.String()), nil)
+		ok(t, again)
+		for i, policy := range policies {
+			if a, b := logical(first.VNodes[i].Counters), logical(again.VNodes[i].Counters); fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
 				t.Errorf("%s %s: two runs differ:\n%+v\n%+v", mech, policy, a, b)
 			}
-			if first.VNodes[0].Late == 0 {
-				t.Errorf("%s %s: no vRegion was activated during the run", mech, policy)
+			if first.VNodes[i].Name != policy || first.VNodes[i].Late == 0 {
+				t.Errorf("%s %s: no vRegion was activated during the run of %s", mech, policy, first.VNodes[i].Name)
 			}
 		}
-		text := strings.Replace(one(t, path, 256, ", mechanism: "+mech), "    excache", "    order: threads\n    threads: 4\n    excache", 1)
-		s := c.run(workload(t, text), nil)
-		ok(t, s)
-		if s.VNodes[0].Threads != 4 || s.Total.Accesses != 20_000 {
-			t.Errorf("%s: %d threads, %d accesses", mech, s.VNodes[0].Threads, s.Total.Accesses)
+		for _, s := range []*report.Summary{first, again} {
+			if v := s.VNodes[len(policies)]; v.Threads != 4 || v.Accesses != 20_000 {
+				t.Errorf("%s: %d threads, %d accesses", mech, v.Threads, v.Accesses)
+			}
 		}
 	}
 }

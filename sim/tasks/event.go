@@ -15,7 +15,8 @@ const (
 	MachineChanges Kind = 3 // ID, Size is what it has now
 	MachineComes   Kind = 4 // ID, Size
 	TaskComes      Kind = 5 // ID, Size that it asks for, Lasts, Priority
-	TaskUses       Kind = 6 // ID, Size that it uses from now on
+	TaskUses       Kind = 6 // ID, Size that it uses from now on, Lasts
+	MachineUses    Kind = 7 // ID, Size that is used of it from now on, in billionths of what it has of each; Lasts
 )
 
 // Unknown is the duration of a task of which it is not yet known when it ends; an event TaskEnds tells it, or nothing does.
@@ -30,7 +31,7 @@ type ID struct {
 // Event is one thing that happens.
 type Event struct {
 	At       time.Duration // since the trace began
-	Lasts    time.Duration // of TaskComes, or Unknown
+	Lasts    time.Duration // of TaskComes, or Unknown; of what is used: for how long that is told, 0 = until the next of the same ID
 	ID       ID
 	Size     Size
 	Priority int32 // of TaskComes: more is more important; each trace has its own scale

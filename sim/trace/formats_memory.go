@@ -52,6 +52,7 @@ var pageFormats = []format{
 var binaryMemoryFormats = []format{
 	{name: "drmemtrace", class: MemoryClass, about: "DynamoRIO drmemtrace, offline, 64 bits, also .zip in chunks", example: "records of 12 bytes: type, size, address",
 		sample: "drmemtrace.simple_app.trace.zip of DynamoRIO", sniff: sniffDrmemtrace, open: newDrmemtrace},
+	{name: "drmemtrace-32", class: MemoryClass, about: "DynamoRIO drmemtrace, offline, 32 bits, also .zip in chunks", example: "records of 8 bytes: type, size, address", sniff: sniffDrmemtrace32, open: newDrmemtrace32},
 	{name: "mind", class: MemoryClass, about: "logs of MIND's replayer", example: "records of 15 bytes: R|W|B address µs, M|U µs start length", sniff: sniffMind, open: newMind},
 	{name: "champsim", class: MemoryClass, about: "ChampSim's instructions, also CloudSuite's", example: "records of 64 bytes: ip, branch, registers, 2 written and 4 read addresses",
 		keys: champKeys, sniff: sniffChampsim, open: newChampsim},

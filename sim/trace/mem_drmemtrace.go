@@ -6,14 +6,16 @@ import (
 	"io"
 )
 
-// drmemtrace reads offline traces of DynamoRIO's drmemtrace for 64-bit processors: packed records of 12 bytes,
+// drmemtrace reads offline traces of DynamoRIO's drmemtrace: packed records of 12 bytes where the program was of 64 bits,
 //
 //	| type u16 | size u16 | address u64 |
 //
+// and of 8 bytes where it was of 32, whose address is u32 (`trace_entry_t`, whose address is a pointer of the program),
 // from a HEADER to a FOOTER, plain or in the chunks of a .zip. Where a file is of a core, the threads that ran on it have headers and
 // footers of their own in between.
 type drmemtrace struct {
 	in      *recordReader
+	wide    []byte // records of a 32-bit program as those of a 64-bit one; nil if they are
 	threads threadTable
 	thread  uint16
 	gap     uint32
@@ -37,12 +39,37 @@ const (
 	drTypes        = 50 // of version 5 and before
 	drMaxVersion   = 64
 	drRecordBytes  = 12
-	drHeaderWanted = "a trace of drmemtrace (64 bits, offline) begins with a HEADER"
+	drNarrowBytes  = 8
+	drMarker       = 28
+	drPID          = 24
+	drHeaderWanted = "a trace of drmemtrace (offline; drmemtrace of 64 bits, drmemtrace-32 of 32) begins with a HEADER"
 )
 
 func newDrmemtrace(in *input) (parser, error) { return &drmemtrace{in: in.records(drRecordBytes)}, nil }
 
+func newDrmemtrace32(in *input) (parser, error) {
+	return &drmemtrace{in: in.records(drNarrowBytes), wide: make([]byte, 0, batchRefs*drRecordBytes)}, nil
+}
+
 func sniffDrmemtrace(h *head) bool { return len(h.start) >= drRecordBytes && drIsHeader(h.start) }
+
+// sniffDrmemtrace32 tells the narrow records by the second one, which is where a wide HEADER has the upper half of its version, 0.
+func sniffDrmemtrace32(h *head) bool {
+	if len(h.start) < 2*drNarrowBytes || !drIsHeader(widen(nil, h.start[:drNarrowBytes])) {
+		return false
+	}
+	kind := binary.LittleEndian.Uint16(h.start[drNarrowBytes:])
+	return kind == drMarker || kind == drThread || kind == drPID
+}
+
+// widen makes wide records of narrow ones.
+func widen(out, recs []byte) []byte {
+	for ; len(recs) > 0; recs = recs[drNarrowBytes:] {
+		out = append(out, recs[:drNarrowBytes]...)
+		out = append(out, 0, 0, 0, 0)
+	}
+	return out
+}
 
 func drIsHeader(r []byte) bool {
 	version := binary.LittleEndian.Uint64(r[4:])
@@ -62,6 +89,9 @@ func (p *drmemtrace) fill(b *Batch) error {
 		}
 		if err != nil {
 			return err
+		}
+		if p.wide != nil {
+			recs = widen(p.wide[:0], recs)
 		}
 		n, err := p.some(b, recs)
 		p.in.took(n)

@@ -25,6 +25,14 @@ func drRecords(numbers ...uint64) (s string) {
 	return s
 }
 
+// drNarrow are those of a program of 32 bits.
+func drNarrow(numbers ...uint64) (s string) {
+	for ; len(numbers) > 0; numbers = numbers[3:] {
+		s += littleEndian(uint16(numbers[0]), uint16(numbers[1]), uint32(numbers[2]))
+	}
+	return s
+}
+
 // champRecord is an instruction of ChampSim.
 func champRecord(ip uint64, written [2]uint64, read [4]uint64) string {
 	return littleEndian(ip, [8]uint8{1, 0, 6, 0, 25, 3}, written, read)
@@ -88,6 +96,10 @@ var memSamples = []memSample{
 		want: "R 0x7ffc size=4 gap=1 t0\nR 0x8000 size=4 gap=0 t0\nW 0x7ff8 size=8 gap=4 t0\nW 0x8000 size=8 gap=0 t0\nR 0x10 size=0 gap=0 t1\n" +
 			"R 0x2ff0 size=16 gap=0 t1\nR 0x3000 size=16 gap=0 t1\nW 0x3000 size=255 gap=1 t0\n",
 		bad: drRecords(drHeader, 0, 4, drThread, 4, 77, 50, 8, 1, drFooter, 0, 0), wantBad: "record 3: type 50, expected 0 to 49"},
+	{format: "drmemtrace-32", text: drNarrow(drHeader, 0, 4, drMarker, 12, 3, drThread, 4, 77, drPID, 4, 70, 47, 4, 0x90909090, drInstr, 3, 0x8048000, drRead, 8, 0xffffc0, drInstrBundle, 3, 0,
+		drWrite, 16, 0xbffffff8, drThread, 4, 78, drRead, 4, 0xffff0000, drFooter, 0, 0),
+		want: "R 0xffffc0 size=8 gap=1 t0\nW 0xbffffff8 size=8 gap=3 t0\nW 0xc0000000 size=8 gap=0 t0\nR 0xffff0000 size=4 gap=0 t1\n",
+		bad:  drNarrow(drHeader, 0, 4, drThread, 4, 77, 50, 8, 1, drFooter, 0, 0), wantBad: "record 3: type 50, expected 0 to 49"},
 	{format: "champsim", text: champRecord(0x401000, [2]uint64{0x7ffc0010}, [4]uint64{0x7ffc0000, 0, 0x5008}) + champRecord(0x401003, [2]uint64{}, [4]uint64{}) +
 		champRecord(0x401006, [2]uint64{0, 0x6000}, [4]uint64{}),
 		want: "R 0x7ffc0000 size=0 gap=1 t0\nR 0x5008 size=0 gap=0 t0\nW 0x7ffc0010 size=0 gap=0 t0\nW 0x6000 size=0 gap=2 t0\n",

@@ -247,6 +247,7 @@ func TestLongRegion(t *testing.T) {
 }
 
 func FuzzDrmemtrace(f *testing.F)   { fuzzMemory(f, "drmemtrace") }
+func FuzzDrmemtrace32(f *testing.F) { fuzzMemory(f, "drmemtrace-32") }
 func FuzzChampsim(f *testing.F)     { fuzzMemory(f, "champsim") }
 func FuzzMind(f *testing.F)         { fuzzMemory(f, "mind") }
 func FuzzDrackPin(f *testing.F)     { fuzzMemory(f, "dracksim-pin") }

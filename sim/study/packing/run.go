@@ -102,6 +102,7 @@ func (r *run) happen(e tasks.Event) error {
 		r.told(e.ID)
 	case tasks.TaskUses:
 		r.uses(e)
+	case tasks.MachineUses: // of what it was that the trace had on a machine; here it is on another
 	default:
 		if err := r.machines(e); err != nil {
 			return err

@@ -112,6 +112,7 @@ func TestMachinesComeAndGo(t *testing.T) {
 		machine(tasks.MachineComes, hour, 2, 4),
 		machine(tasks.MachineLeaves, 2*hour, 1, 0), // 1 moves to machine 2
 		comes(3*hour, hour, 2, 1, 1),               // no room
+		machine(tasks.MachineUses, 3*hour, 2, 50),  // is no change of what it has
 		machine(tasks.MachineChanges, 3*hour, 2, 5),
 		comes(3*hour, hour, 3, 1, 1), // now there is
 		comes(4*hour, hour, 4, 5, 1), // all have ended
