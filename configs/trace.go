@@ -9,7 +9,8 @@ const MaxTraceSample = 1_000_000_000
 type Trace struct {
 	// OtlpEndpoint is the base URL of an OTLP/HTTP collector, as in "http://127.0.0.1:4318"; empty keeps no spans.
 	OtlpEndpoint string
-	// Sample has one page fault that sends a message in so many be a trace, 1 every one; 0 none. Admissions are traces all.
+	// Sample has one page fault that sends a message, of a process, and one block request, of a volume, in so many be a trace, 1 every one; 0 none.
+	// Admissions and moves are traces all.
 	Sample int
 }
 

@@ -3,6 +3,7 @@ package gmanagers
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"splitkernel/gmanagers/client"
@@ -13,6 +14,7 @@ import (
 	"splitkernel/gmanagers/membership"
 	"splitkernel/gmanagers/movelist"
 	"splitkernel/gmanagers/moves"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -28,6 +30,55 @@ type mover struct {
 	core   *moves.Taped
 	listed []moves.Listed
 	seen   news // as of listed
+	traces moveTraces
+}
+
+// moveTraces are the spans of the moves under way that this process began to look after while it leads. Without a sink there are none.
+type moveTraces struct {
+	mu   sync.Mutex
+	open map[wire.MoveID]span.Work
+}
+
+// of gives a context in which calls belong to the trace of a move, which begins with the order.
+func (t *moveTraces) of(ctx context.Context, to span.Sink, e *moves.Effect) context.Context {
+	if to == nil || e.Kind != moves.Start && e.Kind != moves.Adopt {
+		return ctx
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w, ok := t.open[e.Move]
+	if !ok {
+		if t.open == nil {
+			t.open = map[wire.MoveID]span.Work{}
+		}
+		w = span.NewTrace(to, "move", append(span.Moving(&e.Req), span.Attr{Key: "from", Text: string(e.Node)})...)
+		t.open[e.Move] = w
+	}
+	return span.With(ctx, w.Context)
+}
+
+// over tells the span of a move whose end is in the books.
+func (t *moveTraces) over(end *moves.End) {
+	t.mu.Lock()
+	w := t.open[end.Move]
+	delete(t.open, end.Move)
+	t.mu.Unlock()
+	failed := ""
+	if end.State != wire.MoveDone {
+		failed = end.State.String() + ": " + end.Text
+	}
+	w.End(failed, span.Attr{Key: "bytes", N: int64(end.Bytes)}, span.Attr{Key: "pause_us", N: int64(end.PauseUS)})
+}
+
+// leave tells the spans of all: another process looks after these moves from now on.
+func (t *moveTraces) leave() {
+	t.mu.Lock()
+	open := t.open
+	t.open = nil
+	t.mu.Unlock()
+	for _, w := range open { // each by itself: the order does not matter
+		w.End("this manager leads no more: another looks after the move")
+	}
 }
 
 // moveAnswer is what a call answers.
@@ -47,7 +98,10 @@ func (v *mover) begin() ticker[moves.Effect] {
 	return v.core
 }
 
-func (v *mover) end() { v.core.End() }
+func (v *mover) end() {
+	v.core.End()
+	v.traces.leave()
+}
 
 func (v *mover) books(ctx context.Context, out []moves.Effect) ([]moves.Effect, error) {
 	seen, err := newsOf(v.host, v.g)
@@ -135,6 +189,7 @@ func (v *mover) call(ctx context.Context, e *moves.Effect) (a moveAnswer, err er
 	step := e.Kind.String() + " " + v.g.String()
 	v.about(ctx, step)
 	ref := wire.MoveRef{Move: e.Move}
+	ctx = v.traces.of(ctx, v.m.o.Net.Spans, e)
 	switch e.Kind {
 	case moves.Start:
 		err = v.peers.call(ctx, e.Addr, wire.OpMoveStart, &e.Req, nil)
@@ -173,6 +228,9 @@ func (v *mover) propose(ctx context.Context, effects []moves.Effect) []error {
 		}
 	}
 	if err == nil && len(ends) > 0 {
+		for i := range ends {
+			v.traces.over(&ends[i])
+		}
 		v.ended()
 	}
 	return slices.Repeat([]error{err}, len(effects))

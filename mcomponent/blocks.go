@@ -9,6 +9,7 @@ import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -22,13 +23,14 @@ type blockCall struct {
 	sums  [wire.SectorsPerPage]uint32
 	done  chan error // capacity 1
 	crc   uint32     // of a read
+	in    span.Context
 }
 
 var blockCalls = sync.Pool{New: func() any { return &blockCall{done: make(chan error, 1)} }}
 
-func newBlockCall(op wire.Op, k wire.Block) *blockCall {
+func newBlockCall(in span.Context, op wire.Op, k wire.Block) *blockCall {
 	b := blockCalls.Get().(*blockCall)
-	b.op, b.k = op, k
+	b.op, b.k, b.in = op, k, in
 	return b
 }
 
@@ -53,6 +55,21 @@ func (b *blockCall) waitsFor(e *buffercache.Effect) bool {
 	return false
 }
 
+// traceOf is the trace to which a storage operation belongs: that of the first request that waits for it, for a flush its write-backs, too. cacheMu is held.
+func (c *Component) traceOf(e *buffercache.Effect) (in span.Context) {
+	if c.traced == 0 {
+		return in
+	}
+	first := uint64(0)
+	for call, b := range c.calls { // the lowest number counts: the order does not matter
+		waits := b.waitsFor(e) || b.op == wire.OpBlockFlush && e.Kind == buffercache.WriteStorage && e.Volume == b.k.Volume
+		if b.in.Trace != 0 && waits && (first == 0 || call < first) {
+			first, in = call, b.in
+		}
+	}
+	return in
+}
+
 // storageCall is one storage operation with its bytes.
 type storageCall struct {
 	op   buffercache.Effect
@@ -61,6 +78,7 @@ type storageCall struct {
 	body [wire.BlockLen]byte
 	page arena.Page
 	sums [wire.SectorsPerPage]uint32
+	in   span.Context // of a request that waits for it
 }
 
 var storageCalls = sync.Pool{New: func() any { return new(storageCall) }}
@@ -79,6 +97,9 @@ func (c *Component) cacheOp(b *blockCall, now func(k *buffercache.Taped) bool, e
 	c.cacheCall++
 	call := c.cacheCall
 	c.calls[call] = b
+	if b.in.Trace != 0 {
+		c.traced++
+	}
 	c.effects = event(c.cache, call, c.effects[:0])
 	own := c.performCache(c.effects, nil, b)
 	c.cacheMu.Unlock()
@@ -116,8 +137,8 @@ func (c *Component) freeBlockSlot(id wire.VolumeID) {
 }
 
 // blockRead fills the reply from the cache. Inline is only what the cache holds.
-func (c *Component) blockRead(k wire.Block, rep *netlayer.Reply, inline bool) error {
-	b := newBlockCall(wire.OpBlockRead, k)
+func (c *Component) blockRead(in span.Context, k wire.Block, rep *netlayer.Reply, inline bool) error {
+	b := newBlockCall(in, wire.OpBlockRead, k)
 	defer b.free()
 	b.page = rep.Page(int(k.Length))
 	now := func(ch *buffercache.Taped) bool { return !inline || ch.ReadsNow(k) }
@@ -131,11 +152,11 @@ func (c *Component) blockRead(k wire.Block, rep *netlayer.Reply, inline bool) er
 }
 
 // blockWrite puts the payload into the cache. Inline is only what finds a block and needs no mark.
-func (c *Component) blockWrite(k wire.Block, page []byte, inline bool) error {
+func (c *Component) blockWrite(in span.Context, k wire.Block, page []byte, inline bool) error {
 	if len(page) != int(k.Length) || k.Length == 0 {
 		return wire.Errorf(wire.KindBadRequest, "volume %d: a write of %d bytes with a payload of %d", k.Volume, k.Length, len(page))
 	}
-	b := newBlockCall(wire.OpBlockWrite, k)
+	b := newBlockCall(in, wire.OpBlockWrite, k)
 	defer b.free()
 	b.page = page
 	// The sums stand at their sectors' places in the block, as CopyIn names sectors by place.
@@ -147,8 +168,8 @@ func (c *Component) blockWrite(k wire.Block, page []byte, inline bool) error {
 	})
 }
 
-func (c *Component) blockFlush(k wire.Block) error {
-	b := newBlockCall(wire.OpBlockFlush, k)
+func (c *Component) blockFlush(in span.Context, k wire.Block) error {
+	b := newBlockCall(in, wire.OpBlockFlush, k)
 	defer b.free()
 	return c.cacheOp(b, nil, func(ch *buffercache.Taped, call uint64, out []buffercache.Effect) []buffercache.Effect {
 		return ch.Flush(call, k, out)
@@ -157,7 +178,7 @@ func (c *Component) blockFlush(k wire.Block) error {
 
 // volumeOp is an attach or a detach.
 func (c *Component) volumeOp(event cacheEvent) error {
-	b := newBlockCall(0, wire.Block{})
+	b := newBlockCall(span.Context{}, 0, wire.Block{})
 	defer b.free()
 	defer c.pruneGroups() // of a volume that has left
 	return c.cacheOp(b, nil, event)
@@ -224,6 +245,9 @@ func (c *Component) copyIn(e *buffercache.Effect) {
 func (c *Component) answer(call uint64, err error) {
 	b := c.calls[call]
 	delete(c.calls, call)
+	if b.in.Trace != 0 {
+		c.traced--
+	}
 	b.done <- err
 }
 
@@ -234,6 +258,7 @@ func (c *Component) prepare(s *storageCall) {
 	s.k = wire.Block{Volume: e.Volume, Version: e.Version, Offset: e.Block * wire.PageSize}
 	s.call.Page, s.call.Into, s.call.HavePageCRC = nil, nil, false
 	s.call.Timeout = time.Duration(c.o.StorageTimeoutMS) * time.Millisecond
+	s.in = c.traceOf(e)
 	switch e.Kind {
 	case buffercache.AttachStorage:
 		s.call.Op = wire.OpVolumeAttach
@@ -318,7 +343,7 @@ func (c *Component) callStorage(s *storageCall) error {
 		p, err := c.peer(s.op.Place.Addr)
 		if err == nil {
 			s.call.PageCRC = crc // completion puts the reply's there
-			err = p.Do(&s.call)
+			err = p.DoIn(s.in, &s.call)
 		}
 		if err == nil {
 			return nil

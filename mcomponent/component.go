@@ -66,6 +66,7 @@ type Component struct {
 	cacheCall uint64
 	effects   []buffercache.Effect // of the last event, used again for the next
 	calls     map[uint64]*blockCall
+	traced    int // of calls, those that are of a trace
 
 	copies copies
 

@@ -8,6 +8,7 @@ import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	quorum "splitkernel/scomponent/replica"
 )
@@ -45,6 +46,7 @@ type group struct {
 type copyOp struct {
 	done  chan error // capacity 1; nil of those that the group makes for itself
 	block *sharedBlock
+	in    span.Context
 }
 
 // sharedBlock is a block that messages carry while the next operation may have begun.
@@ -78,6 +80,7 @@ type copyCall struct {
 	reply [wire.BlockCopyLen]byte
 	block *sharedBlock // of a write
 	page  arena.Page   // of a read
+	in    span.Context // of its operation
 }
 
 var copyCalls = sync.Pool{New: func() any { return new(copyCall) }}
@@ -231,6 +234,10 @@ func (g *group) prepare(s *copyCall, e *quorum.Effect) {
 	s.e = *e
 	s.call.Page, s.call.Into, s.call.HavePageCRC, s.call.Reply = nil, nil, false, s.reply[:0]
 	s.call.Timeout = time.Duration(g.c.o.StorageTimeoutMS) * time.Millisecond
+	s.in = span.Context{}
+	if o := g.ops[e.Op]; o != nil {
+		s.in = o.in
+	}
 	k := wire.ReplicaBlock{Volume: g.id, Epoch: g.epoch, Block: e.Block, Version: e.Version, Flags: e.Flags, Count: e.Count}
 	switch e.Kind {
 	case quorum.SendAttach:
@@ -263,7 +270,7 @@ func (g *group) send(s *copyCall) {
 	var a quorum.Answer
 	p, err := g.c.peer(s.e.Addr)
 	if err == nil {
-		err = p.Do(&s.call)
+		err = p.DoIn(s.in, &s.call)
 	}
 	if a.Err = err; err == nil {
 		a.Err = s.parse(&a)
@@ -327,7 +334,7 @@ func (c *Component) copiesStorage(s *storageCall) error {
 	} else if g = c.groupOf(e.Volume); g == nil || g.epoch != e.Place.Epoch {
 		return wire.Errorf(wire.KindStale, "volume %d: its copies are not attached under epoch %d", e.Volume, e.Place.Epoch)
 	}
-	o := &copyOp{done: make(chan error, 1), block: newShared()}
+	o := &copyOp{done: make(chan error, 1), block: newShared(), in: s.in}
 	if e.Kind == buffercache.WriteStorage {
 		o.block.page = s.page
 		o.block.crc, o.block.known = s.call.PageCRC, s.call.HavePageCRC

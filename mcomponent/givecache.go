@@ -7,6 +7,7 @@ import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/cachemove"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -18,6 +19,7 @@ type cacheMove struct {
 	c      *Component
 	req    wire.MoveReq
 	began  time.Time
+	work   span.Work
 	moving buffercache.Moving // as it was when the move began; Place is kept up to date
 
 	mu    sync.Mutex
@@ -26,7 +28,7 @@ type cacheMove struct {
 }
 
 // startCacheMove begins the move of a buffer cache.
-func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
+func (c *Component) startCacheMove(work span.Work, req wire.MoveReq) (move, error) {
 	if req.OldEpoch >= req.Epoch || req.Epoch >= req.UndoEpoch || req.To == c.o.Node {
 		return nil, wire.Errorf(wire.KindBadRequest, "volume %d: its buffer cache from %s to %s under epochs %d, %d and %d", req.Volume, c.o.Node, req.To, req.OldEpoch, req.Epoch, req.UndoEpoch)
 	}
@@ -50,7 +52,7 @@ func (c *Component) startCacheMove(req wire.MoveReq) (move, error) {
 	case attached && m.Attach.ClientAddr == "":
 		return nil, wire.Errorf(wire.KindBadRequest, "volume %d: its pComponent gave no address and cannot be told where the buffer cache moves", req.Volume)
 	}
-	v := &cacheMove{c: c, req: req, began: time.Now(), moving: m, core: &cachemove.Taped{Giver: cachemove.New(c.o.cacheMove(), req, m.Dirty)}}
+	v := &cacheMove{c: c, req: req, work: work, began: time.Now(), moving: m, core: &cachemove.Taped{Giver: cachemove.New(c.o.cacheMove(), req, m.Dirty)}}
 	c.recordCacheMove(v.core, req, m.Dirty)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -102,6 +104,7 @@ func (v *cacheMove) run(out []cachemove.Effect) {
 	}
 	s := v.Status()
 	v.c.movedCache(s)
+	v.work.Moved(s)
 	v.c.log.Info("the move of a buffer cache has ended", "volume", v.req.Volume, "to", v.req.To, "state", s.State, "epoch", s.Epoch, "bytes", s.Bytes, "pause_us", s.PauseUS, "cause", s.Text)
 }
 
@@ -214,5 +217,5 @@ func (v *cacheMove) call(addr string, op wire.Op, m any) error {
 	if err != nil {
 		return err
 	}
-	return p.Do(&netlayer.Call{Op: op, Epoch: v.req.Epoch, Body: wire.Marshal(m), Timeout: cacheCallTimeout})
+	return p.DoIn(v.work.Context, &netlayer.Call{Op: op, Epoch: v.req.Epoch, Body: wire.Marshal(m), Timeout: cacheCallTimeout})
 }

@@ -3,6 +3,7 @@ package mcomponent
 import (
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -14,8 +15,8 @@ type homeMove struct {
 }
 
 // giveHome begins the move of the memory map of a process that lives here.
-func (c *Component) giveHome(req wire.MoveReq) (move, error) {
-	m := &homeMove{giving: giving{c: c, req: req, lock: &c.homeMu, wake: make(chan struct{}, 1)}}
+func (c *Component) giveHome(work span.Work, req wire.MoveReq) (move, error) {
+	m := &homeMove{giving: giving{c: c, req: req, work: work, lock: &c.homeMu, wake: make(chan struct{}, 1)}}
 	var err error
 	if m.to, err = c.peer(req.ToAddr); err != nil {
 		return nil, err
@@ -26,7 +27,7 @@ func (c *Component) giveHome(req wire.MoveReq) (move, error) {
 	c.homeMu.Lock()
 	defer c.homeMu.Unlock()
 	if c.home.Absent(req.PID) {
-		return c.passed(req, c.home.Pass(c.o.Node, req))
+		return c.passed(work, req, c.home.Pass(c.o.Node, req))
 	}
 	if err := c.home.Movable(req.PID, req.OldEpoch); err != nil {
 		return nil, err
@@ -68,15 +69,15 @@ func (m *homeMove) message(e migrate.Effect) error {
 	case migrate.Close:
 		return m.close()
 	case migrate.Serve:
-		return send(m.to, wire.OpHomeServe, e.Epoch, wire.Marshal(wire.MoveServeReq{Move: r.Move, Epoch: e.Epoch}), sendTimeout)
+		return m.send(m.to, wire.OpHomeServe, e.Epoch, wire.Marshal(wire.MoveServeReq{Move: r.Move, Epoch: e.Epoch}), sendTimeout)
 	case migrate.Drop:
-		return send(m.to, wire.OpHomeDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
+		return m.send(m.to, wire.OpHomeDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
 	case migrate.Tell:
 		home := wire.Owner{Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch}
 		if e.Undo {
 			home.Node, home.Addr = c.o.Node, string(c.o.Addr)
 		}
-		return send(m.client, wire.OpHomeSwitch, e.Epoch, wire.Marshal(wire.HomeSwitchReq{PID: r.PID, Home: home}), tellTimeout)
+		return m.send(m.client, wire.OpHomeSwitch, e.Epoch, wire.Marshal(wire.HomeSwitchReq{PID: r.PID, Home: home}), tellTimeout)
 	}
 	return nil
 }
@@ -88,7 +89,7 @@ func (m *homeMove) close() error {
 	m.c.homeMu.Unlock()
 	for _, q := range all.Messages(wire.HomeCopyReq{Move: m.req.Move, From: m.c.o.Node, FromAddr: string(m.c.o.Addr), Member: m.req.ToMember}) {
 		body := wire.Marshal(q)
-		if err := send(m.to, wire.OpHomeCopy, m.req.Epoch, body, sendTimeout); err != nil {
+		if err := m.send(m.to, wire.OpHomeCopy, m.req.Epoch, body, sendTimeout); err != nil {
 			return err
 		}
 		m.c.homeMu.Lock()

@@ -8,6 +8,7 @@ import (
 	"splitkernel/mcomponent/pagestore"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -46,8 +47,8 @@ type copyMessage struct {
 }
 
 // giveRegion begins the move of a vRegion that is served here.
-func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
-	m := &regionMove{giving: giving{c: c, req: req, lock: &c.mu, wake: make(chan struct{}, 1)}}
+func (c *Component) giveRegion(work span.Work, req wire.MoveReq) (move, error) {
+	m := &regionMove{giving: giving{c: c, req: req, work: work, lock: &c.mu, wake: make(chan struct{}, 1)}}
 	var err error
 	if m.to, err = c.peer(req.ToAddr); err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func (c *Component) giveRegion(req wire.MoveReq) (move, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.owners.Absent(req.PID, req.Region) {
-		return c.passed(req, c.owners.Pass(req))
+		return c.passed(work, req, c.owners.Pass(req))
 	}
 	if m.slot, err = c.owners.Serving(req.PID, req.Region, req.OldEpoch); err != nil {
 		return nil, err
@@ -172,14 +173,14 @@ func (m *regionMove) message(e migrate.Effect) error {
 		c.mu.Lock()
 		pages := c.store.GroupPages(m.slot) + len(c.store.Keeps(m.slot))
 		c.mu.Unlock()
-		return send(m.to, wire.OpRegionCopyOpen, r.Epoch, wire.Marshal(wire.RegionCopyOpenReq{
+		return m.send(m.to, wire.OpRegionCopyOpen, r.Epoch, wire.Marshal(wire.RegionCopyOpenReq{
 			Move: r.Move, Round: e.Round, PID: r.PID, Region: r.Region, Epoch: r.Epoch, Pages: uint64(pages), From: c.o.Node, FromAddr: string(c.o.Addr), Member: r.ToMember}), sendTimeout)
 	case migrate.Close:
 		return m.close(e)
 	case migrate.Serve:
-		return send(m.to, wire.OpRegionServe, e.Epoch, wire.Marshal(wire.MoveServeReq{Move: r.Move, Epoch: e.Epoch}), sendTimeout)
+		return m.send(m.to, wire.OpRegionServe, e.Epoch, wire.Marshal(wire.MoveServeReq{Move: r.Move, Epoch: e.Epoch}), sendTimeout)
 	case migrate.Drop:
-		return send(m.to, wire.OpRegionDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
+		return m.send(m.to, wire.OpRegionDrop, r.Epoch, wire.Marshal(wire.MoveRef{Move: r.Move}), sendTimeout)
 	case migrate.Tell:
 		q := wire.RegionSwitchReq{PID: r.PID, Owner: wire.Owner{Region: r.Region, Node: r.To, Addr: r.ToAddr, Epoch: e.Epoch, Member: r.ToMember}, Undo: e.Undo}
 		if e.Undo {
@@ -191,7 +192,7 @@ func (m *regionMove) message(e migrate.Effect) error {
 		if via == nil {
 			return c.switchOwner(q)
 		}
-		return send(via, wire.OpRegionSwitch, e.Epoch, wire.Marshal(q), sendTimeout)
+		return m.send(via, wire.OpRegionSwitch, e.Epoch, wire.Marshal(q), sendTimeout)
 	}
 	return nil
 }
@@ -210,7 +211,7 @@ func (m *regionMove) close(e migrate.Effect) error {
 		n := min(len(mapped), wire.MaxMapEntries)
 		q := wire.RegionCopyEndReq{Move: m.req.Move, Round: e.Round, Part: uint32(i), Parts: uint32(parts), Mapped: mapped[:n], Pages: uint64(pages), Config: cfg, Kept: kept, Keeps: uint64(keeps)}
 		mapped = mapped[n:]
-		if err := send(m.to, wire.OpRegionCopyEnd, m.req.Epoch, wire.Marshal(q), sendTimeout); err != nil {
+		if err := m.send(m.to, wire.OpRegionCopyEnd, m.req.Epoch, wire.Marshal(q), sendTimeout); err != nil {
 			return err
 		}
 	}

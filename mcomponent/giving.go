@@ -7,6 +7,7 @@ import (
 
 	"splitkernel/mcomponent/migrate"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -19,7 +20,16 @@ const (
 
 // send sends one message of a move, once: what follows from its failure is decided by the core.
 func send(p *netlayer.Peer, op wire.Op, epoch wire.Epoch, body []byte, timeout time.Duration) error {
-	return p.Do(&netlayer.Call{Op: op, Epoch: epoch, Body: body, Timeout: timeout})
+	return sendIn(span.Context{}, p, op, epoch, body, timeout)
+}
+
+// send sends one message of the move.
+func (v *giving) send(p *netlayer.Peer, op wire.Op, epoch wire.Epoch, body []byte, timeout time.Duration) error {
+	return sendIn(v.work.Context, p, op, epoch, body, timeout)
+}
+
+func sendIn(in span.Context, p *netlayer.Peer, op wire.Op, epoch wire.Epoch, body []byte, timeout time.Duration) error {
+	return p.DoIn(in, &netlayer.Call{Op: op, Epoch: epoch, Body: body, Timeout: timeout})
 }
 
 // wireError gives err as the cores want it.
@@ -54,6 +64,7 @@ type giving struct {
 	req  wire.MoveReq
 	lock *sync.Mutex // of what moves: Component.mu or homeMu
 	wake chan struct{}
+	work span.Work
 
 	// With the lock:
 	g         *migrate.TapedGiver
@@ -162,6 +173,7 @@ func (v *giving) sleep(due time.Duration) {
 func (v *giving) end() {
 	s := v.Status()
 	v.c.metrics.moved(v.req.Kind, s)
+	v.work.Moved(s)
 	v.c.log.Info("moved", "move", s.Move.No, "kind", v.req.Kind.String(), "pid", v.req.PID, "region", v.req.Region, "to", v.req.To, "outcome", s.State.String(),
 		"epoch", s.Epoch, "bytes", s.Bytes, "rounds", s.Rounds, "pause_us", s.PauseUS, "why", s.Text)
 }

@@ -7,6 +7,7 @@ import (
 	"splitkernel/mcomponent/buffercache"
 	"splitkernel/mcomponent/vregion"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -45,7 +46,7 @@ func (h handler) Unplace(req *netlayer.Request) {
 	h.c.unplace(req.Placed.(*placement), 0)
 }
 
-func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	c := h.c
 	switch req.Op {
 	case wire.OpMiss:
@@ -61,19 +62,23 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 	case wire.OpRegionCopy:
 		return c.regionCopy(req)
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
-		return c.block(req, rep)
+		return c.block(ctx, req, rep)
 	}
-	return c.control(req, rep)
+	return c.control(ctx, req, rep)
 }
 
 // block serves a block operation. It holds no worker of ours: the cache copies under its own lock, so what one would bound
 // here is the checking and the checksums.
-func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
+func (c *Component) block(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	k, ok := wire.ParseBlock(req.Body)
 	if !ok {
 		return badBody(req)
 	}
 	began := time.Now()
+	var in span.Context
+	if c.o.Net.Spans != nil {
+		in = span.Of(ctx)
+	}
 	var err error
 	if !req.MayHandOver {
 		if err = c.blockSlot(k.Volume); err != nil {
@@ -84,15 +89,15 @@ func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 	}
 	switch req.Op {
 	case wire.OpBlockRead:
-		if err = c.blockRead(k, rep, req.MayHandOver); err == nil {
+		if err = c.blockRead(in, k, rep, req.MayHandOver); err == nil {
 			c.counts.blockReadBytes.Add(uint64(k.Length))
 		}
 	case wire.OpBlockWrite:
-		if err = c.blockWrite(k, req.Page, req.MayHandOver); err == nil {
+		if err = c.blockWrite(in, k, req.Page, req.MayHandOver); err == nil {
 			c.counts.blockWriteBytes.Add(uint64(k.Length))
 		}
 	case wire.OpBlockFlush:
-		err = c.blockFlush(k)
+		err = c.blockFlush(in, k)
 	}
 	if err == netlayer.ErrWouldWait {
 		return err
@@ -107,7 +112,7 @@ func (c *Component) block(req *netlayer.Request, rep *netlayer.Reply) error {
 }
 
 // control serves the operations with msgpack bodies.
-func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
+func (c *Component) control(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	switch req.Op {
 	case wire.OpMmap:
 		return homeCall(c, req, rep, (*vregion.TapedHome).Mmap)
@@ -192,7 +197,7 @@ func (c *Component) control(req *netlayer.Request, rep *netlayer.Reply) error {
 	case wire.OpDrop:
 		return decoded(req, c.drop)
 	case wire.OpMoveStart, wire.OpMoveStatus, wire.OpMoveForget:
-		return c.moveOp(req, rep)
+		return c.moveOp(ctx, req, rep)
 	case wire.OpRegionSwitch:
 		return c.regionSwitch(req)
 	case wire.OpRegionCopyOpen:

@@ -1,10 +1,12 @@
 package mcomponent
 
 import (
+	"context"
 	"sync"
 
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/given"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -44,7 +46,7 @@ func (m *moves) forget(ref wire.MoveRef) error {
 }
 
 // giver gives the function that begins a move of a kind, by what this component can give away.
-func (c *Component) giver(k wire.MoveKind) func(wire.MoveReq) (move, error) {
+func (c *Component) giver(k wire.MoveKind) func(span.Work, wire.MoveReq) (move, error) {
 	switch k {
 	case wire.MoveRegion:
 		return c.giveRegion
@@ -57,7 +59,7 @@ func (c *Component) giver(k wire.MoveKind) func(wire.MoveReq) (move, error) {
 }
 
 // moveOp serves the operations of moves that every kind of giver has.
-func (c *Component) moveOp(req *netlayer.Request, rep *netlayer.Reply) error {
+func (c *Component) moveOp(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	if req.Op == wire.OpMoveStart {
 		var m wire.MoveReq
 		if err := wire.Unmarshal(req.Body, &m); err != nil {
@@ -67,7 +69,8 @@ func (c *Component) moveOp(req *netlayer.Request, rep *netlayer.Reply) error {
 		if begin == nil {
 			return wire.Errorf(wire.KindBadRequest, "%s is an mComponent and does not move a %v", c.o.Node, m.Kind)
 		}
-		return c.moves.start(m, begin)
+		work := span.NewWork(ctx, c.o.Net.Spans, span.Internal, "give "+m.Kind.String(), span.Moving(&m)...)
+		return c.moves.start(m, func(m wire.MoveReq) (move, error) { return begin(work, m) })
 	}
 	var m wire.MoveRef
 	if err := wire.Unmarshal(req.Body, &m); err != nil {

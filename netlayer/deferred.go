@@ -1,7 +1,9 @@
 package netlayer
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"sync"
 	"time"
@@ -133,6 +135,10 @@ func (l *laterReplies) remove(d *Deferred) {
 func (l *laterReplies) put(d *Deferred, a answer) {
 	if a.err != nil {
 		d.c.s.stats.errors.Add(1)
+		if ctx := context.Background(); d.c.debugs(ctx) {
+			d.c.s.log.LogAttrs(ctx, slog.LevelDebug, "a request failed", slog.String("from", d.c.name()), slog.String("op", d.op.String()), slog.Uint64("call", d.call),
+				slog.Uint64("session", d.c.hello.Session), slog.String("error", a.err.Error()))
+		}
 		l.out = errorFrame(l.out, d.op, d.call, a.err)
 	} else {
 		h := wire.Header{Op: d.op, Flags: wire.FlagReply, Call: d.call, BodyLen: uint32(len(a.body)), PayloadLen: uint32(len(a.page)), PayloadCRC: a.crc}

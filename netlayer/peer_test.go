@@ -349,6 +349,69 @@ func TestAFailedRequestIsLoggedWithItsCall(t *testing.T) {
 	}
 }
 
+// slowStore is a store that takes its time over one operation.
+type slowStore struct{ *store }
+
+func (s slowStore) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+	if req.Op == wire.OpNodeStats {
+		time.Sleep(netlayer.SlowRequest) // it is what is slow, not what is waited for
+		return nil
+	}
+	return s.store.Serve(ctx, req, rep)
+}
+
+// TestSlowAndRefusedRequestsAreLogged: with their calls, at the level debug and not above.
+func TestSlowAndRefusedRequestsAreLogged(t *testing.T) {
+	for level, want := range map[slog.Level]int{slog.LevelDebug: 1, slog.LevelInfo: 0} {
+		var buf safeBuffer
+		_, addr := serve(t, slowStore{newStore()}, func(o *netlayer.ServerOptions) {
+			o.Log = slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{Level: level}))
+		})
+		p := netlayer.NewPeer(addr, peerOptions())
+		miss := wire.Miss{PID: 1, Page: 3}.Append(nil)
+		if err := p.Do(&netlayer.Call{Op: wire.OpMiss, Epoch: 2, Body: miss, Into: make([]byte, wire.PageSize)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Do(&netlayer.Call{Op: wire.OpNodeStats, Epoch: 3}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Do(&netlayer.Call{Op: wire.OpMissFlush, Epoch: 4, Body: []byte("no pair")}); !errors.Is(err, wire.ErrBadRequest) {
+			t.Errorf("%v, want a bad request", err)
+		}
+		p.Close()
+		out := buf.String() // written before the replies
+		for what, epoch := range map[string]string{"a request was slow": " epoch=3", "a request was refused": " epoch=4"} {
+			found := 0
+			for line := range strings.Lines(out) {
+				if strings.Contains(line, what) && strings.Contains(line, epoch) && strings.Contains(line, " call=") && strings.Contains(line, " session=") && strings.Contains(line, " from=") {
+					found++
+				}
+			}
+			if found != want {
+				t.Errorf("level %s: %d lines of %q, want %d:\n%s", level, found, what, want, out)
+			}
+		}
+	}
+}
+
+// safeBuffer is a log of several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
 func TestOptions(t *testing.T) {
 	o := peerOptions()
 	if err := o.Validate(); err != nil {

@@ -346,6 +346,7 @@ func (c *serverConn) take(fr *frame, now time.Time) error {
 		run, err := c.begin(h)
 		if err != nil {
 			c.s.stats.errors.Add(1)
+			c.logRefused(h, err)
 			c.out = errorFrame(c.out, h.Op, h.Call, err)
 		}
 		if !run {
@@ -427,6 +428,7 @@ func (c *serverConn) end(h *wire.Header, reply []byte, executed bool) *serverCon
 
 // decline appends the answers to a request that is not executed: for a pair, to both halves.
 func (c *serverConn) decline(out []byte, h *wire.Header, body []byte, err error) []byte {
+	c.logRefused(h, err)
 	if h.Flags&wire.FlagOneWay != 0 {
 		return out
 	}
@@ -490,7 +492,9 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 		miss, flushCall, flush, ok := wire.SplitMissFlush(fr.body)
 		if !ok {
 			c.s.stats.errors.Add(1)
-			return errorFrame(out, h.Op, h.Call, wire.Errorf(wire.KindBadRequest, "%v: body of %d bytes, want %d", h.Op, len(fr.body), wire.MissFlushLen)), false
+			err := wire.Errorf(wire.KindBadRequest, "%v: body of %d bytes, want %d", h.Op, len(fr.body), wire.MissFlushLen)
+			c.logRefused(h, err)
+			return errorFrame(out, h.Op, h.Call, err), false
 		}
 		req.Op, req.Body, req.Page, req.PageCRC = wire.OpMiss, miss, nil, 0
 		out, _ = c.one(ctx, out, req, rep, h.Op)
@@ -499,6 +503,7 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 			out = out[:0]
 		}
 		if fr.corrupt {
+			c.logRefused(h, corrupt(h))
 			if c.s.stats.errors.Add(1); !req.OneWay {
 				out = errorFrame(out, h.Op, flushCall, corrupt(h))
 			}
@@ -518,12 +523,35 @@ func (c *serverConn) serve(ctx context.Context, out []byte, req *Request, rep *R
 	return out, false
 }
 
-// logFailed tells of a request that was answered with an error, or has none to be answered with: by its call and session it is found in the
-// logs of both ends. Errors such as busy come often, so nothing is made of it unless it is written.
-func (c *serverConn) logFailed(ctx context.Context, req *Request, err error) {
-	if c.s.log.Enabled(ctx, slog.LevelDebug) {
-		c.s.log.LogAttrs(ctx, slog.LevelDebug, "a request failed", slog.String("from", c.name()), slog.String("op", req.Op.String()), slog.Uint64("call", req.Call),
-			slog.Uint64("session", req.Session), slog.Uint64("epoch", uint64(req.Epoch)), slog.Bool("one_way", req.OneWay), slog.String("error", err.Error()))
+// SlowRequest is from which time at its handler on a request is told of in the log, at the level debug: far above what memory takes, and
+// below what people notice.
+const SlowRequest = 10 * time.Millisecond
+
+// debugs reports whether requests are told of. It is asked for each, and costs the look at a level.
+func (c *serverConn) debugs(ctx context.Context) bool { return c.s.log.Enabled(ctx, slog.LevelDebug) }
+
+// logRequest tells of a request: by its call and session it is found in the logs of both ends. Who calls it has asked debugs: errors such as busy come often, so
+// nothing is made of what is not written.
+func (c *serverConn) logRequest(ctx context.Context, what string, op wire.Op, call uint64, epoch wire.Epoch, oneWay bool, more ...slog.Attr) {
+	c.s.log.LogAttrs(ctx, slog.LevelDebug, what, append([]slog.Attr{slog.String("from", c.name()), slog.String("op", op.String()), slog.Uint64("call", call),
+		slog.Uint64("session", c.hello.Session), slog.Uint64("epoch", uint64(epoch)), slog.Bool("one_way", oneWay)}, more...)...)
+}
+
+// logServed tells of a request that was answered with an error, or has none to be answered with, and of one that was slow.
+func (c *serverConn) logServed(ctx context.Context, req *Request, took time.Duration, err error) {
+	micros := slog.Int64("service_us", took.Microseconds())
+	switch {
+	case err != nil && err != ErrDeferred:
+		c.logRequest(ctx, "a request failed", req.Op, req.Call, req.Epoch, req.OneWay, micros, slog.String("error", err.Error()))
+	case took >= SlowRequest:
+		c.logRequest(ctx, "a request was slow", req.Op, req.Call, req.Epoch, req.OneWay, micros)
+	}
+}
+
+// logRefused tells of a request that no handler was given.
+func (c *serverConn) logRefused(h *wire.Header, err error) {
+	if ctx := context.Background(); c.debugs(ctx) {
+		c.logRequest(ctx, "a request was refused", h.Op, h.Call, h.Epoch, h.Flags&wire.FlagOneWay != 0, slog.String("error", err.Error()))
 	}
 }
 
@@ -538,10 +566,17 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 	start := len(out)
 	rep.begin(out)
 	var err error
+	debugs, began := c.debugs(ctx), time.Time{}
+	if debugs {
+		began = time.Now()
+	}
 	if req.trace != 0 {
 		err = c.serveTraced(ctx, req, rep)
 	} else {
 		err = c.s.h.Serve(ctx, req, rep)
+	}
+	if debugs && (err != ErrWouldWait || !req.MayHandOver) {
+		c.logServed(ctx, req, time.Since(began), err)
 	}
 	if err != nil {
 		if err == ErrDeferred {
@@ -553,7 +588,6 @@ func (c *serverConn) one(ctx context.Context, out []byte, req *Request, rep *Rep
 			return out, true
 		}
 		c.s.stats.errors.Add(1)
-		c.logFailed(ctx, req, err)
 	}
 	out = rep.end(op, req.Call, err)
 	pages := rep.pages

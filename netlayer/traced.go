@@ -53,6 +53,20 @@ func (p *Peer) TellSpan(c *Call, parent span.ID, start, end time.Time) {
 	p.o.Spans.Tell(s)
 }
 
+// DoIn is Do of a call that belongs to a trace, whose span it tells; in may be of none.
+func (p *Peer) DoIn(in span.Context, c *Call) error {
+	if c.Trace = in.Trace; c.Trace == 0 {
+		return p.Do(c)
+	}
+	began := time.Now()
+	if err := p.Start(c); err != nil {
+		return err // of what was not sent there is nothing to tell
+	}
+	err := p.Wait(c)
+	p.TellSpan(c, in.Span, began, time.Now())
+	return err
+}
+
 // spans gives what tells the span of c, from the last time it was called or from now on.
 func (p *Peer) spans(ctx context.Context, c *Call) (tell func()) {
 	if c.Trace == 0 {

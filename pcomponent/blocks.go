@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/blockio"
 )
@@ -20,6 +21,8 @@ type Volume struct {
 	sizeBytes uint64
 	parts     []part
 	version   uint64
+	requests  uint64 // of which one in TraceSample is a trace
+	trace     uint32 // of the request under way; 0 is none
 
 	mu  sync.Mutex    // guards what follows; taken before no other lock
 	opt VolumeOptions // as it was attached first; where its buffer cache is now says at
@@ -42,6 +45,7 @@ type part struct {
 	body  [wire.BlockLen]byte
 	retry blockio.Retry
 	err   error
+	sent  time.Time // of a request that is a trace
 }
 
 // VolumeOptions name a volume and where GSM put it.
@@ -200,14 +204,16 @@ func (v *Volume) Write(ctx context.Context, offset uint64, b []byte) error {
 // Flush returns when everything written before is on the storage component's disk.
 func (v *Volume) Flush(ctx context.Context) error {
 	began := time.Now()
+	v.sample()
 	p := &v.parts[0]
 	v.start(p, wire.OpBlockFlush, wire.Block{Volume: v.id, PID: v.p.o.PID}, nil)
 	err := v.finish(ctx, p, v.patience())
 	v.count(BlockFlush, began)
 	if err != nil {
-		return fmt.Errorf("volume %d: flush at %s: %w", v.id, v.place().node, err)
+		err = fmt.Errorf("volume %d: flush at %s: %w", v.id, v.place().node, err)
 	}
-	return nil
+	v.tell(BlockFlush, began, 0, 0, err)
+	return err
 }
 
 // patience is how long a part is sent again.
@@ -222,6 +228,7 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 		return fmt.Errorf("volume %d: %s of %w", v.id, kind, err)
 	}
 	began := time.Now()
+	v.sample()
 	var errs []error
 	first, next, patience := 0, 0, v.patience() // parts under way: first ≤ i < next, each in slot i % blockio.Window
 	finish := func() {
@@ -246,10 +253,39 @@ func (v *Volume) transfer(ctx context.Context, op wire.Op, kind BlockKind, offse
 		finish()
 	}
 	v.count(kind, began)
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("volume %d: %s of %d bytes at %d by %s: %w", v.id, kind, len(b), offset, v.place().node, err)
+	err := errors.Join(errs...)
+	if err != nil {
+		err = fmt.Errorf("volume %d: %s of %d bytes at %d by %s: %w", v.id, kind, len(b), offset, v.place().node, err)
 	}
-	return nil
+	v.tell(kind, began, offset, len(b), err)
+	return err
+}
+
+// sample begins a request: one in TraceSample is a trace.
+func (v *Volume) sample() {
+	v.requests++
+	v.trace = 0
+	if n := v.p.c.o.TraceSample; n > 0 && v.p.c.o.Net.Spans != nil && v.requests%uint64(n) == 0 {
+		v.trace = span.New()
+	}
+}
+
+// tell tells the span of a request that has ended, if it is a trace.
+func (v *Volume) tell(kind BlockKind, began time.Time, offset uint64, n int, err error) {
+	if v.trace == 0 {
+		return
+	}
+	s := span.Span{
+		Trace: v.trace, ID: span.Root(v.trace), Kind: span.Internal, Name: "block " + kind.String(), Start: began, End: time.Now(),
+		Attrs: []span.Attr{
+			{Key: "process", Text: v.p.o.Name}, {Key: "pid", N: int64(v.p.o.PID)}, {Key: "volume", N: int64(v.id)}, {Key: "offset", N: int64(offset)}, {Key: "bytes", N: int64(n)},
+			{Key: "buffer_cache", Text: string(v.place().node)},
+		},
+	}
+	if err != nil {
+		s.Err = err.Error()
+	}
+	v.p.c.o.Net.Spans.Tell(s)
 }
 
 // start sends one part; b is where a read goes or what a write brings.
@@ -272,6 +308,9 @@ func (v *Volume) send(p *part) {
 	p.call.Err = nil
 	p.call.Body = p.k.Append(p.body[:0])
 	p.peer = v.p.c.peer(p.at.addr)
+	if p.call.Trace = v.trace; v.trace != 0 {
+		p.sent = time.Now()
+	}
 	p.err = p.peer.Start(&p.call)
 }
 
@@ -282,6 +321,9 @@ func (v *Volume) finish(ctx context.Context, p *part, patience time.Duration) er
 		err := p.err
 		if err == nil {
 			err = p.peer.Wait(&p.call)
+			if v.trace != 0 {
+				p.peer.TellSpan(&p.call, span.Root(v.trace), p.sent, time.Now())
+			}
 		}
 		if err == nil {
 			if n := len(p.call.Into); p.call.N != n {

@@ -102,6 +102,8 @@ var (
 	descVNodeBlocks   = desc("vnode_block_requests_total", "Block requests of a vNode.", "vnode")
 	descVNodeBusy     = desc("vnode_busy_seconds_total", "Time in which threads of a vNode did not wait.", "vnode")
 	descVNodeThreads  = desc("vnode_threads", "Threads of a vNode that run here.", "vnode")
+	descVNodeSteps    = desc("vnode_steps", "References and block requests that the processes of a vNode that run here have replayed, of those in vnode_steps_planned.", "vnode")
+	descVNodePlanned  = desc("vnode_steps_planned", "References and block requests of the traces of a vNode's processes that run here, all repetitions; of those whose length is known, and missing without one.", "vnode")
 	descVNodeReserved = desc("vnode_excache_reserved_bytes", "ExCache given to a vNode.", "vnode")
 )
 
@@ -111,6 +113,8 @@ type vnode struct {
 	t       totals
 	threads int
 	lines   uint64
+	steps   uint64 // made by those of which it is known how many they make
+	planned uint64
 }
 
 // vnodes sums the processes that run by name, oldest first; from the limit on they share the last entry.
@@ -132,6 +136,11 @@ func (c *Component) vnodes() (list []vnode) {
 		v.t.add(p.totals())
 		v.threads += p.o.Threads
 		v.lines += uint64(p.o.ExCache.Lines)
+		if p.o.Far != nil {
+			if steps, whole := p.o.Far(); whole > 0 {
+				v.steps, v.planned = v.steps+steps, v.planned+whole
+			}
+		}
 	}
 	return list
 }
@@ -142,6 +151,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 		descAccesses, descHits, descFaults, descEvictions, descFlushes, descPiggy, descRetries, descRedirects, descStalls, descDamaged, descBlocks, descWindow, descAhead, descIssued, descLate, descNotAhead,
 		descProcesses, descThreads, descReserved, descResident, descCapacity, descReservedR, descResidentR,
 		descVNodeAccesses, descVNodeHits, descVNodeFaults, descVNodeFlushes, descVNodeBlocks, descVNodeBusy, descVNodeThreads, descVNodeReserved,
+		descVNodeSteps, descVNodePlanned,
 	} {
 		ch <- d
 	}
@@ -201,5 +211,9 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descVNodeBusy, prometheus.CounterValue, v.t.busy.Seconds(), v.name)
 		gauge(descVNodeThreads, float64(v.threads), v.name)
 		gauge(descVNodeReserved, float64(v.lines*wire.PageSize), v.name)
+		if v.planned > 0 {
+			gauge(descVNodeSteps, float64(v.steps), v.name)
+			gauge(descVNodePlanned, float64(v.planned), v.name)
+		}
 	}
 }

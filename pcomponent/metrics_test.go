@@ -160,6 +160,9 @@ func TestSeriesOfVNodesAreBounded(t *testing.T) {
 	c := p.c
 	open := func(pid int, name string) {
 		o := p.o
+		if name != "v0" { // of one name some may know how far they are
+			o.Far = func() (steps, whole uint64) { return 3, uint64(pid) % 1000 * 10 }
+		}
 		o.PID, o.Name = wire.PID(pid), name
 		q, err := c.Open(background(t), o)
 		if err != nil {
@@ -192,6 +195,12 @@ func TestSeriesOfVNodesAreBounded(t *testing.T) {
 	}
 	if got["vnode_threads{v0}"] != 2 || got["vnode_threads{"+OtherVNodes+"}"] != more {
 		t.Errorf("v0 has %v threads, want 2; those above the bound %v, want %d", got["vnode_threads{v0}"], got["vnode_threads{"+OtherVNodes+"}"], more)
+	}
+	if got["vnode_steps{v2}"] != 3 || got["vnode_steps_planned{v2}"] != 20 || got["vnode_steps{"+OtherVNodes+"}"] != 3*more {
+		t.Errorf("v2 has made %v of %v steps, want 3 of 20; those above the bound %v, want %d", got["vnode_steps{v2}"], got["vnode_steps_planned{v2}"], got["vnode_steps{"+OtherVNodes+"}"], 3*more)
+	}
+	if _, there := got["vnode_steps_planned{v0}"]; there {
+		t.Error("v0 has a length that nobody told")
 	}
 	if got["vnode_accesses_total{v0}"] != 8 || got["vnode_faults_total{p_local}{v0}"]+got["vnode_hits_total{v0}"] != 8 || got["vnode_excache_reserved_bytes{v0}"] != 2*4*wire.PageSize {
 		t.Errorf("the series of v0: %v accesses, %v p-local, %v hits, %v bytes", got["vnode_accesses_total{v0}"], got["vnode_faults_total{p_local}{v0}"], got["vnode_hits_total{v0}"], got["vnode_excache_reserved_bytes{v0}"])

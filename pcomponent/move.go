@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer/arena"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/tape"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/excache"
@@ -28,6 +29,9 @@ type VolumeState struct {
 
 // ID is the name of the component's node, and Addr where it is reached.
 func (c *Component) ID() wire.NodeID { return c.o.ID }
+
+// Spans gets the spans of what is done here; nil if nobody keeps them.
+func (c *Component) Spans() span.Sink { return c.o.Net.Spans }
 
 // Addr is where other components reach this one; empty if they cannot.
 func (c *Component) Addr() string { return string(c.o.Addr) }

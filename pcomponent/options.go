@@ -96,6 +96,9 @@ type ProcessOptions struct {
 	Program []byte
 	// Saved says that the process goes on elsewhere from a checkpoint if it is lost here.
 	Saved bool
+	// Far tells how many steps of its program the process has made, of how many in all: 0 where nobody knows. It is asked for metrics, at any time, without
+	// a lock; nil knows nothing.
+	Far func() (steps, whole uint64)
 	// OnDamaged hears of each page that came with a wrong checksum. It is called with the process's lock held.
 	OnDamaged func(page wire.PageNo, owner wire.NodeID, err error)
 	// OnEvent hears of each fetch and flush, for the history of a page; nil is off. Called with the process's lock held.

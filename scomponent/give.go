@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
@@ -18,6 +19,7 @@ type giving struct {
 	c     *Component
 	req   wire.MoveReq
 	began time.Time
+	work  span.Work
 	v     *vol // nil if the volume was given away before a restart
 
 	mu    sync.Mutex
@@ -36,7 +38,7 @@ type result struct {
 func (g *giving) now() time.Duration { return time.Since(g.began) + 1 }
 
 // giveVolume begins to give a volume away.
-func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
+func (c *Component) giveVolume(work span.Work, req wire.MoveReq) (*giving, error) {
 	if req.Kind != wire.MoveVolume {
 		return nil, wire.Errorf(wire.KindBadRequest, "%s is an sComponent and does not move a %v", c.o.Node, req.Kind)
 	}
@@ -68,7 +70,7 @@ func (c *Component) giveVolume(req wire.MoveReq) (*giving, error) {
 	case meta.Epoch > req.OldEpoch:
 		return nil, wire.Errorf(wire.KindStale, "volume %d (%s): a move from epoch %d, want at least %d", v.id, meta.Name, req.OldEpoch, meta.Epoch)
 	}
-	g := &giving{c: c, req: req, v: v, began: time.Now(), core: c.giverCore(req, meta.SizeBytes/wire.PageSize, 0)}
+	g := &giving{c: c, req: req, work: work, v: v, began: time.Now(), core: c.giverCore(req, meta.SizeBytes/wire.PageSize, 0)}
 	v.give = g // from here on it hears of every write
 	c.counts.movesStarted.Add(1)
 	c.log.Info("a volume moves", "volume", v.id, "name", meta.Name, "to", req.To, "epoch", req.Epoch)
@@ -167,6 +169,7 @@ func (g *giving) ended() {
 	case wire.MoveLost:
 		n.movesLost.Add(1)
 	}
+	g.work.Moved(s)
 	g.c.metrics.pause.Observe(float64(s.PauseUS) / 1e6)
 	g.c.log.Info("the move of a volume has ended", "volume", g.req.Volume, "to", g.req.To, "state", s.State, "epoch", s.Epoch,
 		"bytes", s.Bytes, "rounds", s.Rounds, "pause_us", s.PauseUS, "cause", s.Text)
@@ -184,7 +187,7 @@ func (g *giving) status() wire.MoveStatusRep {
 
 // call sends a control message to a component of the move.
 func (g *giving) call(addr string, op wire.Op, m any) error {
-	return g.c.send(addr, &netlayer.Call{Op: op, Epoch: g.req.Epoch, Body: wire.Marshal(m), Timeout: moveCallTimeout})
+	return g.c.sendIn(g.work.Context, addr, &netlayer.Call{Op: op, Epoch: g.req.Epoch, Body: wire.Marshal(m), Timeout: moveCallTimeout})
 }
 
 func (g *giving) ref() wire.VolumeMoveRef {
@@ -350,11 +353,16 @@ func (g *giving) thaw(e wire.Epoch) error {
 
 // send performs one request of a move. It does not retry: the cores do.
 func (c *Component) send(addr string, call *netlayer.Call) error {
+	return c.sendIn(span.Context{}, addr, call)
+}
+
+// sendIn is send of a call that may belong to a trace.
+func (c *Component) sendIn(in span.Context, addr string, call *netlayer.Call) error {
 	p, err := c.peer(addr)
 	if err != nil {
 		return err
 	}
-	return p.Do(call)
+	return p.DoIn(in, call)
 }
 
 // peer gives the peer of an address. They live until Close.

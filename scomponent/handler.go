@@ -16,7 +16,7 @@ type handler struct{ c *Component }
 // Inline is false: each operation may wait for a disk.
 func (handler) Inline(wire.Op) bool { return false }
 
-func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
+func (h handler) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	c := h.c
 	switch req.Op {
 	case wire.OpBlockRead, wire.OpBlockWrite, wire.OpBlockFlush:
@@ -87,7 +87,7 @@ func (h handler) Serve(_ context.Context, req *netlayer.Request, rep *netlayer.R
 		return err
 	}
 	if req.Op >= wire.OpVolumeCopyOpen && req.Op <= wire.OpVolumeDrop || req.Op >= wire.OpMoveStart && req.Op <= wire.OpMoveForget {
-		return c.moveOp(req, rep)
+		return c.moveOp(ctx, req, rep)
 	}
 	return wire.Errorf(wire.KindBadRequest, "%s is an sComponent and does not serve %v", c.o.Node, req.Op)
 }

@@ -1,12 +1,14 @@
 package scomponent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"time"
 
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/scomponent/migrate"
 	"splitkernel/scomponent/volume"
@@ -16,10 +18,12 @@ import (
 const maxMoves = 1024
 
 // moveOp serves the operations of moves, of the giver's side and of the taker's.
-func (c *Component) moveOp(req *netlayer.Request, rep *netlayer.Reply) error {
+func (c *Component) moveOp(ctx context.Context, req *netlayer.Request, rep *netlayer.Reply) error {
 	switch req.Op {
 	case wire.OpMoveStart:
-		return decoded(req, c.moveStart)
+		return decoded(req, func(m wire.MoveReq) error {
+			return c.moveStart(span.NewWork(ctx, c.o.Net.Spans, span.Internal, "give "+m.Kind.String(), span.Moving(&m)...), m)
+		})
 	case wire.OpMoveStatus:
 		return decoded(req, func(m wire.MoveRef) error {
 			s, err := c.moveStatus(m)
@@ -52,7 +56,7 @@ func decoded[M any](req *netlayer.Request, f func(M) error) error {
 }
 
 // moveStart begins a move. The same order again changes nothing.
-func (c *Component) moveStart(req wire.MoveReq) error {
+func (c *Component) moveStart(work span.Work, req wire.MoveReq) error {
 	c.ordersMu.Lock()
 	defer c.ordersMu.Unlock()
 	if _, ok := c.moves[req.Move]; ok {
@@ -66,7 +70,7 @@ func (c *Component) moveStart(req wire.MoveReq) error {
 	if len(c.moveOrder) >= maxMoves && !c.dropMove() {
 		return wire.Errorf(wire.KindBusy, "%d moves are under way at %s, at most as many: retry", maxMoves, c.o.Node)
 	}
-	g, err := c.giveVolume(req)
+	g, err := c.giveVolume(work, req)
 	if err != nil {
 		return err
 	}

@@ -260,6 +260,8 @@ func oneVNode() Dashboard {
 				one("Where its threads are", "", "sum by (node) ("+v+"threads"+of+")", "{{node}}").stacked().leads("pcomponents"),
 				one("Accesses", perSecond, "sum by (node) (rate("+v+"accesses_total"+of+"[W]))", "{{node}}").stacked(),
 				one("Busy threads", "", "sum(rate("+v+"busy_seconds_total"+of+"[W]))", "busy").and(q("sum("+v+"threads"+of+")", "all")).about("Threads that do not wait for a page or a lock."),
+				one("Done", share, "sum("+v+"steps"+of+") / sum("+v+"steps_planned"+of+")", "of its traces").upTo(1).about("References and block requests that were replayed, of those whose number is known."),
+				one("Time left", seconds, "(sum("+v+"steps_planned"+of+") - sum("+v+"steps"+of+")) / (sum(deriv("+v+"steps"+of+"[W])) > 0)", "left").about("At the pace of the window."),
 			}},
 			{Title: "Memory", Panels: []Panel{
 				one("Hit ratio", share, "sum(rate("+v+"hits_total"+of+"[W])) / sum(rate("+v+"accesses_total"+of+"[W])) >= 0", "hits").upTo(1),

@@ -28,6 +28,11 @@ func TestAKeyMakesOneOfTwoRequests(t *testing.T) {
 			t.Errorf("asked again at g%d: %+v, want %+v", i+1, v, first)
 		}
 	}
+	for _, text := range []string{"1", "zzzzzzzz-0000000000000001"} {
+		if a := c.call(0, "POST", "/vnodes", one, func(q *http.Request) { q.Header[httpapi.TraceHeader] = []string{text} }); a.status != http.StatusBadRequest {
+			t.Errorf("%s: %q: %d %s", httpapi.TraceHeader, text, a.status, a.body)
+		}
+	}
 	other := create(1, "b", one)
 	third := create(2, "a", strings.Replace(one, `"one"`, `"two"`, 1))
 	if other.PID == first.PID || third.PID == first.PID || third.PID == other.PID {

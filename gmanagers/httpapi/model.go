@@ -337,8 +337,12 @@ type Progress struct {
 	References    uint64 `json:"references"`
 	Hits          uint64 `json:"hits"`
 	BlockRequests uint64 `json:"block_requests"`
-	Error         string `json:"error,omitempty"`
-	Ended         bool   `json:"ended"`
+	// Steps are references and block requests that were replayed, of StepsTotal in all repetitions of its trace; where max_refs cuts the trace references
+	// alone. Where the length is not known Steps is 0 and StepsTotal is missing.
+	Steps      uint64 `json:"steps"`
+	StepsTotal uint64 `json:"steps_total,omitempty"`
+	Error      string `json:"error,omitempty"`
+	Ended      bool   `json:"ended"`
 }
 
 // StateMoved is the state of a process at a pComponent that it has left.

@@ -19,6 +19,7 @@ import (
 	"splitkernel/gmanagers/gpm"
 	"splitkernel/gmanagers/gsm"
 	"splitkernel/gmanagers/membership"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 )
 
@@ -312,7 +313,7 @@ func (a *API) quorum(ctx context.Context) error {
 	return unbegun(err)
 }
 
-func (a *API) createVNode(q *request) (int, any, error) {
+func (a *API) createVNode(q *request) (code int, answer any, err error) {
 	var s VNodeSpec
 	if err := q.decode(&s); err != nil {
 		return 0, nil, err
@@ -331,6 +332,11 @@ func (a *API) createVNode(q *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	end, err := q.trace(a.o.Net.Spans, s.Name)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { end(err) }()
 	var at admission.Placement
 	if key == 0 {
 		at, err = a.o.Client.Admit(q.ctx, spec)
@@ -358,6 +364,27 @@ func (a *API) createVNode(q *request) (int, any, error) {
 		v.NodeEpoch, v.Placed = full.NodeEpoch, full.Placed
 	}
 	return http.StatusCreated, v, nil
+}
+
+// TraceHeader is the header of an admission that belongs to a trace: the span of who asks (span.Context.String).
+const TraceHeader = "Splitkernel-Trace"
+
+// trace has what is done for an admission belong to the trace of who asks, or to one of its own. Without a sink of spans it does nothing.
+func (q *request) trace(to span.Sink, name string) (end func(error), err error) {
+	in, ok := span.Context{}, false
+	if text := q.Header.Get(TraceHeader); text != "" {
+		if in, ok = span.Parse(text); !ok {
+			return nil, badRequest("%s: %.40q, want a number of a trace and one of a span in hexadecimal, such as %s", TraceHeader, text, span.Context{Trace: 1 << 20, Span: 7})
+		}
+	}
+	vnode := span.Attr{Key: "vnode", Text: name}
+	if !ok {
+		q.ctx, end = span.Begin(q.ctx, to, "admission", vnode)
+		return end, nil
+	}
+	ctx, tell := span.Below(span.With(q.ctx, in), to, span.Server, "POST /vnodes", vnode)
+	q.ctx = ctx
+	return func(err error) { tell(err) }, nil
 }
 
 // KeyHeader is the header of a request that may be sent again: who repeats it with the same value gets what the first one made.

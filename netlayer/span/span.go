@@ -10,7 +10,9 @@ package span
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"splitkernel/netlayer/wire"
@@ -118,4 +120,34 @@ func Begin(ctx context.Context, to Sink, name string, attrs ...Attr) (_ context.
 		}
 		to.Tell(s)
 	}
+}
+
+// Below begins a span below the one to which ctx belongs, of something that is no call between components: calls in the context that it gives are below it. The end tells
+// it, with the error that it came to and what is known only then. Without a sink, or where ctx is of no trace, nothing is told.
+func Below(ctx context.Context, to Sink, kind Kind, name string, attrs ...Attr) (_ context.Context, end func(err error, more ...Attr)) {
+	w := NewWork(ctx, to, kind, name, attrs...)
+	return With(ctx, w.Context), func(err error, more ...Attr) {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		w.End(text, more...)
+	}
+}
+
+// headerLen is the length of a context as text.
+const headerLen = 8 + 1 + 16
+
+// String is a context as text, for what is told of it in a header of HTTP: the number of its trace and the span, in hexadecimal.
+func (c Context) String() string { return fmt.Sprintf("%08x-%016x", c.Trace, uint64(c.Span)) }
+
+// Parse reads what String has written; false if it is nothing such.
+func Parse(text string) (c Context, ok bool) {
+	if len(text) != headerLen || text[8] != '-' {
+		return c, false
+	}
+	trace, err1 := strconv.ParseUint(text[:8], 16, 32)
+	id, err2 := strconv.ParseUint(text[9:], 16, 64)
+	c = Context{uint32(trace), ID(id)}
+	return c, err1 == nil && err2 == nil && c.Trace >= wire.FirstTrace && c.Span != 0 && c.String() == text
 }

@@ -52,3 +52,38 @@ func TestBegin(t *testing.T) {
 		t.Fatal("a timed request is no trace")
 	}
 }
+
+// TestBelow: what is below a span is told with it as its parent, has an id of its own, and nothing without a trace or a sink.
+func TestBelow(t *testing.T) {
+	var k kept
+	in := With(context.Background(), Context{Trace: wire.FirstTrace, Span: 9})
+	for _, ctx := range []context.Context{context.Background(), in} {
+		to := Sink(&k)
+		if ctx == in {
+			to = nil
+		}
+		below, end := Below(ctx, to, Internal, "move")
+		if end(nil); below != ctx || len(k) != 0 {
+			t.Fatalf("told without a sink, or of no trace: %+v", k)
+		}
+	}
+	ctx, end := Below(in, &k, Server, "move", Attr{Key: "pid", N: 3})
+	end(errors.New("no room"), Attr{Key: "bytes", N: 5})
+	c := Of(ctx)
+	if len(k) != 1 || k[0].Parent != 9 || k[0].Trace != wire.FirstTrace || k[0].ID != c.Span || c.Span == 9 || c.Span == 0 || k[0].Kind != Server || k[0].Err != "no room" || len(k[0].Attrs) != 2 {
+		t.Fatalf("%+v in %+v", k, c)
+	}
+}
+
+// TestContextAsText: what String writes is read again, and nothing else.
+func TestContextAsText(t *testing.T) {
+	c := Context{Trace: wire.FirstTrace + 77, Span: 1<<63 | 5}
+	if got, ok := Parse(c.String()); !ok || got != c {
+		t.Fatalf("%s is read as %+v, %v", c, got, ok)
+	}
+	for _, text := range []string{"", "-", "00000000-0000000000000005", Context{Trace: wire.Timed, Span: 5}.String(), Context{Trace: c.Trace}.String(), c.String() + "0", c.String()[1:], "+000004d-8000000000000005", "0000004D-8000000000000005", "zzzzzzzz-8000000000000005"} {
+		if got, ok := Parse(text); ok {
+			t.Errorf("%q is read as %+v", text, got)
+		}
+	}
+}

@@ -169,7 +169,7 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 // TestNodesJoinARunningRun: a cluster of a run can be asked and grows; nothing of it is left, even if the run is killed.
 func TestNodesJoinARunningRun(t *testing.T) {
 	temp := ownTemp(t)
-	cmd, _ := endless(t)
+	cmd, _, _ := endless(t)
 	st, err := launcher.Find("")
 	if err != nil || st.Name != fmt.Sprintf("run-%d", cmd.Process.Pid) {
 		t.Fatalf("found %+v, %v; want the run", st, err)

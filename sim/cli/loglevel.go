@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,8 @@ const (
 	levelTimeout = 2 * time.Second
 	// maxLevelAnswer bounds its answer, in bytes.
 	maxLevelAnswer = 4 << 10
+	// levelsAtOnce is how many nodes are asked at a time.
+	levelsAtOnce = 16
 )
 
 // nodeLevel is the level of the log of a node.
@@ -75,6 +78,28 @@ call id. The managers need not answer.`,
 	}
 	onFlag(cmd, &on)
 	return cmd
+}
+
+// changedLevels asks all nodes of a cluster and gives those whose log has another level than at its start. Who does not answer is left out: why is told elsewhere.
+func changedLevels(ctx context.Context, st *launcher.State) (out []nodeLevel) {
+	r := &remote{st: st, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	levels := make([]string, len(st.Nodes))
+	var asking sync.WaitGroup
+	slots := make(chan struct{}, levelsAtOnce)
+	for i, n := range st.Nodes {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			levels[i], _ = r.logLevel(ctx, n, "")
+		})
+	}
+	asking.Wait()
+	for i, l := range levels {
+		if l != "" && l != node.LevelName(st.LogLevel) {
+			out = append(out, nodeLevel{st.Nodes[i].ID, l})
+		}
+	}
+	return out
 }
 
 // nodesNamed finds nodes by their ids; without ids all.

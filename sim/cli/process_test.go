@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -166,6 +167,16 @@ func checkLogLevels(t *testing.T, dir string) {
 		}
 		return said
 	}
+	status := func() (s []clusterStatus, table string) {
+		c := execute(t, dir, "status", "blue", "-o", "json")
+		if c.want(t, exitOK); json.Unmarshal([]byte(c.stdout), &s) != nil || len(s) != 1 {
+			t.Fatalf("status prints %s", c.stdout)
+		}
+		return s, execute(t, dir, "status", "blue").stdout
+	}
+	if s, table := status(); s[0].LogLevels != nil || strings.Contains(table, "log level") {
+		t.Errorf("status tells of levels that nobody changed: %v\n%s", s[0].LogLevels, table)
+	}
 	if got := level(); strings.Count(got, "=info ") != 4 {
 		t.Errorf("log levels at the start: %s, want info at four", got)
 	}
@@ -174,6 +185,9 @@ func checkLogLevels(t *testing.T, dir string) {
 	}
 	if got := level(); !strings.Contains(got, "m1=debug") || !strings.Contains(got, "p1=info") {
 		t.Errorf("log levels: %s, want m1 alone at debug", got)
+	}
+	if s, table := status(); !slices.Equal(s[0].LogLevels, []nodeLevel{{"m1", "debug"}}) || !regexp.MustCompile(`blue +log level of m1: debug, info at its start`).MatchString(table) {
+		t.Errorf("status tells of the levels %v\n%s", s[0].LogLevels, table)
 	}
 	if show := execute(t, dir, "node", "show", "m1"); show.code != exitOK || !regexp.MustCompile(`log level +debug`).MatchString(show.stdout) {
 		t.Errorf("node show prints\n%s%s", show.stdout, show.stderr)
@@ -257,10 +271,78 @@ func TestFailedRunsLeaveNothing(t *testing.T) {
 	}
 }
 
-// endless starts a run that would not end within the test and returns when its cluster is ready.
-func endless(t *testing.T) (*exec.Cmd, *bufio.Reader) {
+// TestRunWithPrometheus: the real one watches the cluster of a run as long as that lasts, and leaves nothing; if it dies, the run says so at its end.
+func TestRunWithPrometheus(t *testing.T) {
+	if _, err := exec.LookPath("prometheus"); err != nil {
+		t.Skip("RUN --PROMETHEUS IS NOT TESTED: there is no prometheus; to install it: apt-get install --no-install-recommends prometheus")
+	}
+	for _, dies := range []bool{false, true} {
+		t.Run(map[bool]string{false: "Lives", true: "Dies"}[dies], func(t *testing.T) {
+			temp := ownTemp(t)
+			cmd, stderr, said := endless(t, "--prometheus=127.0.0.1:0", "--name", "watched")
+			m := regexp.MustCompile(`Prometheus: (http://127\.0\.0\.1:[0-9]+)\n`).FindStringSubmatch(said)
+			if m == nil {
+				t.Fatalf("the run does not tell where its Prometheus is: %s", said)
+			}
+			deadline, tick := time.Now().Add(patience), time.NewTicker(100*time.Millisecond)
+			defer tick.Stop()
+			until := func(what string, holds func() bool) {
+				for ; !holds(); <-tick.C {
+					if time.Now().After(deadline) {
+						t.Fatalf("%s: not within %s", what, patience)
+					}
+				}
+			}
+			find := func() *launcher.State {
+				st, err := launcher.Find("watched")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return st
+			}
+			until("all four nodes are scraped", func() bool {
+				res, err := http.Get(m[1] + "/api/v1/query?query=sum(up)")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				text, err := io.ReadAll(res.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return strings.Contains(string(text), `"4"]`)
+			})
+			ended := "its Prometheus has ended"
+			if dies {
+				if err := syscall.Kill(find().Prometheus.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				until("the run knows", func() bool { return !find().Prometheus.Alive })
+			}
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			rest, err := io.ReadAll(stderr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			if strings.Contains(string(rest), ended) != dies || cmd.ProcessState.ExitCode() != exitFailed {
+				t.Errorf("exit code %d, and it says of a Prometheus that was killed (%v): %s", cmd.ProcessState.ExitCode(), dies, rest)
+			}
+			if res, err := http.Get(m[1] + "/-/ready"); err == nil {
+				res.Body.Close()
+				t.Errorf("the Prometheus of a run that is over answers: %s", res.Status)
+			}
+			empty(t, temp)
+		})
+	}
+}
+
+// endless starts a run that would not end within the test and returns when its cluster is ready, with what it has said.
+func endless(t *testing.T, flags ...string) (cmd *exec.Cmd, rest *bufio.Reader, said string) {
 	t.Helper()
-	cmd := exec.Command(program, "run", sample(t), "--cluster", small(t), "--set", "workload.vnodes.a.repeat=1000000000")
+	cmd = exec.Command(program, append([]string{"run", sample(t), "--cluster", small(t), "--set", "workload.vnodes.a.repeat=1000000000"}, flags...)...)
 	cmd.Dir = t.TempDir()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -276,8 +358,8 @@ func endless(t *testing.T) (*exec.Cmd, *bufio.Reader) {
 		if err != nil {
 			t.Fatalf("the run ended before it was ready: %v", err)
 		}
-		if strings.Contains(line, "accesses/s") { // it replays
-			return cmd, lines
+		if said += line; strings.Contains(line, "accesses/s") { // it replays
+			return cmd, lines, said
 		}
 	}
 }
@@ -286,7 +368,7 @@ func TestInterruptedRunStopsEverything(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			temp := ownTemp(t)
-			cmd, stderr := endless(t)
+			cmd, stderr, _ := endless(t)
 			if err := cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +388,7 @@ func TestInterruptedRunStopsEverything(t *testing.T) {
 // TestSecondInterruptKills: nodes that cannot stop do not hold up somebody who presses Ctrl-C twice.
 func TestSecondInterruptKills(t *testing.T) {
 	temp := ownTemp(t)
-	cmd, stderr := endless(t)
+	cmd, stderr, _ := endless(t)
 	for _, pid := range nodePIDs(t, temp) {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -337,7 +419,7 @@ func TestSecondInterruptKills(t *testing.T) {
 
 func TestKilledRunLeavesNothing(t *testing.T) {
 	temp := ownTemp(t)
-	cmd, _ := endless(t)
+	cmd, _, _ := endless(t)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -383,9 +465,16 @@ func TestUpRefusesPrometheus(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)
-	execute(t, dir, "up", "--cluster", small(t), "--prometheus=0.0.0.0:9090").want(t, exitUsage, "--prometheus: ", "is not on loopback")
+	commands := [][]string{{"up"}, {"run", sample(t)}, {"run", sample(t), "--keep"}}
+	for _, c := range commands {
+		execute(t, dir, append(c, "--cluster", small(t), "--prometheus=0.0.0.0:9090")...).want(t, exitUsage, "--prometheus: ", "is not on loopback")
+	}
 	t.Setenv("PATH", t.TempDir())
-	execute(t, dir, "up", "--cluster", small(t), "--prometheus").want(t, exitUsage, "--prometheus: ", "apt-get install --no-install-recommends prometheus")
+	for _, c := range commands {
+		execute(t, dir, append(c, "--cluster", small(t), "--prometheus")...).want(t, exitUsage, "--prometheus: ", "apt-get install --no-install-recommends prometheus")
+	}
+	execute(t, dir, "run", sample(t), "--on", "blue", "--prometheus").want(t, exitUsage, "--on and --prometheus", "want it at `up`")
+	execute(t, dir, "run", sample(t), "--engine", "virtual", "--prometheus").want(t, exitUsage, "--prometheus and --engine virtual")
 	empty(t, temp)
 	empty(t, dir)
 }

@@ -10,20 +10,16 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"splitkernel/gmanagers/httpapi"
-	"splitkernel/netlayer/wire"
+	"splitkernel/netlayer/span"
 	"splitkernel/sim/launcher"
 )
 
 const (
-	// healthTimeout is how long a manager may take to say that it lives before another is asked, lateTimeout how long when none was as quick.
-	healthTimeout = time.Second
-	lateTimeout   = 5 * time.Second
 	// remoteTimeout bounds a request, above what the managers take over it.
 	remoteTimeout = httpapi.WriteTimeout + 5*time.Second
 	// maxTries bounds how many managers are asked for the same: one more than a cluster of three can lose.
@@ -37,6 +33,7 @@ type remote struct {
 	st     *launcher.State
 	base   string // of the manager that is asked
 	client http.Client
+	spans  span.Sink // nil keeps none
 }
 
 // remote finds a cluster and a manager of it that answers.
@@ -50,43 +47,12 @@ func (a *app) remote(ctx context.Context, on string) (*remote, error) {
 
 func remoteOf(ctx context.Context, st *launcher.State) (*remote, error) {
 	r := &remote{st: st, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	var said []string
-	for _, timeout := range []time.Duration{healthTimeout, lateTimeout} {
-		said = said[:0]
-		for _, n := range st.Nodes {
-			if n.Role != wire.RoleManager.String() {
-				continue
-			}
-			if !n.Alive || n.Metrics == "" {
-				said = append(said, n.ID+" has ended")
-				continue
-			}
-			err := r.healthy(ctx, n.Metrics, timeout)
-			if err == nil {
-				r.base = "http://" + n.Metrics + httpapi.Prefix
-				return r, nil
-			}
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			said = append(said, fmt.Sprintf("%s: %v", n.ID, err))
-		}
-	}
-	return nil, fmt.Errorf("no manager of cluster %s answers: %s", st.Name, strings.Join(said, "; "))
-}
-
-func (r *remote) healthy(ctx context.Context, addr string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	n, err := launcher.AnsweringManager(ctx, &r.client, st.Name, st.Nodes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	res, err := r.client.Do(q)
-	if err != nil {
-		return err
-	}
-	return res.Body.Close()
+	r.base = "http://" + n.Metrics + httpapi.Prefix
+	return r, nil
 }
 
 // call makes a request. body, if there is one, and out are JSON; out may be nil. What the managers refuse is an error with
@@ -145,6 +111,9 @@ func (r *remote) try(ctx context.Context, method, path, key string, body, out an
 	}
 	if key != "" {
 		q.Header.Set(httpapi.KeyHeader, key)
+	}
+	if in := span.Of(ctx); in.Trace != 0 {
+		q.Header.Set(httpapi.TraceHeader, in.String())
 	}
 	res, err := r.client.Do(q)
 	if err != nil {

@@ -33,6 +33,7 @@ type runFlags struct {
 	configFlags
 	faultFlags
 	dashboardFlags
+	prometheusFlags
 	on   string
 	keep bool
 	name string
@@ -65,6 +66,7 @@ The folder of the run gets report.html, summary.json, manifest.json, timeline.js
 	f.configFlags.add(cmd)
 	f.faultFlags.add(cmd)
 	f.dashboardFlags.add(cmd)
+	f.prometheusFlags.add(cmd)
 	cmd.Flags().StringVar(&f.on, "on", "", "name of a cluster that `up` has started")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave the cluster running, as `up` does")
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the cluster that is started, by which other commands find it (default: run-PID, or with --keep as for up)")
@@ -90,6 +92,9 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 	}
 	if f.on == "" {
 		return nil
+	}
+	if f.watchAt != "" {
+		return usage("--on and --prometheus: a Prometheus starts with its cluster, want it at `up`")
 	}
 	if f.name != "" {
 		return usage("--on and --name: the cluster that is up has its name, want one of them")
@@ -154,6 +159,9 @@ func (a *app) run(ctx context.Context, f *runFlags, workload string) (err error)
 			}
 			return usage("%s: %s", workload, strings.ReplaceAll(err.Error(), "\n", "\n"+workload+": ")) // one line each
 		}
+	}
+	if err := f.prometheusFlags.check(); err != nil {
+		return err
 	}
 	if f.out, err = makeOut(f.out, w.Name); err != nil {
 		return err
@@ -286,9 +294,10 @@ func (a *app) target(ctx context.Context, f *runFlags, c *configs.Cluster, tapes
 	var st *launcher.State
 	var err error
 	if f.keep {
-		up := upFlags{dashboardFlags: f.dashboardFlags, configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster"), level: node.DefaultLogLevel}
+		up := upFlags{dashboardFlags: f.dashboardFlags, prometheusFlags: f.prometheusFlags, configFlags: configFlags{cluster: f.cluster, set: clusterSets(f.set)}, name: f.name, out: filepath.Join(f.out, "cluster"), level: node.DefaultLogLevel}
 		if st, err = a.up(ctx, &up); err == nil {
 			a.say("cluster %s stays up: `splitkernel down %s` stops it", st.Name, st.Name)
+			a.sayPrometheus(st.Prometheus)
 		}
 	} else {
 		st, err = launcher.Find(f.on)
@@ -321,12 +330,13 @@ func clusterSets(set []string) []string {
 
 // ownTarget starts a cluster for this run and reports nodes that die meanwhile.
 func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, tapes *node.Record, seed uint64, log *slog.Logger) (*target, error) {
-	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, Seed: seed})
+	cl, err := launcher.Start(ctx, launcher.Options{Cluster: c, Out: f.out, Log: log, Record: tapes, Seed: seed, Prometheus: f.watch()})
 	if err != nil {
 		return nil, err
 	}
 	nodes := cl.Nodes()
 	a.say("cluster %s is ready: %d processes, %s", c.Name, len(nodes), c.Transport)
+	a.sayPrometheus(cl.Prometheus())
 	temp := filepath.Join(cl.Dir(), "traces")
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return nil, errors.Join(err, cl.Stop(a.kill))
@@ -371,6 +381,7 @@ func (a *app) ownTarget(ctx context.Context, f *runFlags, c *configs.Cluster, ta
 			stopAnswering()
 			close(ended)
 			watching.Wait()
+			a.sayPrometheusEnded(c.Name, cl.Prometheus())
 			return cl.Stop(kill)
 		},
 	}, nil

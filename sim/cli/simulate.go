@@ -142,7 +142,7 @@ func (a *app) onEngine(ctx context.Context, f *runFlags, engine, hardware, workl
 		for _, g := range []struct {
 			name string
 			set  bool
-		}{{"--on", f.on != ""}, {"--keep", f.keep}, {"--name", f.name != ""}, {"--record", f.record != ""}, {"--dashboard", f.dashboardFlags.addr != ""}} {
+		}{{"--on", f.on != ""}, {"--keep", f.keep}, {"--name", f.name != ""}, {"--record", f.record != ""}, {"--dashboard", f.dashboardFlags.addr != ""}, {"--prometheus", f.watchAt != ""}} {
 			if g.set {
 				return usage("%s and --engine virtual: a simulation starts no cluster, want one of them", g.name)
 			}

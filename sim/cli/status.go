@@ -11,6 +11,7 @@ import (
 
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/sim/launcher"
+	"splitkernel/sim/node"
 )
 
 // clusterStatus is a running cluster: its processes as their owner sees them, and what its managers say.
@@ -18,6 +19,8 @@ type clusterStatus struct {
 	launcher.State
 	Managers *httpapi.Status `json:"status,omitempty"` // missing if no manager answers
 	Error    string          `json:"error,omitempty"`  // why
+	// LogLevels are those of nodes whose log has another level than at its start; of nodes that answer.
+	LogLevels []nodeLevel `json:"log_levels,omitempty"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -48,6 +51,7 @@ func (a *app) printStatus(ctx context.Context, states []launcher.State) error {
 	var asking sync.WaitGroup
 	for i := range states {
 		all[i].State = states[i]
+		asking.Go(func() { all[i].LogLevels = changedLevels(ctx, &states[i]) })
 		asking.Go(func() {
 			r, err := remoteOf(ctx, &states[i])
 			var s httpapi.Status
@@ -66,9 +70,7 @@ func (a *app) printStatus(ctx context.Context, states []launcher.State) error {
 		a.say("no cluster is up")
 	}
 	for i := range all {
-		if p := all[i].Prometheus; p != nil && !p.Alive {
-			a.say("warning: %s: its Prometheus has ended (%s): what happens from now on is not kept; the last it said is in %s", all[i].Name, p.Ended, p.Log)
-		}
+		a.sayPrometheusEnded(all[i].Name, all[i].Prometheus)
 		if all[i].Error != "" {
 			a.say("warning: %s: %s", all[i].Name, all[i].Error)
 			continue
@@ -80,11 +82,21 @@ func (a *app) printStatus(ctx context.Context, states []launcher.State) error {
 	return a.print(all, func(w io.Writer) {
 		writeStates(w, states)
 		for i := range all {
+			writeLevels(w, &all[i])
+		}
+		for i := range all {
 			if s := all[i].Managers; s != nil {
 				writeManagers(w, s)
 			}
 		}
 	})
+}
+
+// writeLevels tells of logs whose level was changed.
+func writeLevels(w io.Writer, s *clusterStatus) {
+	for _, l := range s.LogLevels {
+		fmt.Fprintf(w, "%s\tlog level of %s: %s, %s at its start\n", s.Name, l.Node, l.Level, node.LevelName(s.LogLevel))
+	}
 }
 
 func writeManagers(w io.Writer, s *httpapi.Status) {

@@ -26,28 +26,19 @@ import (
 type upFlags struct {
 	configFlags
 	dashboardFlags
-	name       string
-	out        string
-	level      string
-	prometheus string // address; empty is none
+	prometheusFlags
+	name  string
+	out   string
+	level string
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	f.configFlags.add(cmd)
 	f.dashboardFlags.add(cmd)
+	f.prometheusFlags.add(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the running cluster (default: the name in the cluster file)")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for logs and Prometheus targets (default: runs/NAME-TIME)")
 	cmd.Flags().StringVar(&f.level, "log-level", node.DefaultLogLevel, "level of the nodes' logs at their start: "+strings.Join(node.LogLevels, ", "))
-	cmd.Flags().StringVar(&f.prometheus, "prometheus", "", "have the system's Prometheus watch the cluster, at this loopback address (default "+launcher.DefaultPrometheusAddr+"; port 0 is a free one)")
-	cmd.Flags().Lookup("prometheus").NoOptDefVal = launcher.DefaultPrometheusAddr
-}
-
-// watch is what the flags say of Prometheus; nil is none.
-func (f *upFlags) watch() *launcher.Prometheus {
-	if f.prometheus == "" {
-		return nil
-	}
-	return &launcher.Prometheus{Addr: f.prometheus}
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -90,10 +81,8 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := f.watch(); p != nil { // here too: nothing was started yet
-		if err := p.Check(); err != nil {
-			return nil, usage("--prometheus: %w", err)
-		}
+	if err := f.prometheusFlags.check(); err != nil { // here too: nothing was started yet
+		return nil, err
 	}
 	if _, err := node.ParseLogLevel(f.level); err != nil {
 		return nil, usage("--log-level: %w", err)
@@ -123,9 +112,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (*launcher.State, error) {
 	for _, s := range f.set {
 		args = append(args, "--set", s)
 	}
-	if f.prometheus != "" {
-		args = append(args, "--prometheus="+f.prometheus)
-	}
+	args = append(args, f.prometheusFlags.args()...)
 	args = append(args, f.dashboardFlags.args()...)
 	super := exec.Command(exe, args...)
 	super.Stdout, super.Stderr = log, log

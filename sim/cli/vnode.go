@@ -22,7 +22,9 @@ import (
 	"splitkernel/gmanagers/apart"
 	"splitkernel/gmanagers/httpapi"
 	"splitkernel/netlayer"
+	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
+	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 )
 
@@ -246,12 +248,25 @@ func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
 	if err != nil {
 		return err
 	}
-	var v httpapi.VNode
-	if _, err := r.again(ctx, http.MethodPost, "/vnodes", crand.Text(), s, &v, f.deadline); err != nil {
+	v, err := r.admit(ctx, s, p, f.deadline)
+	if err != nil {
 		return err
 	}
-	if p == nil {
-		return a.printVNodes(v, []httpapi.VNode{v})
+	return a.printVNodes(v, []httpapi.VNode{v})
+}
+
+// admit has the managers admit a vNode and, if there is one, starts its program. Where the cluster keeps spans it is a trace.
+func (r *remote) admit(ctx context.Context, s httpapi.VNodeSpec, p *replay.Program, wait time.Duration) (v httpapi.VNode, err error) {
+	if at := r.st.Cluster.Trace.OtlpEndpoint; at != "" {
+		spans := node.NewSpans(at, r.st.ClusterID, clientName, wire.RoleClient.String(), slog.New(slog.DiscardHandler))
+		defer spans.Close()
+		r.spans = spans
+		var end func(error)
+		ctx, end = span.Begin(ctx, spans, "admission", span.Attr{Key: "vnode", Text: s.Name})
+		defer func() { end(err) }()
+	}
+	if _, err := r.again(ctx, http.MethodPost, "/vnodes", crand.Text(), s, &v, wait); err != nil || p == nil {
+		return v, err
 	}
 	if err := r.startProgram(ctx, p, v); err != nil {
 		// Nobody asked for a vNode without its process.
@@ -260,10 +275,13 @@ func (a *app) vnodeCreate(ctx context.Context, f *vnodeFlags) error {
 		if derr := r.call(clear, http.MethodDelete, vnodePath(v.PID)+"?force=true", nil, nil, 0); derr != nil {
 			err = errors.Join(err, fmt.Errorf("vNode %d is left: %w", v.PID, derr))
 		}
-		return err
+		return v, err
 	}
-	return a.printVNodes(v, []httpapi.VNode{v})
+	return v, nil
 }
+
+// clientName is what the program calls itself where it starts a process.
+const clientName = "vnode"
 
 // program reads the trace and adds to the spec what it needs.
 func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay.Program, error) {
@@ -347,7 +365,8 @@ func (r *remote) startAt(ctx context.Context, p *replay.Program, d httpapi.VNode
 		at.Volumes = append(at.Volumes, v)
 	}
 	net := r.st.Cluster.Netlayer.Peer
-	net.Cluster, net.Token, net.Role, net.Node = r.st.ClusterID, r.st.Cluster.Token, wire.RoleClient, "vnode"
+	net.Cluster, net.Token, net.Role, net.Node = r.st.ClusterID, r.st.Cluster.Token, wire.RoleClient, clientName
+	net.Spans = r.spans
 	net.Log = slog.New(slog.DiscardHandler)
 	if err := netlayer.Addr(d.Addr).Validate(); err != nil {
 		return fmt.Errorf("%s cannot be reached: %s", d.Node, d.ProgressError)
@@ -555,6 +574,9 @@ func writeVNode(w io.Writer, d *httpapi.VNodeDetail) {
 		row("process", "none was started")
 	default:
 		row("process", "%s: %d references, %d hits, %d block requests", p.State, p.References, p.Hits, p.BlockRequests)
+		if p.StepsTotal > 0 {
+			row("done", "%.1f %% of its trace", 100*min(float64(p.Steps)/float64(p.StepsTotal), 1))
+		}
 		if p.Error != "" {
 			row("error", "%s", p.Error)
 		}

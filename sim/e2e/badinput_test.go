@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,22 +292,13 @@ func up(t *testing.T, dir, tmp string, args ...string) launcher.State {
 // refusals reads how many strangers a node has turned away.
 func refusals(t *testing.T, n launcher.NodeInfo) float64 {
 	t.Helper()
-	rep, err := http.Get("http://" + n.Metrics + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rep.Body.Close()
-	body, err := io.ReadAll(rep.Body)
+	m, err := scrape("http://" + n.Metrics + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := 0.0
-	for line := range strings.Lines(string(body)) {
-		if rest, ok := strings.CutPrefix(line, "splitkernel_netlayer_server_connections_refused_total{"); ok {
-			v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.Index(rest, "}")+1:]), 64)
-			if err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
+	for series, v := range m {
+		if strings.HasPrefix(series, "netlayer_server_connections_refused_total{") {
 			sum += v
 		}
 	}

@@ -82,7 +82,7 @@ func TestDashboards(t *testing.T) {
 				return
 			}
 			pages["p1"] = text
-			if strings.Contains(text, `vnode_accesses_total{vnode="sqlite"}`) {
+			if strings.Contains(text, `vnode_steps{vnode="sqlite"}`) { // the last that comes
 				return
 			}
 		}

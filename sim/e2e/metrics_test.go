@@ -1,18 +1,18 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net/http"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"splitkernel/sim/observe"
 )
 
 // scrape reads the metrics of a node: value by name and labels, as they stand in the text.
@@ -37,18 +37,17 @@ func scrape(url string) (map[string]float64, error) {
 		return nil, err
 	}
 	defer rep.Body.Close()
+	m, err := observe.ParseMetrics(rep.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", url, err)
+	}
 	got := map[string]float64{}
-	for lines := bufio.NewScanner(rep.Body); lines.Scan(); {
-		line := lines.Text()
-		i := strings.LastIndexByte(line, ' ')
-		if i < 0 || line[0] == '#' || !strings.HasPrefix(line, "splitkernel_") {
-			continue
+	for name, points := range m {
+		if name, ours := strings.CutPrefix(name, "splitkernel_"); ours {
+			for _, p := range points {
+				got[name+p.Labels] = p.Value
+			}
 		}
-		v, err := strconv.ParseFloat(line[i+1:], 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", url, line, err)
-		}
-		got[strings.TrimPrefix(line[:i], "splitkernel_")] = v
 	}
 	return got, nil
 }

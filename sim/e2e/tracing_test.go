@@ -2,12 +2,18 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -211,5 +217,115 @@ func TestTraces(t *testing.T) {
 	}
 	if timed == 0 {
 		t.Errorf("no fetch among the slowest was timed: %+v", s.Slowest)
+	}
+}
+
+// commandOf runs a command of the program to its end.
+func commandOf(t *testing.T, dir string, args ...string) (stdout []byte) {
+	t.Helper()
+	cmd := exec.CommandContext(background(t), program, args...)
+	cmd.Dir = dir
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("splitkernel %s: %v\n%s%s", strings.Join(args, " "), err, out, &said)
+	}
+	return out
+}
+
+// chain reports whether a trace has spans that are each below the one before, the first without a parent; steps are "node name kind", and any node may be meant by "*".
+func chain(trace []collected, steps ...string) bool {
+	at := []string{""}
+	for _, step := range steps {
+		var next []string
+		for _, s := range trace {
+			if slices.Contains(at, s.ParentSpanID) && (step == fmt.Sprintf("%s %s %d", s.node, s.Name, s.Kind) || step == fmt.Sprintf("* %s %d", s.Name, s.Kind)) {
+				next = append(next, s.SpanID)
+			}
+		}
+		if at = next; len(at) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// TestTracesOfCommands has a cluster that is up make traces of block requests, of an admission that a command asked for and of a move of each kind: each goes through
+// all the processes that have a part in it.
+func TestTracesOfCommands(t *testing.T) {
+	got := &collector{t: t, traces: map[string][]collected{}}
+	at := httptest.NewServer(got)
+	defer at.Close()
+	dir := t.TempDir()
+	cluster, blocks := filepath.Join(dir, "cluster.yaml"), filepath.Join(dir, "blocks.yaml")
+	kept, pages := filepath.Join(dir, "kept.yaml"), filepath.Join(dir, "pages.yaml")
+	for path, text := range map[string]string{
+		cluster: strings.Replace(onePonem, "nodes:\n", "nodes:\n  - {id: p2, role: pcomponent}\n  - {id: m2, role: mcomponent}\n  - {id: s2, role: scomponent}\n", 1),
+		blocks:  "name: blocks\nvnodes:\n  - {name: plain, trace: 'generator:block?size=16m&number_ios=100000000&rw=randrw&bs=4k&fsync=20', excache: {lines: 64}}\n",
+		kept:    "name: kept\nvnodes:\n  - {name: kept, trace: 'generator:block?size=1m&number_ios=1000&rw=randrw&bs=4k&fsync=20', excache: {lines: 64}, volumes: [{name: disk, replicas: 2}]}\n",
+		pages:   "name: pages\nvnodes:\n  - {name: zipf, trace: 'generator:zipf?pages=1100&refs=900000000', excache: {lines: 1024}}\n", // few faults: their spans would crowd out others
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := fmt.Sprintf("traces-%d", os.Getpid())
+	commandOf(t, dir, "up", "--cluster", cluster, "--name", name, "--set", "trace.otlp_endpoint="+at.URL, "--set", "trace.sample=17")
+	t.Cleanup(func() {
+		down := exec.Command(program, "down", name)
+		if out, err := down.CombinedOutput(); err != nil {
+			t.Errorf("down: %v\n%s", err, out)
+		}
+	})
+	begin(t, dir, "run", pages, "--on", name)
+	begin(t, dir, "run", blocks, "--on", name)
+	has := func(root string, steps ...string) {
+		t.Helper()
+		eventually(t, root+" through "+strings.Join(steps, ", "), func() bool {
+			return slices.ContainsFunc(got.all(root), func(trace []collected) bool { return chain(trace, steps...) })
+		})
+	}
+	commandOf(t, dir, "run", kept, "--on", name)
+	has("block flush", "* block flush 1", "* block_flush 3", "* block_flush 2", "* replica_block_write 3", "* replica_block_write 2")
+	has("block read", "* block read 1", "* block_read 3", "* block_read 2", "* block_read 3", "* block_read 2")
+	has("block write", "* block write 1", "* block_write 3", "* block_write 2")
+	has("block flush", "* block flush 1", "* block_flush 3", "* block_flush 2", "* block_write 3", "* block_write 2")
+	has("block flush", "* block flush 1", "* block_flush 3", "* block_flush 2", "* block_flush 3", "* block_flush 2")
+
+	commandOf(t, dir, "vnode", "create", "--on", name, "--trace", synthetic(t, "asked", 5, 64, 0, 1000, true))
+	has("admission", "vnode admission 1", "g1 POST /vnodes 2", "g1 propose 3", "g1 propose 2")
+	has("admission", "vnode admission 1", "vnode process_start 3", "* process_start 2", "* process_open 3", "* process_open 2")
+
+	var list struct {
+		VNodes []struct {
+			PID     int
+			Name    string
+			Node    string
+			Volumes []struct{ Volume int }
+		}
+	}
+	if err := json.Unmarshal(commandOf(t, dir, "vnode", "list", "--on", name, "-o", "json"), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range list.VNodes {
+		var moves [][]string
+		switch pid := strconv.Itoa(v.PID); v.Name {
+		case "zipf":
+			to := map[string]string{"p1": "p2", "p2": "p1"}[v.Node]
+			var d struct{ VRegions []struct{ VRegion int } }
+			if err := json.Unmarshal(commandOf(t, dir, "vnode", "show", pid, "--on", name, "-o", "json"), &d); err != nil || len(d.VRegions) == 0 {
+				t.Fatalf("vRegions of process %s: %+v, %v", pid, d, err)
+			}
+			moves = [][]string{{"process", pid, "--to", to}, {"home", pid}, {"vregion", pid, strconv.Itoa(d.VRegions[0].VRegion)}}
+		case "plain":
+			moves = [][]string{{"volume", strconv.Itoa(v.Volumes[0].Volume)}, {"buffer-cache", strconv.Itoa(v.Volumes[0].Volume)}}
+		}
+		for _, m := range moves {
+			commandOf(t, dir, append(append([]string{"move"}, m...), "--wait", "60s", "--on", name)...)
+		}
+	}
+	for kind, op := range map[string]string{"process": "process_copy", "home": "home_copy", "vregion": "region_copy_open", "volume": "volume_copy_open", "buffer_cache": "volume_attach"} {
+		has("move", "g1 move 1", "g1 move_start 3", "* move_start 2", "* give "+kind+" 1", "* "+op+" 3", "* "+op+" 2")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -58,6 +59,7 @@ type State struct {
 	Cluster    *configs.Cluster `json:"-"`
 	Nodes      []NodeInfo       `json:"nodes"`
 	Deaths     int              `json:"deaths"`               // of nodes that nobody stopped
+	LogLevel   slog.Level       `json:"log_level"`            // of the nodes' logs at their start
 	Prometheus *PrometheusInfo  `json:"prometheus,omitempty"` // that watches it
 	Dashboard  string           `json:"dashboard,omitempty"`  // URL of its page, with its key if it has control
 }
@@ -163,7 +165,7 @@ func (s *Supervisor) State() State {
 	o, now := s.cluster.opts, s.cluster.Config()
 	return State{
 		Name: s.name, Owner: s.owner, ClusterID: s.cluster.id, PID: os.Getpid(), Started: s.started.UTC(), Dir: s.cluster.Dir(), Out: o.Out,
-		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths, Prometheus: s.cluster.Prometheus(), Dashboard: s.Dashboard,
+		Targets: targetsPath(o.Out), Digest: now.Digest(), Cluster: now, Nodes: s.cluster.Nodes(), Deaths: deaths, LogLevel: o.LogLevel, Prometheus: s.cluster.Prometheus(), Dashboard: s.Dashboard,
 	}
 }
 

@@ -28,7 +28,7 @@ func progress(status []byte) (p httpapi.Progress, err error) {
 	if err := wire.Unmarshal(status, &s); err != nil {
 		return p, err
 	}
-	p = httpapi.Progress{State: states[s.State], References: s.Done, Hits: s.Hits, BlockRequests: s.Blocks, Ended: s.Result != nil}
+	p = httpapi.Progress{State: states[s.State], References: s.Done, Steps: s.Steps, StepsTotal: s.Whole, Hits: s.Hits, BlockRequests: s.Blocks, Ended: s.Result != nil}
 	if s.Result != nil {
 		p.Error = s.Result.Error
 	}

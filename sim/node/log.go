@@ -61,7 +61,7 @@ func logLevels(level *slog.LevelVar, token string, log *slog.Logger) http.Handle
 			}
 			was := level.Level()
 			level.Set(min(was, l, slog.LevelInfo)) // so that the change is told, whichever it is
-			log.Info("log level", "level", levelName(l), "was", levelName(was))
+			log.Info("log level", "level", LevelName(l), "was", LevelName(was))
 			level.Set(l)
 		default:
 			w.Header().Set("Allow", "GET, PUT")
@@ -69,7 +69,7 @@ func logLevels(level *slog.LevelVar, token string, log *slog.Logger) http.Handle
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(LogLevel{levelName(level.Level())}) // who asked may have gone
+		_ = json.NewEncoder(w).Encode(LogLevel{LevelName(level.Level())}) // who asked may have gone
 	}
 }
 
@@ -83,7 +83,8 @@ func readLevel(body io.Reader) (slog.Level, error) {
 	return ParseLogLevel(q.Level)
 }
 
-func levelName(l slog.Level) string { return strings.ToLower(l.String()) }
+// LevelName is the name of a level, as in LogLevels.
+func LevelName(l slog.Level) string { return strings.ToLower(l.String()) }
 
 // epochHandler adds the epoch of the node's membership to every line, because the lines of two incarnations stand in one
 // file and look alike. Before the first registration there is none. Its level, which may be changed at any time, is above that of the

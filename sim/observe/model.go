@@ -3,6 +3,7 @@ package observe
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -64,7 +65,47 @@ type progress struct {
 	detail httpapi.VNodeDetail
 	at     time.Time
 	refs   float64 // per second
+	pace   float64 // steps per second, a mean in which what is older than paceTime counts little; 0: not known
 }
+
+// paceTime is over which time the pace of a process is a mean: shorter, and the time left would jump with each round.
+const paceTime = 10 * time.Second
+
+// since compares with the answer before.
+func (p *progress) since(was *progress) {
+	if was == nil || was.detail.Progress == nil || p.detail.Progress == nil || !p.at.After(was.at) {
+		return
+	}
+	is, before, took := p.detail.Progress, was.detail.Progress, p.at.Sub(was.at)
+	p.refs = max(0, float64(is.References)-float64(before.References)) / took.Seconds()
+	if is.Steps < before.Steps || before.StepsTotal != is.StepsTotal {
+		return // it went on from a checkpoint, or another runs under its number
+	}
+	p.pace = float64(is.Steps-before.Steps) / took.Seconds()
+	if was.pace > 0 {
+		old := math.Exp(-took.Seconds() / paceTime.Seconds())
+		p.pace = old*was.pace + (1-old)*p.pace
+	}
+}
+
+// left is how long the process still takes, in seconds; nil if nobody knows.
+func (p *progress) left() *float64 {
+	pr := p.detail.Progress
+	if pr.StepsTotal == 0 || pr.Ended {
+		return nil
+	}
+	s := 0.0
+	if todo := float64(pr.StepsTotal - min(pr.Steps, pr.StepsTotal)); todo > 0 {
+		s = todo / p.pace
+	}
+	if s > maxLeft {
+		return nil
+	}
+	return &s
+}
+
+// maxLeft bounds in seconds what is told as the time left: a process that stands still has none.
+const maxLeft = 1e8
 
 func newModel(interval time.Duration) *model {
 	return &model{
@@ -187,9 +228,7 @@ func (m *model) told(now time.Time, b *Books, err error) {
 			continue
 		}
 		p := &progress{detail: d, at: now}
-		if was := m.progress[d.PID]; was != nil && was.detail.Progress != nil && d.Progress != nil && now.After(was.at) {
-			p.refs = max(0, float64(d.Progress.References)-float64(was.detail.Progress.References)) / now.Sub(was.at).Seconds()
-		}
+		p.since(m.progress[d.PID])
 		m.progress[d.PID] = p
 	}
 }
@@ -391,6 +430,7 @@ func (m *model) vnodes() []VNode {
 			n.Regions, n.Error = len(p.detail.Regions), p.detail.ProgressError
 			if pr := p.detail.Progress; pr != nil {
 				n.State, n.References, n.RefsPerSec, n.Hits, n.Blocks = pr.State, pr.References, p.refs, pr.Hits, pr.BlockRequests
+				n.Steps, n.StepsTotal, n.Left = pr.Steps, pr.StepsTotal, p.left()
 				n.Error = cmp.Or(pr.Error, n.Error)
 			}
 		}

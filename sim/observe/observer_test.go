@@ -101,13 +101,53 @@ func texts(s *Snapshot) (out []string) {
 	return out
 }
 
+// TestTimeLeft: at a pace that forgets; none of one that stands still, whose length nobody knows, that has just been seen or that has ended. One that goes on
+// from a checkpoint has a pace of its own.
+func TestTimeLeft(t *testing.T) {
+	w := newWorld()
+	was := &progress{}
+	step := func(after time.Duration, pr *httpapi.Progress) *float64 {
+		w.now = w.now.Add(after)
+		p := &progress{detail: httpapi.VNodeDetail{Progress: pr}, at: w.now}
+		p.since(was)
+		was = p
+		return p.left()
+	}
+	at := func(steps, total uint64) *httpapi.Progress { return &httpapi.Progress{Steps: steps, StepsTotal: total} }
+	for i, c := range []struct {
+		after time.Duration
+		is    *httpapi.Progress
+		low   float64
+		high  float64 // 0: not known
+	}{
+		{time.Second, at(0, 1000), 0, 0},
+		{time.Second, at(100, 1000), 9, 9},
+		{time.Second, at(300, 1000), 6, 7},  // mostly the pace before
+		{time.Minute, at(900, 1000), 9, 10}, // after a minute only the new one
+		{time.Second, at(200, 1000), 0, 0},  // back to a checkpoint
+		{time.Second, at(300, 1000), 7, 7},
+		{time.Hour, at(300, 1000), 0, 0}, // it stands still
+		{time.Second, &httpapi.Progress{References: 5}, 0, 0},
+		{time.Second, at(999, 1000), 0, 0},
+		{time.Second, at(1000, 1000), 1e-9, 1e-9},
+		{time.Second, &httpapi.Progress{Steps: 1000, StepsTotal: 1000, Ended: true}, 0, 0},
+	} {
+		switch left := step(c.after, c.is); {
+		case (left != nil) != (c.high > 0):
+			t.Errorf("%d: %v left, want it known: %v", i, left, c.high > 0)
+		case left != nil && (*left < c.low-1e-9 || *left > c.high+1e-9):
+			t.Errorf("%d: %v s left, want %v to %v", i, *left, c.low, c.high)
+		}
+	}
+}
+
 // TestFiguresOfARound: what nodes count becomes rates and sums; a link is told by whom made it; vNodes have progress and owners.
 func TestFiguresOfARound(t *testing.T) {
 	w := newWorld()
 	w.books.VNodesTotal = 1
 	v := httpapi.VNode{PID: 7, Name: "sort", Phase: "running", Node: "p1", Threads: 2, Home: &httpapi.Home{Node: "m1"}, Volumes: []httpapi.Volume{{Volume: 1, Storage: "s1", Cache: "m1"}}}
 	detail := func(refs uint64) []httpapi.VNodeDetail {
-		return []httpapi.VNodeDetail{{VNode: v, Regions: []httpapi.Region{{Region: 1, Node: "m1", Copies: []httpapi.Copy{{Node: "m2"}}}}, Progress: &httpapi.Progress{State: "running", References: refs}}}
+		return []httpapi.VNodeDetail{{VNode: v, Regions: []httpapi.Region{{Region: 1, Node: "m1", Copies: []httpapi.Copy{{Node: "m2"}}}}, Progress: &httpapi.Progress{State: "running", References: refs, Steps: refs + 10, StepsTotal: 25_010}}}
 	}
 	w.books.VNodes, w.books.Details = []httpapi.VNode{v}, detail(1000)
 	m := told(w)
@@ -138,7 +178,7 @@ splitkernel_netlayer_server_requests_queued 2
 	if want := []Link{{"m1", "p1", 2000}, {"p1", "m1", 400}}; !slices.Equal(s.Links, want) {
 		t.Errorf("links %v, want %v", s.Links, want)
 	}
-	if got := s.VNodes; len(got) != 1 || got[0].RefsPerSec != 2000 || got[0].References != 5000 || got[0].Regions != 1 || got[0].Home != "m1" || got[0].State != "running" {
+	if got := s.VNodes; len(got) != 1 || got[0].RefsPerSec != 2000 || got[0].References != 5000 || got[0].Regions != 1 || got[0].Home != "m1" || got[0].State != "running" || got[0].Steps != 5010 || got[0].StepsTotal != 25_010 || got[0].Left == nil || *got[0].Left != 10 {
 		t.Errorf("vNodes %+v", got)
 	}
 	want := []Own{{PID: 7, Node: "m1", Home: true, Regions: 1, Caches: 1}, {PID: 7, Node: "m2", Copies: 1}, {PID: 7, Node: "p1", Process: true}, {PID: 7, Node: "s1", Volumes: 1}}

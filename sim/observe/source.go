@@ -72,7 +72,7 @@ func sourceOf(token string, look func(context.Context) (*launcher.Look, error)) 
 		Look: func(ctx context.Context) (*launcher.Look, error) {
 			l, err := look(ctx)
 			if err == nil {
-				w.know(l.State.Nodes)
+				w.know(l.State.Name, l.State.Nodes)
 			}
 			return l, err
 		},
@@ -85,26 +85,73 @@ type web struct {
 	client http.Client
 	token  string
 
+	choosing sync.Mutex // held while a manager is chosen; before mu
 	mu       sync.Mutex
-	managers []string // their metrics addresses, the one to ask first
+	cluster  string              // its name
+	managers []launcher.NodeInfo // the one to try first comes first
+	manager  string              // metrics address of the one that is asked; empty: one must be chosen
 }
 
-// know takes the managers that run.
-func (w *web) know(nodes []launcher.NodeInfo) {
-	var now []string
+// know takes the managers that there are.
+func (w *web) know(cluster string, nodes []launcher.NodeInfo) {
+	var now []launcher.NodeInfo
 	for _, n := range nodes {
-		if n.Role == wire.RoleManager.String() && n.Alive && n.Metrics != "" {
-			now = append(now, n.Metrics)
+		if n.Role == wire.RoleManager.String() {
+			now = append(now, n)
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.managers) > 0 { // who answered is asked again
-		if i := slices.Index(now, w.managers[0]); i > 0 {
+	if len(w.managers) > 0 { // their order is kept
+		if i := slices.IndexFunc(now, func(n launcher.NodeInfo) bool { return n.ID == w.managers[0].ID }); i > 0 {
 			now = slices.Concat(now[i:], now[:i])
 		}
 	}
-	w.managers = now
+	if w.managers, w.cluster = now, cluster; !slices.ContainsFunc(now, func(n launcher.NodeInfo) bool { return n.Alive && n.Metrics == w.manager }) {
+		w.manager = ""
+	}
+}
+
+// choose gives the manager to ask, which is the one of before as long as it answers.
+func (w *web) choose(ctx context.Context) (at string, err error) {
+	w.choosing.Lock()
+	defer w.choosing.Unlock()
+	w.mu.Lock()
+	at, cluster, managers := w.manager, w.cluster, w.managers
+	w.mu.Unlock()
+	if at != "" {
+		return at, nil
+	}
+	n, err := launcher.AnsweringManager(ctx, &w.client, cluster, managers)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.turn()
+		return "", err
+	}
+	w.manager = n.Metrics
+	return n.Metrics, nil
+}
+
+// silent notes that a manager did not answer: another is tried first.
+func (w *web) silent(at string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.manager == at {
+		w.manager = ""
+		for range w.managers {
+			if w.turn(); w.managers[len(w.managers)-1].Metrics == at {
+				break
+			}
+		}
+	}
+}
+
+// turn puts the first manager last. w.mu is held.
+func (w *web) turn() {
+	if len(w.managers) > 1 {
+		w.managers = append(slices.Clone(w.managers[1:]), w.managers[0])
+	}
 }
 
 // get asks for JSON.
@@ -141,23 +188,16 @@ func (w *web) ask(ctx context.Context, url string, read func(io.Reader) error) e
 	return read(body)
 }
 
-// managed asks a manager, and if it does not answer the next one in the next round.
+// managed asks a manager. If it does not answer, the next question goes to another one.
 func (w *web) managed(ctx context.Context, path string, out any) error {
-	w.mu.Lock()
-	if len(w.managers) == 0 {
-		w.mu.Unlock()
-		return errors.New("no manager runs")
+	at, err := w.choose(ctx)
+	if err != nil {
+		return err
 	}
-	at := w.managers[0]
-	w.mu.Unlock()
-	err := w.get(ctx, "http://"+at+httpapi.Prefix+path, out)
+	err = w.get(ctx, "http://"+at+httpapi.Prefix+path, out)
 	var p *httpapi.Problem
 	if err != nil && !errors.As(err, &p) { // its connection, not its answer
-		w.mu.Lock()
-		if len(w.managers) > 1 && w.managers[0] == at {
-			w.managers = append(slices.Clone(w.managers[1:]), at)
-		}
-		w.mu.Unlock()
+		w.silent(at)
 	}
 	return err
 }

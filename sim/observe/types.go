@@ -130,6 +130,9 @@ type VNode struct {
 	Threads    uint32   `json:"threads"`
 	References uint64   `json:"references"` // replayed so far
 	RefsPerSec float64  `json:"references_per_second"`
+	Steps      uint64   `json:"steps"`        // of its trace that were replayed: references and block requests; of one that is cut by max_refs references
+	StepsTotal uint64   `json:"steps_total"`  // of all repetitions; 0: not known
+	Left       *float64 `json:"left_seconds"` // at the pace of the last ten seconds or so; null: not known, or it has ended
 	Hits       uint64   `json:"hits"`
 	Blocks     uint64   `json:"block_requests"`
 	Regions    int      `json:"vregions"` // active ones, as far as they were asked for

@@ -133,7 +133,7 @@ func (h *Host) Serve(ctx context.Context, req *netlayer.Request, rep *netlayer.R
 		if err := wire.Unmarshal(req.Body, &r); err != nil {
 			return err
 		}
-		return h.MoveStart(r)
+		return h.moveStart(spans.NewWork(ctx, h.comp.Spans(), spans.Internal, "give "+r.Kind.String(), spans.Moving(&r)...), r)
 	case wire.OpProcessDrop, wire.OpMoveStatus, wire.OpMoveForget:
 		var r wire.MoveRef
 		if err := wire.Unmarshal(req.Body, &r); err != nil {

@@ -8,6 +8,7 @@ import (
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent"
 	"splitkernel/pcomponent/excache"
+	"splitkernel/sim/trace"
 )
 
 func newTestHost(t *testing.T) *Host {
@@ -85,5 +86,40 @@ func TestStopBeforeStart(t *testing.T) {
 	spec.ExCache.Policy = "none such" // fails at once
 	if r := h.Await(spec); strings.Contains(r.Error, "preempted") {
 		t.Fatalf("%+v", r)
+	}
+}
+
+// TestLengthOfAReplay: the header tells it, of all repetitions; a cut leaves references alone; what no header tells is known after a repetition.
+func TestLengthOfAReplay(t *testing.T) {
+	h := trace.Header{Refs: 100, BlockOps: 7}
+	for _, c := range []struct {
+		spec  Spec
+		h     trace.Header
+		steps uint64 // after 150 references and 9 block requests
+		whole uint64
+	}{
+		{Spec{Repeat: 2}, h, 159, 214},
+		{Spec{Repeat: 2, MaxRefs: 90}, h, 150, 180},
+		{Spec{Repeat: 2, MaxRefs: 100}, h, 150, 200},
+		{Spec{Repeat: 2, MaxRefs: 101}, h, 159, 214},
+		{Spec{Repeat: 1}, h, 107, 107}, // never more than all
+		{Spec{Repeat: 3, MaxRefs: 5}, trace.Header{BlockOps: 4}, 9, 12},
+		{Spec{Repeat: 2}, trace.Header{}, 0, 0},
+		{Spec{Repeat: 2, MaxRefs: 50}, trace.Header{}, 0, 0},
+	} {
+		p := &player{spec: c.spec}
+		p.length.Store(c.spec.length(c.h))
+		p.done.Store(150)
+		p.requests.Store(9)
+		if steps, whole := p.far(); steps != c.steps || whole != c.whole {
+			t.Errorf("%+v of %+v: %d of %d steps, want %d of %d", c.spec, c.h, steps, whole, c.steps, c.whole)
+		}
+	}
+	p := &player{spec: Spec{Repeat: 3}, issued: 150, at: place{Repeat: 1}}
+	p.done.Store(150)
+	p.requests.Store(9)
+	p.learn()
+	if steps, whole := p.far(); steps != 159 || whole != 3*159 {
+		t.Errorf("after the first of three repetitions %d of %d steps, want 159 of %d", steps, whole, 3*159)
 	}
 }

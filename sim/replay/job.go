@@ -82,6 +82,7 @@ func (j *job) status() Status {
 	r, moved := j.result, j.moved
 	j.mu.Unlock()
 	st := Status{Checkpoints: j.kept.Load(), State: StateRunning, Done: j.done.Load(), Blocks: j.requests.Load(), Result: r}
+	st.Steps, st.Whole = j.far()
 	if j.restored != nil {
 		st.From, st.Epoch = j.restored, j.spec.Epoch
 	}
@@ -162,7 +163,7 @@ func (j *job) run() {
 func (j *job) options() pcomponent.ProcessOptions {
 	return pcomponent.ProcessOptions{
 		PID: j.spec.PID, Epoch: j.spec.Epoch, Name: j.spec.Name, Home: j.spec.Home, Threads: j.spec.Threads, ExCache: j.spec.ExCache, RegionBytes: j.spec.RegionBytes,
-		Saved: j.spec.Checkpoints.On, OnDamaged: j.damaged, OnEvent: j.events.add, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
+		Saved: j.spec.Checkpoints.On, OnDamaged: j.damaged, OnEvent: j.events.add, Far: j.far, Program: wire.Marshal(&recorded{j.spec, j.done.Load()}),
 	}
 }
 

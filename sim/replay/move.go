@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	spans "splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
 	"splitkernel/pcomponent/handover"
 	"splitkernel/sim/saves"
@@ -76,6 +77,8 @@ type outgoing struct {
 	req wire.MoveReq
 	j   *job
 
+	work spans.Work
+
 	mu sync.Mutex // guards g
 	g  *handover.TapedGiver
 
@@ -89,7 +92,9 @@ type outgoing struct {
 func (h *Host) clock() time.Duration { return time.Since(h.born) + 1 }
 
 // MoveStart begins a move of a process to another pComponent. The same order again changes nothing.
-func (h *Host) MoveStart(r wire.MoveReq) error {
+func (h *Host) MoveStart(r wire.MoveReq) error { return h.moveStart(spans.Work{}, r) }
+
+func (h *Host) moveStart(work spans.Work, r wire.MoveReq) error {
 	if r.Kind != wire.MoveProcess {
 		return wire.Errorf(wire.KindBadRequest, "%s is a pComponent and moves processes, no %s", h.comp.ID(), r.Kind)
 	}
@@ -128,7 +133,7 @@ func (h *Host) MoveStart(r wire.MoveReq) error {
 	case j.epoch != r.OldEpoch:
 		return wire.Errorf(wire.KindStale, "process %d runs under epoch %d, not %d", r.PID, j.epoch, r.OldEpoch)
 	}
-	m := &outgoing{h: h, req: r, j: j, g: h.giverCore(r)}
+	m := &outgoing{h: h, req: r, work: work, j: j, g: h.giverCore(r)}
 	h.out[r.Move] = m
 	h.wg.Add(1)
 	go func() {
@@ -230,6 +235,7 @@ func (m *outgoing) drive() {
 		m.mu.Unlock()
 	}
 	st := m.status()
+	m.work.Moved(st)
 	h.comp.Moved(st.State, time.Duration(st.PauseUS)*time.Microsecond)
 	h.log.Info("move of a process ended", "pid", m.req.PID, "to", m.req.To, "state", st.State.String(), "epoch", st.Epoch, "pause_us", st.PauseUS,
 		"bytes", st.Bytes, "rounds", st.Rounds, "text", st.Text)
@@ -340,7 +346,7 @@ func (m *outgoing) perform(e handover.Effect) (o handover.Outcome) {
 
 // tell sends a message to the taker.
 func (m *outgoing) tell(op wire.Op, req, rep any) *wire.Error {
-	ctx, cancel := context.WithTimeout(m.h.ctx, AttemptTimeout)
+	ctx, cancel := context.WithTimeout(spans.With(m.h.ctx, m.work.Context), AttemptTimeout)
 	defer cancel()
 	return asError(m.h.comp.Control(ctx, m.req.ToAddr, op, m.req.Epoch, req, rep))
 }

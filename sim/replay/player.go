@@ -49,7 +49,8 @@ type player struct {
 	batch *trace.Batch // the first batch of src, if it was read before
 
 	done     atomic.Uint64
-	requests atomic.Uint64 // block requests made
+	requests atomic.Uint64          // block requests made
+	length   atomic.Pointer[length] // of all repetitions; nil: not known
 
 	// With the process's lock held, or before and after all accesses:
 	pages   *check.Pages
@@ -104,6 +105,7 @@ func (j *player) once(p memory, last bool) error {
 		_ = j.src.Close() // it was only read
 		j.src, j.batch = nil, nil
 	}()
+	j.measure()
 	a := j.lanes(p)
 	j.lane = a
 	defer a.close()
@@ -145,6 +147,7 @@ func (j *player) once(p memory, last bool) error {
 	}
 	j.maps = mapped{}
 	j.at = place{Repeat: j.at.Repeat + 1}
+	j.learn()
 	j.reach()
 	return nil
 }

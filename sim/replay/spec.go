@@ -59,6 +59,9 @@ type Status struct {
 	State  string
 	Done   uint64 // references replayed
 	Blocks uint64 // block requests made
+	// Steps are the references and block requests that were replayed, of Whole; of a trace that is cut by max_refs the references alone. Both are 0
+	// where the length is not known: the header of the trace does not tell it, and it was not read to its end yet.
+	Steps, Whole uint64
 	// What the ExCache has counted so far, at one moment: with its processes' threads at work Done may be a little behind.
 	Accesses uint64
 	Hits     uint64

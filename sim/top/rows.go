@@ -3,6 +3,7 @@ package top
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ type column struct {
 
 var columns = [views][]column{
 	components: {{"NODE", 5, false}, {"ROLE", 10, false}, {"STATE", 8, false}, {"CORES", 8, true}, {"USED", 7, true}, {"FULL", 5, true}, {"IN/s", 7, true}, {"OUT/s", 7, true}, {"OPS/s", 6, true}, {"QUEUE", 5, true}},
-	vnodes:     {{"VNODE", 6, true}, {"NAME", 14, false}, {"STATE", 9, false}, {"ON", 5, false}, {"HOME", 5, false}, {"THREADS", 7, true}, {"REFERENCES", 10, true}, {"REFS/s", 8, true}, {"HITS", 6, true}},
+	vnodes:     {{"VNODE", 6, true}, {"NAME", 14, false}, {"STATE", 9, false}, {"ON", 5, false}, {"HOME", 5, false}, {"DONE", 5, true}, {"LEFT", 6, true}, {"REFS/s", 8, true}, {"HITS", 6, true}, {"THREADS", 7, true}, {"REFERENCES", 10, true}},
 	leaders:    {{"MANAGER", 8, false}, {"LEADER", 8, false}, {"TERM", 6, true}, {"CHANGES", 7, true}, {"SINCE", 8, false}},
 	events:     {{"TIME", 8, false}, {"FROM", 8, false}, {"KIND", 14, false}, {"NODE", 5, false}, {"WHAT", 20, false}},
 }
@@ -170,7 +171,7 @@ func vnodeRows(s *observe.Snapshot) (out []row) {
 		}
 		r := row{key: strconv.FormatUint(uint64(v.PID), 10), cells: []cell{
 			number(float64(v.PID), strconv.FormatUint(uint64(v.PID), 10)), text(v.Name), text(cmp.Or(v.State, v.Phase)), text(dash(v.On)), text(dash(v.Home)),
-			number(float64(v.Threads), fmt.Sprint(v.Threads)), number(float64(v.References), count(float64(v.References))), number(v.RefsPerSec, count(v.RefsPerSec)), hits,
+			doneCell(&v), leftCell(&v), number(v.RefsPerSec, count(v.RefsPerSec)), hits, number(float64(v.Threads), fmt.Sprint(v.Threads)), number(float64(v.References), count(float64(v.References))),
 		}}
 		r.detail = []string{fmt.Sprintf("vNode %d %s: %s%s%s", v.PID, v.Name, v.Phase, comma(v.Phase, v.State), colon(v.Error))}
 		r.detail = append(r.detail, fmt.Sprintf("%d references, %d hits, %d block requests, %d threads, %d vRegions, %d volumes", v.References, v.Hits, v.Blocks, v.Threads, v.Regions, v.Volumes))
@@ -187,6 +188,22 @@ func vnodeRows(s *observe.Snapshot) (out []row) {
 		out = append(out, r)
 	}
 	return out
+}
+
+// doneCell is how much of its trace a vNode has replayed.
+func doneCell(v *observe.VNode) cell {
+	if v.StepsTotal == 0 {
+		return number(-1, "-")
+	}
+	share := min(float64(v.Steps)/float64(v.StepsTotal), 1)
+	return number(share, percent(math.Floor(share*100)/100)) // 100% is all of it
+}
+
+func leftCell(v *observe.VNode) cell {
+	if v.Left == nil {
+		return number(-1, "-")
+	}
+	return number(*v.Left, roughly(*v.Left))
 }
 
 func leaderRows(s *observe.Snapshot) (out []row) {
@@ -326,6 +343,19 @@ func count(v float64) string {
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.0f", v)
+}
+
+// roughly writes seconds in six characters at most.
+func roughly(s float64) string {
+	switch {
+	case s < 90:
+		return fmt.Sprintf("%.0fs", s)
+	case s < 90*60:
+		return fmt.Sprintf("%.0fm", s/60)
+	case s < 48*3600:
+		return fmt.Sprintf("%.0fh", s/3600)
+	}
+	return fmt.Sprintf("%.0fd", s/86400)
 }
 
 func maybeSeconds(v *float64) string {

@@ -47,7 +47,7 @@ func cluster() *observe.Snapshot {
 		},
 		Leaders: []observe.Leader{{Manager: "gpm", Node: "g1", Term: 2, Since: at}, {Manager: "gmm", Node: "g1", Term: 3, Since: at, Changes: 1}, {Manager: "gsm", Since: at}},
 		VNodes: []observe.VNode{
-			{PID: 7, Name: "sort", Phase: "running", State: "running", On: "p1", Home: "m1", Threads: 2, References: 146_400, RefsPerSec: 188_100, Hits: 133_000, Blocks: 12, Regions: 4, Volumes: 1},
+			{PID: 7, Name: "sort", Phase: "running", State: "running", On: "p1", Home: "m1", Threads: 2, References: 146_400, RefsPerSec: 188_100, Steps: 146_412, StepsTotal: 293_000, Left: new(0.8), Hits: 133_000, Blocks: 12, Regions: 4, Volumes: 1},
 			{PID: 12, Name: "evil \x1b[2Jname", Phase: "running", On: "p1", Threads: 1, Lost: []string{"vregion 3"}},
 		},
 		VNodesTotal: 2,

@@ -79,6 +79,9 @@ export interface VNode {
   threads: number;
   references: number;
   references_per_second: number;
+  steps: number;
+  steps_total: number;
+  left_seconds: number | null;
   hits: number;
   block_requests: number;
   vregions: number;
