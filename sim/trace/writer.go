@@ -34,10 +34,10 @@ type Writer struct {
 	err       error // the first; sticky
 }
 
-// encoders are kept from one file to the next: the best level has tables of
-// tens of megabytes.
+// encoders are kept from one file to the next, for their tables are of megabytes. The
+// best level takes three to six times as long for files that are 7 to 15 % smaller.
 var encoders = sync.Pool{New: func() any {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic(err) // only wrong options fail
