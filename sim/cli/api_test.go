@@ -65,6 +65,15 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 	if d.Name != "pages" || d.Progress.State != "done" || d.Progress.References != 192 || d.Progress.Error != "" {
 		t.Errorf("replayed %+v, %+v", d.VNode, d.Progress)
 	}
+	made := printed[httpapi.VNode](t, call("vnode", "create", "--trace", "generator:zipf?pages=50&refs=300", "-o", "json"))
+	waitFor(t, "the process of a generator has ended", func() bool {
+		d = printed[httpapi.VNodeDetail](t, call("vnode", "show", fmt.Sprint(made.PID), "-o", "json"))
+		return d.Progress != nil && d.Progress.Ended
+	})
+	if d.Name != "zipf" || d.Progress.State != "done" || d.Progress.References != 300 {
+		t.Errorf("replayed %+v, %+v", d.VNode, d.Progress)
+	}
+	call("vnode", "delete", fmt.Sprint(made.PID)).want(t, exitOK)
 	endless := printed[httpapi.VNode](t, call("vnode", "create", "--trace", trace, "--repeat", "1000000000", "-o", "json"))
 	waitFor(t, "the process runs", func() bool {
 		d = printed[httpapi.VNodeDetail](t, call("vnode", "show", fmt.Sprint(endless.PID), "-o", "json"))
@@ -100,7 +109,7 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		args string
 		want string
 	}{
-		{exitFailed, "vnode show 77", "no vNode 77, want one of: 1, 2, 3"},
+		{exitFailed, "vnode show 77", "no vNode 77, want one of: 1, 2, 4"},
 		{exitUsage, "vnode show x", `"x" is no process id`},
 		{exitFailed, "vnode delete 77", "no vNode 77"},
 		{exitFailed, "vnode create --excache 1TiB", "no room: excache_lines"},
@@ -110,6 +119,7 @@ func TestVNodesOfARunningCluster(t *testing.T) {
 		{exitUsage, "vnode create --volume disk", "want NAME=SIZE"},
 		{exitUsage, "vnode create --threads 5000", "want 1 to 1024"},
 		{exitUsage, "vnode create --trace nowhere.skt", "nowhere.skt"},
+		{exitUsage, "vnode create --trace generator:nothing", "nothing"},
 		{exitUsage, "vnode create --repeat 2", "want --trace"},
 		{exitUsage, "vnode create --trace x --volume a=1MiB", "its size is that of the trace"},
 		{exitUsage, "vnode create --trace " + trace + " --volume a,replicas=3", "want none: the trace has no block requests"},

@@ -24,6 +24,7 @@ import (
 	"splitkernel/netlayer"
 	"splitkernel/netlayer/span"
 	"splitkernel/netlayer/wire"
+	"splitkernel/sim/generate"
 	"splitkernel/sim/node"
 	"splitkernel/sim/replay"
 )
@@ -78,7 +79,7 @@ the resources are held. Either way the vNode stays until "vnode delete".`,
 	fl.DurationVar(&f.deadline, "queue-deadline", time.Minute, fmt.Sprintf("how long it may wait for room, up to %s", httpapi.MaxWait))
 	fl.StringVar(&f.apart, "apart-from", "", "group: nothing of the vNode is at a component where something of another of the group is")
 	fl.StringVar(&f.level, "apart-level", "", "component (default) or rack: nor in a rack")
-	fl.StringVar(&f.trace, "trace", "", "trace to replay, any known format; its volumes are made, too")
+	fl.StringVar(&f.trace, "trace", "", "trace to replay, of any known format, or a generator; its volumes are made, too")
 	fl.StringVar(&f.format, "format", "", "format of the trace (default: recognised)")
 	fl.StringVar(&f.order, "order", configs.OrderTrace, "order of the replay: trace or threads")
 	fl.IntVar(&f.repeat, "repeat", 1, "how often to replay the trace")
@@ -286,12 +287,18 @@ const clientName = "vnode"
 // program reads the trace and adds to the spec what it needs.
 func (f *vnodeFlags) program(ctx context.Context, s *httpapi.VNodeSpec) (*replay.Program, error) {
 	v := configs.DefaultVNode()
-	path, err := filepath.Abs(f.trace)
-	if err != nil {
-		return nil, fmt.Errorf("find the current folder: %w", err)
+	path, name := f.trace, ""
+	if generate.Is(path) {
+		name, _, _ = strings.Cut(strings.TrimPrefix(path, generate.Prefix), "?")
+	} else {
+		var err error
+		if path, err = filepath.Abs(path); err != nil { // the process that opens it has another folder
+			return nil, fmt.Errorf("find the current folder: %w", err)
+		}
+		name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
 	if s.Name == "" {
-		s.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		s.Name = name
 	}
 	v.Name, v.Trace, v.Format, v.Threads, v.Order, v.Repeat, v.MaxRefs = s.Name, path, f.format, f.threads, f.order, f.repeat, f.maxRefs
 	v.Checkpoint.Every = f.every
