@@ -134,7 +134,10 @@ try {
   assert.ok((await wide(a)) <= 0, "wider than a phone");
   const ground = await a.evaluate(() => getComputedStyle(document.body).backgroundColor);
   assert.ok(ground.match(/\d+/g).every((v) => Number(v) < 60), `the dark page has the ground ${ground}`);
+  await until(a, "nothing that is in transition", () => document.getAnimations().length === 0);
+  await a.setViewportSize({ width: phone.width, height: 1500 });
   await picture(a, "dashboard-phone.png");
+  await a.setViewportSize(phone);
   ok("phone width and dark");
   await a.context().close();
   await b.context().close();

@@ -69,11 +69,15 @@ export class Control {
     this.fields.disabled = !this.allowed || this.secret === "" || this.busy;
     for (const b of this.one) b.disabled = c === undefined;
     if (c?.kind === "manager") this.one[0]!.disabled = this.one[1]!.disabled = true;
+    if (!this.allowed) {
+      if (!this.why.querySelector(".flag")) {
+        this.why.replaceChildren("Off: this page only looks. Start with ", el("span", { class: "flag" }, "--dashboard --allow-control"), " to add, drain, kill and disturb from here.");
+      }
+      return;
+    }
     say(
       this.why,
-      !this.allowed
-        ? "Off: this page only looks. Start with --dashboard --allow-control to add, drain, kill and disturb from here."
-        : this.secret === ""
+      this.secret === ""
           ? "Off: this tab has no token. Open the address that was printed at the start; its end, #token=…, is the key."
           : c === undefined
             ? "Choose a component to drain or kill it."

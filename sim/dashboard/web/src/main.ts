@@ -162,7 +162,7 @@ class Page {
     const tiles: [string, string, string, boolean][] = [
       ["components", `${t.nodes_well} of ${t.nodes}`, ill === 0 ? "all are well" : `${ill} not well`, ill > 0],
       ["hit ratio", known(t.hit_ratio, (v) => percent(v, 2)), `${count(t.accesses_per_second)} accesses/s`, false],
-      ["page faults", perSecond(t.faults_per_second), `${perSecond(t.block_requests_per_second)} block requests`, false],
+      ["page faults", perSecond(t.faults_per_second), `${perSecond(t.block_requests_per_second)} blocks`, false],
       ["fault p50", known(t.fault_p50_seconds, micros), `p99 ${known(t.fault_p99_seconds, micros)}`, false],
       ["on links", `${bytes(t.link_bytes_per_second)}/s`, "sent by all", false],
       ["processors", t.busy_cores.toFixed(2), `busy of ${count(t.processors)}`, false],

@@ -160,7 +160,7 @@ export class Topology {
     const badges = c.badges.map((b) => b.toUpperCase()).join(" ");
     if (c.health !== "up") parts.push(svg("text", { class: "state", x: w - 8, y: 19, "text-anchor": "end" }, c.state));
     else if (badges === "") c.owns.slice(0, 4).forEach((pid, i) => parts.push(svg("circle", { class: `pip ${this.hue(pid)}`, cx: w - 12 - i * 11, cy: 15, r: 4 })));
-    if (badges !== "") parts.push(svg("text", { class: narrow ? "badge small" : "badge", x: 10, y: 42 }, narrow ? badges : `★ ${badges}`));
+    if (badges !== "") parts.push(svg("text", { class: narrow ? "badge small" : "badge", x: 10, y: 42 }, narrow ? (c.badges.length > 2 ? "★ all three" : badges) : `★ ${badges}`));
     else if (c.kind === "manager") parts.push(svg("text", { class: "dim", x: 10, y: 42 }, c.health === "dead" ? "" : "follows"));
     bars.forEach((b, i) => {
       const top = 29 + i * 13;
