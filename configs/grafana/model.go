@@ -101,7 +101,7 @@ func (d Dashboard) JSON() []byte {
 		"time":       obj{"from": "now-5m", "to": "now"},
 		"timepicker": obj{"refresh_intervals": []string{"1s", "5s", "10s", "30s", "1m"}},
 		"templating": obj{"list": vars},
-		"links":      []obj{{"type": "dashboards", "title": "splitkernel", "tags": []string{"splitkernel"}, "asDropdown": false, "includeVars": true, "keepTime": true, "targetBlank": false, "icon": "external link", "url": ""}},
+		"links":      []obj{{"type": "dashboards", "title": "splitkernel", "tags": []string{"splitkernel"}, "asDropdown": false, "includeVars": true, "keepTime": true, "targetBlank": false, "icon": "external link", "tooltip": "", "url": ""}},
 		"annotations": obj{"list": []obj{{
 			"name": "alerts", "enable": true, "iconColor": "red", "datasource": source,
 			"expr": `ALERTS{cluster="$cluster", alertstate="firing"}`, "titleFormat": "{{alertname}}", "textFormat": "{{node}}", "step": "1s",
@@ -159,13 +159,13 @@ func (p Panel) json(id int, at, source obj) obj {
 			custom["fillOpacity"] = 40
 		}
 		defaults["custom"] = custom
-		options = obj{"legend": obj{"displayMode": "list", "placement": "bottom", "showLegend": true}, "tooltip": obj{"mode": "multi", "sort": "desc"}}
+		options = obj{"legend": obj{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}}, "tooltip": obj{"mode": "multi", "sort": "desc"}}
 	case "stat":
 		defaults["color"] = obj{"mode": "fixed", "fixedColor": "text"}
 		options = obj{"reduceOptions": obj{"calcs": []string{"lastNotNull"}, "fields": "", "values": false}, "graphMode": "area", "colorMode": "value", "textMode": "value"}
 	case "state-timeline":
 		defaults["custom"] = obj{"fillOpacity": 70, "lineWidth": 0}
-		options = obj{"mergeValues": true, "showValue": "never", "rowHeight": 0.9, "legend": obj{"displayMode": "list", "placement": "bottom", "showLegend": true}}
+		options = obj{"mergeValues": true, "showValue": "never", "rowHeight": 0.9, "legend": obj{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}}}
 	default:
 		panic("no such kind of panel: " + kind)
 	}
